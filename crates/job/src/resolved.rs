@@ -1,0 +1,141 @@
+//! A job with every default written out: what is stored with the results, hashed and planned from.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use types::PoolName;
+
+/// A job file after reading: grids multiplied out, names canonical, relative paths absolute.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolvedJob {
+    /// Version of this form; readers accept the previous one.
+    pub format: u32,
+    pub kind: JobKind,
+    pub name: String,
+    pub resources: Resources,
+    /// URI of the store that holds the job's objects, such as `file:///home/me/results`.
+    pub output: String,
+    /// Higher goes first.
+    pub priority: i32,
+    /// The job fails once more tasks than this have failed for good; `null`: as many as there are
+    /// for a benchmark, none for other kinds.
+    pub max_failed_tasks: Option<u32>,
+    pub runs: Vec<RunSpec>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    Train,
+    Test,
+    Benchmark,
+}
+
+/// One point of a job: one model configuration on one dataset category with one seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSpec {
+    /// The grid coordinates of this run: dotted path to chosen value. Empty without grids.
+    pub axes: serde_json::Map<String, serde_json::Value>,
+    pub model: ModelSource,
+    pub data: ClassSpec,
+    pub metrics: MetricsSpec,
+    pub normalization: Normalization,
+    pub task: VisionTask,
+    pub seed: u64,
+}
+
+impl RunSpec {
+    /// The dataset's name and category, as `data` has them; the class name if its parameters are not valid.
+    pub fn dataset(&self) -> (String, String) {
+        match data::build(&self.data.class_path, &self.data.init_args) {
+            Ok(dataset) => (dataset.name().to_owned(), dataset.category().to_owned()),
+            Err(_) => (self.data.class_path.clone(), String::new()),
+        }
+    }
+}
+
+/// Where a run's model comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelSource {
+    /// Trained by the run.
+    Train(ClassSpec),
+    /// A trained package: a name in the store's `models/` (with `@VERSION`), or the path or URI of its `package.json`.
+    Package(String),
+}
+
+/// A class of a closed set, with every parameter written out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassSpec {
+    /// Canonical class name, such as `Padim` or `MVTec`.
+    pub class_path: String,
+    pub init_args: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsSpec {
+    /// Canonical names of image metrics.
+    pub image: Vec<String>,
+    /// Canonical names of pixel metrics; empty for the task `classification`.
+    pub pixel: Vec<String>,
+    pub image_threshold: ThresholdSpec,
+    pub pixel_threshold: ThresholdSpec,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "method")]
+pub enum ThresholdSpec {
+    /// The score with the highest F1 on the validation split.
+    F1Adaptive,
+    /// A constant given by the user.
+    Manual { value: f64 },
+    /// The one that the trained package brings along; only where the model is a package.
+    Package,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Normalization {
+    MinMax,
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VisionTask {
+    Classification,
+    Segmentation,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resources {
+    pub pool: PoolName,
+    /// A task's own time limit, in seconds; none without.
+    pub timeout_s: Option<u64>,
+    /// Counted `crashed` attempts after the first.
+    pub retries: u32,
+    /// Memory limit of a task, in bytes; none without.
+    pub memory_bytes: Option<u64>,
+    pub engine: EngineChoice,
+}
+
+impl Resources {
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout_s.map(Duration::from_secs)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineChoice {
+    /// OpenVINO for frozen features and scoring, torch where gradients are needed.
+    Auto,
+    Openvino,
+    Onnxruntime,
+    TorchCpu,
+}

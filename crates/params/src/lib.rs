@@ -1,0 +1,67 @@
+//! How a model, dataset or metric describes its parameters: name, type, range, default and meaning.
+//!
+//! One description serves the job reader (checks with line and column), the JSON schema and the documents.
+
+/// What a parameter accepts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    Bool,
+    /// Both ends included.
+    Int { min: i64, max: i64 },
+    /// Both ends included.
+    Float { min: f64, max: f64 },
+    Text,
+    /// A path or URI; relative ones are resolved against the job file's folder by the reader.
+    Path,
+    /// One of a closed set of words; compared without case, `_` and `-`.
+    Enum(&'static [&'static str]),
+    /// A list with at least one item.
+    List(&'static Kind),
+    /// One item or a list of items; always resolved to a list.
+    OneOrMany(&'static Kind),
+    /// `null` is accepted, too.
+    Nullable(&'static Kind),
+    /// An image size: one number for a square, or `[height, width]`; resolved to `[height, width]`.
+    Size { min: u32, max: u32 },
+}
+
+/// What stands for a parameter that the job does not give.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Default {
+    Required,
+    /// A JSON text.
+    Json(&'static str),
+}
+
+/// One parameter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Param {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub default: Default,
+    /// Meaning and unit in one sentence, and where the default comes from if that is not the reference.
+    pub doc: &'static str,
+    /// Accepted for the sake of Anomalib's configurations, without effect here: the reader warns and says why.
+    pub ignored_because: Option<&'static str>,
+}
+
+impl Param {
+    pub const fn new(name: &'static str, kind: Kind, default: Default, doc: &'static str) -> Self {
+        Self { name, kind, default, doc, ignored_because: None }
+    }
+
+    pub const fn ignored(name: &'static str, kind: Kind, default: Default, because: &'static str) -> Self {
+        Self { name, kind, default, doc: because, ignored_because: Some(because) }
+    }
+}
+
+/// A name that job files may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// Class name as in Anomalib, such as `Padim`.
+    pub class: &'static str,
+    /// Anomalib's module, such as `anomalib.models`.
+    pub module: &'static str,
+    /// `None`: known by name, but not built yet; a job that asks for it is refused with these words.
+    pub params: Option<&'static [Param]>,
+}

@@ -1,0 +1,212 @@
+//! What a task is told, and what it answers: plain data between planner, coordinator and executor.
+
+use job::resolved::{MetricsSpec, Resources, RunSpec};
+use serde::{Deserialize, Serialize};
+use types::{Failure, LeaseNumber, OutputObject, TaskId, TaskIndex, TaskKind, TaskState};
+
+/// A job cut into runs and tasks; what is created later (score tasks) comes from [`crate::expand`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub runs: Vec<PlannedRun>,
+    /// In order of [`TaskIndex`], from 0.
+    pub tasks: Vec<PlannedTask>,
+}
+
+/// A run with its place in the job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedRun {
+    /// From 0, in grid order (the last axis fastest).
+    pub index: u32,
+    /// Class of the model and what distinguishes it, for people: `Padim mobilenet_v2`.
+    pub model: String,
+    /// Name of the dataset, such as `texture`.
+    pub dataset: String,
+    /// Empty if the dataset has none.
+    pub category: String,
+    pub spec: RunSpec,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedTask {
+    pub index: TaskIndex,
+    pub spec: TaskSpec,
+    pub depends_on: Vec<Dependency>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    pub task: TaskIndex,
+    pub rule: DependencyRule,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DependencyRule {
+    /// The task succeeded.
+    Success,
+    /// The task reached an end, whichever.
+    Settled,
+}
+
+/// The unit that one executor does in one go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum TaskSpec {
+    /// Lists the dataset of the named runs (they share its configuration) and seals its `samples`.
+    List { runs: Vec<u32> },
+    /// Trains the run's model on the split `train`.
+    Fit { run: u32 },
+    /// Scores samples `first .. first + count` of those that are not in `train`, in uri order.
+    Score { run: u32, chunk: u32, first: u64, count: u64 },
+    Evaluate { run: u32 },
+    /// Compacts the tables of all runs.
+    Reduce,
+}
+
+impl TaskSpec {
+    pub fn kind(&self) -> TaskKind {
+        match self {
+            Self::List { .. } => TaskKind::List,
+            Self::Fit { .. } => TaskKind::Fit,
+            Self::Score { .. } => TaskKind::Score,
+            Self::Evaluate { .. } => TaskKind::Evaluate,
+            Self::Reduce => TaskKind::Reduce,
+        }
+    }
+
+    /// The run that the task belongs to, if it is one run's alone.
+    pub fn run(&self) -> Option<u32> {
+        match self {
+            Self::List { .. } | Self::Reduce => None,
+            Self::Fit { run } | Self::Score { run, .. } | Self::Evaluate { run } => Some(*run),
+        }
+    }
+}
+
+/// Everything an executor needs for one attempt, made by the coordinator when it grants the lease.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Assignment {
+    pub task: TaskId,
+    pub lease: LeaseNumber,
+    /// 1 for the first.
+    pub attempt: u32,
+    pub job_name: String,
+    /// URI of the job's store.
+    pub store: String,
+    /// Where the attempt writes, relative to the store's root; see [`types::AttemptPrefix::path`].
+    pub prefix: String,
+    pub spec: TaskSpec,
+    /// The runs that the task is about: one for fit, score and evaluate, those sharing the listing for list, all for reduce.
+    pub runs: Vec<PlannedRun>,
+    pub resources: Resources,
+    /// What the tasks it depends on left behind, in order of their index.
+    pub inputs: Vec<Input>,
+}
+
+impl Assignment {
+    /// The metrics of the task's first run: all that list, fit, score and evaluate need.
+    pub fn metrics(&self) -> Option<&MetricsSpec> {
+        self.runs.first().map(|run| &run.spec.metrics)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    pub task: TaskId,
+    pub spec: TaskSpec,
+    pub outcome: InputOutcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum InputOutcome {
+    Accepted {
+        /// Of the accepted attempt, relative to the store's root.
+        prefix: String,
+        result: TaskResult,
+        outputs: Vec<OutputObject>,
+    },
+    Failed {
+        state: TaskState,
+        /// Of the task where the failure began, if this one was skipped.
+        failure: Failure,
+    },
+}
+
+/// The typed result of an accepted attempt. Paths are relative to the attempt's prefix.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskResult {
+    pub detail: ResultDetail,
+    /// Every stage that the attempt's pipeline measured.
+    pub timings: Vec<StageTiming>,
+    /// Things a user should know that did not stop the task.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum ResultDetail {
+    List {
+        /// The sealed samples part.
+        samples: String,
+        train: u64,
+        /// Samples that are scored: those not in `train`.
+        scored: u64,
+    },
+    Fit {
+        /// Statistics of the model (safetensors).
+        statistics: String,
+    },
+    Score {
+        /// Raw scores part.
+        scores: String,
+        rows: u64,
+        /// Rows that hold an error instead of a score.
+        errors: u64,
+    },
+    Evaluate {
+        metrics: Vec<MetricValue>,
+        /// The run's `package.json`, if the run trained a model.
+        package: Option<String>,
+        rows: u64,
+        errors: u64,
+    },
+    Reduce {
+        /// Published tables: file name under `results/`, path below the attempt's prefix.
+        tables: Vec<PublishedTable>,
+        /// The manifest of the job's committed objects.
+        manifest: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedTable {
+    pub name: String,
+    pub path: String,
+}
+
+/// One metric of a run, for people; the `metrics` table holds more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetricValue {
+    /// `image` or `pixel`.
+    pub level: String,
+    pub metric: String,
+    pub value: Option<f64>,
+    /// Why there is no value.
+    pub reason: Option<String>,
+}
+
+/// What one stage of the pipeline took in one attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageTiming {
+    /// `fetch`, `decode`, `preprocess`, `infer`, `solve`, `metrics`, `write`, or `total` for the attempt as a whole.
+    pub stage: String,
+    pub wall_s: f64,
+    /// CPU seconds of all threads of the process while the stage ran; only the stage `total` has it.
+    pub cpu_s: Option<f64>,
+    pub items: u64,
+    pub bytes: u64,
+    /// Peak resident memory of the process, in bytes; only the stage `total` has it.
+    pub peak_memory: Option<u64>,
+}

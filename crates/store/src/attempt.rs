@@ -1,0 +1,100 @@
+//! What one attempt writes: objects under its own prefix, and the list of them as the last.
+
+use std::{io, path::Path};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::{io::AsyncReadExt, sync::Mutex};
+use types::OutputObject;
+
+use crate::{Store, StoreError, layout};
+
+/// Writes the objects of one attempt. After [`AttemptWriter::finish`] nothing can be written any more.
+pub struct AttemptWriter {
+    store: Store,
+    prefix: String,
+    /// `None`: sealed. Held over each write, so that none can be under way when the attempt is sealed.
+    written: Mutex<Option<Vec<OutputObject>>>,
+}
+
+impl AttemptWriter {
+    /// `prefix` as in [`types::AttemptPrefix::path`]: no other attempt has it.
+    pub fn new(store: Store, prefix: impl Into<String>) -> Self {
+        Self { store, prefix: prefix.into(), written: Mutex::new(Some(Vec::new())) }
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Path of one of the attempt's objects, relative to the store's root.
+    pub fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.prefix)
+    }
+
+    /// Full address of one of the attempt's objects.
+    pub fn uri(&self, name: &str) -> String {
+        self.store.uri(&self.path(name))
+    }
+
+    /// Writes one object; `name` is relative to the prefix, `rows` for Parquet parts.
+    pub async fn put(&self, name: &str, bytes: Bytes, rows: Option<u64>) -> Result<OutputObject, StoreError> {
+        let mut written = self.written.lock().await;
+        let list = written.as_mut().ok_or_else(|| StoreError::Sealed { uri: self.uri(name) })?;
+        let object = OutputObject { path: name.to_owned(), size: bytes.len() as u64, sha256: hex(&Sha256::digest(&bytes)), rows };
+        self.store.put(&self.path(name), bytes).await?;
+        list.push(object.clone());
+        Ok(object)
+    }
+
+    /// Writes one object from a local file, which may be larger than memory.
+    pub async fn put_file(&self, name: &str, file: &Path, rows: Option<u64>) -> Result<OutputObject, StoreError> {
+        let mut written = self.written.lock().await;
+        let list = written.as_mut().ok_or_else(|| StoreError::Sealed { uri: self.uri(name) })?;
+        let (size, sha256) =
+            digest(file).await.map_err(|source| StoreError::LocalFile { path: file.display().to_string(), source })?;
+        self.store.put_file(&self.path(name), file).await?;
+        let object = OutputObject { path: name.to_owned(), size, sha256, rows };
+        list.push(object.clone());
+        Ok(object)
+    }
+
+    /// What has been written so far, in order of path.
+    pub async fn written(&self) -> Vec<OutputObject> {
+        let mut objects = self.written.lock().await.clone().unwrap_or_default();
+        objects.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        objects
+    }
+
+    /// Seals the attempt: writes `_outputs.json` and returns its content, sorted by path.
+    pub async fn finish(&self) -> Result<Vec<OutputObject>, StoreError> {
+        let uri = || self.uri(layout::OUTPUTS);
+        let mut written = self.written.lock().await;
+        let mut objects = written.take().ok_or_else(|| StoreError::Sealed { uri: uri() })?;
+        objects.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        let json = serde_json::to_vec(&objects)
+            .map_err(|error| StoreError::LocalFile { path: layout::OUTPUTS.to_owned(), source: io::Error::other(error) })?;
+        if json.len() as u64 > layout::MAX_OUTPUTS_BYTES {
+            return Err(StoreError::TooLarge { uri: uri(), size: json.len() as u64, limit: layout::MAX_OUTPUTS_BYTES });
+        }
+        self.store.put(&self.path(layout::OUTPUTS), json.into()).await?;
+        Ok(objects)
+    }
+}
+
+async fn digest(file: &Path) -> io::Result<(u64, String)> {
+    let mut file = tokio::fs::File::open(file).await?;
+    let (mut hash, mut size, mut piece) = (Sha256::new(), 0, vec![0; 1 << 20]);
+    loop {
+        let read = file.read(&mut piece).await?;
+        if read == 0 {
+            return Ok((size, hex(&hash.finalize())));
+        }
+        hash.update(&piece[..read]);
+        size += read as u64;
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,115 @@
+//! What can go wrong with a store, each naming the object, and the failure class that follows from it.
+
+use std::{error::Error, io};
+
+use types::FailureClass;
+
+type Source = Box<dyn Error + Send + Sync + 'static>;
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    #[error("{uri} does not exist")]
+    NotFound { uri: String },
+    #[error("no permission to {action} {uri}")]
+    Denied { action: &'static str, uri: String, #[source] source: Source },
+    #[error("{uri} has changed since it was listed (expected etag {expected})")]
+    Changed { uri: String, expected: String },
+    #[error("{uri} exists already with other content")]
+    Conflict { uri: String },
+    #[error("no space left to write {uri}")]
+    DiskFull { uri: String, #[source] source: Source },
+    #[error("{uri} is on a read-only file system")]
+    ReadOnly { uri: String, #[source] source: Source },
+    #[error("cannot {action} {uri}")]
+    Unavailable { action: &'static str, uri: String, #[source] source: Source },
+    #[error("{uri:?} is not a usable address: {reason}")]
+    InvalidUri { uri: String, reason: String },
+    #[error("{uri}: stores of the scheme {scheme:?} are not built yet; use file:///absolute/path")]
+    NotBuilt { uri: String, scheme: String },
+    #[error("{uri} comes after the attempt was sealed")]
+    Sealed { uri: String },
+    #[error("{uri} would take {size} bytes, more than the {limit} allowed")]
+    TooLarge { uri: String, size: u64, limit: u64 },
+    #[error("cannot read the local file {path}")]
+    LocalFile { path: String, #[source] source: io::Error },
+}
+
+impl StoreError {
+    /// Whether another try may help, and which.
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Self::NotFound { .. }
+            | Self::Denied { .. }
+            | Self::Changed { .. }
+            | Self::Conflict { .. }
+            | Self::ReadOnly { .. }
+            | Self::InvalidUri { .. }
+            | Self::NotBuilt { .. } => FailureClass::InvalidInput,
+            Self::DiskFull { .. } => FailureClass::DiskFull,
+            Self::Unavailable { .. } => FailureClass::Unavailable,
+            Self::LocalFile { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FailureClass::DiskFull,
+                _ => FailureClass::Internal,
+            },
+            Self::Sealed { .. } | Self::TooLarge { .. } => FailureClass::Internal,
+        }
+    }
+
+    /// The word for this error in the column `error_class` of a scores table.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "not_found",
+            Self::Denied { .. } => "denied",
+            Self::Changed { .. } => "changed",
+            Self::Conflict { .. } => "conflict",
+            Self::DiskFull { .. } => "disk_full",
+            Self::ReadOnly { .. } => "read_only",
+            Self::Unavailable { .. } => "unavailable",
+            Self::InvalidUri { .. } => "invalid_uri",
+            Self::NotBuilt { .. } => "not_built",
+            Self::Sealed { .. } | Self::TooLarge { .. } | Self::LocalFile { .. } => "internal",
+        }
+    }
+
+    pub(crate) fn from_object_store(action: &'static str, uri: String, expected: Option<&str>, error: object_store::Error) -> Self {
+        use object_store::Error as E;
+        match error {
+            E::Precondition { .. } => Self::Changed { uri, expected: expected.unwrap_or_default().to_owned() },
+            // A permission error on the way to an object is not "not found" for a person.
+            E::PermissionDenied { .. } | E::Unauthenticated { .. } => Self::Denied { action, uri, source: error.into() },
+            E::InvalidPath { source } => Self::InvalidUri { uri, reason: source.to_string() },
+            E::NotFound { .. } => Self::NotFound { uri },
+            other => Self::from_cause(action, uri, other.into()),
+        }
+    }
+
+    pub(crate) fn from_io(action: &'static str, uri: String, error: io::Error) -> Self {
+        Self::from_cause(action, uri, error.into())
+    }
+
+    /// Looks for the operating system's word in the chain of causes: object_store wraps it without a kind of its own.
+    fn from_cause(action: &'static str, uri: String, source: Source) -> Self {
+        match io_kind(source.as_ref()) {
+            Some(io::ErrorKind::PermissionDenied) => Self::Denied { action, uri, source },
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge) => {
+                Self::DiskFull { uri, source }
+            }
+            Some(io::ErrorKind::ReadOnlyFilesystem) => Self::ReadOnly { uri, source },
+            Some(io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory) => Self::NotFound { uri },
+            _ => Self::Unavailable { action, uri, source },
+        }
+    }
+}
+
+fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            // walkdir wraps the system's error in one that keeps its kind.
+            return Some(io.kind());
+        }
+        next = error.source();
+    }
+    None
+}

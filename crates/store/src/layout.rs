@@ -1,0 +1,60 @@
+//! Where everything lies in a store, relative to its root. `docs/formats.md` is the public form of this page.
+//!
+//! ```text
+//! jobs/{job}/spec.yaml, plan.json
+//! jobs/{job}/tasks/{task}/{lease}-{random}/...   one attempt's folder (types::AttemptPrefix), sealed by _outputs.json
+//! jobs/{job}/manifest/{generation}.parquet
+//! jobs/{job}/results/{generation}/{table}.parquet
+//! models/{name}/{version}.json
+//! ```
+
+use types::JobId;
+
+/// The last object that an attempt writes: what it wrote.
+pub const OUTPUTS: &str = "_outputs.json";
+
+/// Largest `_outputs.json`: it travels in one message and is kept in the database.
+pub const MAX_OUTPUTS_BYTES: u64 = 1 << 20;
+
+pub fn job(job: &JobId) -> String {
+    format!("jobs/{job}")
+}
+
+/// The job file as its user wrote it.
+pub fn spec(job: &JobId) -> String {
+    format!("jobs/{job}/spec.yaml")
+}
+
+/// The resolved job, cut into runs and tasks.
+pub fn plan(job: &JobId) -> String {
+    format!("jobs/{job}/plan.json")
+}
+
+/// Readers take the highest generation; the number is padded so that they sort as text, too.
+pub fn manifest(job: &JobId, generation: u64) -> String {
+    format!("jobs/{job}/manifest/{generation:06}.parquet")
+}
+
+pub fn results(job: &JobId, generation: u64) -> String {
+    format!("jobs/{job}/results/{generation:06}")
+}
+
+/// `name` is a file name, such as `scores.parquet`.
+pub fn result(job: &JobId, generation: u64, name: &str) -> String {
+    format!("jobs/{job}/results/{generation:06}/{name}")
+}
+
+/// All versions of a model lie below this.
+pub fn models(name: &str) -> String {
+    format!("models/{name}")
+}
+
+/// The pointer to a package.
+pub fn model(name: &str, version: u32) -> String {
+    format!("models/{name}/{version:06}.json")
+}
+
+/// A segment of an attempt's log, relative to the attempt's prefix.
+pub fn log_segment(number: u32) -> String {
+    format!("log/{number:06}.log")
+}

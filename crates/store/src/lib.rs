@@ -1,0 +1,22 @@
+//! Object storage as the system uses it: one place for paths, typed errors, immutable objects, the commit of an attempt.
+//!
+//! It is not a file system: objects appear whole or not at all, folders do not exist, nothing is renamed or changed
+//! in place, and no function here deletes. `file://` stores write through fsync, so what a call returned is on disk.
+
+mod attempt;
+mod cache;
+pub mod contract;
+mod error;
+pub mod layout;
+#[expect(clippy::module_inception, reason = "the crate is named after its one idea")]
+mod store;
+mod uri;
+
+pub use attempt::AttemptWriter;
+pub use cache::LocalCache;
+pub use error::StoreError;
+pub use store::{ObjectInfo, Put, Store};
+pub use uri::{Location, file_uri};
+
+#[cfg(test)]
+mod tests;

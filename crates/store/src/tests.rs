@@ -1,0 +1,140 @@
+use std::{fs, io::Write, os::unix::fs::PermissionsExt, path::Path};
+
+use bytes::Bytes;
+use types::FailureClass;
+
+use super::*;
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().build().unwrap()
+}
+
+#[test]
+fn files_keep_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::create(&file_uri(&folder.path().join("new folder"))).unwrap();
+    runtime().block_on(contract::suite(&store));
+    // Nothing is left of uploads.
+    let leftovers = runtime().block_on(store.list("")).unwrap();
+    assert!(leftovers.iter().all(|info| !info.path.ends_with("#1")), "{leftovers:?}");
+}
+
+#[test]
+fn memory_keeps_the_contract() {
+    runtime().block_on(contract::suite(&Store::in_memory()));
+}
+
+#[test]
+fn a_large_local_file_goes_up_in_pieces() {
+    let folder = tempfile::tempdir().unwrap();
+    let content: Vec<u8> = (0..20_000_000_u32).map(|i| (i % 251) as u8).collect();
+    let source = folder.path().join("source");
+    fs::write(&source, &content).unwrap();
+    for store in [Store::create(&file_uri(&folder.path().join("store"))).unwrap(), Store::in_memory()] {
+        let writer = AttemptWriter::new(store.clone(), "attempt");
+        let object = runtime().block_on(writer.put_file("big", &source, None)).unwrap();
+        let bytes = runtime().block_on(store.get("attempt/big", None)).unwrap();
+        assert!(bytes == content);
+        let again = runtime().block_on(writer.put("small", bytes, None)).unwrap();
+        assert_eq!((object.size, &object.sha256), (content.len() as u64, &again.sha256));
+    }
+}
+
+#[test]
+fn addresses_are_read_and_refused() {
+    let parse = |uri: &str| Location::parse(uri).map(|location| location.local());
+    assert_eq!(parse("file:///a/b%20c/").unwrap(), Path::new("/a/b c"));
+    assert_eq!(parse("/a//b").unwrap(), Path::new("/a/b"));
+    assert_eq!(parse("file:///").unwrap(), Path::new("/"));
+    assert_eq!(parse(&file_uri(Path::new("/50%/x#1 ä?"))).unwrap(), Path::new("/50%/x#1 ä?"));
+    assert!(matches!(parse("file://host/a"), Err(StoreError::InvalidUri { .. })));
+    assert!(matches!(parse("relative/a"), Err(StoreError::InvalidUri { .. })));
+    let error = parse("s3://lab/mvtec").unwrap_err();
+    assert!(error.to_string().contains("not built yet") && error.to_string().contains("s3://lab/mvtec"), "{error}");
+}
+
+#[test]
+fn failures_have_the_class_that_decides() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = Store::open(&file_uri(&folder.path().join("missing"))).unwrap_err();
+    assert_eq!((error.class(), error.word()), (FailureClass::InvalidInput, "not_found"));
+    let file = folder.path().join("file");
+    fs::File::create(&file).unwrap().write_all(b"x").unwrap();
+    assert!(matches!(Store::open(&file_uri(&file)), Err(StoreError::InvalidUri { .. })));
+}
+
+#[test]
+fn a_full_disk_is_told_from_an_outage() {
+    let full = |error| StoreError::from_io("write", "file:///x".to_owned(), error);
+    assert_eq!(full(std::io::Error::from_raw_os_error(libc::ENOSPC)).class(), FailureClass::DiskFull);
+    assert_eq!(full(std::io::Error::from_raw_os_error(libc::EROFS)).word(), "read_only");
+    assert_eq!(full(std::io::Error::from_raw_os_error(libc::EIO)).class(), FailureClass::Unavailable);
+    assert_eq!(full(std::io::Error::from_raw_os_error(libc::EACCES)).word(), "denied");
+}
+
+#[test]
+fn rights_are_told_with_the_place() {
+    if unsafe { libc::geteuid() } == 0 {
+        // Root may read everything, so this test forks a child that gives its rights up.
+        return unprivileged(rights_are_told_with_the_place_as_nobody);
+    }
+    rights_are_told_with_the_place_as_nobody();
+}
+
+fn rights_are_told_with_the_place_as_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let locked = folder.path().join("data/locked");
+    fs::create_dir_all(&locked).unwrap();
+    let store = Store::create(&file_uri(folder.path())).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();
+    let listing = runtime().block_on(store.list("data"));
+    let writing = runtime().block_on(store.put("data/locked/new", Bytes::from_static(b"x")));
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o755)).unwrap();
+    let error = listing.unwrap_err();
+    assert_eq!(error.word(), "denied", "{error:?}");
+    assert!(format!("{error:?}").contains("locked"), "{error:?}");
+    assert_eq!(writing.unwrap_err().word(), "denied");
+}
+
+/// Runs a test body in a child process as the user `nobody`.
+fn unprivileged(body: fn()) {
+    match unsafe { libc::fork() } {
+        0 => {
+            let done = std::panic::catch_unwind(|| {
+                let dropped = unsafe { libc::setgid(65534) == 0 && libc::setuid(65534) == 0 };
+                assert!(dropped);
+                body();
+            });
+            unsafe { libc::_exit(i32::from(done.is_err())) }
+        }
+        child => {
+            let mut status = 0;
+            assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+            assert_eq!(status, 0, "the test failed in the unprivileged child");
+        }
+    }
+}
+
+#[test]
+fn the_cache_is_bounded_and_true_to_the_etag() {
+    let store = Store::in_memory();
+    let cache = LocalCache::new(10);
+    runtime().block_on(async {
+        for path in ["a", "b", "c"] {
+            store.put(path, Bytes::from_static(b"1234")).await.unwrap();
+        }
+        let etag = |path: &'static str| async { store.head(path).await.unwrap().etag };
+        let first = etag("a").await;
+        for path in ["a", "b", "c"] {
+            cache.get(&store, path, &etag(path).await).await.unwrap();
+            assert!(cache.bytes() <= 10);
+        }
+        assert_eq!(cache.bytes(), 8);
+        store.put("a", Bytes::from_static(b"other")).await.unwrap();
+        assert!(matches!(cache.get(&store, "a", &first).await, Err(StoreError::Changed { .. })));
+        // Still the old object: what was listed under this etag.
+        let old = etag("c").await;
+        store.put("c", Bytes::from_static(b"other")).await.unwrap();
+        assert_eq!(cache.get(&store, "c", &old).await.unwrap(), "1234");
+    });
+}

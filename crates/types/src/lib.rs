@@ -1,0 +1,11 @@
+//! The words that every program shares: ids, leases, failure classes, states and outcomes.
+//!
+//! Plain values without behaviour that needs a clock, a network or a tensor.
+
+mod failure;
+mod ids;
+mod state;
+
+pub use failure::{Failure, FailureClass};
+pub use ids::{AttemptPrefix, Epoch, Incarnation, JobId, LeaseNumber, ParseIdError, PoolName, RequestId, TaskId, TaskIndex, WorkerName};
+pub use state::{JobState, OutputObject, TaskKind, TaskState};
