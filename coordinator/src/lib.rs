@@ -1,1 +1,150 @@
-//! placeholder
+//! The program `coordinator` as a library: what starts, in which order, and how it ends.
+
+mod chain;
+mod event_loop;
+mod grpc;
+mod handle;
+mod logging;
+mod publisher;
+mod settings;
+mod socket;
+mod state_folder;
+mod state_store;
+mod stop;
+
+use std::{
+    io,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use coordinator_core::{Core, RebuildError};
+use tokio::sync::{mpsc::unbounded_channel, oneshot};
+
+pub use settings::Settings;
+
+use crate::{
+    chain::chain,
+    event_loop::EventLoop,
+    handle::{Changes, Handle},
+    state_folder::{StateFolder, StateFolderError},
+    state_store::{StateStore, StateStoreError},
+};
+
+/// How long calls under way may take to end once the coordinator was asked to.
+const GRACE: Duration = Duration::from_secs(2);
+
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error(transparent)]
+    Folder(#[from] StateFolderError),
+    #[error(transparent)]
+    Store(#[from] StateStoreError),
+    #[error("the database {} contradicts itself", path.display())]
+    Rebuild { path: PathBuf, source: RebuildError },
+    #[error("cannot listen on {}", path.display())]
+    Listen { path: PathBuf, source: io::Error },
+    #[error("cannot start")]
+    Start { source: io::Error },
+    #[error("the server failed")]
+    Serve { source: tonic::transport::Error },
+    #[error("the loop panicked")]
+    Panicked,
+}
+
+impl RunError {
+    /// Exit codes are documented at [`Settings`].
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Folder(StateFolderError::NoHome) => 2,
+            Self::Folder(StateFolderError::Io { source, .. }) | Self::Listen { source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                5
+            }
+            _ => 6,
+        }
+    }
+}
+
+/// Runs the program to its end.
+pub fn run(settings: Settings) -> ExitCode {
+    if let Err(error) = logging::init(&settings) {
+        eprintln!("coordinator: {}", chain(&error));
+        return ExitCode::from(2);
+    }
+    match serve(&settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = chain(&error), "ending");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn serve(settings: &Settings) -> Result<(), RunError> {
+    let path = settings.state.clone().or_else(proto::local::default_state_folder).ok_or(StateFolderError::NoHome)?;
+    let mut folder = StateFolder::open(&path)?;
+    let store = StateStore::open(&folder.database(), folder.last_epoch())?;
+    folder.sign(store.epoch())?;
+
+    let started = Instant::now();
+    let rows = store.load()?;
+    let (jobs, attempts) = (rows.jobs.len(), rows.attempts.len());
+    let core = Core::rebuild(settings::core(), rows, store.epoch(), event_loop::now(started))
+        .map_err(|source| RunError::Rebuild { path: folder.database(), source })?;
+    tracing::info!(state = %folder.path().display(), epoch = store.epoch().0, jobs, attempts, rebuild_ms = started.elapsed().as_millis(), "state read");
+
+    let changes = Arc::new(Changes::default());
+    let (handle, inbox) = Handle::new(changes.clone());
+    let (deliveries, outbox) = unbounded_channel();
+    let event_loop = EventLoop::new(core, store, inbox, changes.clone(), deliveries, started);
+    let (ended, mut loop_ended) = oneshot::channel();
+    let thread = thread::Builder::new()
+        .name("loop".to_owned())
+        .spawn(move || {
+            let outcome = event_loop.run();
+            // Nobody listens once the process is ending anyway.
+            let _ = ended.send(());
+            outcome
+        })
+        .map_err(|source| RunError::Start { source })?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|source| RunError::Start { source })?;
+    let served = runtime.block_on(async {
+        let listener = socket::listen(&folder.socket())
+            .map_err(|source| RunError::Listen { path: folder.socket(), source })?;
+        tokio::spawn(publisher::publish(outbox, handle.clone()));
+        let (close, closed) = oneshot::channel::<()>();
+        let server = tokio::spawn(grpc::serve(handle.clone(), listener, async {
+            let _ = closed.await;
+        }));
+        tracing::info!(socket = %folder.socket().display(), "listening");
+        tokio::select! {
+            why = stop::asked(settings.exit_with_stdin) => tracing::info!(why, "ending"),
+            _ = &mut loop_ended => {}
+        }
+        handle.stop();
+        // Whatever arrived before is answered by now or soon; then nobody waits for news any more.
+        let _ = tokio::time::timeout(GRACE, loop_ended).await;
+        changes.close();
+        let _ = close.send(());
+        match tokio::time::timeout(GRACE, server).await {
+            Ok(Ok(Err(source))) => Err(RunError::Serve { source }),
+            _ => Ok(()),
+        }
+    });
+    runtime.shutdown_background();
+    // While the lock is held the socket is ours.
+    let _ = std::fs::remove_file(folder.socket());
+    handle.stop();
+    thread.join().map_err(|_| RunError::Panicked)??;
+    served
+}

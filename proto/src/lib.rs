@@ -1,5 +1,7 @@
 //! The wire: messages and services generated from `proto/nightshift/v1`.
 
+pub mod local;
+
 pub mod v1 {
     #![allow(clippy::all, clippy::pedantic, clippy::unwrap_used)]
     tonic::include_proto!("nightshift.v1");

@@ -1,1 +1,50 @@
-//! placeholder
+//! The coordinator's decisions: a state machine without clock, I/O or chance.
+//!
+//! ```text
+//!             deps met            claim             complete accepted
+//! blocked ───────────▶ ready ───────────▶ running ───────────────────▶ succeeded
+//!                        ▲                  │ failed / lost / released
+//!                        └── retry allowed ─┤        not allowed ─────▶ failed | dead
+//!     dependency failed ─▶ skipped(because) └ cancel ▶ cancelling ────▶ cancelled
+//!
+//! blocked, ready ── cancel ▶ cancelled        failed, dead, skipped, cancelled ── user retry ▶ blocked | ready
+//! ready ── a late Complete of an attempt that was lost ▶ succeeded
+//! ```
+//!
+//! The shell turns whatever happened into an [`Event`], calls [`Core::apply`], collects the [`Effect`]s of a
+//! batch, commits its `Persist`s in one transaction, and then carries out the rest. [`Core::rebuild`] makes
+//! the same core from the rows again; what only lives in memory (heartbeats, progress, which worker is
+//! alive) is not needed for that. See `docs/decisions/0002-coordinator-state-machine.md`.
+
+mod assign;
+mod audit;
+mod claim;
+mod complete;
+mod core;
+mod effect;
+mod event;
+mod job;
+mod lease;
+mod outbox;
+mod query;
+mod rebuild;
+mod retry;
+mod rows;
+mod settings;
+mod stop;
+mod submit;
+mod worker;
+
+pub use core::Core;
+pub use effect::{ClaimAnswer, Effect, HeartbeatAnswer, Refusal, Reply, SubmitOutcome, Verdict};
+pub use event::{Claim, Event, Now, Registration, Sender, Submit, Ticket};
+pub use job::Counts;
+pub use outbox::model_name;
+pub use query::{ActiveAttempt, AttemptView, FindJobError, JobView, RunState, RunView, TaskView, Waiting, WorkerState, WorkerView};
+pub use rebuild::RebuildError;
+pub use retry::{NextRetry, Policy, Site, Tried, next_retry};
+pub use rows::*;
+pub use settings::*;
+
+#[cfg(test)]
+mod tests;

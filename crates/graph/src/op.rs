@@ -65,13 +65,13 @@ impl Pool2d {
     /// The same window with as much padding at the bottom and right as PyTorch's `ceil_mode` adds for an image
     /// of `size`. Right for maximum pools; an average pool in ceil mode divides by fewer elements.
     pub fn ceil_mode(mut self, size: [usize; 2]) -> Self {
-        for axis in 0..2 {
+        for (axis, size) in size.into_iter().enumerate() {
             let (before, stride) = (self.padding[axis], self.stride[axis].max(1));
-            let padded = size[axis] + before + self.padding[axis + 2];
+            let padded = size + before + self.padding[axis + 2];
             let span = padded.saturating_sub(self.kernel[axis]);
             let mut last = span.div_ceil(stride) * stride;
             // A window must start inside the image or its leading padding.
-            if last >= size[axis] + before {
+            if last >= size + before {
                 last -= stride;
             }
             self.padding[axis + 2] += (last + self.kernel[axis]).saturating_sub(padded);

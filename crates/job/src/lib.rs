@@ -1,10 +1,32 @@
 //! Job files: YAML to a resolved job, with every error at its line and column.
 
+mod check;
 mod diagnostic;
+mod digest;
+mod grid;
+mod names;
+mod node;
+mod overrides;
+mod paths;
+mod quantity;
+mod read;
+mod report;
 pub mod resolved;
+mod run;
+mod schema;
+mod strict;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
 
 pub use diagnostic::{Diagnostic, Place};
+pub use digest::digest;
+pub use paths::{file_path, file_uri};
+pub use read::read;
 pub use resolved::ResolvedJob;
+pub use schema::schema;
+pub use strict::ResolvedError;
 
 use std::path::Path;
 

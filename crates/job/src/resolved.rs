@@ -1,6 +1,6 @@
 //! A job with every default written out: what is stored with the results, hashed and planned from.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use types::PoolName;
@@ -44,6 +44,65 @@ pub struct RunSpec {
     pub normalization: Normalization,
     pub task: VisionTask,
     pub seed: u64,
+}
+
+impl JobKind {
+    pub const ALL: [Self; 3] = [Self::Train, Self::Test, Self::Benchmark];
+
+    /// The word used in files and on screens.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Test => "test",
+            Self::Benchmark => "benchmark",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+impl fmt::Display for JobKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl VisionTask {
+    /// The word used in files and on screens.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Classification => "classification",
+            Self::Segmentation => "segmentation",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Classification, Self::Segmentation].into_iter().find(|task| task.as_str() == text)
+    }
+}
+
+impl EngineChoice {
+    /// The word used in files and on screens.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Openvino => "openvino",
+            Self::Onnxruntime => "onnxruntime",
+            Self::TorchCpu => "torch-cpu",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Auto, Self::Openvino, Self::Onnxruntime, Self::TorchCpu].into_iter().find(|engine| engine.as_str() == text)
+    }
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self { pool: PoolName::default(), timeout_s: None, retries: 2, memory_bytes: None, engine: EngineChoice::Auto }
+    }
 }
 
 impl RunSpec {

@@ -1,1 +1,49 @@
-//! placeholder
+//! Metrics of anomaly scores: mergeable states of exact integer counts, and the numbers that finish them.
+//!
+//! Everything starts from a [`RawScore`]: normalized or clamped scores have no way in. A [`ScoreCounts`] holds
+//! how often each score was seen on normal and on anomalous items; it merges in any order to the same state, goes
+//! to bytes and back, and many of them are read as one by a [`Merge`] in bounded memory. One ascending [`Pass`]
+//! over either gives every number of a [`Summary`].
+//!
+//! A number that cannot exist is a reason ([`Undefined`]), never NaN.
+
+pub mod auroc;
+mod counts;
+pub mod f1_adaptive_threshold;
+pub mod f1_score;
+pub mod manual_threshold;
+pub mod min_max;
+mod ordered;
+mod radix;
+mod registry;
+mod score;
+mod state;
+mod summary;
+mod threshold;
+mod undefined;
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod properties;
+
+pub use counts::ScoreCounts;
+pub use f1_score::Confusion;
+pub use min_max::{MinMax, normalize};
+pub use ordered::{Step, Totals};
+pub use registry::{REGISTRY, THRESHOLDS};
+pub use score::{NotFinite, RawScore, RawScores};
+pub use state::{Merge, StateError, StateReader, StateWriter};
+pub use summary::{Pass, Summary};
+pub use threshold::{Origin, SplitRole, Threshold};
+pub use undefined::Undefined;
+
+/// Lower and upper end of a 95 % confidence interval.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Interval {
+    pub low: f64,
+    pub high: f64,
+}
+
+/// Two-sided 95 % quantile of the standard normal distribution.
+pub(crate) const Z_95: f64 = 1.959_963_984_540_054;

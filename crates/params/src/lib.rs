@@ -11,10 +11,12 @@ pub enum Kind {
     /// Both ends included.
     Float { min: f64, max: f64 },
     Text,
-    /// A path or URI; relative ones are resolved against the job file's folder by the reader.
+    /// A path or URI; the reader resolves relative ones against the current directory, as Anomalib does.
     Path,
     /// One of a closed set of words; compared without case, `_` and `-`.
     Enum(&'static [&'static str]),
+    /// Like `Enum`, with words that are known, but refused as not built yet.
+    Choice { built: &'static [&'static str], not_built: &'static [&'static str] },
     /// A list with at least one item.
     List(&'static Kind),
     /// One item or a list of items; always resolved to a list.
@@ -23,6 +25,36 @@ pub enum Kind {
     Nullable(&'static Kind),
     /// An image size: one number for a square, or `[height, width]`; resolved to `[height, width]`.
     Size { min: u32, max: u32 },
+}
+
+impl Kind {
+    /// What is expected, for people: `an integer from 0 to 10`.
+    pub fn expected(&self) -> String {
+        match self {
+            Self::Bool => "true or false".into(),
+            Self::Int { min, max: i64::MAX } => format!("an integer, at least {min}"),
+            Self::Int { min, max } => format!("an integer from {min} to {max}"),
+            Self::Float { min, max } if *min == f64::MIN && *max == f64::MAX => "a number".into(),
+            Self::Float { min, max } if *max == f64::MAX => format!("a number, at least {min}"),
+            Self::Float { min, max } => format!("a number from {min} to {max}"),
+            Self::Text => "a text".into(),
+            Self::Path => "a path".into(),
+            Self::Enum([]) => "nothing".into(),
+            Self::Enum(words) => format!("one of {}", words.join(", ")),
+            Self::Choice { built, .. } => format!("one of {}", built.join(", ")),
+            Self::List(item) => format!("a list, each item {}", item.expected()),
+            Self::OneOrMany(item) => format!("{}, or a list of such", item.expected()),
+            Self::Nullable(Self::Enum([])) => "null".into(),
+            Self::Nullable(inner) => format!("{}, or null", inner.expected()),
+            Self::Size { min, max } => format!("a size from {min} to {max}: one number, or [height, width]"),
+        }
+    }
+}
+
+/// Whether two names are the same to a job file: without case, `_` and `-`.
+pub fn same_name(left: &str, right: &str) -> bool {
+    let letters = |text: &'_ str| text.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect::<String>();
+    letters(left) == letters(right)
 }
 
 /// What stands for a parameter that the job does not give.

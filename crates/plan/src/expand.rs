@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
 use types::TaskIndex;
 
 use crate::{Dependency, Plan, PlannedTask, ResultDetail, TaskResult, TaskSpec, planner::success};
@@ -13,7 +14,7 @@ pub const CHUNK: u64 = 256;
 const MAX_CHUNKS: u64 = 65_536;
 
 /// What the acceptance of one task adds to the job.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[must_use = "the tasks exist only once they are stored"]
 pub struct Expansion {
     /// Numbered from the given index on, without gaps.

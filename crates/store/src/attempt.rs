@@ -20,7 +20,11 @@ pub struct AttemptWriter {
 impl AttemptWriter {
     /// `prefix` as in [`types::AttemptPrefix::path`]: no other attempt has it.
     pub fn new(store: Store, prefix: impl Into<String>) -> Self {
-        Self { store, prefix: prefix.into(), written: Mutex::new(Some(Vec::new())) }
+        Self {
+            store,
+            prefix: prefix.into(),
+            written: Mutex::new(Some(Vec::new())),
+        }
     }
 
     pub fn store(&self) -> &Store {
@@ -38,23 +42,49 @@ impl AttemptWriter {
     }
 
     /// Writes one object; `name` is relative to the prefix, `rows` for Parquet parts.
-    pub async fn put(&self, name: &str, bytes: Bytes, rows: Option<u64>) -> Result<OutputObject, StoreError> {
+    pub async fn put(
+        &self,
+        name: &str,
+        bytes: Bytes,
+        rows: Option<u64>,
+    ) -> Result<OutputObject, StoreError> {
         let mut written = self.written.lock().await;
-        let list = written.as_mut().ok_or_else(|| StoreError::Sealed { uri: self.uri(name) })?;
-        let object = OutputObject { path: name.to_owned(), size: bytes.len() as u64, sha256: hex(&Sha256::digest(&bytes)), rows };
+        let list = written.as_mut().ok_or_else(|| StoreError::Sealed {
+            uri: self.uri(name),
+        })?;
+        let object = OutputObject {
+            path: name.to_owned(),
+            size: bytes.len() as u64,
+            sha256: hex(&Sha256::digest(&bytes)),
+            rows,
+        };
         self.store.put(&self.path(name), bytes).await?;
         list.push(object.clone());
         Ok(object)
     }
 
     /// Writes one object from a local file, which may be larger than memory.
-    pub async fn put_file(&self, name: &str, file: &Path, rows: Option<u64>) -> Result<OutputObject, StoreError> {
+    pub async fn put_file(
+        &self,
+        name: &str,
+        file: &Path,
+        rows: Option<u64>,
+    ) -> Result<OutputObject, StoreError> {
         let mut written = self.written.lock().await;
-        let list = written.as_mut().ok_or_else(|| StoreError::Sealed { uri: self.uri(name) })?;
-        let (size, sha256) =
-            digest(file).await.map_err(|source| StoreError::LocalFile { path: file.display().to_string(), source })?;
+        let list = written.as_mut().ok_or_else(|| StoreError::Sealed {
+            uri: self.uri(name),
+        })?;
+        let (size, sha256) = digest(file).await.map_err(|source| StoreError::LocalFile {
+            path: file.display().to_string(),
+            source,
+        })?;
         self.store.put_file(&self.path(name), file).await?;
-        let object = OutputObject { path: name.to_owned(), size, sha256, rows };
+        let object = OutputObject {
+            path: name.to_owned(),
+            size,
+            sha256,
+            rows,
+        };
         list.push(object.clone());
         Ok(object)
     }
@@ -70,14 +100,24 @@ impl AttemptWriter {
     pub async fn finish(&self) -> Result<Vec<OutputObject>, StoreError> {
         let uri = || self.uri(layout::OUTPUTS);
         let mut written = self.written.lock().await;
-        let mut objects = written.take().ok_or_else(|| StoreError::Sealed { uri: uri() })?;
+        let mut objects = written
+            .take()
+            .ok_or_else(|| StoreError::Sealed { uri: uri() })?;
         objects.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        let json = serde_json::to_vec(&objects)
-            .map_err(|error| StoreError::LocalFile { path: layout::OUTPUTS.to_owned(), source: io::Error::other(error) })?;
+        let json = serde_json::to_vec(&objects).map_err(|error| StoreError::LocalFile {
+            path: layout::OUTPUTS.to_owned(),
+            source: io::Error::other(error),
+        })?;
         if json.len() as u64 > layout::MAX_OUTPUTS_BYTES {
-            return Err(StoreError::TooLarge { uri: uri(), size: json.len() as u64, limit: layout::MAX_OUTPUTS_BYTES });
+            return Err(StoreError::TooLarge {
+                uri: uri(),
+                size: json.len() as u64,
+                limit: layout::MAX_OUTPUTS_BYTES,
+            });
         }
-        self.store.put(&self.path(layout::OUTPUTS), json.into()).await?;
+        self.store
+            .put(&self.path(layout::OUTPUTS), json.into())
+            .await?;
         Ok(objects)
     }
 }

@@ -23,7 +23,10 @@ struct Entries {
 
 impl LocalCache {
     pub fn new(limit_bytes: u64) -> Self {
-        Self { limit: limit_bytes, entries: Mutex::default() }
+        Self {
+            limit: limit_bytes,
+            entries: Mutex::default(),
+        }
     }
 
     /// Reads an object of the given etag from here, else from the store.
@@ -46,7 +49,9 @@ impl LocalCache {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Entries> {
         // Entries are whole after every call, whatever panicked elsewhere.
-        self.entries.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.entries
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -66,7 +71,9 @@ impl Entries {
             return;
         }
         while self.bytes + size > limit {
-            let Some((_, oldest)) = self.by_use.pop_first() else { break };
+            let Some((_, oldest)) = self.by_use.pop_first() else {
+                break;
+            };
             if let Some((_, dropped)) = self.by_key.remove(&oldest) {
                 self.bytes -= dropped.len() as u64;
             }

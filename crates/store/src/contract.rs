@@ -20,7 +20,10 @@ async fn objects_read_back_whole_and_in_part(store: &Store) {
     let content = Bytes::from_static(b"0123456789");
     ok(store.put("objects/a b%20#.bin", content.clone()).await);
     assert_eq!(ok(store.get("objects/a b%20#.bin", None).await), content);
-    assert_eq!(ok(store.get_range("objects/a b%20#.bin", 2..5, None).await), &content[2..5]);
+    assert_eq!(
+        ok(store.get_range("objects/a b%20#.bin", 2..5, None).await),
+        &content[2..5]
+    );
     ok(store.put("objects/empty", Bytes::new()).await);
     assert!(ok(store.get("objects/empty", None).await).is_empty());
 }
@@ -30,8 +33,18 @@ async fn listings_are_sorted_and_complete(store: &Store) {
         ok(store.put(path, Bytes::from(path)).await);
     }
     let listed = ok(store.list("list").await);
-    assert_eq!(listed.iter().map(|info| info.path.as_str()).collect::<Vec<_>>(), ["list/a", "list/b/1", "list/b/2"]);
-    assert!(listed.iter().all(|info| info.size == info.path.len() as u64 && !info.etag.is_empty()));
+    assert_eq!(
+        listed
+            .iter()
+            .map(|info| info.path.as_str())
+            .collect::<Vec<_>>(),
+        ["list/a", "list/b/1", "list/b/2"]
+    );
+    assert!(
+        listed
+            .iter()
+            .all(|info| info.size == info.path.len() as u64 && !info.etag.is_empty())
+    );
     assert_eq!(ok(store.head("list/b/2").await), listed[2]);
     assert!(ok(store.list("no/such/prefix").await).is_empty());
 }
@@ -41,7 +54,10 @@ async fn a_changed_object_is_an_error(store: &Store) {
     let listed = ok(store.head("changed").await);
     assert_eq!(ok(store.get("changed", Some(&listed.etag)).await), "one");
     ok(store.put("changed", Bytes::from_static(b"other")).await);
-    let error = store.get("changed", Some(&listed.etag)).await.expect_err("the etag is stale");
+    let error = store
+        .get("changed", Some(&listed.etag))
+        .await
+        .expect_err("the etag is stale");
     assert!(matches!(error, StoreError::Changed { .. }), "{error:?}");
     assert!(error.to_string().contains(&store.uri("changed")));
 }
@@ -50,7 +66,10 @@ async fn missing_objects_are_named(store: &Store) {
     for error in [
         store.get("no/such", None).await.expect_err("missing"),
         store.head("no/such").await.expect_err("missing"),
-        store.copy("no/such", "elsewhere").await.expect_err("missing"),
+        store
+            .copy("no/such", "elsewhere")
+            .await
+            .expect_err("missing"),
     ] {
         assert!(matches!(error, StoreError::NotFound { .. }), "{error:?}");
         assert!(error.to_string().contains(&store.uri("no/such")));
@@ -58,14 +77,27 @@ async fn missing_objects_are_named(store: &Store) {
 }
 
 async fn one_of_many_creates(store: &Store) {
-    let writers = (0..8).map(|n| store.put_if_absent("pointer", Bytes::from(format!("writer {n}"))));
+    let writers =
+        (0..8).map(|n| store.put_if_absent("pointer", Bytes::from(format!("writer {n}"))));
     let outcomes = futures::future::join_all(writers).await;
-    let winners: Vec<_> = outcomes.iter().enumerate().filter(|(_, put)| matches!(put, Ok(Put::Created))).collect();
+    let winners: Vec<_> = outcomes
+        .iter()
+        .enumerate()
+        .filter(|(_, put)| matches!(put, Ok(Put::Created)))
+        .collect();
     assert_eq!(winners.len(), 1, "{outcomes:?}");
-    assert!(outcomes.iter().all(|put| matches!(put, Ok(Put::Created) | Err(StoreError::Conflict { .. }))), "{outcomes:?}");
+    assert!(
+        outcomes
+            .iter()
+            .all(|put| matches!(put, Ok(Put::Created) | Err(StoreError::Conflict { .. }))),
+        "{outcomes:?}"
+    );
     let content = ok(store.get("pointer", None).await);
     assert_eq!(content, format!("writer {}", winners[0].0));
-    assert_eq!(ok(store.put_if_absent("pointer", content).await), Put::SameContent);
+    assert_eq!(
+        ok(store.put_if_absent("pointer", content).await),
+        Put::SameContent
+    );
 }
 
 async fn copies_are_the_same(store: &Store) {
@@ -78,31 +110,57 @@ async fn copies_are_the_same(store: &Store) {
 
 async fn paths_cannot_leave_the_store(store: &Store) {
     for path in ["../outside", "a/../../outside", "a//b"] {
-        let error = store.put(path, Bytes::from_static(b"x")).await.expect_err(path);
+        let error = store
+            .put(path, Bytes::from_static(b"x"))
+            .await
+            .expect_err(path);
         assert!(matches!(error, StoreError::InvalidUri { .. }), "{error:?}");
     }
 }
 
 async fn an_attempt_is_sealed_once(store: &Store) {
     let writer = AttemptWriter::new(store.clone(), "jobs/abcd/tasks/abcd-0001/3-00000001");
-    ok(writer.put("b.parquet", Bytes::from_static(b"rows"), Some(4)).await);
+    ok(writer
+        .put("b.parquet", Bytes::from_static(b"rows"), Some(4))
+        .await);
     ok(writer.put("a.json", Bytes::from_static(b"{}"), None).await);
     let outputs = ok(writer.finish().await);
-    assert_eq!(outputs.iter().map(|object| (object.path.as_str(), object.size, object.rows)).collect::<Vec<_>>(), [
-        ("a.json", 2, None),
-        ("b.parquet", 4, Some(4))
-    ]);
-    assert_eq!(outputs[0].sha256, "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a");
+    assert_eq!(
+        outputs
+            .iter()
+            .map(|object| (object.path.as_str(), object.size, object.rows))
+            .collect::<Vec<_>>(),
+        [("a.json", 2, None), ("b.parquet", 4, Some(4))]
+    );
+    assert_eq!(
+        outputs[0].sha256,
+        "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+    );
     let written = ok(store.get(&writer.path(layout::OUTPUTS), None).await);
-    assert_eq!(serde_json::from_slice::<Vec<types::OutputObject>>(&written).ok(), Some(outputs));
-    assert!(matches!(writer.put("late", Bytes::new(), None).await, Err(StoreError::Sealed { .. })));
-    assert!(matches!(writer.finish().await, Err(StoreError::Sealed { .. })));
-    assert!(matches!(store.get(&writer.path("late"), None).await, Err(StoreError::NotFound { .. })));
+    assert_eq!(
+        serde_json::from_slice::<Vec<types::OutputObject>>(&written).ok(),
+        Some(outputs)
+    );
+    assert!(matches!(
+        writer.put("late", Bytes::new(), None).await,
+        Err(StoreError::Sealed { .. })
+    ));
+    assert!(matches!(
+        writer.finish().await,
+        Err(StoreError::Sealed { .. })
+    ));
+    assert!(matches!(
+        store.get(&writer.path("late"), None).await,
+        Err(StoreError::NotFound { .. })
+    ));
 }
 
 fn ok<T>(result: Result<T, StoreError>) -> T {
     match result {
         Ok(value) => value,
-        Err(error) => panic!("the store failed: {error}: {:?}", std::error::Error::source(&error)),
+        Err(error) => panic!(
+            "the store failed: {error}: {:?}",
+            std::error::Error::source(&error)
+        ),
     }
 }

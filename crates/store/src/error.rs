@@ -12,17 +12,35 @@ pub enum StoreError {
     #[error("{uri} does not exist")]
     NotFound { uri: String },
     #[error("no permission to {action} {uri}")]
-    Denied { action: &'static str, uri: String, #[source] source: Source },
+    Denied {
+        action: &'static str,
+        uri: String,
+        #[source]
+        source: Source,
+    },
     #[error("{uri} has changed since it was listed (expected etag {expected})")]
     Changed { uri: String, expected: String },
     #[error("{uri} exists already with other content")]
     Conflict { uri: String },
     #[error("no space left to write {uri}")]
-    DiskFull { uri: String, #[source] source: Source },
+    DiskFull {
+        uri: String,
+        #[source]
+        source: Source,
+    },
     #[error("{uri} is on a read-only file system")]
-    ReadOnly { uri: String, #[source] source: Source },
+    ReadOnly {
+        uri: String,
+        #[source]
+        source: Source,
+    },
     #[error("cannot {action} {uri}")]
-    Unavailable { action: &'static str, uri: String, #[source] source: Source },
+    Unavailable {
+        action: &'static str,
+        uri: String,
+        #[source]
+        source: Source,
+    },
     #[error("{uri:?} is not a usable address: {reason}")]
     InvalidUri { uri: String, reason: String },
     #[error("{uri}: stores of the scheme {scheme:?} are not built yet; use file:///absolute/path")]
@@ -32,7 +50,11 @@ pub enum StoreError {
     #[error("{uri} would take {size} bytes, more than the {limit} allowed")]
     TooLarge { uri: String, size: u64, limit: u64 },
     #[error("cannot read the local file {path}")]
-    LocalFile { path: String, #[source] source: io::Error },
+    LocalFile {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
 }
 
 impl StoreError {
@@ -72,13 +94,28 @@ impl StoreError {
         }
     }
 
-    pub(crate) fn from_object_store(action: &'static str, uri: String, expected: Option<&str>, error: object_store::Error) -> Self {
+    pub(crate) fn from_object_store(
+        action: &'static str,
+        uri: String,
+        expected: Option<&str>,
+        error: object_store::Error,
+    ) -> Self {
         use object_store::Error as E;
         match error {
-            E::Precondition { .. } => Self::Changed { uri, expected: expected.unwrap_or_default().to_owned() },
+            E::Precondition { .. } => Self::Changed {
+                uri,
+                expected: expected.unwrap_or_default().to_owned(),
+            },
             // A permission error on the way to an object is not "not found" for a person.
-            E::PermissionDenied { .. } | E::Unauthenticated { .. } => Self::Denied { action, uri, source: error.into() },
-            E::InvalidPath { source } => Self::InvalidUri { uri, reason: source.to_string() },
+            E::PermissionDenied { .. } | E::Unauthenticated { .. } => Self::Denied {
+                action,
+                uri,
+                source: error.into(),
+            },
+            E::InvalidPath { source } => Self::InvalidUri {
+                uri,
+                reason: source.to_string(),
+            },
             E::NotFound { .. } => Self::NotFound { uri },
             other => Self::from_cause(action, uri, other.into()),
         }
@@ -91,13 +128,27 @@ impl StoreError {
     /// Looks for the operating system's word in the chain of causes: object_store wraps it without a kind of its own.
     fn from_cause(action: &'static str, uri: String, source: Source) -> Self {
         match io_kind(source.as_ref()) {
-            Some(io::ErrorKind::PermissionDenied) => Self::Denied { action, uri, source },
-            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge) => {
-                Self::DiskFull { uri, source }
-            }
+            Some(io::ErrorKind::PermissionDenied) => Self::Denied {
+                action,
+                uri,
+                source,
+            },
+            Some(
+                io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::FileTooLarge,
+            ) => Self::DiskFull { uri, source },
             Some(io::ErrorKind::ReadOnlyFilesystem) => Self::ReadOnly { uri, source },
-            Some(io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory) => Self::NotFound { uri },
-            _ => Self::Unavailable { action, uri, source },
+            Some(
+                io::ErrorKind::NotFound
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::IsADirectory,
+            ) => Self::NotFound { uri },
+            _ => Self::Unavailable {
+                action,
+                uri,
+                source,
+            },
         }
     }
 }

@@ -11,8 +11,8 @@ use std::{
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{
-    CopyOptions, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, WriteMultipart,
-    local::LocalFileSystem, memory::InMemory, path::Path as Key,
+    CopyOptions, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+    PutPayload, WriteMultipart, local::LocalFileSystem, memory::InMemory, path::Path as Key,
 };
 use tokio::io::AsyncReadExt;
 
@@ -58,26 +58,39 @@ impl Store {
         let location = Location::parse(uri)?;
         let folder = location.local();
         let root = uri::file_uri(&folder);
-        let metadata = fs::metadata(&folder).map_err(|error| StoreError::from_io("open", root.clone(), error))?;
+        let metadata = fs::metadata(&folder)
+            .map_err(|error| StoreError::from_io("open", root.clone(), error))?;
         if !metadata.is_dir() {
-            return Err(StoreError::InvalidUri { uri: root, reason: "it is a file, not a folder".to_owned() });
+            return Err(StoreError::InvalidUri {
+                uri: root,
+                reason: "it is a file, not a folder".to_owned(),
+            });
         }
         let inner = LocalFileSystem::new_with_prefix(&folder)
             .map_err(|error| StoreError::from_object_store("open", root.clone(), None, error))?
             .with_fsync(true);
-        Ok(Self { inner: Arc::new(inner), root, local: Some(folder) })
+        Ok(Self {
+            inner: Arc::new(inner),
+            root,
+            local: Some(folder),
+        })
     }
 
     /// Opens a store, making its folder first where there is none.
     pub fn create(uri: &str) -> Result<Self, StoreError> {
         let folder = Location::parse(uri)?.local();
-        fs::create_dir_all(&folder).map_err(|error| StoreError::from_io("create", uri::file_uri(&folder), error))?;
+        fs::create_dir_all(&folder)
+            .map_err(|error| StoreError::from_io("create", uri::file_uri(&folder), error))?;
         Self::open(uri)
     }
 
     /// A store that lives as long as its handles, for tests.
     pub fn in_memory() -> Self {
-        Self { inner: Arc::new(InMemory::new()), root: "memory://".to_owned(), local: None }
+        Self {
+            inner: Arc::new(InMemory::new()),
+            root: "memory://".to_owned(),
+            local: None,
+        }
     }
 
     pub fn root(&self) -> &str {
@@ -102,7 +115,11 @@ impl Store {
     }
 
     pub async fn head(&self, path: &str) -> Result<ObjectInfo, StoreError> {
-        let meta = self.inner.head(&self.key(path)?).await.map_err(|error| self.error("look at", path, None, error))?;
+        let meta = self
+            .inner
+            .head(&self.key(path)?)
+            .await
+            .map_err(|error| self.error("look at", path, None, error))?;
         Ok(info(meta))
     }
 
@@ -112,44 +129,89 @@ impl Store {
     }
 
     /// Part of an object.
-    pub async fn get_range(&self, path: &str, range: Range<u64>, etag: Option<&str>) -> Result<Bytes, StoreError> {
+    pub async fn get_range(
+        &self,
+        path: &str,
+        range: Range<u64>,
+        etag: Option<&str>,
+    ) -> Result<Bytes, StoreError> {
         self.read(path, etag, Some(range)).await
     }
 
-    async fn read(&self, path: &str, etag: Option<&str>, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
-        let options = GetOptions { if_match: etag.map(str::to_owned), range: range.map(Into::into), ..GetOptions::default() };
+    async fn read(
+        &self,
+        path: &str,
+        etag: Option<&str>,
+        range: Option<Range<u64>>,
+    ) -> Result<Bytes, StoreError> {
+        let options = GetOptions {
+            if_match: etag.map(str::to_owned),
+            range: range.map(Into::into),
+            ..GetOptions::default()
+        };
         let failed = |error| self.error("read", path, etag, error);
-        let answer = self.inner.get_opts(&self.key(path)?, options).await.map_err(failed)?;
+        let answer = self
+            .inner
+            .get_opts(&self.key(path)?, options)
+            .await
+            .map_err(failed)?;
         answer.bytes().await.map_err(failed)
     }
 
     /// Every object below a prefix (all of them for `""`), sorted by path.
     pub async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
         let key = self.key(prefix)?;
-        let metas: Vec<ObjectMeta> =
-            self.inner.list(Some(&key)).try_collect().await.map_err(|error| self.error("list", prefix, None, error))?;
+        let metas: Vec<ObjectMeta> = self
+            .inner
+            .list(Some(&key))
+            .try_collect()
+            .await
+            .map_err(|error| self.error("list", prefix, None, error))?;
         let mut infos: Vec<_> = metas.into_iter().map(info).collect();
         infos.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Ok(infos)
     }
 
+    /// Names of the folders directly below a prefix, sorted.
+    pub async fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let listed = self.inner.list_with_delimiter(Some(&self.key(prefix)?)).await;
+        let listed = listed.map_err(|error| self.error("list", prefix, None, error))?;
+        Ok(listed.common_prefixes.iter().filter_map(|path| path.filename().map(str::to_owned)).collect())
+    }
+
     /// Writes an object, replacing one of that name: only for paths that are unique by construction, or projections
     /// of the database that every writer would write alike.
     pub async fn put(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
-        self.inner.put(&self.key(path)?, PutPayload::from(bytes)).await.map_err(|error| self.error("write", path, None, error))?;
+        self.inner
+            .put(&self.key(path)?, PutPayload::from(bytes))
+            .await
+            .map_err(|error| self.error("write", path, None, error))?;
         Ok(())
     }
 
     /// Writes an object from a local file without holding it in memory.
     pub async fn put_file(&self, path: &str, file: &Path) -> Result<(), StoreError> {
-        let local = |source| StoreError::LocalFile { path: file.display().to_string(), source };
+        let local = |source| StoreError::LocalFile {
+            path: file.display().to_string(),
+            source,
+        };
         let failed = |error| self.error("write", path, None, error);
         let mut source = tokio::fs::File::open(file).await.map_err(local)?;
-        let upload = self.inner.put_multipart(&self.key(path)?).await.map_err(failed)?;
+        let upload = self
+            .inner
+            .put_multipart(&self.key(path)?)
+            .await
+            .map_err(failed)?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PIECE_BYTES);
         loop {
             let mut piece = Vec::with_capacity(PIECE_BYTES);
-            if (&mut source).take(PIECE_BYTES as u64).read_to_end(&mut piece).await.map_err(local)? == 0 {
+            if (&mut source)
+                .take(PIECE_BYTES as u64)
+                .read_to_end(&mut piece)
+                .await
+                .map_err(local)?
+                == 0
+            {
                 break;
             }
             // One piece in flight while the next is read.
@@ -163,8 +225,15 @@ impl Store {
     /// Writes a small object unless there is one: of many writers exactly one creates it. A writer that finds its own
     /// content there (a reply was lost, a twin was faster) has succeeded; other content is [`StoreError::Conflict`].
     pub async fn put_if_absent(&self, path: &str, bytes: Bytes) -> Result<Put, StoreError> {
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.inner.put_opts(&self.key(path)?, PutPayload::from(bytes.clone()), options).await {
+        let options = PutOptions {
+            mode: PutMode::Create,
+            ..PutOptions::default()
+        };
+        match self
+            .inner
+            .put_opts(&self.key(path)?, PutPayload::from(bytes.clone()), options)
+            .await
+        {
             Ok(_) => Ok(Put::Created),
             Err(object_store::Error::AlreadyExists { .. }) => self.same_content(path, &bytes).await,
             Err(error) => match self.get(path, None).await {
@@ -175,7 +244,13 @@ impl Store {
     }
 
     async fn same_content(&self, path: &str, bytes: &Bytes) -> Result<Put, StoreError> {
-        if self.get(path, None).await? == *bytes { Ok(Put::SameContent) } else { Err(StoreError::Conflict { uri: self.uri(path) }) }
+        if self.get(path, None).await? == *bytes {
+            Ok(Put::SameContent)
+        } else {
+            Err(StoreError::Conflict {
+                uri: self.uri(path),
+            })
+        }
     }
 
     /// Copies within the store, on the store's side (`file://`: a hard link, since objects never change).
@@ -188,10 +263,19 @@ impl Store {
     }
 
     fn key(&self, path: &str) -> Result<Key, StoreError> {
-        Key::parse(path).map_err(|error| StoreError::InvalidUri { uri: self.uri(path), reason: error.to_string() })
+        Key::parse(path).map_err(|error| StoreError::InvalidUri {
+            uri: self.uri(path),
+            reason: error.to_string(),
+        })
     }
 
-    fn error(&self, action: &'static str, path: &str, etag: Option<&str>, error: object_store::Error) -> StoreError {
+    fn error(
+        &self,
+        action: &'static str,
+        path: &str,
+        etag: Option<&str>,
+        error: object_store::Error,
+    ) -> StoreError {
         StoreError::from_object_store(action, self.uri(path), etag, error)
     }
 }

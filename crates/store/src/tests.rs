@@ -6,7 +6,9 @@ use types::FailureClass;
 use super::*;
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().build().unwrap()
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
 }
 
 #[test]
@@ -16,7 +18,10 @@ fn files_keep_the_contract() {
     runtime().block_on(contract::suite(&store));
     // Nothing is left of uploads.
     let leftovers = runtime().block_on(store.list("")).unwrap();
-    assert!(leftovers.iter().all(|info| !info.path.ends_with("#1")), "{leftovers:?}");
+    assert!(
+        leftovers.iter().all(|info| !info.path.ends_with("#1")),
+        "{leftovers:?}"
+    );
 }
 
 #[test]
@@ -30,13 +35,23 @@ fn a_large_local_file_goes_up_in_pieces() {
     let content: Vec<u8> = (0..20_000_000_u32).map(|i| (i % 251) as u8).collect();
     let source = folder.path().join("source");
     fs::write(&source, &content).unwrap();
-    for store in [Store::create(&file_uri(&folder.path().join("store"))).unwrap(), Store::in_memory()] {
+    for store in [
+        Store::create(&file_uri(&folder.path().join("store"))).unwrap(),
+        Store::in_memory(),
+    ] {
         let writer = AttemptWriter::new(store.clone(), "attempt");
-        let object = runtime().block_on(writer.put_file("big", &source, None)).unwrap();
+        let object = runtime()
+            .block_on(writer.put_file("big", &source, None))
+            .unwrap();
         let bytes = runtime().block_on(store.get("attempt/big", None)).unwrap();
         assert!(bytes == content);
-        let again = runtime().block_on(writer.put("small", bytes, None)).unwrap();
-        assert_eq!((object.size, &object.sha256), (content.len() as u64, &again.sha256));
+        let again = runtime()
+            .block_on(writer.put("small", bytes, None))
+            .unwrap();
+        assert_eq!(
+            (object.size, &object.sha256),
+            (content.len() as u64, &again.sha256)
+        );
     }
 }
 
@@ -46,30 +61,60 @@ fn addresses_are_read_and_refused() {
     assert_eq!(parse("file:///a/b%20c/").unwrap(), Path::new("/a/b c"));
     assert_eq!(parse("/a//b").unwrap(), Path::new("/a/b"));
     assert_eq!(parse("file:///").unwrap(), Path::new("/"));
-    assert_eq!(parse(&file_uri(Path::new("/50%/x#1 ä?"))).unwrap(), Path::new("/50%/x#1 ä?"));
-    assert!(matches!(parse("file://host/a"), Err(StoreError::InvalidUri { .. })));
-    assert!(matches!(parse("relative/a"), Err(StoreError::InvalidUri { .. })));
+    assert_eq!(
+        parse(&file_uri(Path::new("/50%/x#1 ä?"))).unwrap(),
+        Path::new("/50%/x#1 ä?")
+    );
+    assert!(matches!(
+        parse("file://host/a"),
+        Err(StoreError::InvalidUri { .. })
+    ));
+    assert!(matches!(
+        parse("relative/a"),
+        Err(StoreError::InvalidUri { .. })
+    ));
     let error = parse("s3://lab/mvtec").unwrap_err();
-    assert!(error.to_string().contains("not built yet") && error.to_string().contains("s3://lab/mvtec"), "{error}");
+    assert!(
+        error.to_string().contains("not built yet") && error.to_string().contains("s3://lab/mvtec"),
+        "{error}"
+    );
 }
 
 #[test]
 fn failures_have_the_class_that_decides() {
     let folder = tempfile::tempdir().unwrap();
     let error = Store::open(&file_uri(&folder.path().join("missing"))).unwrap_err();
-    assert_eq!((error.class(), error.word()), (FailureClass::InvalidInput, "not_found"));
+    assert_eq!(
+        (error.class(), error.word()),
+        (FailureClass::InvalidInput, "not_found")
+    );
     let file = folder.path().join("file");
     fs::File::create(&file).unwrap().write_all(b"x").unwrap();
-    assert!(matches!(Store::open(&file_uri(&file)), Err(StoreError::InvalidUri { .. })));
+    assert!(matches!(
+        Store::open(&file_uri(&file)),
+        Err(StoreError::InvalidUri { .. })
+    ));
 }
 
 #[test]
 fn a_full_disk_is_told_from_an_outage() {
     let full = |error| StoreError::from_io("write", "file:///x".to_owned(), error);
-    assert_eq!(full(std::io::Error::from_raw_os_error(libc::ENOSPC)).class(), FailureClass::DiskFull);
-    assert_eq!(full(std::io::Error::from_raw_os_error(libc::EROFS)).word(), "read_only");
-    assert_eq!(full(std::io::Error::from_raw_os_error(libc::EIO)).class(), FailureClass::Unavailable);
-    assert_eq!(full(std::io::Error::from_raw_os_error(libc::EACCES)).word(), "denied");
+    assert_eq!(
+        full(std::io::Error::from_raw_os_error(libc::ENOSPC)).class(),
+        FailureClass::DiskFull
+    );
+    assert_eq!(
+        full(std::io::Error::from_raw_os_error(libc::EROFS)).word(),
+        "read_only"
+    );
+    assert_eq!(
+        full(std::io::Error::from_raw_os_error(libc::EIO)).class(),
+        FailureClass::Unavailable
+    );
+    assert_eq!(
+        full(std::io::Error::from_raw_os_error(libc::EACCES)).word(),
+        "denied"
+    );
 }
 
 #[test]
@@ -131,7 +176,10 @@ fn the_cache_is_bounded_and_true_to_the_etag() {
         }
         assert_eq!(cache.bytes(), 8);
         store.put("a", Bytes::from_static(b"other")).await.unwrap();
-        assert!(matches!(cache.get(&store, "a", &first).await, Err(StoreError::Changed { .. })));
+        assert!(matches!(
+            cache.get(&store, "a", &first).await,
+            Err(StoreError::Changed { .. })
+        ));
         // Still the old object: what was listed under this etag.
         let old = etag("c").await;
         store.put("c", Bytes::from_static(b"other")).await.unwrap();

@@ -16,21 +16,36 @@ pub struct Location {
 impl Location {
     /// Reads `scheme://...` or an absolute local path.
     pub fn parse(uri: &str) -> Result<Self, StoreError> {
-        let invalid = |reason: &str| StoreError::InvalidUri { uri: uri.to_owned(), reason: reason.to_owned() };
+        let invalid = |reason: &str| StoreError::InvalidUri {
+            uri: uri.to_owned(),
+            reason: reason.to_owned(),
+        };
         if uri.starts_with('/') {
-            return Ok(Self { root: "file:///".to_owned(), path: trim(uri) });
+            return Ok(Self {
+                root: "file:///".to_owned(),
+                path: trim(uri),
+            });
         }
-        let (scheme, rest) =
-            uri.split_once("://").ok_or_else(|| invalid("expected file:///absolute/path or an absolute path"))?;
+        let (scheme, rest) = uri
+            .split_once("://")
+            .ok_or_else(|| invalid("expected file:///absolute/path or an absolute path"))?;
         if scheme != "file" {
-            return Err(StoreError::NotBuilt { uri: uri.to_owned(), scheme: scheme.to_owned() });
+            return Err(StoreError::NotBuilt {
+                uri: uri.to_owned(),
+                scheme: scheme.to_owned(),
+            });
         }
         let path = rest.strip_prefix("localhost").unwrap_or(rest);
         if !path.starts_with('/') {
-            return Err(invalid("a file URI needs three slashes: file:///absolute/path"));
+            return Err(invalid(
+                "a file URI needs three slashes: file:///absolute/path",
+            ));
         }
         let decoded = decode(path).ok_or_else(|| invalid("its percent-encoding is not UTF-8"))?;
-        Ok(Self { root: "file:///".to_owned(), path: trim(&decoded) })
+        Ok(Self {
+            root: "file:///".to_owned(),
+            path: trim(&decoded),
+        })
     }
 
     /// The local folder or file that a `file://` address names.
@@ -63,7 +78,10 @@ fn decode(path: &str) -> Option<String> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let code = (bytes[at] == b'%').then(|| path.get(at + 1..at + 3)).flatten().and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let code = (bytes[at] == b'%')
+            .then(|| path.get(at + 1..at + 3))
+            .flatten()
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         out.push(code.unwrap_or(bytes[at]));
         at += if code.is_some() { 3 } else { 1 };
     }
@@ -71,5 +89,8 @@ fn decode(path: &str) -> Option<String> {
 }
 
 fn trim(path: &str) -> String {
-    path.split('/').filter(|part| !part.is_empty() && *part != ".").collect::<Vec<_>>().join("/")
+    path.split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect::<Vec<_>>()
+        .join("/")
 }

@@ -1,1 +1,19 @@
-//! placeholder
+//! The tables that people read: rows as types, their Parquet form, a writer and a reader.
+//!
+//! Each file names its table and schema version in its metadata (`nightshift.schema`, such as `scores/1`). A column
+//! keeps its name, type and meaning for as long as the version stays; readers accept the versions that they know.
+
+mod cell;
+mod error;
+mod file;
+mod rows;
+mod table;
+
+pub use cell::Micros;
+pub use error::TableError;
+pub use file::{TableReader, TableWriter, read_bytes, write_bytes};
+pub use rows::{ManifestRow, MetricRow, SampleRow, ScoreRow, TimingRow};
+pub use table::{Row, SCHEMA_KEY};
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,10 @@
 
 mod failure;
 mod ids;
+mod progress;
 mod state;
 
 pub use failure::{Failure, FailureClass};
 pub use ids::{AttemptPrefix, Epoch, Incarnation, JobId, LeaseNumber, ParseIdError, PoolName, RequestId, TaskId, TaskIndex, WorkerName};
+pub use progress::Progress;
 pub use state::{JobState, OutputObject, TaskKind, TaskState};

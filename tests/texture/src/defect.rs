@@ -2,7 +2,7 @@
 
 use crate::picture::{Photo, Picture, SIDE};
 use crate::random::Random;
-use crate::view::{Light, View};
+use crate::view::{Light, Tint, View, see};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -10,7 +10,7 @@ pub enum Kind {
     Foreign,
     /// Missing material: a dark, flat hollow with a shaded rim.
     Hole,
-    /// A thin bright or dark line.
+    /// A thin bright or dark line without structure.
     Scratch,
     /// The structure is blurred, the brightness shifted.
     Smear,
@@ -117,30 +117,39 @@ fn shift(random: &mut Random, low: f32, high: f32) -> f32 {
     if random.coin() { size } else { -size }
 }
 
-/// Applies a defect; `other` is the photograph that foreign pieces come from.
-pub fn apply(random: &mut Random, kind: Kind, picture: &mut Picture, other: &Photo, light: &Light) -> Coverage {
+/// The surface that foreign pieces come from.
+#[derive(Clone, Copy)]
+pub struct Other<'a> {
+    pub photo: &'a Photo,
+    pub tint: Tint,
+}
+
+/// Applies a defect.
+pub fn apply(random: &mut Random, kind: Kind, picture: &mut Picture, other: Other<'_>) -> Coverage {
     let (coverage, changed) = match kind {
         Kind::Scratch => {
-            let gain = shift(random, 50.0, 90.0);
-            (line(random), shifted(picture, gain))
+            let gain = shift(random, 65.0, 105.0);
+            (line(random), shifted(&picture.box_blur(8), gain))
         }
         Kind::Smear => {
-            let gain = shift(random, 15.0, 45.0);
-            (blob(random, (7.0, 18.0), 2.0), shifted(&picture.box_blur(3), gain))
+            let gain = shift(random, 25.0, 55.0);
+            (blob(random, (8.0, 18.0), 2.0), shifted(&picture.box_blur(4), gain))
         }
         Kind::Hole => {
             let coverage = blob(random, (6.0, 14.0), 2.0);
             (coverage, hollow(random, picture))
         }
         Kind::Stain => {
-            let tint = [random.between(0.72, 1.3), random.between(0.72, 1.3), random.between(0.72, 1.3)];
-            let dark = random.between(0.7, 0.9);
-            let changed = picture.0.iter().map(|pixel| [pixel[0] * tint[0] * dark, pixel[1] * tint[1] * dark, pixel[2] * tint[2] * dark]);
+            let mut tint = [random.between(0.5, 0.75), random.between(0.5, 0.75), random.between(0.5, 0.75)];
+            // One channel stands out, and never green, which would be lost in grass.
+            tint[if random.coin() { 0 } else { 2 }] = random.between(1.0, 1.25);
+            let changed = picture.0.iter().map(|pixel| [pixel[0] * tint[0], pixel[1] * tint[1], pixel[2] * tint[2]]);
             (blob(random, (9.0, 20.0), 5.0), Picture(changed.collect()))
         }
         Kind::Foreign => {
-            let view = View::draw(random, other);
-            (blob(random, (9.0, 20.0), 2.0), crate::view::see(other, &view, light))
+            let view = View::draw(random, other.photo);
+            let light = Light::draw(random, other.tint);
+            (blob(random, (9.0, 20.0), 2.0), see(other.photo, &view, &light))
         }
     };
     for (pixel, (new, share)) in picture.0.iter_mut().zip(changed.0.iter().zip(&coverage.0)) {

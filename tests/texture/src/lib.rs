@@ -14,27 +14,27 @@ use std::path::Path;
 use anyhow::Context;
 use sha2::{Digest, Sha256};
 
-use defect::Kind;
+use defect::{Kind, Other};
 use picture::{Photo, write_png};
 use random::Random;
 use view::{Light, Tint, View};
 
 /// SHA-256 over name and pixels of every picture and mask, in order of writing.
-pub const EXPECTED_DIGEST: &str = "unset";
+pub const EXPECTED_DIGEST: &str = "642f4b891da9e019fa0c02f5cf9c20bd0634407fc693cfb7367ddf1590fae435";
 
 const SEED: u64 = 20_261_124;
 
 struct Category {
     name: &'static str,
     tint: Tint,
-    /// Where foreign pieces come from.
-    other: &'static str,
+    /// The category that foreign pieces come from: its index.
+    other: usize,
 }
 
 const CATEGORIES: [Category; 3] = [
-    Category { name: "brick", tint: [1.0, 0.88, 0.8], other: "gravel" },
-    Category { name: "grass", tint: [0.86, 1.0, 0.74], other: "gravel" },
-    Category { name: "gravel", tint: [1.0, 0.98, 0.94], other: "grass" },
+    Category { name: "brick", tint: [1.0, 0.88, 0.8], other: 2 },
+    Category { name: "grass", tint: [0.86, 1.0, 0.74], other: 0 },
+    Category { name: "gravel", tint: [1.0, 0.98, 0.94], other: 1 },
 ];
 
 /// Pictures of a split: name, good ones, defective ones of each kind.
@@ -51,14 +51,15 @@ pub struct Written {
 pub fn write_dataset(photos: &Path, out: &Path) -> anyhow::Result<Written> {
     let mut digest = Sha256::new();
     let mut written = Written { images: 0, masks: 0, digest: String::new() };
-    for category in &CATEGORIES {
-        let photo = Photo::read(&photos.join(format!("{}.png", category.name)))?;
-        let other = Photo::read(&photos.join(format!("{}.png", category.other)))?;
+    let read = |category: &Category| Photo::read(&photos.join(format!("{}.png", category.name)));
+    let photos = CATEGORIES.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    for (category, photo) in CATEGORIES.iter().zip(&photos) {
+        let other = Other { photo: &photos[category.other], tint: CATEGORIES[category.other].tint };
         let unfinished = out.join(format!(".{}.unfinished", category.name));
         let finished = out.join(category.name);
         remove(&unfinished)?;
         for (split, good, each) in SPLITS {
-            write_split(category, &photo, &other, split, good, each, &unfinished, &mut written, &mut digest)?;
+            write_split(category, photo, other, split, good, each, &unfinished, &mut written, &mut digest)?;
         }
         remove(&finished)?;
         fs::rename(&unfinished, &finished).with_context(|| format!("cannot move {} to {}", unfinished.display(), finished.display()))?;
@@ -78,7 +79,7 @@ fn remove(folder: &Path) -> anyhow::Result<()> {
 fn write_split(
     category: &Category,
     photo: &Photo,
-    other: &Photo,
+    other: Other<'_>,
     split: &str,
     good: u32,
     each: u32,
@@ -124,12 +125,12 @@ fn create(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// One picture, and its mask if it has a defect. Everything about it follows from its name.
-fn make(name: &str, category: &Category, photo: &Photo, other: &Photo, kind: Option<Kind>) -> (Vec<u8>, Option<Vec<u8>>) {
+fn make(name: &str, category: &Category, photo: &Photo, other: Other<'_>, kind: Option<Kind>) -> (Vec<u8>, Option<Vec<u8>>) {
     let stream = |purpose: &str| Random::new(SEED, &format!("{name}/{purpose}"));
     let view = View::draw(&mut stream("view"), photo);
     let light = Light::draw(&mut stream("light"), category.tint);
     let mut picture = view::see(photo, &view, &light);
-    let mask = kind.map(|kind| defect::apply(&mut stream("defect"), kind, &mut picture, other, &light).mask());
+    let mask = kind.map(|kind| defect::apply(&mut stream("defect"), kind, &mut picture, other).mask());
     view::add_noise(&mut stream("noise"), &mut picture);
     (picture.bytes(), mask)
 }

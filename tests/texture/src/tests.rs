@@ -13,21 +13,23 @@ fn photo(period: usize) -> Photo {
 #[test]
 fn a_picture_follows_from_its_name_alone() {
     let (photo, other) = (photo(23), photo(7));
+    let other = Other { photo: &other, tint: CATEGORIES[1].tint };
     for kind in [None, Some(Kind::Stain)] {
-        let first = make("brick/test/x/001", &CATEGORIES[0], &photo, &other, kind);
-        assert_eq!(first, make("brick/test/x/001", &CATEGORIES[0], &photo, &other, kind));
-        assert_ne!(first.0, make("brick/test/x/002", &CATEGORIES[0], &photo, &other, kind).0);
+        let first = make("brick/test/x/001", &CATEGORIES[0], &photo, other, kind);
+        assert_eq!(first, make("brick/test/x/001", &CATEGORIES[0], &photo, other, kind));
+        assert_ne!(first.0, make("brick/test/x/002", &CATEGORIES[0], &photo, other, kind).0);
     }
 }
 
 #[test]
 fn every_kind_changes_the_picture_inside_its_mask_and_nowhere_far_from_it() {
     let (photo, other) = (photo(23), photo(7));
+    let other = Other { photo: &other, tint: CATEGORIES[1].tint };
     for kind in Kind::ALL {
         for index in 0..10 {
             let name = format!("brick/test/x/{index:03}");
-            let (good, none) = make(&name, &CATEGORIES[0], &photo, &other, None);
-            let (bad, mask) = make(&name, &CATEGORIES[0], &photo, &other, Some(kind));
+            let (good, none) = make(&name, &CATEGORIES[0], &photo, other, None);
+            let (bad, mask) = make(&name, &CATEGORIES[0], &photo, other, Some(kind));
             assert!(none.is_none());
             let mask = mask.unwrap();
             let area = mask.iter().filter(|value| **value == 255).count();

@@ -1,1 +1,25 @@
-//! placeholder
+//! The worker's agent as a state machine: claims tasks, holds leases, starts and watches executors.
+//!
+//! ```text
+//! slot:  free ──grant──▶ starting ──ready──▶ running ──done | failed──▶ free (executor kept)
+//!                           │                   │ stalled, over time, over memory ─▶ killed ─exit─▶ free (no executor)
+//!                           │                   │ cancelled ─▶ cancelling ──grace──▶ killed
+//!                           └──exit─────────────┴──exit─────▶ free (no executor)
+//! lease: held from the grant until the coordinator has answered Complete, Fail or Release
+//! ```
+//!
+//! The shell turns answers, executor messages and ticks into [`AgentEvent`]s and carries out the
+//! [`AgentEffect`]s in order. The agent never deletes anything in the store.
+
+mod agent;
+mod event;
+mod report;
+mod slot;
+
+pub use agent::Agent;
+pub use event::{AgentEffect, AgentEvent, AgentSettings, Answer, Call, Exit, Grant, SlotNumber, Verdict};
+#[cfg(feature = "mutations")]
+pub use event::AgentMutations;
+
+#[cfg(test)]
+mod tests;

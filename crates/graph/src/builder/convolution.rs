@@ -40,9 +40,15 @@ impl Builder {
             groups,
         } = attributes;
         if groups == 0 || stride.contains(&0) || dilation.contains(&0) {
-            return Err(self.bad(OP, &operands, format!("stride, dilation and groups start at 1: {attributes:?}")));
+            return Err(self.bad(
+                OP,
+                &operands,
+                format!("stride, dilation and groups start at 1: {attributes:?}"),
+            ));
         }
-        let expected = format!("weight [out, {channels} / {groups}, height, width] with out a multiple of {groups}");
+        let expected = format!(
+            "weight [out, {channels} / {groups}, height, width] with out a multiple of {groups}"
+        );
         let Some((Dim::Fixed(out), inner, kh, kw)) = self.shape_of(weight).nchw() else {
             return Err(self.misfit(OP, &operands, expected));
         };
@@ -77,14 +83,20 @@ impl Builder {
             output_padding,
             groups,
         } = attributes;
-        if groups == 0 || stride.contains(&0) || output_padding[0] >= stride[0] || output_padding[1] >= stride[1] {
+        if groups == 0
+            || stride.contains(&0)
+            || output_padding[0] >= stride[0]
+            || output_padding[1] >= stride[1]
+        {
             return Err(self.bad(
                 OP,
                 &operands,
                 format!("stride and groups start at 1, output padding is below the stride: {attributes:?}"),
             ));
         }
-        let expected = format!("weight [{channels}, out / {groups}, height, width] with {channels} a multiple of {groups}");
+        let expected = format!(
+            "weight [{channels}, out / {groups}, height, width] with {channels} a multiple of {groups}"
+        );
         let Some((Dim::Fixed(inputs), per_group, kh, kw)) = self.shape_of(weight).nchw() else {
             return Err(self.misfit(OP, &operands, expected));
         };
@@ -102,7 +114,12 @@ impl Builder {
             return Err(self.bad(OP, &operands, "the padding cuts everything off"));
         };
         let shape = Shape(vec![n, out.into(), height.into(), width.into()]);
-        Ok(self.push(Op::ConvTranspose2d(attributes), &operands, shape, Kind::Float))
+        Ok(self.push(
+            Op::ConvTranspose2d(attributes),
+            &operands,
+            shape,
+            Kind::Float,
+        ))
     }
 
     /// Batch norm of inference: (x - mean) / sqrt(var + eps) * weight + bias for each channel (axis 1).
@@ -117,7 +134,13 @@ impl Builder {
     }
 
     /// Norm over the last axis: (x - mean) / sqrt(var + eps) * weight + bias.
-    pub fn layer_norm(&mut self, x: Value, weight: Value, bias: Value, eps: f32) -> Result<Value, GraphError> {
+    pub fn layer_norm(
+        &mut self,
+        x: Value,
+        weight: Value,
+        bias: Value,
+        eps: f32,
+    ) -> Result<Value, GraphError> {
         const OP: &str = "layer_norm";
         let operands = [x, weight, bias];
         self.floats(OP, &operands)?;
@@ -129,7 +152,13 @@ impl Builder {
     }
 
     /// Norm of each channel of each image over its own pixels.
-    pub fn instance_norm(&mut self, x: Value, weight: Value, bias: Value, eps: f32) -> Result<Value, GraphError> {
+    pub fn instance_norm(
+        &mut self,
+        x: Value,
+        weight: Value,
+        bias: Value,
+        eps: f32,
+    ) -> Result<Value, GraphError> {
         const OP: &str = "instance_norm";
         let operands = [x, weight, bias];
         self.floats(OP, &operands)?;
@@ -154,11 +183,21 @@ impl Builder {
         let (n, channels, h, w) = self.image(OP, x)?;
         self.per_channel(OP, &operands, &operands[1..], channels)?;
         if groups == 0 || channels % groups != 0 {
-            return Err(self.bad(OP, &operands, format!("{channels} channels do not fall into {groups} groups")));
+            return Err(self.bad(
+                OP,
+                &operands,
+                format!("{channels} channels do not fall into {groups} groups"),
+            ));
         }
         let ones = self.constant(&format!("{groups} ones"), Tensor::vector(vec![1.0; groups]))?;
-        let zeros = self.constant(&format!("{groups} zeros"), Tensor::vector(vec![0.0; groups]))?;
-        let grouped = self.reshape(x, &[n, groups.into(), (channels / groups * h).into(), w.into()])?;
+        let zeros = self.constant(
+            &format!("{groups} zeros"),
+            Tensor::vector(vec![0.0; groups]),
+        )?;
+        let grouped = self.reshape(
+            x,
+            &[n, groups.into(), (channels / groups * h).into(), w.into()],
+        )?;
         let normed = self.instance_norm(grouped, ones, zeros, eps)?;
         let back = self.reshape(normed, &[n, channels.into(), h.into(), w.into()])?;
         let weight = self.reshape(weight, &[channels.into(), 1.into(), 1.into()])?;
@@ -178,7 +217,11 @@ impl Builder {
         if parameters.iter().all(|p| *self.shape_of(*p) == wanted) {
             Ok(())
         } else {
-            Err(self.misfit(op, operands, format!("one number for each of {channels} channels, {wanted}")))
+            Err(self.misfit(
+                op,
+                operands,
+                format!("one number for each of {channels} channels, {wanted}"),
+            ))
         }
     }
 }
@@ -191,7 +234,10 @@ pub(super) fn window(
     padding: [usize; 2],
     dilation: usize,
 ) -> Option<usize> {
-    let span = kernel.checked_sub(1)?.checked_mul(dilation)?.checked_add(1)?;
+    let span = kernel
+        .checked_sub(1)?
+        .checked_mul(dilation)?
+        .checked_add(1)?;
     let padded = size.checked_add(padding[0])?.checked_add(padding[1])?;
     Some(padded.checked_sub(span)? / stride + 1)
 }

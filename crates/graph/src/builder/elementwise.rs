@@ -168,13 +168,22 @@ impl Builder {
         Ok(self.push(Op::Unary(unary), &[x], shape, Kind::Float))
     }
 
-    fn clip_to(&mut self, x: Value, min: Option<f32>, max: Option<f32>) -> Result<Value, GraphError> {
+    fn clip_to(
+        &mut self,
+        x: Value,
+        min: Option<f32>,
+        max: Option<f32>,
+    ) -> Result<Value, GraphError> {
         const OP: &str = "clip";
         self.floats(OP, &[x])?;
         // Written so that a NaN limit is refused, too.
         let ordered = min.unwrap_or(f32::NEG_INFINITY) <= max.unwrap_or(f32::INFINITY);
         if !ordered {
-            return Err(self.bad(OP, &[x], format!("the limits {min:?} and {max:?} are not in order")));
+            return Err(self.bad(
+                OP,
+                &[x],
+                format!("the limits {min:?} and {max:?} are not in order"),
+            ));
         }
         let shape = self.shape_of(x).clone();
         Ok(self.push(Op::Clip { min, max }, &[x], shape, Kind::Float))

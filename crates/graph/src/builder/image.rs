@@ -27,7 +27,7 @@ impl Builder {
         const OP: &str = "resize_nearest";
         let (_, _, h, w) = self.image(OP, x)?;
         self.target(OP, x, size)?;
-        if size[0] % h == 0 && size[1] % w == 0 {
+        if size[0].is_multiple_of(h) && size[1].is_multiple_of(w) {
             return self.resize(OP, x, Interpolation::Nearest, size);
         }
         let picks = |from: usize, to: usize| (0..to).map(|i| i * from / to).collect::<Vec<_>>();
@@ -36,13 +36,33 @@ impl Builder {
     }
 
     /// To height and width `size` by linear interpolation without a filter against aliasing.
-    pub fn resize_bilinear(&mut self, x: Value, size: [usize; 2], align_corners: bool) -> Result<Value, GraphError> {
-        self.resize("resize_bilinear", x, Interpolation::Bilinear { align_corners }, size)
+    pub fn resize_bilinear(
+        &mut self,
+        x: Value,
+        size: [usize; 2],
+        align_corners: bool,
+    ) -> Result<Value, GraphError> {
+        self.resize(
+            "resize_bilinear",
+            x,
+            Interpolation::Bilinear { align_corners },
+            size,
+        )
     }
 
     /// To height and width `size` by cubic interpolation (a = -0.75) without a filter against aliasing.
-    pub fn resize_bicubic(&mut self, x: Value, size: [usize; 2], align_corners: bool) -> Result<Value, GraphError> {
-        self.resize("resize_bicubic", x, Interpolation::Bicubic { align_corners }, size)
+    pub fn resize_bicubic(
+        &mut self,
+        x: Value,
+        size: [usize; 2],
+        align_corners: bool,
+    ) -> Result<Value, GraphError> {
+        self.resize(
+            "resize_bicubic",
+            x,
+            Interpolation::Bicubic { align_corners },
+            size,
+        )
     }
 
     /// Mirrors the image at its borders; `padding` at top, left, bottom, right.
@@ -50,7 +70,11 @@ impl Builder {
         const OP: &str = "pad_reflect";
         let (_, _, h, w) = self.image(OP, x)?;
         if padding[0].max(padding[2]) >= h || padding[1].max(padding[3]) >= w {
-            return Err(self.bad(OP, &[x], format!("padding {padding:?} must be smaller than the image")));
+            return Err(self.bad(
+                OP,
+                &[x],
+                format!("padding {padding:?} must be smaller than the image"),
+            ));
         }
         self.pad(OP, x, PadMode::Reflect, padding)
     }
@@ -65,9 +89,18 @@ impl Builder {
         const OP: &str = "space_to_depth";
         let (n, c, h, w) = self.image(OP, x)?;
         if block == 0 || h % block != 0 || w % block != 0 {
-            return Err(self.bad(OP, &[x], format!("the image does not fall into blocks of {block}")));
+            return Err(self.bad(
+                OP,
+                &[x],
+                format!("the image does not fall into blocks of {block}"),
+            ));
         }
-        let shape = Shape(vec![n, (c * block * block).into(), (h / block).into(), (w / block).into()]);
+        let shape = Shape(vec![
+            n,
+            (c * block * block).into(),
+            (h / block).into(),
+            (w / block).into(),
+        ]);
         Ok(self.push(Op::SpaceToDepth { block }, &[x], shape, Kind::Float))
     }
 
@@ -83,13 +116,23 @@ impl Builder {
         }
         // A window of nothing but padding has no maximum.
         if (0..2).any(|a| padding[a] >= kernel[a] || padding[a + 2] >= kernel[a]) {
-            return Err(self.bad(op, &[x], format!("padding must be smaller than the kernel: {pool:?}")));
+            return Err(self.bad(
+                op,
+                &[x],
+                format!("padding must be smaller than the kernel: {pool:?}"),
+            ));
         }
         let height = window(h, kernel[0], stride[0], [padding[0], padding[2]], 1);
         let width = window(w, kernel[1], stride[1], [padding[1], padding[3]], 1);
         match (height, width) {
-            (Some(height), Some(width)) => Ok(Shape(vec![n, c.into(), height.into(), width.into()])),
-            _ => Err(self.bad(op, &[x], format!("the window is larger than the padded image: {pool:?}"))),
+            (Some(height), Some(width)) => {
+                Ok(Shape(vec![n, c.into(), height.into(), width.into()]))
+            }
+            _ => Err(self.bad(
+                op,
+                &[x],
+                format!("the window is larger than the padded image: {pool:?}"),
+            )),
         }
     }
 
@@ -113,10 +156,24 @@ impl Builder {
             return Ok(x);
         }
         let shape = Shape(vec![n, c.into(), size[0].into(), size[1].into()]);
-        Ok(self.push(Op::Resize { interpolation, size }, &[x], shape, Kind::Float))
+        Ok(self.push(
+            Op::Resize {
+                interpolation,
+                size,
+            },
+            &[x],
+            shape,
+            Kind::Float,
+        ))
     }
 
-    fn pad(&mut self, op: &'static str, x: Value, mode: PadMode, padding: [usize; 4]) -> Result<Value, GraphError> {
+    fn pad(
+        &mut self,
+        op: &'static str,
+        x: Value,
+        mode: PadMode,
+        padding: [usize; 4],
+    ) -> Result<Value, GraphError> {
         let (n, c, h, w) = self.image(op, x)?;
         if padding == [0; 4] {
             return Ok(x);

@@ -19,9 +19,15 @@ impl Builder {
         }
         let moved = Shape(perm.iter().map(|&i| shape.0[i]).collect());
         if !moved.batch_leads() {
-            return Err(self.bad(OP, &[x], format!("{perm:?} moves the batch away from axis 0")));
+            return Err(self.bad(
+                OP,
+                &[x],
+                format!("{perm:?} moves the batch away from axis 0"),
+            ));
         }
-        let op = Op::Transpose { perm: perm.to_vec() };
+        let op = Op::Transpose {
+            perm: perm.to_vec(),
+        };
         let kind = self.kind_of(x);
         Ok(self.push(op, &[x], moved, kind))
     }
@@ -34,9 +40,17 @@ impl Builder {
         let old = self.shape_of(x);
         let same_count = old.elements_per_image() == shape.elements_per_image();
         if !same_count || old.has_batch() != shape.has_batch() || !shape.batch_leads() {
-            let image = if old.has_batch() { " for each image, the batch as axis 0" } else { "" };
+            let image = if old.has_batch() {
+                " for each image, the batch as axis 0"
+            } else {
+                ""
+            };
             let count = old.elements_per_image();
-            return Err(self.bad(OP, &[x], format!("target {shape} must hold {count} elements{image}")));
+            return Err(self.bad(
+                OP,
+                &[x],
+                format!("target {shape} must hold {count} elements{image}"),
+            ));
         }
         let kind = self.kind_of(x);
         Ok(self.push(Op::Reshape, &[x], shape, kind))
@@ -70,12 +84,22 @@ impl Builder {
     }
 
     /// Entries `start..end` along an axis that is not the batch.
-    pub fn slice(&mut self, x: Value, axis: usize, start: usize, end: usize) -> Result<Value, GraphError> {
+    pub fn slice(
+        &mut self,
+        x: Value,
+        axis: usize,
+        start: usize,
+        end: usize,
+    ) -> Result<Value, GraphError> {
         const OP: &str = "slice";
         self.check(OP, &[x])?;
         let extent = self.own_axis(OP, x, axis)?;
         if start >= end || end > extent {
-            return Err(self.bad(OP, &[x], format!("{start}..{end} is empty or outside of axis {axis}")));
+            return Err(self.bad(
+                OP,
+                &[x],
+                format!("{start}..{end} is empty or outside of axis {axis}"),
+            ));
         }
         let mut shape = self.shape_of(x).clone();
         shape.0[axis] = Dim::Fixed(end - start);
@@ -84,7 +108,12 @@ impl Builder {
     }
 
     /// The named entries along an axis that is not the batch, in the order given.
-    pub fn gather(&mut self, x: Value, axis: usize, indices: &[usize]) -> Result<Value, GraphError> {
+    pub fn gather(
+        &mut self,
+        x: Value,
+        axis: usize,
+        indices: &[usize],
+    ) -> Result<Value, GraphError> {
         const OP: &str = "gather";
         self.check(OP, &[x])?;
         let extent = self.own_axis(OP, x, axis)?;
@@ -125,7 +154,11 @@ impl Builder {
         let fits = values.rank() == picks.rank()
             && (0..values.rank()).all(|i| i == axis || values.0[i] == picks.0[i]);
         if !fits {
-            return Err(self.misfit(OP, &[x, index], format!("equal extents but for axis {axis}")));
+            return Err(self.misfit(
+                OP,
+                &[x, index],
+                format!("equal extents but for axis {axis}"),
+            ));
         }
         let shape = picks.clone();
         Ok(self.push(Op::TakeAlong { axis }, &[x, index], shape, Kind::Float))

@@ -40,7 +40,12 @@ impl Builder {
     pub fn input(&mut self, name: &str, dims: &[Dim]) -> Result<Value, GraphError> {
         const OP: &str = "input";
         let shape = Shape(dims.to_vec());
-        if self.inputs.iter().any(|port| port.name == name) {
+        if self
+            .inputs
+            .iter()
+            .chain(&self.outputs)
+            .any(|port| port.name == name)
+        {
             return Err(GraphError::DuplicateName {
                 what: "input",
                 name: name.to_owned(),
@@ -64,9 +69,20 @@ impl Builder {
     /// A tensor known now. The same name may come again with the same tensor and gives the same value.
     pub fn constant(&mut self, name: &str, tensor: Tensor) -> Result<Value, GraphError> {
         tensor.check()?;
+        if tensor.is_empty() {
+            return Err(GraphError::Shape {
+                op: "constant",
+                operands: vec![Shape::fixed(&tensor.shape)],
+                expected: format!("at least one element in {name:?}"),
+            });
+        }
         if let Some(&known) = self.constants.get(name) {
             let same = self.constant_of(known).is_some_and(|t| {
-                t.shape == tensor.shape && t.data.iter().map(|v| v.to_bits()).eq(tensor.data.iter().map(|v| v.to_bits()))
+                t.shape == tensor.shape
+                    && t.data
+                        .iter()
+                        .map(|v| v.to_bits())
+                        .eq(tensor.data.iter().map(|v| v.to_bits()))
             });
             return if same {
                 Ok(known)
@@ -95,7 +111,9 @@ impl Builder {
     /// Names a value of floats as an output of the graph.
     pub fn output(&mut self, name: &str, value: Value) -> Result<(), GraphError> {
         self.floats("output", &[value])?;
-        if self.outputs.iter().any(|port| port.name == name) {
+        // Engines know values by name, so an output cannot share an input's.
+        let mut named = self.outputs.iter().chain(&self.inputs);
+        if named.any(|port| port.name == name) {
             return Err(GraphError::DuplicateName {
                 what: "output",
                 name: name.to_owned(),
@@ -194,7 +212,12 @@ impl Builder {
         &self.values[value.index()].shape
     }
 
-    fn misfit(&self, op: &'static str, operands: &[Value], expected: impl Into<String>) -> GraphError {
+    fn misfit(
+        &self,
+        op: &'static str,
+        operands: &[Value],
+        expected: impl Into<String>,
+    ) -> GraphError {
         GraphError::Shape {
             op,
             operands: operands.iter().map(|v| self.shape_of(*v).clone()).collect(),
@@ -214,7 +237,11 @@ impl Builder {
     fn own_axis(&self, op: &'static str, x: Value, axis: usize) -> Result<usize, GraphError> {
         match self.shape_of(x).0.get(axis) {
             Some(Dim::Fixed(n)) => Ok(*n),
-            Some(Dim::Batch) => Err(self.bad(op, &[x], format!("axis {axis} is the batch, whose entries stay apart"))),
+            Some(Dim::Batch) => Err(self.bad(
+                op,
+                &[x],
+                format!("axis {axis} is the batch, whose entries stay apart"),
+            )),
             None => Err(self.bad(op, &[x], format!("there is no axis {axis}"))),
         }
     }

@@ -20,7 +20,9 @@ impl Builder {
         let (lead_a, matrix_a) = left.0.split_at(left.rank() - 2);
         let (lead_b, matrix_b) = right.0.split_at(right.rank() - 2);
         // An image's row of [N, k] times a fixed matrix stays that image's; the batch as inner axis would mix.
-        let inner = matrix_a[1].fixed().filter(|k| matrix_b[0].fixed() == Some(*k));
+        let inner = matrix_a[1]
+            .fixed()
+            .filter(|k| matrix_b[0].fixed() == Some(*k));
         if inner.is_none() || matrix_b[1].fixed().is_none() {
             return Err(misfit());
         }

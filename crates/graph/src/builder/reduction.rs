@@ -8,22 +8,42 @@ use crate::shape::{Dim, Shape};
 
 impl Builder {
     /// Sums over axes that are not the batch.
-    pub fn reduce_sum(&mut self, x: Value, axes: &[usize], keep_dims: bool) -> Result<Value, GraphError> {
+    pub fn reduce_sum(
+        &mut self,
+        x: Value,
+        axes: &[usize],
+        keep_dims: bool,
+    ) -> Result<Value, GraphError> {
         self.reduce("reduce_sum", Reduce::Sum, x, axes, keep_dims)
     }
 
     /// Means over axes that are not the batch.
-    pub fn reduce_mean(&mut self, x: Value, axes: &[usize], keep_dims: bool) -> Result<Value, GraphError> {
+    pub fn reduce_mean(
+        &mut self,
+        x: Value,
+        axes: &[usize],
+        keep_dims: bool,
+    ) -> Result<Value, GraphError> {
         self.reduce("reduce_mean", Reduce::Mean, x, axes, keep_dims)
     }
 
     /// The largest over axes that are not the batch.
-    pub fn reduce_max(&mut self, x: Value, axes: &[usize], keep_dims: bool) -> Result<Value, GraphError> {
+    pub fn reduce_max(
+        &mut self,
+        x: Value,
+        axes: &[usize],
+        keep_dims: bool,
+    ) -> Result<Value, GraphError> {
         self.reduce("reduce_max", Reduce::Max, x, axes, keep_dims)
     }
 
     /// The smallest over axes that are not the batch.
-    pub fn reduce_min(&mut self, x: Value, axes: &[usize], keep_dims: bool) -> Result<Value, GraphError> {
+    pub fn reduce_min(
+        &mut self,
+        x: Value,
+        axes: &[usize],
+        keep_dims: bool,
+    ) -> Result<Value, GraphError> {
         self.reduce("reduce_min", Reduce::Min, x, axes, keep_dims)
     }
 
@@ -46,7 +66,13 @@ impl Builder {
     }
 
     /// The `k` largest (or smallest) along an axis in order, and where they are: (values, indices).
-    pub fn top_k(&mut self, x: Value, axis: usize, k: usize, largest: bool) -> Result<(Value, Value), GraphError> {
+    pub fn top_k(
+        &mut self,
+        x: Value,
+        axis: usize,
+        k: usize,
+        largest: bool,
+    ) -> Result<(Value, Value), GraphError> {
         const OP: &str = "top_k";
         self.floats(OP, &[x])?;
         let extent = self.own_axis(OP, x, axis)?;
@@ -107,7 +133,11 @@ impl Builder {
         sorted.sort_unstable();
         sorted.dedup();
         if sorted.is_empty() || sorted.len() != axes.len() {
-            return Err(self.bad(op, &[x], format!("axes {axes:?} must be different and at least one")));
+            return Err(self.bad(
+                op,
+                &[x],
+                format!("axes {axes:?} must be different and at least one"),
+            ));
         }
         for &axis in &sorted {
             self.own_axis(op, x, axis)?;

@@ -16,7 +16,9 @@ pub fn fold_batch_norm(graph: &Graph) -> Graph {
         .nodes
         .iter()
         .filter_map(|node| match &node.op {
-            Op::Constant { name, tensor } => Some((node.outputs[0], (name.clone(), tensor.clone()))),
+            Op::Constant { name, tensor } => {
+                Some((node.outputs[0], (name.clone(), tensor.clone())))
+            }
             _ => None,
         })
         .collect();

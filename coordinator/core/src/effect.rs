@@ -1,0 +1,109 @@
+//! Orders that the core gives the shell, and the answers to those who asked.
+
+use plan::Assignment;
+use types::{Epoch, JobId, JobState, LeaseNumber, PoolName, RequestId, WorkerName};
+
+use crate::{
+    event::Ticket,
+    rows::{Change, OutboxRow},
+};
+
+/// One order. The shell collects the effects of a whole batch of events, carries out every
+/// `Persist` in one transaction that asserts its epoch, and only after the commit the others, in order.
+/// If the commit fails, the process ends and nothing of the batch is shown to anybody.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    Persist(Change),
+    Reply { to: Ticket, reply: Reply },
+    /// Something in this pool may have become claimable.
+    Wake { pool: PoolName },
+    /// Bring this to the store, as often as it takes, then say [`crate::Event::OutboxDelivered`].
+    /// After a restart: [`crate::Core::outbox`].
+    Deliver(OutboxRow),
+    /// Something about the job, which somebody may be watching, changed (also what is volatile).
+    JobChanged(JobId),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    Submitted { job: JobId, outcome: SubmitOutcome, warnings: Vec<String> },
+    Cancelled { state: JobState },
+    Retried { tasks: u32 },
+    Draining,
+    Registered { epoch: Epoch, lease_ttl_ms: u64, heartbeat_ms: u64 },
+    Claimed { epoch: Epoch, answer: ClaimAnswer },
+    Heartbeat { epoch: Epoch, answer: HeartbeatAnswer },
+    Completed { epoch: Epoch, verdict: Verdict },
+    /// To a failure or a release: it is written down (or was, or does not matter any more).
+    Noted { epoch: Epoch },
+    Refused(Refusal),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubmitOutcome {
+    Created,
+    /// The key's job is open: joined.
+    Attached,
+    /// The key's job had failed or been cancelled: what is missing is computed.
+    Retried,
+    /// The key's job has succeeded.
+    Done,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClaimAnswer {
+    Granted(Box<Assignment>),
+    /// No task now. Not an answer that is kept: the same id may be granted later.
+    Nothing,
+    /// The lease that this claim id got has ended.
+    Ended,
+    /// The coordinator does not know this incarnation: register, then claim again.
+    Unregistered,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HeartbeatAnswer {
+    /// Leases to stop working on: what they finish would not be accepted any more.
+    pub cancel: Vec<LeaseNumber>,
+    pub drain: bool,
+    /// The coordinator does not know this incarnation.
+    pub register: bool,
+}
+
+/// What became of an attempt that was completed. Depends on the attempt's row alone and never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Accepted,
+    /// Another attempt was accepted, or the task had ended.
+    Superseded,
+    Cancelled,
+}
+
+/// Why something was not done. Nothing is stored for it, and asking again gives it again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("job {0} does not exist; `ctl get jobs` lists those that do")]
+    UnknownJob(JobId),
+    #[error("job id {0} is taken; choose another")]
+    JobIdTaken(JobId),
+    #[error("key {key:?} belongs to job {job} with another content; submit under another key, or without one")]
+    KeyTaken { key: String, job: JobId },
+    #[error("request id {0} was used for something else")]
+    RequestReused(RequestId),
+    #[error("the plan of job {job} is broken: task {task} {what}")]
+    BrokenPlan { job: JobId, task: u32, what: String },
+    #[error("worker {0} is not known; `ctl get workers` lists those that are")]
+    UnknownWorker(WorkerName),
+    #[error("worker {worker} has been started again since; this incarnation is over")]
+    StaleIncarnation { worker: WorkerName },
+    #[error("lease {0} was never granted")]
+    UnknownLease(LeaseNumber),
+    #[error("lease {lease} does not belong to this incarnation of worker {worker}")]
+    NotYourLease { lease: LeaseNumber, worker: WorkerName },
+    #[error("lease {lease}: output {path:?} is not below the attempt's prefix")]
+    ForeignOutput { lease: LeaseNumber, path: String },
+    #[error("lease {lease}: {what}")]
+    WrongResult { lease: LeaseNumber, what: String },
+}

@@ -1,0 +1,361 @@
+//! What the shell reads for users: plain values, after the batch's commit.
+
+use std::fmt;
+
+use plan::PlannedRun;
+use types::{Failure, JobId, JobState, LeaseNumber, Progress, TaskId, TaskIndex, TaskKind, TaskState, WorkerName};
+
+use crate::{
+    assign::prefix,
+    core::Core,
+    event::Now,
+    job::{Counts, Job},
+    rows::{AttemptRow, ModelRow, Outcome, OutboxRow, WorkerRow},
+};
+
+#[derive(Debug, Clone)]
+pub struct JobView<'a> {
+    pub id: &'a JobId,
+    pub name: &'a str,
+    pub kind: job::resolved::JobKind,
+    pub state: JobState,
+    pub key: Option<&'a str>,
+    pub digest: &'a str,
+    pub store: &'a str,
+    pub priority: i32,
+    pub created_ms: i64,
+    pub finished_ms: Option<i64>,
+    pub runs: u32,
+    pub tasks: Counts,
+    /// The first failure of each class, in order of the tasks.
+    pub failures: Vec<(TaskId, Failure)>,
+    /// 0: none is published yet.
+    pub results_generation: u64,
+    pub resolved_json: &'a str,
+    pub source_yaml: &'a str,
+    pub plan_json: &'a str,
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct TaskView<'a> {
+    pub id: TaskId,
+    pub kind: TaskKind,
+    pub state: TaskState,
+    pub generation: u32,
+    pub run: Option<u32>,
+    pub spec: &'a plan::TaskSpec,
+    /// Oldest first.
+    pub attempts: Vec<AttemptView<'a>>,
+    /// Why it is not running: present while it waits.
+    pub waiting: Option<Waiting>,
+    /// Why it ended without success.
+    pub failure: Option<Failure>,
+}
+
+#[derive(Debug, Clone)]
+pub struct AttemptView<'a> {
+    pub row: &'a AttemptRow,
+    /// Relative to the store's root.
+    pub prefix: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunState {
+    Queued,
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+impl RunState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct RunView<'a> {
+    pub run: &'a PlannedRun,
+    pub state: RunState,
+    /// `plan::TaskResult` of its evaluate task.
+    pub result_json: Option<&'a str>,
+    pub error: Option<Failure>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerState {
+    Live,
+    Draining,
+    Gone,
+}
+
+impl WorkerState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Draining => "draining",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct WorkerView<'a> {
+    pub row: &'a WorkerRow,
+    pub state: WorkerState,
+    pub last_seen_ms: i64,
+    pub tasks: Vec<TaskId>,
+}
+
+#[derive(Debug, Clone)]
+pub struct ActiveAttempt<'a> {
+    pub task: TaskId,
+    pub lease: LeaseNumber,
+    pub kind: TaskKind,
+    pub run: Option<u32>,
+    pub worker: &'a WorkerName,
+    pub progress: Option<&'a Progress>,
+}
+
+/// Why a task that is open does not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Waiting {
+    /// For so many tasks, of which this is the first.
+    Tasks { unmet: u32, first: TaskId },
+    Backoff { left_ms: u64, failure: Failure },
+    /// The whole job pauses because something did not answer.
+    Outage { left_ms: u64 },
+    NoWorker { pool: String },
+    NoMemory { pool: String, needed_bytes: u64 },
+    /// Workers are busy with other tasks.
+    Turn { ready_before: u64 },
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tasks { unmet: 1, first } => write!(f, "waits for task {first}"),
+            Self::Tasks { unmet, first } => write!(f, "waits for {unmet} tasks, the first of them {first}"),
+            Self::Backoff { left_ms, failure } => write!(f, "tried again in {} s after {failure}", left_ms.div_ceil(1000)),
+            Self::Outage { left_ms } => write!(f, "the job pauses for {} s because something did not answer", left_ms.div_ceil(1000)),
+            Self::NoWorker { pool } => write!(f, "no live worker is in pool {pool}"),
+            Self::NoMemory { pool, needed_bytes } => write!(f, "no live worker in pool {pool} has {needed_bytes} bytes of memory"),
+            Self::Turn { ready_before } => write!(f, "waits for a free slot, behind {ready_before} tasks of its job"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FindJobError {
+    #[error("no job's id begins with {0:?}; `ctl get jobs` lists them")]
+    NotFound(String),
+    #[error("{text:?} begins the ids of several jobs: {}", .jobs.iter().map(JobId::as_str).collect::<Vec<_>>().join(", "))]
+    Ambiguous { text: String, jobs: Vec<JobId> },
+}
+
+impl Core {
+    /// A job by its id, a unique prefix of it, or `last`.
+    pub fn find_job(&self, text: &str) -> Result<JobId, FindJobError> {
+        if text == "last"
+            && let Some((_, job)) = self.jobs.last_key_value()
+        {
+            return Ok(job.id().clone());
+        }
+        let mut found: Vec<JobId> = self.job_numbers.keys().filter(|id| !text.is_empty() && id.as_str().starts_with(text)).cloned().collect();
+        if let Some(exact) = found.iter().position(|id| id.as_str() == text) {
+            return Ok(found.swap_remove(exact));
+        }
+        match found.len() {
+            0 => Err(FindJobError::NotFound(text.to_owned())),
+            1 => Ok(found.swap_remove(0)),
+            _ => Err(FindJobError::Ambiguous { text: text.to_owned(), jobs: found }),
+        }
+    }
+
+    pub fn job_view(&self, id: &JobId) -> Option<JobView<'_>> {
+        self.job(id).map(|job| self.view(job))
+    }
+
+    /// Newest first.
+    pub fn job_views(&self) -> impl Iterator<Item = JobView<'_>> {
+        self.jobs.values().rev().map(|job| self.view(job))
+    }
+
+    fn view<'a>(&'a self, job: &'a Job) -> JobView<'a> {
+        let mut failures: Vec<(TaskId, Failure)> = Vec::new();
+        for &index in &job.failed {
+            let failure = self.failure(job, index);
+            if !failures.iter().any(|(_, known)| known.class == failure.class) {
+                failures.push((task_id(job, index), failure));
+            }
+        }
+        JobView {
+            id: job.id(),
+            name: &job.resolved.name,
+            kind: job.resolved.kind,
+            state: job.state(),
+            key: job.row.key.as_deref(),
+            digest: &job.row.digest,
+            store: &job.resolved.output,
+            priority: job.resolved.priority,
+            created_ms: job.row.created_ms,
+            finished_ms: job.progress.finished_ms,
+            runs: job.plan.runs.len() as u32,
+            tasks: job.counts,
+            failures,
+            results_generation: job.progress.results_published,
+            resolved_json: &job.row.resolved_json,
+            source_yaml: &job.row.source_yaml,
+            plan_json: &job.row.plan_json,
+            warnings: self.warnings(job),
+        }
+    }
+
+    /// In order of their index.
+    pub fn task_views(&self, id: &JobId, now: Now) -> Option<Vec<TaskView<'_>>> {
+        let job = self.job(id)?;
+        Some((0..job.tasks.len()).filter_map(|i| self.task_of(job, TaskIndex(i as u32), now)).collect())
+    }
+
+    pub fn task_view(&self, id: &TaskId, now: Now) -> Option<TaskView<'_>> {
+        self.task_of(self.job(&id.job)?, id.index, now)
+    }
+
+    fn task_of<'a>(&'a self, job: &'a Job, index: TaskIndex, now: Now) -> Option<TaskView<'a>> {
+        let task = job.task(index)?;
+        let view = |lease| self.attempts.get(lease).map(|row| AttemptView { row, prefix: prefix(row) });
+        let ended_badly = task.state.is_terminal() && !matches!(task.state, TaskState::Succeeded);
+        Some(TaskView {
+            id: task_id(job, index),
+            kind: task.spec.kind(),
+            state: task.state,
+            generation: task.generation,
+            run: task.spec.run(),
+            spec: &task.spec,
+            attempts: task.attempts.iter().filter_map(view).collect(),
+            waiting: self.waiting(job, index, now),
+            failure: ended_badly.then(|| self.failure(job, index)),
+        })
+    }
+
+    fn waiting(&self, job: &Job, index: TaskIndex, now: Now) -> Option<Waiting> {
+        let task = job.task(index)?;
+        match task.state {
+            TaskState::Blocked => {
+                let first = task.depends_on.iter().find(|d| !crate::job::is_met(d.rule, job.tasks[d.task.0 as usize].state))?;
+                return Some(Waiting::Tasks { unmet: task.unmet, first: task_id(job, first.task) });
+            }
+            TaskState::Ready => {}
+            _ => return None,
+        }
+        if let Some(due_ms) = task.due_ms {
+            return Some(Waiting::Backoff { left_ms: due_ms.saturating_sub(now.mono_ms), failure: self.failure(job, index) });
+        }
+        if let Some(until_ms) = job.paused_until_ms {
+            return Some(Waiting::Outage { left_ms: until_ms.saturating_sub(now.mono_ms) });
+        }
+        let resources = &job.resolved.resources;
+        let pool = resources.pool.to_string();
+        let needed_bytes = resources.memory_bytes.unwrap_or(0);
+        let mut live = self.live_in(&resources.pool).peekable();
+        Some(if live.peek().is_none() {
+            Waiting::NoWorker { pool }
+        } else if !live.any(|w| w.row.memory_bytes >= needed_bytes) {
+            Waiting::NoMemory { pool, needed_bytes }
+        } else {
+            Waiting::Turn { ready_before: job.ready.anywhere.range(..index).count() as u64 }
+        })
+    }
+
+    pub fn run_views(&self, id: &JobId) -> Option<Vec<RunView<'_>>> {
+        let job = self.job(id)?;
+        Some(job.plan.runs.iter().zip(&job.runs).map(|(planned, run)| self.run_of(job, planned, run.evaluate, run.granted)).collect())
+    }
+
+    fn run_of<'a>(&'a self, job: &'a Job, run: &'a PlannedRun, evaluate: Option<TaskIndex>, granted: bool) -> RunView<'a> {
+        let open = if granted { RunState::Running } else { RunState::Queued };
+        let Some((index, task)) = evaluate.and_then(|index| Some((index, job.task(index)?))) else {
+            return RunView { run, state: open, result_json: None, error: None };
+        };
+        let state = match task.state {
+            TaskState::Succeeded => RunState::Succeeded,
+            TaskState::Failed | TaskState::Dead | TaskState::Skipped => RunState::Failed,
+            TaskState::Cancelling | TaskState::Cancelled => RunState::Cancelled,
+            TaskState::Running => RunState::Running,
+            TaskState::Blocked | TaskState::Ready => open,
+        };
+        let result_json = task.accepted.and_then(|lease| self.attempts.get(&lease)).and_then(|a| a.result_json.as_deref());
+        RunView { run, state, result_json, error: (state == RunState::Failed).then(|| self.failure(job, index)) }
+    }
+
+    pub fn worker_views(&self) -> impl Iterator<Item = WorkerView<'_>> {
+        self.workers.values().map(|worker| WorkerView {
+            row: &worker.row,
+            state: match (worker.gone, worker.row.draining) {
+                (true, _) => WorkerState::Gone,
+                (false, true) => WorkerState::Draining,
+                (false, false) => WorkerState::Live,
+            },
+            last_seen_ms: worker.last_seen_wall_ms,
+            tasks: worker.held.iter().filter_map(|l| self.attempts.get(l)).map(|a| TaskId { job: a.job.clone(), index: a.task }).collect(),
+        })
+    }
+
+    /// The job's current leases, with what their heartbeats said last.
+    pub fn active(&self, id: &JobId) -> Vec<ActiveAttempt<'_>> {
+        let Some(job) = self.job(id) else { return Vec::new() };
+        let of = |(lease, held): (&LeaseNumber, &'_ crate::core::Held)| (held.job == job.row.number).then_some(*lease);
+        let leases: Vec<LeaseNumber> = self.held.iter().filter_map(of).collect();
+        leases
+            .into_iter()
+            .filter_map(|lease| {
+                let attempt = self.attempts.get(&lease)?;
+                let task = job.task(attempt.task)?;
+                Some(ActiveAttempt {
+                    task: task_id(job, attempt.task),
+                    lease,
+                    kind: task.spec.kind(),
+                    run: task.spec.run(),
+                    worker: &attempt.worker,
+                    progress: self.held.get(&lease)?.progress.as_ref(),
+                })
+            })
+            .collect()
+    }
+
+    /// Newest version of each name last.
+    pub fn models(&self) -> impl Iterator<Item = &ModelRow> {
+        self.models.values()
+    }
+
+    /// Entries that were not delivered yet, oldest first.
+    pub fn outbox(&self) -> impl Iterator<Item = &OutboxRow> {
+        self.outbox.values()
+    }
+
+    /// The attempt under this lease, whatever became of it.
+    pub fn attempt(&self, lease: LeaseNumber) -> Option<AttemptView<'_>> {
+        self.attempts.get(&lease).map(|row| AttemptView { row, prefix: prefix(row) })
+    }
+
+    /// Whether anything is claimable in the pool: for tests.
+    pub fn running(&self) -> usize {
+        self.attempts.values().filter(|a| a.outcome == Outcome::Running).count()
+    }
+}
+
+fn task_id(job: &Job, index: TaskIndex) -> TaskId {
+    TaskId { job: job.id().clone(), index }
+}

@@ -1,0 +1,326 @@
+//! What is persisted: a handful of tables, upserted row by row, and enough to rebuild the core.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use plan::PublishedTable;
+use serde::{Deserialize, Serialize};
+use types::{FailureClass, Incarnation, JobId, JobState, LeaseNumber, PoolName, RequestId, TaskIndex, TaskState, WorkerName};
+
+use crate::effect::{SubmitOutcome, Verdict};
+
+/// One upsert (or, once, a deletion); the key is named at each. Order within a batch matters only for
+/// the same key: the last one counts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Key: `id`. Written once, never updated: the big texts live here.
+    Job(Arc<JobRow>),
+    /// Key: `job`.
+    JobProgress(JobProgressRow),
+    /// Key: (`job`, `by`). Written once.
+    Expansion(ExpansionRow),
+    /// Key: (`job`, `index`). A task without a row is as its plan made it.
+    Task(TaskRow),
+    /// Key: `lease`.
+    Attempt(AttemptRow),
+    /// Key: `id`. Written once.
+    Request(RequestRow),
+    /// Key: `id`.
+    Outbox(OutboxRow),
+    /// Deletes the outbox row.
+    OutboxDone(OutboxId),
+    /// Key: `worker`.
+    Worker(WorkerRow),
+    /// Key: (`name`, `version`).
+    Model(ModelRow),
+    /// One row.
+    Counters(Counters),
+}
+
+/// Everything that is persisted; [`Rows::put`] is what the SQL has to do, in Rust.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rows {
+    pub jobs: BTreeMap<JobId, Arc<JobRow>>,
+    pub job_progress: BTreeMap<JobId, JobProgressRow>,
+    pub expansions: BTreeMap<(JobId, TaskIndex), ExpansionRow>,
+    pub tasks: BTreeMap<(JobId, TaskIndex), TaskRow>,
+    pub attempts: BTreeMap<LeaseNumber, AttemptRow>,
+    pub requests: BTreeMap<RequestId, RequestRow>,
+    pub outbox: BTreeMap<OutboxId, OutboxRow>,
+    pub workers: BTreeMap<WorkerName, WorkerRow>,
+    pub models: BTreeMap<(String, u32), ModelRow>,
+    pub counters: Counters,
+}
+
+impl Rows {
+    pub fn put(&mut self, change: Change) {
+        match change {
+            Change::Job(row) => drop(self.jobs.insert(row.id.clone(), row)),
+            Change::JobProgress(row) => drop(self.job_progress.insert(row.job.clone(), row)),
+            Change::Expansion(row) => drop(self.expansions.insert((row.job.clone(), row.by), row)),
+            Change::Task(row) => drop(self.tasks.insert((row.job.clone(), row.index), row)),
+            Change::Attempt(row) => drop(self.attempts.insert(row.lease, row)),
+            Change::Request(row) => drop(self.requests.insert(row.id.clone(), row)),
+            Change::Outbox(row) => drop(self.outbox.insert(row.id, row)),
+            Change::OutboxDone(id) => drop(self.outbox.remove(&id)),
+            Change::Worker(row) => drop(self.workers.insert(row.worker.clone(), row)),
+            Change::Model(row) => drop(self.models.insert((row.name.clone(), row.version), row)),
+            Change::Counters(row) => self.counters = row,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRow {
+    pub id: JobId,
+    /// Order of submission, from 1: a job's age.
+    pub number: u64,
+    pub key: Option<String>,
+    pub digest: String,
+    /// `job::ResolvedJob`.
+    pub resolved_json: String,
+    pub source_yaml: String,
+    /// `plan::Plan`, as planned at submit.
+    pub plan_json: String,
+    pub created_ms: i64,
+}
+
+/// What changes about a job, apart from its tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobProgressRow {
+    pub job: JobId,
+    /// Why no further task is granted.
+    pub stop: Option<Stop>,
+    pub finished_ms: Option<i64>,
+    /// Number of the last results handed to the outbox; 0: none.
+    pub results_planned: u64,
+    /// Number of the results that stand in the store; 0: none.
+    pub results_published: u64,
+    pub outage: Option<Outage>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stop {
+    /// The user cancelled it.
+    User,
+    /// More tasks failed than the job allows.
+    TooManyFailures,
+}
+
+/// A dependency of the job (its store) does not answer: one timer for all of its tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outage {
+    /// Pauses in a row since a task last succeeded.
+    pub pauses: u32,
+    pub pause: Deadline,
+}
+
+/// A point in time that outlives restarts: kept with its duration, so that a wall clock that jumped
+/// can neither shorten it below nothing nor make it longer than it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deadline {
+    pub set_wall_ms: i64,
+    pub duration_ms: u64,
+}
+
+impl Deadline {
+    /// What is left of it by the wall clock, between nothing and the whole duration.
+    pub fn remaining_ms(self, wall_ms: i64) -> u64 {
+        let passed = wall_ms.saturating_sub(self.set_wall_ms).max(0).unsigned_abs();
+        self.duration_ms.saturating_sub(passed)
+    }
+}
+
+/// The tasks that an accepted result added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpansionRow {
+    pub job: JobId,
+    /// The task whose result it was.
+    pub by: TaskIndex,
+    /// `plan::Expansion`.
+    pub expansion_json: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRow {
+    pub job: JobId,
+    pub index: TaskIndex,
+    /// Never `blocked`: an open task without a lease is stored as `ready`, and whether it waits for
+    /// others follows from theirs.
+    pub state: TaskState,
+    /// Rises with each user retry.
+    pub generation: u32,
+    /// Attempts of older generations than this had other inputs and are not accepted any more.
+    pub accepts_from: u32,
+    /// No grant before.
+    pub backoff: Option<Deadline>,
+    /// Who should not get it if somebody else can.
+    pub avoid: Option<Avoid>,
+    /// Of a skipped task: the one where the failure began.
+    pub because: Option<TaskIndex>,
+    /// The attempt that counts, of this generation.
+    pub accepted: Option<LeaseNumber>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Avoid {
+    Worker(WorkerName),
+    /// Workers with no more memory than this.
+    MemoryUpTo(u64),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptRow {
+    pub lease: LeaseNumber,
+    pub job: JobId,
+    pub task: TaskIndex,
+    pub generation: u32,
+    /// Within the task, from 1, over all generations.
+    pub number: u32,
+    pub nonce: u32,
+    pub claim: RequestId,
+    pub worker: WorkerName,
+    pub incarnation: Incarnation,
+    pub granted_ms: i64,
+    /// A heartbeat has named the lease.
+    pub started: bool,
+    pub ended_ms: Option<i64>,
+    pub outcome: Outcome,
+    /// Counts against the policy's bounds.
+    pub counted: bool,
+    /// For people, where there is something to say.
+    pub message: Option<Box<str>>,
+    /// The answer to every Complete of this lease, once it was given.
+    pub verdict: Option<Verdict>,
+    /// How long it ran, by the monotonic clock where that was possible.
+    pub ran_ms: u64,
+    /// The backoff that followed it.
+    pub delay_ms: u64,
+    /// `plan::TaskResult`, of an accepted attempt.
+    pub result_json: Option<Arc<str>>,
+    /// `Vec<types::OutputObject>`, of an accepted attempt.
+    pub outputs_json: Option<Arc<str>>,
+}
+
+/// How an attempt stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Running,
+    Accepted,
+    Superseded,
+    Cancelled,
+    Failed(FailureClass),
+}
+
+impl Outcome {
+    /// The word used in the database, on the wire and on screens.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Accepted => "accepted",
+            Self::Superseded => "superseded",
+            Self::Cancelled => "cancelled",
+            Self::Failed(class) => class.as_str(),
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Running, Self::Accepted, Self::Superseded, Self::Cancelled]
+            .into_iter()
+            .find(|outcome| outcome.as_str() == text)
+            .or_else(|| FailureClass::parse(text).map(Self::Failed))
+    }
+}
+
+/// A user's request and its answer, so that the same id gets it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestRow {
+    pub id: RequestId,
+    pub job: JobId,
+    pub answer: RequestAnswer,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestAnswer {
+    Submitted(SubmitOutcome),
+    Cancelled(JobState),
+    Retried { tasks: u32 },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct OutboxId(pub u64);
+
+/// Something that the store does not show yet although the database says it is so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxRow {
+    pub id: OutboxId,
+    pub job: JobId,
+    /// URI of the job's store.
+    pub store: String,
+    pub item: OutboxItem,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "item")]
+pub enum OutboxItem {
+    /// `jobs/{job}/spec.yaml` and `plan.json`, from the job's row.
+    Spec,
+    /// Copies the tables of the accepted reduce attempt to `jobs/{job}/results/{generation}/{name}` and its
+    /// manifest to `jobs/{job}/manifest/{generation}.parquet`. The job does not end before.
+    Results {
+        generation: u64,
+        /// Of the reduce attempt, relative to the store's root.
+        prefix: String,
+        tables: Vec<PublishedTable>,
+        /// Below the prefix.
+        manifest: String,
+    },
+    /// Puts `models/{name}/{version}.json` under the first version that is free, by put-if-absent; an entry
+    /// there that names this package is one's own. The job does not end before.
+    Model {
+        name: String,
+        run: u32,
+        /// The package's `package.json`, relative to the store's root.
+        package: String,
+        sha256: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerRow {
+    pub worker: WorkerName,
+    pub incarnation: Incarnation,
+    pub pool: PoolName,
+    pub slots: u32,
+    pub version: String,
+    pub engines: Vec<String>,
+    pub memory_bytes: u64,
+    /// A user asked that it gets nothing more.
+    pub draining: bool,
+}
+
+/// A trained model that the store's `models/` points at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelRow {
+    pub name: String,
+    pub version: u32,
+    pub job: JobId,
+    pub run: u32,
+    /// URI of package.json.
+    pub package: String,
+    pub sha256: String,
+    pub created_ms: i64,
+}
+
+/// Numbers that only grow: the last ones given out. A database restored from a backup adds 2^32 to
+/// `lease` before the core is rebuilt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counters {
+    pub lease: u64,
+    pub job: u64,
+    pub outbox: u64,
+}

@@ -1,0 +1,46 @@
+//! The numbers of the design, and the planner's function that the core calls.
+
+use plan::{Expansion, Plan, TaskResult};
+use types::TaskIndex;
+
+use crate::retry::Policy;
+
+/// What [`plan::expand`] is: the simulation brings its own.
+pub type Expand = fn(&Plan, TaskIndex, &TaskResult, TaskIndex) -> Expansion;
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long a lease lives without a heartbeat.
+    pub lease_ttl_ms: u64,
+    /// How often agents are told to send one.
+    pub heartbeat_ms: u64,
+    pub policy: Policy,
+    pub expand: Expand,
+    #[cfg(feature = "mutations")]
+    pub mutations: Mutations,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            lease_ttl_ms: 60_000,
+            heartbeat_ms: 10_000,
+            policy: Policy::default(),
+            expand: plan::expand,
+            #[cfg(feature = "mutations")]
+            mutations: Mutations::default(),
+        }
+    }
+}
+
+/// Bugs that the simulation plants in order to see itself find them.
+#[cfg(feature = "mutations")]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Mutations {
+    /// M3: the lease counter lives in memory only.
+    pub volatile_lease_counter: bool,
+    /// M5: a granted claim's id is not remembered.
+    pub forgotten_claims: bool,
+    /// M6: a Complete that comes twice expands twice.
+    pub repeated_expansion: bool,
+}

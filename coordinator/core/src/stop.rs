@@ -1,0 +1,152 @@
+//! How jobs stop and start again: cancel, too many failures, the user's retry.
+
+use types::{JobId, RequestId, TaskIndex, TaskState};
+
+use crate::{
+    core::Core,
+    effect::{Effect, Refusal, Reply, Verdict},
+    event::Now,
+    job::{Job, JobNumber},
+    rows::{Change, Outcome, RequestAnswer, RequestRow, Stop},
+};
+
+impl Core {
+    pub(crate) fn cancel(&mut self, request: RequestId, id: &JobId, now: Now, out: &mut Vec<Effect>) -> Result<Reply, Refusal> {
+        let number = *self.job_numbers.get(id).ok_or_else(|| Refusal::UnknownJob(id.clone()))?;
+        if let Some(known) = self.requests.get(&request) {
+            return match known.answer {
+                RequestAnswer::Cancelled(state) if known.job == *id => Ok(Reply::Cancelled { state }),
+                _ => Err(Refusal::RequestReused(request)),
+            };
+        }
+        // A job whose tasks have all ended only waits for its results to be published: too late.
+        if self.jobs.get(&number).is_some_and(|job| job.counts.open() > 0 && job.progress.stop != Some(Stop::User)) {
+            self.stop(number, Stop::User, now, out);
+            self.settle(number, now, out);
+        }
+        let state = self.jobs.get(&number).ok_or_else(|| Refusal::UnknownJob(id.clone()))?.state();
+        self.remember(RequestRow { id: request, job: id.clone(), answer: RequestAnswer::Cancelled(state) }, out);
+        Ok(Reply::Cancelled { state })
+    }
+
+    /// From here on nothing of the job is granted or accepted. What runs is told by the next heartbeat's answer.
+    pub(crate) fn stop(&mut self, number: JobNumber, stop: Stop, _now: Now, out: &mut Vec<Effect>) {
+        let Some(job) = self.jobs.get_mut(&number) else { return };
+        job.progress.stop = Some(stop);
+        job.dirty = true;
+        for index in (0..job.tasks.len()).map(|i| TaskIndex(i as u32)) {
+            match job.tasks[index.0 as usize].state {
+                TaskState::Blocked | TaskState::Ready => job.set_state(index, TaskState::Cancelled, out),
+                TaskState::Running => job.set_state(index, TaskState::Cancelling, out),
+                _ => {}
+            }
+        }
+    }
+
+    pub(crate) fn retry(&mut self, request: RequestId, id: &JobId, now: Now, out: &mut Vec<Effect>) -> Result<Reply, Refusal> {
+        let number = *self.job_numbers.get(id).ok_or_else(|| Refusal::UnknownJob(id.clone()))?;
+        if let Some(known) = self.requests.get(&request) {
+            return match known.answer {
+                RequestAnswer::Retried { tasks } if known.job == *id => Ok(Reply::Retried { tasks }),
+                _ => Err(Refusal::RequestReused(request)),
+            };
+        }
+        let tasks = self.reopen(number, now, out);
+        self.remember(RequestRow { id: request, job: id.clone(), answer: RequestAnswer::Retried { tasks } }, out);
+        Ok(Reply::Retried { tasks })
+    }
+
+    /// Opens what did not succeed, and what depends on it, in a new generation; how many tasks. Nothing while the
+    /// job is open and not stopped.
+    pub(crate) fn reopen(&mut self, number: JobNumber, now: Now, out: &mut Vec<Effect>) -> u32 {
+        let Some(job) = self.jobs.get(&number) else { return 0 };
+        if job.progress.finished_ms.is_none() && job.progress.stop.is_none() {
+            return 0;
+        }
+        self.end_cancelling(number, now, out);
+        let Some(job) = self.jobs.get_mut(&number) else { return 0 };
+        let again = to_run_again(job);
+        if again.is_empty() {
+            return 0;
+        }
+        job.progress.stop = None;
+        job.progress.finished_ms = None;
+        job.progress.outage = None;
+        job.paused_until_ms = None;
+        job.dirty = true;
+        for &(index, inputs_change) in &again {
+            let task = &mut job.tasks[index.0 as usize];
+            task.generation += 1;
+            if inputs_change {
+                task.accepts_from = task.generation;
+            }
+            task.backoff = None;
+            task.due_ms = None;
+            task.avoid = None;
+            task.because = None;
+            task.accepted = None;
+            job.move_to_blocked(index);
+        }
+        for &(index, _) in &again {
+            if job.recount_unmet(index) == 0 {
+                job.set_state(index, TaskState::Ready, out);
+            }
+            // Moving from blocked to ready writes no row; a new generation must.
+            out.push(Effect::Persist(Change::Task(job.task_row(index))));
+        }
+        self.settle(number, now, out);
+        again.len() as u32
+    }
+
+    /// Does not wait for agents to say that they stopped: their leases end here.
+    fn end_cancelling(&mut self, number: JobNumber, now: Now, out: &mut Vec<Effect>) {
+        let Some(job) = self.jobs.get(&number) else { return };
+        let cancelling: Vec<TaskIndex> = (0..job.tasks.len())
+            .map(|i| TaskIndex(i as u32))
+            .filter(|i| job.tasks[i.0 as usize].state == TaskState::Cancelling)
+            .collect();
+        for index in cancelling {
+            for lease in self.current_leases(number, index) {
+                let ran_ms = self.free(lease, now);
+                if let Some(attempt) = self.attempts.get_mut(&lease) {
+                    attempt.outcome = Outcome::Cancelled;
+                    attempt.verdict = Some(Verdict::Cancelled);
+                    attempt.ended_ms = Some(now.wall_ms);
+                    attempt.ran_ms = ran_ms;
+                }
+                self.persist_attempt(lease, out);
+            }
+            if let Some(job) = self.jobs.get_mut(&number) {
+                job.set_state(index, TaskState::Cancelled, out);
+            }
+        }
+    }
+
+    pub(crate) fn remember(&mut self, row: RequestRow, out: &mut Vec<Effect>) {
+        out.push(Effect::Persist(Change::Request(row.clone())));
+        self.requests.insert(row.id.clone(), row);
+    }
+}
+
+/// The tasks that ended without success and everything downstream of them, each with whether its inputs
+/// will be others than before (so that late attempts of older generations are not accepted).
+fn to_run_again(job: &Job) -> Vec<(TaskIndex, bool)> {
+    let mut inputs_change = vec![None; job.tasks.len()];
+    let mut queue = Vec::new();
+    for (i, task) in job.tasks.iter().enumerate() {
+        if task.state.is_terminal() && task.state != TaskState::Succeeded {
+            inputs_change[i] = Some(false);
+            queue.push(i);
+        }
+    }
+    while let Some(i) = queue.pop() {
+        for dependent in &job.tasks[i].dependents {
+            let place = dependent.task.0 as usize;
+            if inputs_change[place].is_none() {
+                queue.push(place);
+            }
+            inputs_change[place] = Some(true);
+        }
+    }
+    inputs_change.into_iter().enumerate().filter_map(|(i, change)| Some((TaskIndex(i as u32), change?))).collect()
+}

@@ -1,0 +1,137 @@
+//! Workers: which incarnation speaks, who is alive, who gets nothing more.
+
+use std::collections::BTreeSet;
+
+use types::{FailureClass, Incarnation, LeaseNumber, PoolName, WorkerName};
+
+use crate::{
+    core::Core,
+    effect::{Effect, Refusal, Reply},
+    event::{Now, Registration, Sender},
+    rows::{Avoid, Change, WorkerRow},
+};
+
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub row: WorkerRow,
+    /// Incarnations that were followed by another: their late messages change nothing. Volatile.
+    pub past: BTreeSet<Incarnation>,
+    pub last_seen_ms: u64,
+    pub last_seen_wall_ms: i64,
+    /// Not seen for a ttl.
+    pub gone: bool,
+    pub held: BTreeSet<LeaseNumber>,
+}
+
+impl Worker {
+    pub fn is_live(&self) -> bool {
+        !self.gone && !self.row.draining
+    }
+
+    pub fn seen(&mut self, now: Now) {
+        self.last_seen_ms = now.mono_ms;
+        self.last_seen_wall_ms = now.wall_ms;
+        self.gone = false;
+    }
+}
+
+impl Core {
+    /// Takes in a worker's start. What its earlier incarnation held is free at once.
+    pub(crate) fn register(&mut self, worker: Registration, now: Now, out: &mut Vec<Effect>) -> Result<Reply, Refusal> {
+        let mut row = WorkerRow {
+            worker: worker.worker.clone(),
+            incarnation: worker.incarnation,
+            pool: worker.pool,
+            slots: worker.slots,
+            version: worker.version,
+            engines: worker.engines,
+            memory_bytes: worker.memory_bytes,
+            draining: false,
+        };
+        let known = self.workers.get_mut(&worker.worker);
+        let mut orphans = Vec::new();
+        match known {
+            Some(known) if known.past.contains(&worker.incarnation) => {
+                return Err(Refusal::StaleIncarnation { worker: worker.worker });
+            }
+            Some(known) => {
+                if known.row.incarnation == row.incarnation {
+                    row.draining = known.row.draining;
+                } else {
+                    known.past.insert(known.row.incarnation);
+                    orphans.extend(known.held.iter().copied());
+                }
+                known.seen(now);
+                if known.row != row {
+                    known.row = row.clone();
+                    out.push(Effect::Persist(Change::Worker(row)));
+                }
+            }
+            None => {
+                let mut new = Worker {
+                    row: row.clone(),
+                    past: BTreeSet::new(),
+                    last_seen_ms: 0,
+                    last_seen_wall_ms: 0,
+                    gone: false,
+                    held: BTreeSet::new(),
+                };
+                new.seen(now);
+                self.workers.insert(worker.worker.clone(), new);
+                out.push(Effect::Persist(Change::Worker(row)));
+            }
+        }
+        for lease in orphans {
+            self.end_lost(lease, "its worker was started again", now, out);
+        }
+        Ok(Reply::Registered { epoch: self.epoch, lease_ttl_ms: self.settings.lease_ttl_ms, heartbeat_ms: self.settings.heartbeat_ms })
+    }
+
+    pub(crate) fn drain(&mut self, name: &WorkerName, out: &mut Vec<Effect>) -> Result<Reply, Refusal> {
+        let worker = self.workers.get_mut(name).ok_or_else(|| Refusal::UnknownWorker(name.clone()))?;
+        if !worker.row.draining {
+            worker.row.draining = true;
+            out.push(Effect::Persist(Change::Worker(worker.row.clone())));
+            // What waited for this worker to come first may go elsewhere now.
+            out.push(Effect::Wake { pool: worker.row.pool.clone() });
+        }
+        Ok(Reply::Draining)
+    }
+
+    /// The worker, if it is this incarnation that is registered.
+    pub(crate) fn speaking(&mut self, from: &Sender) -> Option<&mut Worker> {
+        self.workers.get_mut(&from.worker).filter(|w| w.row.incarnation == from.incarnation)
+    }
+
+    pub(crate) fn live_in<'a>(&'a self, pool: &'a PoolName) -> impl Iterator<Item = &'a Worker> + 'a {
+        self.workers.values().filter(move |w| w.is_live() && w.row.pool == *pool)
+    }
+
+    /// Whether the worker may take what wants to avoid `avoid`: if it is not meant, or nobody better is there.
+    pub(crate) fn may_take(&self, worker: &Worker, avoid: &Avoid, memory_bytes: u64) -> bool {
+        let mut fits = self.live_in(&worker.row.pool).filter(|w| w.row.memory_bytes >= memory_bytes);
+        match avoid {
+            Avoid::Worker(name) => worker.row.worker != *name || !fits.any(|w| w.row.worker != *name),
+            Avoid::MemoryUpTo(bytes) => worker.row.memory_bytes > *bytes || !fits.any(|w| w.row.memory_bytes > *bytes),
+        }
+    }
+
+    /// Marks those not seen for a ttl; called by the tick.
+    pub(crate) fn judge_workers(&mut self, gap_ms: u64, now: Now, out: &mut Vec<Effect>) {
+        for worker in self.workers.values_mut() {
+            worker.last_seen_ms = worker.last_seen_ms.saturating_add(gap_ms).min(now.mono_ms);
+            let gone = now.mono_ms.saturating_sub(worker.last_seen_ms) >= self.settings.lease_ttl_ms;
+            if gone && !worker.gone {
+                worker.gone = true;
+                out.push(Effect::Wake { pool: worker.row.pool.clone() });
+            }
+        }
+    }
+
+    /// A lease whose holder is not there any more: lost, or never started.
+    pub(crate) fn end_lost(&mut self, lease: LeaseNumber, why: &str, now: Now, out: &mut Vec<Effect>) {
+        let started = self.attempts.get(&lease).is_some_and(|a| a.started);
+        let class = if started { FailureClass::Lost } else { FailureClass::NeverStarted };
+        self.end_failed(lease, class, why, now, out);
+    }
+}

@@ -1,0 +1,210 @@
+//! What callers send, turned into the core's types; everything is checked here, once.
+
+use coordinator_core::{Claim, Core, FindJobError, Registration, Sender};
+use plan::{ResultDetail, TaskResult};
+use proto::v1;
+use serde::de::DeserializeOwned;
+use store::layout::MAX_OUTPUTS_BYTES;
+use types::{Failure, FailureClass, Incarnation, JobId, OutputObject, ParseIdError, Progress, RequestId};
+
+use super::status::RequestError;
+
+/// Longest text of a failure that is kept.
+const MAX_MESSAGE_CHARS: usize = 16_384;
+
+fn bad(field: &'static str, what: impl ToString) -> RequestError {
+    RequestError::BadField { field, what: what.to_string() }
+}
+
+/// A field that holds an id.
+pub fn id<T: std::str::FromStr<Err = ParseIdError>>(field: &'static str, text: &str) -> Result<T, RequestError> {
+    text.parse().map_err(|error| bad(field, error))
+}
+
+fn json<T: DeserializeOwned>(field: &'static str, text: &str) -> Result<T, RequestError> {
+    serde_json::from_str(text).map_err(|error| bad(field, error))
+}
+
+/// Requests without an id are done once, too, but cannot be repeated.
+pub fn request_id(text: &str) -> Result<RequestId, RequestError> {
+    if text.is_empty() { id("request_id", &format!("anonymous-{}", random_id()?)) } else { id("request_id", text) }
+}
+
+/// 8 lower-case letters and digits at random: 41 bits, and the core refuses one that is taken.
+pub fn random_id() -> Result<String, RequestError> {
+    const LETTERS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut bits = getrandom::u64().map_err(RequestError::Random)?;
+    let mut text = String::with_capacity(8);
+    for _ in 0..8 {
+        text.push(char::from(LETTERS[(bits % 36) as usize]));
+        bits /= 36;
+    }
+    Ok(text)
+}
+
+/// A job named by its id, a unique beginning of it, or `last`.
+pub fn job(core: &Core, text: &str) -> Result<JobId, RequestError> {
+    if text.is_empty() {
+        return Err(bad("job", "expected an id, the beginning of one, or `last`"));
+    }
+    match core.find_job(text) {
+        Err(FindJobError::NotFound(text)) if text == "last" => Err(RequestError::NoJobs),
+        found => Ok(found?),
+    }
+}
+
+pub fn sender(worker: &str, incarnation: u64) -> Result<Sender, RequestError> {
+    Ok(Sender { worker: id("worker", worker)?, incarnation: Incarnation(incarnation) })
+}
+
+pub fn registration(request: v1::RegisterRequest) -> Result<Registration, RequestError> {
+    Ok(Registration {
+        worker: id("worker", &request.worker)?,
+        incarnation: Incarnation(request.incarnation),
+        pool: id("pool", &request.pool)?,
+        slots: request.slots,
+        version: request.version,
+        engines: request.engines,
+        memory_bytes: request.memory_bytes,
+    })
+}
+
+pub fn claim(request: &v1::ClaimRequest, nonce: u32) -> Result<Claim, RequestError> {
+    Ok(Claim {
+        from: sender(&request.worker, request.incarnation)?,
+        id: id("claim_id", &request.claim_id)?,
+        free_slots: request.free_slots,
+        nonce,
+    })
+}
+
+pub fn progress(progress: v1::Progress) -> Progress {
+    Progress { stage: progress.stage, done: progress.done, total: progress.total, rate: progress.rate }
+}
+
+pub fn failure(class: &str, message: String) -> Result<Failure, RequestError> {
+    let class = FailureClass::parse(class).ok_or_else(|| bad("class", format!("{class:?} is not a failure class")))?;
+    let message = match message.char_indices().nth(MAX_MESSAGE_CHARS) {
+        Some((end, _)) => format!("{}...", &message[..end]),
+        None => message,
+    };
+    Ok(Failure { class, message })
+}
+
+/// A completed attempt: everything it names lies below its own prefix.
+pub fn completion(request: &v1::CompleteRequest) -> Result<(TaskResult, Vec<OutputObject>), RequestError> {
+    for (field, text) in [("outputs_json", &request.outputs_json), ("result_json", &request.result_json)] {
+        if text.len() as u64 > MAX_OUTPUTS_BYTES {
+            return Err(bad(field, format!("{} bytes; at most {MAX_OUTPUTS_BYTES} are allowed", text.len())));
+        }
+    }
+    let result: TaskResult = json("result_json", &request.result_json)?;
+    let outputs: Vec<OutputObject> = json("outputs_json", &request.outputs_json)?;
+    for object in &outputs {
+        if !stays_below(&object.path) {
+            return Err(bad("outputs_json", format!("{:?} does not lie below the attempt's prefix", object.path)));
+        }
+    }
+    for path in named_by(&result.detail) {
+        if !outputs.iter().any(|object| object.path == path) {
+            return Err(bad("result_json", format!("{path:?} is not among the outputs")));
+        }
+    }
+    if let ResultDetail::Reduce { tables, .. } = &result.detail {
+        for table in tables {
+            if table.name.contains('/') || !stays_below(&table.name) {
+                return Err(bad("result_json", format!("{:?} is not a file name", table.name)));
+            }
+        }
+    }
+    Ok((result, outputs))
+}
+
+/// A relative path, each part of which names something.
+fn stays_below(path: &str) -> bool {
+    path.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.contains(['\\', '\0']))
+}
+
+fn named_by(detail: &ResultDetail) -> Vec<&str> {
+    match detail {
+        ResultDetail::List { samples, .. } => vec![samples],
+        ResultDetail::Fit { statistics, .. } => vec![statistics],
+        ResultDetail::Score { scores, .. } => vec![scores],
+        ResultDetail::Evaluate { package, .. } => package.iter().map(String::as_str).collect(),
+        ResultDetail::Reduce { tables, manifest } => {
+            tables.iter().map(|table| table.path.as_str()).chain([manifest.as_str()]).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complete(samples: &str, outputs: &str) -> v1::CompleteRequest {
+        v1::CompleteRequest {
+            result_json: format!(
+                r#"{{"detail":{{"kind":"list","samples":{samples:?},"train":1,"scored":1}},"timings":[]}}"#
+            ),
+            outputs_json: outputs.to_owned(),
+            ..v1::CompleteRequest::default()
+        }
+    }
+
+    fn object(path: &str) -> String {
+        format!(r#"[{{"path":{path:?},"size":1,"sha256":"00"}}]"#)
+    }
+
+    #[test]
+    fn outputs_cannot_leave_their_prefix() {
+        for path in ["", "/etc/passwd", "..", "a/../../b", "a//b", "./a", "a/", "a\\b"] {
+            let error = completion(&complete(path, &object(path))).unwrap_err().to_string();
+            assert!(error.starts_with("outputs_json: "), "{path:?}: {error}");
+        }
+        assert!(completion(&complete("a/samples.parquet", &object("a/samples.parquet"))).is_ok());
+    }
+
+    #[test]
+    fn a_result_names_only_what_was_written() {
+        let error = completion(&complete("other.parquet", &object("samples.parquet"))).unwrap_err().to_string();
+        assert!(error.contains("other.parquet"), "{error}");
+    }
+
+    #[test]
+    fn tables_are_published_under_plain_names() {
+        for name in ["../../../models/x.json", "a/b.parquet", "", ".."] {
+            let request = v1::CompleteRequest {
+                result_json: format!(
+                    r#"{{"detail":{{"kind":"reduce","tables":[{{"name":{name:?},"path":"t"}}],"manifest":"t"}},"timings":[]}}"#
+                ),
+                outputs_json: object("t"),
+                ..v1::CompleteRequest::default()
+            };
+            assert!(completion(&request).unwrap_err().to_string().contains("is not a file name"), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn large_outputs_are_refused_by_their_size() {
+        let request = complete("a", &"x".repeat((1 << 20) + 1));
+        assert!(completion(&request).unwrap_err().to_string().contains("1048577 bytes"));
+    }
+
+    #[test]
+    fn random_ids_are_job_ids() {
+        let (a, b) = (random_id().unwrap(), random_id().unwrap());
+        assert!(a.parse::<JobId>().is_ok() && a.len() == 8, "{a}");
+        assert_ne!(a, b);
+    }
+
+    #[test]
+    fn long_messages_are_cut_between_characters() {
+        let failure = failure("internal", "é".repeat(MAX_MESSAGE_CHARS + 5)).unwrap();
+        assert_eq!(failure.message.chars().count(), MAX_MESSAGE_CHARS + 3);
+        assert!(failure_class_is_checked());
+    }
+
+    fn failure_class_is_checked() -> bool {
+        failure("sulking", String::new()).is_err()
+    }
+}

@@ -1,0 +1,78 @@
+//! Every error that a caller can see, and the gRPC status it becomes.
+
+use coordinator_core::{FindJobError, Refusal};
+use store::StoreError;
+use tonic::{Code, Status};
+use types::{FailureClass, JobId};
+
+use crate::{chain::chain, handle::Ended};
+
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    #[error("{field}: {what}")]
+    BadField { field: &'static str, what: String },
+    #[error("no {what} {text:?}; `ctl get jobs` lists the jobs there are")]
+    NoSuch { what: &'static str, text: String },
+    #[error(transparent)]
+    FindJob(#[from] FindJobError),
+    #[error("there is no job yet")]
+    NoJobs,
+    #[error("job {job} has no results yet: it is {state}")]
+    NoResults { job: JobId, state: &'static str },
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Ended(#[from] Ended),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the system gives no random numbers")]
+    Random(#[source] getrandom::Error),
+    /// A bug: the core answered something else than was asked.
+    #[error("the coordinator gave an answer that does not fit the question: {0}")]
+    WrongReply(String),
+}
+
+impl RequestError {
+    fn code(&self) -> Code {
+        match self {
+            Self::BadField { .. } | Self::FindJob(FindJobError::Ambiguous { .. }) => Code::InvalidArgument,
+            Self::NoSuch { .. } | Self::NoJobs | Self::FindJob(FindJobError::NotFound(_)) => Code::NotFound,
+            Self::NoResults { .. } => Code::FailedPrecondition,
+            Self::Refused(refusal) => refused(refusal),
+            Self::Ended(_) => Code::Unavailable,
+            Self::Store(error) => match error.class() {
+                FailureClass::InvalidInput => match error {
+                    StoreError::NotFound { .. } => Code::NotFound,
+                    StoreError::Denied { .. } | StoreError::ReadOnly { .. } => Code::PermissionDenied,
+                    _ => Code::InvalidArgument,
+                },
+                FailureClass::DiskFull => Code::ResourceExhausted,
+                FailureClass::Unavailable => Code::Unavailable,
+                _ => Code::Internal,
+            },
+            Self::Random(_) | Self::WrongReply(_) => Code::Internal,
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::UnknownJob(_) | Refusal::UnknownWorker(_) | Refusal::UnknownLease(_) => Code::NotFound,
+        Refusal::JobIdTaken(_) | Refusal::KeyTaken { .. } => Code::AlreadyExists,
+        Refusal::StaleIncarnation { .. } => Code::FailedPrecondition,
+        Refusal::NotYourLease { .. } => Code::PermissionDenied,
+        Refusal::RequestReused(_) | Refusal::BrokenPlan { .. } | Refusal::ForeignOutput { .. } | Refusal::WrongResult { .. } => {
+            Code::InvalidArgument
+        }
+    }
+}
+
+impl From<RequestError> for Status {
+    fn from(error: RequestError) -> Self {
+        let code = error.code();
+        if code == Code::Internal {
+            tracing::error!(error = chain(&error), "request failed");
+        }
+        Status::new(code, chain(&error))
+    }
+}

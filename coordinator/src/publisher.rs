@@ -1,0 +1,212 @@
+//! Brings to the store what the database says is true: the outbox, one job's entries in order.
+
+use std::{collections::HashMap, time::Duration};
+
+use bytes::Bytes;
+use coordinator_core::{Event, OutboxItem, OutboxRow};
+use serde::{Deserialize, Serialize};
+use store::{Store, StoreError, layout};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use types::JobId;
+
+use crate::{
+    chain::chain,
+    handle::{Ended, Handle},
+};
+
+#[derive(Debug, thiserror::Error)]
+enum PublishError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("job {0} is not in the database any more")]
+    NoJob(JobId),
+    #[error(transparent)]
+    Ended(#[from] Ended),
+    #[error("{uri} is not a model's pointer")]
+    BadPointer { uri: String, source: serde_json::Error },
+    #[error("cannot write down the pointer")]
+    Pointer { source: serde_json::Error },
+}
+
+/// What `models/{name}/{version}.json` holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelPointer {
+    pub format: u32,
+    pub name: String,
+    pub version: u32,
+    pub job: JobId,
+    pub run: u32,
+    /// URI of `package.json`.
+    pub package: String,
+    /// Of `package.json`, lower-case hexadecimal.
+    pub sha256: String,
+}
+
+const POINTER_FORMAT: u32 = 1;
+
+/// Takes outbox rows until the loop that sends them ends. Jobs do not wait for each other.
+pub async fn publish(mut rows: UnboundedReceiver<OutboxRow>, handle: Handle) {
+    let mut queues: HashMap<JobId, UnboundedSender<OutboxRow>> = HashMap::new();
+    while let Some(row) = rows.recv().await {
+        queues.retain(|_, queue| !queue.is_closed());
+        let queue = queues.entry(row.job.clone()).or_insert_with(|| {
+            let (queue, rows) = unbounded_channel();
+            tokio::spawn(publish_job(row.job.clone(), rows, handle.clone()));
+            queue
+        });
+        // Always open: a job's task ends only when its sender here is dropped.
+        let _ = queue.send(row);
+    }
+}
+
+async fn publish_job(job: JobId, mut rows: UnboundedReceiver<OutboxRow>, handle: Handle) {
+    while let Some(row) = rows.recv().await {
+        let mut failures = 0;
+        let version = loop {
+            match deliver(&row, &handle).await {
+                Ok(version) => break version,
+                Err(PublishError::Ended(_)) => return,
+                Err(error) => {
+                    let error = chain(&error);
+                    tracing::warn!(job = %job, outbox = row.id.0, %error, "could not publish; trying again");
+                    handle.changes().set_trouble(&job, Some(format!("could not publish, trying again: {error}")));
+                }
+            }
+            tokio::time::sleep(pause(failures)).await;
+            failures += 1;
+        };
+        if failures > 0 {
+            handle.changes().set_trouble(&job, None);
+        }
+        tracing::info!(job = %job, outbox = row.id.0, item = item_name(&row.item), "published");
+        if handle.tell(Event::OutboxDelivered { id: row.id, version }).is_err() {
+            return;
+        }
+    }
+}
+
+/// One second, doubling to a minute.
+fn pause(failures: u32) -> Duration {
+    Duration::from_secs(1 << failures.min(6)).min(Duration::from_secs(60))
+}
+
+fn item_name(item: &OutboxItem) -> &'static str {
+    match item {
+        OutboxItem::Spec => "spec",
+        OutboxItem::Results { .. } => "results",
+        OutboxItem::Model { .. } => "model",
+    }
+}
+
+/// Does one row. Doing it twice leaves the same objects.
+async fn deliver(row: &OutboxRow, handle: &Handle) -> Result<Option<u32>, PublishError> {
+    match &row.item {
+        OutboxItem::Spec => put_spec(row, handle).await.map(|()| None),
+        OutboxItem::Results { generation, prefix, tables, manifest } => {
+            let store = Store::open(&row.store)?;
+            for table in tables {
+                store.copy(&format!("{prefix}/{}", table.path), &layout::result(&row.job, *generation, &table.name)).await?;
+            }
+            // Last: who finds a manifest finds the tables of its generation.
+            store.copy(&format!("{prefix}/{manifest}"), &layout::manifest(&row.job, *generation)).await?;
+            Ok(None)
+        }
+        OutboxItem::Model { name, run, package, sha256 } => {
+            let store = Store::open(&row.store)?;
+            let pointer = ModelPointer {
+                format: POINTER_FORMAT,
+                name: name.clone(),
+                version: 0,
+                job: row.job.clone(),
+                run: *run,
+                package: store.uri(package),
+                sha256: sha256.clone(),
+            };
+            put_pointer(&store, pointer).await.map(Some)
+        }
+    }
+}
+
+async fn put_spec(row: &OutboxRow, handle: &Handle) -> Result<(), PublishError> {
+    let job = row.job.clone();
+    let texts = handle.query(move |core, _| core.job_view(&job).map(|view| (view.source_yaml.to_owned(), view.plan_json.to_owned()))).await?;
+    let (spec, plan) = texts.ok_or_else(|| PublishError::NoJob(row.job.clone()))?;
+    let store = Store::create(&row.store)?;
+    store.put(&layout::spec(&row.job), spec.into()).await?;
+    store.put(&layout::plan(&row.job), plan.into()).await?;
+    Ok(())
+}
+
+/// Puts the pointer under the first version that is free; one that says the same already is an earlier try's.
+async fn put_pointer(store: &Store, mut pointer: ModelPointer) -> Result<u32, PublishError> {
+    loop {
+        let mut last = 0;
+        for object in store.list(&layout::models(&pointer.name)).await? {
+            let bytes = store.get(&object.path, None).await?;
+            let found: ModelPointer = serde_json::from_slice(&bytes)
+                .map_err(|source| PublishError::BadPointer { uri: store.uri(&object.path), source })?;
+            if (&found.package, &found.sha256) == (&pointer.package, &pointer.sha256) {
+                return Ok(found.version);
+            }
+            last = last.max(found.version);
+        }
+        pointer.version = last + 1;
+        let bytes = serde_json::to_vec_pretty(&pointer).map_err(|source| PublishError::Pointer { source })?;
+        match store.put_if_absent(&layout::model(&pointer.name, pointer.version), Bytes::from(bytes)).await {
+            Ok(_) => return Ok(pointer.version),
+            // Somebody else took the version: look again.
+            Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pointer(run: u32) -> ModelPointer {
+        ModelPointer {
+            format: POINTER_FORMAT,
+            name: "brick".to_owned(),
+            version: 0,
+            job: "abcd1234".parse().unwrap(),
+            run,
+            package: format!("file:///data/{run}/package.json"),
+            sha256: "00".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn each_package_gets_one_version_however_often_it_is_put() {
+        let store = Store::in_memory();
+        assert_eq!(put_pointer(&store, pointer(0)).await.unwrap(), 1);
+        assert_eq!(put_pointer(&store, pointer(1)).await.unwrap(), 2);
+        assert_eq!(put_pointer(&store, pointer(0)).await.unwrap(), 1);
+        assert_eq!(store.list("models/brick").await.unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn two_who_want_the_same_version_get_different_ones() {
+        let store = Store::in_memory();
+        let (a, b) = tokio::join!(put_pointer(&store, pointer(0)), put_pointer(&store, pointer(1)));
+        let mut versions = [a.unwrap(), b.unwrap()];
+        versions.sort_unstable();
+        assert_eq!(versions, [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_foreign_object_among_the_pointers_is_named() {
+        let store = Store::in_memory();
+        store.put("models/brick/000001.json", Bytes::from_static(b"{}")).await.unwrap();
+        let error = put_pointer(&store, pointer(0)).await.unwrap_err().to_string();
+        assert!(error.contains("models/brick/000001.json"), "{error}");
+    }
+
+    #[test]
+    fn pauses_grow_to_a_minute() {
+        assert_eq!(pause(0), Duration::from_secs(1));
+        assert_eq!(pause(3), Duration::from_secs(8));
+        assert_eq!(pause(u32::MAX), Duration::from_secs(60));
+    }
+}

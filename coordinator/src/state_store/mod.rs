@@ -1,0 +1,150 @@
+//! The coordinator's database: every word of SQL is here.
+
+mod read;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use coordinator_core::{Change, Rows};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
+use types::Epoch;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StateStoreError {
+    #[error("cannot open the database {}", path.display())]
+    Open { path: PathBuf, source: rusqlite::Error },
+    #[error("the database is of version {found}, made by a newer release; this one knows up to {known}")]
+    TooNew { found: usize, known: usize },
+    #[error("cannot bring the database to version {version}")]
+    Migrate { version: usize, source: rusqlite::Error },
+    #[error("the database belongs to epoch {found} now, this coordinator to epoch {mine}: another one has taken over")]
+    StaleEpoch { mine: u64, found: u64 },
+    #[error("no space left for the database")]
+    DiskFull { source: rusqlite::Error },
+    #[error("cannot {action} the database")]
+    Sql { action: &'static str, source: rusqlite::Error },
+    #[error("the database holds a row of {table} that cannot be read: {what}")]
+    BadRow { table: &'static str, what: String },
+}
+
+impl StateStoreError {
+    fn sql(action: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
+        move |source| match source.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::DiskFull { source },
+            _ => Self::Sql { action, source },
+        }
+    }
+}
+
+/// The open database, at an epoch of its own.
+#[derive(Debug)]
+pub struct StateStore {
+    connection: Connection,
+    epoch: Epoch,
+}
+
+impl StateStore {
+    /// Opens or makes the database, brings it to this release's version, and raises its epoch.
+    ///
+    /// `last_epoch` is what the folder remembers. A database that knows only an older one was restored from a backup:
+    /// epoch and lease numbers jump by 2^32, so that nothing handed out after the backup was made is handed out again.
+    pub fn open(path: &Path, last_epoch: Option<Epoch>) -> Result<Self, StateStoreError> {
+        let failed = |source| StateStoreError::Open { path: path.to_owned(), source };
+        let connection = Connection::open(path).map_err(failed)?;
+        connection.busy_timeout(Duration::from_secs(2)).map_err(failed)?;
+        // Exclusive before WAL: then the index of the log lives in memory and no `-shm` file is made.
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(failed)?;
+        connection
+            .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
+            .map_err(failed)?;
+        connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        let mut store = Self { connection, epoch: Epoch(0) };
+        store.migrate(schema::MIGRATIONS)?;
+        store.raise_epoch(last_epoch)?;
+        Ok(store)
+    }
+
+    fn migrate(&mut self, steps: &[&str]) -> Result<(), StateStoreError> {
+        let failed = |version| move |source| StateStoreError::Migrate { version, source };
+        self.connection
+            .execute_batch("CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, applied_ms INTEGER NOT NULL)")
+            .map_err(failed(0))?;
+        let found: usize = self
+            .connection
+            .query_row("SELECT coalesce(max(version), 0) FROM migrations", [], |row| row.get(0))
+            .map_err(failed(0))?;
+        if found > steps.len() {
+            return Err(StateStoreError::TooNew { found, known: steps.len() });
+        }
+        for (version, step) in (1..).zip(steps).skip(found) {
+            let transaction = self.connection.transaction().map_err(failed(version))?;
+            transaction.execute_batch(step).map_err(failed(version))?;
+            transaction
+                .execute("INSERT INTO migrations VALUES (?1, CAST(unixepoch('subsec') * 1000 AS INTEGER))", [version])
+                .map_err(failed(version))?;
+            transaction.commit().map_err(failed(version))?;
+        }
+        Ok(())
+    }
+
+    fn raise_epoch(&mut self, last_epoch: Option<Epoch>) -> Result<(), StateStoreError> {
+        let failed = || StateStoreError::sql("take over");
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed())?;
+        let found: i64 = transaction.query_row("SELECT epoch FROM meta", [], |row| row.get(0)).map_err(failed())?;
+        let restored = last_epoch.is_some_and(|last| last.0 > found.cast_unsigned());
+        let jump: i64 = if restored { 1 << 32 } else { 0 };
+        let epoch = found + 1 + jump;
+        transaction.execute("UPDATE meta SET epoch = ?1, lease = lease + ?2", [epoch, jump]).map_err(failed())?;
+        transaction.commit().map_err(failed())?;
+        if restored {
+            tracing::warn!(epoch, "the database is older than its folder: epoch and lease numbers jump ahead");
+        }
+        self.epoch = Epoch(epoch.cast_unsigned());
+        Ok(())
+    }
+
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Writes a batch: all of it or nothing, and nothing if another coordinator has taken over.
+    ///
+    /// After an error the caller's view and the database differ: it must end and be rebuilt from rows.
+    pub fn commit(&mut self, changes: &[Change]) -> Result<(), StateStoreError> {
+        let failed = || StateStoreError::sql("write to");
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed())?;
+        let found: i64 = transaction
+            .prepare_cached("SELECT epoch FROM meta")
+            .and_then(|mut select| select.query_row([], |row| row.get(0)))
+            .map_err(failed())?;
+        if found.cast_unsigned() != self.epoch.0 {
+            return Err(StateStoreError::StaleEpoch { mine: self.epoch.0, found: found.cast_unsigned() });
+        }
+        for change in changes {
+            write::change(&transaction, change)?;
+        }
+        transaction.commit().map_err(failed())
+    }
+
+    /// Everything there is, to rebuild the core from.
+    pub fn load(&self) -> Result<Rows, StateStoreError> {
+        read::rows(&self.connection)
+    }
+
+    /// A row's text that the core does not keep in memory.
+    pub fn source_yaml(&self, job: &types::JobId) -> Result<Option<String>, StateStoreError> {
+        self.connection
+            .query_row("SELECT source_yaml FROM jobs WHERE id = ?1", [job.as_str()], |row| row.get(0))
+            .optional()
+            .map_err(StateStoreError::sql("read"))
+    }
+}

@@ -1,0 +1,114 @@
+//! The database's tables, as the list of steps that led to them.
+
+/// Version `n` of the database is what the first `n` steps make. A released step is never edited.
+pub const MIGRATIONS: &[&str] = &[V1];
+
+/// Numbers without a sign are stored by their bits. Columns named `*_json` hold the serde form of the row's field.
+const V1: &str = "
+CREATE TABLE meta (
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    epoch    INTEGER NOT NULL,
+    lease    INTEGER NOT NULL,
+    job      INTEGER NOT NULL,
+    outbox   INTEGER NOT NULL
+);
+INSERT INTO meta VALUES (1, 0, 0, 0, 0);
+
+CREATE TABLE jobs (
+    id             TEXT PRIMARY KEY,
+    number         INTEGER NOT NULL UNIQUE,
+    key            TEXT,
+    digest         TEXT NOT NULL,
+    resolved_json  TEXT NOT NULL,
+    source_yaml    TEXT NOT NULL,
+    plan_json      TEXT NOT NULL,
+    created_ms     INTEGER NOT NULL
+);
+
+CREATE TABLE job_progress (
+    job                TEXT PRIMARY KEY,
+    stop_json          TEXT,
+    finished_ms        INTEGER,
+    results_planned    INTEGER NOT NULL,
+    results_published  INTEGER NOT NULL,
+    outage_json        TEXT
+) WITHOUT ROWID;
+
+CREATE TABLE expansions (
+    job             TEXT NOT NULL,
+    by_task         INTEGER NOT NULL,
+    expansion_json  TEXT NOT NULL,
+    PRIMARY KEY (job, by_task)
+);
+
+CREATE TABLE tasks (
+    job           TEXT NOT NULL,
+    task          INTEGER NOT NULL,
+    state         TEXT NOT NULL,
+    generation    INTEGER NOT NULL,
+    accepts_from  INTEGER NOT NULL,
+    backoff_json  TEXT,
+    avoid_json    TEXT,
+    because       INTEGER,
+    accepted      INTEGER,
+    PRIMARY KEY (job, task)
+) WITHOUT ROWID;
+
+CREATE TABLE attempts (
+    lease         INTEGER PRIMARY KEY,
+    job           TEXT NOT NULL,
+    task          INTEGER NOT NULL,
+    generation    INTEGER NOT NULL,
+    number        INTEGER NOT NULL,
+    nonce         INTEGER NOT NULL,
+    claim         TEXT NOT NULL,
+    worker        TEXT NOT NULL,
+    incarnation   INTEGER NOT NULL,
+    granted_ms    INTEGER NOT NULL,
+    started       INTEGER NOT NULL,
+    ended_ms      INTEGER,
+    outcome       TEXT NOT NULL,
+    counted       INTEGER NOT NULL,
+    message       TEXT,
+    verdict_json  TEXT,
+    ran_ms        INTEGER NOT NULL,
+    delay_ms      INTEGER NOT NULL,
+    result_json   TEXT,
+    outputs_json  TEXT
+);
+
+CREATE TABLE requests (
+    id           TEXT PRIMARY KEY,
+    job          TEXT NOT NULL,
+    answer_json  TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE outbox (
+    id         INTEGER PRIMARY KEY,
+    job        TEXT NOT NULL,
+    store      TEXT NOT NULL,
+    item_json  TEXT NOT NULL
+);
+
+CREATE TABLE workers (
+    worker        TEXT PRIMARY KEY,
+    incarnation   INTEGER NOT NULL,
+    pool          TEXT NOT NULL,
+    slots         INTEGER NOT NULL,
+    version       TEXT NOT NULL,
+    engines_json  TEXT NOT NULL,
+    memory_bytes  INTEGER NOT NULL,
+    draining      INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE models (
+    name        TEXT NOT NULL,
+    version     INTEGER NOT NULL,
+    job         TEXT NOT NULL,
+    run         INTEGER NOT NULL,
+    package     TEXT NOT NULL,
+    sha256      TEXT NOT NULL,
+    created_ms  INTEGER NOT NULL,
+    PRIMARY KEY (name, version)
+) WITHOUT ROWID;
+";

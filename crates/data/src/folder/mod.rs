@@ -1,0 +1,161 @@
+//! The dataset `Folder`: the user's own folders of normal and anomalous images.
+
+mod layout;
+
+#[cfg(test)]
+mod tests;
+
+use params::{Default, Kind, Param};
+use serde::Deserialize;
+
+use crate::{
+    DataError, Dataset, ListedObject, Listing, Purpose, Split,
+    layout::join,
+    parameters::{self, ImageDataset, Task},
+    registry::parse,
+};
+
+const FOLDERS: Kind = Kind::OneOrMany(&Kind::Text);
+
+pub(crate) const PARAMS: &[Param] = &[
+    Param::new("name", Kind::Text, Default::Required, "The dataset's name in tables."),
+    Param::new("root", Kind::Nullable(&Kind::Path), Default::Json("\".\""), "Folder that the others are relative to."),
+    Param::new("normal_dir", FOLDERS, Default::Required, "Folders of normal images to train on."),
+    Param::new("abnormal_dir", Kind::Nullable(&FOLDERS), Default::Json("null"), "Folders of anomalous test images."),
+    Param::new("normal_test_dir", Kind::Nullable(&FOLDERS), Default::Json("null"), "Folders of normal test images."),
+    Param::new(
+        "mask_dir",
+        Kind::Nullable(&FOLDERS),
+        Default::Json("null"),
+        "Folders of masks: as many as `abnormal_dir` has, in its order, or one for all.",
+    ),
+    Param::new(
+        "extensions",
+        Kind::Nullable(&Kind::OneOrMany(&Kind::Text)),
+        Default::Json("null"),
+        "Endings of image names, such as `.png`; null: all usual ones.",
+    ),
+    Param::new(
+        "normal_split_ratio",
+        Kind::Float { min: 0.0, max: 1.0 },
+        Default::Json("0.2"),
+        "Another name of `test_split_ratio`, used where that is null.",
+    ),
+    parameters::TASK,
+    parameters::IMAGE_SIZE,
+    parameters::TEST_SPLIT_MODE,
+    Param::new(
+        "test_split_ratio",
+        Kind::Nullable(&Kind::Float { min: 0.0, max: 1.0 }),
+        Default::Json("null"),
+        "Share of the normal training images that becomes test if there are no normal test images; null: `normal_split_ratio`.",
+    ),
+    Param::new(
+        "val_split_mode",
+        Kind::Choice { built: &["none", "same_as_test", "from_test"], not_built: &["from_train", "synthetic"] },
+        Default::Json("\"from_test\""),
+        "Where validation images come from.",
+    ),
+    parameters::VAL_SPLIT_RATIO,
+    parameters::SEED,
+    parameters::TRAIN_BATCH_SIZE,
+    parameters::EVAL_BATCH_SIZE,
+    parameters::NUM_WORKERS,
+    parameters::TRANSFORM,
+    parameters::TRAIN_TRANSFORM,
+    parameters::EVAL_TRANSFORM,
+];
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Folder {
+    name: String,
+    root: Option<String>,
+    normal_dir: Vec<String>,
+    abnormal_dir: Option<Vec<String>>,
+    normal_test_dir: Option<Vec<String>>,
+    mask_dir: Option<Vec<String>>,
+    extensions: Option<Vec<String>>,
+    normal_split_ratio: f64,
+    test_split_ratio: Option<f64>,
+    #[serde(flatten)]
+    shared: ImageDataset,
+}
+
+impl Folder {
+    pub fn build(init_args: &serde_json::Map<String, serde_json::Value>) -> Result<Box<dyn Dataset>, DataError> {
+        let mut dataset: Self = parse(init_args)?;
+        dataset.check()?;
+        dataset.make_absolute()?;
+        Ok(Box::new(dataset))
+    }
+
+    /// What no single parameter's range can say.
+    fn check(&self) -> Result<(), DataError> {
+        let wrong = |parameter, reason: &str| Err(DataError::Parameter { parameter, reason: reason.to_owned() });
+        match (self.shared.task, &self.mask_dir, &self.abnormal_dir) {
+            (Task::Classification, Some(_), _) => {
+                return wrong("mask_dir", "the task classification has no masks; leave it out, or use the task segmentation");
+            }
+            (Task::Segmentation, None, Some(_)) => {
+                return wrong("mask_dir", "the task segmentation needs it for abnormal_dir; else use the task classification");
+            }
+            (Task::Segmentation, Some(masks), Some(images)) if masks.len() != 1 && masks.len() != images.len() => {
+                return wrong("mask_dir", "give as many folders as abnormal_dir has, in its order, or one for all");
+            }
+            (_, Some(_), None) => return wrong("mask_dir", "there is no abnormal_dir that the masks could belong to"),
+            _ => {}
+        }
+        if let Some(bad) = self.extensions.iter().flatten().find(|extension| !extension.starts_with('.')) {
+            return wrong("extensions", &format!("{bad:?} does not begin with a dot"));
+        }
+        Ok(())
+    }
+
+    fn make_absolute(&mut self) -> Result<(), DataError> {
+        let folders = self.normal_dir.iter_mut().chain(self.abnormal_dir.iter_mut().flatten());
+        for folder in folders.chain(self.normal_test_dir.iter_mut().flatten()).chain(self.mask_dir.iter_mut().flatten()) {
+            *folder = match &self.root {
+                Some(root) => join(root, folder),
+                None if folder.starts_with('/') || folder.contains("://") => join("", folder),
+                None => {
+                    let reason = format!("without it the folder {folder:?} has no place");
+                    return Err(DataError::Parameter { parameter: "root", reason });
+                }
+            };
+        }
+        Ok(())
+    }
+}
+
+impl Dataset for Folder {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn category(&self) -> &str {
+        ""
+    }
+
+    fn roots(&self) -> Vec<String> {
+        let optional = [&self.abnormal_dir, &self.normal_test_dir, &self.mask_dir];
+        let mut all: Vec<String> = self.normal_dir.iter().chain(optional.into_iter().flatten().flatten()).cloned().collect();
+        all.sort();
+        // A folder inside another is listed with it. After sorting, the outer one comes first.
+        let mut outer: Vec<String> = Vec::new();
+        for folder in all {
+            let inside = |root: &String| folder == *root || folder.strip_prefix(root.as_str()).is_some_and(|rest| rest.starts_with('/'));
+            if !outer.iter().any(inside) {
+                outer.push(folder);
+            }
+        }
+        outer
+    }
+
+    fn threshold_split(&self) -> Option<Split> {
+        self.shared.threshold_split()
+    }
+
+    fn samples(&self, listing: &[ListedObject], purpose: Purpose) -> Result<Listing, DataError> {
+        layout::samples(self, listing, purpose)
+    }
+}

@@ -1,0 +1,120 @@
+//! What every engine can do, and the names under which engines are chosen.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use graph::Graph;
+
+use crate::EngineError;
+
+/// A native library that executes graphs.
+pub trait Engine: Send + Sync {
+    /// As in job files and result rows: `torch-cpu`, `onnxruntime`, `openvino`.
+    fn name(&self) -> &'static str;
+
+    /// The library's version.
+    fn version(&self) -> String;
+
+    /// The library's file, if the system's loader did not choose it.
+    fn library(&self) -> Option<PathBuf>;
+
+    /// Prepares a graph for one batch size and a number of sessions at work at once.
+    fn compile(
+        &self,
+        graph: &Graph,
+        options: &CompileOptions,
+    ) -> Result<Box<dyn Compiled>, EngineError>;
+}
+
+/// A graph made ready by an engine; shared by its sessions.
+pub trait Compiled: Send + Sync {
+    /// A session of its own buffers. Sessions may run at the same time, each in one thread.
+    fn session(&self) -> Result<Box<dyn Session>, EngineError>;
+}
+
+/// One stream of inferences, computed by one thread.
+pub trait Session: Send {
+    /// Computes all outputs. Inputs and outputs are in the graph's order; inputs must hold exactly the compiled
+    /// batch, outputs are resized to it.
+    fn run(&mut self, inputs: &[&[f32]], outputs: &mut [Vec<f32>]) -> Result<(), EngineError>;
+}
+
+/// For what a graph is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompileOptions {
+    /// Images in each run. Fixed, since a score's bits may depend on it.
+    pub batch: usize,
+    /// How many sessions run at once, each with one thread.
+    pub sessions: usize,
+}
+
+impl Default for CompileOptions {
+    fn default() -> Self {
+        CompileOptions {
+            batch: 1,
+            sessions: 1,
+        }
+    }
+}
+
+/// Which engine a job asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Choice {
+    /// OpenVINO, which is fastest for frozen networks on a CPU.
+    #[default]
+    Auto,
+    /// OpenVINO.
+    OpenVino,
+    /// ONNX Runtime.
+    OnnxRuntime,
+    /// libtorch on the CPU.
+    TorchCpu,
+}
+
+impl Choice {
+    /// All choices with their names.
+    pub const ALL: [(Choice, &'static str); 4] = [
+        (Choice::Auto, "auto"),
+        (Choice::OpenVino, "openvino"),
+        (Choice::OnnxRuntime, "onnxruntime"),
+        (Choice::TorchCpu, "torch-cpu"),
+    ];
+
+    /// The engine that is meant; never `Auto`.
+    pub fn resolved(self) -> Choice {
+        match self {
+            Choice::Auto => Choice::OpenVino,
+            other => other,
+        }
+    }
+
+    /// As in job files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Choice::Auto => "auto",
+            Choice::OpenVino => "openvino",
+            Choice::OnnxRuntime => "onnxruntime",
+            Choice::TorchCpu => "torch-cpu",
+        }
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Choice {
+    type Err = EngineError;
+
+    fn from_str(name: &str) -> Result<Self, EngineError> {
+        let known = Choice::ALL.into_iter().find(|(_, n)| *n == name);
+        known
+            .map(|(choice, _)| choice)
+            .ok_or_else(|| EngineError::Unknown {
+                name: name.to_owned(),
+            })
+    }
+}

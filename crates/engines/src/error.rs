@@ -1,0 +1,124 @@
+//! What can go wrong between a graph and its results.
+
+use std::path::PathBuf;
+
+use graph::GraphError;
+
+/// An error of an engine.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Not one of the names.
+    #[error("unknown engine {name:?}; there are auto, openvino, onnxruntime, torch-cpu")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+    },
+    /// Left out when the program was built.
+    #[error(
+        "this program was built without the engine {engine}; build it with the cargo feature {feature:?}"
+    )]
+    NotBuilt {
+        /// The engine.
+        engine: &'static str,
+        /// The feature that has it.
+        feature: &'static str,
+    },
+    /// In the build, but not in this program.
+    #[error(
+        "{engine} is not linked to this program, which starts faster without it; use the one that has it"
+    )]
+    NotLinked {
+        /// The engine.
+        engine: &'static str,
+    },
+    /// The native library is nowhere.
+    #[error(
+        "{engine}: found no {file} in {}; run `make setup`, or name its folder with NIGHTSHIFT_NATIVE_DIR",
+        folders(looked_in)
+    )]
+    NotFound {
+        /// The engine.
+        engine: &'static str,
+        /// The file looked for.
+        file: &'static str,
+        /// The folders, in order.
+        looked_in: Vec<PathBuf>,
+    },
+    /// The native library is there and cannot be used.
+    #[error("{engine}: cannot load {}: {message}", path.display())]
+    Load {
+        /// The engine.
+        engine: &'static str,
+        /// The library.
+        path: PathBuf,
+        /// What the loader or the library said.
+        message: String,
+    },
+    /// The graph has no ONNX form.
+    #[error("{engine}: the graph cannot be written as ONNX")]
+    Graph {
+        /// The engine.
+        engine: &'static str,
+        /// Why.
+        #[source]
+        source: GraphError,
+    },
+    /// The library refused the graph.
+    #[error("{engine}: {what} failed: {message}")]
+    Native {
+        /// The engine.
+        engine: &'static str,
+        /// What was attempted.
+        what: String,
+        /// The library's message, first line.
+        message: String,
+    },
+    /// `run` was called with other buffers than the graph has ports.
+    #[error("{engine}: {port} takes {expected}, got {found}")]
+    Buffer {
+        /// The engine.
+        engine: &'static str,
+        /// The port, or `inputs` and `outputs` for their number.
+        port: String,
+        /// Elements or buffers.
+        expected: usize,
+        /// Elements or buffers.
+        found: usize,
+    },
+    /// Zero images or zero sessions.
+    #[error("{engine}: batch {batch} and sessions {sessions} must both be at least 1")]
+    Options {
+        /// The engine.
+        engine: &'static str,
+        /// As asked for.
+        batch: usize,
+        /// As asked for.
+        sessions: usize,
+    },
+}
+
+impl EngineError {
+    /// A failed call of a native library.
+    pub fn native(
+        engine: &'static str,
+        what: impl Into<String>,
+        message: impl std::fmt::Display,
+    ) -> Self {
+        // Native messages carry C++ stacks after the first line.
+        let message = message.to_string();
+        let first = message
+            .lines()
+            .find(|l| !l.trim().is_empty())
+            .unwrap_or("no message");
+        EngineError::Native {
+            engine,
+            what: what.into(),
+            message: first.trim().to_owned(),
+        }
+    }
+}
+
+fn folders(paths: &[PathBuf]) -> String {
+    let paths: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+    paths.join(", ")
+}

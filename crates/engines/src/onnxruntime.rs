@@ -1,0 +1,181 @@
+//! ONNX Runtime: opened at run time, one session of one thread for each of ours.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use graph::Graph;
+use ort::environment::Environment;
+use ort::value::TensorRef;
+
+use crate::ports::Ports;
+use crate::{CompileOptions, Compiled, Engine, EngineError, Session, library};
+
+const NAME: &str = "onnxruntime";
+const FILE: &str = "libonnxruntime.so";
+
+/// ONNX Runtime, loaded.
+pub(crate) struct OnnxRuntime {
+    loaded: Arc<Loaded>,
+}
+
+/// The library can be loaded once in a process.
+struct Loaded {
+    path: PathBuf,
+    environment: Environment,
+}
+
+impl OnnxRuntime {
+    pub(crate) fn open() -> Result<Self, EngineError> {
+        static LOADED: OnceLock<Arc<Loaded>> = OnceLock::new();
+        static LOADING: Mutex<()> = Mutex::new(());
+        let _alone = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(loaded) = LOADED.get() {
+            return Ok(OnnxRuntime {
+                loaded: Arc::clone(loaded),
+            });
+        }
+        let path = library::find(NAME, FILE)?;
+        let failed = |message: String| EngineError::Load {
+            engine: NAME,
+            path: path.clone(),
+            message,
+        };
+        let environment = ort::init_from(&path)
+            .map_err(|e| failed(e.to_string()))?
+            .with_telemetry(false)
+            .build()
+            .map_err(|e| failed(e.to_string()))?;
+        let loaded = Arc::new(Loaded { path, environment });
+        let loaded = Arc::clone(LOADED.get_or_init(|| loaded));
+        Ok(OnnxRuntime { loaded })
+    }
+}
+
+impl Engine for OnnxRuntime {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    /// The file's name ends with the version.
+    fn version(&self) -> String {
+        let real = self.loaded.path.canonicalize().ok();
+        let name = real
+            .as_ref()
+            .and_then(|p| p.file_name())
+            .map(|n| n.to_string_lossy());
+        let version = name
+            .as_ref()
+            .and_then(|n| n.split_once(".so."))
+            .map(|(_, v)| v.to_owned());
+        version.unwrap_or_else(|| "unknown".to_owned())
+    }
+
+    fn library(&self) -> Option<PathBuf> {
+        Some(self.loaded.path.clone())
+    }
+
+    fn compile(
+        &self,
+        graph: &Graph,
+        options: &CompileOptions,
+    ) -> Result<Box<dyn Compiled>, EngineError> {
+        let ports = Ports::new(NAME, graph, options)?;
+        let onnx = graph::onnx::write(graph, Some(options.batch)).map_err(|source| {
+            EngineError::Graph {
+                engine: NAME,
+                source,
+            }
+        })?;
+        let compiled = OnnxCompiled {
+            loaded: Arc::clone(&self.loaded),
+            onnx,
+            ports,
+            first: Mutex::new(None),
+        };
+        // The first session is made now, so that a graph the library refuses fails here.
+        let first = compiled.build()?;
+        *compiled
+            .first
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(first);
+        Ok(Box::new(compiled))
+    }
+}
+
+struct OnnxCompiled {
+    loaded: Arc<Loaded>,
+    onnx: Vec<u8>,
+    ports: Ports,
+    first: Mutex<Option<ort::session::Session>>,
+}
+
+impl OnnxCompiled {
+    fn build(&self) -> Result<ort::session::Session, EngineError> {
+        let failed = |message: String| EngineError::native(NAME, "compiling the graph", message);
+        let mut builder = ort::session::Session::builder(&self.loaded.environment)
+            .map_err(|e| failed(e.to_string()))?
+            .with_intra_threads(1)
+            .map_err(|e| failed(e.to_string()))?
+            .with_inter_threads(1)
+            .map_err(|e| failed(e.to_string()))?
+            .with_intra_op_spinning(false)
+            .map_err(|e| failed(e.to_string()))?
+            .with_inter_op_spinning(false)
+            .map_err(|e| failed(e.to_string()))?;
+        builder
+            .commit_from_memory(&self.onnx)
+            .map_err(|e| failed(e.to_string()))
+    }
+}
+
+impl Compiled for OnnxCompiled {
+    /// `ort`'s sessions run one at a time, so each of ours has its own; each holds its own constants.
+    fn session(&self) -> Result<Box<dyn Session>, EngineError> {
+        let first = self
+            .first
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let session = match first {
+            Some(session) => session,
+            None => self.build()?,
+        };
+        Ok(Box::new(OnnxSession {
+            session,
+            ports: self.ports.clone(),
+        }))
+    }
+}
+
+struct OnnxSession {
+    session: ort::session::Session,
+    ports: Ports,
+}
+
+impl Session for OnnxSession {
+    fn run(&mut self, inputs: &[&[f32]], outputs: &mut [Vec<f32>]) -> Result<(), EngineError> {
+        self.ports.check(inputs, outputs)?;
+        let failed = |e: ort::Error| EngineError::native(NAME, "inference", e);
+        let mut named = Vec::with_capacity(inputs.len());
+        for (port, data) in self.ports.inputs.iter().zip(inputs) {
+            let tensor =
+                TensorRef::from_array_view((port.shape.as_slice(), *data)).map_err(failed)?;
+            named.push((port.name.as_str(), tensor));
+        }
+        let results = self.session.run(named).map_err(failed)?;
+        for (port, output) in self.ports.outputs.iter().zip(outputs) {
+            let value = &results[port.name.as_str()];
+            let (_, data) = value.try_extract_tensor::<f32>().map_err(failed)?;
+            if data.len() != output.len() {
+                return Err(EngineError::Buffer {
+                    engine: NAME,
+                    port: format!("output {:?}", port.name),
+                    expected: output.len(),
+                    found: data.len(),
+                });
+            }
+            output.copy_from_slice(data);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,224 @@
+//! OpenVINO: opened at run time, one compiled model with as many streams as sessions, one request a session.
+
+mod handle;
+
+use std::ffi::{CStr, CString, c_void};
+use std::path::PathBuf;
+use std::ptr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use graph::Graph;
+use openvino_sys as sys;
+
+use crate::ports::{PortSize, Ports};
+use crate::{CompileOptions, Compiled, Engine, EngineError, Session, library};
+use handle::{CompiledModel, Core, Model, Request, Tensor, checked};
+
+const NAME: &str = "openvino";
+const FILE: &str = "libopenvino_c.so";
+const DEVICE: &CStr = c"CPU";
+
+/// OpenVINO with its CPU device, loaded.
+pub(crate) struct OpenVino {
+    path: PathBuf,
+    core: Core,
+}
+
+impl OpenVino {
+    pub(crate) fn open() -> Result<Self, EngineError> {
+        // `load_from` checks and sets a global without holding it in between.
+        static LOADING: Mutex<()> = Mutex::new(());
+        let _alone = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = library::find(NAME, FILE)?;
+        sys::library::load_from(&path).map_err(|message| EngineError::Load {
+            engine: NAME,
+            path: path.clone(),
+            message,
+        })?;
+        let mut core = ptr::null_mut();
+        // SAFETY: the library is loaded; `core` is written on success only, which `checked` reports.
+        checked("starting", unsafe { sys::ov_core_create(&mut core) })?;
+        Ok(OpenVino {
+            path,
+            core: Core(core),
+        })
+    }
+
+    fn read(&self, onnx: &[u8]) -> Result<Model, EngineError> {
+        let mut model = ptr::null_mut();
+        // SAFETY: the buffer outlives the call, which copies what it keeps; no separate weights.
+        let status = unsafe {
+            sys::ov_core_read_model_from_memory_buffer(
+                self.core.0,
+                onnx.as_ptr().cast(),
+                onnx.len(),
+                ptr::null(),
+                &mut model,
+            )
+        };
+        checked("reading the graph", status)?;
+        Ok(Model(model))
+    }
+}
+
+impl Engine for OpenVino {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn version(&self) -> String {
+        let mut version = sys::ov_version_t {
+            buildNumber: ptr::null(),
+            description: ptr::null(),
+        };
+        // SAFETY: on success the strings are valid until `ov_version_free`.
+        unsafe {
+            if sys::ov_get_openvino_version(&mut version) != sys::ov_status_e::OK
+                || version.buildNumber.is_null()
+            {
+                return "unknown".to_owned();
+            }
+            let text = CStr::from_ptr(version.buildNumber)
+                .to_string_lossy()
+                .into_owned();
+            sys::ov_version_free(&mut version);
+            text
+        }
+    }
+
+    fn library(&self) -> Option<PathBuf> {
+        Some(self.path.clone())
+    }
+
+    fn compile(
+        &self,
+        graph: &Graph,
+        options: &CompileOptions,
+    ) -> Result<Box<dyn Compiled>, EngineError> {
+        let ports = Ports::new(NAME, graph, options)?;
+        let onnx = graph::onnx::write(graph, Some(options.batch)).map_err(|source| {
+            EngineError::Graph {
+                engine: NAME,
+                source,
+            }
+        })?;
+        let model = self.read(&onnx)?;
+        drop(onnx);
+        let sessions = options.sessions.to_string();
+        let hint = if options.sessions == 1 {
+            "LATENCY"
+        } else {
+            "THROUGHPUT"
+        };
+        let properties: Vec<(CString, CString)> = [
+            ("PERFORMANCE_HINT", hint),
+            ("NUM_STREAMS", &sessions),
+            // One thread a stream.
+            ("INFERENCE_NUM_THREADS", &sessions),
+            // Without it CPUs with bf16 units compute in bf16, off by a percent.
+            ("INFERENCE_PRECISION_HINT", "f32"),
+            // Decoding threads share the cores.
+            ("ENABLE_CPU_PINNING", "NO"),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((CString::new(key).ok()?, CString::new(value).ok()?)))
+        .collect();
+        let properties: Vec<sys::ov_property_t> = properties
+            .iter()
+            .map(|(key, value)| sys::ov_property_t {
+                key: key.as_ptr(),
+                value: value.as_ptr().cast(),
+            })
+            .collect();
+        let mut compiled = ptr::null_mut();
+        // SAFETY: model and core are alive, the properties outlive the call.
+        let status = unsafe {
+            sys::ov_core_compile_model_props(
+                self.core.0,
+                model.0,
+                DEVICE.as_ptr(),
+                properties.len(),
+                properties.as_ptr(),
+                &mut compiled,
+            )
+        };
+        checked("compiling the graph", status)?;
+        Ok(Box::new(OpenVinoCompiled {
+            compiled: Arc::new(CompiledModel(compiled)),
+            ports,
+        }))
+    }
+}
+
+struct OpenVinoCompiled {
+    compiled: Arc<CompiledModel>,
+    ports: Ports,
+}
+
+impl Compiled for OpenVinoCompiled {
+    fn session(&self) -> Result<Box<dyn Session>, EngineError> {
+        let mut request = ptr::null_mut();
+        // SAFETY: the compiled model is alive, and the session keeps it so.
+        checked("making a request", unsafe {
+            sys::ov_compiled_model_create_infer_request(self.compiled.0, &mut request)
+        })?;
+        Ok(Box::new(OpenVinoSession {
+            request: Request(request),
+            ports: self.ports.clone(),
+            _compiled: Arc::clone(&self.compiled),
+        }))
+    }
+}
+
+struct OpenVinoSession {
+    // Dropped before the model it belongs to.
+    request: Request,
+    ports: Ports,
+    _compiled: Arc<CompiledModel>,
+}
+
+impl Session for OpenVinoSession {
+    /// The request reads the caller's inputs and writes into the caller's outputs, without copies of ours.
+    fn run(&mut self, inputs: &[&[f32]], outputs: &mut [Vec<f32>]) -> Result<(), EngineError> {
+        self.ports.check(inputs, outputs)?;
+        // Alive until the inference is over.
+        let mut bound = Vec::with_capacity(inputs.len() + outputs.len());
+        for (index, (port, data)) in self.ports.inputs.iter().zip(inputs).enumerate() {
+            // SAFETY (cast to mut): an input tensor is only read.
+            let tensor = wrap(port, data.as_ptr().cast_mut().cast())?;
+            // SAFETY: request and tensor are alive; the request shares ownership of the tensor object.
+            checked("setting an input", unsafe {
+                sys::ov_infer_request_set_input_tensor_by_index(self.request.0, index, tensor.0)
+            })?;
+            bound.push(tensor);
+        }
+        for (index, (port, data)) in self.ports.outputs.iter().zip(outputs).enumerate() {
+            let tensor = wrap(port, data.as_mut_ptr().cast())?;
+            // SAFETY: as above; the buffer has exactly the port's length.
+            checked("setting an output", unsafe {
+                sys::ov_infer_request_set_output_tensor_by_index(self.request.0, index, tensor.0)
+            })?;
+            bound.push(tensor);
+        }
+        // SAFETY: all buffers are alive during this synchronous call. Those that the request still names after it
+        // are replaced by the next run before they are used.
+        checked("inference", unsafe {
+            sys::ov_infer_request_infer(self.request.0)
+        })
+    }
+}
+
+fn wrap(port: &PortSize, data: *mut c_void) -> Result<Tensor, EngineError> {
+    let mut dims = port.shape.clone();
+    let shape = sys::ov_shape_t {
+        rank: dims.len() as i64,
+        dims: dims.as_mut_ptr(),
+    };
+    let mut tensor = ptr::null_mut();
+    // SAFETY: the shape is copied; the caller keeps `data` alive, of the port's length.
+    let status = unsafe {
+        sys::ov_tensor_create_from_host_ptr(sys::ov_element_type_e::F32, shape, data, &mut tensor)
+    };
+    checked("wrapping a buffer", status)?;
+    Ok(Tensor(tensor))
+}

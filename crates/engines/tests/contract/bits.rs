@@ -1,0 +1,115 @@
+//! Which results are equal bit for bit.
+
+use engines::{CompileOptions, Engine};
+use graph::Graph;
+
+use crate::cases::CASES;
+use crate::network::{IMAGE, scoring_network};
+use crate::values::{all, bits, noise, place_independent, run};
+
+#[test]
+fn an_operation_gives_an_image_the_same_bits_at_every_place_of_a_batch() {
+    for engine in place_independent() {
+        for case in CASES {
+            let image = noise(9, case.image_len());
+            check_places(engine.as_ref(), &case.graph(), &image, 5, case.name);
+        }
+    }
+}
+
+#[test]
+fn a_network_gives_an_image_the_same_bits_at_every_place_of_a_batch() {
+    let graph = scoring_network().unwrap();
+    let image = noise(9, IMAGE);
+    for engine in place_independent() {
+        check_places(engine.as_ref(), &graph, &image, 8, "network");
+    }
+}
+
+/// The image at each place among other images, and in a batch padded with zeros.
+fn check_places(engine: &dyn Engine, graph: &Graph, image: &[f32], batch: usize, what: &str) {
+    let len = image.len();
+    let mut padded = vec![0.0; batch * len];
+    padded[..len].copy_from_slice(image);
+    let first: Vec<Vec<u32>> = outputs_of(engine, graph, batch, &padded, 0);
+    for place in 0..batch {
+        let mut x = noise(1000 + place as u64, batch * len);
+        x[place * len..][..len].copy_from_slice(image);
+        let here = outputs_of(engine, graph, batch, &x, place);
+        assert_eq!(
+            first,
+            here,
+            "{what}, {}: other bits at place {place}",
+            engine.name()
+        );
+    }
+}
+
+fn outputs_of(
+    engine: &dyn Engine,
+    graph: &Graph,
+    batch: usize,
+    x: &[f32],
+    place: usize,
+) -> Vec<Vec<u32>> {
+    let outputs = run(engine, graph, batch, &[x]);
+    outputs
+        .iter()
+        .map(|output| {
+            let per_image = output.len() / batch;
+            bits(&output[place * per_image..][..per_image])
+        })
+        .collect()
+}
+
+#[test]
+fn a_network_gives_the_same_bits_at_batch_1_and_8() {
+    let graph = scoring_network().unwrap();
+    let x = noise(9, 8 * IMAGE);
+    for engine in place_independent() {
+        for place in 0..8 {
+            let together = outputs_of(engine.as_ref(), &graph, 8, &x, place);
+            let alone = outputs_of(engine.as_ref(), &graph, 1, &x[place * IMAGE..][..IMAGE], 0);
+            assert_eq!(
+                together,
+                alone,
+                "{}: other bits at place {place}",
+                engine.name()
+            );
+        }
+    }
+}
+
+#[test]
+fn two_sessions_at_work_give_the_bits_of_one() {
+    let graph = scoring_network().unwrap();
+    let images: Vec<Vec<f32>> = (0..6).map(|key| noise(key, IMAGE)).collect();
+    for engine in all() {
+        let alone: Vec<Vec<Vec<f32>>> = images
+            .iter()
+            .map(|x| run(engine.as_ref(), &graph, 1, &[x]))
+            .collect();
+        let options = CompileOptions {
+            batch: 1,
+            sessions: 2,
+        };
+        let compiled = engine.compile(&graph, &options).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                let mut session = compiled.session().unwrap();
+                let (images, alone, engine) = (&images, &alone, &engine);
+                scope.spawn(move || {
+                    for _ in 0..5 {
+                        for (x, expected) in images.iter().zip(alone) {
+                            let mut outputs = vec![Vec::new(); 3];
+                            session.run(&[x], &mut outputs).unwrap();
+                            for (a, b) in expected.iter().zip(&outputs) {
+                                assert_eq!(bits(a), bits(b), "{}", engine.name());
+                            }
+                        }
+                    }
+                });
+            }
+        });
+    }
+}

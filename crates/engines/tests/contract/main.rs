@@ -1,0 +1,8 @@
+//! What every engine promises, checked on all of them: the operations' meaning, buffers and bits.
+
+mod bits;
+mod buffers;
+mod cases;
+mod network;
+mod operations;
+mod values;

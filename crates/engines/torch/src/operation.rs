@@ -1,0 +1,279 @@
+//! One operation of a graph as calls of libtorch.
+
+use graph::{
+    Binary, Compare, Dim, Graph, Interpolation, Node, Op, PadMode, Pool2d, Reduce, Unary, Value,
+};
+use tch::{Kind, TchError, Tensor};
+
+type Result<T> = std::result::Result<T, TchError>;
+
+/// The value, which the order of nodes promises to be there.
+pub(super) fn operand(values: &[Option<Tensor>], value: Value) -> Result<&Tensor> {
+    let missing = || TchError::Shape(format!("value {} was not computed", value.index()));
+    values
+        .get(value.index())
+        .and_then(Option::as_ref)
+        .ok_or_else(missing)
+}
+
+/// The node's outputs at the given batch size.
+pub(super) fn execute(
+    graph: &Graph,
+    node: &Node,
+    batch: usize,
+    values: &[Option<Tensor>],
+) -> Result<Vec<Tensor>> {
+    if let Op::TopK { axis, k, largest } = &node.op {
+        let (top, indices) =
+            operand(values, node.inputs[0])?.f_topk(*k as i64, *axis as i64, *largest, true)?;
+        return Ok(vec![top, indices]);
+    }
+    Ok(vec![single(graph, node, batch, values)?])
+}
+
+fn single(graph: &Graph, node: &Node, batch: usize, values: &[Option<Tensor>]) -> Result<Tensor> {
+    let at = |i: usize| match node.inputs.get(i) {
+        Some(value) => operand(values, *value).map(Some),
+        None => Ok(None),
+    };
+    let x = match node.inputs.first() {
+        Some(value) => operand(values, *value)?,
+        None => return Err(TchError::Shape("an operation without operands".to_owned())),
+    };
+    let second =
+        || at(1)?.ok_or_else(|| TchError::Shape("the second operand is missing".to_owned()));
+    match &node.op {
+        Op::Input | Op::Constant { .. } | Op::TopK { .. } => Ok(x.shallow_clone()),
+        Op::Conv2d(conv) => {
+            let (x, padding) = symmetric(x, conv.padding, 0.0)?;
+            x.f_conv2d(
+                second()?,
+                at(2)?,
+                ints(&conv.stride),
+                padding,
+                ints(&conv.dilation),
+                conv.groups as i64,
+            )
+        }
+        Op::ConvTranspose2d(conv) => x.f_conv_transpose2d(
+            second()?,
+            at(2)?,
+            ints(&conv.stride),
+            ints(&conv.padding),
+            ints(&conv.output_padding),
+            conv.groups as i64,
+            [1, 1],
+        ),
+        Op::BatchNorm { eps } => x.f_batch_norm(
+            at(1)?,
+            at(2)?,
+            at(3)?,
+            at(4)?,
+            false,
+            0.0,
+            f64::from(*eps),
+            false,
+        ),
+        Op::LayerNorm { eps } => {
+            let last = x.size().last().copied().unwrap_or(1);
+            x.f_layer_norm([last], at(1)?, at(2)?, f64::from(*eps), false)
+        }
+        Op::InstanceNorm { eps } => x.f_instance_norm(
+            at(1)?,
+            at(2)?,
+            None,
+            None,
+            true,
+            0.0,
+            f64::from(*eps),
+            false,
+        ),
+        Op::Unary(unary) => elementwise(*unary, x),
+        Op::Clip { min, max } => {
+            let (min, max) = (min.map(f64::from), max.map(f64::from));
+            match (min, max) {
+                (Some(min), Some(max)) => x.f_clamp(min, max),
+                (Some(min), None) => x.f_clamp_min(min),
+                (None, Some(max)) => x.f_clamp_max(max),
+                (None, None) => Ok(x.shallow_clone()),
+            }
+        }
+        Op::Binary(binary) => combine(*binary, x, second()?),
+        Op::Compare(Compare::Less) => x.f_lt_tensor(second()?),
+        Op::Compare(Compare::Greater) => x.f_gt_tensor(second()?),
+        Op::Compare(Compare::Equal) => x.f_eq_tensor(second()?),
+        Op::Where => {
+            let otherwise =
+                at(2)?.ok_or_else(|| TchError::Shape("the third operand is missing".to_owned()))?;
+            second()?.f_where_self(x, otherwise)
+        }
+        Op::ToFloat => x.f_to_kind(Kind::Float),
+        Op::MaxPool2d(pool) => {
+            let (x, padding) = pooled(x, pool, f64::NEG_INFINITY)?;
+            x.f_max_pool2d(
+                ints(&pool.kernel),
+                ints(&pool.stride),
+                padding,
+                [1, 1],
+                false,
+            )
+        }
+        Op::AvgPool2d(pool) => {
+            let (x, padding) = pooled(x, pool, 0.0)?;
+            x.f_avg_pool2d(
+                ints(&pool.kernel),
+                ints(&pool.stride),
+                padding,
+                false,
+                true,
+                None,
+            )
+        }
+        Op::MatMul => matmul(x, second()?, graph.shape(node.inputs[0]).has_batch()),
+        Op::Transpose { perm } => x.f_permute(ints(perm)),
+        Op::Reshape => x.f_reshape(ints(&graph.shape(node.outputs[0]).at(batch))),
+        Op::Concat { axis } => {
+            let parts: Result<Vec<&Tensor>> =
+                node.inputs.iter().map(|v| operand(values, *v)).collect();
+            Tensor::f_cat(&parts?, *axis as i64)
+        }
+        Op::Slice { axis, start, end } => {
+            x.f_narrow(*axis as i64, *start as i64, (end - start) as i64)
+        }
+        Op::Gather { axis, indices } => {
+            x.f_index_select(*axis as i64, &Tensor::f_from_slice(&ints(indices))?)
+        }
+        Op::Take => {
+            let rows = x.f_index_select(0, &second()?.f_reshape([-1])?)?;
+            rows.f_reshape(ints(&graph.shape(node.outputs[0]).at(batch)))
+        }
+        Op::TakeAlong { axis } => x.f_gather(*axis as i64, second()?, false),
+        Op::Resize {
+            interpolation,
+            size,
+        } => match interpolation {
+            Interpolation::Nearest => x.f_upsample_nearest2d(ints(size), None, None),
+            Interpolation::Bilinear { align_corners } => {
+                x.f_upsample_bilinear2d(ints(size), *align_corners, None, None)
+            }
+            Interpolation::Bicubic { align_corners } => {
+                x.f_upsample_bicubic2d(ints(size), *align_corners, None, None)
+            }
+        },
+        Op::Pad { mode, padding } => {
+            let sides = sides(*padding);
+            match mode {
+                PadMode::Zero => x.f_constant_pad_nd(sides),
+                PadMode::Reflect => x.f_reflection_pad2d(sides),
+            }
+        }
+        Op::Reduce {
+            reduce,
+            axes,
+            keep_dims,
+        } => {
+            let axes = ints(axes);
+            match reduce {
+                Reduce::Sum => x.f_sum_dim_intlist(axes.as_slice(), *keep_dims, None::<Kind>),
+                Reduce::Mean => x.f_mean_dim(axes.as_slice(), *keep_dims, None::<Kind>),
+                Reduce::Max => x.f_amax(axes, *keep_dims),
+                Reduce::Min => x.f_amin(axes, *keep_dims),
+            }
+        }
+        Op::Softmax { axis } => x.f_softmax(*axis as i64, None::<Kind>),
+        Op::LogSoftmax { axis } => x.f_log_softmax(*axis as i64, None::<Kind>),
+        Op::ArgReduce {
+            axis,
+            largest,
+            keep_dims,
+        } => match largest {
+            true => x.f_argmax(*axis as i64, *keep_dims),
+            false => x.f_argmin(*axis as i64, *keep_dims),
+        },
+        Op::SpaceToDepth { block } => space_to_depth(graph, node, *block, batch, x),
+    }
+}
+
+fn elementwise(unary: Unary, x: &Tensor) -> Result<Tensor> {
+    match unary {
+        Unary::Relu => x.f_relu(),
+        Unary::Sqrt => x.f_sqrt(),
+        Unary::Exp => x.f_exp(),
+        Unary::Log => x.f_log(),
+        Unary::Neg => x.f_neg(),
+        Unary::Abs => x.f_abs(),
+        Unary::Sigmoid => x.f_sigmoid(),
+        Unary::Tanh => x.f_tanh(),
+        Unary::Erf => x.f_erf(),
+    }
+}
+
+fn combine(binary: Binary, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    match binary {
+        Binary::Add => a.f_add(b),
+        Binary::Sub => a.f_sub(b),
+        Binary::Mul => a.f_mul(b),
+        Binary::Div => a.f_div(b),
+        Binary::Min => a.f_minimum(b),
+        Binary::Max => a.f_maximum(b),
+        Binary::Pow => a.f_pow(b),
+    }
+}
+
+/// libtorch copies a fixed stack of matrices [P, k, n] once for each image of [N, P, m, k]; with the images as
+/// rows of one product each matrix is read once.
+fn matmul(a: &Tensor, b: &Tensor, batched: bool) -> Result<Tensor> {
+    let (left, right) = (a.size(), b.size());
+    match (&left[..], &right[..]) {
+        (&[n, p, m, k], &[q, _, columns]) if batched && n > 1 && p == q => a
+            .f_permute([1, 0, 2, 3])?
+            .f_reshape([p, n * m, k])?
+            .f_matmul(b)?
+            .f_reshape([p, n, m, columns])?
+            .f_permute([1, 0, 2, 3]),
+        _ => a.f_matmul(b),
+    }
+}
+
+/// libtorch's own order puts the channel outside of the block's offset, ONNX's inside.
+fn space_to_depth(
+    graph: &Graph,
+    node: &Node,
+    block: usize,
+    batch: usize,
+    x: &Tensor,
+) -> Result<Tensor> {
+    let shape = graph.shape(node.inputs[0]).dims();
+    let [n, c, h, w] =
+        [0, 1, 2, 3].map(|i| shape.get(i).copied().unwrap_or(Dim::Fixed(1)).at(batch));
+    x.f_reshape(ints(&[n, c, h / block, block, w / block, block]))?
+        .f_permute([0, 3, 5, 1, 2, 4])?
+        .f_reshape(ints(&graph.shape(node.outputs[0]).at(batch)))
+}
+
+/// libtorch pads both sides alike; what does not fit that is padded beforehand.
+fn symmetric(x: &Tensor, padding: [usize; 4], fill: f64) -> Result<(Tensor, [i64; 2])> {
+    let [top, left, bottom, right] = padding;
+    if (top, left) == (bottom, right) {
+        return Ok((x.shallow_clone(), [top as i64, left as i64]));
+    }
+    Ok((x.f_pad(sides(padding), "constant", fill)?, [0, 0]))
+}
+
+/// As `symmetric`; libtorch also limits a pool's own padding to half its kernel.
+fn pooled(x: &Tensor, pool: &Pool2d, fill: f64) -> Result<(Tensor, [i64; 2])> {
+    let small = (0..2).all(|axis| 2 * pool.padding[axis] <= pool.kernel[axis]);
+    if small {
+        return symmetric(x, pool.padding, fill);
+    }
+    Ok((x.f_pad(sides(pool.padding), "constant", fill)?, [0, 0]))
+}
+
+/// libtorch's order: left, right, top, bottom.
+fn sides([top, left, bottom, right]: [usize; 4]) -> [i64; 4] {
+    [left, right, top, bottom].map(|n| n as i64)
+}
+
+fn ints(values: &[usize]) -> Vec<i64> {
+    values.iter().map(|v| *v as i64).collect()
+}

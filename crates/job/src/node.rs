@@ -1,0 +1,132 @@
+//! A job file as a tree in which every key and value knows where it was written.
+
+use serde_json::{Map, Number, Value as Json};
+
+/// Where something was written; [`Place`](crate::Place) is its form for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum At {
+    /// Both from 1.
+    File { line: usize, column: usize },
+    /// In the override with this index.
+    Set(usize),
+}
+
+impl At {
+    pub const START: Self = Self::File { line: 1, column: 1 };
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Node {
+    pub at: At,
+    pub value: Value,
+    /// A scalar as written, where it was written without quotes: `01` is a number that may be meant as a text.
+    pub raw: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value {
+    Null,
+    Bool(bool),
+    Int(i128),
+    Float(f64),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Entry {
+    pub key: String,
+    pub at: At,
+    pub node: Node,
+}
+
+impl Node {
+    pub fn new(at: At, value: Value) -> Self {
+        Self { at, value, raw: None }
+    }
+
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.node)
+    }
+
+    /// Empty if it is not a map.
+    pub fn entries(&self) -> &[Entry] {
+        match &self.value {
+            Value::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    pub fn is_null(&self) -> bool {
+        self.value == Value::Null
+    }
+
+    /// The scalar as a text, whatever type it looks like.
+    pub fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            Value::Bool(_) | Value::Int(_) | Value::Float(_) => self.raw.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// What was found, for messages.
+    pub fn describe(&self) -> String {
+        match &self.value {
+            Value::Null => "null".into(),
+            Value::Bool(value) => value.to_string(),
+            Value::Int(value) => value.to_string(),
+            Value::Float(value) => value.to_string(),
+            Value::Text(text) if text.chars().count() > 60 => format!("{:?}", text.chars().take(60).collect::<String>() + "…"),
+            Value::Text(text) => format!("{text:?}"),
+            Value::List(_) => "a list".into(),
+            Value::Map(_) => "a map".into(),
+        }
+    }
+
+    /// Nodes in the tree.
+    pub fn size(&self) -> usize {
+        1 + match &self.value {
+            Value::List(items) => items.iter().map(Node::size).sum(),
+            Value::Map(entries) => entries.iter().map(|entry| entry.node.size()).sum(),
+            _ => 0,
+        }
+    }
+
+    pub fn to_json(&self) -> Json {
+        match &self.value {
+            Value::Null => Json::Null,
+            Value::Bool(value) => Json::Bool(*value),
+            Value::Int(value) => i64::try_from(*value)
+                .map(Number::from)
+                .or_else(|_| u64::try_from(*value).map(Number::from))
+                .map_or_else(|_| Json::String(value.to_string()), Json::Number),
+            Value::Float(value) => Number::from_f64(*value).map_or_else(|| Json::String(value.to_string()), Json::Number),
+            Value::Text(text) => Json::String(text.clone()),
+            Value::List(items) => Json::Array(items.iter().map(Node::to_json).collect()),
+            Value::Map(entries) => {
+                Json::Object(entries.iter().map(|entry| (entry.key.clone(), entry.node.to_json())).collect::<Map<_, _>>())
+            }
+        }
+    }
+
+    /// A tree that stands at one place as a whole.
+    pub fn from_json(json: &Json, at: At) -> Self {
+        let value = match json {
+            Json::Null => Value::Null,
+            Json::Bool(value) => Value::Bool(*value),
+            Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+                (Some(value), _) => Value::Int(value.into()),
+                (None, Some(value)) => Value::Int(value.into()),
+                (None, None) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Json::String(text) => Value::Text(text.clone()),
+            Json::Array(items) => Value::List(items.iter().map(|item| Self::from_json(item, at)).collect()),
+            Json::Object(entries) => Value::Map(
+                entries.iter().map(|(key, value)| Entry { key: key.clone(), at, node: Self::from_json(value, at) }).collect(),
+            ),
+        };
+        Self::new(at, value)
+    }
+}

@@ -1,0 +1,112 @@
+//! Paths and URIs of job files, made absolute.
+
+use std::path::Path;
+
+/// Storage that the design knows; the reader refuses it by name until it is built.
+const NOT_BUILT: &[&str] = &["s3", "gs", "az", "abfs", "http", "https"];
+
+/// An absolute path, without `.` and `..`; `Err` says why there is none.
+pub(crate) fn absolute(text: &str, current_dir: &Path) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("the path is empty".into());
+    }
+    if text.contains('\0') {
+        return Err("a path cannot hold a zero byte".into());
+    }
+    if let Some((scheme, rest)) = text.split_once("://") {
+        return match scheme {
+            "file" if rest.starts_with('/') => decode(rest).map(|path| normal(&path)),
+            "file" => Err(format!("{text:?} names a host; a file URI begins with file:///")),
+            known if NOT_BUILT.contains(&known) => {
+                Err(format!("storage {known}:// is known but not built yet; use a path or file:///…"))
+            }
+            other => Err(format!("unknown storage {other}://; use a path or file:///…")),
+        };
+    }
+    if text == "~" || text.starts_with("~/") {
+        return Err(format!("{text:?}: write the home folder out, ~ is not expanded"));
+    }
+    if text.starts_with('/') {
+        return Ok(normal(text));
+    }
+    Ok(normal(&format!("{}/{text}", current_dir.to_string_lossy())))
+}
+
+/// The `file://` URI of an absolute path.
+pub fn file_uri(path: &str) -> String {
+    let mut uri = String::from("file://");
+    for byte in path.bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' | b'~' | b'+' | b'=' | b'@' | b',' => uri.push(byte as char),
+            byte if byte.is_ascii_alphanumeric() => uri.push(byte as char),
+            byte => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri
+}
+
+/// The absolute path of a `file://` URI.
+pub fn file_path(uri: &str) -> Option<String> {
+    let path = uri.strip_prefix("file://").filter(|path| path.starts_with('/'))?;
+    decode(path).ok()
+}
+
+fn decode(text: &str) -> Result<String, String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let code = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match code {
+            Some(byte) if byte != 0 => bytes.push(byte),
+            _ => return Err(format!("{text:?} has a % that no two hexadecimal digits follow")),
+        }
+        rest = &tail[2..];
+    }
+    String::from_utf8(bytes).map_err(|_| format!("{text:?} is not UTF-8"))
+}
+
+fn normal(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => _ = parts.pop(),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_become_absolute() {
+        let cases = [
+            ("results", "/home/me/results"),
+            ("./a/../b", "/home/me/b"),
+            ("../../../../x", "/x"),
+            ("/data//set/", "/data/set"),
+            ("file:///a%20b/c", "/a b/c"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(absolute(text, Path::new("/home/me")).as_deref(), Ok(expected), "{text}");
+        }
+        for bad in ["", "s3://bucket/x", "ftp://x", "file://host/x", "file:///a%2", "file:///a%zz", "~/x"] {
+            assert!(absolute(bad, Path::new("/home/me")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn file_uris_read_back() {
+        for path in ["/a", "/with space/ü%/#?", "/"] {
+            assert_eq!(file_path(&file_uri(path)).as_deref(), Some(path));
+        }
+    }
+}

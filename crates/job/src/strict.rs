@@ -1,0 +1,109 @@
+//! Reads a resolved job back from its JSON: whoever did not make it trusts nothing in it.
+
+use std::path::Path;
+
+use params::Entry;
+use serde_json::Value as Json;
+
+use crate::{
+    ResolvedJob, check, grid,
+    node::{At, Node},
+    paths, read,
+    report::Report,
+    resolved::{ClassSpec, JobKind, ModelSource, ThresholdSpec},
+};
+
+/// Why a text is not a resolved job.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolvedError {
+    #[error("the resolved job is not valid JSON of its form")]
+    Json(#[from] serde_json::Error),
+    #[error("the resolved job has format {found}; this program reads format {expected}")]
+    Format { found: u32, expected: u32 },
+    #[error("the resolved job's {what}: {reason}")]
+    Invalid { what: String, reason: String },
+}
+
+impl ResolvedJob {
+    /// Version that this program writes.
+    pub const FORMAT: u32 = 1;
+
+    /// Accepts what [`read`](crate::read) could have made, and nothing else.
+    pub fn from_json(text: &str) -> Result<Self, ResolvedError> {
+        let job: Self = serde_json::from_str(text)?;
+        if job.format != Self::FORMAT {
+            return Err(ResolvedError::Format { found: job.format, expected: Self::FORMAT });
+        }
+        job.check()?;
+        Ok(job)
+    }
+
+    pub fn to_json(&self) -> String {
+        serde_json::to_value(self).map(|json| json.to_string()).unwrap_or_default()
+    }
+
+    fn check(&self) -> Result<(), ResolvedError> {
+        if !read::is_name(&self.name) {
+            return invalid("name", format!("{:?} is not a name", self.name));
+        }
+        if paths::file_path(&self.output).is_none() {
+            return invalid("output", format!("{:?} is not an absolute file:// URI", self.output));
+        }
+        let runs = self.runs.len() as u64;
+        let wanted = if self.kind == JobKind::Benchmark { 1..=grid::MAX_RUNS } else { 1..=1 };
+        if !wanted.contains(&runs) {
+            return invalid("runs", format!("a job of kind {} cannot have {runs}", self.kind));
+        }
+        for (index, run) in self.runs.iter().enumerate() {
+            let what = |part: &str| format!("run {index}, {part}");
+            class(data::REGISTRY, &run.data, &what("data"))?;
+            data::build(&run.data.class_path, &run.data.init_args)
+                .map_err(|error| ResolvedError::Invalid { what: what("data"), reason: error.to_string() })?;
+            match (&run.model, self.kind) {
+                (ModelSource::Train(model), JobKind::Train | JobKind::Benchmark) => class(models::REGISTRY, model, &what("model"))?,
+                (ModelSource::Package(_), JobKind::Test) => {}
+                _ => return invalid(what("model"), format!("does not fit a job of kind {}", self.kind)),
+            }
+            for name in run.metrics.image.iter().chain(&run.metrics.pixel) {
+                entry(metrics::REGISTRY, name, &what("metrics"))?;
+            }
+            for threshold in [run.metrics.image_threshold, run.metrics.pixel_threshold] {
+                match threshold {
+                    ThresholdSpec::Manual { value } if !value.is_finite() => return invalid(what("threshold"), "not finite"),
+                    ThresholdSpec::Package if self.kind != JobKind::Test => {
+                        return invalid(what("threshold"), "there is no package to take it from");
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn invalid<T>(what: impl Into<String>, reason: impl Into<String>) -> Result<T, ResolvedError> {
+    Err(ResolvedError::Invalid { what: what.into(), reason: reason.into() })
+}
+
+fn entry(registry: &'static [Entry], name: &str, what: &str) -> Result<&'static Entry, ResolvedError> {
+    match registry.iter().find(|entry| entry.class == name && entry.params.is_some()) {
+        Some(entry) => Ok(entry),
+        None => invalid(what, format!("{name:?} is not known or not built")),
+    }
+}
+
+/// The class exists, and checking its parameters again changes nothing.
+fn class(registry: &'static [Entry], class: &ClassSpec, what: &str) -> Result<(), ResolvedError> {
+    let entry = entry(registry, &class.class_path, what)?;
+    let mut report = Report::new("", &[]);
+    let given = Node::from_json(&Json::Object(class.init_args.clone()), At::START);
+    // Every path is absolute by now; a relative one would show as a change.
+    let checked = check::arguments(entry, Some(&given), At::START, &[], Path::new("/"), &mut report);
+    if let Some(error) = report.errors.first() {
+        return invalid(what, error.message.clone());
+    }
+    if checked.as_ref() != Some(&class.init_args) {
+        return invalid(what, "its parameters are not written out in full");
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! Reading of one state, block by block.
+
+use std::io::{ErrorKind, Read};
+
+use super::crc::crc32;
+use super::{BLOCK_BYTES, HEADER_BYTES, MAGIC, NORMALS, ONE_ANOMALOUS, ONE_NORMAL, StateError, VERSION};
+use crate::{RawScore, Step, Totals};
+
+/// A written state, read in one go from front to back; holds one block (64 KiB) at a time.
+pub struct StateReader<R> {
+    source: R,
+    totals: Totals,
+    seen: Totals,
+    block: Vec<u8>,
+    position: usize,
+    blocks: u64,
+    crc: u32,
+    next_key: u64,
+    ended: bool,
+}
+
+impl<R: Read> StateReader<R> {
+    pub fn new(mut source: R) -> Result<Self, StateError> {
+        let mut header = [0; HEADER_BYTES + 4];
+        fill(&mut source, &mut header)?;
+        let found = [header[0], header[1], header[2], header[3]];
+        if found != MAGIC {
+            return Err(StateError::NotAState { found });
+        }
+        if header[4] != VERSION {
+            return Err(StateError::Version { found: header[4] });
+        }
+        let crc = crc32(0, &header[..HEADER_BYTES]);
+        if u32_at(&header, HEADER_BYTES) != crc {
+            return Err(StateError::Checksum { block: 0 });
+        }
+        let totals = Totals { normal: u64_at(&header, 8), anomalous: u64_at(&header, 16) };
+        Ok(Self {
+            source,
+            totals,
+            seen: Totals::default(),
+            block: Vec::new(),
+            position: 0,
+            blocks: 0,
+            crc,
+            next_key: 0,
+            ended: false,
+        })
+    }
+
+    /// From the header; the steps add up to it, or the last call of `next_step` is an error.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// The next higher score; `None` after the last.
+    #[inline]
+    pub fn next_step(&mut self) -> Result<Option<Step>, StateError> {
+        if self.position == self.block.len() && !self.next_block()? {
+            return Ok(None);
+        }
+        let head = self.varint()?;
+        let (normal, anomalous) = match head & 3 {
+            ONE_NORMAL => (1, 0),
+            ONE_ANOMALOUS => (0, 1),
+            NORMALS => (self.varint()?, 0),
+            _ => (self.varint()?, self.varint()?),
+        };
+        if normal == 0 && anomalous == 0 {
+            return Err(StateError::Malformed("an entry without items"));
+        }
+        let key = self.next_key + (head >> 2); // below 2^33 + 2^62
+        let score = u32::try_from(key).ok().and_then(RawScore::from_key);
+        let score = score.ok_or(StateError::Malformed("a score that is not finite"))?;
+        self.next_key = key + 1;
+        let seen = self.seen.checked_add(Totals { normal, anomalous });
+        self.seen = seen
+            .filter(|seen| seen.normal <= self.totals.normal && seen.anomalous <= self.totals.anomalous)
+            .ok_or(StateError::Malformed("more items than its header says"))?;
+        Ok(Some(Step { score, normal, anomalous }))
+    }
+
+    /// False at the end of the state.
+    fn next_block(&mut self) -> Result<bool, StateError> {
+        if self.ended {
+            return Ok(false);
+        }
+        let mut head = [0; 8];
+        fill(&mut self.source, &mut head)?;
+        let length = u32_at(&head, 0) as usize;
+        if length > BLOCK_BYTES {
+            return Err(StateError::Malformed("a block above 64 KiB"));
+        }
+        self.block.resize(length, 0);
+        fill(&mut self.source, &mut self.block)?;
+        self.position = 0;
+        self.blocks += 1;
+        self.crc = crc32(self.crc, &self.block);
+        if u32_at(&head, 4) != self.crc {
+            return Err(StateError::Checksum { block: self.blocks });
+        }
+        self.ended = length == 0;
+        if self.ended && self.seen != self.totals {
+            return Err(StateError::Malformed("fewer items than its header says"));
+        }
+        Ok(!self.ended)
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Result<u64, StateError> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let Some(&byte) = self.block.get(self.position) else {
+                return Err(StateError::Malformed("an entry cut by the end of its block"));
+            };
+            self.position += 1;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(StateError::Malformed("a number of more than 64 bits"))
+    }
+}
+
+fn fill(source: &mut impl Read, bytes: &mut [u8]) -> Result<(), StateError> {
+    source.read_exact(bytes).map_err(|error| match error.kind() {
+        ErrorKind::UnexpectedEof => StateError::Truncated,
+        _ => StateError::Io(error),
+    })
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}

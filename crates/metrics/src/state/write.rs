@@ -1,0 +1,86 @@
+//! Writing of states.
+
+use super::crc::crc32;
+use super::{BLOCK_BYTES, BOTH, MAGIC, NORMALS, ONE_ANOMALOUS, ONE_NORMAL, VERSION};
+use crate::{Step, Totals};
+
+/// The longest entry: three varints of at most ten bytes.
+const MAX_ENTRY_BYTES: usize = 30;
+
+/// Turns ascending steps into the bytes of a state.
+pub struct StateWriter {
+    out: Vec<u8>,
+    /// Where the open block starts in `out`: its length and checksum, then the payload.
+    block: usize,
+    crc: u32,
+    /// The smallest key that may come next; 0 at the start.
+    next_key: u64,
+}
+
+impl StateWriter {
+    /// Appends to `out`. The totals must be those of the steps that follow: readers check.
+    pub fn new(mut out: Vec<u8>, totals: Totals) -> Self {
+        let start = out.len();
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&[VERSION, 0, 0, 0]);
+        out.extend_from_slice(&totals.normal.to_le_bytes());
+        out.extend_from_slice(&totals.anomalous.to_le_bytes());
+        let crc = crc32(0, &out[start..]);
+        out.extend_from_slice(&crc.to_le_bytes());
+        let block = out.len();
+        out.extend_from_slice(&[0; 8]);
+        Self { out, block, crc, next_key: 0 }
+    }
+
+    /// # Panics
+    /// In builds with overflow checks, if the score is not above the one before.
+    #[inline]
+    pub fn step(&mut self, step: Step) {
+        let key = u64::from(step.score.key());
+        let gap = (key - self.next_key) << 2;
+        self.next_key = key + 1;
+        match (step.normal, step.anomalous) {
+            (1, 0) => self.varint(gap | ONE_NORMAL),
+            (0, 1) => self.varint(gap | ONE_ANOMALOUS),
+            (normal, 0) => {
+                self.varint(gap | NORMALS);
+                self.varint(normal);
+            }
+            (normal, anomalous) => {
+                self.varint(gap | BOTH);
+                self.varint(normal);
+                self.varint(anomalous);
+            }
+        }
+        if self.out.len() - self.block - 8 > BLOCK_BYTES - MAX_ENTRY_BYTES {
+            self.close_block();
+        }
+    }
+
+    pub fn finish(mut self) -> Vec<u8> {
+        if self.out.len() > self.block + 8 {
+            self.close_block();
+        }
+        self.out[self.block + 4..].copy_from_slice(&self.crc.to_le_bytes());
+        self.out
+    }
+
+    fn close_block(&mut self) {
+        let payload = self.block + 8;
+        let length = (self.out.len() - payload) as u32;
+        self.crc = crc32(self.crc, &self.out[payload..]);
+        self.out[self.block..self.block + 4].copy_from_slice(&length.to_le_bytes());
+        self.out[self.block + 4..payload].copy_from_slice(&self.crc.to_le_bytes());
+        self.block = self.out.len();
+        self.out.extend_from_slice(&[0; 8]);
+    }
+
+    #[inline]
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.out.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.out.push(value as u8);
+    }
+}

@@ -1,0 +1,30 @@
+//! Why a metric has no value.
+
+/// A typed reason in place of a number; the word is what result rows store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Undefined {
+    /// Nothing was scored.
+    #[error("empty: no item was scored")]
+    Empty,
+    /// All items are normal, or all are anomalous, and the metric needs both (or needs anomalous ones).
+    #[error("one_class: all scored items are of one class")]
+    OneClass,
+    /// A pixel metric without any mask.
+    #[error("no_mask: no image of the split has a ground-truth mask")]
+    NoMask,
+    /// A decision was asked for, but the threshold it needs is itself undefined.
+    #[error("no_threshold: there is no threshold to decide by")]
+    NoThreshold,
+}
+
+impl Undefined {
+    /// The word in result tables.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::OneClass => "one_class",
+            Self::NoMask => "no_mask",
+            Self::NoThreshold => "no_threshold",
+        }
+    }
+}

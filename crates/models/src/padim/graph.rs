@@ -1,0 +1,121 @@
+//! PaDiM as a graph: image to features, features to anomaly map and score.
+
+use graph::{Builder, Dim, Graph, Tensor, Value};
+
+use super::Padim;
+use super::statistics::{Gaussians, packed};
+use crate::blur::gaussian_blur;
+use crate::input::imagenet_image;
+use crate::{ModelError, StateDict};
+
+/// Of the blur of the anomaly map, in pixels (the reference's default).
+pub(super) const SIGMA: f64 = 4.0;
+
+/// The chosen channels of all layers at the grid of the first: [N, dims, height, width].
+pub(super) fn embedding(model: &Padim, builder: &mut Builder, weights: &StateDict) -> Result<Value, ModelError> {
+    let image = imagenet_image(builder, model.size)?;
+    let settings = &model.settings;
+    let maps = settings.backbone.emit(builder, image, weights, &settings.layers)?;
+    let grid = size(builder, maps[0])?;
+    let mut parts = Vec::new();
+    // Where each chosen channel lands when channels are taken layer by layer.
+    let mut taken = Vec::new();
+    let mut first = 0;
+    for (map, layer) in maps.into_iter().zip(&settings.layers) {
+        let range = first..first + layer.channels;
+        let chosen: Vec<usize> = (0..settings.channels.len()).filter(|&i| range.contains(&settings.channels[i])).collect();
+        if !chosen.is_empty() {
+            // Before enlarging: channels that nobody asked for cost nothing.
+            let indices: Vec<usize> = chosen.iter().map(|&i| settings.channels[i] - first).collect();
+            let mut part = builder.gather(map, 1, &indices)?;
+            if size(builder, part)? != grid {
+                part = builder.resize_nearest(part, grid)?;
+            }
+            parts.push(part);
+            taken.extend(chosen);
+        }
+        first = range.end;
+    }
+    let joined = if let [part] = parts[..] { part } else { builder.concat(&parts, 1)? };
+    if taken.is_sorted() {
+        return Ok(joined);
+    }
+    let mut order = vec![0; taken.len()];
+    for (place, &channel) in taken.iter().enumerate() {
+        order[channel] = place;
+    }
+    Ok(builder.gather(joined, 1, &order)?)
+}
+
+/// [N, dims, height, width] to [N, positions, dims].
+pub(super) fn by_position(builder: &mut Builder, embedding: Value) -> Result<Value, ModelError> {
+    let [height, width] = size(builder, embedding)?;
+    let dims = builder.dims(embedding)?[1];
+    let flat = builder.reshape(embedding, &[Dim::Batch, dims, Dim::Fixed(height * width)])?;
+    Ok(builder.transpose(flat, &[0, 2, 1])?)
+}
+
+/// From features [N, positions, dims] to the outputs `anomaly_map` and `pred_score`.
+pub(super) fn score(builder: &mut Builder, features: Value, gaussians: &Gaussians, image: [usize; 2]) -> Result<(), ModelError> {
+    let (positions, dims) = (gaussians.positions(), gaussians.dims());
+    let mean = builder.constant("padim.mean", gaussians.mean.reshaped([1, positions, dims])?)?;
+    let centred = builder.sub(features, mean)?;
+    let rows = builder.reshape(centred, &[Dim::Batch, positions.into(), Dim::Fixed(1), dims.into()])?;
+    let whitening = builder.constant("padim.whitening", transposed(gaussians)?)?;
+    let white = builder.matmul(rows, whitening)?;
+    let squares = builder.mul(white, white)?;
+    let distance = builder.reduce_sum(squares, &[2, 3], false)?;
+    let distance = builder.maximum_scalar(distance, 0.0)?;
+    let distance = builder.sqrt(distance)?;
+    let [height, width] = gaussians.grid;
+    let map = builder.reshape(distance, &[Dim::Batch, Dim::Fixed(1), height.into(), width.into()])?;
+    let map = builder.resize_bilinear(map, image, false)?;
+    let map = gaussian_blur(builder, map, SIGMA)?;
+    let score = builder.reduce_max(map, &[1, 2, 3], false)?;
+    builder.output("anomaly_map", map)?;
+    Ok(builder.output("pred_score", score)?)
+}
+
+/// The transposed whitening matrices with their zeros, [positions, dims, dims]: rows of features are multiplied from the left.
+fn transposed(gaussians: &Gaussians) -> Result<Tensor, ModelError> {
+    let (positions, dims) = (gaussians.positions(), gaussians.dims());
+    let mut full = vec![0.0; positions * dims * dims];
+    for (packed, full) in gaussians.whitening.data().chunks_exact(packed(dims)).zip(full.chunks_exact_mut(dims * dims)) {
+        let mut rest = packed;
+        for row in 0..dims {
+            let (values, tail) = rest.split_at(row + 1);
+            for (column, &value) in values.iter().enumerate() {
+                full[column * dims + row] = value;
+            }
+            rest = tail;
+        }
+    }
+    Ok(Tensor::new([positions, dims, dims], full)?)
+}
+
+fn size(builder: &Builder, map: Value) -> Result<[usize; 2], ModelError> {
+    let dims = builder.dims(map)?;
+    // Images are [N, C, H, W] with fixed sides throughout.
+    Ok([dims[2].at(1), dims[3].at(1)])
+}
+
+/// The graph whose output is `features`.
+pub(super) fn features(model: &Padim, weights: &StateDict) -> Result<Graph, ModelError> {
+    let mut builder = Builder::new();
+    let embedding = embedding(model, &mut builder, weights)?;
+    let features = by_position(&mut builder, embedding)?;
+    builder.output("features", features)?;
+    Ok(builder.finish()?)
+}
+
+/// The whole model.
+pub(super) fn inference(model: &Padim, weights: &StateDict, gaussians: &Gaussians) -> Result<Graph, ModelError> {
+    let mut builder = Builder::new();
+    let embedding = embedding(model, &mut builder, weights)?;
+    if size(&builder, embedding)? != gaussians.grid {
+        return Err(super::settings_mismatch(format!("they are for a grid of {:?}, the model has {:?}", gaussians.grid, size(&builder, embedding)?)));
+    }
+    let features = by_position(&mut builder, embedding)?;
+    score(&mut builder, features, gaussians, model.size)?;
+    Ok(builder.finish()?)
+}

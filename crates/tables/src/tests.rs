@@ -1,0 +1,144 @@
+use bytes::Bytes;
+use parquet::{
+    basic::Compression,
+    file::reader::{FileReader, SerializedFileReader},
+};
+
+use super::*;
+
+fn sample(n: u64) -> SampleRow {
+    SampleRow {
+        sample: n,
+        uri: format!("file:///data/{n:05}.png"),
+        etag: format!("etag{n}"),
+        size: n * 10,
+        modified: Micros(1_700_000_000_000_000 + n as i64),
+        split: "test".to_owned(),
+        label: if n % 2 == 0 { "normal" } else { "anomalous" }.to_owned(),
+        defect_type: (n % 2 == 1).then(|| "crack".to_owned()),
+        mask_uri: None,
+        mask_etag: None,
+    }
+}
+
+fn score(n: u64) -> ScoreRow {
+    let good = n % 3 != 0;
+    ScoreRow {
+        run: 1,
+        sample: n,
+        uri: format!("file:///data/{n:05}.png"),
+        etag: "e".to_owned(),
+        model: "Padim resnet18".to_owned(),
+        split: "validation".to_owned(),
+        label: "unknown".to_owned(),
+        defect_type: None,
+        score: good.then_some(n as f32 + 0.25),
+        score_normalized: good.then_some(0.5),
+        is_anomalous: good.then_some(true),
+        width: Some(640),
+        height: Some(480),
+        map_part: None,
+        map_row: None,
+        error_class: (!good).then(|| "decode".to_owned()),
+        error: (!good).then(|| "truncated".to_owned()),
+        decode_us: Some(1000),
+        infer_us: good.then_some(3000),
+    }
+}
+
+#[test]
+fn rows_read_back_over_several_batches() {
+    let samples: Vec<_> = (0..20_000).map(sample).collect();
+    let (bytes, rows) = write_bytes(samples.clone()).unwrap();
+    assert_eq!(rows, 20_000);
+    assert_eq!(TableReader::<SampleRow>::open(bytes.clone()).unwrap().rows(), 20_000);
+    assert_eq!(read_bytes::<SampleRow>(bytes).unwrap(), samples);
+    let scores: Vec<_> = (0..10).map(score).collect();
+    assert_eq!(read_bytes::<ScoreRow>(write_bytes(scores.clone()).unwrap().0).unwrap(), scores);
+}
+
+#[test]
+fn every_table_keeps_its_values() {
+    let metric = MetricRow {
+        run: 3,
+        model: "Padim".to_owned(),
+        dataset: "texture".to_owned(),
+        category: "brick".to_owned(),
+        seed: 42,
+        parameters: "{}".to_owned(),
+        level: "image".to_owned(),
+        metric: "F1Score".to_owned(),
+        value: None,
+        reason: Some("one_class".to_owned()),
+        low: None,
+        high: None,
+        threshold: Some(3.5),
+        threshold_split: Some("validation".to_owned()),
+        normal: 1,
+        anomalous: 0,
+        errors: 2,
+        engine: "openvino".to_owned(),
+        fingerprint: "f".to_owned(),
+    };
+    let timing = TimingRow {
+        run: None,
+        task: "abcd-0001".to_owned(),
+        kind: "list".to_owned(),
+        stage: "total".to_owned(),
+        wall_s: 1.5,
+        cpu_s: Some(2.5),
+        items: 7,
+        bytes: 9,
+        peak_memory: Some(1 << 30),
+    };
+    let manifest = ManifestRow {
+        task: "abcd-0001".to_owned(),
+        kind: "list".to_owned(),
+        run: None,
+        path: "jobs/abcd/tasks/abcd-0001/1-00000001/samples.parquet".to_owned(),
+        size: 3,
+        sha256: "00".to_owned(),
+        rows: Some(1),
+    };
+    assert_eq!(read_bytes::<MetricRow>(write_bytes([metric.clone()]).unwrap().0).unwrap(), [metric]);
+    assert_eq!(read_bytes::<TimingRow>(write_bytes([timing.clone()]).unwrap().0).unwrap(), [timing]);
+    assert_eq!(read_bytes::<ManifestRow>(write_bytes([manifest.clone()]).unwrap().0).unwrap(), [manifest]);
+}
+
+#[test]
+fn an_empty_table_has_its_schema() {
+    let (bytes, rows) = write_bytes::<ScoreRow>([]).unwrap();
+    assert_eq!(rows, 0);
+    assert_eq!(read_bytes::<ScoreRow>(bytes).unwrap(), []);
+}
+
+#[test]
+fn files_say_what_they_are() {
+    let file = SerializedFileReader::new(write_bytes((0..10).map(sample)).unwrap().0).unwrap();
+    let metadata = file.metadata();
+    assert!(metadata.file_metadata().created_by().unwrap().starts_with("nightshift "));
+    let group = metadata.row_group(0);
+    assert!(matches!(group.column(1).compression(), Compression::ZSTD(_)));
+    assert!(group.column(1).statistics().is_some());
+    assert!(group.column(1).column_index_offset().is_some(), "page statistics");
+    assert_eq!(group.sorting_columns().map(|columns| columns[0].column_idx), Some(1));
+}
+
+#[test]
+fn the_same_rows_are_the_same_bytes() {
+    let write = || write_bytes((0..100).map(score)).unwrap().0;
+    assert_eq!(write(), write());
+}
+
+#[test]
+fn other_files_are_refused_by_name() {
+    let samples = write_bytes([sample(1)]).unwrap().0;
+    let error = read_bytes::<ScoreRow>(samples.clone()).unwrap_err();
+    assert_eq!(error.to_string(), "expected the table scores, but the file says \"samples/1\"");
+    for broken in [Bytes::new(), Bytes::from_static(b"PAR1 no"), samples.slice(..samples.len() / 2)] {
+        assert!(matches!(read_bytes::<SampleRow>(broken), Err(TableError::Read { .. })));
+    }
+    let newer = table::check_tag::<SampleRow>(Some("samples/9")).unwrap_err();
+    assert!(matches!(newer, TableError::Newer { found: 9, newest: 1, .. }));
+    assert!(table::check_tag::<SampleRow>(None).is_err());
+}

@@ -1,0 +1,181 @@
+//! `ctl get`: lists of jobs, tasks, runs, workers and models.
+
+use proto::v1::{Attempt, Job, ListJobsRequest, ListModelsRequest, ListRunsRequest, ListTasksRequest, ListWorkersRequest, Model, Run, Task, Worker};
+use serde_json::{Value, json};
+
+use super::{JobArg, with_cluster};
+use crate::output::{self, Table, ago, embedded, short_ids, time};
+use crate::progress::{all, settled};
+use crate::{Common, Error};
+
+#[derive(clap::Subcommand)]
+pub enum Args {
+    /// Jobs, newest first
+    Jobs,
+    /// Tasks of a job with their attempts
+    Tasks(JobArg),
+    /// Runs of a job
+    Runs(JobArg),
+    /// Workers
+    Workers,
+    /// Trained models
+    Models,
+}
+
+pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
+    with_cluster(common, async |cluster| {
+        let client = &mut cluster.client;
+        match args {
+            Args::Jobs => {
+                let jobs = client.list_jobs(ListJobsRequest {}).await?.into_inner().jobs;
+                common.output.print(&jobs.iter().map(job_value).collect(), || job_table(&jobs))
+            }
+            Args::Tasks(JobArg { job }) => {
+                let tasks = client.list_tasks(ListTasksRequest { job }).await?.into_inner().tasks;
+                common.output.print(&tasks.iter().map(task_value).collect(), || task_table(&tasks))
+            }
+            Args::Runs(JobArg { job }) => {
+                let runs = client.list_runs(ListRunsRequest { job }).await?.into_inner().runs;
+                common.output.print(&runs.iter().map(run_value).collect(), || run_table(&runs))
+            }
+            Args::Workers => {
+                let workers = client.list_workers(ListWorkersRequest {}).await?.into_inner().workers;
+                common.output.print(&workers.iter().map(worker_value).collect(), || worker_table(&workers))
+            }
+            Args::Models => {
+                let models = client.list_models(ListModelsRequest {}).await?.into_inner().models;
+                common.output.print(&models.iter().map(model_value).collect(), || model_table(&models))
+            }
+        }
+    })
+    .await
+}
+
+pub fn job_value(job: &Job) -> Value {
+    let counts = job.tasks.unwrap_or_default();
+    json!({
+        "id": job.id, "name": job.name, "kind": job.kind, "state": job.state, "key": job.key, "digest": job.digest, "store": job.store,
+        "priority": job.priority, "created": time(job.created_ms), "finished": time(job.finished_ms), "runs": job.runs,
+        "tasks": {
+            "blocked": counts.blocked, "ready": counts.ready, "running": counts.running, "succeeded": counts.succeeded,
+            "failed": counts.failed, "dead": counts.dead, "skipped": counts.skipped, "cancelling": counts.cancelling, "cancelled": counts.cancelled,
+        },
+        "failures": job.failures, "warnings": job.warnings, "results_generation": job.results_generation,
+    })
+}
+
+fn job_table(jobs: &[Job]) -> String {
+    let ids = short_ids(&jobs.iter().map(|job| job.id.clone()).collect::<Vec<_>>());
+    let now = output::now_ms();
+    let mut table = Table::new(&["jobs", "name", "kind", "state", ">runs", ">tasks", "created", "key"]);
+    for (job, id) in jobs.iter().zip(ids) {
+        let counts = job.tasks.unwrap_or_default();
+        table.row([
+            id,
+            job.name.clone(),
+            job.kind.clone(),
+            job.state.clone(),
+            job.runs.to_string(),
+            format!("{}/{}", settled(&counts), all(&counts)),
+            ago(job.created_ms, now),
+            job.key.clone(),
+        ]);
+    }
+    table.render()
+}
+
+fn attempt_value(attempt: &Attempt) -> Value {
+    json!({
+        "lease": attempt.lease, "worker": attempt.worker, "outcome": attempt.outcome, "message": attempt.message, "started": time(attempt.started_ms),
+        "ended": time(attempt.ended_ms), "prefix": attempt.prefix, "counted": attempt.counted,
+    })
+}
+
+pub fn task_value(task: &Task) -> Value {
+    json!({
+        "id": task.id, "kind": task.kind, "state": task.state, "run": task.run, "reason": task.reason, "spec": embedded(&task.spec_json),
+        "attempts": task.attempts.iter().map(attempt_value).collect::<Value>(),
+    })
+}
+
+fn task_table(tasks: &[Task]) -> String {
+    let mut table = Table::new(&["tasks", "kind", ">run", "state", ">attempts", "worker", "took", "reason"]);
+    for task in tasks {
+        let last = task.attempts.last();
+        let took = last.filter(|attempt| attempt.ended_ms > 0).map(|attempt| output::span(attempt.ended_ms.saturating_sub(attempt.started_ms)));
+        table.row([
+            task.id.clone(),
+            task.kind.clone(),
+            task.run.map(|run| run.to_string()).unwrap_or_default(),
+            task.state.clone(),
+            task.attempts.len().to_string(),
+            last.map(|attempt| attempt.worker.clone()).unwrap_or_default(),
+            took.unwrap_or_default(),
+            task.reason.clone(),
+        ]);
+    }
+    table.render()
+}
+
+pub fn run_value(run: &Run) -> Value {
+    json!({
+        "index": run.index, "model": run.model, "dataset": run.dataset, "category": run.category, "seed": run.seed, "state": run.state,
+        "axes": embedded(&run.axes_json), "result": embedded(&run.result_json), "error": run.error,
+    })
+}
+
+pub fn run_table(runs: &[Run]) -> String {
+    let mut table = Table::new(&[">runs", "model", "dataset", "category", ">seed", "state", "error"]);
+    for run in runs {
+        table.row([
+            run.index.to_string(),
+            run.model.clone(),
+            run.dataset.clone(),
+            run.category.clone(),
+            run.seed.to_string(),
+            run.state.clone(),
+            run.error.clone(),
+        ]);
+    }
+    table.render()
+}
+
+fn worker_value(worker: &Worker) -> Value {
+    json!({
+        "name": worker.name, "pool": worker.pool, "slots": worker.slots, "busy": worker.busy, "state": worker.state, "version": worker.version,
+        "engines": worker.engines, "memory_bytes": worker.memory_bytes, "last_seen": time(worker.last_seen_ms), "tasks": worker.tasks,
+    })
+}
+
+fn worker_table(workers: &[Worker]) -> String {
+    let now = output::now_ms();
+    let mut table = Table::new(&["workers", "pool", "state", ">busy", "engines", "seen", "tasks"]);
+    for worker in workers {
+        table.row([
+            worker.name.clone(),
+            worker.pool.clone(),
+            worker.state.clone(),
+            format!("{}/{}", worker.busy, worker.slots),
+            worker.engines.join(" "),
+            ago(worker.last_seen_ms, now),
+            worker.tasks.join(" "),
+        ]);
+    }
+    table.render()
+}
+
+fn model_value(model: &Model) -> Value {
+    json!({
+        "name": model.name, "version": model.version, "job": model.job, "run": model.run, "package": model.package, "sha256": model.sha256,
+        "created": time(model.created_ms),
+    })
+}
+
+fn model_table(models: &[Model]) -> String {
+    let now = output::now_ms();
+    let mut table = Table::new(&["models", ">version", "job", "created", "package"]);
+    for model in models {
+        table.row([model.name.clone(), model.version.to_string(), model.job.clone(), ago(model.created_ms, now), model.package.clone()]);
+    }
+    table.render()
+}

@@ -1,0 +1,49 @@
+//! `ctl logs`: what attempts wrote, with the task before each line when there are several.
+
+use std::io::{self, Write};
+
+use proto::v1::{LogChunk, LogsRequest};
+
+use super::with_cluster;
+use crate::{Common, Error};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Id of a job or task, or a unique prefix of a job's; `last` is the newest job
+    #[arg(value_name = "JOB|TASK")]
+    id: String,
+    /// Go on with what is written from now on, to the job's end
+    #[arg(short, long)]
+    follow: bool,
+}
+
+pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
+    with_cluster(common, async |cluster| {
+        // Lines of one task alone need no name before them.
+        let named = !args.id.contains('-');
+        let mut stream = cluster.client.logs(LogsRequest { id: args.id, follow: args.follow }).await?.into_inner();
+        loop {
+            tokio::select! {
+                chunk = stream.message() => match chunk? {
+                    Some(chunk) => write(&chunk, named)?,
+                    None => return Ok(()),
+                },
+                _ = tokio::signal::ctrl_c() => return Ok(()),
+            }
+        }
+    })
+    .await
+}
+
+fn write(chunk: &LogChunk, named: bool) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    let written = if named {
+        chunk.text.split_inclusive(|byte| *byte == b'\n').try_for_each(|line| write!(out, "{} ", chunk.task).and_then(|()| out.write_all(line)))
+    } else {
+        out.write_all(&chunk.text)
+    };
+    written.and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Error::OutputClosed,
+        _ => Error::cannot_run_because("cannot write to standard output", error),
+    })
+}

@@ -1,0 +1,91 @@
+//! The commands, one file each.
+
+mod cancel;
+mod describe;
+mod doctor;
+mod get;
+mod logs;
+mod plan;
+mod results;
+mod retry;
+mod run;
+mod submit;
+mod validate;
+mod weights;
+
+use std::future::Future;
+
+use crate::cluster::Cluster;
+use crate::{Common, Error, places};
+
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Run a job file to its end and show the results
+    Run(run::Args),
+    /// Put a job file into the queue
+    Submit(submit::Args),
+    /// Check a job file
+    Validate(validate::Args),
+    /// Show the resolved job, its runs and tasks
+    Plan(plan::Args),
+    /// List jobs, tasks, runs, workers or models
+    #[command(subcommand)]
+    Get(get::Args),
+    /// Show everything about a job
+    Describe(describe::Args),
+    /// Show what the attempts of a job or task wrote to their logs
+    Logs(logs::Args),
+    /// Show the results of a job
+    Results(results::Args),
+    /// Cancel a job
+    Cancel(cancel::Args),
+    /// Compute again what failed or was cancelled, and nothing else
+    Retry(retry::Args),
+    /// Say what this machine has and lacks
+    Doctor(doctor::Args),
+    /// Import, list and check pretrained weights
+    #[command(subcommand)]
+    Weights(weights::Args),
+}
+
+pub fn run(common: &Common, command: Command) -> Result<(), Error> {
+    match command {
+        Command::Run(args) => block_on(run::run(common, args)),
+        Command::Submit(args) => block_on(submit::run(common, args)),
+        Command::Validate(args) => validate::run(common, &args),
+        Command::Plan(args) => plan::run(common, &args),
+        Command::Get(args) => block_on(get::run(common, args)),
+        Command::Describe(args) => block_on(describe::run(common, args)),
+        Command::Logs(args) => block_on(logs::run(common, args)),
+        Command::Results(args) => block_on(results::run(common, args)),
+        Command::Cancel(args) => block_on(cancel::run(common, args)),
+        Command::Retry(args) => block_on(retry::run(common, args)),
+        Command::Doctor(args) => doctor::run(common, &args),
+        Command::Weights(args) => weights::run(common, args),
+    }
+}
+
+/// Commands without a coordinator never start a runtime.
+fn block_on(command: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Error::cannot_run_because("cannot start the runtime", source))?;
+    runtime.block_on(command)
+}
+
+/// Does something with a coordinator and lets go of it again, whatever came out.
+async fn with_cluster<T>(common: &Common, action: impl AsyncFnOnce(&mut Cluster) -> Result<T, Error>) -> Result<T, Error> {
+    let mut cluster = Cluster::open(&places::state_folder(common)?).await?;
+    let result = action(&mut cluster).await;
+    cluster.close().await;
+    result
+}
+
+/// The job that an argument means: an id, a unique prefix, or `last`.
+#[derive(clap::Args)]
+pub struct JobArg {
+    /// Id of a job or a unique prefix of it; `last` is the newest
+    #[arg(value_name = "JOB")]
+    pub job: String,
+}

@@ -1,0 +1,76 @@
+//! `ctl plan`: the resolved job, its runs and tasks, without doing any of it.
+
+use plan::{DependencyRule, Plan, PlannedTask};
+use serde_json::{Value, json};
+
+use crate::job_file::{JobFile, print_warnings};
+use crate::output::Table;
+use crate::{Common, Error, yaml};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    file: JobFile,
+}
+
+pub fn run(common: &Common, args: &Args) -> Result<(), Error> {
+    let read = args.file.read()?;
+    print_warnings(&read.reading);
+    let plan = plan::plan(&read.reading.job);
+    let job = to_value(&read.reading.job)?;
+    let value = json!({"job": job, "runs": to_value(&plan.runs)?, "tasks": to_value(&plan.tasks)?});
+    common.output.print(&value, || for_people(&job, &plan))
+}
+
+fn to_value(value: &impl serde::Serialize) -> Result<Value, Error> {
+    serde_json::to_value(value).map_err(|source| Error::cannot_run_because("cannot write JSON", source))
+}
+
+fn for_people(job: &Value, plan: &Plan) -> String {
+    let mut job = job.clone();
+    // The runs have a table of their own; the first one in full shows every default.
+    let first = job.get("runs").and_then(|runs| runs.get(0)).cloned();
+    if let Some(object) = job.as_object_mut() {
+        object.shift_remove("runs");
+    }
+    let mut text = format!("# resolved job\n{}", yaml::write(&job));
+    if let Some(first) = first {
+        text.push_str(&format!("\n# first run\n{}", yaml::write(&first)));
+    }
+    let mut runs = Table::new(&[">run", "model", "dataset", "category", ">seed"]);
+    for run in &plan.runs {
+        runs.row([run.index.to_string(), run.model.clone(), run.dataset.clone(), run.category.clone(), run.spec.seed.to_string()]);
+    }
+    let mut tasks = Table::new(&[">task", "kind", "runs", "after"]);
+    for task in &plan.tasks {
+        tasks.row([task.index.0.to_string(), task.spec.kind().to_string(), runs_of(task), after(task)]);
+    }
+    text.push_str(&format!("\n{}\n\n{}\n\nScore tasks are added when a dataset has been listed.", runs.render(), tasks.render()));
+    text
+}
+
+fn runs_of(task: &PlannedTask) -> String {
+    match (&task.spec, task.spec.run()) {
+        (_, Some(run)) => run.to_string(),
+        (plan::TaskSpec::List { runs }, None) => join(runs.iter().map(u32::to_string), 8),
+        _ => "all".to_owned(),
+    }
+}
+
+fn after(task: &PlannedTask) -> String {
+    let word = |dependency: &plan::Dependency| match dependency.rule {
+        DependencyRule::Success => dependency.task.0.to_string(),
+        DependencyRule::Settled => format!("{} (settled)", dependency.task.0),
+    };
+    join(task.depends_on.iter().map(word), 6)
+}
+
+/// The first few, and how many there are besides.
+fn join(items: impl ExactSizeIterator<Item = String>, most: usize) -> String {
+    let count = items.len();
+    let mut text = items.take(most).collect::<Vec<_>>().join(", ");
+    if count > most {
+        text.push_str(&format!(" and {} more", count - most));
+    }
+    text
+}

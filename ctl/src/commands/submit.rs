@@ -1,0 +1,46 @@
+//! `ctl submit`: a job into the queue, waiting for its end or not.
+
+use serde_json::json;
+
+use crate::cluster::{Cluster, WorkerOptions};
+use crate::job_file::{JobFile, print_warnings};
+use crate::watch::{Follow, follow};
+use crate::{Common, Error, places};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    file: JobFile,
+    /// Do this once: the same key and the same job give the same job
+    #[arg(long)]
+    key: Option<String>,
+    /// Stay until the job has ended, and show its results
+    #[arg(long)]
+    wait: bool,
+}
+
+pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
+    let read = args.file.read()?;
+    print_warnings(&read.reading);
+    let state = places::state_folder(common)?;
+    let mut cluster = Cluster::open(&state).await?;
+    let result = async {
+        let job = super::run::submit(&mut cluster, &read, args.key.as_deref()).await?;
+        if !args.wait {
+            if cluster.is_private() {
+                eprintln!("no coordinator is running: the job begins with the next `ctl run` on this state folder");
+            }
+            return common.output.print(&json!({ "job": job }), || job.clone());
+        }
+        let worker = cluster.is_private().then(|| WorkerOptions { pool: read.reading.job.resources.pool.to_string(), slots: 1 });
+        if let Some(worker) = &worker {
+            cluster.ensure_worker(worker).await?;
+        }
+        let resume = format!("ctl retry {job} --wait");
+        let job = follow(&mut cluster, &Follow { state: &state, job, worker, resume }).await?;
+        super::results::show_end(common, &mut cluster, &job).await
+    }
+    .await;
+    cluster.close().await;
+    result
+}

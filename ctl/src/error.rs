@@ -1,0 +1,141 @@
+//! The errors that a user sees, each with its exit code.
+
+use std::error::Error as _;
+use std::path::PathBuf;
+
+/// Exit code of wrong arguments.
+pub const USAGE: u8 = 2;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The job reached its end, and it was not success. The reasons are printed already.
+    #[error("job {job} {state}; `ctl describe {job}` says why, `ctl retry {job} --wait` computes only what is missing")]
+    JobFailed { job: String, state: String },
+    /// Everything wrong with a job file, one line each.
+    #[error("{}", .lines.join("\n"))]
+    InvalidFile { lines: Vec<String> },
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{what}")]
+    Unreachable {
+        what: String,
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    #[error("{0}")]
+    Denied(String),
+    /// Disk full, state locked, a program missing, protocol version.
+    #[error("{what}")]
+    CannotRun {
+        what: String,
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    #[error("cannot read {}", .path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("cannot write {}", .path.display())]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("cannot read the results")]
+    Results(#[from] tables::TableError),
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    #[error("interrupted; job {job} is kept: {hint}")]
+    Interrupted { job: String, hint: String },
+    /// The reader of standard output went away, as `head` does.
+    #[error("standard output closed")]
+    OutputClosed,
+}
+
+impl Error {
+    pub fn cannot_run(what: impl Into<String>) -> Self {
+        Self::CannotRun { what: what.into(), source: None }
+    }
+
+    pub fn cannot_run_because(what: impl Into<String>, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::CannotRun { what: what.into(), source: Some(Box::new(source)) }
+    }
+
+    /// See `docs/cli.md`.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::JobFailed { .. } => 1,
+            Self::InvalidFile { .. } | Self::Usage(_) => USAGE,
+            Self::NotFound(_) => 3,
+            Self::Unreachable { .. } => 4,
+            Self::Denied(_) => 5,
+            Self::CannotRun { .. } | Self::Results(_) => 6,
+            Self::Read { source, .. } | Self::Write { source, .. } => of_io(source),
+            Self::Store(error) => of_store(error),
+            Self::Interrupted { .. } => 130,
+            Self::OutputClosed => 0,
+        }
+    }
+
+    /// On standard error, with the chain of causes.
+    pub fn print(&self) {
+        if let Self::OutputClosed = self {
+            return;
+        }
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let line = error.to_string();
+            if !text.ends_with(&line) {
+                text.push_str(": ");
+                text.push_str(&line);
+            }
+            cause = error.source();
+        }
+        match self {
+            Self::InvalidFile { .. } => eprintln!("{text}"),
+            _ => eprintln!("ctl: {text}"),
+        }
+    }
+}
+
+fn of_io(error: &std::io::Error) -> u8 {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => 3,
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => 5,
+        _ => 6,
+    }
+}
+
+fn of_store(error: &store::StoreError) -> u8 {
+    match error.word() {
+        "not_found" => 3,
+        "denied" => 5,
+        _ if error.class() == types::FailureClass::Unavailable => 4,
+        _ => 6,
+    }
+}
+
+/// What a coordinator answered, as the user's error.
+impl From<tonic::Status> for Error {
+    fn from(status: tonic::Status) -> Self {
+        use tonic::Code;
+        let message = status.message().to_owned();
+        match status.code() {
+            Code::NotFound => Self::NotFound(message),
+            Code::InvalidArgument | Code::AlreadyExists | Code::FailedPrecondition | Code::OutOfRange => Self::Usage(message),
+            Code::PermissionDenied | Code::Unauthenticated => Self::Denied(message),
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
+                Self::Unreachable { what: "the coordinator went away".to_owned(), source: Some(Box::new(status)) }
+            }
+            Code::Unknown if status.source().is_some() => {
+                Self::Unreachable { what: "the coordinator went away".to_owned(), source: Some(Box::new(status)) }
+            }
+            _ => Self::CannotRun { what: format!("the coordinator answered: {message}"), source: None },
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Reads the job file that a command names.
+
+use std::env;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use job::Reading;
+
+use crate::Error;
+
+/// Job files are written by people: this is far beyond any.
+const MAX_BYTES: u64 = 1 << 20;
+
+#[derive(clap::Args, Debug)]
+pub struct JobFile {
+    /// The job file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Put another value in the file's place, such as data.init_args.root=/data/mvtec
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+pub struct ReadJob {
+    pub reading: Reading,
+    /// The file as it stands.
+    pub text: String,
+}
+
+impl JobFile {
+    /// The resolved job; all errors of the file at once.
+    pub fn read(&self) -> Result<ReadJob, Error> {
+        let text = read_text(&self.file)?;
+        let current_dir = env::current_dir().map_err(|source| Error::cannot_run_because("cannot find the current folder", source))?;
+        let context = job::ReadContext { current_dir: &current_dir };
+        match job::read(&text, &self.file.display().to_string(), &self.set, &context) {
+            Ok(reading) => Ok(ReadJob { reading, text }),
+            Err(diagnostics) => Err(Error::InvalidFile { lines: diagnostics.iter().map(ToString::to_string).collect() }),
+        }
+    }
+}
+
+/// Says on standard error what a user should know of a file that could be read.
+pub fn print_warnings(reading: &Reading) {
+    for warning in &reading.warnings {
+        eprintln!("warning: {warning}");
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, Error> {
+    let failed = |source| Error::Read { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    File::open(path).map_err(failed)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(Error::InvalidFile { lines: vec![format!("{}: larger than {MAX_BYTES} bytes: not a job file", path.display())] });
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let place = error.utf8_error().valid_up_to();
+        Error::InvalidFile { lines: vec![format!("{}: not UTF-8 text (byte {place})", path.display())] }
+    })
+}

@@ -1,0 +1,7 @@
+//! Program `ctl`: what people type.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ctl::main()
+}

@@ -1,0 +1,83 @@
+//! Where things are on this machine: state folder, programs, weights, native libraries.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use crate::{Common, Error};
+
+/// Socket of the coordinator in its state folder.
+const SOCKET: &str = "coordinator.sock";
+/// Longest path of a Unix socket on Linux, without its final zero.
+const SOCKET_PATH_MAX: usize = 107;
+
+/// The state folder as an absolute path; it need not exist.
+pub fn state_folder(common: &Common) -> Result<PathBuf, Error> {
+    let folder = match &common.state {
+        Some(folder) => folder.clone(),
+        None => base("XDG_STATE_HOME", ".local/state")?.join("nightshift"),
+    };
+    std::path::absolute(&folder).map_err(|source| Error::Read { path: folder, source })
+}
+
+/// Path of the socket in a state folder; an error if the system cannot take a path that long.
+pub fn socket(state: &Path) -> Result<PathBuf, Error> {
+    let socket = state.join(SOCKET);
+    let length = socket.as_os_str().len();
+    if length > SOCKET_PATH_MAX {
+        return Err(Error::Usage(format!(
+            "the state folder's path is too long: {} has {length} bytes, a socket's path may have {SOCKET_PATH_MAX}; choose a shorter one with --state",
+            socket.display()
+        )));
+    }
+    Ok(socket)
+}
+
+/// An XDG base folder.
+fn base(variable: &str, below_home: &str) -> Result<PathBuf, Error> {
+    if let Some(folder) = env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_absolute()) {
+        return Ok(folder);
+    }
+    match env::var_os("HOME").filter(|home| !home.is_empty()) {
+        Some(home) => Ok(PathBuf::from(home).join(below_home)),
+        None => Err(Error::cannot_run(format!("neither HOME nor {variable} is set; say where to keep the state with --state DIR"))),
+    }
+}
+
+/// Folder of the running program.
+pub fn program_folder() -> Result<PathBuf, Error> {
+    let program = env::current_exe().map_err(|source| Error::cannot_run_because("cannot find the running program's folder", source))?;
+    Ok(program.parent().unwrap_or(Path::new("/")).to_owned())
+}
+
+/// Another of our programs: beside this one.
+pub fn program(name: &str) -> Result<PathBuf, Error> {
+    let folder = program_folder()?;
+    let path = folder.join(name);
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(Error::cannot_run(format!("the program {name} is missing beside ctl in {}; `make build` makes all four", folder.display())))
+    }
+}
+
+/// Where weights are looked for and put.
+pub fn weights_folder() -> Result<PathBuf, Error> {
+    if let Some(folder) = env::var_os("NIGHTSHIFT_WEIGHTS").filter(|folder| !folder.is_empty()) {
+        return Ok(PathBuf::from(folder));
+    }
+    if let Some(parent) = program_folder()?.parent() {
+        let beside = parent.join("weights");
+        if beside.is_dir() {
+            return Ok(beside);
+        }
+    }
+    Ok(base("XDG_DATA_HOME", ".local/share")?.join("nightshift/weights"))
+}
+
+/// Where the native libraries are, if they are where the programs look first.
+pub fn native_folder() -> Option<PathBuf> {
+    match env::var_os("NIGHTSHIFT_NATIVE_DIR").filter(|folder| !folder.is_empty()) {
+        Some(folder) => Some(PathBuf::from(folder)),
+        None => program_folder().ok().map(|folder| folder.join("lib")).filter(|folder| folder.is_dir()),
+    }
+}

@@ -1,0 +1,176 @@
+//! How a job comes along: bars on a terminal, plain lines elsewhere. Always on standard error.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use proto::v1::{ActiveAttempt, Job, JobSnapshot, Run, TaskCounts};
+
+use crate::output::span;
+
+/// Between two plain lines about work in progress.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
+
+pub enum Display {
+    Bars(Bars),
+    Plain(Plain),
+}
+
+impl Display {
+    /// Bars if standard error is a terminal that understands them.
+    pub fn new() -> Self {
+        let terminal = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        if terminal { Self::Bars(Bars::new()) } else { Self::Plain(Plain::default()) }
+    }
+
+    pub fn update(&mut self, snapshot: &JobSnapshot) {
+        match self {
+            Self::Bars(bars) => bars.update(snapshot),
+            Self::Plain(plain) => plain.update(snapshot),
+        }
+    }
+
+    /// A line that stays.
+    pub fn note(&self, text: &str) {
+        match self {
+            Self::Bars(bars) => {
+                let _ = bars.screen.println(text);
+            }
+            Self::Plain(_) => eprintln!("{text}"),
+        }
+    }
+
+    /// Takes the bars away.
+    pub fn finish(&self) {
+        if let Self::Bars(bars) = self {
+            let _ = bars.screen.clear();
+        }
+    }
+}
+
+/// Terminal: one bar for the job, one for each running attempt.
+pub struct Bars {
+    screen: MultiProgress,
+    job: ProgressBar,
+    attempts: BTreeMap<String, ProgressBar>,
+}
+
+impl Bars {
+    fn new() -> Self {
+        let screen = MultiProgress::new();
+        let job = screen.add(ProgressBar::new(0));
+        job.set_style(style("{msg:24} {wide_bar} {pos}/{len} tasks {elapsed_precise}"));
+        job.enable_steady_tick(Duration::from_millis(500));
+        Self { screen, job, attempts: BTreeMap::new() }
+    }
+
+    fn update(&mut self, snapshot: &JobSnapshot) {
+        for run in &snapshot.ended_runs {
+            let _ = self.screen.println(run_line(run));
+        }
+        if let Some(job) = &snapshot.job {
+            let counts = job.tasks.unwrap_or_default();
+            self.job.set_length(all(&counts));
+            self.job.set_position(settled(&counts));
+            self.job.set_message(format!("{} {}", job.name, job.state));
+        }
+        self.attempts.retain(|task, bar| {
+            let active = snapshot.active.iter().any(|attempt| attempt.task == *task);
+            if !active {
+                bar.finish_and_clear();
+                self.screen.remove(bar);
+            }
+            active
+        });
+        for attempt in &snapshot.active {
+            let bar = self.attempts.entry(attempt.task.clone()).or_insert_with(|| {
+                let bar = self.screen.add(ProgressBar::new(0));
+                bar.set_style(style("  {msg:40} {wide_bar} {pos}/{len}"));
+                bar
+            });
+            let progress = attempt.progress.clone().unwrap_or_default();
+            bar.set_length(progress.total);
+            bar.set_position(progress.done);
+            bar.set_message(format!("{} {}", attempt_words(attempt), rate_words(attempt)));
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// Anything else: a line when a run ends, and one every few seconds.
+#[derive(Default)]
+pub struct Plain {
+    last: Option<Instant>,
+    state: String,
+}
+
+impl Plain {
+    fn update(&mut self, snapshot: &JobSnapshot) {
+        for run in &snapshot.ended_runs {
+            eprintln!("{}", run_line(run));
+        }
+        let Some(job) = &snapshot.job else { return };
+        let changed = job.state != self.state;
+        let due = self.last.is_none_or(|last| last.elapsed() >= PLAIN_INTERVAL);
+        if changed || due {
+            eprintln!("{}", job_line(job, &snapshot.active));
+            self.last = Some(Instant::now());
+            self.state.clone_from(&job.state);
+        }
+    }
+}
+
+fn job_line(job: &Job, active: &[ActiveAttempt]) -> String {
+    let counts = job.tasks.unwrap_or_default();
+    let mut line = format!("job {} {}: {}/{} tasks", job.id, job.state, settled(&counts), all(&counts));
+    for attempt in active {
+        line.push_str(&format!("; {} {}", attempt_words(attempt), rate_words(attempt)));
+    }
+    line.trim_end().to_owned()
+}
+
+fn attempt_words(attempt: &ActiveAttempt) -> String {
+    let stage = attempt.progress.as_ref().map_or("", |progress| progress.stage.as_str());
+    let run = attempt.run.map(|run| format!(" run {run}")).unwrap_or_default();
+    format!("{}{run} {stage}", attempt.kind).trim_end().to_owned()
+}
+
+/// `120/353 41.2/s 6 s left`, as far as it is known.
+fn rate_words(attempt: &ActiveAttempt) -> String {
+    let Some(progress) = &attempt.progress else { return String::new() };
+    let mut words = if progress.total > 0 { format!("{}/{}", progress.done, progress.total) } else { String::new() };
+    if progress.rate > 0.0 {
+        words.push_str(&format!(" {:.1}/s", progress.rate));
+        if progress.total > progress.done {
+            let left_s = (progress.total - progress.done) as f64 / progress.rate;
+            words.push_str(&format!(" {} left", span((left_s * 1000.0) as i64)));
+        }
+    }
+    words
+}
+
+/// A run in a few words, for people.
+pub fn run_name(run: &Run) -> String {
+    let data = if run.category.is_empty() { run.dataset.clone() } else { format!("{}/{}", run.dataset, run.category) };
+    format!("{} on {data} seed {}", run.model, run.seed)
+}
+
+fn run_line(run: &Run) -> String {
+    let mut line = format!("run {} {}: {}", run.index, run.state, run_name(run));
+    if !run.error.is_empty() {
+        line.push_str(&format!(": {}", run.error));
+    }
+    line
+}
+
+pub fn all(counts: &TaskCounts) -> u64 {
+    settled(counts) + counts.blocked + counts.ready + counts.running + counts.cancelling
+}
+
+pub fn settled(counts: &TaskCounts) -> u64 {
+    counts.succeeded + counts.failed + counts.dead + counts.skipped + counts.cancelled
+}

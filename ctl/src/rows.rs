@@ -1,0 +1,128 @@
+//! Rows of the result tables, as JSON for programs and as text for people.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Float64Type, TimestampMicrosecondType, UInt32Type, UInt64Type};
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::{ArrowError, DataType, TimeUnit};
+use proto::v1::{ResultsReply, ResultsRequest};
+use serde_json::{Map, Value};
+use store::Store;
+use tables::Row;
+
+use crate::client::Client;
+use crate::{Error, output};
+
+/// The published tables of a job.
+pub struct Results {
+    store: Store,
+    /// Relative to the store's root.
+    path: String,
+}
+
+impl Results {
+    /// `None` if the job has not published any yet.
+    pub async fn find(client: &mut Client, job: &str) -> Result<Option<Self>, Error> {
+        let reply = client.results(ResultsRequest { job: job.to_owned() }).await?.into_inner();
+        Self::of(&reply)
+    }
+
+    fn of(reply: &ResultsReply) -> Result<Option<Self>, Error> {
+        if reply.generation == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Self { store: Store::open(&reply.store)?, path: reply.path.clone() }))
+    }
+
+    /// The folder as people reach it: a path for local stores, else a URI.
+    pub fn place(&self) -> String {
+        match self.store.local_path(&self.path) {
+            Some(path) => path.display().to_string(),
+            None => self.store.uri(&self.path),
+        }
+    }
+
+    pub async fn read<R: Row>(&self) -> Result<Vec<R>, Error> {
+        let bytes = self.store.get(&format!("{}/{}.parquet", self.path, R::TABLE), None).await?;
+        Ok(tables::read_bytes(bytes)?)
+    }
+}
+
+/// Every row as an object whose keys are the columns' names.
+pub fn json<R: Row>(rows: &[R]) -> Result<Vec<Value>, Error> {
+    let batch = R::to_batch(rows).map_err(unwritable)?;
+    let columns = columns(&batch);
+    Ok((0..batch.num_rows()).map(|row| Value::Object(columns.iter().map(|(name, column)| (name.clone(), cell(column, row))).collect::<Map<_, _>>())).collect())
+}
+
+fn unwritable(source: ArrowError) -> Error {
+    Error::cannot_run_because("cannot form the rows", source)
+}
+
+fn columns(batch: &RecordBatch) -> Vec<(String, Arc<dyn Array>)> {
+    batch.schema().fields().iter().map(|field| field.name().clone()).zip(batch.columns().iter().cloned()).collect()
+}
+
+fn cell(column: &Arc<dyn Array>, row: usize) -> Value {
+    if column.is_null(row) {
+        return Value::Null;
+    }
+    match column.data_type() {
+        DataType::Boolean => column.as_boolean().value(row).into(),
+        DataType::UInt32 => column.as_primitive::<UInt32Type>().value(row).into(),
+        DataType::UInt64 => column.as_primitive::<UInt64Type>().value(row).into(),
+        // By way of its shortest text, so that 0.1 does not become 0.10000000149.
+        DataType::Float32 => column.as_primitive::<Float32Type>().value(row).to_string().parse::<f64>().map_or(Value::Null, Value::from),
+        DataType::Float64 => column.as_primitive::<Float64Type>().value(row).into(),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => output::time(column.as_primitive::<TimestampMicrosecondType>().value(row) / 1000),
+        DataType::Utf8 => column.as_string::<i32>().value(row).into(),
+        other => format!("({other})").into(),
+    }
+}
+
+/// A table of the named columns for people; `>` before a name sets it to the right.
+pub fn table(rows: &[Value], columns: &[&'static str]) -> String {
+    let mut table = output::Table::new(columns);
+    for row in rows {
+        table.row(columns.iter().map(|name| text(&row[name.trim_start_matches('>')])));
+    }
+    table.render()
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => format!("{:.4}", number.as_f64().unwrap_or(f64::NAN)),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tables::TimingRow;
+
+    #[test]
+    fn rows_become_objects_with_the_columns_names() {
+        let row = TimingRow {
+            run: Some(1),
+            task: "abcd-0001".to_owned(),
+            kind: "fit".to_owned(),
+            stage: "total".to_owned(),
+            wall_s: 1.5,
+            cpu_s: None,
+            items: 3,
+            bytes: 4,
+            peak_memory: Some(5),
+        };
+        let rows = json(&[row]).unwrap();
+        assert_eq!(
+            rows,
+            [serde_json::json!({"run": 1, "task": "abcd-0001", "kind": "fit", "stage": "total", "wall_s": 1.5, "cpu_s": null,
+                "items": 3, "bytes": 4, "peak_memory": 5})]
+        );
+        assert_eq!(table(&rows, &["task", ">wall_s", ">cpu_s"]), "TASK       WALL_S  CPU_S\nabcd-0001  1.5000      -");
+    }
+}

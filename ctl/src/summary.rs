@@ -1,0 +1,193 @@
+//! The result table of a job: one line a run, and the means.
+
+use std::collections::BTreeMap;
+
+use proto::v1::Run;
+use serde_json::{Value, json};
+use tables::{MetricRow, TimingRow};
+
+use crate::output::Table;
+
+/// One line of the table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    pub run: u32,
+    pub model: String,
+    pub dataset: String,
+    pub category: String,
+    pub seed: u64,
+    pub state: String,
+    /// `image AUROC` and the like to the value.
+    pub metrics: BTreeMap<String, Option<f64>>,
+    pub threshold_split: Option<String>,
+    pub fit_s: Option<f64>,
+    pub test_s: Option<f64>,
+    pub images_per_s: Option<f64>,
+    pub error: String,
+}
+
+/// Puts together what the tables say about each run.
+pub fn lines(runs: &[Run], metrics: &[MetricRow], timings: &[TimingRow]) -> Vec<Line> {
+    runs.iter()
+        .map(|run| {
+            let of_run = || metrics.iter().filter(|row| row.run == run.index);
+            let total = |kind: &str| {
+                let rows: Vec<_> = timings.iter().filter(|row| row.run == Some(run.index) && row.kind == kind && row.stage == "total").collect();
+                (!rows.is_empty()).then(|| (rows.iter().map(|row| row.wall_s).sum::<f64>(), rows.iter().map(|row| row.items).sum::<u64>()))
+            };
+            let (fit, score, evaluate) = (total("fit"), total("score"), total("evaluate"));
+            Line {
+                run: run.index,
+                model: run.model.clone(),
+                dataset: run.dataset.clone(),
+                category: run.category.clone(),
+                seed: run.seed,
+                state: run.state.clone(),
+                metrics: of_run().map(|row| (format!("{} {}", row.level, row.metric), row.value)).collect(),
+                threshold_split: of_run().find_map(|row| row.threshold_split.clone()),
+                fit_s: fit.map(|(wall, _)| wall),
+                test_s: score.map(|(wall, _)| wall + evaluate.map_or(0.0, |(wall, _)| wall)),
+                images_per_s: score.filter(|(wall, items)| *wall > 0.0 && *items > 0).map(|(wall, items)| items as f64 / wall),
+                error: run.error.clone(),
+            }
+        })
+        .collect()
+}
+
+/// Means over the runs of one model on one dataset, where there are several.
+fn means(lines: &[Line]) -> Vec<Line> {
+    let mut groups: Vec<Vec<&Line>> = Vec::new();
+    for line in lines.iter().filter(|line| line.state == "succeeded") {
+        match groups.iter_mut().find(|group| group[0].model == line.model && group[0].dataset == line.dataset) {
+            Some(group) => group.push(line),
+            None => groups.push(vec![line]),
+        }
+    }
+    groups.into_iter().filter(|group| group.len() > 1).map(|group| mean(&group)).collect()
+}
+
+fn mean(group: &[&Line]) -> Line {
+    let average = |values: Vec<Option<f64>>| {
+        let known: Vec<f64> = values.into_iter().flatten().collect();
+        (known.len() == group.len()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+    };
+    let names: std::collections::BTreeSet<&String> = group.iter().flat_map(|line| line.metrics.keys()).collect();
+    let metric = |name: &str| average(group.iter().map(|line| line.metrics.get(name).copied().flatten()).collect());
+    let splits: Vec<_> = group.iter().map(|line| &line.threshold_split).collect();
+    Line {
+        run: 0,
+        model: group[0].model.clone(),
+        dataset: group[0].dataset.clone(),
+        category: format!("mean of {}", group.len()),
+        seed: 0,
+        state: "mean".to_owned(),
+        metrics: names.into_iter().map(|name| (name.clone(), metric(name))).collect(),
+        threshold_split: splits[0].clone().filter(|_| splits.iter().all(|split| *split == splits[0])),
+        fit_s: average(group.iter().map(|line| line.fit_s).collect()),
+        test_s: average(group.iter().map(|line| line.test_s).collect()),
+        images_per_s: average(group.iter().map(|line| line.images_per_s).collect()),
+        error: String::new(),
+    }
+}
+
+/// The columns that are always there; others follow when a run has them.
+const USUAL: [&str; 4] = ["image AUROC", "image F1Score", "pixel AUROC", "pixel F1Score"];
+
+/// For people.
+pub fn table(lines: &[Line]) -> String {
+    let mut names: Vec<&str> = USUAL.to_vec();
+    for name in lines.iter().flat_map(|line| line.metrics.keys()) {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    names.retain(|name| lines.iter().any(|line| line.metrics.contains_key(*name)));
+    let mut columns = vec!["model", "dataset", "category", ">seed"];
+    // Column names are static in `Table`: the closed set of metric names is small, unknown ones go by their level.
+    let labels: Vec<&'static str> = names.iter().map(|name| label(name)).collect();
+    columns.extend(&labels);
+    columns.extend([">fit s", ">test s", ">images/s", "threshold from"]);
+    let mut table = Table::new(&columns);
+    for line in lines.iter().cloned().chain(means(lines)) {
+        let number = |value: Option<f64>, digits: usize| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"));
+        let mut cells = vec![
+            line.model.clone(),
+            line.dataset.clone(),
+            line.category.clone(),
+            if line.state == "mean" { String::new() } else { line.seed.to_string() },
+        ];
+        cells.extend(names.iter().map(|name| number(line.metrics.get(*name).copied().flatten(), 4)));
+        cells.extend([number(line.fit_s, 2), number(line.test_s, 2), number(line.images_per_s, 1)]);
+        cells.push(if matches!(line.state.as_str(), "succeeded" | "mean") { line.threshold_split.clone().unwrap_or_else(|| "-".to_owned()) } else { line.state.clone() });
+        table.row(cells);
+    }
+    table.render()
+}
+
+fn label(name: &str) -> &'static str {
+    match name {
+        "image AUROC" => ">image AUROC",
+        "image F1Score" => ">image F1",
+        "pixel AUROC" => ">pixel AUROC",
+        "pixel F1Score" => ">pixel F1",
+        _ if name.starts_with("image") => ">image other",
+        _ => ">pixel other",
+    }
+}
+
+/// For programs: the runs, then the means.
+pub fn json(lines: &[Line]) -> Value {
+    let object = |line: &Line| {
+        json!({
+            "run": line.run, "model": line.model, "dataset": line.dataset, "category": line.category, "seed": line.seed, "state": line.state,
+            "metrics": line.metrics, "threshold_split": line.threshold_split, "fit_s": line.fit_s, "test_s": line.test_s,
+            "images_per_s": line.images_per_s, "error": if line.error.is_empty() { Value::Null } else { line.error.clone().into() },
+        })
+    };
+    let mean = |line: &Line| {
+        json!({
+            "model": line.model, "dataset": line.dataset, "of": line.category, "metrics": line.metrics, "fit_s": line.fit_s,
+            "test_s": line.test_s, "images_per_s": line.images_per_s,
+        })
+    };
+    json!({ "runs": lines.iter().map(object).collect::<Vec<_>>(), "means": means(lines).iter().map(mean).collect::<Vec<_>>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(category: &str, state: &str, auroc: Option<f64>) -> Line {
+        Line {
+            run: 0,
+            model: "Padim".to_owned(),
+            dataset: "texture".to_owned(),
+            category: category.to_owned(),
+            seed: 3,
+            state: state.to_owned(),
+            metrics: [("image AUROC".to_owned(), auroc)].into(),
+            threshold_split: Some("validation".to_owned()),
+            fit_s: Some(1.0),
+            test_s: Some(2.0),
+            images_per_s: Some(50.0),
+            error: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_mean_needs_a_value_from_every_run() {
+        let known = means(&[line("a", "succeeded", Some(0.5)), line("b", "succeeded", Some(1.0))]);
+        assert_eq!((known.len(), known[0].metrics["image AUROC"]), (1, Some(0.75)));
+        let unknown = means(&[line("a", "succeeded", None), line("b", "succeeded", Some(1.0))]);
+        assert_eq!(unknown[0].metrics["image AUROC"], None);
+    }
+
+    #[test]
+    fn failed_runs_have_a_line_and_no_part_in_the_mean() {
+        let lines = [line("a", "succeeded", Some(0.5)), line("b", "failed", None)];
+        assert!(means(&lines).is_empty());
+        let table = table(&lines);
+        assert_eq!(table.lines().count(), 3);
+        assert!(table.contains("failed"), "{table}");
+    }
+}

@@ -1,0 +1,171 @@
+//! Follows a job to its end: progress, interruption, and going on when the coordinator goes away.
+
+use std::path::Path;
+use std::time::Duration;
+
+use proto::v1::{CancelRequest, DrainRequest, Job, JobSnapshot, ListWorkersRequest, WatchRequest};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tonic::Streaming;
+use types::JobState;
+
+use crate::cluster::{Cluster, WorkerOptions};
+use crate::progress::Display;
+use crate::{Error, client};
+
+/// Between looks at this command's own programs.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long a cancelled job may take to wind down: the attempts' grace and some.
+const CANCEL_LIMIT: Duration = Duration::from_secs(30);
+/// Coordinators lost in a row, without a snapshot between them, before giving up.
+const MAX_LOSSES: u32 = 3;
+
+pub struct Follow<'a> {
+    pub state: &'a Path,
+    pub job: String,
+    /// The worker to bring along, if the command does that.
+    pub worker: Option<WorkerOptions>,
+    /// What to type to go on after an interruption.
+    pub resume: String,
+}
+
+/// What the user asked for with Ctrl-C so far.
+enum Interruption {
+    None,
+    Draining,
+    Cancelling(Instant),
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+/// Returns the job at its end; an interruption is an error that says how to go on.
+pub async fn follow(cluster: &mut Cluster, follow: &Follow<'_>) -> Result<Job, Error> {
+    let listen = |kind| signal(kind).map_err(|source| Error::cannot_run_because("cannot listen to signals", source));
+    let mut signals = Signals { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? };
+    let mut display = Display::new();
+    let mut interruption = Interruption::None;
+    let mut losses = 0;
+    loop {
+        let ended = match open_stream(cluster, follow).await {
+            Ok(mut stream) => follow_stream(cluster, follow, &mut stream, &mut signals, &mut display, &mut interruption, &mut losses).await,
+            Err(error) => Err(error),
+        };
+        match ended {
+            Err(error @ Error::Unreachable { .. }) if losses < MAX_LOSSES => {
+                losses += 1;
+                display.note(&format!("{}; starting another one, the job goes on", cluster.fallen().unwrap_or(error)));
+                sleep(Duration::from_millis(200) * losses).await;
+                *cluster = reopen(follow).await?;
+            }
+            other => {
+                display.finish();
+                return other;
+            }
+        }
+    }
+}
+
+async fn reopen(follow: &Follow<'_>) -> Result<Cluster, Error> {
+    let mut cluster = Cluster::open(follow.state).await?;
+    if let Some(worker) = &follow.worker {
+        cluster.ensure_worker(worker).await?;
+    }
+    Ok(cluster)
+}
+
+async fn open_stream(cluster: &mut Cluster, follow: &Follow<'_>) -> Result<Streaming<JobSnapshot>, Error> {
+    Ok(cluster.client.watch(WatchRequest { job: follow.job.clone() }).await?.into_inner())
+}
+
+async fn follow_stream(
+    cluster: &mut Cluster,
+    follow: &Follow<'_>,
+    stream: &mut Streaming<JobSnapshot>,
+    signals: &mut Signals,
+    display: &mut Display,
+    interruption: &mut Interruption,
+    losses: &mut u32,
+) -> Result<Job, Error> {
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            message = stream.message() => {
+                let Some(snapshot) = message? else {
+                    return Err(Error::Unreachable { what: "the coordinator went away".to_owned(), source: None });
+                };
+                *losses = 0;
+                display.update(&snapshot);
+                if let Some(job) = snapshot.job.filter(|job| is_terminal(&job.state)) {
+                    return match interruption {
+                        Interruption::Cancelling(_) => Err(interrupted(follow)),
+                        _ => Ok(job),
+                    };
+                }
+            }
+            _ = signals.interrupt.recv() => {
+                if !interrupt(cluster, follow, display, interruption).await? {
+                    return Err(interrupted(follow));
+                }
+            }
+            _ = signals.terminate.recv() => return Err(interrupted(follow)),
+            _ = look.tick() => {
+                if let Some(error) = cluster.fallen() {
+                    return Err(Error::Unreachable { what: error.to_string(), source: None });
+                }
+                match interruption {
+                    Interruption::Draining if is_drained(cluster).await? => return Err(interrupted(follow)),
+                    Interruption::Cancelling(since) if since.elapsed() > CANCEL_LIMIT => return Err(interrupted(follow)),
+                    Interruption::None if follow.worker.is_some() && !cluster.is_private() => {
+                        // Joined somebody else's coordinator: their worker may have left.
+                        if let Some(worker) = &follow.worker {
+                            cluster.ensure_worker(worker).await?;
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// One Ctrl-C. False: leave now.
+async fn interrupt(cluster: &mut Cluster, follow: &Follow<'_>, display: &Display, interruption: &mut Interruption) -> Result<bool, Error> {
+    match interruption {
+        Interruption::None => {
+            let Some(worker) = cluster.worker_name().map(str::to_owned) else {
+                display.note("leaving; the job goes on with the worker that has it");
+                return Ok(false);
+            };
+            display.note("draining: what runs is finished, nothing new is begun; Ctrl-C again cancels the job");
+            cluster.client.drain(DrainRequest { worker }).await?;
+            *interruption = Interruption::Draining;
+            Ok(true)
+        }
+        Interruption::Draining => {
+            display.note("cancelling the job");
+            cluster.client.cancel(CancelRequest { request_id: client::request_id()?, job: follow.job.clone() }).await?;
+            *interruption = Interruption::Cancelling(Instant::now());
+            Ok(true)
+        }
+        Interruption::Cancelling(_) => Ok(false),
+    }
+}
+
+/// True when this command's worker has nothing left to do.
+async fn is_drained(cluster: &mut Cluster) -> Result<bool, Error> {
+    let Some(name) = cluster.worker_name().map(str::to_owned) else { return Ok(true) };
+    let reply = cluster.client.list_workers(ListWorkersRequest {}).await?.into_inner();
+    Ok(reply.workers.iter().find(|worker| worker.name == name).is_none_or(|worker| worker.busy == 0))
+}
+
+fn interrupted(follow: &Follow<'_>) -> Error {
+    Error::Interrupted { job: follow.job.clone(), hint: format!("go on with `{}`", follow.resume) }
+}
+
+pub fn is_terminal(state: &str) -> bool {
+    JobState::parse(state).is_some_and(JobState::is_terminal)
+}

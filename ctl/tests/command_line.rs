@@ -1,0 +1,233 @@
+//! The program `ctl` as a user meets it: exit codes, messages, start-up time, and what it must not link.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// `ctl` with a state folder, home and weights of its own.
+fn ctl(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ctl"))
+        .args(arguments)
+        .current_dir(folder)
+        .env("HOME", folder)
+        .env("XDG_STATE_HOME", folder.join("state"))
+        .env("NIGHTSHIFT_WEIGHTS", folder.join("weights"))
+        .env_remove("NIGHTSHIFT_STATE")
+        .output()
+        .unwrap()
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Runs `ctl validate` on a file with this content.
+fn validate(text: &[u8]) -> (TempDir, Output) {
+    let folder = folder();
+    std::fs::write(folder.path().join("job.yaml"), text).unwrap();
+    let output = ctl(folder.path(), &["validate", "job.yaml"]);
+    (folder, output)
+}
+
+const VALID: &str = "\
+kind: train
+name: one
+model: {class_path: Padim, init_args: {backbone: resnet18}}
+data: {class_path: Folder, init_args: {name: cells, root: cells, normal_dir: good}}
+task: classification
+";
+
+#[test]
+fn help_and_version_are_no_errors() {
+    let folder = folder();
+    for arguments in [["--help"], ["--version"]] {
+        let output = ctl(folder.path(), &arguments);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty());
+    }
+    let help = stdout(&ctl(folder.path(), &["--help"]));
+    for command in ["run", "submit", "validate", "plan", "get", "describe", "logs", "results", "cancel", "retry", "doctor", "weights"] {
+        assert!(help.contains(command), "{command} is not in the help");
+    }
+}
+
+#[test]
+fn wrong_arguments_are_exit_code_2_and_name_the_nearest() {
+    let folder = folder();
+    let output = ctl(folder.path(), &["validat", "x.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("validate"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_missing_job_file_is_exit_code_3() {
+    let folder = folder();
+    for command in ["validate", "plan", "run", "submit"] {
+        let output = ctl(folder.path(), &[command, "nowhere.yaml"]);
+        assert_eq!(output.status.code(), Some(3), "{command}: {}", stderr(&output));
+        assert!(stderr(&output).contains("nowhere.yaml"), "{}", stderr(&output));
+    }
+    assert!(!folder.path().join("state").exists(), "nothing is made for a file that is not there");
+}
+
+#[test]
+fn a_valid_file_is_exit_code_0() {
+    let (_folder, output) = validate(VALID.as_bytes());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("1 run"), "{}", stdout(&output));
+}
+
+#[test]
+fn an_invalid_file_is_exit_code_2_with_line_and_column() {
+    let cases: [(&str, &str, &str); 5] = [
+        ("bad YAML", "kind: [train\n", "job.yaml:"),
+        ("duplicate key", "kind: train\nkind: train\n", "job.yaml:2:1"),
+        ("unknown key", &VALID.replace("task:", "tsk:"), "\"task\""),
+        ("unknown model", &VALID.replace("Padim", "Padmi"), "\"Padim\""),
+        ("known, not built", &VALID.replace("train", "hpo"), "not built"),
+    ];
+    for (what, text, expected) in cases {
+        let (_folder, output) = validate(text.as_bytes());
+        assert_eq!(output.status.code(), Some(2), "{what}: {}", stderr(&output));
+        assert!(stderr(&output).contains(expected), "{what}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn all_errors_of_a_file_come_at_once() {
+    let text = VALID.replace("Padim", "Padmi").replace("task:", "tsk:");
+    let (_folder, output) = validate(text.as_bytes());
+    let message = stderr(&output);
+    assert!(message.contains("Padmi") && message.contains("tsk"), "{message}");
+}
+
+#[test]
+fn what_is_no_text_or_far_too_large_is_refused() {
+    for bytes in [b"\xff\xfe\x00k".to_vec(), vec![b'#'; (1 << 20) + 1]] {
+        let (_folder, output) = validate(&bytes);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains("job.yaml"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn an_alias_bomb_is_refused_quickly() {
+    let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..12 {
+        let reference = format!("*a{}", level - 1);
+        text.push_str(&format!("a{level}: &a{level} [{}]\n", [reference.as_str(); 9].join(", ")));
+    }
+    let start = Instant::now();
+    let (_folder, output) = validate(text.as_bytes());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn set_changes_a_value_and_a_wrong_one_names_the_argument() {
+    let folder = folder();
+    std::fs::write(folder.path().join("job.yaml"), VALID).unwrap();
+    let output = ctl(folder.path(), &["plan", "job.yaml", "--set", "seed=7", "-o", "json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("\"seed\": 7"), "{}", stdout(&output));
+    let output = ctl(folder.path(), &["plan", "job.yaml", "--set", "sede=7"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("sede"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_plan_lists_runs_and_tasks() {
+    let folder = folder();
+    std::fs::write(folder.path().join("job.yaml"), VALID).unwrap();
+    let output = ctl(folder.path(), &["plan", "job.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    for word in ["list", "fit", "evaluate", "reduce", "cells"] {
+        assert!(stdout(&output).contains(word), "{word}: {}", stdout(&output));
+    }
+}
+
+#[test]
+fn weights_that_are_none_are_refused_and_nothing_is_written() {
+    let folder = folder();
+    std::fs::write(folder.path().join("x.pth"), "these are no weights").unwrap();
+    let output = ctl(folder.path(), &["weights", "import", "x.pth", "--backbone", "mobilenet_v2"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("x.pth"), "{}", stderr(&output));
+    let output = ctl(folder.path(), &["weights", "import", "nowhere.pth", "--backbone", "mobilenet_v2"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let output = ctl(folder.path(), &["weights", "import", "x.pth", "--backbone", "mobilnet"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("mobilenet_v2"), "{}", stderr(&output));
+    assert!(!folder.path().join("weights").exists());
+}
+
+#[test]
+fn the_list_of_weights_names_every_backbone() {
+    let folder = folder();
+    let output = ctl(folder.path(), &["weights", "list", "-o", "yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    for backbone in ["mobilenet_v2", "resnet18"] {
+        assert!(stdout(&output).contains(backbone), "{}", stdout(&output));
+    }
+}
+
+#[test]
+fn a_state_folder_whose_socket_path_is_too_long_says_so() {
+    let folder = folder();
+    let long = "x".repeat(120);
+    let output = ctl(folder.path(), &["get", "jobs", "--state", &long]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--state"), "{}", stderr(&output));
+}
+
+#[test]
+fn without_its_sibling_programs_it_says_which_is_missing() {
+    let folder = folder();
+    let alone = folder.path().join("ctl");
+    std::fs::copy(env!("CARGO_BIN_EXE_ctl"), &alone).unwrap();
+    let output = Command::new(&alone).args(["get", "jobs", "--state", "s"]).current_dir(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
+    assert!(stderr(&output).contains("coordinator is missing"), "{}", stderr(&output));
+}
+
+#[test]
+fn help_comes_in_milliseconds() {
+    let folder = folder();
+    let best = (0..20)
+        .map(|_| {
+            let start = Instant::now();
+            assert!(ctl(folder.path(), &["--help"]).status.success());
+            start.elapsed()
+        })
+        .min()
+        .unwrap();
+    assert!(best < Duration::from_millis(20), "{best:?}");
+}
+
+#[test]
+fn no_native_library_and_no_image_codec_is_linked() {
+    for package in ["ctl", "worker"] {
+        let output = Command::new(env!("CARGO"))
+            .args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}", "--package", package])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let tree = stdout(&output);
+        let linked: Vec<&str> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
+        assert!(linked.contains(&"types"), "{tree}");
+        for unwanted in ["tch", "torch-sys", "ort", "ort-sys", "openvino", "openvino-sys", "png", "zune-jpeg", "zune-core", "fast_image_resize", "vision", "engines"] {
+            assert!(!linked.contains(&unwanted), "{package} links {unwanted}");
+        }
+    }
+}

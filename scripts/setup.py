@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""Installs what this machine is missing, and nothing twice.
+
+    python3 scripts/setup.py build      what `make build` needs: a C++ compiler, the native libraries
+    python3 scripts/setup.py test       also the weights that tests use
+    python3 scripts/setup.py demo       also the ELPV images and the photographs that textures are made from
+
+Packages of the system are installed with apt-get when this runs as root; otherwise it says which to ask for.
+Standard library and pip only; every download is pinned and checked (setup_native.py, fetch_parts.py).
+"""
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPTS = Path(__file__).resolve().parent
+ROOT = SCRIPTS.parent
+
+# program: Debian package that brings it
+SYSTEM = {"g++": "g++", "cc": "gcc", "make": "make", "ld": "binutils"}
+TOOLCHAIN = {"cargo": "the Rust toolchain", "rustc": "the Rust toolchain"}
+PARTS = {"build": [], "test": ["weights"], "demo": ["weights", "elpv", "photos"]}
+# Free space that a step may take, in bytes: wheels, native libraries, build output.
+NEEDED_BYTES = 5 * 10**9
+
+
+def fail(text):
+    sys.exit(f"setup: {text}")
+
+
+def check_machine():
+    if sys.version_info < (3, 9):
+        fail(f"Python {sys.version_info.major}.{sys.version_info.minor} is too old: 3.9 or newer is needed")
+    if sys.platform != "linux" or os.uname().machine != "x86_64":
+        fail(f"{sys.platform} on {os.uname().machine} is not supported: the native libraries are for Linux on x86-64")
+    missing = sorted({what for program, what in TOOLCHAIN.items() if not shutil.which(program)})
+    if missing:
+        fail(f"not found: {', '.join(missing)} (cargo, rustc 1.95 or newer). Install it for this user and put cargo on the PATH")
+    if not (ROOT / "native").exists() and shutil.disk_usage(ROOT).free < NEEDED_BYTES:
+        fail(f"{shutil.disk_usage(ROOT).free // 10**6} MB are free at {ROOT}, about {NEEDED_BYTES // 10**6} MB are needed")
+
+
+def missing_packages():
+    missing = {package for program, package in SYSTEM.items() if not shutil.which(program)}
+    if subprocess.run([sys.executable, "-m", "pip", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+        missing.add("python3-pip")
+    return sorted(missing)
+
+
+def system_packages():
+    missing = missing_packages()
+    if not missing:
+        return
+    words = " ".join(missing)
+    if os.geteuid() != 0:
+        fail(f"missing system packages: {words}. Ask for them, or run as root: apt-get install {words}")
+    if not shutil.which("apt-get"):
+        fail(f"missing: {words}, and there is no apt-get here. Install them with this system's own package manager")
+    print(f"installing {words}", flush=True)
+    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends"] + missing):
+        if subprocess.run(command, env=environment, stdout=subprocess.DEVNULL).returncode:
+            fail(f"{' '.join(command)} failed: is there a network, and are apt's sources right?")
+    if missing_packages():
+        fail(f"still missing after installing: {' '.join(missing_packages())}")
+
+
+def script(name, *arguments):
+    code = subprocess.run([sys.executable, str(SCRIPTS / name), *arguments], cwd=ROOT).returncode
+    if code:
+        sys.exit(code)
+
+
+def main():
+    if len(sys.argv) != 2 or sys.argv[1] not in PARTS:
+        fail(f"expected one of: {', '.join(PARTS)}")
+    check_machine()
+    system_packages()
+    script("setup_native.py", "native")
+    if PARTS[sys.argv[1]]:
+        script("fetch_parts.py", *PARTS[sys.argv[1]])
+
+
+if __name__ == "__main__":
+    main()

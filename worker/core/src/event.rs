@@ -1,0 +1,167 @@
+//! What the agent is told, and what it orders.
+
+use types::{Epoch, Failure, Incarnation, LeaseNumber, Progress, RequestId, TaskId, WorkerName};
+
+/// Executors are numbered by the slot they serve, from 0.
+pub type SlotNumber = u32;
+
+#[derive(Debug, Clone)]
+pub struct AgentSettings {
+    pub worker: WorkerName,
+    /// Another for each start of the agent.
+    pub incarnation: Incarnation,
+    pub slots: u32,
+    pub heartbeat_ms: u64,
+    /// How long the coordinator may hold a claim; sent along.
+    pub claim_wait_ms: u64,
+    /// Between two claims that got nothing: keeps an agent whose calls are answered at once from spinning.
+    pub claim_pause_ms: u64,
+    /// A call without an answer is sent again after this, doubling to `call_retry_max_ms`.
+    pub call_retry_ms: u64,
+    pub call_retry_max_ms: u64,
+    /// How long an outcome is told before the agent gives up.
+    pub report_for_ms: u64,
+    /// No counter of the pipeline moved.
+    pub stall_ms: u64,
+    /// The same while loading and compiling.
+    pub loading_stall_ms: u64,
+    /// From the cancel to the kill.
+    pub cancel_grace_ms: u64,
+    /// From SIGTERM until what is not finished is released.
+    pub drain_grace_ms: u64,
+    #[cfg(feature = "mutations")]
+    pub mutations: AgentMutations,
+}
+
+impl AgentSettings {
+    /// The numbers of the design.
+    pub fn new(worker: WorkerName, incarnation: Incarnation, slots: u32) -> Self {
+        Self {
+            worker,
+            incarnation,
+            slots,
+            heartbeat_ms: 10_000,
+            claim_wait_ms: 20_000,
+            claim_pause_ms: 1_000,
+            call_retry_ms: 500,
+            call_retry_max_ms: 15_000,
+            report_for_ms: 1_800_000,
+            stall_ms: 300_000,
+            loading_stall_ms: 600_000,
+            cancel_grace_ms: 5_000,
+            drain_grace_ms: 3_000,
+            #[cfg(feature = "mutations")]
+            mutations: AgentMutations::default(),
+        }
+    }
+}
+
+#[cfg(feature = "mutations")]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AgentMutations {
+    /// M1: deletes an attempt's prefix when it was superseded.
+    pub delete_superseded: bool,
+}
+
+/// A task to do. The assignment passes through the agent without being looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    pub lease: LeaseNumber,
+    pub task: TaskId,
+    /// `plan::Assignment`.
+    pub assignment_json: String,
+    pub timeout_ms: Option<u64>,
+    pub memory_bytes: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
+pub enum AgentEvent {
+    /// About once a second, and after every other event that the shell likes: all deadlines are judged here.
+    Ticked,
+    /// What the coordinator said to the call.
+    Answered { call: Call, epoch: Epoch, answer: Answer },
+    /// The call got no answer, or an error that another try may mend.
+    CallFailed { call: Call },
+    /// The coordinator refused the call for good.
+    CallRefused { call: Call },
+    ExecutorReady { slot: SlotNumber },
+    /// `pulse`: the sum of all counters of the pipeline.
+    ExecutorProgressed { slot: SlotNumber, lease: LeaseNumber, progress: Progress, pulse: u64, loading: bool },
+    TaskDone { slot: SlotNumber, lease: LeaseNumber, result_json: String, outputs_json: String },
+    TaskFailed { slot: SlotNumber, lease: LeaseNumber, failure: Failure },
+    /// The process is gone and reaped, or could not be started.
+    ExecutorExited { slot: SlotNumber, exit: Exit },
+    /// Resident memory of the executor.
+    MemorySampled { slot: SlotNumber, bytes: u64 },
+    /// SIGTERM. A second one does not wait for the grace.
+    DrainRequested,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exit {
+    Code(i32),
+    Signal(i32),
+    /// Killed by the kernel because the machine or its container had no memory left.
+    OutOfMemory,
+    /// It could not be started; why.
+    NotStarted(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    Registered,
+    Granted(Box<Grant>),
+    Nothing,
+    /// The lease that this claim got has ended.
+    Ended,
+    /// Unknown incarnation: register first.
+    Unregistered,
+    Heartbeat { cancel: Vec<LeaseNumber>, drain: bool, register: bool },
+    Completed(Verdict),
+    /// To Fail and Release.
+    Noted,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Accepted,
+    Superseded,
+    Cancelled,
+}
+
+/// A call to the coordinator. The answer comes back with the call (without its texts, see [`Call::short`]).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Call {
+    Register,
+    Claim { id: RequestId, free_slots: u32 },
+    Heartbeat { leases: Vec<(LeaseNumber, Option<Progress>)> },
+    Complete { lease: LeaseNumber, result_json: String, outputs_json: String },
+    Fail { lease: LeaseNumber, failure: Failure },
+    Release { lease: LeaseNumber },
+}
+
+impl Call {
+    /// The call without its long texts: enough to name it in an answer.
+    pub fn short(&self) -> Self {
+        match self {
+            Self::Complete { lease, .. } => Self::Complete { lease: *lease, result_json: String::new(), outputs_json: String::new() },
+            other => other.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum AgentEffect {
+    Send(Call),
+    StartExecutor { slot: SlotNumber },
+    RunTask { slot: SlotNumber, grant: Box<Grant> },
+    CancelTask { slot: SlotNumber, lease: LeaseNumber },
+    /// By process group, with SIGKILL; [`AgentEvent::ExecutorExited`] follows.
+    KillExecutor { slot: SlotNumber },
+    /// The attempt is over here: its scratch folder and log can be closed.
+    Finished { lease: LeaseNumber },
+    /// Everything is told: end the process (executors are killed by then, or go with it).
+    Exit,
+    #[cfg(feature = "mutations")]
+    DeletePrefix { lease: LeaseNumber },
+}

@@ -1,0 +1,101 @@
+//! One slot: its executor and the task on it.
+
+use types::{Failure, FailureClass, Progress};
+
+use crate::event::{AgentSettings, Exit, Grant};
+
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    pub executor: Executor,
+    pub work: Option<Work>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Executor {
+    #[default]
+    Absent,
+    Starting,
+    Ready,
+    /// Told to die, not gone yet: takes no task.
+    Dying,
+}
+
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub grant: Grant,
+    pub phase: Phase,
+    /// When the present phase began.
+    pub since_ms: u64,
+    /// When the task was handed to the executor (before: when it was granted).
+    pub begun_ms: u64,
+    pub progress: Option<Progress>,
+    pub pulse: u64,
+    pub moved_ms: u64,
+    pub loading: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The executor is not ready.
+    Waiting,
+    Running,
+    /// Asked to stop; killed after the grace.
+    Cancelling,
+    /// Killed; the failure to report, or a release if there is none.
+    Killed(Option<Failure>),
+}
+
+impl Slot {
+    pub fn is_free(&self) -> bool {
+        self.work.is_none() && self.executor != Executor::Dying
+    }
+}
+
+impl Work {
+    pub fn new(grant: Grant, now_ms: u64) -> Self {
+        Self {
+            grant,
+            phase: Phase::Waiting,
+            since_ms: now_ms,
+            begun_ms: now_ms,
+            progress: None,
+            pulse: 0,
+            moved_ms: now_ms,
+            loading: true,
+        }
+    }
+
+    pub fn enter(&mut self, phase: Phase, now_ms: u64) {
+        self.phase = phase;
+        self.since_ms = now_ms;
+    }
+
+    /// Why the task must be killed now, if it must.
+    pub fn overdue(&self, settings: &AgentSettings, now_ms: u64) -> Option<Failure> {
+        let still_ms = now_ms.saturating_sub(self.moved_ms);
+        let (limit_ms, what) = match self.loading {
+            true => (settings.loading_stall_ms, "while loading"),
+            false => (settings.stall_ms, "in the pipeline"),
+        };
+        if still_ms >= limit_ms {
+            let message = format!("nothing moved {what} for {} s", limit_ms / 1000);
+            return Some(Failure { class: FailureClass::Stalled, message });
+        }
+        let timeout_ms = self.grant.timeout_ms?;
+        (now_ms.saturating_sub(self.begun_ms) >= timeout_ms).then(|| Failure {
+            class: FailureClass::TimedOut,
+            message: format!("the task took longer than its limit of {} s; raise resources.timeout", timeout_ms / 1000),
+        })
+    }
+}
+
+/// What an exit that nobody asked for says about the task.
+pub(crate) fn failure_of(exit: &Exit) -> Failure {
+    let (class, message) = match exit {
+        Exit::Code(code) => (FailureClass::Crashed, format!("the executor exited with code {code} without a word")),
+        Exit::Signal(signal) => (FailureClass::Crashed, format!("the executor was killed by signal {signal}")),
+        Exit::OutOfMemory => (FailureClass::OutOfMemory, "the kernel killed the executor: no memory was left".to_owned()),
+        Exit::NotStarted(why) => (FailureClass::Crashed, format!("the executor could not be started: {why}")),
+    };
+    Failure { class, message }
+}

@@ -1,0 +1,185 @@
+//! One attempt at a task: what it was told, where it reads and writes, how it counts and when it stops.
+
+use std::{
+    fs::File,
+    io::BufWriter,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use bytes::Bytes;
+use plan::{Assignment, Input, InputOutcome, PlannedRun, TaskResult};
+use store::{AttemptWriter, Store};
+use tables::{Row, TableReader, TableWriter};
+use tokio::runtime::Handle;
+use types::{OutputObject, TaskKind};
+
+use crate::{error::TaskError, stages::Stages};
+
+/// Shared by all threads of the attempt.
+pub struct Attempt {
+    pub assignment: Assignment,
+    pub store: Store,
+    pub writer: AttemptWriter,
+    /// Removed by the agent afterwards.
+    pub scratch: PathBuf,
+    pub threads: usize,
+    pub stages: Stages,
+    pub cancelled: AtomicBool,
+    /// Store calls are async; this is where they run.
+    pub runtime: Handle,
+}
+
+/// What an accepted task left behind.
+pub struct Accepted<'a> {
+    pub input: &'a Input,
+    /// Relative to the store's root.
+    pub prefix: &'a str,
+    pub result: &'a TaskResult,
+    pub outputs: &'a [OutputObject],
+}
+
+impl Accepted<'_> {
+    pub fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.prefix)
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.outputs.iter().any(|object| object.path == name)
+    }
+}
+
+impl Attempt {
+    /// Opens the job's store and the attempt's prefix in it.
+    pub fn open(assignment: Assignment, scratch: PathBuf, threads: usize, runtime: Handle) -> Result<Self, TaskError> {
+        let store = Store::open(&assignment.store)?;
+        Ok(Self {
+            writer: AttemptWriter::new(store.clone(), assignment.prefix.clone()),
+            store,
+            scratch,
+            threads: threads.max(1),
+            stages: Stages::start(),
+            cancelled: AtomicBool::new(false),
+            runtime,
+            assignment,
+        })
+    }
+
+    /// The run that the task is about.
+    pub fn run(&self) -> Result<&PlannedRun, TaskError> {
+        self.assignment.runs.first().ok_or_else(|| TaskError::Assignment("it names no run".to_owned()))
+    }
+
+    /// What the accepted tasks of a kind left behind, in order of their index.
+    pub fn accepted(&self, kind: TaskKind) -> impl Iterator<Item = Accepted<'_>> {
+        self.assignment.inputs.iter().filter(move |input| input.spec.kind() == kind).filter_map(accepted)
+    }
+
+    /// The one input of a kind that there must be.
+    pub fn input(&self, kind: TaskKind) -> Result<Accepted<'_>, TaskError> {
+        self.accepted(kind).next().ok_or_else(|| TaskError::Assignment(format!("there is no result of its {kind} task")))
+    }
+
+    pub fn check_cancelled(&self) -> Result<(), TaskError> {
+        if self.cancelled.load(Ordering::Relaxed) { Err(TaskError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Reads a whole small object of the job's store.
+    pub fn read(&self, path: &str) -> Result<Bytes, TaskError> {
+        Ok(self.runtime.block_on(self.store.get(path, None))?)
+    }
+
+    /// Opens a table of the job's store; in a `file://` store its rows stream from the file.
+    pub fn table<R: Row>(&self, path: &str) -> Result<TableReader<R>, TaskError> {
+        let reader = match self.store.local_path(path).map(File::open) {
+            Some(Ok(file)) => TableReader::open(file),
+            // The store's own read says what is wrong, and why.
+            Some(Err(_)) | None => TableReader::open(self.read(path)?),
+        };
+        reader.map_err(|source| self.table_error(path, source))
+    }
+
+    /// All rows of a table.
+    pub fn rows<R: Row>(&self, path: &str) -> Result<Vec<R>, TaskError> {
+        let mut rows = Vec::new();
+        self.each_batch(path, |batch| {
+            rows.extend(batch);
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    /// Rows of a table, batch by batch.
+    pub fn each_batch<R: Row>(&self, path: &str, mut each: impl FnMut(Vec<R>) -> Result<(), TaskError>) -> Result<(), TaskError> {
+        for batch in self.table::<R>(path)? {
+            self.check_cancelled()?;
+            each(batch.map_err(|source| self.table_error(path, source))?)?;
+        }
+        Ok(())
+    }
+
+    pub fn table_error(&self, path: &str, source: tables::TableError) -> TaskError {
+        TaskError::Table { uri: self.store.uri(path), source }
+    }
+
+    /// Writes an object of the attempt.
+    pub fn put(&self, name: &str, bytes: impl Into<Bytes>) -> Result<OutputObject, TaskError> {
+        let bytes = bytes.into();
+        let size = bytes.len() as u64;
+        Ok(self.stages.time("write", size, || self.runtime.block_on(self.writer.put(name, bytes, None)))?)
+    }
+
+    /// Writes an object of the attempt from a scratch file, which is removed.
+    pub fn put_file(&self, name: &str, file: &Path, rows: Option<u64>) -> Result<OutputObject, TaskError> {
+        let size = file.metadata().map_or(0, |metadata| metadata.len());
+        let object = self.stages.time("write", size, || self.runtime.block_on(self.writer.put_file(name, file, rows)))?;
+        std::fs::remove_file(file).map_err(TaskError::scratch(file))?;
+        Ok(object)
+    }
+
+    /// Begins a table of the attempt in a scratch file.
+    pub fn begin_table<R: Row>(&self, name: &'static str) -> Result<Part<'_, R>, TaskError> {
+        let path = self.scratch.join(name);
+        let file = File::create(&path).map_err(TaskError::scratch(&path))?;
+        let writer = TableWriter::new(BufWriter::new(file)).map_err(|source| self.table_error(name, source))?;
+        Ok(Part { attempt: self, name, path, writer })
+    }
+
+    /// Writes a table of rows that are at hand.
+    pub fn put_table<R: Row>(&self, name: &'static str, rows: impl IntoIterator<Item = R>) -> Result<OutputObject, TaskError> {
+        let mut part = self.begin_table(name)?;
+        for row in rows {
+            part.push(row)?;
+        }
+        part.finish()
+    }
+}
+
+pub fn accepted(input: &Input) -> Option<Accepted<'_>> {
+    match &input.outcome {
+        InputOutcome::Accepted { prefix, result, outputs } => Some(Accepted { input, prefix, result, outputs }),
+        InputOutcome::Failed { .. } => None,
+    }
+}
+
+/// A table that is being written.
+pub struct Part<'a, R: Row> {
+    attempt: &'a Attempt,
+    name: &'static str,
+    path: PathBuf,
+    writer: TableWriter<R, BufWriter<File>>,
+}
+
+impl<R: Row> Part<'_, R> {
+    pub fn push(&mut self, row: R) -> Result<(), TaskError> {
+        self.writer.push(row).map_err(|source| self.attempt.table_error(self.name, source))
+    }
+
+    /// Puts the table under the attempt's prefix.
+    pub fn finish(self) -> Result<OutputObject, TaskError> {
+        let (sink, rows) = self.writer.finish().map_err(|source| self.attempt.table_error(self.name, source))?;
+        // A disk that fills up says so here at the latest.
+        sink.into_inner().map_err(|error| TaskError::scratch(&self.path)(error.into_error()))?;
+        self.attempt.put_file(self.name, &self.path, Some(rows))
+    }
+}

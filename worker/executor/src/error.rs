@@ -1,0 +1,101 @@
+//! Why a task failed: what was attempted on what, and the failure class that follows.
+
+use std::{error::Error, io, path::PathBuf};
+
+use engines::EngineError;
+use models::ModelError;
+use store::StoreError;
+use tables::TableError;
+use types::{Failure, FailureClass};
+
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{uri}")]
+    Table { uri: String, #[source] source: TableError },
+    #[error(transparent)]
+    Data(#[from] data::DataError),
+    #[error(transparent)]
+    Weights(#[from] weights::WeightsError),
+    #[error(transparent)]
+    State(#[from] metrics::StateError),
+    #[error(transparent)]
+    Model(#[from] models::ModelError),
+    #[error(transparent)]
+    Engine(#[from] engines::EngineError),
+    #[error("{uri} is damaged: its sha256 is not the one that was recorded")]
+    Damaged { uri: String },
+    #[error("the package {uri} cannot be used: {problem}")]
+    Package { uri: String, problem: String },
+    #[error("the weights of {backbone} here (sha256 {found}) are not those that the package was trained with ({expected}); import those with `ctl weights import`")]
+    OtherWeights { backbone: String, expected: String, found: String },
+    /// The message names files and reasons.
+    #[error("{0}")]
+    BadImages(String),
+    #[error("cannot use the scratch file {path}")]
+    Scratch { path: PathBuf, #[source] source: io::Error },
+    #[error("the task's assignment makes no sense: {0}")]
+    Assignment(String),
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl TaskError {
+    pub fn scratch(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Scratch { path, source }
+    }
+
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Self::Store(error) => error.class(),
+            Self::Data(_)
+            | Self::Weights(_)
+            | Self::BadImages(_)
+            | Self::Damaged { .. }
+            | Self::Package { .. }
+            | Self::OtherWeights { .. } => FailureClass::InvalidInput,
+            Self::Model(error) => match error {
+                // The spool on scratch, or memory: not the user's doing.
+                ModelError::Features(_) => FailureClass::Unavailable,
+                ModelError::Graph(_) => FailureClass::Internal,
+                _ => FailureClass::InvalidInput,
+            },
+            Self::Engine(error) => match error {
+                EngineError::Unknown { .. } | EngineError::NotBuilt { .. } | EngineError::NotFound { .. } | EngineError::Load { .. } => {
+                    FailureClass::InvalidInput
+                }
+                _ => FailureClass::Internal,
+            },
+            Self::Scratch { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FailureClass::DiskFull,
+                io::ErrorKind::OutOfMemory => FailureClass::OutOfMemory,
+                _ => FailureClass::Unavailable,
+            },
+            // A part of an accepted attempt that does not read: no retry of this task will mend it.
+            Self::Table { .. } | Self::State(_) | Self::Assignment(_) => FailureClass::Internal,
+            Self::Cancelled => FailureClass::Released,
+        }
+    }
+
+    pub fn failure(&self) -> Failure {
+        Failure { class: self.class(), message: chain(self) }
+    }
+}
+
+/// An error and its causes in one line.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        // Some libraries repeat their source's message in their own.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text.replace(['\n', '\r'], " ")
+}

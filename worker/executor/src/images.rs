@@ -1,0 +1,139 @@
+//! From a sample to numbers: fetch, decode, preprocess, with every way in which an image can be bad told by name.
+
+use std::{collections::BTreeMap, sync::Mutex, time::Instant};
+
+use bytes::Bytes;
+use store::{Location, Store, StoreError};
+use tables::SampleRow;
+use types::FailureClass;
+use vision::{DecodeOptions, Image, Mask, Preprocess, VisionError};
+
+use crate::{
+    attempt::Attempt,
+    error::{TaskError, chain},
+    stages::lock,
+};
+
+/// Reads the images and masks of samples for one attempt; shared by its threads.
+pub struct Images<'a> {
+    attempt: &'a Attempt,
+    pub preprocess: Preprocess,
+    options: DecodeOptions,
+    stores: Mutex<BTreeMap<String, Store>>,
+}
+
+/// An image or mask that cannot be used: a row with an error while scoring, the end of training.
+#[derive(Debug)]
+pub struct BadImage {
+    pub uri: String,
+    /// The word for the column `error_class`.
+    pub class: &'static str,
+    pub reason: String,
+}
+
+impl BadImage {
+    /// The address and what is wrong there, once.
+    pub fn describe(&self) -> String {
+        if self.reason.contains(&self.uri) { self.reason.clone() } else { format!("{}: {}", self.uri, self.reason) }
+    }
+}
+
+/// What is known of an image besides its pixels.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    pub width: u32,
+    pub height: u32,
+    pub decode_us: u64,
+}
+
+/// `Ok(Err(_))`: this image is bad; `Err(_)`: the attempt cannot go on.
+type Outcome<T> = Result<Result<T, BadImage>, TaskError>;
+
+impl<'a> Images<'a> {
+    pub fn new(attempt: &'a Attempt, preprocess: Preprocess) -> Self {
+        Self { attempt, preprocess, options: DecodeOptions::default(), stores: Mutex::default() }
+    }
+
+    /// Reads an image as the model wants it: channels first, 0 to 1.
+    pub fn read(&self, sample: &SampleRow, out: &mut [f32]) -> Outcome<Seen> {
+        let bytes = match self.fetch(&sample.uri, &sample.etag)? {
+            Ok(bytes) => bytes,
+            Err(bad) => return Ok(Err(bad)),
+        };
+        let stages = &self.attempt.stages;
+        let start = Instant::now();
+        let decoded = stages.time("decode", bytes.len() as u64, || vision::decode(&bytes, &self.options));
+        let decode_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let image: Image = match decoded {
+            Ok(image) => image,
+            Err(error) => return Ok(Err(bad_image(&sample.uri, &error))),
+        };
+        let applied = stages.time("preprocess", 4 * out.len() as u64, || self.preprocess.apply(&image, out));
+        Ok(match applied {
+            Ok(()) => Ok(Seen { width: image.width, height: image.height, decode_us }),
+            Err(error) => Err(bad_image(&sample.uri, &error)),
+        })
+    }
+
+    /// Reads an anomalous sample's mask at model size; it must be of its image's size.
+    pub fn mask(&self, sample: &SampleRow, uri: &str, image: Seen) -> Outcome<Vec<u8>> {
+        let bytes = match self.fetch(uri, sample.mask_etag.as_deref().unwrap_or_default())? {
+            Ok(bytes) => bytes,
+            Err(bad) => return Ok(Err(bad)),
+        };
+        let read = self.attempt.stages.time("mask", bytes.len() as u64, || vision::read_mask(&bytes, &self.options.limits));
+        let mask: Mask = match read {
+            Ok(mask) => mask,
+            Err(error) => return Ok(Err(bad_image(uri, &error))),
+        };
+        if (mask.width, mask.height) != (image.width, image.height) {
+            let reason = format!(
+                "the mask {uri} is {}x{}, but its image {} is {}x{}: they must be of one size",
+                mask.width, mask.height, sample.uri, image.width, image.height
+            );
+            return Ok(Err(BadImage { uri: uri.to_owned(), class: "mask_size", reason }));
+        }
+        let resized = self.attempt.stages.time("preprocess", 0, || self.preprocess.mask(&mask));
+        Ok(resized.map_err(|error| bad_image(uri, &error)))
+    }
+
+    fn fetch(&self, uri: &str, etag: &str) -> Outcome<Bytes> {
+        let location = Location::parse(uri)?;
+        let store = self.store(&location.root)?;
+        let etag = (!etag.is_empty()).then_some(etag);
+        let start = Instant::now();
+        match self.attempt.runtime.block_on(store.get(&location.path, etag)) {
+            Ok(bytes) => {
+                self.attempt.stages.add("fetch", start.elapsed(), 1, bytes.len() as u64);
+                Ok(Ok(bytes))
+            }
+            // Not this image's fault: another try may find the store well.
+            Err(error) if error.class() != FailureClass::InvalidInput => Err(error.into()),
+            Err(error) => Ok(Err(BadImage { uri: uri.to_owned(), class: error.word(), reason: chain(&error) })),
+        }
+    }
+
+    fn store(&self, root: &str) -> Result<Store, StoreError> {
+        let mut stores = lock(&self.stores);
+        if let Some(store) = stores.get(root) {
+            return Ok(store.clone());
+        }
+        let store = Store::open(root)?;
+        stores.insert(root.to_owned(), store.clone());
+        Ok(store)
+    }
+}
+
+fn bad_image(uri: &str, error: &VisionError) -> BadImage {
+    BadImage { uri: uri.to_owned(), class: error.word(), reason: chain(error) }
+}
+
+/// One message for all of them: the first ten and how many there are.
+pub fn describe_all(what: &str, bad: &[BadImage]) -> TaskError {
+    const NAMED: usize = 10;
+    let named: Vec<_> = bad.iter().take(NAMED).map(BadImage::describe).collect();
+    let rest = bad.len().saturating_sub(NAMED);
+    let more = if rest > 0 { format!("; and {rest} more") } else { String::new() };
+    let noun = if bad.len() == 1 { "image" } else { "images" };
+    TaskError::BadImages(format!("{} {what} {noun} cannot be used: {}{more}", bad.len(), named.join("; ")))
+}

@@ -1,0 +1,189 @@
+//! The run's model made ready: parameters, weights, statistics, engine, and the fastest faithful way to a score.
+
+use std::{env, path::PathBuf};
+
+use engines::{Choice, CompileOptions};
+use graph::Graph;
+use job::resolved::{ClassSpec, EngineChoice, ModelSource, RunSpec};
+use models::{BackboneUse, Model, StateDict, Statistics};
+use types::TaskKind;
+use vision::Preprocess;
+
+use crate::{
+    attempt::Attempt,
+    error::TaskError,
+    fingerprint,
+    packages,
+    tasks::names,
+};
+
+/// A model with its backbone's weights and, where it has learned, its statistics.
+pub struct Chosen {
+    pub model: Box<dyn Model>,
+    pub weights: StateDict,
+    pub origin: WeightsOrigin,
+    statistics: Statistics,
+}
+
+/// Where a backbone's weights are from, as packages record it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WeightsOrigin {
+    pub backbone: String,
+    pub sha256: String,
+    pub licence: String,
+}
+
+impl Chosen {
+    /// The model of a run that trains, without statistics.
+    pub fn to_train(attempt: &Attempt) -> Result<Self, TaskError> {
+        let spec = &attempt.run()?.spec;
+        let ModelSource::Train(class) = &spec.model else {
+            return Err(TaskError::Assignment("its model is a package, which has learned already".to_owned()));
+        };
+        Self::new(class, image_size(spec), spec.seed, Statistics::new(), None)
+    }
+
+    /// The model of any run, ready to score.
+    pub fn to_score(attempt: &Attempt) -> Result<Self, TaskError> {
+        let spec = &attempt.run()?.spec;
+        match &spec.model {
+            ModelSource::Train(class) => {
+                let fit = attempt.input(TaskKind::Fit)?;
+                let path = fit.path(names::STATISTICS);
+                let object = fit.outputs.iter().find(|object| object.path == names::STATISTICS);
+                let bytes = attempt.read(&path)?;
+                // Digest before parse.
+                if object.is_none_or(|object| object.sha256 != weights::digest(&bytes)) {
+                    return Err(TaskError::Damaged { uri: attempt.store.uri(&path) });
+                }
+                Self::new(class, image_size(spec), spec.seed, weights::read_safetensors(&bytes)?, None)
+            }
+            ModelSource::Package(name) => {
+                let opened = packages::open(attempt, name)?;
+                let package = &opened.package;
+                let (class, size) = (packages::class(package)?, Some(package.image_size));
+                let sha256 = package.weights.as_ref().map(|weights| weights.sha256.as_str());
+                let chosen = Self::new(&class, size, package.seed, opened.statistics(attempt)?, sha256)?;
+                let hash = chosen.preprocess().hash();
+                if hash != package.preprocessing_hash {
+                    return Err(TaskError::Package {
+                        uri: opened.uri.clone(),
+                        problem: format!("it was made with preprocessing {}, this program does {hash}", package.preprocessing_hash),
+                    });
+                }
+                Ok(chosen)
+            }
+        }
+    }
+
+    fn new(class: &ClassSpec, size: Option<[usize; 2]>, seed: u64, statistics: Statistics, expected: Option<&str>) -> Result<Self, TaskError> {
+        let model = models::build(&class.class_path, &class.init_args, size, seed)?;
+        let (weights, origin) = match model.backbone() {
+            Some(backbone) if backbone.pre_trained => pre_trained(&backbone, expected)?,
+            Some(backbone) => {
+                let origin = WeightsOrigin { backbone: backbone.name.to_owned(), sha256: String::new(), licence: "none: random".to_owned() };
+                (model.random_weights()?, origin)
+            }
+            None => (model.random_weights()?, WeightsOrigin { backbone: String::new(), sha256: String::new(), licence: String::new() }),
+        };
+        Ok(Self { model, weights, origin, statistics })
+    }
+
+    pub fn preprocess(&self) -> Preprocess {
+        let transform = self.model.preprocess();
+        Preprocess::new(transform.size, transform.crop)
+    }
+
+    /// Numbers of one image at the graph's input.
+    pub fn input_len(&self) -> usize {
+        let transform = self.model.preprocess();
+        let [height, width] = transform.crop.unwrap_or(transform.size);
+        3 * height * width
+    }
+}
+
+fn pre_trained(backbone: &BackboneUse, expected: Option<&str>) -> Result<(StateDict, WeightsOrigin), TaskError> {
+    let loaded = weights::WeightsFolder::new(weights_folder()).load(backbone.name)?;
+    if let Some(expected) = expected.filter(|expected| *expected != loaded.sha256) {
+        return Err(TaskError::OtherWeights {
+            backbone: backbone.name.to_owned(),
+            expected: expected.to_owned(),
+            found: loaded.sha256,
+        });
+    }
+    let origin = WeightsOrigin { backbone: backbone.name.to_owned(), sha256: loaded.sha256, licence: loaded.licence };
+    Ok((loaded.state, origin))
+}
+
+/// `NIGHTSHIFT_WEIGHTS`, else `weights` beside the programs' folder, else the user's data folder.
+pub fn weights_folder() -> PathBuf {
+    if let Some(folder) = env::var_os("NIGHTSHIFT_WEIGHTS") {
+        return folder.into();
+    }
+    let beside = env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.join("weights")));
+    if let Some(folder) = beside.filter(|folder| folder.is_dir()) {
+        return folder;
+    }
+    let data = env::var_os("XDG_DATA_HOME").map(PathBuf::from);
+    let data = data.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".local/share")));
+    data.unwrap_or_default().join("nightshift/weights")
+}
+
+/// Height, width that the job's data asks for.
+pub fn image_size(spec: &RunSpec) -> Option<[usize; 2]> {
+    serde_json::from_value(spec.data.init_args.get("image_size")?.clone()).ok()?
+}
+
+/// The engine that the job asks for.
+pub struct Engine(Box<dyn engines::Engine>);
+
+impl Engine {
+    pub fn open(attempt: &Attempt) -> Result<Self, TaskError> {
+        let choice = match attempt.assignment.resources.engine {
+            EngineChoice::Auto => Choice::Auto,
+            EngineChoice::Openvino => Choice::OpenVino,
+            EngineChoice::Onnxruntime => Choice::OnnxRuntime,
+            EngineChoice::TorchCpu => Choice::TorchCpu,
+        };
+        Ok(Self(attempt.stages.load("load", || engines::open(choice))?))
+    }
+
+    pub fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    pub fn fingerprint(&self, threads: usize) -> String {
+        fingerprint::fingerprint(self.0.name(), &self.0.version(), threads)
+    }
+
+    /// One session a thread, each for one image at a time: larger batches leave the caches and gain nothing.
+    pub fn sessions(&self, attempt: &Attempt, graph: &Graph) -> Result<Vec<Box<dyn engines::Session>>, TaskError> {
+        let sessions = attempt.threads;
+        attempt.stages.load("compile", || {
+            let graph = graph::rewrite::fold_batch_norm(graph);
+            let compiled = self.0.compile(&graph, &CompileOptions { batch: 1, sessions })?;
+            (0..sessions).map(|_| Ok(compiled.session()?)).collect()
+        })
+    }
+}
+
+/// The way from an image to its map: features in the engine and the rest in the model's own head, which is faster and
+/// held to the graph by a parity test; or the whole graph in the engine.
+pub struct Scoring {
+    pub sessions: Vec<Box<dyn engines::Session>>,
+    pub head: Option<Box<dyn models::Scorer>>,
+}
+
+impl Scoring {
+    pub fn open(attempt: &Attempt, chosen: &mut Chosen, engine: &Engine) -> Result<Self, TaskError> {
+        let statistics = std::mem::take(&mut chosen.statistics);
+        let head = attempt.stages.load("load", || chosen.model.scorer(&statistics))?;
+        let graph = match &head {
+            Some(_) => chosen.model.feature_graph(&chosen.weights)?,
+            None => chosen.model.inference_graph(&chosen.weights, &statistics)?,
+        };
+        // The head holds what it needs in a form of its own.
+        drop(statistics);
+        Ok(Self { sessions: engine.sessions(attempt, &graph)?, head })
+    }
+}

@@ -1,0 +1,56 @@
+//! Work on many items by a fixed number of threads, each with tools of its own, results in order of the items.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use crate::{error::TaskError, stages::lock};
+
+/// Calls `work` once an item. A thread takes the next item when it is free, so memory holds as many items as there are
+/// threads. The first error ends all; a cancelled attempt ends between two items.
+pub fn for_each_item<Tools: Send, T: Send>(
+    tools: Vec<Tools>,
+    items: usize,
+    cancelled: &AtomicBool,
+    work: impl Fn(&mut Tools, usize) -> Result<T, TaskError> + Sync,
+) -> Result<(Vec<T>, Vec<Tools>), TaskError> {
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let first_error: Mutex<Option<(usize, TaskError)>> = Mutex::new(None);
+    let fail = |index, error| {
+        failed.store(true, Ordering::Relaxed);
+        let mut first = lock(&first_error);
+        if first.as_ref().is_none_or(|(earliest, _)| index < *earliest) {
+            *first = Some((index, error));
+        }
+    };
+    let run = |mut tools: Tools| {
+        let mut done = Vec::new();
+        while !failed.load(Ordering::Relaxed) {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= items {
+                break;
+            }
+            if cancelled.load(Ordering::Relaxed) {
+                fail(index, TaskError::Cancelled);
+                break;
+            }
+            match work(&mut tools, index) {
+                Ok(result) => done.push((index, result)),
+                Err(error) => fail(index, error),
+            }
+        }
+        (tools, done)
+    };
+    let finished: Vec<(Tools, Vec<(usize, T)>)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = tools.into_iter().map(|tools| scope.spawn(|| run(tools))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    if let Some((_, error)) = lock(&first_error).take() {
+        return Err(error);
+    }
+    let (tools, done): (Vec<_>, Vec<_>) = finished.into_iter().unzip();
+    let mut done: Vec<_> = done.into_iter().flatten().collect();
+    done.sort_unstable_by_key(|(index, _)| *index);
+    Ok((done.into_iter().map(|(_, result)| result).collect(), tools))
+}

@@ -1,0 +1,248 @@
+//! The loop of the program: messages of the agent in, one task at a time on its own thread, progress and outcome out.
+
+use std::{
+    any::Any,
+    io,
+    os::{fd::FromRawFd, unix::net::UnixStream},
+    panic::{self, AssertUnwindSafe},
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, PoisonError, atomic::Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use plan::Assignment;
+use proto::v1::{
+    ExecutorProgress, ExecutorReady, FromExecutor, Progress, RunTask, TaskDone, TaskFailed, ToExecutor, from_executor,
+    to_executor,
+};
+use tokio::runtime::{Handle, Runtime};
+use tracing_subscriber::{Layer as _, filter::LevelFilter, layer::SubscriberExt};
+use types::{Failure, FailureClass, LeaseNumber, OutputObject};
+
+use crate::{
+    attempt::Attempt,
+    attempt_log::{AttemptLog, SEGMENT_BYTES},
+    error::{TaskError, chain},
+    stages::{lock, reset_peak_memory},
+    tasks,
+    wire::{FD_VARIABLE, read_message, write_message},
+};
+
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+const SEGMENT_EVERY: Duration = Duration::from_secs(10);
+
+/// Where the last panic happened, for the failure's message.
+static PANIC_PLACE: Mutex<Option<String>> = Mutex::new(None);
+
+/// Serves the agent at the other end of the inherited socket until it closes.
+pub fn serve() -> anyhow::Result<()> {
+    let socket = inherited_socket()?;
+    panic::set_hook(Box::new(|info| {
+        let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        lock(&PANIC_PLACE).get_or_insert(place);
+    }));
+    let log = AttemptLog.with_filter(LevelFilter::INFO);
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(log))?;
+    let runtime = Runtime::new()?;
+    let agent = Agent(Arc::new(Mutex::new(socket.try_clone()?)));
+    agent.send(from_executor::Message::Ready(ExecutorReady {
+        // Loading them to see whether they load costs seconds and memory: that is what `executor --probe` is for.
+        engines: engines::Choice::ALL.iter().skip(1).map(|(_, name)| (*name).to_owned()).collect(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }));
+    receive(socket, &agent, runtime.handle())
+}
+
+/// Never returns while the agent lives: its death, or its wish, ends the process at once, whatever is being computed.
+fn receive(mut socket: UnixStream, agent: &Agent, runtime: &Handle) -> anyhow::Result<()> {
+    let mut current: Option<(LeaseNumber, Arc<Attempt>, thread::JoinHandle<()>)> = None;
+    loop {
+        let message = read_message::<ToExecutor>(&mut socket);
+        match message.ok().flatten().map(|message| message.message) {
+            None => leave(),
+            Some(Some(to_executor::Message::Run(run))) => {
+                if let Some((_, _, thread)) = current.take() {
+                    let _ = thread.join();
+                }
+                current = begin(run, agent, runtime);
+            }
+            Some(Some(to_executor::Message::Cancel(cancel))) => {
+                if let Some((_, attempt, _)) = current.as_ref().filter(|(lease, _, _)| lease.0 == cancel.lease) {
+                    attempt.cancelled.store(true, Ordering::Relaxed);
+                }
+            }
+            Some(None) => tracing::warn!("a message of a kind that this version does not know"),
+        }
+    }
+}
+
+fn begin(run: RunTask, agent: &Agent, runtime: &Handle) -> Option<(LeaseNumber, Arc<Attempt>, thread::JoinHandle<()>)> {
+    let assignment: Assignment = match serde_json::from_str(&run.assignment_json) {
+        Ok(assignment) => assignment,
+        Err(error) => {
+            // The lease is in what cannot be read; the agent ends an executor that fails lease 0.
+            agent.fail(LeaseNumber(0), Failure { class: FailureClass::Internal, message: format!("unreadable assignment: {error}") });
+            return None;
+        }
+    };
+    let lease = assignment.lease;
+    reset_peak_memory();
+    AttemptLog::begin(format!("job={} task={} attempt={}", assignment.task.job, assignment.task, assignment.attempt));
+    let threads = usize::try_from(run.threads).unwrap_or(1);
+    let attempt = match Attempt::open(assignment, PathBuf::from(run.scratch), threads, runtime.clone()) {
+        Ok(attempt) => Arc::new(attempt),
+        Err(error) => {
+            agent.fail(lease, error.failure());
+            return None;
+        }
+    };
+    let (agent, shared) = (agent.clone(), attempt.clone());
+    let task = thread::Builder::new().name("task".to_owned()).spawn(move || execute(&shared, &agent));
+    match task {
+        Ok(thread) => Some((lease, attempt, thread)),
+        Err(_) => leave(),
+    }
+}
+
+/// Runs the task with its reporter beside it, then says how it went.
+fn execute(attempt: &Attempt, agent: &Agent) {
+    let lease = attempt.assignment.lease;
+    let ended = Ended::default();
+    *lock(&PANIC_PLACE) = None;
+    let outcome = thread::scope(|scope| {
+        scope.spawn(|| report(attempt, agent, &ended));
+        let outcome = panic::catch_unwind(AssertUnwindSafe(|| run_and_seal(attempt)));
+        ended.set();
+        outcome
+    });
+    match outcome {
+        Ok(Ok((result_json, outputs))) => match serde_json::to_string(&outputs) {
+            Ok(outputs_json) => agent.send(from_executor::Message::Done(TaskDone { lease: lease.0, result_json, outputs_json })),
+            Err(error) => agent.fail(lease, Failure { class: FailureClass::Internal, message: chain(&error) }),
+        },
+        Ok(Err(error)) => {
+            let failure = error.failure();
+            tracing::error!(class = failure.class.as_str(), "{}", failure.message);
+            flush_log(attempt);
+            agent.fail(lease, failure);
+        }
+        Err(panic) => {
+            let message = panic_message(panic.as_ref());
+            tracing::error!("{message}");
+            flush_log(attempt);
+            agent.fail(lease, Failure { class: FailureClass::Internal, message });
+        }
+    }
+}
+
+fn run_and_seal(attempt: &Attempt) -> Result<(String, Vec<OutputObject>), TaskError> {
+    tracing::info!(kind = attempt.assignment.spec.kind().as_str(), threads = attempt.threads, "started");
+    let mut result = tasks::run(attempt)?;
+    result.timings = attempt.stages.timings();
+    for timing in &result.timings {
+        tracing::info!(stage = timing.stage, seconds = timing.wall_s, items = timing.items, bytes = timing.bytes, "timing");
+    }
+    tracing::info!("finished");
+    let json = serde_json::to_string(&result).map_err(|error| TaskError::Assignment(error.to_string()))?;
+    flush_log(attempt);
+    Ok((json, attempt.runtime.block_on(attempt.writer.finish())?))
+}
+
+/// Sends progress twice a second and log segments when they are due, until the task has ended.
+fn report(attempt: &Attempt, agent: &Agent, ended: &Ended) {
+    let mut last_segment = Instant::now();
+    loop {
+        let stages = &attempt.stages;
+        let progress = stages.progress();
+        agent.send(from_executor::Message::Progress(ExecutorProgress {
+            lease: attempt.assignment.lease.0,
+            progress: Some(Progress { stage: progress.stage, done: progress.done, total: progress.total, rate: progress.rate }),
+            pulse: stages.pulse(),
+            loading: stages.loading(),
+        }));
+        if ended.wait(PROGRESS_EVERY) {
+            return;
+        }
+        if AttemptLog::pending() >= SEGMENT_BYTES || last_segment.elapsed() >= SEGMENT_EVERY {
+            last_segment = Instant::now();
+            flush_log(attempt);
+        }
+    }
+}
+
+/// Stores what the log has gathered. A log that cannot be stored is no reason to fail the task.
+fn flush_log(attempt: &Attempt) {
+    let text = AttemptLog::take();
+    if text.is_empty() {
+        return;
+    }
+    let written = attempt.runtime.block_on(async {
+        let segments = attempt.writer.written().await.iter().filter(|object| object.path.starts_with("log/")).count();
+        let name = store::layout::log_segment(u32::try_from(segments).unwrap_or(u32::MAX));
+        attempt.writer.put(&name, text.into(), None).await
+    });
+    if let Err(error) = written {
+        eprintln!("executor: {}", chain(&error));
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let what = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let place = lock(&PANIC_PLACE).take();
+    format!("panic at {}: {}", place.as_deref().unwrap_or("an unknown place"), what.unwrap_or("no message"))
+}
+
+/// Set once, waited for with a limit.
+#[derive(Default)]
+struct Ended {
+    flag: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Ended {
+    fn set(&self) {
+        *lock(&self.flag) = true;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self, limit: Duration) -> bool {
+        let waited = self.changed.wait_timeout_while(lock(&self.flag), limit, |ended| !*ended);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// The agent at the other end.
+#[derive(Clone)]
+struct Agent(Arc<Mutex<UnixStream>>);
+
+impl Agent {
+    fn send(&self, message: from_executor::Message) {
+        if write_message(&mut *lock(&self.0), &FromExecutor { message: Some(message) }).is_err() {
+            leave();
+        }
+    }
+
+    fn fail(&self, lease: LeaseNumber, failure: Failure) {
+        let (class, message) = (failure.class.as_str().to_owned(), failure.message);
+        self.send(from_executor::Message::Failed(TaskFailed { lease: lease.0, class, message }));
+    }
+}
+
+/// Ends the process without exit handlers: native libraries' threads may be in the middle of a computation.
+fn leave() -> ! {
+    // SAFETY: ends the process; nothing runs after it.
+    unsafe { libc::_exit(0) }
+}
+
+fn inherited_socket() -> anyhow::Result<UnixStream> {
+    let number = std::env::var(FD_VARIABLE)
+        .map_err(|_| anyhow::anyhow!("{FD_VARIABLE} is not set: the executor is started by `worker`; try `executor --probe`"))?;
+    let number: i32 = number.parse().map_err(|_| anyhow::anyhow!("{FD_VARIABLE}={number:?} is not a file descriptor"))?;
+    // SAFETY: asks about a number; a descriptor that is not open is an error.
+    if number < 3 || unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        anyhow::bail!("{FD_VARIABLE}={number}: {}", io::Error::last_os_error());
+    }
+    // SAFETY: the agent opened it for this process, which owns it from here on.
+    Ok(unsafe { UnixStream::from_raw_fd(number) })
+}

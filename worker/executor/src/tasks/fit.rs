@@ -1,0 +1,87 @@
+//! `fit`: the training images' features become the model's statistics.
+
+use std::collections::BTreeMap;
+
+use data::Split;
+use plan::{ResultDetail, TaskResult};
+use tables::SampleRow;
+use types::TaskKind;
+
+use super::names;
+use crate::{
+    attempt::Attempt,
+    error::TaskError,
+    images::{BadImage, Images, describe_all},
+    model::{Chosen, Engine},
+    parallel::for_each_item,
+    spool::Spool,
+};
+
+pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
+    let samples = training_samples(attempt)?;
+    let chosen = attempt.stages.load("load", || Chosen::to_train(attempt))?;
+    let spool = features(attempt, &chosen, &samples)?;
+    let statistics = solve(attempt, &chosen, spool)?;
+    write(attempt, &statistics)?;
+    Ok(TaskResult {
+        detail: ResultDetail::Fit { statistics: names::STATISTICS.to_owned() },
+        timings: Vec::new(),
+        warnings: Vec::new(),
+    })
+}
+
+fn training_samples(attempt: &Attempt) -> Result<Vec<SampleRow>, TaskError> {
+    let path = attempt.input(TaskKind::List)?.path(names::SAMPLES);
+    let mut samples = Vec::new();
+    attempt.each_batch::<SampleRow>(&path, |batch| {
+        samples.extend(batch.into_iter().filter(|row| row.split == Split::Train.as_str()));
+        Ok(())
+    })?;
+    Ok(samples)
+}
+
+/// Features of all images, in their order, on disk. Every bad image is named; none is passed over.
+fn features(attempt: &Attempt, chosen: &Chosen, samples: &[SampleRow]) -> Result<Spool, TaskError> {
+    let graph = chosen.model.feature_graph(&chosen.weights)?;
+    let engine = Engine::open(attempt)?;
+    let sessions = engine.sessions(attempt, &graph)?;
+    let shape = chosen.model.feature_shape()?;
+    let spool = Spool::create(&attempt.scratch, samples.len(), shape).map_err(TaskError::scratch(&attempt.scratch))?;
+    let images = Images::new(attempt, chosen.preprocess());
+    let tools = sessions.into_iter().map(|session| (session, vec![0.0; chosen.input_len()], vec![Vec::new()])).collect();
+    attempt.stages.show("features", samples.len() as u64);
+    let (outcomes, _) = for_each_item(tools, samples.len(), &attempt.cancelled, |(session, input, outputs), index| {
+        let outcome = match images.read(&samples[index], input)? {
+            Err(bad) => Some(bad),
+            Ok(_) => {
+                attempt.stages.time("infer", 0, || session.run(&[input], outputs))?;
+                let bytes = 4 * outputs[0].len() as u64;
+                attempt.stages.time("spool", bytes, || spool.write(index, &outputs[0])).map_err(TaskError::scratch(spool.path()))?;
+                None
+            }
+        };
+        attempt.stages.step();
+        Ok(outcome)
+    })?;
+    let bad: Vec<BadImage> = outcomes.into_iter().flatten().collect();
+    if bad.is_empty() { Ok(spool) } else { Err(describe_all("training", &bad)) }
+}
+
+fn solve(attempt: &Attempt, chosen: &Chosen, spool: Spool) -> Result<models::Statistics, TaskError> {
+    attempt.stages.show("solve", 0);
+    let statistics = attempt.stages.time("solve", 0, || {
+        let progress = |done, total| attempt.stages.set_progress(done, total);
+        chosen.model.fit(&spool, attempt.threads, &progress)
+    })?;
+    std::fs::remove_file(spool.path()).map_err(TaskError::scratch(spool.path()))?;
+    Ok(statistics)
+}
+
+fn write(attempt: &Attempt, statistics: &models::Statistics) -> Result<(), TaskError> {
+    let path = attempt.scratch.join(names::STATISTICS);
+    let mut file = std::io::BufWriter::new(std::fs::File::create(&path).map_err(TaskError::scratch(&path))?);
+    weights::write_safetensors(statistics, &BTreeMap::new(), &mut file).map_err(TaskError::scratch(&path))?;
+    file.into_inner().map_err(|error| TaskError::scratch(&path)(error.into_error()))?;
+    attempt.put_file(names::STATISTICS, &path, None)?;
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! What each kind of task does: one file a kind, one function that reads as its summary.
+
+mod evaluate;
+mod fit;
+mod list;
+mod reduce;
+mod score;
+
+use plan::{TaskResult, TaskSpec};
+
+use crate::{attempt::Attempt, error::TaskError};
+
+/// Names of the objects that tasks leave for one another, relative to their attempts' prefixes.
+pub mod names {
+    pub const SAMPLES: &str = "samples.parquet";
+    pub const STATISTICS: &str = "statistics.safetensors";
+    pub const SCORES: &str = "scores.parquet";
+    pub const METRICS: &str = "metrics.parquet";
+    pub const TIMINGS: &str = "timings.parquet";
+    pub const MANIFEST: &str = "manifest.parquet";
+    pub const PACKAGE: &str = "package.json";
+    /// What computed a part: engine and fingerprint.
+    pub const COMPUTED_BY: &str = "computed_by.json";
+}
+
+pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
+    match &attempt.assignment.spec {
+        TaskSpec::List { .. } => list::run(attempt),
+        TaskSpec::Fit { .. } => fit::run(attempt),
+        TaskSpec::Score { first, count, .. } => score::run(attempt, *first, *count),
+        TaskSpec::Evaluate { .. } => evaluate::run(attempt),
+        TaskSpec::Reduce => reduce::run(attempt),
+    }
+}

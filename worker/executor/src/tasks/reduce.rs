@@ -1,0 +1,167 @@
+//! `reduce`: the tables of all runs become the job's; a run that failed becomes a row that says why.
+
+use std::collections::HashSet;
+
+use plan::{InputOutcome, PlannedRun, PublishedTable, ResultDetail, TaskResult, TaskSpec};
+use tables::{ManifestRow, MetricRow, ScoreRow, TimingRow};
+use types::{Failure, OutputObject, TaskKind};
+
+use super::names;
+use crate::{
+    attempt::{Accepted, Attempt},
+    error::TaskError,
+};
+
+pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
+    attempt.stages.show("reduce", attempt.assignment.runs.len() as u64);
+    let mut own = vec![metrics(attempt)?, scores(attempt)?, timings(attempt)?];
+    let tables = own.iter().map(|object| PublishedTable { name: object.path.clone(), path: object.path.clone() }).collect();
+    own.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    manifest(attempt, own)?;
+    Ok(TaskResult {
+        detail: ResultDetail::Reduce { tables, manifest: names::MANIFEST.to_owned() },
+        timings: Vec::new(),
+        warnings: Vec::new(),
+    })
+}
+
+/// A run with what its evaluate task left behind, or with why there is nothing.
+enum Outcome<'a> {
+    Evaluated(Accepted<'a>),
+    Failed(Failure),
+}
+
+fn outcome<'a>(attempt: &'a Attempt, run: &PlannedRun) -> Outcome<'a> {
+    let of_run = |spec: &TaskSpec| spec.kind() == TaskKind::Evaluate && spec.run() == Some(run.index);
+    let Some(input) = attempt.assignment.inputs.iter().find(|input| of_run(&input.spec)) else {
+        let message = "the run has no evaluate task: its dataset could not be listed".to_owned();
+        return Outcome::Failed(Failure { class: types::FailureClass::InvalidInput, message });
+    };
+    match &input.outcome {
+        InputOutcome::Accepted { prefix, result, outputs } => Outcome::Evaluated(Accepted { input, prefix, result, outputs }),
+        InputOutcome::Failed { failure, .. } => Outcome::Failed(failure.clone()),
+    }
+}
+
+fn metrics(attempt: &Attempt) -> Result<OutputObject, TaskError> {
+    let mut part = attempt.begin_table::<MetricRow>(names::METRICS)?;
+    for run in &attempt.assignment.runs {
+        match outcome(attempt, run) {
+            Outcome::Evaluated(evaluated) => push_all(attempt, &evaluated.path(names::METRICS), &mut part)?,
+            Outcome::Failed(failure) => {
+                for (level, metric) in wanted(run) {
+                    part.push(failed_row(run, level, metric, &failure))?;
+                }
+            }
+        }
+        attempt.stages.step();
+    }
+    part.finish()
+}
+
+fn scores(attempt: &Attempt) -> Result<OutputObject, TaskError> {
+    let mut part = attempt.begin_table::<ScoreRow>(names::SCORES)?;
+    for run in &attempt.assignment.runs {
+        if let Outcome::Evaluated(evaluated) = outcome(attempt, run) {
+            push_all(attempt, &evaluated.path(names::SCORES), &mut part)?;
+        }
+    }
+    part.finish()
+}
+
+fn timings(attempt: &Attempt) -> Result<OutputObject, TaskError> {
+    let mut rows = Vec::new();
+    // Runs that share a dataset share its list task, and each of them brings its timings along.
+    let mut seen = HashSet::new();
+    for evaluated in attempt.accepted(TaskKind::Evaluate) {
+        let inherited = attempt.rows::<TimingRow>(&evaluated.path(names::TIMINGS))?;
+        rows.extend(inherited.into_iter().filter(|row| seen.insert((row.task.clone(), row.stage.clone()))));
+        rows.extend(timing_rows(&evaluated));
+    }
+    rows.sort_by(|a, b| a.task.cmp(&b.task).then_with(|| a.stage.cmp(&b.stage)));
+    attempt.put_table(names::TIMINGS, rows)
+}
+
+fn manifest(attempt: &Attempt, own: Vec<OutputObject>) -> Result<OutputObject, TaskError> {
+    let mut rows = Vec::new();
+    let mut seen = HashSet::new();
+    for evaluated in attempt.accepted(TaskKind::Evaluate) {
+        let inherited = attempt.rows::<ManifestRow>(&evaluated.path(names::MANIFEST))?;
+        rows.extend(inherited.into_iter().chain(manifest_rows(&evaluated)).filter(|row| seen.insert(row.path.clone())));
+    }
+    let task = attempt.assignment.task.to_string();
+    rows.extend(own.into_iter().map(|object| ManifestRow {
+        task: task.clone(),
+        kind: TaskKind::Reduce.to_string(),
+        run: None,
+        path: attempt.writer.path(&object.path),
+        size: object.size,
+        sha256: object.sha256,
+        rows: object.rows,
+    }));
+    rows.sort_by(|a, b| a.path.cmp(&b.path));
+    attempt.put_table(names::MANIFEST, rows)
+}
+
+/// The objects of an accepted attempt as rows of the manifest.
+pub fn manifest_rows<'a>(accepted: &Accepted<'a>) -> impl Iterator<Item = ManifestRow> + use<'a> {
+    let (input, prefix) = (accepted.input, accepted.prefix);
+    accepted.outputs.iter().map(move |object| ManifestRow {
+        task: input.task.to_string(),
+        kind: input.spec.kind().to_string(),
+        run: input.spec.run(),
+        path: format!("{prefix}/{}", object.path),
+        size: object.size,
+        sha256: object.sha256.clone(),
+        rows: object.rows,
+    })
+}
+
+/// The stages of an accepted attempt as rows of the timings.
+pub fn timing_rows<'a>(accepted: &Accepted<'a>) -> impl Iterator<Item = TimingRow> + use<'a> {
+    let input = accepted.input;
+    accepted.result.timings.iter().map(move |timing| TimingRow {
+        run: input.spec.run(),
+        task: input.task.to_string(),
+        kind: input.spec.kind().to_string(),
+        stage: timing.stage.clone(),
+        wall_s: timing.wall_s,
+        cpu_s: timing.cpu_s,
+        items: timing.items,
+        bytes: timing.bytes,
+        peak_memory: timing.peak_memory,
+    })
+}
+
+fn push_all<R: tables::Row>(attempt: &Attempt, path: &str, part: &mut crate::attempt::Part<'_, R>) -> Result<(), TaskError> {
+    attempt.each_batch::<R>(path, |batch| batch.into_iter().try_for_each(|row| part.push(row)))
+}
+
+fn wanted(run: &PlannedRun) -> impl Iterator<Item = (&'static str, &String)> {
+    let metrics = &run.spec.metrics;
+    metrics.image.iter().map(|metric| ("image", metric)).chain(metrics.pixel.iter().map(|metric| ("pixel", metric)))
+}
+
+fn failed_row(run: &PlannedRun, level: &str, metric: &str, failure: &Failure) -> MetricRow {
+    MetricRow {
+        run: run.index,
+        model: run.model.clone(),
+        dataset: run.dataset.clone(),
+        category: run.category.clone(),
+        seed: run.spec.seed,
+        parameters: super::evaluate::parameters(run),
+        level: level.to_owned(),
+        metric: metric.to_owned(),
+        value: None,
+        reason: Some(failure.to_string()),
+        low: None,
+        high: None,
+        threshold: None,
+        threshold_split: None,
+        normal: 0,
+        anomalous: 0,
+        errors: 0,
+        engine: String::new(),
+        fingerprint: String::new(),
+    }
+}

@@ -1,0 +1,377 @@
+//! `score`: one chunk of images becomes raw scores, and the pixels of its maps become mergeable counts.
+
+use std::{collections::BTreeMap, sync::Mutex, time::Instant};
+
+use data::{Label, Split};
+use job::resolved::VisionTask;
+use metrics::{RawScore, RawScores, ScoreCounts};
+use plan::{PlannedRun, ResultDetail, TaskResult};
+use serde::{Deserialize, Serialize};
+use tables::{SampleRow, ScoreRow};
+use types::TaskKind;
+
+use super::names;
+use crate::{
+    attempt::Attempt,
+    error::TaskError,
+    images::{BadImage, Images, Seen, describe_all},
+    model::{Chosen, Engine, Scoring},
+    parallel::for_each_item,
+    stages::lock,
+};
+
+/// What computed a part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComputedBy {
+    pub engine: String,
+    pub fingerprint: String,
+}
+
+/// Name of the pixel counts of a split.
+pub fn pixels(split: Split) -> String {
+    format!("pixels-{split}.counts")
+}
+
+/// Whether the run asks for pixel metrics at all.
+pub fn wants_pixels(run: &PlannedRun) -> bool {
+    run.spec.task == VisionTask::Segmentation && !run.spec.metrics.pixel.is_empty()
+}
+
+pub fn run(attempt: &Attempt, first: u64, count: u64) -> Result<TaskResult, TaskError> {
+    let run = attempt.run()?;
+    let samples = chunk(attempt, first, count)?;
+    let chosen = attempt.stages.load("load", || Chosen::to_score(attempt))?;
+    let engine = Engine::open(attempt)?;
+    let scored = score(attempt, run, chosen, &engine, &samples)?;
+    let errors = scored.rows.iter().filter(|row| row.error_class.is_some()).count() as u64;
+    let rows = scored.rows.len() as u64;
+    attempt.put_table(names::SCORES, scored.rows)?;
+    for (split, mut counts) in scored.pixels {
+        let bytes = attempt.stages.time("metrics", 0, || counts.to_bytes());
+        attempt.put(&pixels(split), bytes)?;
+    }
+    let computed_by = ComputedBy { engine: engine.name().to_owned(), fingerprint: engine.fingerprint(attempt.threads) };
+    attempt.put(names::COMPUTED_BY, serde_json::json!(computed_by).to_string())?;
+    Ok(TaskResult {
+        detail: ResultDetail::Score { scores: names::SCORES.to_owned(), rows, errors },
+        timings: Vec::new(),
+        warnings: scored.warnings,
+    })
+}
+
+/// The chunk's samples: those not in `train`, counted in uri order.
+fn chunk(attempt: &Attempt, first: u64, count: u64) -> Result<Vec<SampleRow>, TaskError> {
+    let path = attempt.input(TaskKind::List)?.path(names::SAMPLES);
+    let (mut index, mut samples) = (0, Vec::new());
+    attempt.each_batch::<SampleRow>(&path, |batch| {
+        for row in batch.into_iter().filter(|row| row.split != Split::Train.as_str()) {
+            if (first..first + count).contains(&index) {
+                samples.push(row);
+            }
+            index += 1;
+        }
+        Ok(())
+    })?;
+    if samples.len() as u64 == count {
+        Ok(samples)
+    } else {
+        Err(TaskError::Assignment(format!("samples {first} to {} of {index} do not exist", first + count)))
+    }
+}
+
+struct Scored {
+    rows: Vec<ScoreRow>,
+    pixels: BTreeMap<Split, ScoreCounts>,
+    warnings: Vec<String>,
+}
+
+/// What one thread gathers besides rows.
+#[derive(Default)]
+struct Gathered {
+    pixels: BTreeMap<Split, ScoreCounts>,
+    bad_masks: Vec<BadImage>,
+    unmasked: u64,
+}
+
+/// An image on its way from the engine to its row.
+struct Inferred {
+    seen: Seen,
+    /// Features for the model's head, or the finished map.
+    values: Vec<f32>,
+    /// Of the finished map; the head's comes later.
+    score: Option<f32>,
+    infer_us: u64,
+}
+
+/// Scores the samples in rounds of as many images as the model's head likes to see at once: every thread infers images of
+/// the round, then every thread does some positions of all of them, then every thread finishes maps.
+fn score(attempt: &Attempt, run: &PlannedRun, mut chosen: Chosen, engine: &Engine, samples: &[SampleRow]) -> Result<Scored, TaskError> {
+    let Scoring { sessions, head } = Scoring::open(attempt, &mut chosen, engine)?;
+    let images = Images::new(attempt, chosen.preprocess());
+    let head = head.map(Head::new);
+    let round_len = head.as_ref().map_or(32, Head::batch).max(attempt.threads);
+    let mut tools: Vec<_> = sessions.into_iter().map(|session| Inference::new(session, chosen.input_len())).collect();
+    let mut gathered: Vec<Gathered> = tools.iter().map(|_| Gathered::default()).collect();
+    let (mut rows, buffers) = (Vec::with_capacity(samples.len()), Buffers::default());
+    attempt.stages.show("score", samples.len() as u64);
+    for round in samples.chunks(round_len) {
+        let (mut inferred, returned) = for_each_item(tools, round.len(), &attempt.cancelled, |tools, index| {
+            tools.infer(attempt, &images, &round[index], head.is_some(), &buffers)
+        })?;
+        tools = returned;
+        if let Some(head) = &head {
+            head.distances(attempt, &mut inferred, &buffers);
+        }
+        let inferred: Vec<Mutex<Option<Result<Inferred, BadImage>>>> = inferred.into_iter().map(|item| Mutex::new(Some(item))).collect();
+        let (finished, returned) = for_each_item(gathered, round.len(), &attempt.cancelled, |gathered, index| {
+            let row = match lock(&inferred[index]).take() {
+                None => return Err(TaskError::Assignment("an image was finished twice".to_owned())),
+                Some(Err(bad)) => error_row(run, &round[index], &bad),
+                Some(Ok(item)) => finish(attempt, run, &images, &round[index], item, head.as_ref(), gathered, &buffers)?,
+            };
+            attempt.stages.step();
+            Ok(row)
+        })?;
+        gathered = returned;
+        rows.extend(finished);
+    }
+    gather(attempt, rows, gathered)
+}
+
+/// The finished map's row, and its pixels counted.
+#[expect(clippy::too_many_arguments, reason = "one image's way through the attempt's shared parts")]
+fn finish(
+    attempt: &Attempt,
+    run: &PlannedRun,
+    images: &Images<'_>,
+    sample: &SampleRow,
+    mut item: Inferred,
+    head: Option<&Head>,
+    gathered: &mut Gathered,
+    buffers: &Buffers,
+) -> Result<ScoreRow, TaskError> {
+    let start = Instant::now();
+    if let Some(head) = head {
+        let map = attempt.stages.time("finish", 4 * item.values.len() as u64, || head.finish(&item.values));
+        buffers.give(std::mem::replace(&mut item.values, map));
+        item.score = Some(item.values.iter().copied().fold(f32::NEG_INFINITY, maximum));
+        item.infer_us += micros(start);
+    }
+    let score = RawScore::new(item.score.unwrap_or(f32::NAN));
+    let row = match score.and_then(|score| Ok((score, RawScores::new(&item.values)?))) {
+        Err(error) => error_row(run, sample, &not_finite(sample, &error)),
+        Ok((score, map)) => {
+            if wants_pixels(run) {
+                count_pixels(attempt, images, sample, item.seen, map, gathered)?;
+            }
+            scored_row(run, sample, item.seen, score, item.infer_us)
+        }
+    };
+    buffers.give(item.values);
+    Ok(row)
+}
+
+/// Unlike `f32::max`, keeps NaN: a broken map has no score.
+fn maximum(a: f32, b: f32) -> f32 {
+    if a.is_nan() || a > b { a } else { b }
+}
+
+/// One thread's engine session with its input.
+struct Inference {
+    session: Box<dyn engines::Session>,
+    input: Vec<f32>,
+}
+
+impl Inference {
+    fn new(session: Box<dyn engines::Session>, input_len: usize) -> Self {
+        Self { session, input: vec![0.0; input_len] }
+    }
+
+    fn infer(&mut self, attempt: &Attempt, images: &Images<'_>, sample: &SampleRow, for_head: bool, buffers: &Buffers) -> Result<Result<Inferred, BadImage>, TaskError> {
+        let seen = match images.read(sample, &mut self.input)? {
+            Ok(seen) => seen,
+            Err(bad) => return Ok(Err(bad)),
+        };
+        let start = Instant::now();
+        // Outputs in the graph's order: features alone, or the anomaly map and the score.
+        let mut outputs = vec![buffers.take()];
+        if !for_head {
+            outputs.push(Vec::new());
+        }
+        attempt.stages.time("infer", 4 * self.input.len() as u64, || self.session.run(&[&self.input], &mut outputs))?;
+        let score = (!for_head).then(|| outputs.pop().and_then(|score| score.first().copied())).flatten();
+        let values = outputs.pop().unwrap_or_default();
+        Ok(Ok(Inferred { seen, values, score, infer_us: micros(start) }))
+    }
+}
+
+/// Large buffers that go round instead of being allocated for each image.
+#[derive(Default)]
+pub struct Buffers(Mutex<Vec<Vec<f32>>>);
+
+impl Buffers {
+    fn take(&self) -> Vec<f32> {
+        lock(&self.0).pop().unwrap_or_default()
+    }
+
+    fn give(&self, buffer: Vec<f32>) {
+        lock(&self.0).push(buffer);
+    }
+}
+
+/// The model's own scoring of features, and what makes an anomaly map of it.
+struct Head {
+    scorer: Box<dyn models::Scorer>,
+    finish: vision::MapFinish,
+}
+
+impl Head {
+    fn new(scorer: Box<dyn models::Scorer>) -> Self {
+        let finish = scorer.finish();
+        let finish = vision::MapFinish::new(scorer.grid(), finish.size, finish.sigma, finish.kernel);
+        Self { scorer, finish }
+    }
+
+    fn batch(&self) -> usize {
+        self.scorer.batch()
+    }
+
+    /// Replaces features by distances on the model's grid. Each thread takes a share of the positions of all images, so
+    /// that the model's matrices are read once.
+    fn distances(&self, attempt: &Attempt, round: &mut [Result<Inferred, BadImage>], buffers: &Buffers) {
+        let [height, width] = self.scorer.grid();
+        let positions = height * width;
+        let mut items: Vec<&mut Inferred> = round.iter_mut().flatten().collect();
+        if items.is_empty() {
+            return;
+        }
+        let start = Instant::now();
+        let share = positions.div_ceil(attempt.threads);
+        let mut maps = vec![vec![0.0; positions]; items.len()];
+        let features: Vec<&[f32]> = items.iter().map(|item| item.values.as_slice()).collect();
+        let mut parts: Vec<Vec<&mut [f32]>> = (0..positions.div_ceil(share)).map(|_| Vec::new()).collect();
+        for map in &mut maps {
+            for (part, piece) in parts.iter_mut().zip(map.chunks_mut(share)) {
+                part.push(piece);
+            }
+        }
+        std::thread::scope(|scope| {
+            for (index, part) in parts.iter_mut().enumerate() {
+                let (first, features) = (index * share, &features);
+                let range = first..(first + share).min(positions);
+                scope.spawn(move || attempt.stages.time("head", 0, || self.scorer.score(features, range, part)));
+            }
+        });
+        let each_us = micros(start) / items.len() as u64;
+        for (item, map) in items.iter_mut().zip(maps) {
+            buffers.give(std::mem::replace(&mut item.values, map));
+            item.infer_us += each_us;
+        }
+    }
+}
+
+fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+/// States are integer counts: whichever thread counted what, their sum is the same.
+fn gather(attempt: &Attempt, rows: Vec<ScoreRow>, threads: Vec<Gathered>) -> Result<Scored, TaskError> {
+    let mut scored = Scored { rows, pixels: BTreeMap::new(), warnings: Vec::new() };
+    let (mut bad_masks, mut unmasked) = (Vec::new(), 0);
+    for gathered in threads {
+        bad_masks.extend(gathered.bad_masks);
+        unmasked += gathered.unmasked;
+        attempt.stages.time("metrics", 0, || {
+            for (split, counts) in gathered.pixels {
+                match scored.pixels.entry(split) {
+                    std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(counts)),
+                    std::collections::btree_map::Entry::Occupied(mut entry) => entry.get_mut().merge(&counts),
+                }
+            }
+        });
+    }
+    if !bad_masks.is_empty() {
+        // A wrong mask makes every pixel metric of the run wrong: no result is better than that one.
+        bad_masks.sort_by(|a, b| a.uri.cmp(&b.uri));
+        return Err(describe_all("mask", &bad_masks));
+    }
+    if unmasked > 0 {
+        scored.warnings.push(format!("{unmasked} anomalous images without a mask are not in the pixel metrics"));
+    }
+    Ok(scored)
+}
+
+fn count_pixels(
+    attempt: &Attempt,
+    images: &Images<'_>,
+    sample: &SampleRow,
+    seen: Seen,
+    map: RawScores<'_>,
+    gathered: &mut Gathered,
+) -> Result<(), TaskError> {
+    let split = Split::parse(&sample.split).ok_or_else(|| TaskError::Assignment(format!("split {:?}", sample.split)))?;
+    let mask = match (&sample.mask_uri, sample.label == Label::Normal.as_str()) {
+        (_, true) => None,
+        (Some(uri), false) => match images.mask(sample, uri, seen)? {
+            Ok(mask) => Some(mask),
+            Err(bad) => {
+                gathered.bad_masks.push(bad);
+                return Ok(());
+            }
+        },
+        (None, false) => {
+            gathered.unmasked += 1;
+            return Ok(());
+        }
+    };
+    let counts = gathered.pixels.entry(split).or_default();
+    attempt.stages.time("metrics", 4 * map.values().len() as u64, || match &mask {
+        Some(mask) => counts.observe_map(map, mask),
+        None => counts.observe_normal(map),
+    });
+    Ok(())
+}
+
+fn not_finite(sample: &SampleRow, error: &metrics::NotFinite) -> BadImage {
+    BadImage { uri: sample.uri.clone(), class: "not_finite", reason: error.to_string() }
+}
+
+fn scored_row(run: &PlannedRun, sample: &SampleRow, seen: Seen, score: RawScore, infer_us: u64) -> ScoreRow {
+    ScoreRow {
+        score: Some(score.value()),
+        width: Some(seen.width),
+        height: Some(seen.height),
+        decode_us: Some(seen.decode_us),
+        infer_us: Some(infer_us),
+        ..empty_row(run, sample)
+    }
+}
+
+fn error_row(run: &PlannedRun, sample: &SampleRow, bad: &BadImage) -> ScoreRow {
+    tracing::warn!(uri = bad.uri, class = bad.class, "{}", bad.reason);
+    ScoreRow { error_class: Some(bad.class.to_owned()), error: Some(bad.reason.clone()), ..empty_row(run, sample) }
+}
+
+fn empty_row(run: &PlannedRun, sample: &SampleRow) -> ScoreRow {
+    ScoreRow {
+        run: run.index,
+        sample: sample.sample,
+        uri: sample.uri.clone(),
+        etag: sample.etag.clone(),
+        model: run.model.clone(),
+        split: sample.split.clone(),
+        label: sample.label.clone(),
+        defect_type: sample.defect_type.clone(),
+        score: None,
+        score_normalized: None,
+        is_anomalous: None,
+        width: None,
+        height: None,
+        map_part: None,
+        map_row: None,
+        error_class: None,
+        error: None,
+        decode_us: None,
+        infer_us: None,
+    }
+}

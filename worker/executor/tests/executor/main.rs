@@ -1,0 +1,8 @@
+//! The real executor program, driven over a socket pair as its agent does.
+
+mod bad_inputs;
+mod death;
+mod images;
+mod job;
+mod process;
+mod whole_job;

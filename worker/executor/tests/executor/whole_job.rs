@@ -1,0 +1,108 @@
+//! From images to tables.
+
+use plan::ResultDetail;
+use tables::{ManifestRow, MetricRow, SampleRow, ScoreRow, TimingRow};
+use types::TaskKind;
+
+use crate::{
+    images,
+    job::{Job, yaml},
+    process::Executor,
+};
+
+#[test]
+fn images_become_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    images::dataset(&folder.path().join("data"), 8, 4);
+    let mut job = Job::new(folder.path(), &yaml(folder.path(), ""));
+    let mut executor = Executor::start();
+    job.run(&mut executor, 2);
+
+    let samples: Vec<SampleRow> = job.table(TaskKind::List, "samples.parquet");
+    assert_eq!(samples.len(), 16);
+    assert!(samples.windows(2).all(|pair| pair[0].uri < pair[1].uri));
+
+    let scores: Vec<ScoreRow> = job.table(TaskKind::Reduce, "scores.parquet");
+    assert_eq!(scores.len(), 8);
+    for row in &scores {
+        assert!(row.error.is_none() && row.width == Some(64), "{row:?}");
+        assert_eq!(row.is_anomalous, Some(row.label == "anomalous"), "{row:?}");
+        let normalized = row.score_normalized.unwrap();
+        assert!((0.0..=1.0).contains(&normalized) && (normalized >= 0.5) == (row.label == "anomalous"), "{row:?}");
+    }
+
+    let metrics: Vec<MetricRow> = job.table(TaskKind::Reduce, "metrics.parquet");
+    assert_eq!(metrics.len(), 4);
+    for row in &metrics {
+        assert_eq!(row.threshold_split.as_deref(), if row.metric == "F1Score" { Some("test") } else { None }, "{row:?}");
+        let value = row.value.unwrap();
+        assert!(value > if row.level == "image" { 0.999 } else { 0.8 }, "{row:?}");
+        assert_eq!((row.normal + row.anomalous) as usize, if row.level == "image" { 8 } else { 8 * 64 * 64 });
+        assert!(row.fingerprint.starts_with("openvino "), "{row:?}");
+    }
+
+    let timings: Vec<TimingRow> = job.table(TaskKind::Reduce, "timings.parquet");
+    for kind in ["list", "fit", "score", "evaluate"] {
+        let total = timings.iter().find(|row| row.kind == kind && row.stage == "total").unwrap();
+        assert!(total.peak_memory.unwrap() > 1 << 20 && total.cpu_s.is_some(), "{total:?}");
+    }
+    assert!(timings.iter().any(|row| row.stage == "decode" && row.items == 8 && row.bytes > 0));
+
+    let manifest: Vec<ManifestRow> = job.table(TaskKind::Reduce, "manifest.parquet");
+    assert!(manifest.windows(2).all(|pair| pair[0].path < pair[1].path));
+    for row in &manifest {
+        let file = std::fs::metadata(job.store.local_path(&row.path).unwrap()).unwrap();
+        assert_eq!(file.len(), row.size, "{row:?}");
+    }
+    assert!(manifest.iter().any(|row| row.path.ends_with("log/000000.log")));
+    assert!(manifest.iter().any(|row| row.path.ends_with("package.json")));
+    assert!(executor.progress.iter().any(|progress| progress.pulse > 0));
+}
+
+#[test]
+fn scores_do_not_depend_on_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    images::dataset(&folder.path().join("data"), 5, 3);
+    let scores = |threads| {
+        let out = tempfile::tempdir_in(folder.path()).unwrap();
+        let text = yaml(folder.path(), "").replace("/out", &format!("/{}", out.path().file_name().unwrap().display()));
+        let mut job = Job::new(folder.path(), &text);
+        job.run(&mut Executor::start(), threads);
+        let rows: Vec<ScoreRow> = job.table(TaskKind::Reduce, "scores.parquet");
+        let metrics: Vec<MetricRow> = job.table(TaskKind::Reduce, "metrics.parquet");
+        let bits: Vec<u32> = rows.iter().map(|row| row.score.unwrap().to_bits()).collect();
+        (bits, metrics.iter().map(|row| row.value.map(f64::to_bits)).collect::<Vec<_>>())
+    };
+    assert_eq!(scores(1), scores(2));
+}
+
+#[test]
+fn a_trained_package_is_tested() {
+    let folder = tempfile::tempdir().unwrap();
+    images::dataset(&folder.path().join("data"), 6, 3);
+    let mut executor = Executor::start();
+    let mut trained = Job::new(folder.path(), &yaml(folder.path(), ""));
+    trained.run(&mut executor, 2);
+    let (result, prefix) = trained.accepted(TaskKind::Evaluate);
+    let ResultDetail::Evaluate { package: Some(package), .. } = &result.detail else { panic!("{result:?}") };
+    let package = trained.store.uri(&format!("{prefix}/{package}"));
+
+    let text = format!(
+        "kind: test
+name: again
+model: {{package: '{package}'}}
+data: {{class_path: MVTec, init_args: {{root: {0}/data, category: tiny, image_size: 64}}}}
+metrics: {{image: [AUROC, F1Score], pixel: [AUROC]}}
+task: segmentation
+output: {0}/out2
+",
+        folder.path().display()
+    );
+    let mut tested = Job::new(folder.path(), &text);
+    tested.run(&mut executor, 2);
+    let raw = |job: &Job| job.table::<ScoreRow>(TaskKind::Reduce, "scores.parquet").iter().map(|row| row.score).collect::<Vec<_>>();
+    assert_eq!(raw(&tested), raw(&trained));
+    let metrics: Vec<MetricRow> = tested.table(TaskKind::Reduce, "metrics.parquet");
+    let f1 = metrics.iter().find(|row| row.metric == "F1Score").unwrap();
+    assert!(f1.threshold.is_some(), "{f1:?}");
+}

@@ -1,0 +1,290 @@
+//! Calls to the coordinator: each becomes the event that answers it.
+
+use std::{path::PathBuf, time::Duration};
+
+use proto::v1::{self, coordinator_client::CoordinatorClient};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use tonic::{Code, Status, transport::Channel};
+use types::{Epoch, Incarnation, LeaseNumber, PoolName, TaskId, WorkerName};
+use worker_core::{AgentEvent, Answer, Call, Grant, Verdict};
+
+/// How long the coordinator may hold a claim while there is nothing to do. Idle workers ask again after it, so a
+/// lost wake-up costs at most this.
+pub const CLAIM_WAIT: Duration = Duration::from_secs(20);
+/// Over the coordinator's own time for an answer.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// A heartbeat that comes late is worth less than the next one.
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Who this agent is, as the coordinator knows it.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pub name: WorkerName,
+    pub incarnation: Incarnation,
+    pub pool: PoolName,
+    pub slots: u32,
+    pub engines: Vec<String>,
+    pub memory_bytes: u64,
+}
+
+/// The coordinator of a state folder, connected to when needed.
+pub struct Coordinator {
+    state: PathBuf,
+    identity: Identity,
+    client: Mutex<Option<CoordinatorClient<Channel>>>,
+}
+
+/// What the agent reads of a `plan::Assignment`.
+#[derive(Deserialize)]
+struct AssignmentHead {
+    task: TaskId,
+    lease: LeaseNumber,
+    resources: ResourcesHead,
+}
+
+#[derive(Deserialize)]
+struct ResourcesHead {
+    timeout_s: Option<u64>,
+    memory_bytes: Option<u64>,
+}
+
+impl Coordinator {
+    pub fn new(state: PathBuf, identity: Identity) -> Self {
+        Self {
+            state,
+            identity,
+            client: Mutex::new(None),
+        }
+    }
+
+    /// Makes the call; the event is its answer.
+    pub async fn make(&self, call: Call) -> AgentEvent {
+        let short = call.short();
+        match self.ask(call).await {
+            Ok((epoch, answer)) => AgentEvent::Answered {
+                call: short,
+                epoch: Epoch(epoch),
+                answer,
+            },
+            Err(status) if is_refusal(status.code()) => {
+                tracing::warn!(call = ?short, %status, "the coordinator refuses");
+                AgentEvent::CallRefused { call: short }
+            }
+            Err(status) => {
+                tracing::debug!(call = ?short, %status, "no answer from the coordinator");
+                AgentEvent::CallFailed { call: short }
+            }
+        }
+    }
+
+    async fn ask(&self, call: Call) -> Result<(u64, Answer), Status> {
+        let (worker, incarnation) = (self.identity.name.to_string(), self.identity.incarnation.0);
+        match call {
+            Call::Register => {
+                let identity = &self.identity;
+                let request = v1::RegisterRequest {
+                    worker,
+                    incarnation,
+                    pool: identity.pool.to_string(),
+                    slots: identity.slots,
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    engines: identity.engines.clone(),
+                    memory_bytes: identity.memory_bytes,
+                };
+                let reply = self
+                    .call(CALL_TIMEOUT, async |mut client| {
+                        client.register(request).await
+                    })
+                    .await?;
+                Ok((reply.epoch, Answer::Registered))
+            }
+            Call::Claim { id, free_slots } => {
+                let wait_ms = u64::try_from(CLAIM_WAIT.as_millis()).unwrap_or(u64::MAX);
+                let request = v1::ClaimRequest {
+                    worker,
+                    incarnation,
+                    claim_id: id.to_string(),
+                    free_slots,
+                    wait_ms,
+                };
+                let reply = self
+                    .call(CLAIM_WAIT + CALL_TIMEOUT, async |mut client| {
+                        client.claim(request).await
+                    })
+                    .await?;
+                Ok((reply.epoch, claim_answer(reply)?))
+            }
+            Call::Heartbeat { leases } => {
+                let leases = leases
+                    .into_iter()
+                    .map(|(lease, progress)| v1::LeaseProgress {
+                        lease: lease.0,
+                        progress: progress.map(|progress| v1::Progress {
+                            stage: progress.stage,
+                            done: progress.done,
+                            total: progress.total,
+                            rate: progress.rate,
+                        }),
+                    });
+                let request = v1::HeartbeatRequest {
+                    worker,
+                    incarnation,
+                    leases: leases.collect(),
+                };
+                let reply = self
+                    .call(HEARTBEAT_TIMEOUT, async |mut client| {
+                        client.heartbeat(request).await
+                    })
+                    .await?;
+                let cancel = reply.cancel.into_iter().map(LeaseNumber).collect();
+                Ok((
+                    reply.epoch,
+                    Answer::Heartbeat {
+                        cancel,
+                        drain: reply.drain,
+                        register: reply.register,
+                    },
+                ))
+            }
+            Call::Complete {
+                lease,
+                result_json,
+                outputs_json,
+            } => {
+                let request = v1::CompleteRequest {
+                    worker,
+                    incarnation,
+                    lease: lease.0,
+                    result_json,
+                    outputs_json,
+                };
+                let reply = self
+                    .call(CALL_TIMEOUT, async |mut client| {
+                        client.complete(request).await
+                    })
+                    .await?;
+                Ok((reply.epoch, Answer::Completed(verdict(reply.verdict())?)))
+            }
+            Call::Fail { lease, failure } => {
+                let class = failure.class.as_str().to_owned();
+                let request = v1::FailRequest {
+                    worker,
+                    incarnation,
+                    lease: lease.0,
+                    class,
+                    message: failure.message,
+                };
+                let reply = self
+                    .call(CALL_TIMEOUT, async |mut client| client.fail(request).await)
+                    .await?;
+                Ok((reply.epoch, Answer::Noted))
+            }
+            Call::Release { lease } => {
+                let request = v1::ReleaseRequest {
+                    worker,
+                    incarnation,
+                    lease: lease.0,
+                };
+                let reply = self
+                    .call(CALL_TIMEOUT, async |mut client| {
+                        client.release(request).await
+                    })
+                    .await?;
+                Ok((reply.epoch, Answer::Noted))
+            }
+        }
+    }
+
+    async fn call<T>(
+        &self,
+        limit: Duration,
+        send: impl AsyncFnOnce(CoordinatorClient<Channel>) -> Result<tonic::Response<T>, Status>,
+    ) -> Result<T, Status> {
+        let client = self.client().await?;
+        match tokio::time::timeout(limit, send(client)).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => {
+                if status.code() == Code::Unavailable {
+                    *self.client.lock().await = None;
+                }
+                Err(status)
+            }
+            Err(_) => Err(Status::deadline_exceeded(format!(
+                "no answer within {} s",
+                limit.as_secs()
+            ))),
+        }
+    }
+
+    async fn client(&self) -> Result<CoordinatorClient<Channel>, Status> {
+        let mut slot = self.client.lock().await;
+        if let Some(client) = &*slot {
+            return Ok(client.clone());
+        }
+        let connecting =
+            tokio::time::timeout(HEARTBEAT_TIMEOUT, proto::local::connect(&self.state));
+        let client = connecting
+            .await
+            .map_err(|_| Status::deadline_exceeded("no connection"))?
+            .map_err(|error| {
+                Status::unavailable(format!(
+                    "cannot reach the coordinator in {}: {error}",
+                    self.state.display()
+                ))
+            })?;
+        *slot = Some(client.clone());
+        Ok(client)
+    }
+}
+
+/// What the claim got; an assignment that this version cannot read is an error, so that the claim is not lost.
+fn claim_answer(reply: v1::ClaimReply) -> Result<Answer, Status> {
+    if reply.register {
+        return Ok(Answer::Unregistered);
+    }
+    if reply.ended {
+        return Ok(Answer::Ended);
+    }
+    if reply.assignment_json.is_empty() {
+        return Ok(Answer::Nothing);
+    }
+    let head: AssignmentHead = serde_json::from_str(&reply.assignment_json).map_err(|error| {
+        Status::internal(format!(
+            "the coordinator sent an assignment that cannot be read: {error}"
+        ))
+    })?;
+    Ok(Answer::Granted(Box::new(Grant {
+        lease: head.lease,
+        task: head.task,
+        assignment_json: reply.assignment_json,
+        timeout_ms: head
+            .resources
+            .timeout_s
+            .map(|seconds| seconds.saturating_mul(1000)),
+        memory_bytes: head.resources.memory_bytes,
+    })))
+}
+
+fn verdict(verdict: v1::complete_reply::Verdict) -> Result<Verdict, Status> {
+    match verdict {
+        v1::complete_reply::Verdict::Accepted => Ok(Verdict::Accepted),
+        v1::complete_reply::Verdict::Superseded => Ok(Verdict::Superseded),
+        v1::complete_reply::Verdict::Cancelled => Ok(Verdict::Cancelled),
+        v1::complete_reply::Verdict::Unspecified => Err(Status::internal(
+            "a verdict that this version does not know",
+        )),
+    }
+}
+
+/// Codes that say "this is wrong" and would say so again.
+fn is_refusal(code: Code) -> bool {
+    matches!(
+        code,
+        Code::InvalidArgument
+            | Code::NotFound
+            | Code::PermissionDenied
+            | Code::FailedPrecondition
+            | Code::OutOfRange
+    )
+}
