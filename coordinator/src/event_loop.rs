@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use coordinator_core::{Change, Claim, ClaimAnswer, Core, Effect, Event, Now, OutboxRow, Reply, Ticket};
+use coordinator_core::{
+    Change, Claim, ClaimAnswer, Core, Effect, Event, Now, OutboxRow, Reply, Ticket,
+};
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 use types::{JobId, PoolName, WorkerName};
 
@@ -60,7 +62,17 @@ impl EventLoop {
         deliveries: UnboundedSender<OutboxRow>,
         started: Instant,
     ) -> Self {
-        Self { core, store, inbox, changes, deliveries, started, last_ticket: 0, asked: BTreeMap::new(), waiting: BTreeMap::new() }
+        Self {
+            core,
+            store,
+            inbox,
+            changes,
+            deliveries,
+            started,
+            last_ticket: 0,
+            asked: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+        }
     }
 
     /// Runs until told to stop. An error means that the batch could not be committed: nothing of it was shown to
@@ -73,7 +85,10 @@ impl EventLoop {
         let mut next_tick = Instant::now() + TICK;
         loop {
             let mut inbox = VecDeque::new();
-            match self.inbox.recv_timeout(self.next_deadline(next_tick).saturating_duration_since(Instant::now())) {
+            match self.inbox.recv_timeout(
+                self.next_deadline(next_tick)
+                    .saturating_duration_since(Instant::now()),
+            ) {
                 Ok(message) => inbox.push_back(message),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
@@ -126,8 +141,18 @@ impl EventLoop {
             }
             Message::Claim { claim, wait, reply } => {
                 let ticket = self.next_ticket();
-                let event = Event::ClaimRequested { to: ticket, claim: claim.clone() };
-                self.waiting.insert(ticket, WaitingClaim { claim, until: Instant::now() + wait, reply });
+                let event = Event::ClaimRequested {
+                    to: ticket,
+                    claim: claim.clone(),
+                };
+                self.waiting.insert(
+                    ticket,
+                    WaitingClaim {
+                        claim,
+                        until: Instant::now() + wait,
+                        reply,
+                    },
+                );
                 self.apply(event, batch);
             }
             Message::Tell(event) => self.apply(event, batch),
@@ -193,7 +218,10 @@ impl EventLoop {
         for (ticket, waiting) in &mut self.waiting {
             if woken.contains(&waiting.claim.from.worker) {
                 waiting.claim.nonce = nonce();
-                events.push(Event::ClaimRequested { to: *ticket, claim: waiting.claim.clone() });
+                events.push(Event::ClaimRequested {
+                    to: *ticket,
+                    claim: waiting.claim.clone(),
+                });
             }
         }
         for event in events {
@@ -203,12 +231,22 @@ impl EventLoop {
 
     fn answer(&mut self, ticket: Ticket, reply: Reply) {
         if let Some(waiting) = self.waiting.get(&ticket) {
-            let nothing = matches!(reply, Reply::Claimed { answer: ClaimAnswer::Nothing, .. });
+            let nothing = matches!(
+                reply,
+                Reply::Claimed {
+                    answer: ClaimAnswer::Nothing,
+                    ..
+                }
+            );
             if nothing && waiting.until > Instant::now() {
                 return;
             }
         }
-        let caller = self.waiting.remove(&ticket).map(|waiting| waiting.reply).or_else(|| self.asked.remove(&ticket));
+        let caller = self
+            .waiting
+            .remove(&ticket)
+            .map(|waiting| waiting.reply)
+            .or_else(|| self.asked.remove(&ticket));
         if let Some(caller) = caller {
             // A caller that has gone asks again: every request may be repeated.
             let _ = caller.send(reply);
@@ -218,8 +256,12 @@ impl EventLoop {
     /// Answers the claims that have waited long enough.
     fn end_waits(&mut self) {
         let now = Instant::now();
-        let over: Vec<Ticket> =
-            self.waiting.iter().filter(|(_, w)| w.until <= now || w.reply.is_closed()).map(|(ticket, _)| *ticket).collect();
+        let over: Vec<Ticket> = self
+            .waiting
+            .iter()
+            .filter(|(_, w)| w.until <= now || w.reply.is_closed())
+            .map(|(ticket, _)| *ticket)
+            .collect();
         for ticket in over {
             self.answer_nothing(ticket);
         }
@@ -233,7 +275,10 @@ impl EventLoop {
 
     fn answer_nothing(&mut self, ticket: Ticket) {
         if let Some(waiting) = self.waiting.remove(&ticket) {
-            let reply = Reply::Claimed { epoch: self.store.epoch(), answer: ClaimAnswer::Nothing };
+            let reply = Reply::Claimed {
+                epoch: self.store.epoch(),
+                answer: ClaimAnswer::Nothing,
+            };
             let _ = waiting.reply.send(reply);
         }
     }
@@ -244,7 +289,10 @@ impl EventLoop {
     }
 
     fn next_deadline(&self, next_tick: Instant) -> Instant {
-        self.waiting.values().map(|waiting| waiting.until).fold(next_tick, Instant::min)
+        self.waiting
+            .values()
+            .map(|waiting| waiting.until)
+            .fold(next_tick, Instant::min)
     }
 
     fn next_ticket(&mut self) -> Ticket {
@@ -255,7 +303,9 @@ impl EventLoop {
 
 /// The only place where the coordinator's decisions meet a clock.
 pub fn now(started: Instant) -> Now {
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let wall = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
     Now {
         mono_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         wall_ms: i64::try_from(wall.as_millis()).unwrap_or(i64::MAX),

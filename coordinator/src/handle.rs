@@ -52,9 +52,15 @@ impl Handle {
         (Self { inbox, changes }, receiver)
     }
 
-    pub async fn ask(&self, event: impl FnOnce(Ticket) -> Event + Send + 'static) -> Result<Reply, Ended> {
+    pub async fn ask(
+        &self,
+        event: impl FnOnce(Ticket) -> Event + Send + 'static,
+    ) -> Result<Reply, Ended> {
         let (reply, answer) = oneshot::channel();
-        self.send(Message::Ask { event: Box::new(event), reply })?;
+        self.send(Message::Ask {
+            event: Box::new(event),
+            reply,
+        })?;
         answer.await.map_err(|_| Ended)
     }
 
@@ -64,7 +70,10 @@ impl Handle {
         answer.await.map_err(|_| Ended)
     }
 
-    pub async fn query<T: Send + 'static>(&self, look: impl FnOnce(&Core, Now) -> T + Send + 'static) -> Result<T, Ended> {
+    pub async fn query<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Core, Now) -> T + Send + 'static,
+    ) -> Result<T, Ended> {
         let (reply, answer) = oneshot::channel();
         let look = move |core: &Core, now: Now| drop(reply.send(look(core, now)));
         self.send(Message::Query(Box::new(look)))?;
@@ -101,7 +110,10 @@ impl Changes {
     pub fn subscribe(&self, job: &JobId) -> watch::Receiver<()> {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         watched.retain(|_, sender| sender.receiver_count() > 0);
-        watched.entry(job.clone()).or_insert_with(|| watch::channel(()).0).subscribe()
+        watched
+            .entry(job.clone())
+            .or_insert_with(|| watch::channel(()).0)
+            .subscribe()
     }
 
     pub fn notify(&self, job: &JobId) {
@@ -113,7 +125,10 @@ impl Changes {
 
     /// Ends all watching: the loop has ended.
     pub fn close(&self) {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.watched
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     pub fn set_trouble(&self, job: &JobId, trouble: Option<String>) {
@@ -127,6 +142,10 @@ impl Changes {
     }
 
     pub fn trouble(&self, job: &JobId) -> Option<String> {
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).get(job).cloned()
+        self.troubles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(job)
+            .cloned()
     }
 }

@@ -86,7 +86,11 @@ pub fn run(settings: Settings) -> ExitCode {
 }
 
 fn serve(settings: &Settings) -> Result<(), RunError> {
-    let path = settings.state.clone().or_else(proto::local::default_state_folder).ok_or(StateFolderError::NoHome)?;
+    let path = settings
+        .state
+        .clone()
+        .or_else(proto::local::default_state_folder)
+        .ok_or(StateFolderError::NoHome)?;
     let mut folder = StateFolder::open(&path)?;
     let store = StateStore::open(&folder.database(), folder.last_epoch())?;
     folder.sign(store.epoch())?;
@@ -94,8 +98,16 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
     let started = Instant::now();
     let rows = store.load()?;
     let (jobs, attempts) = (rows.jobs.len(), rows.attempts.len());
-    let core = Core::rebuild(settings::core(), rows, store.epoch(), event_loop::now(started))
-        .map_err(|source| RunError::Rebuild { path: folder.database(), source })?;
+    let core = Core::rebuild(
+        settings::core(),
+        rows,
+        store.epoch(),
+        event_loop::now(started),
+    )
+    .map_err(|source| RunError::Rebuild {
+        path: folder.database(),
+        source,
+    })?;
     tracing::info!(state = %folder.path().display(), epoch = store.epoch().0, jobs, attempts, rebuild_ms = started.elapsed().as_millis(), "state read");
 
     let changes = Arc::new(Changes::default());
@@ -119,8 +131,10 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
         .build()
         .map_err(|source| RunError::Start { source })?;
     let served = runtime.block_on(async {
-        let listener = socket::listen(&folder.socket())
-            .map_err(|source| RunError::Listen { path: folder.socket(), source })?;
+        let listener = socket::listen(&folder.socket()).map_err(|source| RunError::Listen {
+            path: folder.socket(),
+            source,
+        })?;
         tokio::spawn(publisher::publish(outbox, handle.clone()));
         let (close, closed) = oneshot::channel::<()>();
         let server = tokio::spawn(grpc::serve(handle.clone(), listener, async {
@@ -128,12 +142,16 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
         }));
         tracing::info!(socket = %folder.socket().display(), "listening");
         tokio::select! {
-            why = stop::asked(settings.exit_with_stdin) => tracing::info!(why, "ending"),
+            why = stop::asked(settings.exit_with_stdin) => {
+                tracing::info!(why, "ending");
+                handle.stop();
+                // Whatever had arrived before is answered first.
+                let _ = tokio::time::timeout(GRACE, &mut loop_ended).await;
+            }
+            // By itself only if a commit failed.
             _ = &mut loop_ended => {}
         }
-        handle.stop();
-        // Whatever arrived before is answered by now or soon; then nobody waits for news any more.
-        let _ = tokio::time::timeout(GRACE, loop_ended).await;
+        // Nobody has to wait for news any more.
         changes.close();
         let _ = close.send(());
         match tokio::time::timeout(GRACE, server).await {

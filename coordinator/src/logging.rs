@@ -14,9 +14,13 @@ pub struct LogFilterError {
 }
 
 pub fn init(settings: &Settings) -> Result<(), LogFilterError> {
-    let filter = EnvFilter::try_new(&settings.log)
-        .map_err(|source| LogFilterError { filter: settings.log.clone(), source })?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let filter = EnvFilter::try_new(&settings.log).map_err(|source| LogFilterError {
+        filter: settings.log.clone(),
+        source,
+    })?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     // Fails only where a test has set one before.
     let _ = if settings.log_json {
         tracing::subscriber::set_global_default(log.json().flatten_event(true).finish())

@@ -23,7 +23,10 @@ enum PublishError {
     #[error(transparent)]
     Ended(#[from] Ended),
     #[error("{uri} is not a model's pointer")]
-    BadPointer { uri: String, source: serde_json::Error },
+    BadPointer {
+        uri: String,
+        source: serde_json::Error,
+    },
     #[error("cannot write down the pointer")]
     Pointer { source: serde_json::Error },
 }
@@ -69,7 +72,10 @@ async fn publish_job(job: JobId, mut rows: UnboundedReceiver<OutboxRow>, handle:
                 Err(error) => {
                     let error = chain(&error);
                     tracing::warn!(job = %job, outbox = row.id.0, %error, "could not publish; trying again");
-                    handle.changes().set_trouble(&job, Some(format!("could not publish, trying again: {error}")));
+                    handle.changes().set_trouble(
+                        &job,
+                        Some(format!("could not publish, trying again: {error}")),
+                    );
                 }
             }
             tokio::time::sleep(pause(failures)).await;
@@ -79,7 +85,13 @@ async fn publish_job(job: JobId, mut rows: UnboundedReceiver<OutboxRow>, handle:
             handle.changes().set_trouble(&job, None);
         }
         tracing::info!(job = %job, outbox = row.id.0, item = item_name(&row.item), "published");
-        if handle.tell(Event::OutboxDelivered { id: row.id, version }).is_err() {
+        if handle
+            .tell(Event::OutboxDelivered {
+                id: row.id,
+                version,
+            })
+            .is_err()
+        {
             return;
         }
     }
@@ -102,16 +114,36 @@ fn item_name(item: &OutboxItem) -> &'static str {
 async fn deliver(row: &OutboxRow, handle: &Handle) -> Result<Option<u32>, PublishError> {
     match &row.item {
         OutboxItem::Spec => put_spec(row, handle).await.map(|()| None),
-        OutboxItem::Results { generation, prefix, tables, manifest } => {
+        OutboxItem::Results {
+            generation,
+            prefix,
+            tables,
+            manifest,
+        } => {
             let store = Store::open(&row.store)?;
             for table in tables {
-                store.copy(&format!("{prefix}/{}", table.path), &layout::result(&row.job, *generation, &table.name)).await?;
+                store
+                    .copy(
+                        &format!("{prefix}/{}", table.path),
+                        &layout::result(&row.job, *generation, &table.name),
+                    )
+                    .await?;
             }
             // Last: who finds a manifest finds the tables of its generation.
-            store.copy(&format!("{prefix}/{manifest}"), &layout::manifest(&row.job, *generation)).await?;
+            store
+                .copy(
+                    &format!("{prefix}/{manifest}"),
+                    &layout::manifest(&row.job, *generation),
+                )
+                .await?;
             Ok(None)
         }
-        OutboxItem::Model { name, run, package, sha256 } => {
+        OutboxItem::Model {
+            name,
+            run,
+            package,
+            sha256,
+        } => {
             let store = Store::open(&row.store)?;
             let pointer = ModelPointer {
                 format: POINTER_FORMAT,
@@ -129,7 +161,12 @@ async fn deliver(row: &OutboxRow, handle: &Handle) -> Result<Option<u32>, Publis
 
 async fn put_spec(row: &OutboxRow, handle: &Handle) -> Result<(), PublishError> {
     let job = row.job.clone();
-    let texts = handle.query(move |core, _| core.job_view(&job).map(|view| (view.source_yaml.to_owned(), view.plan_json.to_owned()))).await?;
+    let texts = handle
+        .query(move |core, _| {
+            core.job_view(&job)
+                .map(|view| (view.source_yaml.to_owned(), view.plan_json.to_owned()))
+        })
+        .await?;
     let (spec, plan) = texts.ok_or_else(|| PublishError::NoJob(row.job.clone()))?;
     let store = Store::create(&row.store)?;
     store.put(&layout::spec(&row.job), spec.into()).await?;
@@ -143,16 +180,26 @@ async fn put_pointer(store: &Store, mut pointer: ModelPointer) -> Result<u32, Pu
         let mut last = 0;
         for object in store.list(&layout::models(&pointer.name)).await? {
             let bytes = store.get(&object.path, None).await?;
-            let found: ModelPointer = serde_json::from_slice(&bytes)
-                .map_err(|source| PublishError::BadPointer { uri: store.uri(&object.path), source })?;
+            let found: ModelPointer =
+                serde_json::from_slice(&bytes).map_err(|source| PublishError::BadPointer {
+                    uri: store.uri(&object.path),
+                    source,
+                })?;
             if (&found.package, &found.sha256) == (&pointer.package, &pointer.sha256) {
                 return Ok(found.version);
             }
             last = last.max(found.version);
         }
         pointer.version = last + 1;
-        let bytes = serde_json::to_vec_pretty(&pointer).map_err(|source| PublishError::Pointer { source })?;
-        match store.put_if_absent(&layout::model(&pointer.name, pointer.version), Bytes::from(bytes)).await {
+        let bytes = serde_json::to_vec_pretty(&pointer)
+            .map_err(|source| PublishError::Pointer { source })?;
+        match store
+            .put_if_absent(
+                &layout::model(&pointer.name, pointer.version),
+                Bytes::from(bytes),
+            )
+            .await
+        {
             Ok(_) => return Ok(pointer.version),
             // Somebody else took the version: look again.
             Err(StoreError::Conflict { .. }) => {}
@@ -189,7 +236,10 @@ mod tests {
     #[tokio::test]
     async fn two_who_want_the_same_version_get_different_ones() {
         let store = Store::in_memory();
-        let (a, b) = tokio::join!(put_pointer(&store, pointer(0)), put_pointer(&store, pointer(1)));
+        let (a, b) = tokio::join!(
+            put_pointer(&store, pointer(0)),
+            put_pointer(&store, pointer(1))
+        );
         let mut versions = [a.unwrap(), b.unwrap()];
         versions.sort_unstable();
         assert_eq!(versions, [1, 2]);
@@ -198,8 +248,14 @@ mod tests {
     #[tokio::test]
     async fn a_foreign_object_among_the_pointers_is_named() {
         let store = Store::in_memory();
-        store.put("models/brick/000001.json", Bytes::from_static(b"{}")).await.unwrap();
-        let error = put_pointer(&store, pointer(0)).await.unwrap_err().to_string();
+        store
+            .put("models/brick/000001.json", Bytes::from_static(b"{}"))
+            .await
+            .unwrap();
+        let error = put_pointer(&store, pointer(0))
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("models/brick/000001.json"), "{error}");
     }
 

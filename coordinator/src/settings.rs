@@ -12,7 +12,12 @@ use std::{path::PathBuf, time::Duration};
 #[command(name = "coordinator", version)]
 pub struct Settings {
     /// State folder [default: $XDG_STATE_HOME/nightshift, else ~/.local/state/nightshift]
-    #[arg(long, value_name = "DIR", env = "NIGHTSHIFT_STATE", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "NIGHTSHIFT_STATE",
+        hide_env_values = true
+    )]
     pub state: Option<PathBuf>,
     /// End when standard input is closed: for a coordinator that must not outlive its parent
     #[arg(long)]
@@ -21,7 +26,13 @@ pub struct Settings {
     #[arg(long)]
     pub log_json: bool,
     /// What to log: `warn`, `info`, `debug`, or targets such as `coordinator=debug`
-    #[arg(long, value_name = "FILTER", env = "NIGHTSHIFT_LOG", default_value = "info", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "NIGHTSHIFT_LOG",
+        default_value = "info",
+        hide_env_values = true
+    )]
     pub log: String,
 }
 
@@ -37,5 +48,8 @@ const HEARTBEAT_MS: u64 = 1_000;
 
 /// The core's own settings.
 pub fn core() -> coordinator_core::Settings {
-    coordinator_core::Settings { heartbeat_ms: HEARTBEAT_MS, ..coordinator_core::Settings::default() }
+    coordinator_core::Settings {
+        heartbeat_ms: HEARTBEAT_MS,
+        ..coordinator_core::Settings::default()
+    }
 }

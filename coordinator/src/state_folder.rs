@@ -39,8 +39,15 @@ pub struct StateFolder {
 impl StateFolder {
     /// Makes the folder if there is none, and takes its lock.
     pub fn open(path: &Path) -> Result<Self, StateFolderError> {
-        let failed = |source| StateFolderError::Io { path: path.to_owned(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        let failed = |source| StateFolderError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(failed)?;
         let path = path.canonicalize().map_err(failed)?;
         if let Some(kind) = network_file_system(&path).map_err(failed)? {
             return Err(StateFolderError::Network { path, kind });
@@ -48,7 +55,10 @@ impl StateFolder {
         let socket = path.join(proto::local::SOCKET);
         let length = socket.as_os_str().len();
         if length > MAX_SOCKET_PATH {
-            return Err(StateFolderError::PathTooLong { path: socket, length });
+            return Err(StateFolderError::PathTooLong {
+                path: socket,
+                length,
+            });
         }
         let mut lock = OpenOptions::new()
             .read(true)
@@ -60,14 +70,28 @@ impl StateFolder {
             .map_err(failed)?;
         let taken = flock(&lock, FlockOperation::NonBlockingLockExclusive);
         let mut note = String::new();
-        lock.by_ref().take(1024).read_to_string(&mut note).map_err(failed)?;
+        Read::by_ref(&mut lock)
+            .take(1024)
+            .read_to_string(&mut note)
+            .map_err(failed)?;
         match taken {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(StateFolderError::InUse { path, holder: holder(&note) }),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(StateFolderError::InUse {
+                    path,
+                    holder: holder(&note),
+                });
+            }
             Err(error) => return Err(failed(error.into())),
         }
-        let last_epoch = field(&note, "epoch").and_then(|text| text.parse().ok()).map(Epoch);
-        Ok(Self { path, lock, last_epoch })
+        let last_epoch = field(&note, "epoch")
+            .and_then(|text| text.parse().ok())
+            .map(Epoch);
+        Ok(Self {
+            path,
+            lock,
+            last_epoch,
+        })
     }
 
     pub fn last_epoch(&self) -> Option<Epoch> {
@@ -85,7 +109,10 @@ impl StateFolder {
             lock.set_len(note.len() as u64)?;
             lock.sync_data()
         };
-        write().map_err(|source| StateFolderError::Io { path: self.path.clone(), source })
+        write().map_err(|source| StateFolderError::Io {
+            path: self.path.clone(),
+            source,
+        })
     }
 
     pub fn database(&self) -> PathBuf {
@@ -102,7 +129,8 @@ impl StateFolder {
 }
 
 fn field<'a>(note: &'a str, name: &str) -> Option<&'a str> {
-    note.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+    note.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
 }
 
 fn holder(note: &str) -> String {
@@ -127,19 +155,36 @@ fn network_file_system(path: &Path) -> io::Result<Option<String>> {
         (0x4750_4653, "gpfs"),
     ];
     const FUSE: u32 = 0x6573_5546;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "magic numbers have 32 bits")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "magic numbers have 32 bits"
+    )]
     let magic = statfs(path)?.f_type as u32;
     if magic == FUSE {
         let mounts = fs::read_to_string("/proc/self/mountinfo")?;
         return Ok(fuse_kind(&mounts, path).filter(|kind| is_network_fuse(kind)));
     }
-    Ok(NETWORK.iter().find(|(number, _)| *number == magic).map(|(_, name)| (*name).to_owned()))
+    Ok(NETWORK
+        .iter()
+        .find(|(number, _)| *number == magic)
+        .map(|(_, name)| (*name).to_owned()))
 }
 
 /// A FUSE mount may be anything; its type says which program serves it, such as `fuse.sshfs`.
 fn is_network_fuse(kind: &str) -> bool {
-    const NETWORK: [&str; 10] =
-        ["sshfs", "s3fs", "gcsfuse", "blobfuse", "rclone", "glusterfs", "ceph", "goofys", "mount-s3", "juicefs"];
+    const NETWORK: [&str; 10] = [
+        "sshfs",
+        "s3fs",
+        "gcsfuse",
+        "blobfuse",
+        "rclone",
+        "glusterfs",
+        "ceph",
+        "goofys",
+        "mount-s3",
+        "juicefs",
+    ];
     NETWORK.iter().any(|name| kind.contains(name))
 }
 
@@ -150,7 +195,8 @@ fn fuse_kind(mounts: &str, path: &Path) -> Option<String> {
         .filter_map(|line| {
             let (head, tail) = line.split_once(" - ")?;
             let point = head.split(' ').nth(4)?;
-            path.starts_with(point).then_some((point.len(), tail.split(' ').next()?))
+            path.starts_with(point)
+                .then_some((point.len(), tail.split(' ').next()?))
         })
         .max_by_key(|(length, _)| *length)
         .map(|(_, kind)| kind.to_owned())
@@ -167,9 +213,15 @@ mod tests {
         assert_eq!(first.last_epoch(), None);
         first.sign(Epoch(7)).unwrap();
         let error = StateFolder::open(dir.path()).unwrap_err().to_string();
-        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        assert!(
+            error.contains(&format!("process {}", std::process::id())),
+            "{error}"
+        );
         drop(first);
-        assert_eq!(StateFolder::open(dir.path()).unwrap().last_epoch(), Some(Epoch(7)));
+        assert_eq!(
+            StateFolder::open(dir.path()).unwrap().last_epoch(),
+            Some(Epoch(7))
+        );
     }
 
     #[test]
@@ -186,7 +238,10 @@ mod tests {
     fn too_long_a_path_is_refused_before_anything_is_locked() {
         let dir = tempfile::tempdir().unwrap();
         let long = dir.path().join("x".repeat(120));
-        assert!(matches!(StateFolder::open(&long), Err(StateFolderError::PathTooLong { .. })));
+        assert!(matches!(
+            StateFolder::open(&long),
+            Err(StateFolderError::PathTooLong { .. })
+        ));
     }
 
     #[test]
@@ -194,8 +249,14 @@ mod tests {
         let mounts = "22 1 0:21 / / rw - overlay overlay rw\n\
                       40 22 0:40 / /home rw - fuse.gocryptfs a rw\n\
                       41 40 0:41 / /home/me/lab rw - fuse.sshfs lab: rw\n";
-        assert_eq!(fuse_kind(mounts, Path::new("/home/me/lab/state")).unwrap(), "fuse.sshfs");
-        assert_eq!(fuse_kind(mounts, Path::new("/home/me/labor")).unwrap(), "fuse.gocryptfs");
+        assert_eq!(
+            fuse_kind(mounts, Path::new("/home/me/lab/state")).unwrap(),
+            "fuse.sshfs"
+        );
+        assert_eq!(
+            fuse_kind(mounts, Path::new("/home/me/labor")).unwrap(),
+            "fuse.gocryptfs"
+        );
         assert!(is_network_fuse("fuse.sshfs"));
         assert!(!is_network_fuse("fuse.gocryptfs"));
     }

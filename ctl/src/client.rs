@@ -20,9 +20,19 @@ pub async fn connect(state: &Path) -> Result<Option<Client>, Error> {
     // Asked first with a plain connection: its error says which of the cases it is.
     match UnixStream::connect(&socket).await {
         Ok(_) => {}
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => return Ok(None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            return Ok(None);
+        }
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            return Err(Error::Denied(format!("the coordinator's socket {} belongs to somebody else; choose another folder with --state", socket.display())));
+            return Err(Error::Denied(format!(
+                "the coordinator's socket {} belongs to somebody else; choose another folder with --state",
+                socket.display()
+            )));
         }
         Err(error) => return Err(unreachable(&socket, error)),
     }
@@ -34,17 +44,24 @@ pub async fn connect(state: &Path) -> Result<Option<Client>, Error> {
         }))
         .await;
     match channel {
-        Ok(channel) => Ok(Some(CoordinatorClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES))),
+        Ok(channel) => Ok(Some(
+            CoordinatorClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES),
+        )),
         Err(error) => Err(unreachable(&socket, error)),
     }
 }
 
 fn unreachable(socket: &PathBuf, source: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::Unreachable { what: format!("cannot reach the coordinator at {}", socket.display()), source: Some(Box::new(source)) }
+    Error::Unreachable {
+        what: format!("cannot reach the coordinator at {}", socket.display()),
+        source: Some(Box::new(source)),
+    }
 }
 
 /// A fresh request id: what is sent twice with it is done once.
 pub fn request_id() -> Result<String, Error> {
-    let number = getrandom::u64().map_err(|source| Error::cannot_run(format!("the system gives no random numbers: {source}")))?;
+    let number = getrandom::u64().map_err(|source| {
+        Error::cannot_run(format!("the system gives no random numbers: {source}"))
+    })?;
     Ok(format!("{number:016x}"))
 }

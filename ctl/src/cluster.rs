@@ -22,6 +22,10 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 const WORKER_LIMIT: Duration = Duration::from_secs(10);
 /// How long private programs may take to end.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// Exit code of a coordinator that cannot run here: above all, because another one has the state folder.
+const STATE_IN_USE: i32 = 6;
+/// Coordinators started by one command before it gives up.
+const MAX_STARTS: u32 = 4;
 const POLL: Duration = Duration::from_millis(10);
 
 /// The worker that a command brings along.
@@ -47,26 +51,51 @@ impl Cluster {
     /// Joins whoever listens in `state`, or starts a private coordinator.
     pub async fn open(state: &Path) -> Result<Self, Error> {
         if let Some(client) = client::connect(state).await? {
-            return Ok(Self { client, state: state.to_owned(), coordinator: None, worker: None });
+            return Ok(Self {
+                client,
+                state: state.to_owned(),
+                coordinator: None,
+                worker: None,
+            });
         }
         create_private(state)?;
         let mut child = start("coordinator", state, &[])?;
         let deadline = Instant::now() + START_LIMIT;
+        let mut starts = 1;
         loop {
             if let Some(client) = client::connect(state).await? {
                 // Of two commands started together, one coordinator gets the lock; the other ends.
                 let coordinator = child.try_wait().ok().flatten().is_none().then_some(child);
-                return Ok(Self { client, state: state.to_owned(), coordinator, worker: None });
+                return Ok(Self {
+                    client,
+                    state: state.to_owned(),
+                    coordinator,
+                    worker: None,
+                });
             }
             if let Ok(Some(status)) = child.try_wait() {
-                // Somebody else's may be about to listen: give it the rest of the time to.
-                return match wait_for_other(state, deadline, status).await? {
-                    Some(client) => Ok(Self { client, state: state.to_owned(), coordinator: None, worker: None }),
-                    None => Err(ended(state, "coordinator", status)),
-                };
+                if status.code() != Some(STATE_IN_USE) || starts == MAX_STARTS {
+                    return Err(ended(state, "coordinator", status));
+                }
+                // Somebody else's has the folder: it is about to listen, or on its way out.
+                while lock_is_held(state) && client::connect(state).await?.is_none() {
+                    if Instant::now() >= deadline {
+                        return Err(ended(state, "coordinator", status));
+                    }
+                    sleep(POLL).await;
+                }
+                if client::connect(state).await?.is_none() {
+                    starts += 1;
+                    child = start("coordinator", state, &[])?;
+                }
+                continue;
             }
             if Instant::now() >= deadline {
-                return Err(Error::cannot_run(format!("the coordinator did not begin to listen within {} s{}", START_LIMIT.as_secs(), last_words(state, "coordinator"))));
+                return Err(Error::cannot_run(format!(
+                    "the coordinator did not begin to listen within {} s{}",
+                    START_LIMIT.as_secs(),
+                    last_words(state, "coordinator")
+                )));
             }
             sleep(POLL).await;
         }
@@ -79,19 +108,31 @@ impl Cluster {
 
     /// Starts a worker unless a live one serves the pool already.
     pub async fn ensure_worker(&mut self, options: &WorkerOptions) -> Result<(), Error> {
-        if self.worker.is_some() || self.has_worker(|worker| worker.pool == options.pool).await? {
+        if self.worker.is_some()
+            || self
+                .has_worker(|worker| worker.pool == options.pool)
+                .await?
+        {
             return Ok(());
         }
         let name = format!("ctl-{}", std::process::id());
         let slots = options.slots.to_string();
-        let mut child = start("worker", &self.state, &["--name", &name, "--pool", &options.pool, "--slots", &slots])?;
+        let mut child = start(
+            "worker",
+            &self.state,
+            &["--name", &name, "--pool", &options.pool, "--slots", &slots],
+        )?;
         let deadline = Instant::now() + WORKER_LIMIT;
         while !self.has_worker(|worker| worker.name == name).await? {
             if let Ok(Some(status)) = child.try_wait() {
                 return Err(ended(&self.state, "worker", status));
             }
             if Instant::now() >= deadline {
-                return Err(Error::cannot_run(format!("the worker did not register within {} s{}", WORKER_LIMIT.as_secs(), last_words(&self.state, "worker"))));
+                return Err(Error::cannot_run(format!(
+                    "the worker did not register within {} s{}",
+                    WORKER_LIMIT.as_secs(),
+                    last_words(&self.state, "worker")
+                )));
             }
             sleep(POLL).await;
         }
@@ -99,9 +140,19 @@ impl Cluster {
         Ok(())
     }
 
-    async fn has_worker(&mut self, wanted: impl Fn(&proto::v1::Worker) -> bool) -> Result<bool, Error> {
-        let reply = self.client.list_workers(ListWorkersRequest {}).await?.into_inner();
-        Ok(reply.workers.iter().any(|worker| worker.state == "live" && wanted(worker)))
+    async fn has_worker(
+        &mut self,
+        wanted: impl Fn(&proto::v1::Worker) -> bool,
+    ) -> Result<bool, Error> {
+        let reply = self
+            .client
+            .list_workers(ListWorkersRequest {})
+            .await?
+            .into_inner();
+        Ok(reply
+            .workers
+            .iter()
+            .any(|worker| worker.state == "live" && wanted(worker)))
     }
 
     /// Name of this command's own worker.
@@ -111,15 +162,22 @@ impl Cluster {
 
     /// What ended of this command's own programs, if one did.
     pub fn fallen(&mut self) -> Option<Error> {
-        if let Some(status) = self.worker.as_mut().and_then(|worker| worker.child.try_wait().ok().flatten()) {
+        if let Some(status) = self
+            .worker
+            .as_mut()
+            .and_then(|worker| worker.child.try_wait().ok().flatten())
+        {
             return Some(ended(&self.state, "worker", status));
         }
-        let status = self.coordinator.as_mut().and_then(|child| child.try_wait().ok().flatten())?;
+        let status = self
+            .coordinator
+            .as_mut()
+            .and_then(|child| child.try_wait().ok().flatten())?;
         Some(ended(&self.state, "coordinator", status))
     }
 
     /// Ends what is this command's own, the worker first.
-    pub async fn close(mut self) {
+    pub async fn close(&mut self) {
         if let Some(mut worker) = self.worker.take() {
             stop(&mut worker.child).await;
         }
@@ -129,23 +187,11 @@ impl Cluster {
     }
 }
 
-async fn wait_for_other(state: &Path, deadline: Instant, status: ExitStatus) -> Result<Option<Client>, Error> {
-    // 6: cannot run here, which is what a locked state folder gives.
-    while status.code() == Some(6) && Instant::now() < deadline.min(Instant::now() + Duration::from_secs(3)) {
-        if let Some(client) = client::connect(state).await? {
-            return Ok(Some(client));
-        }
-        sleep(POLL).await;
-        if !lock_is_held(state) {
-            break;
-        }
-    }
-    client::connect(state).await
-}
-
 /// Whether another coordinator holds the state folder.
 fn lock_is_held(state: &Path) -> bool {
-    let Ok(file) = File::open(state.join("lock")) else { return false };
+    let Ok(file) = File::open(state.join("lock")) else {
+        return false;
+    };
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared) {
         Ok(()) => false,
         Err(error) => error == rustix::io::Errno::WOULDBLOCK,
@@ -155,7 +201,14 @@ fn lock_is_held(state: &Path) -> bool {
 /// The state folder, readable by its owner alone.
 fn create_private(state: &Path) -> Result<(), Error> {
     use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(|source| Error::Write { path: state.to_owned(), source })
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(state)
+        .map_err(|source| Error::Write {
+            path: state.to_owned(),
+            source,
+        })
 }
 
 fn log_path(state: &Path, program: &str) -> PathBuf {
@@ -166,8 +219,17 @@ fn log_path(state: &Path, program: &str) -> PathBuf {
 fn start(program: &str, state: &Path, arguments: &[&str]) -> Result<Child, Error> {
     let path = places::program(program)?;
     let log = log_path(state, program);
-    let file = OpenOptions::new().create(true).append(true).open(&log).map_err(|source| Error::Write { path: log.clone(), source })?;
-    let twin = file.try_clone().map_err(|source| Error::Write { path: log, source })?;
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&log)
+        .map_err(|source| Error::Write {
+            path: log.clone(),
+            source,
+        })?;
+    let twin = file
+        .try_clone()
+        .map_err(|source| Error::Write { path: log, source })?;
     Command::new(&path)
         .arg("--state")
         .arg(state)
@@ -178,7 +240,9 @@ fn start(program: &str, state: &Path, arguments: &[&str]) -> Result<Child, Error
         .stderr(Stdio::from(file))
         .process_group(0)
         .spawn()
-        .map_err(|source| Error::cannot_run_because(format!("cannot start {}", path.display()), source))
+        .map_err(|source| {
+            Error::cannot_run_because(format!("cannot start {}", path.display()), source)
+        })
 }
 
 /// Closes the program's standard input and waits for its end.
@@ -186,7 +250,11 @@ async fn stop(child: &mut Child) {
     drop(child.stdin.take());
     if timeout(STOP_LIMIT, child.wait()).await.is_err() {
         // Its group, so that nothing it started outlives it.
-        if let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw) {
+        if let Some(group) = child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(rustix::process::Pid::from_raw)
+        {
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
         let _ = child.wait().await;
@@ -194,16 +262,26 @@ async fn stop(child: &mut Child) {
 }
 
 fn ended(state: &Path, program: &str, status: ExitStatus) -> Error {
-    Error::cannot_run(format!("the {program} ended ({status}){}", last_words(state, program)))
+    Error::cannot_run(format!(
+        "the {program} ended ({status}){}",
+        last_words(state, program)
+    ))
 }
 
 /// The end of a program's log, for the user's screen.
 fn last_words(state: &Path, program: &str) -> String {
     let path = log_path(state, program);
     let tail = tail(&path, 2000).unwrap_or_default();
-    let lines: Vec<&str> = tail.lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<&str> = tail
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     let last = lines[lines.len().saturating_sub(3)..].join("\n  ");
-    if last.is_empty() { String::new() } else { format!(":\n  {last}\n  (all of it: {})", path.display()) }
+    if last.is_empty() {
+        String::new()
+    } else {
+        format!(":\n  {last}\n  (all of it: {})", path.display())
+    }
 }
 
 fn tail(path: &Path, bytes: u64) -> io::Result<String> {

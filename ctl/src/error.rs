@@ -9,7 +9,9 @@ pub const USAGE: u8 = 2;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The job reached its end, and it was not success. The reasons are printed already.
-    #[error("job {job} {state}; `ctl describe {job}` says why, `ctl retry {job} --wait` computes only what is missing")]
+    #[error(
+        "job {job} {state}; `ctl describe {job}` says why, `ctl retry {job} --wait` computes only what is missing"
+    )]
     JobFailed { job: String, state: String },
     /// Everything wrong with a job file, one line each.
     #[error("{}", .lines.join("\n"))]
@@ -58,11 +60,20 @@ pub enum Error {
 
 impl Error {
     pub fn cannot_run(what: impl Into<String>) -> Self {
-        Self::CannotRun { what: what.into(), source: None }
+        Self::CannotRun {
+            what: what.into(),
+            source: None,
+        }
     }
 
-    pub fn cannot_run_because(what: impl Into<String>, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self::CannotRun { what: what.into(), source: Some(Box::new(source)) }
+    pub fn cannot_run_because(
+        what: impl Into<String>,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        Self::CannotRun {
+            what: what.into(),
+            source: Some(Box::new(source)),
+        }
     }
 
     /// See `docs/cli.md`.
@@ -127,15 +138,23 @@ impl From<tonic::Status> for Error {
         let message = status.message().to_owned();
         match status.code() {
             Code::NotFound => Self::NotFound(message),
-            Code::InvalidArgument | Code::AlreadyExists | Code::FailedPrecondition | Code::OutOfRange => Self::Usage(message),
+            Code::InvalidArgument
+            | Code::AlreadyExists
+            | Code::FailedPrecondition
+            | Code::OutOfRange => Self::Usage(message),
             Code::PermissionDenied | Code::Unauthenticated => Self::Denied(message),
-            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
-                Self::Unreachable { what: "the coordinator went away".to_owned(), source: Some(Box::new(status)) }
-            }
-            Code::Unknown if status.source().is_some() => {
-                Self::Unreachable { what: "the coordinator went away".to_owned(), source: Some(Box::new(status)) }
-            }
-            _ => Self::CannotRun { what: format!("the coordinator answered: {message}"), source: None },
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Self::Unreachable {
+                what: "the coordinator went away".to_owned(),
+                source: Some(Box::new(status)),
+            },
+            Code::Unknown if status.source().is_some() => Self::Unreachable {
+                what: "the coordinator went away".to_owned(),
+                source: Some(Box::new(status)),
+            },
+            _ => Self::CannotRun {
+                what: format!("the coordinator answered: {message}"),
+                source: None,
+            },
         }
     }
 }

@@ -18,8 +18,8 @@ pub struct JobFile {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Put another value in the file's place, such as data.init_args.root=/data/mvtec
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
+    pub set: Vec<(String, String)>,
 }
 
 pub struct ReadJob {
@@ -32,12 +32,26 @@ impl JobFile {
     /// The resolved job; all errors of the file at once.
     pub fn read(&self) -> Result<ReadJob, Error> {
         let text = read_text(&self.file)?;
-        let current_dir = env::current_dir().map_err(|source| Error::cannot_run_because("cannot find the current folder", source))?;
-        let context = job::ReadContext { current_dir: &current_dir };
+        let current_dir = env::current_dir().map_err(|source| {
+            Error::cannot_run_because("cannot find the current folder", source)
+        })?;
+        let context = job::ReadContext {
+            current_dir: &current_dir,
+        };
         match job::read(&text, &self.file.display().to_string(), &self.set, &context) {
             Ok(reading) => Ok(ReadJob { reading, text }),
-            Err(diagnostics) => Err(Error::InvalidFile { lines: diagnostics.iter().map(ToString::to_string).collect() }),
+            Err(diagnostics) => Err(Error::InvalidFile {
+                lines: diagnostics.iter().map(ToString::to_string).collect(),
+            }),
         }
+    }
+}
+
+/// Splits `KEY=VALUE`; the value may hold more equals signs.
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE, such as seed=7".to_owned()),
     }
 }
 
@@ -49,14 +63,28 @@ pub fn print_warnings(reading: &Reading) {
 }
 
 fn read_text(path: &Path) -> Result<String, Error> {
-    let failed = |source| Error::Read { path: path.to_owned(), source };
+    let failed = |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    };
     let mut bytes = Vec::new();
-    File::open(path).map_err(failed)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    File::open(path)
+        .map_err(failed)?
+        .take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     if bytes.len() as u64 > MAX_BYTES {
-        return Err(Error::InvalidFile { lines: vec![format!("{}: larger than {MAX_BYTES} bytes: not a job file", path.display())] });
+        return Err(Error::InvalidFile {
+            lines: vec![format!(
+                "{}: larger than {MAX_BYTES} bytes: not a job file",
+                path.display()
+            )],
+        });
     }
     String::from_utf8(bytes).map_err(|error| {
         let place = error.utf8_error().valid_up_to();
-        Error::InvalidFile { lines: vec![format!("{}: not UTF-8 text (byte {place})", path.display())] }
+        Error::InvalidFile {
+            lines: vec![format!("{}: not UTF-8 text (byte {place})", path.display())],
+        }
     })
 }

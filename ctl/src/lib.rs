@@ -38,7 +38,13 @@ pub struct Cli {
 #[derive(clap::Args)]
 pub struct Common {
     /// State folder of the coordinator, where its socket lies [default: $XDG_STATE_HOME/nightshift]
-    #[arg(long, global = true, value_name = "DIR", env = "NIGHTSHIFT_STATE", hide_env = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "NIGHTSHIFT_STATE",
+        hide_env = true
+    )]
     state: Option<std::path::PathBuf>,
     /// Form of the output
     #[arg(short, long, global = true, value_enum, default_value_t)]

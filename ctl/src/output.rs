@@ -19,7 +19,10 @@ impl Format {
     pub fn print(self, value: &Value, table: impl FnOnce() -> String) -> Result<(), Error> {
         match self {
             Self::Table => line(&table()),
-            Self::Json => line(&serde_json::to_string_pretty(value).map_err(|source| Error::cannot_run_because("cannot write JSON", source))?),
+            Self::Json => line(
+                &serde_json::to_string_pretty(value)
+                    .map_err(|source| Error::cannot_run_because("cannot write JSON", source))?,
+            ),
             Self::Yaml => line(&yaml::write(value)),
         }
     }
@@ -28,10 +31,12 @@ impl Format {
 /// Writes text and ends it with a line feed.
 pub fn line(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush()).map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Error::OutputClosed,
-        _ => Error::cannot_run_because("cannot write to standard output", error),
-    })
+    writeln!(out, "{}", text.trim_end_matches('\n'))
+        .and_then(|()| out.flush())
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Error::OutputClosed,
+            _ => Error::cannot_run_because("cannot write to standard output", error),
+        })
 }
 
 /// A table without frames: header in capitals, numbers to the right.
@@ -45,7 +50,10 @@ impl Table {
     pub fn new(columns: &[&'static str]) -> Self {
         let mut inner = comfy_table::Table::new();
         inner.load_style(comfy_table::presets::NOTHING);
-        let header: Vec<_> = columns.iter().map(|name| name.trim_start_matches('>')).collect();
+        let header: Vec<_> = columns
+            .iter()
+            .map(|name| name.trim_start_matches('>'))
+            .collect();
         inner.set_header(header.iter().map(|name| name.to_uppercase()));
         for (index, name) in columns.iter().enumerate() {
             if let Some(column) = inner.column_mut(index) {
@@ -71,7 +79,11 @@ impl Table {
             return format!("no {}", self.header.first().map_or("rows", |name| name));
         }
         // comfy-table pads the last column, too.
-        self.inner.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+        self.inner
+            .lines()
+            .map(|line| line.trim_end().to_owned())
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 }
 
@@ -108,7 +120,11 @@ pub fn time(ms: i64) -> Value {
 
 /// A JSON text as a value; what is not JSON stays a text.
 pub fn embedded(json: &str) -> Value {
-    if json.is_empty() { Value::Null } else { serde_json::from_str(json).unwrap_or_else(|_| Value::from(json)) }
+    if json.is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_str(json).unwrap_or_else(|_| Value::from(json))
+    }
 }
 
 /// The shortest prefix of each id, at least 4 long, that is no other id's prefix.
@@ -120,7 +136,10 @@ pub fn short_ids(ids: &[String]) -> Vec<String> {
     ids.iter()
         .map(|id| {
             let place = sorted.partition_point(|other| *other < id.as_str());
-            let before = place.checked_sub(1).and_then(|place| sorted.get(place)).map_or(0, |other| common(id, other));
+            let before = place
+                .checked_sub(1)
+                .and_then(|place| sorted.get(place))
+                .map_or(0, |other| common(id, other));
             let after = sorted.get(place + 1).map_or(0, |other| common(id, other));
             let length = (before.max(after) + 1).max(4).min(id.len());
             id.get(..length).unwrap_or(id).to_owned()

@@ -16,7 +16,10 @@ pub fn state_folder(common: &Common) -> Result<PathBuf, Error> {
         Some(folder) => folder.clone(),
         None => base("XDG_STATE_HOME", ".local/state")?.join("nightshift"),
     };
-    std::path::absolute(&folder).map_err(|source| Error::Read { path: folder, source })
+    std::path::absolute(&folder).map_err(|source| Error::Read {
+        path: folder,
+        source,
+    })
 }
 
 /// Path of the socket in a state folder; an error if the system cannot take a path that long.
@@ -34,18 +37,25 @@ pub fn socket(state: &Path) -> Result<PathBuf, Error> {
 
 /// An XDG base folder.
 fn base(variable: &str, below_home: &str) -> Result<PathBuf, Error> {
-    if let Some(folder) = env::var_os(variable).map(PathBuf::from).filter(|folder| folder.is_absolute()) {
+    if let Some(folder) = env::var_os(variable)
+        .map(PathBuf::from)
+        .filter(|folder| folder.is_absolute())
+    {
         return Ok(folder);
     }
     match env::var_os("HOME").filter(|home| !home.is_empty()) {
         Some(home) => Ok(PathBuf::from(home).join(below_home)),
-        None => Err(Error::cannot_run(format!("neither HOME nor {variable} is set; say where to keep the state with --state DIR"))),
+        None => Err(Error::cannot_run(format!(
+            "neither HOME nor {variable} is set; say where to keep the state with --state DIR"
+        ))),
     }
 }
 
 /// Folder of the running program.
 pub fn program_folder() -> Result<PathBuf, Error> {
-    let program = env::current_exe().map_err(|source| Error::cannot_run_because("cannot find the running program's folder", source))?;
+    let program = env::current_exe().map_err(|source| {
+        Error::cannot_run_because("cannot find the running program's folder", source)
+    })?;
     Ok(program.parent().unwrap_or(Path::new("/")).to_owned())
 }
 
@@ -56,7 +66,10 @@ pub fn program(name: &str) -> Result<PathBuf, Error> {
     if path.is_file() {
         Ok(path)
     } else {
-        Err(Error::cannot_run(format!("the program {name} is missing beside ctl in {}; `make build` makes all four", folder.display())))
+        Err(Error::cannot_run(format!(
+            "the program {name} is missing beside ctl in {}; `make build` makes all four",
+            folder.display()
+        )))
     }
 }
 
@@ -78,6 +91,9 @@ pub fn weights_folder() -> Result<PathBuf, Error> {
 pub fn native_folder() -> Option<PathBuf> {
     match env::var_os("NIGHTSHIFT_NATIVE_DIR").filter(|folder| !folder.is_empty()) {
         Some(folder) => Some(PathBuf::from(folder)),
-        None => program_folder().ok().map(|folder| folder.join("lib")).filter(|folder| folder.is_dir()),
+        None => program_folder()
+            .ok()
+            .map(|folder| folder.join("lib"))
+            .filter(|folder| folder.is_dir()),
     }
 }

@@ -20,8 +20,13 @@ pub enum Display {
 impl Display {
     /// Bars if standard error is a terminal that understands them.
     pub fn new() -> Self {
-        let terminal = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-        if terminal { Self::Bars(Bars::new()) } else { Self::Plain(Plain::default()) }
+        let terminal = std::io::stderr().is_terminal()
+            && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        if terminal {
+            Self::Bars(Bars::new())
+        } else {
+            Self::Plain(Plain::default())
+        }
     }
 
     pub fn update(&mut self, snapshot: &JobSnapshot) {
@@ -60,9 +65,15 @@ impl Bars {
     fn new() -> Self {
         let screen = MultiProgress::new();
         let job = screen.add(ProgressBar::new(0));
-        job.set_style(style("{msg:24} {wide_bar} {pos}/{len} tasks {elapsed_precise}"));
+        job.set_style(style(
+            "{msg:24} {wide_bar} {pos}/{len} tasks {elapsed_precise}",
+        ));
         job.enable_steady_tick(Duration::from_millis(500));
-        Self { screen, job, attempts: BTreeMap::new() }
+        Self {
+            screen,
+            job,
+            attempts: BTreeMap::new(),
+        }
     }
 
     fn update(&mut self, snapshot: &JobSnapshot) {
@@ -84,15 +95,22 @@ impl Bars {
             active
         });
         for attempt in &snapshot.active {
-            let bar = self.attempts.entry(attempt.task.clone()).or_insert_with(|| {
-                let bar = self.screen.add(ProgressBar::new(0));
-                bar.set_style(style("  {msg:40} {wide_bar} {pos}/{len}"));
-                bar
-            });
+            let bar = self
+                .attempts
+                .entry(attempt.task.clone())
+                .or_insert_with(|| {
+                    let bar = self.screen.add(ProgressBar::new(0));
+                    bar.set_style(style("  {msg:40} {wide_bar} {pos}/{len}"));
+                    bar
+                });
             let progress = attempt.progress.clone().unwrap_or_default();
             bar.set_length(progress.total);
             bar.set_position(progress.done);
-            bar.set_message(format!("{} {}", attempt_words(attempt), rate_words(attempt)));
+            bar.set_message(format!(
+                "{} {}",
+                attempt_words(attempt),
+                rate_words(attempt)
+            ));
         }
     }
 }
@@ -115,7 +133,9 @@ impl Plain {
         }
         let Some(job) = &snapshot.job else { return };
         let changed = job.state != self.state;
-        let due = self.last.is_none_or(|last| last.elapsed() >= PLAIN_INTERVAL);
+        let due = self
+            .last
+            .is_none_or(|last| last.elapsed() >= PLAIN_INTERVAL);
         if changed || due {
             eprintln!("{}", job_line(job, &snapshot.active));
             self.last = Some(Instant::now());
@@ -126,23 +146,47 @@ impl Plain {
 
 fn job_line(job: &Job, active: &[ActiveAttempt]) -> String {
     let counts = job.tasks.unwrap_or_default();
-    let mut line = format!("job {} {}: {}/{} tasks", job.id, job.state, settled(&counts), all(&counts));
+    let mut line = format!(
+        "job {} {}: {}/{} tasks",
+        job.id,
+        job.state,
+        settled(&counts),
+        all(&counts)
+    );
     for attempt in active {
-        line.push_str(&format!("; {} {}", attempt_words(attempt), rate_words(attempt)));
+        line.push_str(&format!(
+            "; {} {}",
+            attempt_words(attempt),
+            rate_words(attempt)
+        ));
     }
     line.trim_end().to_owned()
 }
 
 fn attempt_words(attempt: &ActiveAttempt) -> String {
-    let stage = attempt.progress.as_ref().map_or("", |progress| progress.stage.as_str());
-    let run = attempt.run.map(|run| format!(" run {run}")).unwrap_or_default();
-    format!("{}{run} {stage}", attempt.kind).trim_end().to_owned()
+    let stage = attempt
+        .progress
+        .as_ref()
+        .map_or("", |progress| progress.stage.as_str());
+    let run = attempt
+        .run
+        .map(|run| format!(" run {run}"))
+        .unwrap_or_default();
+    format!("{}{run} {stage}", attempt.kind)
+        .trim_end()
+        .to_owned()
 }
 
 /// `120/353 41.2/s 6 s left`, as far as it is known.
 fn rate_words(attempt: &ActiveAttempt) -> String {
-    let Some(progress) = &attempt.progress else { return String::new() };
-    let mut words = if progress.total > 0 { format!("{}/{}", progress.done, progress.total) } else { String::new() };
+    let Some(progress) = &attempt.progress else {
+        return String::new();
+    };
+    let mut words = if progress.total > 0 {
+        format!("{}/{}", progress.done, progress.total)
+    } else {
+        String::new()
+    };
     if progress.rate > 0.0 {
         words.push_str(&format!(" {:.1}/s", progress.rate));
         if progress.total > progress.done {
@@ -155,7 +199,11 @@ fn rate_words(attempt: &ActiveAttempt) -> String {
 
 /// A run in a few words, for people.
 pub fn run_name(run: &Run) -> String {
-    let data = if run.category.is_empty() { run.dataset.clone() } else { format!("{}/{}", run.dataset, run.category) };
+    let data = if run.category.is_empty() {
+        run.dataset.clone()
+    } else {
+        format!("{}/{}", run.dataset, run.category)
+    };
     format!("{} on {data} seed {}", run.model, run.seed)
 }
 

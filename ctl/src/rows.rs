@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, TimestampMicrosecondType, UInt32Type, UInt64Type};
+use arrow_array::types::{
+    Float32Type, Float64Type, TimestampMicrosecondType, UInt32Type, UInt64Type,
+};
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 use proto::v1::{ResultsReply, ResultsRequest};
@@ -24,15 +26,26 @@ pub struct Results {
 impl Results {
     /// `None` if the job has not published any yet.
     pub async fn find(client: &mut Client, job: &str) -> Result<Option<Self>, Error> {
-        let reply = client.results(ResultsRequest { job: job.to_owned() }).await?.into_inner();
-        Self::of(&reply)
+        match client
+            .results(ResultsRequest {
+                job: job.to_owned(),
+            })
+            .await
+        {
+            Ok(reply) => Self::of(&reply.into_inner()),
+            Err(status) if status.code() == tonic::Code::FailedPrecondition => Ok(None),
+            Err(status) => Err(status.into()),
+        }
     }
 
     fn of(reply: &ResultsReply) -> Result<Option<Self>, Error> {
         if reply.generation == 0 {
             return Ok(None);
         }
-        Ok(Some(Self { store: Store::open(&reply.store)?, path: reply.path.clone() }))
+        Ok(Some(Self {
+            store: Store::open(&reply.store)?,
+            path: reply.path.clone(),
+        }))
     }
 
     /// The folder as people reach it: a path for local stores, else a URI.
@@ -44,7 +57,10 @@ impl Results {
     }
 
     pub async fn read<R: Row>(&self) -> Result<Vec<R>, Error> {
-        let bytes = self.store.get(&format!("{}/{}.parquet", self.path, R::TABLE), None).await?;
+        let bytes = self
+            .store
+            .get(&format!("{}/{}.parquet", self.path, R::TABLE), None)
+            .await?;
         Ok(tables::read_bytes(bytes)?)
     }
 }
@@ -53,7 +69,16 @@ impl Results {
 pub fn json<R: Row>(rows: &[R]) -> Result<Vec<Value>, Error> {
     let batch = R::to_batch(rows).map_err(unwritable)?;
     let columns = columns(&batch);
-    Ok((0..batch.num_rows()).map(|row| Value::Object(columns.iter().map(|(name, column)| (name.clone(), cell(column, row))).collect::<Map<_, _>>())).collect())
+    Ok((0..batch.num_rows())
+        .map(|row| {
+            Value::Object(
+                columns
+                    .iter()
+                    .map(|(name, column)| (name.clone(), cell(column, row)))
+                    .collect::<Map<_, _>>(),
+            )
+        })
+        .collect())
 }
 
 fn unwritable(source: ArrowError) -> Error {
@@ -61,7 +86,13 @@ fn unwritable(source: ArrowError) -> Error {
 }
 
 fn columns(batch: &RecordBatch) -> Vec<(String, Arc<dyn Array>)> {
-    batch.schema().fields().iter().map(|field| field.name().clone()).zip(batch.columns().iter().cloned()).collect()
+    batch
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .zip(batch.columns().iter().cloned())
+        .collect()
 }
 
 fn cell(column: &Arc<dyn Array>, row: usize) -> Value {
@@ -73,9 +104,16 @@ fn cell(column: &Arc<dyn Array>, row: usize) -> Value {
         DataType::UInt32 => column.as_primitive::<UInt32Type>().value(row).into(),
         DataType::UInt64 => column.as_primitive::<UInt64Type>().value(row).into(),
         // By way of its shortest text, so that 0.1 does not become 0.10000000149.
-        DataType::Float32 => column.as_primitive::<Float32Type>().value(row).to_string().parse::<f64>().map_or(Value::Null, Value::from),
+        DataType::Float32 => column
+            .as_primitive::<Float32Type>()
+            .value(row)
+            .to_string()
+            .parse::<f64>()
+            .map_or(Value::Null, Value::from),
         DataType::Float64 => column.as_primitive::<Float64Type>().value(row).into(),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => output::time(column.as_primitive::<TimestampMicrosecondType>().value(row) / 1000),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            output::time(column.as_primitive::<TimestampMicrosecondType>().value(row) / 1000)
+        }
         DataType::Utf8 => column.as_string::<i32>().value(row).into(),
         other => format!("({other})").into(),
     }
@@ -85,7 +123,11 @@ fn cell(column: &Arc<dyn Array>, row: usize) -> Value {
 pub fn table(rows: &[Value], columns: &[&'static str]) -> String {
     let mut table = output::Table::new(columns);
     for row in rows {
-        table.row(columns.iter().map(|name| text(&row[name.trim_start_matches('>')])));
+        table.row(
+            columns
+                .iter()
+                .map(|name| text(&row[name.trim_start_matches('>')])),
+        );
     }
     table.render()
 }
@@ -94,7 +136,9 @@ fn text(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
-        Value::Number(number) if number.is_f64() => format!("{:.4}", number.as_f64().unwrap_or(f64::NAN)),
+        Value::Number(number) if number.is_f64() => {
+            format!("{:.4}", number.as_f64().unwrap_or(f64::NAN))
+        }
         other => other.to_string(),
     }
 }
@@ -120,9 +164,14 @@ mod tests {
         let rows = json(&[row]).unwrap();
         assert_eq!(
             rows,
-            [serde_json::json!({"run": 1, "task": "abcd-0001", "kind": "fit", "stage": "total", "wall_s": 1.5, "cpu_s": null,
-                "items": 3, "bytes": 4, "peak_memory": 5})]
+            [
+                serde_json::json!({"run": 1, "task": "abcd-0001", "kind": "fit", "stage": "total", "wall_s": 1.5, "cpu_s": null,
+                "items": 3, "bytes": 4, "peak_memory": 5})
+            ]
         );
-        assert_eq!(table(&rows, &["task", ">wall_s", ">cpu_s"]), "TASK       WALL_S  CPU_S\nabcd-0001  1.5000      -");
+        assert_eq!(
+            table(&rows, &["task", ">wall_s", ">cpu_s"]),
+            "TASK       WALL_S  CPU_S\nabcd-0001  1.5000      -"
+        );
     }
 }

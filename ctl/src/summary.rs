@@ -32,8 +32,18 @@ pub fn lines(runs: &[Run], metrics: &[MetricRow], timings: &[TimingRow]) -> Vec<
         .map(|run| {
             let of_run = || metrics.iter().filter(|row| row.run == run.index);
             let total = |kind: &str| {
-                let rows: Vec<_> = timings.iter().filter(|row| row.run == Some(run.index) && row.kind == kind && row.stage == "total").collect();
-                (!rows.is_empty()).then(|| (rows.iter().map(|row| row.wall_s).sum::<f64>(), rows.iter().map(|row| row.items).sum::<u64>()))
+                let rows: Vec<_> = timings
+                    .iter()
+                    .filter(|row| {
+                        row.run == Some(run.index) && row.kind == kind && row.stage == "total"
+                    })
+                    .collect();
+                (!rows.is_empty()).then(|| {
+                    (
+                        rows.iter().map(|row| row.wall_s).sum::<f64>(),
+                        rows.iter().map(|row| row.items).sum::<u64>(),
+                    )
+                })
             };
             let (fit, score, evaluate) = (total("fit"), total("score"), total("evaluate"));
             Line {
@@ -43,11 +53,15 @@ pub fn lines(runs: &[Run], metrics: &[MetricRow], timings: &[TimingRow]) -> Vec<
                 category: run.category.clone(),
                 seed: run.seed,
                 state: run.state.clone(),
-                metrics: of_run().map(|row| (format!("{} {}", row.level, row.metric), row.value)).collect(),
+                metrics: of_run()
+                    .map(|row| (format!("{} {}", row.level, row.metric), row.value))
+                    .collect(),
                 threshold_split: of_run().find_map(|row| row.threshold_split.clone()),
                 fit_s: fit.map(|(wall, _)| wall),
                 test_s: score.map(|(wall, _)| wall + evaluate.map_or(0.0, |(wall, _)| wall)),
-                images_per_s: score.filter(|(wall, items)| *wall > 0.0 && *items > 0).map(|(wall, items)| items as f64 / wall),
+                images_per_s: score
+                    .filter(|(wall, items)| *wall > 0.0 && *items > 0)
+                    .map(|(wall, items)| items as f64 / wall),
                 error: run.error.clone(),
             }
         })
@@ -58,12 +72,19 @@ pub fn lines(runs: &[Run], metrics: &[MetricRow], timings: &[TimingRow]) -> Vec<
 fn means(lines: &[Line]) -> Vec<Line> {
     let mut groups: Vec<Vec<&Line>> = Vec::new();
     for line in lines.iter().filter(|line| line.state == "succeeded") {
-        match groups.iter_mut().find(|group| group[0].model == line.model && group[0].dataset == line.dataset) {
+        match groups
+            .iter_mut()
+            .find(|group| group[0].model == line.model && group[0].dataset == line.dataset)
+        {
             Some(group) => group.push(line),
             None => groups.push(vec![line]),
         }
     }
-    groups.into_iter().filter(|group| group.len() > 1).map(|group| mean(&group)).collect()
+    groups
+        .into_iter()
+        .filter(|group| group.len() > 1)
+        .map(|group| mean(&group))
+        .collect()
 }
 
 fn mean(group: &[&Line]) -> Line {
@@ -71,8 +92,16 @@ fn mean(group: &[&Line]) -> Line {
         let known: Vec<f64> = values.into_iter().flatten().collect();
         (known.len() == group.len()).then(|| known.iter().sum::<f64>() / known.len() as f64)
     };
-    let names: std::collections::BTreeSet<&String> = group.iter().flat_map(|line| line.metrics.keys()).collect();
-    let metric = |name: &str| average(group.iter().map(|line| line.metrics.get(name).copied().flatten()).collect());
+    let names: std::collections::BTreeSet<&String> =
+        group.iter().flat_map(|line| line.metrics.keys()).collect();
+    let metric = |name: &str| {
+        average(
+            group
+                .iter()
+                .map(|line| line.metrics.get(name).copied().flatten())
+                .collect(),
+        )
+    };
     let splits: Vec<_> = group.iter().map(|line| &line.threshold_split).collect();
     Line {
         run: 0,
@@ -81,8 +110,13 @@ fn mean(group: &[&Line]) -> Line {
         category: format!("mean of {}", group.len()),
         seed: 0,
         state: "mean".to_owned(),
-        metrics: names.into_iter().map(|name| (name.clone(), metric(name))).collect(),
-        threshold_split: splits[0].clone().filter(|_| splits.iter().all(|split| *split == splits[0])),
+        metrics: names
+            .into_iter()
+            .map(|name| (name.clone(), metric(name)))
+            .collect(),
+        threshold_split: splits[0]
+            .clone()
+            .filter(|_| splits.iter().all(|split| *split == splits[0])),
         fit_s: average(group.iter().map(|line| line.fit_s).collect()),
         test_s: average(group.iter().map(|line| line.test_s).collect()),
         images_per_s: average(group.iter().map(|line| line.images_per_s).collect()),
@@ -91,7 +125,12 @@ fn mean(group: &[&Line]) -> Line {
 }
 
 /// The columns that are always there; others follow when a run has them.
-const USUAL: [&str; 4] = ["image AUROC", "image F1Score", "pixel AUROC", "pixel F1Score"];
+const USUAL: [&str; 4] = [
+    "image AUROC",
+    "image F1Score",
+    "pixel AUROC",
+    "pixel F1Score",
+];
 
 /// For people.
 pub fn table(lines: &[Line]) -> String {
@@ -109,16 +148,36 @@ pub fn table(lines: &[Line]) -> String {
     columns.extend([">fit s", ">test s", ">images/s", "threshold from"]);
     let mut table = Table::new(&columns);
     for line in lines.iter().cloned().chain(means(lines)) {
-        let number = |value: Option<f64>, digits: usize| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"));
+        let number = |value: Option<f64>, digits: usize| {
+            value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+        };
         let mut cells = vec![
             line.model.clone(),
             line.dataset.clone(),
             line.category.clone(),
-            if line.state == "mean" { String::new() } else { line.seed.to_string() },
+            if line.state == "mean" {
+                String::new()
+            } else {
+                line.seed.to_string()
+            },
         ];
-        cells.extend(names.iter().map(|name| number(line.metrics.get(*name).copied().flatten(), 4)));
-        cells.extend([number(line.fit_s, 2), number(line.test_s, 2), number(line.images_per_s, 1)]);
-        cells.push(if matches!(line.state.as_str(), "succeeded" | "mean") { line.threshold_split.clone().unwrap_or_else(|| "-".to_owned()) } else { line.state.clone() });
+        cells.extend(
+            names
+                .iter()
+                .map(|name| number(line.metrics.get(*name).copied().flatten(), 4)),
+        );
+        cells.extend([
+            number(line.fit_s, 2),
+            number(line.test_s, 2),
+            number(line.images_per_s, 1),
+        ]);
+        cells.push(if matches!(line.state.as_str(), "succeeded" | "mean") {
+            line.threshold_split
+                .clone()
+                .unwrap_or_else(|| "-".to_owned())
+        } else {
+            line.state.clone()
+        });
         table.row(cells);
     }
     table.render()
@@ -176,9 +235,18 @@ mod tests {
 
     #[test]
     fn a_mean_needs_a_value_from_every_run() {
-        let known = means(&[line("a", "succeeded", Some(0.5)), line("b", "succeeded", Some(1.0))]);
-        assert_eq!((known.len(), known[0].metrics["image AUROC"]), (1, Some(0.75)));
-        let unknown = means(&[line("a", "succeeded", None), line("b", "succeeded", Some(1.0))]);
+        let known = means(&[
+            line("a", "succeeded", Some(0.5)),
+            line("b", "succeeded", Some(1.0)),
+        ]);
+        assert_eq!(
+            (known.len(), known[0].metrics["image AUROC"]),
+            (1, Some(0.75))
+        );
+        let unknown = means(&[
+            line("a", "succeeded", None),
+            line("b", "succeeded", Some(1.0)),
+        ]);
         assert_eq!(unknown[0].metrics["image AUROC"], None);
     }
 

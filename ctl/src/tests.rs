@@ -11,17 +11,38 @@ fn the_arguments_are_consistent() {
 
 #[test]
 fn every_exit_code_of_the_documents_is_given_by_some_error() {
-    let io = |kind: std::io::ErrorKind| Error::Read { path: "x".into(), source: kind.into() };
+    let io = |kind: std::io::ErrorKind| Error::Read {
+        path: "x".into(),
+        source: kind.into(),
+    };
     let cases = [
-        (Error::JobFailed { job: "abcd".to_owned(), state: "failed".to_owned() }, 1),
+        (
+            Error::JobFailed {
+                job: "abcd".to_owned(),
+                state: "failed".to_owned(),
+            },
+            1,
+        ),
         (Error::InvalidFile { lines: Vec::new() }, 2),
         (Error::NotFound(String::new()), 3),
         (io(std::io::ErrorKind::NotFound), 3),
-        (Error::Unreachable { what: String::new(), source: None }, 4),
+        (
+            Error::Unreachable {
+                what: String::new(),
+                source: None,
+            },
+            4,
+        ),
         (Error::Denied(String::new()), 5),
         (io(std::io::ErrorKind::PermissionDenied), 5),
         (Error::cannot_run(""), 6),
-        (Error::Interrupted { job: String::new(), hint: String::new() }, 130),
+        (
+            Error::Interrupted {
+                job: String::new(),
+                hint: String::new(),
+            },
+            130,
+        ),
     ];
     for (error, code) in cases {
         assert_eq!(error.exit_code(), code, "{error}");
@@ -32,7 +53,12 @@ fn every_exit_code_of_the_documents_is_given_by_some_error() {
 fn what_a_coordinator_answers_keeps_its_meaning() {
     let code = |status: tonic::Status| Error::from(status).exit_code();
     assert_eq!(code(tonic::Status::not_found("no job abcd")), 3);
-    assert_eq!(code(tonic::Status::failed_precondition("the key was used for another job")), 2);
+    assert_eq!(
+        code(tonic::Status::failed_precondition(
+            "the key was used for another job"
+        )),
+        2
+    );
     assert_eq!(code(tonic::Status::unavailable("closed")), 4);
     assert_eq!(code(tonic::Status::permission_denied("no")), 5);
     assert_eq!(code(tonic::Status::internal("disk full")), 6);

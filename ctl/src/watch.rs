@@ -43,21 +43,42 @@ struct Signals {
 
 /// Returns the job at its end; an interruption is an error that says how to go on.
 pub async fn follow(cluster: &mut Cluster, follow: &Follow<'_>) -> Result<Job, Error> {
-    let listen = |kind| signal(kind).map_err(|source| Error::cannot_run_because("cannot listen to signals", source));
-    let mut signals = Signals { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? };
+    let listen = |kind| {
+        signal(kind).map_err(|source| Error::cannot_run_because("cannot listen to signals", source))
+    };
+    let mut signals = Signals {
+        interrupt: listen(SignalKind::interrupt())?,
+        terminate: listen(SignalKind::terminate())?,
+    };
     let mut display = Display::new();
     let mut interruption = Interruption::None;
     let mut losses = 0;
     loop {
         let ended = match open_stream(cluster, follow).await {
-            Ok(mut stream) => follow_stream(cluster, follow, &mut stream, &mut signals, &mut display, &mut interruption, &mut losses).await,
+            Ok(mut stream) => {
+                follow_stream(
+                    cluster,
+                    follow,
+                    &mut stream,
+                    &mut signals,
+                    &mut display,
+                    &mut interruption,
+                    &mut losses,
+                )
+                .await
+            }
             Err(error) => Err(error),
         };
         match ended {
             Err(error @ Error::Unreachable { .. }) if losses < MAX_LOSSES => {
                 losses += 1;
-                display.note(&format!("{}; starting another one, the job goes on", cluster.fallen().unwrap_or(error)));
+                display.note(&format!(
+                    "{}; starting another one, the job goes on",
+                    cluster.fallen().unwrap_or(error)
+                ));
                 sleep(Duration::from_millis(200) * losses).await;
+                // Ended first: a coordinator on its way out would only be lost once more.
+                cluster.close().await;
                 *cluster = reopen(follow).await?;
             }
             other => {
@@ -76,8 +97,17 @@ async fn reopen(follow: &Follow<'_>) -> Result<Cluster, Error> {
     Ok(cluster)
 }
 
-async fn open_stream(cluster: &mut Cluster, follow: &Follow<'_>) -> Result<Streaming<JobSnapshot>, Error> {
-    Ok(cluster.client.watch(WatchRequest { job: follow.job.clone() }).await?.into_inner())
+async fn open_stream(
+    cluster: &mut Cluster,
+    follow: &Follow<'_>,
+) -> Result<Streaming<JobSnapshot>, Error> {
+    Ok(cluster
+        .client
+        .watch(WatchRequest {
+            job: follow.job.clone(),
+        })
+        .await?
+        .into_inner())
 }
 
 async fn follow_stream(
@@ -133,7 +163,12 @@ async fn follow_stream(
 }
 
 /// One Ctrl-C. False: leave now.
-async fn interrupt(cluster: &mut Cluster, follow: &Follow<'_>, display: &Display, interruption: &mut Interruption) -> Result<bool, Error> {
+async fn interrupt(
+    cluster: &mut Cluster,
+    follow: &Follow<'_>,
+    display: &Display,
+    interruption: &mut Interruption,
+) -> Result<bool, Error> {
     match interruption {
         Interruption::None => {
             let Some(worker) = cluster.worker_name().map(str::to_owned) else {
@@ -147,7 +182,13 @@ async fn interrupt(cluster: &mut Cluster, follow: &Follow<'_>, display: &Display
         }
         Interruption::Draining => {
             display.note("cancelling the job");
-            cluster.client.cancel(CancelRequest { request_id: client::request_id()?, job: follow.job.clone() }).await?;
+            cluster
+                .client
+                .cancel(CancelRequest {
+                    request_id: client::request_id()?,
+                    job: follow.job.clone(),
+                })
+                .await?;
             *interruption = Interruption::Cancelling(Instant::now());
             Ok(true)
         }
@@ -157,13 +198,26 @@ async fn interrupt(cluster: &mut Cluster, follow: &Follow<'_>, display: &Display
 
 /// True when this command's worker has nothing left to do.
 async fn is_drained(cluster: &mut Cluster) -> Result<bool, Error> {
-    let Some(name) = cluster.worker_name().map(str::to_owned) else { return Ok(true) };
-    let reply = cluster.client.list_workers(ListWorkersRequest {}).await?.into_inner();
-    Ok(reply.workers.iter().find(|worker| worker.name == name).is_none_or(|worker| worker.busy == 0))
+    let Some(name) = cluster.worker_name().map(str::to_owned) else {
+        return Ok(true);
+    };
+    let reply = cluster
+        .client
+        .list_workers(ListWorkersRequest {})
+        .await?
+        .into_inner();
+    Ok(reply
+        .workers
+        .iter()
+        .find(|worker| worker.name == name)
+        .is_none_or(|worker| worker.busy == 0))
 }
 
 fn interrupted(follow: &Follow<'_>) -> Error {
-    Error::Interrupted { job: follow.job.clone(), hint: format!("go on with `{}`", follow.resume) }
+    Error::Interrupted {
+        job: follow.job.clone(),
+        hint: format!("go on with `{}`", follow.resume),
+    }
 }
 
 pub fn is_terminal(state: &str) -> bool {

@@ -76,11 +76,23 @@ fn scalar(value: &Value) -> String {
 
 /// Plain where that is safe for readers of YAML 1.1 and 1.2; else a JSON string, which is YAML, too.
 fn text(string: &str) -> String {
-    let plain = string.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'/' | b'@' | b' '))
-        && string.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'/'))
+    let plain = string
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'/' | b'@' | b' '))
+        && string
+            .bytes()
+            .next()
+            .is_some_and(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'/'))
         && !string.ends_with(' ')
-        && !matches!(string.to_ascii_lowercase().as_str(), "true" | "false" | "yes" | "no" | "on" | "off" | "null" | "y" | "n");
-    if plain { string.to_owned() } else { Value::from(string).to_string() }
+        && !matches!(
+            string.to_ascii_lowercase().as_str(),
+            "true" | "false" | "yes" | "no" | "on" | "off" | "null" | "y" | "n"
+        );
+    if plain {
+        string.to_owned()
+    } else {
+        Value::from(string).to_string()
+    }
 }
 
 #[cfg(test)]
@@ -90,15 +102,25 @@ mod tests {
 
     #[test]
     fn nested_values_are_written_in_block_style() {
-        let value = json!({"a": 1, "b": [{"c": "x", "d": null}, [1, 2], []], "e": {}, "f": {"g": true}});
-        assert_eq!(write(&value), "a: 1\nb:\n  - c: x\n    d: null\n  - - 1\n    - 2\n  - []\ne: {}\nf:\n  g: true\n");
+        let value =
+            json!({"a": 1, "b": [{"c": "x", "d": null}, [1, 2], []], "e": {}, "f": {"g": true}});
+        assert_eq!(
+            write(&value),
+            "a: 1\nb:\n  - c: x\n    d: null\n  - - 1\n    - 2\n  - []\ne: {}\nf:\n  g: true\n"
+        );
     }
 
     #[test]
     fn what_looks_like_something_else_is_quoted() {
-        for (string, expected) in
-            [("no", "\"no\""), ("1e5", "\"1e5\""), ("a: b", "\"a: b\""), ("", "\"\""), ("é", "\"é\""), ("file name", "file name"), ("-x", "\"-x\"")]
-        {
+        for (string, expected) in [
+            ("no", "\"no\""),
+            ("1e5", "\"1e5\""),
+            ("a: b", "\"a: b\""),
+            ("", "\"\""),
+            ("é", "\"é\""),
+            ("file name", "file name"),
+            ("-x", "\"-x\""),
+        ] {
             assert_eq!(write(&json!(string)).trim_end(), expected);
         }
     }

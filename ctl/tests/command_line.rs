@@ -56,7 +56,10 @@ fn help_and_version_are_no_errors() {
         assert!(!output.stdout.is_empty() && output.stderr.is_empty());
     }
     let help = stdout(&ctl(folder.path(), &["--help"]));
-    for command in ["run", "submit", "validate", "plan", "get", "describe", "logs", "results", "cancel", "retry", "doctor", "weights"] {
+    for command in [
+        "run", "submit", "validate", "plan", "get", "describe", "logs", "results", "cancel",
+        "retry", "doctor", "weights",
+    ] {
         assert!(help.contains(command), "{command} is not in the help");
     }
 }
@@ -74,10 +77,22 @@ fn a_missing_job_file_is_exit_code_3() {
     let folder = folder();
     for command in ["validate", "plan", "run", "submit"] {
         let output = ctl(folder.path(), &[command, "nowhere.yaml"]);
-        assert_eq!(output.status.code(), Some(3), "{command}: {}", stderr(&output));
-        assert!(stderr(&output).contains("nowhere.yaml"), "{}", stderr(&output));
+        assert_eq!(
+            output.status.code(),
+            Some(3),
+            "{command}: {}",
+            stderr(&output)
+        );
+        assert!(
+            stderr(&output).contains("nowhere.yaml"),
+            "{}",
+            stderr(&output)
+        );
     }
-    assert!(!folder.path().join("state").exists(), "nothing is made for a file that is not there");
+    assert!(
+        !folder.path().join("state").exists(),
+        "nothing is made for a file that is not there"
+    );
 }
 
 #[test]
@@ -91,15 +106,31 @@ fn a_valid_file_is_exit_code_0() {
 fn an_invalid_file_is_exit_code_2_with_line_and_column() {
     let cases: [(&str, &str, &str); 5] = [
         ("bad YAML", "kind: [train\n", "job.yaml:"),
-        ("duplicate key", "kind: train\nkind: train\n", "job.yaml:2:1"),
+        (
+            "duplicate key",
+            "kind: train\nkind: train\n",
+            "job.yaml:2:1",
+        ),
         ("unknown key", &VALID.replace("task:", "tsk:"), "\"task\""),
-        ("unknown model", &VALID.replace("Padim", "Padmi"), "\"Padim\""),
-        ("known, not built", &VALID.replace("train", "hpo"), "not built"),
+        (
+            "unknown model",
+            &VALID.replace("Padim", "Padmi"),
+            "\"Padim\"",
+        ),
+        (
+            "known, not built",
+            &VALID.replace("train", "hpo"),
+            "not built",
+        ),
     ];
     for (what, text, expected) in cases {
         let (_folder, output) = validate(text.as_bytes());
         assert_eq!(output.status.code(), Some(2), "{what}: {}", stderr(&output));
-        assert!(stderr(&output).contains(expected), "{what}: {}", stderr(&output));
+        assert!(
+            stderr(&output).contains(expected),
+            "{what}: {}",
+            stderr(&output)
+        );
     }
 }
 
@@ -108,7 +139,10 @@ fn all_errors_of_a_file_come_at_once() {
     let text = VALID.replace("Padim", "Padmi").replace("task:", "tsk:");
     let (_folder, output) = validate(text.as_bytes());
     let message = stderr(&output);
-    assert!(message.contains("Padmi") && message.contains("tsk"), "{message}");
+    assert!(
+        message.contains("Padmi") && message.contains("tsk"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -125,7 +159,10 @@ fn an_alias_bomb_is_refused_quickly() {
     let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
     for level in 1..12 {
         let reference = format!("*a{}", level - 1);
-        text.push_str(&format!("a{level}: &a{level} [{}]\n", [reference.as_str(); 9].join(", ")));
+        text.push_str(&format!(
+            "a{level}: &a{level} [{}]\n",
+            [reference.as_str(); 9].join(", ")
+        ));
     }
     let start = Instant::now();
     let (_folder, output) = validate(text.as_bytes());
@@ -137,9 +174,16 @@ fn an_alias_bomb_is_refused_quickly() {
 fn set_changes_a_value_and_a_wrong_one_names_the_argument() {
     let folder = folder();
     std::fs::write(folder.path().join("job.yaml"), VALID).unwrap();
-    let output = ctl(folder.path(), &["plan", "job.yaml", "--set", "seed=7", "-o", "json"]);
+    let output = ctl(
+        folder.path(),
+        &["plan", "job.yaml", "--set", "seed=7", "-o", "json"],
+    );
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(stdout(&output).contains("\"seed\": 7"), "{}", stdout(&output));
+    assert!(
+        stdout(&output).contains("\"seed\": 7"),
+        "{}",
+        stdout(&output)
+    );
     let output = ctl(folder.path(), &["plan", "job.yaml", "--set", "sede=7"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("sede"), "{}", stderr(&output));
@@ -152,7 +196,11 @@ fn a_plan_lists_runs_and_tasks() {
     let output = ctl(folder.path(), &["plan", "job.yaml"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     for word in ["list", "fit", "evaluate", "reduce", "cells"] {
-        assert!(stdout(&output).contains(word), "{word}: {}", stdout(&output));
+        assert!(
+            stdout(&output).contains(word),
+            "{word}: {}",
+            stdout(&output)
+        );
     }
 }
 
@@ -160,14 +208,33 @@ fn a_plan_lists_runs_and_tasks() {
 fn weights_that_are_none_are_refused_and_nothing_is_written() {
     let folder = folder();
     std::fs::write(folder.path().join("x.pth"), "these are no weights").unwrap();
-    let output = ctl(folder.path(), &["weights", "import", "x.pth", "--backbone", "mobilenet_v2"]);
+    let output = ctl(
+        folder.path(),
+        &["weights", "import", "x.pth", "--backbone", "mobilenet_v2"],
+    );
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).contains("x.pth"), "{}", stderr(&output));
-    let output = ctl(folder.path(), &["weights", "import", "nowhere.pth", "--backbone", "mobilenet_v2"]);
+    let output = ctl(
+        folder.path(),
+        &[
+            "weights",
+            "import",
+            "nowhere.pth",
+            "--backbone",
+            "mobilenet_v2",
+        ],
+    );
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
-    let output = ctl(folder.path(), &["weights", "import", "x.pth", "--backbone", "mobilnet"]);
+    let output = ctl(
+        folder.path(),
+        &["weights", "import", "x.pth", "--backbone", "mobilnet"],
+    );
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    assert!(stderr(&output).contains("mobilenet_v2"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("mobilenet_v2"),
+        "{}",
+        stderr(&output)
+    );
     assert!(!folder.path().join("weights").exists());
 }
 
@@ -195,9 +262,17 @@ fn without_its_sibling_programs_it_says_which_is_missing() {
     let folder = folder();
     let alone = folder.path().join("ctl");
     std::fs::copy(env!("CARGO_BIN_EXE_ctl"), &alone).unwrap();
-    let output = Command::new(&alone).args(["get", "jobs", "--state", "s"]).current_dir(folder.path()).output().unwrap();
+    let output = Command::new(&alone)
+        .args(["get", "jobs", "--state", "s"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
-    assert!(stderr(&output).contains("coordinator is missing"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("coordinator is missing"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
@@ -218,15 +293,43 @@ fn help_comes_in_milliseconds() {
 fn no_native_library_and_no_image_codec_is_linked() {
     for package in ["ctl", "worker"] {
         let output = Command::new(env!("CARGO"))
-            .args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}", "--package", package])
+            .args([
+                "tree",
+                "--offline",
+                "--locked",
+                "--edges",
+                "normal",
+                "--prefix",
+                "none",
+                "--format",
+                "{p}",
+                "--package",
+                package,
+            ])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         let tree = stdout(&output);
-        let linked: Vec<&str> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
+        let linked: Vec<&str> = tree
+            .lines()
+            .filter_map(|line| line.split_whitespace().next())
+            .collect();
         assert!(linked.contains(&"types"), "{tree}");
-        for unwanted in ["tch", "torch-sys", "ort", "ort-sys", "openvino", "openvino-sys", "png", "zune-jpeg", "zune-core", "fast_image_resize", "vision", "engines"] {
+        for unwanted in [
+            "tch",
+            "torch-sys",
+            "ort",
+            "ort-sys",
+            "openvino",
+            "openvino-sys",
+            "png",
+            "zune-jpeg",
+            "zune-core",
+            "fast_image_resize",
+            "vision",
+            "engines",
+        ] {
             assert!(!linked.contains(&unwanted), "{package} links {unwanted}");
         }
     }

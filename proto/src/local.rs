@@ -14,8 +14,14 @@ pub const MAX_MESSAGE_BYTES: usize = 256 << 20;
 
 /// The state folder of those who name none: `$XDG_STATE_HOME/nightshift`, else `~/.local/state/nightshift`.
 pub fn default_state_folder() -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state"))).map(|base| base.join("nightshift"))
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    absolute("XDG_STATE_HOME")
+        .or_else(|| Some(absolute("HOME")?.join(".local/state")))
+        .map(|base| base.join("nightshift"))
 }
 
 /// A client of the coordinator that owns this state folder; an error if none listens there.

@@ -7,7 +7,10 @@ use crate::{core::Core, job::Job, rows::AttemptRow};
 
 pub(crate) fn prefix(attempt: &AttemptRow) -> String {
     AttemptPrefix {
-        task: TaskId { job: attempt.job.clone(), index: attempt.task },
+        task: TaskId {
+            job: attempt.job.clone(),
+            index: attempt.task,
+        },
         lease: attempt.lease,
         nonce: attempt.nonce,
     }
@@ -23,15 +26,18 @@ impl Core {
         let runs = match &task.spec {
             TaskSpec::List { runs } => runs.iter().filter_map(run).collect(),
             TaskSpec::Reduce => job.plan.runs.clone(),
-            TaskSpec::Fit { run: of } | TaskSpec::Score { run: of, .. } | TaskSpec::Evaluate { run: of } => {
-                run(of).into_iter().collect()
-            }
+            TaskSpec::Fit { run: of }
+            | TaskSpec::Score { run: of, .. }
+            | TaskSpec::Evaluate { run: of } => run(of).into_iter().collect(),
         };
         let mut on: Vec<TaskIndex> = task.depends_on.iter().map(|d| d.task).collect();
         on.sort();
         on.dedup();
         Some(Assignment {
-            task: TaskId { job: attempt.job.clone(), index: attempt.task },
+            task: TaskId {
+                job: attempt.job.clone(),
+                index: attempt.task,
+            },
             lease,
             attempt: attempt.number,
             job_name: job.resolved.name.clone(),
@@ -40,33 +46,62 @@ impl Core {
             spec: task.spec.clone(),
             runs,
             resources: job.resolved.resources.clone(),
-            inputs: on.into_iter().filter_map(|index| self.input(job, index)).collect(),
+            inputs: on
+                .into_iter()
+                .filter_map(|index| self.input(job, index))
+                .collect(),
         })
     }
 
     fn input(&self, job: &Job, index: TaskIndex) -> Option<Input> {
         let task = job.task(index)?;
-        let accepted = task.accepted.and_then(|lease| self.attempts.get(&lease)).and_then(|attempt| {
-            Some(InputOutcome::Accepted {
-                prefix: prefix(attempt),
-                // Written by this core from typed values, so they read back.
-                result: serde_json::from_str(attempt.result_json.as_deref()?).ok()?,
-                outputs: serde_json::from_str(attempt.outputs_json.as_deref()?).ok()?,
-            })
+        let accepted = task
+            .accepted
+            .and_then(|lease| self.attempts.get(&lease))
+            .and_then(|attempt| {
+                Some(InputOutcome::Accepted {
+                    prefix: prefix(attempt),
+                    // Written by this core from typed values, so they read back.
+                    result: serde_json::from_str(attempt.result_json.as_deref()?).ok()?,
+                    outputs: serde_json::from_str(attempt.outputs_json.as_deref()?).ok()?,
+                })
+            });
+        let outcome = accepted.unwrap_or_else(|| InputOutcome::Failed {
+            state: task.state,
+            failure: self.failure(job, index),
         });
-        let outcome = accepted.unwrap_or_else(|| InputOutcome::Failed { state: task.state, failure: self.failure(job, index) });
-        Some(Input { task: TaskId { job: job.id().clone(), index }, spec: task.spec.clone(), outcome })
+        Some(Input {
+            task: TaskId {
+                job: job.id().clone(),
+                index,
+            },
+            spec: task.spec.clone(),
+            outcome,
+        })
     }
 
     /// Why a task ended without success: its last failure, or that of the task where the failure began.
     pub(crate) fn failure(&self, job: &Job, index: TaskIndex) -> Failure {
         use crate::rows::Outcome;
         let root = job.task(index).and_then(|t| t.because).unwrap_or(index);
-        let attempts = job.task(root).map(|t| t.attempts.as_slice()).unwrap_or_default();
-        let last = attempts.iter().rev().filter_map(|lease| self.attempts.get(lease)).find_map(|a| match a.outcome {
-            Outcome::Failed(class) => Some(Failure { class, message: a.message.as_deref().unwrap_or_default().to_owned() }),
-            _ => None,
-        });
-        last.unwrap_or_else(|| Failure { class: FailureClass::Released, message: "the job was stopped before".to_owned() })
+        let attempts = job
+            .task(root)
+            .map(|t| t.attempts.as_slice())
+            .unwrap_or_default();
+        let last = attempts
+            .iter()
+            .rev()
+            .filter_map(|lease| self.attempts.get(lease))
+            .find_map(|a| match a.outcome {
+                Outcome::Failed(class) => Some(Failure {
+                    class,
+                    message: a.message.as_deref().unwrap_or_default().to_owned(),
+                }),
+                _ => None,
+            });
+        last.unwrap_or_else(|| Failure {
+            class: FailureClass::Released,
+            message: "the job was stopped before".to_owned(),
+        })
     }
 }

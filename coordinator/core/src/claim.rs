@@ -12,13 +12,17 @@ use crate::{
 
 impl Core {
     pub(crate) fn claim(&mut self, claim: Claim, now: Now, out: &mut Vec<Effect>) -> ClaimAnswer {
-        let Some(worker) = self.speaking(&claim.from) else { return ClaimAnswer::Unregistered };
+        let Some(worker) = self.speaking(&claim.from) else {
+            return ClaimAnswer::Unregistered;
+        };
         worker.seen(now);
         let draining = worker.row.draining;
         if let Some(&lease) = self.claims.get(&claim.id) {
             let current = self.held.contains_key(&lease)
                 && self.would_accept(lease)
-                && self.attempts.get(&lease).is_some_and(|a| a.worker == claim.from.worker && a.incarnation == claim.from.incarnation);
+                && self.attempts.get(&lease).is_some_and(|a| {
+                    a.worker == claim.from.worker && a.incarnation == claim.from.incarnation
+                });
             return match current.then(|| self.assignment(lease)).flatten() {
                 Some(assignment) => ClaimAnswer::Granted(Box::new(assignment)),
                 None => ClaimAnswer::Ended,
@@ -27,7 +31,9 @@ impl Core {
         if draining || claim.free_slots == 0 {
             return ClaimAnswer::Nothing;
         }
-        let Some((number, index)) = self.choose(&claim.from.worker) else { return ClaimAnswer::Nothing };
+        let Some((number, index)) = self.choose(&claim.from.worker) else {
+            return ClaimAnswer::Nothing;
+        };
         let lease = self.grant(number, index, claim, now, out);
         match self.assignment(lease) {
             Some(assignment) => ClaimAnswer::Granted(Box::new(assignment)),
@@ -43,12 +49,21 @@ impl Core {
         chosen
     }
 
-    fn choose_counting(&self, name: &WorkerName, steps: &mut u64) -> Option<(JobNumber, TaskIndex)> {
+    fn choose_counting(
+        &self,
+        name: &WorkerName,
+        steps: &mut u64,
+    ) -> Option<(JobNumber, TaskIndex)> {
         let worker = self.workers.get(name)?;
-        let free_memory = worker.row.memory_bytes.saturating_sub(self.memory_held(worker));
+        let free_memory = worker
+            .row
+            .memory_bytes
+            .saturating_sub(self.memory_held(worker));
         for &(_, _, number) in self.pools.get(&worker.row.pool)? {
             *steps += 1;
-            let Some(job) = self.jobs.get(&number) else { continue };
+            let Some(job) = self.jobs.get(&number) else {
+                continue;
+            };
             let memory = job.resolved.resources.memory_bytes.unwrap_or(0);
             if memory > free_memory {
                 continue;
@@ -72,11 +87,24 @@ impl Core {
 
     /// What the tasks that the worker runs may use.
     fn memory_held(&self, worker: &crate::worker::Worker) -> u64 {
-        let of = |lease: &LeaseNumber| self.jobs.get(&self.held.get(lease)?.job)?.resolved.resources.memory_bytes;
+        let of = |lease: &LeaseNumber| {
+            self.jobs
+                .get(&self.held.get(lease)?.job)?
+                .resolved
+                .resources
+                .memory_bytes
+        };
         worker.held.iter().filter_map(of).sum()
     }
 
-    fn grant(&mut self, number: JobNumber, index: TaskIndex, claim: Claim, now: Now, out: &mut Vec<Effect>) -> LeaseNumber {
+    fn grant(
+        &mut self,
+        number: JobNumber,
+        index: TaskIndex,
+        claim: Claim,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> LeaseNumber {
         self.counters.lease += 1;
         let lease = LeaseNumber(self.counters.lease);
         #[cfg(feature = "mutations")]
@@ -86,7 +114,9 @@ impl Core {
         if persisted {
             out.push(Effect::Persist(Change::Counters(self.counters)));
         }
-        let Some(job) = self.jobs.get_mut(&number) else { return lease };
+        let Some(job) = self.jobs.get_mut(&number) else {
+            return lease;
+        };
         let task = &mut job.tasks[index.0 as usize];
         task.attempts.push(lease);
         let attempt = AttemptRow {
@@ -112,7 +142,11 @@ impl Core {
             outputs_json: None,
         };
         job.any_granted = true;
-        if let Some(run) = task.spec.run().and_then(|run| job.runs.get_mut(run as usize)) {
+        if let Some(run) = task
+            .spec
+            .run()
+            .and_then(|run| job.runs.get_mut(run as usize))
+        {
             run.granted = true;
         }
         job.set_state(index, TaskState::Running, out);
@@ -126,7 +160,16 @@ impl Core {
             self.claims.insert(claim.id, lease);
         }
         let deadline_ms = now.mono_ms + self.settings.lease_ttl_ms;
-        self.held.insert(lease, Held { job: number, deadline_ms, since_ms: now.mono_ms, before_ms: 0, progress: None });
+        self.held.insert(
+            lease,
+            Held {
+                job: number,
+                deadline_ms,
+                since_ms: now.mono_ms,
+                before_ms: 0,
+                progress: None,
+            },
+        );
         if let Some(worker) = self.workers.get_mut(&claim.from.worker) {
             worker.held.insert(lease);
         }

@@ -44,46 +44,92 @@ impl Core {
     }
 
     fn check_holder(&self, from: &Sender, lease: LeaseNumber) -> Result<(), Refusal> {
-        let attempt = self.attempts.get(&lease).ok_or(Refusal::UnknownLease(lease))?;
+        let attempt = self
+            .attempts
+            .get(&lease)
+            .ok_or(Refusal::UnknownLease(lease))?;
         if attempt.worker == from.worker && attempt.incarnation == from.incarnation {
             Ok(())
         } else {
-            Err(Refusal::NotYourLease { lease, worker: from.worker.clone() })
+            Err(Refusal::NotYourLease {
+                lease,
+                worker: from.worker.clone(),
+            })
         }
     }
 
-    fn check_result(&self, lease: LeaseNumber, result: &TaskResult, outputs: &[OutputObject]) -> Result<(), Refusal> {
-        let is_below = |path: &str| !path.is_empty() && path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains('\\');
+    fn check_result(
+        &self,
+        lease: LeaseNumber,
+        result: &TaskResult,
+        outputs: &[OutputObject],
+    ) -> Result<(), Refusal> {
+        let is_below = |path: &str| {
+            !path.is_empty()
+                && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+                && !path.contains('\\')
+        };
         if let Some(foreign) = outputs.iter().find(|o| !is_below(&o.path)) {
-            return Err(Refusal::ForeignOutput { lease, path: foreign.path.clone() });
+            return Err(Refusal::ForeignOutput {
+                lease,
+                path: foreign.path.clone(),
+            });
         }
-        let spec = self.place(lease).and_then(|(number, index)| Some(&self.jobs.get(&number)?.task(index)?.spec));
+        let spec = self
+            .place(lease)
+            .and_then(|(number, index)| Some(&self.jobs.get(&number)?.task(index)?.spec));
         let named: Vec<&str> = match (spec, &result.detail) {
             (Some(TaskSpec::List { .. }), ResultDetail::List { samples, .. }) => vec![samples],
             (Some(TaskSpec::Fit { .. }), ResultDetail::Fit { statistics }) => vec![statistics],
             (Some(TaskSpec::Score { .. }), ResultDetail::Score { scores, .. }) => vec![scores],
-            (Some(TaskSpec::Evaluate { .. }), ResultDetail::Evaluate { package, .. }) => package.iter().map(String::as_str).collect(),
-            (Some(TaskSpec::Reduce), ResultDetail::Reduce { tables, manifest }) => {
-                tables.iter().map(|t| t.path.as_str()).chain([manifest.as_str()]).collect()
+            (Some(TaskSpec::Evaluate { .. }), ResultDetail::Evaluate { package, .. }) => {
+                package.iter().map(String::as_str).collect()
             }
+            (Some(TaskSpec::Reduce), ResultDetail::Reduce { tables, manifest }) => tables
+                .iter()
+                .map(|t| t.path.as_str())
+                .chain([manifest.as_str()])
+                .collect(),
             (spec, _) => {
-                let what = format!("the result is not one of a {} task", spec.map_or("known", |s| s.kind().as_str()));
+                let what = format!(
+                    "the result is not one of a {} task",
+                    spec.map_or("known", |s| s.kind().as_str())
+                );
                 return Err(Refusal::WrongResult { lease, what });
             }
         };
-        match named.into_iter().find(|name| !outputs.iter().any(|o| o.path == *name)) {
-            Some(name) => Err(Refusal::WrongResult { lease, what: format!("{name:?} is named by the result, but not among the outputs") }),
+        match named
+            .into_iter()
+            .find(|name| !outputs.iter().any(|o| o.path == *name))
+        {
+            Some(name) => Err(Refusal::WrongResult {
+                lease,
+                what: format!("{name:?} is named by the result, but not among the outputs"),
+            }),
             None => Ok(()),
         }
     }
 
     /// The first accepted attempt of a task wins.
-    fn accept(&mut self, lease: LeaseNumber, result: &TaskResult, outputs: &[OutputObject], now: Now, out: &mut Vec<Effect>) -> Result<(), Refusal> {
+    fn accept(
+        &mut self,
+        lease: LeaseNumber,
+        result: &TaskResult,
+        outputs: &[OutputObject],
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
         let (number, index) = self.place(lease).ok_or(Refusal::UnknownLease(lease))?;
-        let wrong = |e: serde_json::Error| Refusal::WrongResult { lease, what: e.to_string() };
+        let wrong = |e: serde_json::Error| Refusal::WrongResult {
+            lease,
+            what: e.to_string(),
+        };
         let result_json = serde_json::to_string(result).map_err(wrong)?;
         let outputs_json = serde_json::to_string(outputs).map_err(wrong)?;
-        let first = self.jobs.get(&number).is_some_and(|job| !job.expansions.contains_key(&index));
+        let first = self
+            .jobs
+            .get(&number)
+            .is_some_and(|job| !job.expansions.contains_key(&index));
         if first {
             self.expand(number, index, lease, result, out)?;
         }
@@ -118,32 +164,68 @@ impl Core {
     }
 
     /// The only place, besides submit, where tasks come into being.
-    fn expand(&mut self, number: JobNumber, index: TaskIndex, lease: LeaseNumber, result: &TaskResult, out: &mut Vec<Effect>) -> Result<(), Refusal> {
-        let Some(job) = self.jobs.get_mut(&number) else { return Ok(()) };
+    fn expand(
+        &mut self,
+        number: JobNumber,
+        index: TaskIndex,
+        lease: LeaseNumber,
+        result: &TaskResult,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        let Some(job) = self.jobs.get_mut(&number) else {
+            return Ok(());
+        };
         let expansion = (self.settings.expand)(&job.plan, index, result, job.next_index());
         if expansion.tasks.is_empty() && expansion.added_dependencies.is_empty() {
             return Ok(());
         }
-        let json: std::sync::Arc<str> =
-            serde_json::to_string(&expansion).map_err(|e| Refusal::WrongResult { lease, what: e.to_string() })?.into();
-        job.expand(expansion).map_err(|(task, what)| Refusal::BrokenPlan { job: job.row.id.clone(), task: task.0, what })?;
-        out.push(Effect::Persist(Change::Expansion(job.expansion_row(index, &json))));
+        let json: std::sync::Arc<str> = serde_json::to_string(&expansion)
+            .map_err(|e| Refusal::WrongResult {
+                lease,
+                what: e.to_string(),
+            })?
+            .into();
+        job.expand(expansion)
+            .map_err(|(task, what)| Refusal::BrokenPlan {
+                job: job.row.id.clone(),
+                task: task.0,
+                what,
+            })?;
+        out.push(Effect::Persist(Change::Expansion(
+            job.expansion_row(index, &json),
+        )));
         job.expansions.insert(index, json);
         Ok(())
     }
 
     /// Ends an attempt whose work is not wanted; gives the answer that stays.
     fn decline(&mut self, lease: LeaseNumber, now: Now, out: &mut Vec<Effect>) -> Verdict {
-        let Some((number, index)) = self.place(lease) else { return Verdict::Superseded };
-        let stopped = self.jobs.get(&number).is_some_and(|job| job.progress.stop.is_some());
+        let Some((number, index)) = self.place(lease) else {
+            return Verdict::Superseded;
+        };
+        let stopped = self
+            .jobs
+            .get(&number)
+            .is_some_and(|job| job.progress.stop.is_some());
         let was_held = self.held.contains_key(&lease);
         let ran_ms = self.free(lease, now);
-        let Some(attempt) = self.attempts.get_mut(&lease) else { return Verdict::Superseded };
-        let cancelled = attempt.outcome == Outcome::Cancelled || (stopped && attempt.outcome == Outcome::Running);
-        let verdict = if cancelled { Verdict::Cancelled } else { Verdict::Superseded };
+        let Some(attempt) = self.attempts.get_mut(&lease) else {
+            return Verdict::Superseded;
+        };
+        let cancelled = attempt.outcome == Outcome::Cancelled
+            || (stopped && attempt.outcome == Outcome::Running);
+        let verdict = if cancelled {
+            Verdict::Cancelled
+        } else {
+            Verdict::Superseded
+        };
         attempt.verdict = Some(verdict);
         if attempt.outcome == Outcome::Running {
-            attempt.outcome = if cancelled { Outcome::Cancelled } else { Outcome::Superseded };
+            attempt.outcome = if cancelled {
+                Outcome::Cancelled
+            } else {
+                Outcome::Superseded
+            };
             attempt.ended_ms = Some(now.wall_ms);
             attempt.ran_ms = ran_ms;
         }
@@ -154,27 +236,60 @@ impl Core {
         verdict
     }
 
-    pub(crate) fn fail(&mut self, from: &Sender, lease: LeaseNumber, failure: Failure, now: Now, out: &mut Vec<Effect>) -> Result<Reply, Refusal> {
+    pub(crate) fn fail(
+        &mut self,
+        from: &Sender,
+        lease: LeaseNumber,
+        failure: Failure,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<Reply, Refusal> {
         self.check_holder(from, lease)?;
         self.end_failed(lease, failure.class, &failure.message, now, out);
         Ok(Reply::Noted { epoch: self.epoch })
     }
 
-    pub(crate) fn release(&mut self, from: &Sender, lease: LeaseNumber, now: Now, out: &mut Vec<Effect>) -> Result<Reply, Refusal> {
+    pub(crate) fn release(
+        &mut self,
+        from: &Sender,
+        lease: LeaseNumber,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<Reply, Refusal> {
         self.check_holder(from, lease)?;
-        self.end_failed(lease, FailureClass::Released, "its worker was drained", now, out);
+        self.end_failed(
+            lease,
+            FailureClass::Released,
+            "its worker was drained",
+            now,
+            out,
+        );
         Ok(Reply::Noted { epoch: self.epoch })
     }
 
     /// Ends a current lease without success and decides what becomes of the task; of any other lease nothing is left to say.
-    pub(crate) fn end_failed(&mut self, lease: LeaseNumber, class: FailureClass, message: &str, now: Now, out: &mut Vec<Effect>) {
+    pub(crate) fn end_failed(
+        &mut self,
+        lease: LeaseNumber,
+        class: FailureClass,
+        message: &str,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
         if !self.held.contains_key(&lease) {
             return;
         }
-        let Some((number, index)) = self.place(lease) else { return };
+        let Some((number, index)) = self.place(lease) else {
+            return;
+        };
         let ran_ms = self.free(lease, now);
-        let stopped = self.jobs.get(&number).is_some_and(|job| job.progress.stop.is_some());
-        let Some(attempt) = self.attempts.get_mut(&lease) else { return };
+        let stopped = self
+            .jobs
+            .get(&number)
+            .is_some_and(|job| job.progress.stop.is_some());
+        let Some(attempt) = self.attempts.get_mut(&lease) else {
+            return;
+        };
         attempt.ended_ms = Some(now.wall_ms);
         attempt.ran_ms = ran_ms;
         if stopped {
@@ -188,7 +303,11 @@ impl Core {
         attempt.message = Some(message.into());
         let next = self.decide_retry(number, index, lease);
         match next {
-            NextRetry::Again { delay_ms, avoid, counted } => {
+            NextRetry::Again {
+                delay_ms,
+                avoid,
+                counted,
+            } => {
                 if let Some(attempt) = self.attempts.get_mut(&lease) {
                     attempt.delay_ms = delay_ms;
                     attempt.counted = counted;
@@ -197,12 +316,20 @@ impl Core {
                 if class == FailureClass::Unavailable {
                     self.pause(number, delay_ms, now);
                 }
-                let own_delay = if class == FailureClass::Unavailable { 0 } else { delay_ms };
+                let own_delay = if class == FailureClass::Unavailable {
+                    0
+                } else {
+                    delay_ms
+                };
                 self.back_to_ready(number, index, own_delay, avoid, now, out);
             }
             NextRetry::Failed | NextRetry::Dead => {
                 self.persist_attempt(lease, out);
-                let state = if next == NextRetry::Dead { TaskState::Dead } else { TaskState::Failed };
+                let state = if next == NextRetry::Dead {
+                    TaskState::Dead
+                } else {
+                    TaskState::Failed
+                };
                 if let Some(job) = self.jobs.get_mut(&number) {
                     job.set_state(index, state, out);
                     job.propagate(index, out);
@@ -216,14 +343,24 @@ impl Core {
     }
 
     fn decide_retry(&self, number: JobNumber, index: TaskIndex, lease: LeaseNumber) -> NextRetry {
-        let (Some(job), Some(failed)) = (self.jobs.get(&number), self.attempts.get(&lease)) else { return NextRetry::Failed };
-        let leases = job.task(index).map(|t| t.attempts.as_slice()).unwrap_or_default();
+        let (Some(job), Some(failed)) = (self.jobs.get(&number), self.attempts.get(&lease)) else {
+            return NextRetry::Failed;
+        };
+        let leases = job
+            .task(index)
+            .map(|t| t.attempts.as_slice())
+            .unwrap_or_default();
         let tried: Vec<Tried<'_>> = leases
             .iter()
             .filter_map(|lease| self.attempts.get(lease))
             .filter(|a| a.generation == failed.generation)
             .filter_map(|a| match a.outcome {
-                Outcome::Failed(class) => Some(Tried { class, worker: &a.worker, ran_ms: a.ran_ms, delay_ms: a.delay_ms }),
+                Outcome::Failed(class) => Some(Tried {
+                    class,
+                    worker: &a.worker,
+                    ran_ms: a.ran_ms,
+                    delay_ms: a.delay_ms,
+                }),
                 _ => None,
             })
             .collect();
@@ -233,16 +370,32 @@ impl Core {
             crashed_retries: job.resolved.resources.retries,
             live_workers: self.live_in(&job.resolved.resources.pool).count(),
             pauses: job.progress.outage.map_or(0, |o| o.pauses),
-            memory_bytes: self.workers.get(&failed.worker).map_or(0, |w| w.row.memory_bytes),
+            memory_bytes: self
+                .workers
+                .get(&failed.worker)
+                .map_or(0, |w| w.row.memory_bytes),
         };
         next_retry(&self.settings.policy, &tried, &site)
     }
 
-    fn back_to_ready(&mut self, number: JobNumber, index: TaskIndex, delay_ms: u64, avoid: Option<crate::rows::Avoid>, now: Now, out: &mut Vec<Effect>) {
-        let Some(job) = self.jobs.get_mut(&number) else { return };
+    fn back_to_ready(
+        &mut self,
+        number: JobNumber,
+        index: TaskIndex,
+        delay_ms: u64,
+        avoid: Option<crate::rows::Avoid>,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(job) = self.jobs.get_mut(&number) else {
+            return;
+        };
         let task = &mut job.tasks[index.0 as usize];
         task.avoid = avoid;
-        task.backoff = (delay_ms > 0).then_some(Deadline { set_wall_ms: now.wall_ms, duration_ms: delay_ms });
+        task.backoff = (delay_ms > 0).then_some(Deadline {
+            set_wall_ms: now.wall_ms,
+            duration_ms: delay_ms,
+        });
         task.due_ms = (delay_ms > 0).then_some(now.mono_ms + delay_ms);
         if let Some(due_ms) = task.due_ms {
             self.timers.insert((due_ms, Timer::Backoff(number, index)));
@@ -253,19 +406,34 @@ impl Core {
     /// One timer for the whole job: its tasks share the store that does not answer. Failures of attempts
     /// that were running when the pause began belong to the same outage.
     fn pause(&mut self, number: JobNumber, delay_ms: u64, now: Now) {
-        let Some(job) = self.jobs.get_mut(&number) else { return };
+        let Some(job) = self.jobs.get_mut(&number) else {
+            return;
+        };
         if job.paused_until_ms.is_some() {
             return;
         }
         let pauses = job.progress.outage.map_or(0, |o| o.pauses) + 1;
-        job.progress.outage = Some(Outage { pauses, pause: Deadline { set_wall_ms: now.wall_ms, duration_ms: delay_ms } });
+        job.progress.outage = Some(Outage {
+            pauses,
+            pause: Deadline {
+                set_wall_ms: now.wall_ms,
+                duration_ms: delay_ms,
+            },
+        });
         job.paused_until_ms = Some(now.mono_ms + delay_ms);
         job.dirty = true;
-        self.timers.insert((now.mono_ms + delay_ms, Timer::Pause(number)));
+        self.timers
+            .insert((now.mono_ms + delay_ms, Timer::Pause(number)));
     }
 
     /// The attempt of a stopped job's task has ended, in whatever way.
-    fn task_cancelled(&mut self, number: JobNumber, index: TaskIndex, now: Now, out: &mut Vec<Effect>) {
+    fn task_cancelled(
+        &mut self,
+        number: JobNumber,
+        index: TaskIndex,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
         if let Some(job) = self.jobs.get_mut(&number) {
             job.set_state(index, TaskState::Cancelled, out);
         }
@@ -278,7 +446,14 @@ impl Core {
 
     /// The leases of a task that are current: never more than one.
     pub(crate) fn current_leases(&self, number: JobNumber, index: TaskIndex) -> Vec<LeaseNumber> {
-        let Some(task) = self.jobs.get(&number).and_then(|job| job.task(index)) else { return Vec::new() };
-        task.attempts.iter().rev().copied().filter(|lease| self.held.contains_key(lease)).collect()
+        let Some(task) = self.jobs.get(&number).and_then(|job| job.task(index)) else {
+            return Vec::new();
+        };
+        task.attempts
+            .iter()
+            .rev()
+            .copied()
+            .filter(|lease| self.held.contains_key(lease))
+            .collect()
     }
 }

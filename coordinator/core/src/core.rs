@@ -107,18 +107,35 @@ impl Core {
                 answer(to, reply, &mut out);
             }
             Event::ClaimRequested { to, claim } => {
-                let reply = Reply::Claimed { epoch: self.epoch, answer: self.claim(claim, now, &mut out) };
+                let reply = Reply::Claimed {
+                    epoch: self.epoch,
+                    answer: self.claim(claim, now, &mut out),
+                };
                 answer(to, Ok(reply), &mut out);
             }
             Event::HeartbeatReceived { to, from, leases } => {
-                let reply = Reply::Heartbeat { epoch: self.epoch, answer: self.heartbeat(&from, leases, now, &mut out) };
+                let reply = Reply::Heartbeat {
+                    epoch: self.epoch,
+                    answer: self.heartbeat(&from, leases, now, &mut out),
+                };
                 answer(to, Ok(reply), &mut out);
             }
-            Event::AttemptCompleted { to, from, lease, result, outputs } => {
+            Event::AttemptCompleted {
+                to,
+                from,
+                lease,
+                result,
+                outputs,
+            } => {
                 let reply = self.complete(&from, lease, *result, outputs, now, &mut out);
                 answer(to, reply, &mut out);
             }
-            Event::AttemptFailed { to, from, lease, failure } => {
+            Event::AttemptFailed {
+                to,
+                from,
+                lease,
+                failure,
+            } => {
                 let reply = self.fail(&from, lease, failure, now, &mut out);
                 answer(to, reply, &mut out);
             }
@@ -143,15 +160,24 @@ impl Core {
 
     /// What must be called after anything about a job changed: its end, its rank in the pool, its row, its watchers.
     pub(crate) fn settle(&mut self, number: JobNumber, now: Now, out: &mut Vec<Effect>) {
-        let Some(job) = self.jobs.get_mut(&number) else { return };
+        let Some(job) = self.jobs.get_mut(&number) else {
+            return;
+        };
         job.finish_if_done(now);
         if job.dirty {
             job.dirty = false;
             out.push(Effect::Persist(Change::JobProgress(job.progress.clone())));
         }
         let pool = &job.resolved.resources.pool;
-        let wanted = (job.progress.stop.is_none() && job.paused_until_ms.is_none() && !job.ready.is_empty())
-            .then(|| (std::cmp::Reverse(job.resolved.priority), job.counts.held(), number));
+        let wanted =
+            (job.progress.stop.is_none() && job.paused_until_ms.is_none() && !job.ready.is_empty())
+                .then(|| {
+                    (
+                        std::cmp::Reverse(job.resolved.priority),
+                        job.counts.held(),
+                        number,
+                    )
+                });
         if wanted != job.rank {
             let ranks = self.pools.entry(pool.clone()).or_default();
             if let Some(old) = job.rank.take() {
@@ -186,5 +212,8 @@ impl Core {
 }
 
 fn answer(to: Ticket, reply: Result<Reply, Refusal>, out: &mut Vec<Effect>) {
-    out.push(Effect::Reply { to, reply: reply.unwrap_or_else(Reply::Refused) });
+    out.push(Effect::Reply {
+        to,
+        reply: reply.unwrap_or_else(Reply::Refused),
+    });
 }

@@ -14,9 +14,14 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     Persist(Change),
-    Reply { to: Ticket, reply: Reply },
+    Reply {
+        to: Ticket,
+        reply: Reply,
+    },
     /// Something in this pool may have become claimable.
-    Wake { pool: PoolName },
+    Wake {
+        pool: PoolName,
+    },
     /// Bring this to the store, as often as it takes, then say [`crate::Event::OutboxDelivered`].
     /// After a restart: [`crate::Core::outbox`].
     Deliver(OutboxRow),
@@ -26,16 +31,39 @@ pub enum Effect {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
-    Submitted { job: JobId, outcome: SubmitOutcome, warnings: Vec<String> },
-    Cancelled { state: JobState },
-    Retried { tasks: u32 },
+    Submitted {
+        job: JobId,
+        outcome: SubmitOutcome,
+        warnings: Vec<String>,
+    },
+    Cancelled {
+        state: JobState,
+    },
+    Retried {
+        tasks: u32,
+    },
     Draining,
-    Registered { epoch: Epoch, lease_ttl_ms: u64, heartbeat_ms: u64 },
-    Claimed { epoch: Epoch, answer: ClaimAnswer },
-    Heartbeat { epoch: Epoch, answer: HeartbeatAnswer },
-    Completed { epoch: Epoch, verdict: Verdict },
+    Registered {
+        epoch: Epoch,
+        lease_ttl_ms: u64,
+        heartbeat_ms: u64,
+    },
+    Claimed {
+        epoch: Epoch,
+        answer: ClaimAnswer,
+    },
+    Heartbeat {
+        epoch: Epoch,
+        answer: HeartbeatAnswer,
+    },
+    Completed {
+        epoch: Epoch,
+        verdict: Verdict,
+    },
     /// To a failure or a release: it is written down (or was, or does not matter any more).
-    Noted { epoch: Epoch },
+    Noted {
+        epoch: Epoch,
+    },
     Refused(Refusal),
 }
 
@@ -72,7 +100,9 @@ pub struct HeartbeatAnswer {
 }
 
 /// What became of an attempt that was completed. Depends on the attempt's row alone and never changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     Accepted,
@@ -88,7 +118,9 @@ pub enum Refusal {
     UnknownJob(JobId),
     #[error("job id {0} is taken; choose another")]
     JobIdTaken(JobId),
-    #[error("key {key:?} belongs to job {job} with another content; submit under another key, or without one")]
+    #[error(
+        "key {key:?} belongs to job {job} with another content; submit under another key, or without one"
+    )]
     KeyTaken { key: String, job: JobId },
     #[error("request id {0} was used for something else")]
     RequestReused(RequestId),
@@ -101,7 +133,10 @@ pub enum Refusal {
     #[error("lease {0} was never granted")]
     UnknownLease(LeaseNumber),
     #[error("lease {lease} does not belong to this incarnation of worker {worker}")]
-    NotYourLease { lease: LeaseNumber, worker: WorkerName },
+    NotYourLease {
+        lease: LeaseNumber,
+        worker: WorkerName,
+    },
     #[error("lease {lease}: output {path:?} is not below the attempt's prefix")]
     ForeignOutput { lease: LeaseNumber, path: String },
     #[error("lease {lease}: {what}")]

@@ -2,7 +2,10 @@
 
 use job::resolved::ResolvedJob;
 use plan::{Plan, TaskResult};
-use types::{Failure, Incarnation, JobId, LeaseNumber, OutputObject, PoolName, Progress, RequestId, WorkerName};
+use types::{
+    Failure, Incarnation, JobId, LeaseNumber, OutputObject, PoolName, Progress, RequestId,
+    WorkerName,
+};
 
 use crate::rows::OutboxId;
 
@@ -22,22 +25,64 @@ pub struct Ticket(pub u64);
 /// One fact. Randomness (job ids, nonces) is chosen by the shell and comes with the event.
 #[derive(Debug, Clone)]
 pub enum Event {
-    SubmitRequested { to: Ticket, submit: Box<Submit> },
-    CancelRequested { to: Ticket, request: RequestId, job: JobId },
-    RetryRequested { to: Ticket, request: RequestId, job: JobId },
+    SubmitRequested {
+        to: Ticket,
+        submit: Box<Submit>,
+    },
+    CancelRequested {
+        to: Ticket,
+        request: RequestId,
+        job: JobId,
+    },
+    RetryRequested {
+        to: Ticket,
+        request: RequestId,
+        job: JobId,
+    },
     /// A user asked that the worker gets nothing more; ends with the worker's next incarnation.
-    DrainRequested { to: Ticket, worker: WorkerName },
-    WorkerRegistered { to: Ticket, worker: Registration },
+    DrainRequested {
+        to: Ticket,
+        worker: WorkerName,
+    },
+    WorkerRegistered {
+        to: Ticket,
+        worker: Registration,
+    },
     /// Answered at once, with [`crate::ClaimAnswer::Nothing`] if there is nothing to do. A shell that
     /// holds the call for its long wait applies the same claim again (same ticket and claim id, a new
     /// nonce) whenever [`crate::Effect::Wake`] names the worker's pool.
-    ClaimRequested { to: Ticket, claim: Claim },
-    HeartbeatReceived { to: Ticket, from: Sender, leases: Vec<(LeaseNumber, Option<Progress>)> },
-    AttemptCompleted { to: Ticket, from: Sender, lease: LeaseNumber, result: Box<TaskResult>, outputs: Vec<OutputObject> },
-    AttemptFailed { to: Ticket, from: Sender, lease: LeaseNumber, failure: Failure },
-    AttemptReleased { to: Ticket, from: Sender, lease: LeaseNumber },
+    ClaimRequested {
+        to: Ticket,
+        claim: Claim,
+    },
+    HeartbeatReceived {
+        to: Ticket,
+        from: Sender,
+        leases: Vec<(LeaseNumber, Option<Progress>)>,
+    },
+    AttemptCompleted {
+        to: Ticket,
+        from: Sender,
+        lease: LeaseNumber,
+        result: Box<TaskResult>,
+        outputs: Vec<OutputObject>,
+    },
+    AttemptFailed {
+        to: Ticket,
+        from: Sender,
+        lease: LeaseNumber,
+        failure: Failure,
+    },
+    AttemptReleased {
+        to: Ticket,
+        from: Sender,
+        lease: LeaseNumber,
+    },
     /// The outbox entry's effect is in the store. `version`: the one that a model pointer got.
-    OutboxDelivered { id: OutboxId, version: Option<u32> },
+    OutboxDelivered {
+        id: OutboxId,
+        version: Option<u32>,
+    },
     /// About once a second, and only after everything that had arrived before was applied: leases
     /// expire here and nowhere else.
     Ticked,

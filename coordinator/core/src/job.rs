@@ -12,7 +12,9 @@ use types::{JobId, JobState, LeaseNumber, TaskIndex, TaskState};
 use crate::{
     effect::Effect,
     event::Now,
-    rows::{Avoid, Change, Deadline, ExpansionRow, JobProgressRow, JobRow, OutboxId, Stop, TaskRow},
+    rows::{
+        Avoid, Change, Deadline, ExpansionRow, JobProgressRow, JobRow, OutboxId, Stop, TaskRow,
+    },
 };
 
 /// Position of a job among all, in order of submission.
@@ -125,7 +127,11 @@ impl Counts {
 
     /// Tasks that have not ended.
     pub fn open(&self) -> u64 {
-        TaskState::ALL.iter().filter(|s| !s.is_terminal()).map(|s| self.of(*s)).sum()
+        TaskState::ALL
+            .iter()
+            .filter(|s| !s.is_terminal())
+            .map(|s| self.of(*s))
+            .sum()
     }
 
     /// Tasks with a lease.
@@ -140,7 +146,11 @@ impl Counts {
 
 impl Job {
     /// A job as its row describes it, before anything happened to it; or what is wrong with its plan.
-    pub fn new(row: Arc<JobRow>, resolved: ResolvedJob, plan: Plan) -> Result<Self, (TaskIndex, String)> {
+    pub fn new(
+        row: Arc<JobRow>,
+        resolved: ResolvedJob,
+        plan: Plan,
+    ) -> Result<Self, (TaskIndex, String)> {
         let progress = JobProgressRow {
             job: row.id.clone(),
             stop: None,
@@ -168,7 +178,10 @@ impl Job {
             rank: None,
             dirty: false,
         };
-        job.expand(Expansion { tasks, added_dependencies: Vec::new() })?;
+        job.expand(Expansion {
+            tasks,
+            added_dependencies: Vec::new(),
+        })?;
         Ok(job)
     }
 
@@ -240,16 +253,28 @@ impl Job {
             if let Some(run) = planned.spec.run()
                 && run as usize >= self.runs.len()
             {
-                return Err((planned.index, format!("belongs to run {run}, which does not exist")));
+                return Err((
+                    planned.index,
+                    format!("belongs to run {run}, which does not exist"),
+                ));
             }
-            if let Some(bad) = planned.depends_on.iter().find(|d| d.task.0 as usize >= end || d.task == planned.index) {
+            if let Some(bad) = planned
+                .depends_on
+                .iter()
+                .find(|d| d.task.0 as usize >= end || d.task == planned.index)
+            {
                 return Err((planned.index, format!("depends on task {}", bad.task.0)));
             }
         }
         for (task, dependency) in &expansion.added_dependencies {
-            let waits = self.task(*task).is_some_and(|t| t.state == TaskState::Blocked || t.state.is_terminal());
+            let waits = self
+                .task(*task)
+                .is_some_and(|t| t.state == TaskState::Blocked || t.state.is_terminal());
             if !waits || dependency.task.0 as usize >= end {
-                return Err((*task, format!("cannot wait for task {} any more", dependency.task.0)));
+                return Err((
+                    *task,
+                    format!("cannot wait for task {} any more", dependency.task.0),
+                ));
             }
         }
         Ok(())
@@ -258,7 +283,10 @@ impl Job {
     /// Enters `task` among the dependents of what it depends on.
     fn link(&mut self, task: TaskIndex, dependency: Dependency) {
         let on = &mut self.tasks[dependency.task.0 as usize];
-        on.dependents.push(Dependency { task, rule: dependency.rule });
+        on.dependents.push(Dependency {
+            task,
+            rule: dependency.rule,
+        });
         let met = is_met(dependency.rule, on.state);
         if !met {
             self.tasks[task.0 as usize].unmet += 1;
@@ -339,7 +367,10 @@ impl Job {
     /// Counts again what the task waits for: after a retry opened tasks that had ended.
     pub fn recount_unmet(&mut self, index: TaskIndex) -> u32 {
         let depends_on = &self.tasks[index.0 as usize].depends_on;
-        let unmet = depends_on.iter().filter(|d| !is_met(d.rule, self.tasks[d.task.0 as usize].state)).count() as u32;
+        let unmet = depends_on
+            .iter()
+            .filter(|d| !is_met(d.rule, self.tasks[d.task.0 as usize].state))
+            .count() as u32;
         self.tasks[index.0 as usize].unmet = unmet;
         unmet
     }
@@ -349,7 +380,11 @@ impl Job {
         TaskRow {
             job: self.row.id.clone(),
             index,
-            state: if task.state == TaskState::Blocked { TaskState::Ready } else { task.state },
+            state: if task.state == TaskState::Blocked {
+                TaskState::Ready
+            } else {
+                task.state
+            },
             generation: task.generation,
             accepts_from: task.accepts_from,
             backoff: task.backoff,
@@ -360,7 +395,11 @@ impl Job {
     }
 
     pub fn expansion_row(&self, by: TaskIndex, json: &Arc<str>) -> ExpansionRow {
-        ExpansionRow { job: self.row.id.clone(), by, expansion_json: json.clone() }
+        ExpansionRow {
+            job: self.row.id.clone(),
+            by,
+            expansion_json: json.clone(),
+        }
     }
 
     pub fn state(&self) -> JobState {
@@ -383,7 +422,10 @@ impl Job {
 
     /// Ends the job if nothing of it is open any more, once what it published stands in the store.
     pub fn finish_if_done(&mut self, now: Now) {
-        if self.progress.finished_ms.is_none() && self.counts.open() == 0 && self.publishing.is_empty() {
+        if self.progress.finished_ms.is_none()
+            && self.counts.open() == 0
+            && self.publishing.is_empty()
+        {
             self.progress.finished_ms = Some(now.wall_ms);
             self.dirty = true;
         }
@@ -429,7 +471,11 @@ impl Job {
             let unmet = self.recount_unmet(index);
             let task = &mut self.tasks[i];
             if matches!(task.state, TaskState::Blocked | TaskState::Ready) {
-                task.state = if unmet == 0 { TaskState::Ready } else { TaskState::Blocked };
+                task.state = if unmet == 0 {
+                    TaskState::Ready
+                } else {
+                    TaskState::Blocked
+                };
             }
             self.counts.add(task.state);
             if task.state == TaskState::Ready && task.due_ms.is_none() {

@@ -18,19 +18,30 @@ impl Core {
         out: &mut Vec<Effect>,
     ) -> HeartbeatAnswer {
         let Some(worker) = self.speaking(from) else {
-            return HeartbeatAnswer { register: true, ..HeartbeatAnswer::default() };
+            return HeartbeatAnswer {
+                register: true,
+                ..HeartbeatAnswer::default()
+            };
         };
         worker.seen(now);
-        let mut answer = HeartbeatAnswer { drain: worker.row.draining, ..HeartbeatAnswer::default() };
+        let mut answer = HeartbeatAnswer {
+            drain: worker.row.draining,
+            ..HeartbeatAnswer::default()
+        };
         let deadline_ms = now.mono_ms + self.settings.lease_ttl_ms;
         for (lease, progress) in leases {
-            let mine = self.attempts.get(&lease).is_some_and(|a| a.worker == from.worker && a.incarnation == from.incarnation);
+            let mine = self
+                .attempts
+                .get(&lease)
+                .is_some_and(|a| a.worker == from.worker && a.incarnation == from.incarnation);
             if !mine || !self.would_accept(lease) {
                 answer.cancel.push(lease);
                 continue;
             }
             // Of a lost lease whose task is still open, the holder goes on: the first to finish is accepted.
-            let Some(held) = self.held.get_mut(&lease) else { continue };
+            let Some(held) = self.held.get_mut(&lease) else {
+                continue;
+            };
             held.deadline_ms = deadline_ms;
             if progress.is_some() && held.progress != progress {
                 held.progress = progress;
@@ -64,7 +75,12 @@ impl Core {
         }
         self.judge_workers(gap, now, out);
         for lease in expired {
-            self.end_lost(lease, "no heartbeat for the time that its lease lives", now, out);
+            self.end_lost(
+                lease,
+                "no heartbeat for the time that its lease lives",
+                now,
+                out,
+            );
         }
         self.fire_timers(now, out);
     }
@@ -77,7 +93,9 @@ impl Core {
             self.timers.pop_first();
             let number = match timer {
                 Timer::Backoff(number, index) => {
-                    let Some(job) = self.jobs.get_mut(&number) else { continue };
+                    let Some(job) = self.jobs.get_mut(&number) else {
+                        continue;
+                    };
                     // A timer of a task that was granted, ended or retried since is not its present one.
                     if job.task(index).and_then(|t| t.due_ms) != Some(due_ms) {
                         continue;
@@ -86,7 +104,9 @@ impl Core {
                     number
                 }
                 Timer::Pause(number) => {
-                    let Some(job) = self.jobs.get_mut(&number) else { continue };
+                    let Some(job) = self.jobs.get_mut(&number) else {
+                        continue;
+                    };
                     if job.paused_until_ms != Some(due_ms) {
                         continue;
                     }
@@ -100,7 +120,9 @@ impl Core {
 
     /// Takes the lease from its holder; how long it ran.
     pub(crate) fn free(&mut self, lease: LeaseNumber, now: Now) -> u64 {
-        let Some(held) = self.held.remove(&lease) else { return 0 };
+        let Some(held) = self.held.remove(&lease) else {
+            return 0;
+        };
         if let Some(attempt) = self.attempts.get(&lease)
             && let Some(worker) = self.workers.get_mut(&attempt.worker)
         {
@@ -113,13 +135,22 @@ impl Core {
     pub(crate) fn would_accept(&self, lease: LeaseNumber) -> bool {
         use crate::rows::Outcome;
         use types::FailureClass::{Lost, NeverStarted, Released};
-        let Some(attempt) = self.attempts.get(&lease) else { return false };
+        let Some(attempt) = self.attempts.get(&lease) else {
+            return false;
+        };
         if attempt.verdict.is_some() {
             return false;
         }
-        let unfinished = matches!(attempt.outcome, Outcome::Running | Outcome::Failed(Lost | NeverStarted | Released));
-        let Some(job) = self.job(&attempt.job) else { return false };
-        let Some(task) = job.task(attempt.task) else { return false };
+        let unfinished = matches!(
+            attempt.outcome,
+            Outcome::Running | Outcome::Failed(Lost | NeverStarted | Released)
+        );
+        let Some(job) = self.job(&attempt.job) else {
+            return false;
+        };
+        let Some(task) = job.task(attempt.task) else {
+            return false;
+        };
         unfinished
             && job.progress.stop.is_none()
             && attempt.generation >= task.accepts_from
@@ -127,6 +158,8 @@ impl Core {
     }
 
     pub(crate) fn number_of(&self, lease: LeaseNumber) -> Option<JobNumber> {
-        self.job_numbers.get(&self.attempts.get(&lease)?.job).copied()
+        self.job_numbers
+            .get(&self.attempts.get(&lease)?.job)
+            .copied()
     }
 }

@@ -40,11 +40,11 @@ pub use effect::{ClaimAnswer, Effect, HeartbeatAnswer, Refusal, Reply, SubmitOut
 pub use event::{Claim, Event, Now, Registration, Sender, Submit, Ticket};
 pub use job::Counts;
 pub use outbox::model_name;
-pub use query::{ActiveAttempt, AttemptView, FindJobError, JobView, RunState, RunView, TaskView, Waiting, WorkerState, WorkerView};
+pub use query::{
+    ActiveAttempt, AttemptView, FindJobError, JobView, RunState, RunView, TaskView, Waiting,
+    WorkerState, WorkerView,
+};
 pub use rebuild::RebuildError;
 pub use retry::{NextRetry, Policy, Site, Tried, next_retry};
 pub use rows::*;
 pub use settings::*;
-
-#[cfg(test)]
-mod tests;

@@ -15,20 +15,40 @@ use crate::{
 impl Core {
     pub(crate) fn post(&mut self, number: JobNumber, item: OutboxItem, out: &mut Vec<Effect>) {
         let id = self.next_outbox_id(out);
-        let Some(job) = self.jobs.get_mut(&number) else { return };
+        let Some(job) = self.jobs.get_mut(&number) else {
+            return;
+        };
         if !matches!(item, OutboxItem::Spec) {
             job.publishing.insert(id);
         }
-        let row = OutboxRow { id, job: job.row.id.clone(), store: job.resolved.output.clone(), item };
+        let row = OutboxRow {
+            id,
+            job: job.row.id.clone(),
+            store: job.resolved.output.clone(),
+            item,
+        };
         out.push(Effect::Persist(Change::Outbox(row.clone())));
         out.push(Effect::Deliver(row.clone()));
         self.outbox.insert(id, row);
     }
 
     /// Publishes the job's results if `index` was its reduce, and the models that it trained.
-    pub(crate) fn publish_if_reduced(&mut self, number: JobNumber, index: TaskIndex, lease: LeaseNumber, result: &TaskResult, out: &mut Vec<Effect>) {
-        let (Some(job), ResultDetail::Reduce { tables, manifest }) = (self.jobs.get_mut(&number), &result.detail) else { return };
-        let Some(attempt) = self.attempts.get(&lease) else { return };
+    pub(crate) fn publish_if_reduced(
+        &mut self,
+        number: JobNumber,
+        index: TaskIndex,
+        lease: LeaseNumber,
+        result: &TaskResult,
+        out: &mut Vec<Effect>,
+    ) {
+        let (Some(job), ResultDetail::Reduce { tables, manifest }) =
+            (self.jobs.get_mut(&number), &result.detail)
+        else {
+            return;
+        };
+        let Some(attempt) = self.attempts.get(&lease) else {
+            return;
+        };
         debug_assert_eq!(attempt.task, index);
         job.progress.results_planned += 1;
         job.dirty = true;
@@ -45,28 +65,59 @@ impl Core {
     }
 
     fn trained_models(&self, number: JobNumber) -> Vec<OutboxItem> {
-        let Some(job) = self.jobs.get(&number) else { return Vec::new() };
+        let Some(job) = self.jobs.get(&number) else {
+            return Vec::new();
+        };
         if job.resolved.kind != job::resolved::JobKind::Train {
             return Vec::new();
         }
         let model = |(run, evaluate): (usize, Option<TaskIndex>)| {
             let attempt = self.attempts.get(&job.task(evaluate?)?.accepted?)?;
             let result: TaskResult = serde_json::from_str(attempt.result_json.as_deref()?).ok()?;
-            let outputs: Vec<OutputObject> = serde_json::from_str(attempt.outputs_json.as_deref()?).ok()?;
-            let ResultDetail::Evaluate { package: Some(package), .. } = result.detail else { return None };
+            let outputs: Vec<OutputObject> =
+                serde_json::from_str(attempt.outputs_json.as_deref()?).ok()?;
+            let ResultDetail::Evaluate {
+                package: Some(package),
+                ..
+            } = result.detail
+            else {
+                return None;
+            };
             let sha256 = outputs.into_iter().find(|o| o.path == package)?.sha256;
             let package = format!("{}/{package}", prefix(attempt));
-            Some(OutboxItem::Model { name: model_name(&job.resolved.name), run: run as u32, package, sha256 })
+            Some(OutboxItem::Model {
+                name: model_name(&job.resolved.name),
+                run: run as u32,
+                package,
+                sha256,
+            })
         };
-        job.runs.iter().map(|run| run.evaluate).enumerate().filter_map(model).collect()
+        job.runs
+            .iter()
+            .map(|run| run.evaluate)
+            .enumerate()
+            .filter_map(model)
+            .collect()
     }
 
-    pub(crate) fn delivered(&mut self, id: OutboxId, version: Option<u32>, now: Now, out: &mut Vec<Effect>) {
+    pub(crate) fn delivered(
+        &mut self,
+        id: OutboxId,
+        version: Option<u32>,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
         // Delivered twice: the second says nothing new.
-        let Some(row) = self.outbox.remove(&id) else { return };
+        let Some(row) = self.outbox.remove(&id) else {
+            return;
+        };
         out.push(Effect::Persist(Change::OutboxDone(id)));
-        let Some(&number) = self.job_numbers.get(&row.job) else { return };
-        let Some(job) = self.jobs.get_mut(&number) else { return };
+        let Some(&number) = self.job_numbers.get(&row.job) else {
+            return;
+        };
+        let Some(job) = self.jobs.get_mut(&number) else {
+            return;
+        };
         job.publishing.remove(&id);
         match row.item {
             OutboxItem::Spec => {}
@@ -74,7 +125,12 @@ impl Core {
                 job.progress.results_published = job.progress.results_published.max(generation);
                 job.dirty = true;
             }
-            OutboxItem::Model { name, run, package, sha256 } => {
+            OutboxItem::Model {
+                name,
+                run,
+                package,
+                sha256,
+            } => {
                 let model = ModelRow {
                     name,
                     version: version.unwrap_or(1),
@@ -85,7 +141,8 @@ impl Core {
                     created_ms: now.wall_ms,
                 };
                 out.push(Effect::Persist(Change::Model(model.clone())));
-                self.models.insert((model.name.clone(), model.version), model);
+                self.models
+                    .insert((model.name.clone(), model.version), model);
             }
         }
         self.settle(number, now, out);
@@ -94,7 +151,16 @@ impl Core {
 
 /// A job's name as a path segment.
 pub fn model_name(job_name: &str) -> String {
-    let name: String = job_name.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' }).collect();
+    let name: String = job_name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
     match name.trim_start_matches('.') {
         "" => "model".to_owned(),
         name => name.chars().take(128).collect(),

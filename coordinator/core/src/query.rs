@@ -3,14 +3,17 @@
 use std::fmt;
 
 use plan::PlannedRun;
-use types::{Failure, JobId, JobState, LeaseNumber, Progress, TaskId, TaskIndex, TaskKind, TaskState, WorkerName};
+use types::{
+    Failure, JobId, JobState, LeaseNumber, Progress, TaskId, TaskIndex, TaskKind, TaskState,
+    WorkerName,
+};
 
 use crate::{
     assign::prefix,
     core::Core,
     event::Now,
     job::{Counts, Job},
-    rows::{AttemptRow, ModelRow, Outcome, OutboxRow, WorkerRow},
+    rows::{AttemptRow, ModelRow, OutboxRow, WorkerRow},
 };
 
 #[derive(Debug, Clone)]
@@ -133,26 +136,57 @@ pub struct ActiveAttempt<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waiting {
     /// For so many tasks, of which this is the first.
-    Tasks { unmet: u32, first: TaskId },
-    Backoff { left_ms: u64, failure: Failure },
+    Tasks {
+        unmet: u32,
+        first: TaskId,
+    },
+    Backoff {
+        left_ms: u64,
+        failure: Failure,
+    },
     /// The whole job pauses because something did not answer.
-    Outage { left_ms: u64 },
-    NoWorker { pool: String },
-    NoMemory { pool: String, needed_bytes: u64 },
+    Outage {
+        left_ms: u64,
+    },
+    NoWorker {
+        pool: String,
+    },
+    NoMemory {
+        pool: String,
+        needed_bytes: u64,
+    },
     /// Workers are busy with other tasks.
-    Turn { ready_before: u64 },
+    Turn {
+        ready_before: u64,
+    },
 }
 
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tasks { unmet: 1, first } => write!(f, "waits for task {first}"),
-            Self::Tasks { unmet, first } => write!(f, "waits for {unmet} tasks, the first of them {first}"),
-            Self::Backoff { left_ms, failure } => write!(f, "tried again in {} s after {failure}", left_ms.div_ceil(1000)),
-            Self::Outage { left_ms } => write!(f, "the job pauses for {} s because something did not answer", left_ms.div_ceil(1000)),
+            Self::Tasks { unmet, first } => {
+                write!(f, "waits for {unmet} tasks, the first of them {first}")
+            }
+            Self::Backoff { left_ms, failure } => write!(
+                f,
+                "tried again in {} s after {failure}",
+                left_ms.div_ceil(1000)
+            ),
+            Self::Outage { left_ms } => write!(
+                f,
+                "the job pauses for {} s because something did not answer",
+                left_ms.div_ceil(1000)
+            ),
             Self::NoWorker { pool } => write!(f, "no live worker is in pool {pool}"),
-            Self::NoMemory { pool, needed_bytes } => write!(f, "no live worker in pool {pool} has {needed_bytes} bytes of memory"),
-            Self::Turn { ready_before } => write!(f, "waits for a free slot, behind {ready_before} tasks of its job"),
+            Self::NoMemory { pool, needed_bytes } => write!(
+                f,
+                "no live worker in pool {pool} has {needed_bytes} bytes of memory"
+            ),
+            Self::Turn { ready_before } => write!(
+                f,
+                "waits for a free slot, behind {ready_before} tasks of its job"
+            ),
         }
     }
 }
@@ -173,14 +207,22 @@ impl Core {
         {
             return Ok(job.id().clone());
         }
-        let mut found: Vec<JobId> = self.job_numbers.keys().filter(|id| !text.is_empty() && id.as_str().starts_with(text)).cloned().collect();
+        let mut found: Vec<JobId> = self
+            .job_numbers
+            .keys()
+            .filter(|id| !text.is_empty() && id.as_str().starts_with(text))
+            .cloned()
+            .collect();
         if let Some(exact) = found.iter().position(|id| id.as_str() == text) {
             return Ok(found.swap_remove(exact));
         }
         match found.len() {
             0 => Err(FindJobError::NotFound(text.to_owned())),
             1 => Ok(found.swap_remove(0)),
-            _ => Err(FindJobError::Ambiguous { text: text.to_owned(), jobs: found }),
+            _ => Err(FindJobError::Ambiguous {
+                text: text.to_owned(),
+                jobs: found,
+            }),
         }
     }
 
@@ -197,7 +239,10 @@ impl Core {
         let mut failures: Vec<(TaskId, Failure)> = Vec::new();
         for &index in &job.failed {
             let failure = self.failure(job, index);
-            if !failures.iter().any(|(_, known)| known.class == failure.class) {
+            if !failures
+                .iter()
+                .any(|(_, known)| known.class == failure.class)
+            {
                 failures.push((task_id(job, index), failure));
             }
         }
@@ -226,7 +271,11 @@ impl Core {
     /// In order of their index.
     pub fn task_views(&self, id: &JobId, now: Now) -> Option<Vec<TaskView<'_>>> {
         let job = self.job(id)?;
-        Some((0..job.tasks.len()).filter_map(|i| self.task_of(job, TaskIndex(i as u32), now)).collect())
+        Some(
+            (0..job.tasks.len())
+                .filter_map(|i| self.task_of(job, TaskIndex(i as u32), now))
+                .collect(),
+        )
     }
 
     pub fn task_view(&self, id: &TaskId, now: Now) -> Option<TaskView<'_>> {
@@ -235,7 +284,12 @@ impl Core {
 
     fn task_of<'a>(&'a self, job: &'a Job, index: TaskIndex, now: Now) -> Option<TaskView<'a>> {
         let task = job.task(index)?;
-        let view = |lease| self.attempts.get(lease).map(|row| AttemptView { row, prefix: prefix(row) });
+        let view = |lease| {
+            self.attempts.get(lease).map(|row| AttemptView {
+                row,
+                prefix: prefix(row),
+            })
+        };
         let ended_badly = task.state.is_terminal() && !matches!(task.state, TaskState::Succeeded);
         Some(TaskView {
             id: task_id(job, index),
@@ -254,17 +308,28 @@ impl Core {
         let task = job.task(index)?;
         match task.state {
             TaskState::Blocked => {
-                let first = task.depends_on.iter().find(|d| !crate::job::is_met(d.rule, job.tasks[d.task.0 as usize].state))?;
-                return Some(Waiting::Tasks { unmet: task.unmet, first: task_id(job, first.task) });
+                let first = task
+                    .depends_on
+                    .iter()
+                    .find(|d| !crate::job::is_met(d.rule, job.tasks[d.task.0 as usize].state))?;
+                return Some(Waiting::Tasks {
+                    unmet: task.unmet,
+                    first: task_id(job, first.task),
+                });
             }
             TaskState::Ready => {}
             _ => return None,
         }
         if let Some(due_ms) = task.due_ms {
-            return Some(Waiting::Backoff { left_ms: due_ms.saturating_sub(now.mono_ms), failure: self.failure(job, index) });
+            return Some(Waiting::Backoff {
+                left_ms: due_ms.saturating_sub(now.mono_ms),
+                failure: self.failure(job, index),
+            });
         }
         if let Some(until_ms) = job.paused_until_ms {
-            return Some(Waiting::Outage { left_ms: until_ms.saturating_sub(now.mono_ms) });
+            return Some(Waiting::Outage {
+                left_ms: until_ms.saturating_sub(now.mono_ms),
+            });
         }
         let resources = &job.resolved.resources;
         let pool = resources.pool.to_string();
@@ -275,19 +340,43 @@ impl Core {
         } else if !live.any(|w| w.row.memory_bytes >= needed_bytes) {
             Waiting::NoMemory { pool, needed_bytes }
         } else {
-            Waiting::Turn { ready_before: job.ready.anywhere.range(..index).count() as u64 }
+            Waiting::Turn {
+                ready_before: job.ready.anywhere.range(..index).count() as u64,
+            }
         })
     }
 
     pub fn run_views(&self, id: &JobId) -> Option<Vec<RunView<'_>>> {
         let job = self.job(id)?;
-        Some(job.plan.runs.iter().zip(&job.runs).map(|(planned, run)| self.run_of(job, planned, run.evaluate, run.granted)).collect())
+        Some(
+            job.plan
+                .runs
+                .iter()
+                .zip(&job.runs)
+                .map(|(planned, run)| self.run_of(job, planned, run.evaluate, run.granted))
+                .collect(),
+        )
     }
 
-    fn run_of<'a>(&'a self, job: &'a Job, run: &'a PlannedRun, evaluate: Option<TaskIndex>, granted: bool) -> RunView<'a> {
-        let open = if granted { RunState::Running } else { RunState::Queued };
+    fn run_of<'a>(
+        &'a self,
+        job: &'a Job,
+        run: &'a PlannedRun,
+        evaluate: Option<TaskIndex>,
+        granted: bool,
+    ) -> RunView<'a> {
+        let open = if granted {
+            RunState::Running
+        } else {
+            RunState::Queued
+        };
         let Some((index, task)) = evaluate.and_then(|index| Some((index, job.task(index)?))) else {
-            return RunView { run, state: open, result_json: None, error: None };
+            return RunView {
+                run,
+                state: open,
+                result_json: None,
+                error: None,
+            };
         };
         let state = match task.state {
             TaskState::Succeeded => RunState::Succeeded,
@@ -296,8 +385,16 @@ impl Core {
             TaskState::Running => RunState::Running,
             TaskState::Blocked | TaskState::Ready => open,
         };
-        let result_json = task.accepted.and_then(|lease| self.attempts.get(&lease)).and_then(|a| a.result_json.as_deref());
-        RunView { run, state, result_json, error: (state == RunState::Failed).then(|| self.failure(job, index)) }
+        let result_json = task
+            .accepted
+            .and_then(|lease| self.attempts.get(&lease))
+            .and_then(|a| a.result_json.as_deref());
+        RunView {
+            run,
+            state,
+            result_json,
+            error: (state == RunState::Failed).then(|| self.failure(job, index)),
+        }
     }
 
     pub fn worker_views(&self) -> impl Iterator<Item = WorkerView<'_>> {
@@ -309,14 +406,26 @@ impl Core {
                 (false, false) => WorkerState::Live,
             },
             last_seen_ms: worker.last_seen_wall_ms,
-            tasks: worker.held.iter().filter_map(|l| self.attempts.get(l)).map(|a| TaskId { job: a.job.clone(), index: a.task }).collect(),
+            tasks: worker
+                .held
+                .iter()
+                .filter_map(|l| self.attempts.get(l))
+                .map(|a| TaskId {
+                    job: a.job.clone(),
+                    index: a.task,
+                })
+                .collect(),
         })
     }
 
     /// The job's current leases, with what their heartbeats said last.
     pub fn active(&self, id: &JobId) -> Vec<ActiveAttempt<'_>> {
-        let Some(job) = self.job(id) else { return Vec::new() };
-        let of = |(lease, held): (&LeaseNumber, &'_ crate::core::Held)| (held.job == job.row.number).then_some(*lease);
+        let Some(job) = self.job(id) else {
+            return Vec::new();
+        };
+        let of = |(lease, held): (&LeaseNumber, &'_ crate::core::Held)| {
+            (held.job == job.row.number).then_some(*lease)
+        };
         let leases: Vec<LeaseNumber> = self.held.iter().filter_map(of).collect();
         leases
             .into_iter()
@@ -347,15 +456,21 @@ impl Core {
 
     /// The attempt under this lease, whatever became of it.
     pub fn attempt(&self, lease: LeaseNumber) -> Option<AttemptView<'_>> {
-        self.attempts.get(&lease).map(|row| AttemptView { row, prefix: prefix(row) })
+        self.attempts.get(&lease).map(|row| AttemptView {
+            row,
+            prefix: prefix(row),
+        })
     }
 
-    /// Whether anything is claimable in the pool: for tests.
+    /// Current leases, over all jobs.
     pub fn running(&self) -> usize {
-        self.attempts.values().filter(|a| a.outcome == Outcome::Running).count()
+        self.held.len()
     }
 }
 
 fn task_id(job: &Job, index: TaskIndex) -> TaskId {
-    TaskId { job: job.id().clone(), index }
+    TaskId {
+        job: job.id().clone(),
+        index,
+    }
 }

@@ -9,7 +9,7 @@ use crate::{
     core::{Core, Held, Timer},
     event::Now,
     job::{Job, JobNumber},
-    rows::{Outcome, OutboxItem, Rows},
+    rows::{OutboxItem, Outcome, Rows},
     settings::Settings,
     worker::Worker,
 };
@@ -18,7 +18,12 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
     #[error("job {job}: {what} cannot be read")]
-    Unreadable { job: JobId, what: &'static str, #[source] source: serde_json::Error },
+    Unreadable {
+        job: JobId,
+        what: &'static str,
+        #[source]
+        source: serde_json::Error,
+    },
     #[error("job {job}, task {task}: {what}")]
     Contradiction { job: JobId, task: u32, what: String },
     #[error("a row names job {0}, which has no row")]
@@ -28,12 +33,24 @@ pub enum RebuildError {
 impl Core {
     /// The core that wrote these rows, in a new epoch. Every lease gets one full ttl; every worker, too, until
     /// it is taken for gone.
-    pub fn rebuild(settings: Settings, rows: Rows, epoch: Epoch, now: Now) -> Result<Self, RebuildError> {
+    pub fn rebuild(
+        settings: Settings,
+        rows: Rows,
+        epoch: Epoch,
+        now: Now,
+    ) -> Result<Self, RebuildError> {
         let mut core = Self::new(settings, epoch, now);
         core.counters = rows.counters;
         for row in rows.jobs.values() {
-            let read = |what| move |source| RebuildError::Unreadable { job: row.id.clone(), what, source };
-            let resolved = serde_json::from_str(&row.resolved_json).map_err(read("the resolved job"))?;
+            let read = |what| {
+                move |source| RebuildError::Unreadable {
+                    job: row.id.clone(),
+                    what,
+                    source,
+                }
+            };
+            let resolved =
+                serde_json::from_str(&row.resolved_json).map_err(read("the resolved job"))?;
             let plan = serde_json::from_str(&row.plan_json).map_err(read("the plan"))?;
             let job = Job::new(row.clone(), resolved, plan).map_err(contradiction(&row.id))?;
             core.job_numbers.insert(row.id.clone(), row.number);
@@ -44,15 +61,25 @@ impl Core {
         }
         for row in rows.job_progress.into_values() {
             let job = core.job_of(&row.job)?;
-            job.paused_until_ms = row.outage.map(|o| o.pause.remaining_ms(now.wall_ms)).filter(|&ms| ms > 0).map(|ms| now.mono_ms + ms);
-            let pause = job.paused_until_ms.map(|due| (due, Timer::Pause(job.row.number)));
+            job.paused_until_ms = row
+                .outage
+                .map(|o| o.pause.remaining_ms(now.wall_ms))
+                .filter(|&ms| ms > 0)
+                .map(|ms| now.mono_ms + ms);
+            let pause = job
+                .paused_until_ms
+                .map(|due| (due, Timer::Pause(job.row.number)));
             job.progress = row;
             core.timers.extend(pause);
         }
         core.take_expansions(&rows.expansions)?;
         for row in rows.attempts.into_values() {
             let job = core.job_of(&row.job)?;
-            let no_task = || RebuildError::Contradiction { job: row.job.clone(), task: row.task.0, what: "has an attempt, but is not in the plan".to_owned() };
+            let no_task = || RebuildError::Contradiction {
+                job: row.job.clone(),
+                task: row.task.0,
+                what: "has an attempt, but is not in the plan".to_owned(),
+            };
             let task = job.tasks.get_mut(row.task.0 as usize).ok_or_else(no_task)?;
             task.attempts.push(row.lease);
             let run = task.spec.run();
@@ -62,9 +89,22 @@ impl Core {
             }
             let number = job.row.number;
             if row.outcome == Outcome::Running {
-                let before_ms = now.wall_ms.saturating_sub(row.granted_ms).max(0).unsigned_abs();
+                let before_ms = now
+                    .wall_ms
+                    .saturating_sub(row.granted_ms)
+                    .max(0)
+                    .unsigned_abs();
                 let deadline_ms = now.mono_ms + core.settings.lease_ttl_ms;
-                core.held.insert(row.lease, Held { job: number, deadline_ms, since_ms: now.mono_ms, before_ms, progress: None });
+                core.held.insert(
+                    row.lease,
+                    Held {
+                        job: number,
+                        deadline_ms,
+                        since_ms: now.mono_ms,
+                        before_ms,
+                        progress: None,
+                    },
+                );
             }
             core.claims.insert(row.claim.clone(), row.lease);
             core.attempts.insert(row.lease, row);
@@ -80,8 +120,20 @@ impl Core {
             core.outbox.insert(row.id, row);
         }
         for row in rows.workers.into_values() {
-            let held = core.held.keys().copied().filter(|l| core.attempts.get(l).is_some_and(|a| a.worker == row.worker)).collect();
-            let worker = Worker { past: BTreeSet::new(), last_seen_ms: now.mono_ms, last_seen_wall_ms: now.wall_ms, gone: false, held, row };
+            let held = core
+                .held
+                .keys()
+                .copied()
+                .filter(|l| core.attempts.get(l).is_some_and(|a| a.worker == row.worker))
+                .collect();
+            let worker = Worker {
+                past: BTreeSet::new(),
+                last_seen_ms: now.mono_ms,
+                last_seen_wall_ms: now.wall_ms,
+                gone: false,
+                held,
+                row,
+            };
             core.workers.insert(worker.row.worker.clone(), worker);
         }
         core.requests = rows.requests;
@@ -91,17 +143,34 @@ impl Core {
     }
 
     fn job_of(&mut self, id: &JobId) -> Result<&mut Job, RebuildError> {
-        let number = self.job_numbers.get(id).ok_or_else(|| RebuildError::NoJob(id.clone()))?;
-        self.jobs.get_mut(number).ok_or_else(|| RebuildError::NoJob(id.clone()))
+        let number = self
+            .job_numbers
+            .get(id)
+            .ok_or_else(|| RebuildError::NoJob(id.clone()))?;
+        self.jobs
+            .get_mut(number)
+            .ok_or_else(|| RebuildError::NoJob(id.clone()))
     }
 
     /// In the order in which they happened: that of the indexes they gave.
-    fn take_expansions(&mut self, rows: &std::collections::BTreeMap<(JobId, TaskIndex), crate::rows::ExpansionRow>) -> Result<(), RebuildError> {
+    fn take_expansions(
+        &mut self,
+        rows: &std::collections::BTreeMap<(JobId, TaskIndex), crate::rows::ExpansionRow>,
+    ) -> Result<(), RebuildError> {
         let mut read: Vec<(JobId, TaskIndex, Expansion, Arc<str>)> = Vec::new();
         for row in rows.values() {
-            let unreadable = |source| RebuildError::Unreadable { job: row.job.clone(), what: "an expansion", source };
+            let unreadable = |source| RebuildError::Unreadable {
+                job: row.job.clone(),
+                what: "an expansion",
+                source,
+            };
             let expansion = serde_json::from_str(&row.expansion_json).map_err(unreadable)?;
-            read.push((row.job.clone(), row.by, expansion, row.expansion_json.clone()));
+            read.push((
+                row.job.clone(),
+                row.by,
+                expansion,
+                row.expansion_json.clone(),
+            ));
         }
         read.sort_by_key(|(_, _, expansion, _)| expansion.tasks.first().map(|t| t.index));
         for (id, by, expansion, json) in read {
@@ -116,7 +185,11 @@ impl Core {
         let job = self.job_of(&row.job)?;
         let number: JobNumber = job.row.number;
         let Some(task) = job.tasks.get_mut(row.index.0 as usize) else {
-            return Err(RebuildError::Contradiction { job: row.job, task: row.index.0, what: "has a row, but is not in the plan".to_owned() });
+            return Err(RebuildError::Contradiction {
+                job: row.job,
+                task: row.index.0,
+                what: "has a row, but is not in the plan".to_owned(),
+            });
         };
         task.state = row.state;
         task.generation = row.generation;
@@ -126,9 +199,14 @@ impl Core {
         task.because = row.because;
         task.accepted = row.accepted;
         task.touched = true;
-        let waiting = row.backoff.map(|b| b.remaining_ms(now.wall_ms)).filter(|&ms| ms > 0 && row.state == TaskState::Ready);
+        let waiting = row
+            .backoff
+            .map(|b| b.remaining_ms(now.wall_ms))
+            .filter(|&ms| ms > 0 && row.state == TaskState::Ready);
         task.due_ms = waiting.map(|ms| now.mono_ms + ms);
-        let timer = task.due_ms.map(|due_ms| (due_ms, Timer::Backoff(number, row.index)));
+        let timer = task
+            .due_ms
+            .map(|due_ms| (due_ms, Timer::Backoff(number, row.index)));
         self.timers.extend(timer);
         Ok(())
     }
@@ -152,20 +230,27 @@ impl Core {
             requests: self.requests.clone(),
             outbox: self.outbox.clone(),
             models: self.models.clone(),
-            workers: self.workers.iter().map(|(name, w)| (name.clone(), w.row.clone())).collect(),
+            workers: self
+                .workers
+                .iter()
+                .map(|(name, w)| (name.clone(), w.row.clone()))
+                .collect(),
             counters: self.counters,
             ..Rows::default()
         };
         for job in self.jobs.values() {
             rows.jobs.insert(job.row.id.clone(), job.row.clone());
-            rows.job_progress.insert(job.row.id.clone(), job.progress.clone());
+            rows.job_progress
+                .insert(job.row.id.clone(), job.progress.clone());
             for (by, json) in &job.expansions {
-                rows.expansions.insert((job.row.id.clone(), *by), job.expansion_row(*by, json));
+                rows.expansions
+                    .insert((job.row.id.clone(), *by), job.expansion_row(*by, json));
             }
             for (i, task) in job.tasks.iter().enumerate() {
                 if task.touched {
                     let index = TaskIndex(i as u32);
-                    rows.tasks.insert((job.row.id.clone(), index), job.task_row(index));
+                    rows.tasks
+                        .insert((job.row.id.clone(), index), job.task_row(index));
                 }
             }
         }
@@ -174,5 +259,9 @@ impl Core {
 }
 
 fn contradiction(job: &JobId) -> impl Fn((TaskIndex, String)) -> RebuildError + '_ {
-    move |(task, what)| RebuildError::Contradiction { job: job.clone(), task: task.0, what }
+    move |(task, what)| RebuildError::Contradiction {
+        job: job.clone(),
+        task: task.0,
+        what,
+    }
 }

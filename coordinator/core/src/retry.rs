@@ -62,7 +62,11 @@ pub struct Site<'a> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NextRetry {
-    Again { delay_ms: u64, avoid: Option<Avoid>, counted: bool },
+    Again {
+        delay_ms: u64,
+        avoid: Option<Avoid>,
+        counted: bool,
+    },
     /// Another try would not mend it.
     Failed,
     /// Tried as often as allowed.
@@ -73,44 +77,87 @@ pub enum NextRetry {
 pub fn next_retry(policy: &Policy, tried: &[Tried<'_>], site: &Site<'_>) -> NextRetry {
     use FailureClass as Class;
     let Some(last) = tried.last() else {
-        return NextRetry::Again { delay_ms: 0, avoid: None, counted: false };
+        return NextRetry::Again {
+            delay_ms: 0,
+            avoid: None,
+            counted: false,
+        };
     };
     let same = tried.iter().filter(|t| t.class == last.class);
     let count = same.clone().count() as u32;
     let elsewhere = || Some(Avoid::Worker(last.worker.clone()));
-    let again = |avoid| NextRetry::Again { delay_ms: backoff_ms(policy, tried, site), avoid, counted: true };
+    let again = |avoid| NextRetry::Again {
+        delay_ms: backoff_ms(policy, tried, site),
+        avoid,
+        counted: true,
+    };
     match last.class {
         Class::InvalidInput | Class::Internal => NextRetry::Failed,
-        Class::Released => NextRetry::Again { delay_ms: 0, avoid: None, counted: false },
-        Class::NeverStarted => NextRetry::Again { delay_ms: 0, avoid: elsewhere(), counted: false },
+        Class::Released => NextRetry::Again {
+            delay_ms: 0,
+            avoid: None,
+            counted: false,
+        },
+        Class::NeverStarted => NextRetry::Again {
+            delay_ms: 0,
+            avoid: elsewhere(),
+            counted: false,
+        },
         Class::Unavailable => {
-            let spent: u64 = same.map(|t| t.ran_ms.saturating_add(t.delay_ms)).fold(0, u64::saturating_add);
-            if spent >= policy.unavailable_ms { NextRetry::Dead } else { again(None) }
+            let spent: u64 = same
+                .map(|t| t.ran_ms.saturating_add(t.delay_ms))
+                .fold(0, u64::saturating_add);
+            if spent >= policy.unavailable_ms {
+                NextRetry::Dead
+            } else {
+                again(None)
+            }
         }
         Class::Lost if count <= policy.lost_retries => again(elsewhere()),
         Class::Crashed => {
             let mut workers: Vec<&WorkerName> = same.map(|t| t.worker).collect();
             workers.sort();
             workers.dedup();
-            let everywhere = site.live_workers >= policy.crashed_workers && workers.len() >= policy.crashed_workers;
-            if count > site.crashed_retries || everywhere { NextRetry::Dead } else { again(elsewhere()) }
+            let everywhere = site.live_workers >= policy.crashed_workers
+                && workers.len() >= policy.crashed_workers;
+            if count > site.crashed_retries || everywhere {
+                NextRetry::Dead
+            } else {
+                again(elsewhere())
+            }
         }
-        Class::OutOfMemory if count <= policy.single_retries => again(Some(Avoid::MemoryUpTo(site.memory_bytes))),
+        Class::OutOfMemory if count <= policy.single_retries => {
+            again(Some(Avoid::MemoryUpTo(site.memory_bytes)))
+        }
         Class::DiskFull if count <= policy.single_retries => again(elsewhere()),
         Class::Stalled if count <= policy.single_retries => again(None),
         Class::TimedOut if count <= policy.timed_out_retries => again(None),
         Class::TimedOut if policy.timed_out_retries == 0 => NextRetry::Failed,
-        Class::Lost | Class::OutOfMemory | Class::DiskFull | Class::Stalled | Class::TimedOut => NextRetry::Dead,
+        Class::Lost | Class::OutOfMemory | Class::DiskFull | Class::Stalled | Class::TimedOut => {
+            NextRetry::Dead
+        }
     }
 }
 
 /// Doubles with each counted failure (with each pause of the job, for `unavailable`), and is spread over
 /// the upper half by a hash of task and attempt, so that tasks that failed together do not return together.
 fn backoff_ms(policy: &Policy, tried: &[Tried<'_>], site: &Site<'_>) -> u64 {
-    let counted = tried.iter().filter(|t| !matches!(t.class, FailureClass::Released | FailureClass::NeverStarted)).count() as u32;
-    let unavailable = tried.last().is_some_and(|t| t.class == FailureClass::Unavailable);
-    let doublings = if unavailable { site.pauses } else { counted.saturating_sub(1) };
-    let full = policy.backoff_first_ms.saturating_mul(1u64.checked_shl(doublings.min(32)).unwrap_or(u64::MAX)).min(policy.backoff_max_ms);
+    let counted = tried
+        .iter()
+        .filter(|t| !matches!(t.class, FailureClass::Released | FailureClass::NeverStarted))
+        .count() as u32;
+    let unavailable = tried
+        .last()
+        .is_some_and(|t| t.class == FailureClass::Unavailable);
+    let doublings = if unavailable {
+        site.pauses
+    } else {
+        counted.saturating_sub(1)
+    };
+    let full = policy
+        .backoff_first_ms
+        .saturating_mul(1u64.checked_shl(doublings.min(32)).unwrap_or(u64::MAX))
+        .min(policy.backoff_max_ms);
     let half = full / 2;
     full - hash(site.job, site.task, tried.len() as u64) % (half + 1)
 }

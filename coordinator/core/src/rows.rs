@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use plan::PublishedTable;
 use serde::{Deserialize, Serialize};
-use types::{FailureClass, Incarnation, JobId, JobState, LeaseNumber, PoolName, RequestId, TaskIndex, TaskState, WorkerName};
+use types::{
+    FailureClass, Incarnation, JobId, JobState, LeaseNumber, PoolName, RequestId, TaskIndex,
+    TaskState, WorkerName,
+};
 
 use crate::effect::{SubmitOutcome, Verdict};
 
@@ -126,7 +129,10 @@ pub struct Deadline {
 impl Deadline {
     /// What is left of it by the wall clock, between nothing and the whole duration.
     pub fn remaining_ms(self, wall_ms: i64) -> u64 {
-        let passed = wall_ms.saturating_sub(self.set_wall_ms).max(0).unsigned_abs();
+        let passed = wall_ms
+            .saturating_sub(self.set_wall_ms)
+            .max(0)
+            .unsigned_abs();
         self.duration_ms.saturating_sub(passed)
     }
 }
@@ -227,10 +233,15 @@ impl Outcome {
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Running, Self::Accepted, Self::Superseded, Self::Cancelled]
-            .into_iter()
-            .find(|outcome| outcome.as_str() == text)
-            .or_else(|| FailureClass::parse(text).map(Self::Failed))
+        [
+            Self::Running,
+            Self::Accepted,
+            Self::Superseded,
+            Self::Cancelled,
+        ]
+        .into_iter()
+        .find(|outcome| outcome.as_str() == text)
+        .or_else(|| FailureClass::parse(text).map(Self::Failed))
     }
 }
 

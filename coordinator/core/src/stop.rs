@@ -11,60 +11,112 @@ use crate::{
 };
 
 impl Core {
-    pub(crate) fn cancel(&mut self, request: RequestId, id: &JobId, now: Now, out: &mut Vec<Effect>) -> Result<Reply, Refusal> {
-        let number = *self.job_numbers.get(id).ok_or_else(|| Refusal::UnknownJob(id.clone()))?;
+    pub(crate) fn cancel(
+        &mut self,
+        request: RequestId,
+        id: &JobId,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<Reply, Refusal> {
+        let number = *self
+            .job_numbers
+            .get(id)
+            .ok_or_else(|| Refusal::UnknownJob(id.clone()))?;
         if let Some(known) = self.requests.get(&request) {
             return match known.answer {
-                RequestAnswer::Cancelled(state) if known.job == *id => Ok(Reply::Cancelled { state }),
+                RequestAnswer::Cancelled(state) if known.job == *id => {
+                    Ok(Reply::Cancelled { state })
+                }
                 _ => Err(Refusal::RequestReused(request)),
             };
         }
         // A job whose tasks have all ended only waits for its results to be published: too late.
-        if self.jobs.get(&number).is_some_and(|job| job.counts.open() > 0 && job.progress.stop != Some(Stop::User)) {
+        if self
+            .jobs
+            .get(&number)
+            .is_some_and(|job| job.counts.open() > 0 && job.progress.stop != Some(Stop::User))
+        {
             self.stop(number, Stop::User, now, out);
             self.settle(number, now, out);
         }
-        let state = self.jobs.get(&number).ok_or_else(|| Refusal::UnknownJob(id.clone()))?.state();
-        self.remember(RequestRow { id: request, job: id.clone(), answer: RequestAnswer::Cancelled(state) }, out);
+        let state = self
+            .jobs
+            .get(&number)
+            .ok_or_else(|| Refusal::UnknownJob(id.clone()))?
+            .state();
+        self.remember(
+            RequestRow {
+                id: request,
+                job: id.clone(),
+                answer: RequestAnswer::Cancelled(state),
+            },
+            out,
+        );
         Ok(Reply::Cancelled { state })
     }
 
     /// From here on nothing of the job is granted or accepted. What runs is told by the next heartbeat's answer.
     pub(crate) fn stop(&mut self, number: JobNumber, stop: Stop, _now: Now, out: &mut Vec<Effect>) {
-        let Some(job) = self.jobs.get_mut(&number) else { return };
+        let Some(job) = self.jobs.get_mut(&number) else {
+            return;
+        };
         job.progress.stop = Some(stop);
         job.dirty = true;
         for index in (0..job.tasks.len()).map(|i| TaskIndex(i as u32)) {
             match job.tasks[index.0 as usize].state {
-                TaskState::Blocked | TaskState::Ready => job.set_state(index, TaskState::Cancelled, out),
+                TaskState::Blocked | TaskState::Ready => {
+                    job.set_state(index, TaskState::Cancelled, out)
+                }
                 TaskState::Running => job.set_state(index, TaskState::Cancelling, out),
                 _ => {}
             }
         }
     }
 
-    pub(crate) fn retry(&mut self, request: RequestId, id: &JobId, now: Now, out: &mut Vec<Effect>) -> Result<Reply, Refusal> {
-        let number = *self.job_numbers.get(id).ok_or_else(|| Refusal::UnknownJob(id.clone()))?;
+    pub(crate) fn retry(
+        &mut self,
+        request: RequestId,
+        id: &JobId,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<Reply, Refusal> {
+        let number = *self
+            .job_numbers
+            .get(id)
+            .ok_or_else(|| Refusal::UnknownJob(id.clone()))?;
         if let Some(known) = self.requests.get(&request) {
             return match known.answer {
-                RequestAnswer::Retried { tasks } if known.job == *id => Ok(Reply::Retried { tasks }),
+                RequestAnswer::Retried { tasks } if known.job == *id => {
+                    Ok(Reply::Retried { tasks })
+                }
                 _ => Err(Refusal::RequestReused(request)),
             };
         }
         let tasks = self.reopen(number, now, out);
-        self.remember(RequestRow { id: request, job: id.clone(), answer: RequestAnswer::Retried { tasks } }, out);
+        self.remember(
+            RequestRow {
+                id: request,
+                job: id.clone(),
+                answer: RequestAnswer::Retried { tasks },
+            },
+            out,
+        );
         Ok(Reply::Retried { tasks })
     }
 
     /// Opens what did not succeed, and what depends on it, in a new generation; how many tasks. Nothing while the
     /// job is open and not stopped.
     pub(crate) fn reopen(&mut self, number: JobNumber, now: Now, out: &mut Vec<Effect>) -> u32 {
-        let Some(job) = self.jobs.get(&number) else { return 0 };
+        let Some(job) = self.jobs.get(&number) else {
+            return 0;
+        };
         if job.progress.finished_ms.is_none() && job.progress.stop.is_none() {
             return 0;
         }
         self.end_cancelling(number, now, out);
-        let Some(job) = self.jobs.get_mut(&number) else { return 0 };
+        let Some(job) = self.jobs.get_mut(&number) else {
+            return 0;
+        };
         let again = to_run_again(job);
         if again.is_empty() {
             return 0;
@@ -100,7 +152,9 @@ impl Core {
 
     /// Does not wait for agents to say that they stopped: their leases end here.
     fn end_cancelling(&mut self, number: JobNumber, now: Now, out: &mut Vec<Effect>) {
-        let Some(job) = self.jobs.get(&number) else { return };
+        let Some(job) = self.jobs.get(&number) else {
+            return;
+        };
         let cancelling: Vec<TaskIndex> = (0..job.tasks.len())
             .map(|i| TaskIndex(i as u32))
             .filter(|i| job.tasks[i.0 as usize].state == TaskState::Cancelling)
@@ -148,5 +202,9 @@ fn to_run_again(job: &Job) -> Vec<(TaskIndex, bool)> {
             inputs_change[place] = Some(true);
         }
     }
-    inputs_change.into_iter().enumerate().filter_map(|(i, change)| Some((TaskIndex(i as u32), change?))).collect()
+    inputs_change
+        .into_iter()
+        .enumerate()
+        .filter_map(|(i, change)| Some((TaskIndex(i as u32), change?)))
+        .collect()
 }

@@ -11,44 +11,100 @@ use crate::{
 };
 
 impl Core {
-    pub(crate) fn submit(&mut self, submit: Submit, now: Now, out: &mut Vec<Effect>) -> Result<Reply, Refusal> {
+    pub(crate) fn submit(
+        &mut self,
+        submit: Submit,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<Reply, Refusal> {
         if let Some(known) = self.requests.get(&submit.request) {
-            let RequestAnswer::Submitted(outcome) = known.answer else { return Err(Refusal::RequestReused(submit.request)) };
+            let RequestAnswer::Submitted(outcome) = known.answer else {
+                return Err(Refusal::RequestReused(submit.request));
+            };
             let job = known.job.clone();
-            let warnings = self.job(&job).map(|job| self.warnings(job)).unwrap_or_default();
-            return Ok(Reply::Submitted { job, outcome, warnings });
+            let warnings = self
+                .job(&job)
+                .map(|job| self.warnings(job))
+                .unwrap_or_default();
+            return Ok(Reply::Submitted {
+                job,
+                outcome,
+                warnings,
+            });
         }
         let request = submit.request.clone();
-        let of_key = submit.key.as_ref().and_then(|key| self.keys.get(key).copied());
+        let of_key = submit
+            .key
+            .as_ref()
+            .and_then(|key| self.keys.get(key).copied());
         let (number, outcome) = match of_key {
             Some(number) => (number, self.join(number, &submit, now, out)?),
             None => (self.create(submit, now, out)?, SubmitOutcome::Created),
         };
-        let Some(job) = self.jobs.get(&number) else { return Err(Refusal::RequestReused(request)) };
+        let Some(job) = self.jobs.get(&number) else {
+            return Err(Refusal::RequestReused(request));
+        };
         let (job, warnings) = (job.id().clone(), self.warnings(job));
-        self.remember(RequestRow { id: request, job: job.clone(), answer: RequestAnswer::Submitted(outcome) }, out);
-        Ok(Reply::Submitted { job, outcome, warnings })
+        self.remember(
+            RequestRow {
+                id: request,
+                job: job.clone(),
+                answer: RequestAnswer::Submitted(outcome),
+            },
+            out,
+        );
+        Ok(Reply::Submitted {
+            job,
+            outcome,
+            warnings,
+        })
     }
 
-    fn join(&mut self, number: JobNumber, submit: &Submit, now: Now, out: &mut Vec<Effect>) -> Result<SubmitOutcome, Refusal> {
+    fn join(
+        &mut self,
+        number: JobNumber,
+        submit: &Submit,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<SubmitOutcome, Refusal> {
         if let Some(job) = self.jobs.get(&number)
             && job.row.digest != submit.digest
         {
-            return Err(Refusal::KeyTaken { key: submit.key.clone().unwrap_or_default(), job: job.id().clone() });
+            return Err(Refusal::KeyTaken {
+                key: submit.key.clone().unwrap_or_default(),
+                job: job.id().clone(),
+            });
         }
         if self.reopen(number, now, out) > 0 {
             return Ok(SubmitOutcome::Retried);
         }
-        let done = self.jobs.get(&number).is_some_and(|job| job.progress.finished_ms.is_some());
-        Ok(if done { SubmitOutcome::Done } else { SubmitOutcome::Attached })
+        let done = self
+            .jobs
+            .get(&number)
+            .is_some_and(|job| job.progress.finished_ms.is_some());
+        Ok(if done {
+            SubmitOutcome::Done
+        } else {
+            SubmitOutcome::Attached
+        })
     }
 
-    fn create(&mut self, submit: Submit, now: Now, out: &mut Vec<Effect>) -> Result<JobNumber, Refusal> {
+    fn create(
+        &mut self,
+        submit: Submit,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<JobNumber, Refusal> {
         if self.job_numbers.contains_key(&submit.id) {
             return Err(Refusal::JobIdTaken(submit.id));
         }
-        let broken = |(task, what): (types::TaskIndex, String)| Refusal::BrokenPlan { job: submit.id.clone(), task: task.0, what };
-        let plan_json = serde_json::to_string(&submit.plan).map_err(|e| broken((types::TaskIndex(0), e.to_string())))?;
+        let broken = |(task, what): (types::TaskIndex, String)| Refusal::BrokenPlan {
+            job: submit.id.clone(),
+            task: task.0,
+            what,
+        };
+        let plan_json = serde_json::to_string(&submit.plan)
+            .map_err(|e| broken((types::TaskIndex(0), e.to_string())))?;
         let number = self.counters.job + 1;
         let row = Arc::new(JobRow {
             id: submit.id.clone(),
@@ -83,9 +139,15 @@ impl Core {
         if job.progress.finished_ms.is_some() {
             Vec::new()
         } else if live.peek().is_none() {
-            vec![format!("no live worker is in pool {}: the job waits for one", resources.pool)]
+            vec![format!(
+                "no live worker is in pool {}: the job waits for one",
+                resources.pool
+            )]
         } else if !live.any(|w| w.row.memory_bytes >= needed) {
-            vec![format!("no live worker in pool {} has the {needed} bytes of memory that a task may use: the job waits for one", resources.pool)]
+            vec![format!(
+                "no live worker in pool {} has the {needed} bytes of memory that a task may use: the job waits for one",
+                resources.pool
+            )]
         } else {
             Vec::new()
         }

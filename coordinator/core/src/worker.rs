@@ -37,7 +37,12 @@ impl Worker {
 
 impl Core {
     /// Takes in a worker's start. What its earlier incarnation held is free at once.
-    pub(crate) fn register(&mut self, worker: Registration, now: Now, out: &mut Vec<Effect>) -> Result<Reply, Refusal> {
+    pub(crate) fn register(
+        &mut self,
+        worker: Registration,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<Reply, Refusal> {
         let mut row = WorkerRow {
             worker: worker.worker.clone(),
             incarnation: worker.incarnation,
@@ -52,7 +57,9 @@ impl Core {
         let mut orphans = Vec::new();
         match known {
             Some(known) if known.past.contains(&worker.incarnation) => {
-                return Err(Refusal::StaleIncarnation { worker: worker.worker });
+                return Err(Refusal::StaleIncarnation {
+                    worker: worker.worker,
+                });
             }
             Some(known) => {
                 if known.row.incarnation == row.incarnation {
@@ -84,35 +91,61 @@ impl Core {
         for lease in orphans {
             self.end_lost(lease, "its worker was started again", now, out);
         }
-        Ok(Reply::Registered { epoch: self.epoch, lease_ttl_ms: self.settings.lease_ttl_ms, heartbeat_ms: self.settings.heartbeat_ms })
+        Ok(Reply::Registered {
+            epoch: self.epoch,
+            lease_ttl_ms: self.settings.lease_ttl_ms,
+            heartbeat_ms: self.settings.heartbeat_ms,
+        })
     }
 
-    pub(crate) fn drain(&mut self, name: &WorkerName, out: &mut Vec<Effect>) -> Result<Reply, Refusal> {
-        let worker = self.workers.get_mut(name).ok_or_else(|| Refusal::UnknownWorker(name.clone()))?;
+    pub(crate) fn drain(
+        &mut self,
+        name: &WorkerName,
+        out: &mut Vec<Effect>,
+    ) -> Result<Reply, Refusal> {
+        let worker = self
+            .workers
+            .get_mut(name)
+            .ok_or_else(|| Refusal::UnknownWorker(name.clone()))?;
         if !worker.row.draining {
             worker.row.draining = true;
             out.push(Effect::Persist(Change::Worker(worker.row.clone())));
             // What waited for this worker to come first may go elsewhere now.
-            out.push(Effect::Wake { pool: worker.row.pool.clone() });
+            out.push(Effect::Wake {
+                pool: worker.row.pool.clone(),
+            });
         }
         Ok(Reply::Draining)
     }
 
     /// The worker, if it is this incarnation that is registered.
     pub(crate) fn speaking(&mut self, from: &Sender) -> Option<&mut Worker> {
-        self.workers.get_mut(&from.worker).filter(|w| w.row.incarnation == from.incarnation)
+        self.workers
+            .get_mut(&from.worker)
+            .filter(|w| w.row.incarnation == from.incarnation)
     }
 
-    pub(crate) fn live_in<'a>(&'a self, pool: &'a PoolName) -> impl Iterator<Item = &'a Worker> + 'a {
-        self.workers.values().filter(move |w| w.is_live() && w.row.pool == *pool)
+    pub(crate) fn live_in<'a>(
+        &'a self,
+        pool: &'a PoolName,
+    ) -> impl Iterator<Item = &'a Worker> + 'a {
+        self.workers
+            .values()
+            .filter(move |w| w.is_live() && w.row.pool == *pool)
     }
 
     /// Whether the worker may take what wants to avoid `avoid`: if it is not meant, or nobody better is there.
     pub(crate) fn may_take(&self, worker: &Worker, avoid: &Avoid, memory_bytes: u64) -> bool {
-        let mut fits = self.live_in(&worker.row.pool).filter(|w| w.row.memory_bytes >= memory_bytes);
+        let mut fits = self
+            .live_in(&worker.row.pool)
+            .filter(|w| w.row.memory_bytes >= memory_bytes);
         match avoid {
-            Avoid::Worker(name) => worker.row.worker != *name || !fits.any(|w| w.row.worker != *name),
-            Avoid::MemoryUpTo(bytes) => worker.row.memory_bytes > *bytes || !fits.any(|w| w.row.memory_bytes > *bytes),
+            Avoid::Worker(name) => {
+                worker.row.worker != *name || !fits.any(|w| w.row.worker != *name)
+            }
+            Avoid::MemoryUpTo(bytes) => {
+                worker.row.memory_bytes > *bytes || !fits.any(|w| w.row.memory_bytes > *bytes)
+            }
         }
     }
 
@@ -120,18 +153,31 @@ impl Core {
     pub(crate) fn judge_workers(&mut self, gap_ms: u64, now: Now, out: &mut Vec<Effect>) {
         for worker in self.workers.values_mut() {
             worker.last_seen_ms = worker.last_seen_ms.saturating_add(gap_ms).min(now.mono_ms);
-            let gone = now.mono_ms.saturating_sub(worker.last_seen_ms) >= self.settings.lease_ttl_ms;
+            let gone =
+                now.mono_ms.saturating_sub(worker.last_seen_ms) >= self.settings.lease_ttl_ms;
             if gone && !worker.gone {
                 worker.gone = true;
-                out.push(Effect::Wake { pool: worker.row.pool.clone() });
+                out.push(Effect::Wake {
+                    pool: worker.row.pool.clone(),
+                });
             }
         }
     }
 
     /// A lease whose holder is not there any more: lost, or never started.
-    pub(crate) fn end_lost(&mut self, lease: LeaseNumber, why: &str, now: Now, out: &mut Vec<Effect>) {
+    pub(crate) fn end_lost(
+        &mut self,
+        lease: LeaseNumber,
+        why: &str,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
         let started = self.attempts.get(&lease).is_some_and(|a| a.started);
-        let class = if started { FailureClass::Lost } else { FailureClass::NeverStarted };
+        let class = if started {
+            FailureClass::Lost
+        } else {
+            FailureClass::NeverStarted
+        };
         self.end_failed(lease, class, why, now, out);
     }
 }

@@ -35,9 +35,15 @@ pub struct Subject {
 }
 
 /// `text` names a task, or a job with all its tasks.
-pub async fn logs(handle: Handle, text: &str, follow: bool) -> Result<ReceiverStream<Result<v1::LogChunk, Status>>, RequestError> {
+pub async fn logs(
+    handle: Handle,
+    text: &str,
+    follow: bool,
+) -> Result<ReceiverStream<Result<v1::LogChunk, Status>>, RequestError> {
     let text = text.to_owned();
-    let (job, task) = handle.query(move |core, now| named(core, now, &text)).await??;
+    let (job, task) = handle
+        .query(move |core, now| named(core, now, &text))
+        .await??;
     let (sender, receiver) = channel(4);
     tokio::spawn(async move {
         if let Err(error) = send(&handle, &job, task.as_ref(), follow, &sender).await {
@@ -55,7 +61,10 @@ fn named(core: &Core, now: Now, text: &str) -> Result<(JobId, Option<TaskId>), R
     let job = read::job(core, job)?;
     let task: TaskId = read::id("id", &format!("{job}-{index}"))?;
     if !view::has_task(core, now, &task) {
-        return Err(RequestError::NoSuch { what: "task", text: text.to_owned() });
+        return Err(RequestError::NoSuch {
+            what: "task",
+            text: text.to_owned(),
+        });
     }
     Ok((job, Some(task)))
 }
@@ -72,12 +81,21 @@ async fn send(
     let mut done = LeaseNumber(0);
     loop {
         let (of, only) = (job.clone(), task.cloned());
-        let subject = handle.query(move |core, now| view::logged(core, now, &of, only.as_ref())).await??;
+        let subject = handle
+            .query(move |core, now| view::logged(core, now, &of, only.as_ref()))
+            .await??;
         let mut all_before_ended = true;
-        for attempt in subject.attempts.iter().filter(|attempt| attempt.lease > done) {
+        for attempt in &subject.attempts {
+            if attempt.lease <= done {
+                continue;
+            }
             let last = sent.entry(attempt.lease).or_default();
             for (name, text) in newer(&subject.store, &attempt.prefix, last).await? {
-                let chunk = v1::LogChunk { task: attempt.task.to_string(), lease: attempt.lease.0, text };
+                let chunk = v1::LogChunk {
+                    task: attempt.task.to_string(),
+                    lease: attempt.lease.0,
+                    text,
+                };
                 if sender.send(Ok(chunk)).await.is_err() {
                     return Ok(());
                 }
@@ -101,7 +119,11 @@ async fn send(
 }
 
 /// The segments after `last`: path and content.
-async fn newer(store: &str, prefix: &str, last: &str) -> Result<Vec<(String, Vec<u8>)>, RequestError> {
+async fn newer(
+    store: &str,
+    prefix: &str,
+    last: &str,
+) -> Result<Vec<(String, Vec<u8>)>, RequestError> {
     let store = match Store::open(store) {
         Ok(store) => store,
         // Nothing was ever written there.

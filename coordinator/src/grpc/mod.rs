@@ -33,7 +33,10 @@ pub async fn serve(
     let service = CoordinatorServer::new(Service { handle })
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    Server::builder().add_service(service).serve_with_incoming_shutdown(UnixListenerStream::new(listener), closed).await
+    Server::builder()
+        .add_service(service)
+        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), closed)
+        .await
 }
 
 struct Service {
@@ -44,7 +47,10 @@ type Answer<T> = Result<Response<T>, Status>;
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Service {
-    async fn ask(&self, event: impl FnOnce(coordinator_core::Ticket) -> Event + Send + 'static) -> Result<Reply, RequestError> {
+    async fn ask(
+        &self,
+        event: impl FnOnce(coordinator_core::Ticket) -> Event + Send + 'static,
+    ) -> Result<Reply, RequestError> {
         settle(self.handle.ask(event).await?)
     }
 
@@ -54,7 +60,9 @@ impl Service {
         text: String,
         look: impl FnOnce(&Core, Now, &JobId) -> Result<T, RequestError> + Send + 'static,
     ) -> Result<T, RequestError> {
-        self.handle.query(move |core, now| look(core, now, &read::job(core, &text)?)).await?
+        self.handle
+            .query(move |core, now| look(core, now, &read::job(core, &text)?))
+            .await?
     }
 
     async fn job_id(&self, text: String) -> Result<JobId, RequestError> {
@@ -77,7 +85,9 @@ fn wrong(reply: &Reply) -> Status {
 /// The names of the tables that the store holds for these results.
 async fn with_tables(mut reply: v1::ResultsReply) -> Result<v1::ResultsReply, RequestError> {
     let objects = Store::open(&reply.store)?.list(&reply.path).await?;
-    let names = objects.iter().filter_map(|object| object.path.strip_prefix(&reply.path)?.strip_prefix('/'));
+    let names = objects
+        .iter()
+        .filter_map(|object| object.path.strip_prefix(&reply.path)?.strip_prefix('/'));
     reply.tables = names.map(str::to_owned).collect();
     Ok(reply)
 }
@@ -85,38 +95,66 @@ async fn with_tables(mut reply: v1::ResultsReply) -> Result<v1::ResultsReply, Re
 #[tonic::async_trait]
 impl v1::coordinator_server::Coordinator for Service {
     async fn submit(&self, request: Request<v1::SubmitRequest>) -> Answer<v1::SubmitReply> {
-        Ok(Response::new(submit::submit(&self.handle, request.into_inner()).await?))
+        Ok(Response::new(
+            submit::submit(&self.handle, request.into_inner()).await?,
+        ))
     }
 
     async fn get_job(&self, request: Request<v1::GetJobRequest>) -> Answer<v1::Job> {
         let handle = self.handle.clone();
-        let job = self.of_job(request.into_inner().job, move |core, _, job| view::job(core, job, handle.changes(), true)).await?;
+        let job = self
+            .of_job(request.into_inner().job, move |core, _, job| {
+                view::job(core, job, handle.changes(), true)
+            })
+            .await?;
         Ok(Response::new(job))
     }
 
     async fn list_jobs(&self, _: Request<v1::ListJobsRequest>) -> Answer<v1::ListJobsReply> {
         let handle = self.handle.clone();
-        let jobs = self.handle.query(move |core, _| view::jobs(core, handle.changes())).await.map_err(RequestError::from)?;
+        let jobs = self
+            .handle
+            .query(move |core, _| view::jobs(core, handle.changes()))
+            .await
+            .map_err(RequestError::from)?;
         Ok(Response::new(v1::ListJobsReply { jobs }))
     }
 
-    async fn list_tasks(&self, request: Request<v1::ListTasksRequest>) -> Answer<v1::ListTasksReply> {
+    async fn list_tasks(
+        &self,
+        request: Request<v1::ListTasksRequest>,
+    ) -> Answer<v1::ListTasksReply> {
         let tasks = self.of_job(request.into_inner().job, view::tasks).await?;
         Ok(Response::new(v1::ListTasksReply { tasks }))
     }
 
     async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Answer<v1::ListRunsReply> {
-        let runs = self.of_job(request.into_inner().job, |core, _, job| view::runs(core, job)).await?;
+        let runs = self
+            .of_job(request.into_inner().job, |core, _, job| {
+                view::runs(core, job)
+            })
+            .await?;
         Ok(Response::new(v1::ListRunsReply { runs }))
     }
 
-    async fn list_workers(&self, _: Request<v1::ListWorkersRequest>) -> Answer<v1::ListWorkersReply> {
-        let workers = self.handle.query(|core, _| view::workers(core)).await.map_err(RequestError::from)?;
+    async fn list_workers(
+        &self,
+        _: Request<v1::ListWorkersRequest>,
+    ) -> Answer<v1::ListWorkersReply> {
+        let workers = self
+            .handle
+            .query(|core, _| view::workers(core))
+            .await
+            .map_err(RequestError::from)?;
         Ok(Response::new(v1::ListWorkersReply { workers }))
     }
 
     async fn list_models(&self, _: Request<v1::ListModelsRequest>) -> Answer<v1::ListModelsReply> {
-        let models = self.handle.query(|core, _| view::models(core)).await.map_err(RequestError::from)?;
+        let models = self
+            .handle
+            .query(|core, _| view::models(core))
+            .await
+            .map_err(RequestError::from)?;
         Ok(Response::new(v1::ListModelsReply { models }))
     }
 
@@ -124,14 +162,22 @@ impl v1::coordinator_server::Coordinator for Service {
 
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {
         let job = self.job_id(request.into_inner().job).await?;
-        Ok(Response::new(Box::pin(watch::watch(self.handle.clone(), job))))
+        Ok(Response::new(Box::pin(watch::watch(
+            self.handle.clone(),
+            job,
+        ))))
     }
 
     async fn cancel(&self, request: Request<v1::CancelRequest>) -> Answer<v1::CancelReply> {
         let v1::CancelRequest { request_id, job } = request.into_inner();
         let (request, job) = (read::request_id(&request_id)?, self.job_id(job).await?);
-        match self.ask(|to| Event::CancelRequested { to, request, job }).await? {
-            Reply::Cancelled { state } => Ok(Response::new(v1::CancelReply { state: state.to_string() })),
+        match self
+            .ask(|to| Event::CancelRequested { to, request, job })
+            .await?
+        {
+            Reply::Cancelled { state } => Ok(Response::new(v1::CancelReply {
+                state: state.to_string(),
+            })),
             other => Err(wrong(&other)),
         }
     }
@@ -139,14 +185,21 @@ impl v1::coordinator_server::Coordinator for Service {
     async fn retry(&self, request: Request<v1::RetryRequest>) -> Answer<v1::RetryReply> {
         let v1::RetryRequest { request_id, job } = request.into_inner();
         let (request, job) = (read::request_id(&request_id)?, self.job_id(job).await?);
-        match self.ask(|to| Event::RetryRequested { to, request, job }).await? {
+        match self
+            .ask(|to| Event::RetryRequested { to, request, job })
+            .await?
+        {
             Reply::Retried { tasks } => Ok(Response::new(v1::RetryReply { tasks })),
             other => Err(wrong(&other)),
         }
     }
 
     async fn results(&self, request: Request<v1::ResultsRequest>) -> Answer<v1::ResultsReply> {
-        let reply = self.of_job(request.into_inner().job, |core, _, job| view::results(core, job)).await?;
+        let reply = self
+            .of_job(request.into_inner().job, |core, _, job| {
+                view::results(core, job)
+            })
+            .await?;
         Ok(Response::new(with_tables(reply).await?))
     }
 
@@ -154,7 +207,9 @@ impl v1::coordinator_server::Coordinator for Service {
 
     async fn logs(&self, request: Request<v1::LogsRequest>) -> Answer<Self::LogsStream> {
         let v1::LogsRequest { id, follow } = request.into_inner();
-        Ok(Response::new(Box::pin(logs::logs(self.handle.clone(), &id, follow).await?)))
+        Ok(Response::new(Box::pin(
+            logs::logs(self.handle.clone(), &id, follow).await?,
+        )))
     }
 
     async fn drain(&self, request: Request<v1::DrainRequest>) -> Answer<v1::DrainReply> {
@@ -168,10 +223,19 @@ impl v1::coordinator_server::Coordinator for Service {
     async fn register(&self, request: Request<v1::RegisterRequest>) -> Answer<v1::RegisterReply> {
         let worker = read::registration(request.into_inner())?;
         tracing::info!(worker = %worker.worker, pool = %worker.pool, slots = worker.slots, "worker registered");
-        match self.ask(|to| Event::WorkerRegistered { to, worker }).await? {
-            Reply::Registered { epoch, lease_ttl_ms, heartbeat_ms } => {
-                Ok(Response::new(v1::RegisterReply { epoch: epoch.0, lease_ttl_ms, heartbeat_ms }))
-            }
+        match self
+            .ask(|to| Event::WorkerRegistered { to, worker })
+            .await?
+        {
+            Reply::Registered {
+                epoch,
+                lease_ttl_ms,
+                heartbeat_ms,
+            } => Ok(Response::new(v1::RegisterReply {
+                epoch: epoch.0,
+                lease_ttl_ms,
+                heartbeat_ms,
+            })),
             other => Err(wrong(&other)),
         }
     }
@@ -180,14 +244,25 @@ impl v1::coordinator_server::Coordinator for Service {
         let request = request.into_inner();
         let claim = read::claim(&request, nonce())?;
         let wait = Duration::from_millis(request.wait_ms).min(MAX_WAIT);
-        let reply = settle(self.handle.claim(claim, wait).await.map_err(RequestError::from)?)?;
-        let Reply::Claimed { epoch, answer } = reply else { return Err(wrong(&reply)) };
-        let mut reply = v1::ClaimReply { epoch: epoch.0, ..v1::ClaimReply::default() };
+        let reply = settle(
+            self.handle
+                .claim(claim, wait)
+                .await
+                .map_err(RequestError::from)?,
+        )?;
+        let Reply::Claimed { epoch, answer } = reply else {
+            return Err(wrong(&reply));
+        };
+        let mut reply = v1::ClaimReply {
+            epoch: epoch.0,
+            ..v1::ClaimReply::default()
+        };
         match answer {
             ClaimAnswer::Granted(assignment) => {
                 tracing::info!(job = %assignment.task.job, task = %assignment.task, attempt = assignment.lease.0, worker = request.worker, "granted");
-                reply.assignment_json = serde_json::to_string(&assignment)
-                    .map_err(|error| RequestError::WrongReply(format!("assignment {}: {error}", assignment.task)))?;
+                reply.assignment_json = serde_json::to_string(&assignment).map_err(|error| {
+                    RequestError::WrongReply(format!("assignment {}: {error}", assignment.task))
+                })?;
             }
             ClaimAnswer::Nothing => {}
             ClaimAnswer::Ended => reply.ended = true,
@@ -196,12 +271,21 @@ impl v1::coordinator_server::Coordinator for Service {
         Ok(Response::new(reply))
     }
 
-    async fn heartbeat(&self, request: Request<v1::HeartbeatRequest>) -> Answer<v1::HeartbeatReply> {
+    async fn heartbeat(
+        &self,
+        request: Request<v1::HeartbeatRequest>,
+    ) -> Answer<v1::HeartbeatReply> {
         let request = request.into_inner();
         let from = read::sender(&request.worker, request.incarnation)?;
-        let leases =
-            request.leases.into_iter().map(|lease| (LeaseNumber(lease.lease), lease.progress.map(read::progress))).collect();
-        match self.ask(|to| Event::HeartbeatReceived { to, from, leases }).await? {
+        let leases = request
+            .leases
+            .into_iter()
+            .map(|lease| (LeaseNumber(lease.lease), lease.progress.map(read::progress)))
+            .collect();
+        match self
+            .ask(|to| Event::HeartbeatReceived { to, from, leases })
+            .await?
+        {
             Reply::Heartbeat { epoch, answer } => Ok(Response::new(v1::HeartbeatReply {
                 epoch: epoch.0,
                 cancel: answer.cancel.into_iter().map(|lease| lease.0).collect(),
@@ -217,15 +301,32 @@ impl v1::coordinator_server::Coordinator for Service {
         let from = read::sender(&request.worker, request.incarnation)?;
         let (result, outputs) = read::completion(&request)?;
         let lease = LeaseNumber(request.lease);
-        match self.ask(move |to| Event::AttemptCompleted { to, from, lease, result: Box::new(result), outputs }).await? {
+        match self
+            .ask(move |to| Event::AttemptCompleted {
+                to,
+                from,
+                lease,
+                result: Box::new(result),
+                outputs,
+            })
+            .await?
+        {
             Reply::Completed { epoch, verdict } => {
-                tracing::info!(attempt = lease.0, worker = request.worker, ?verdict, "completed");
+                tracing::info!(
+                    attempt = lease.0,
+                    worker = request.worker,
+                    ?verdict,
+                    "completed"
+                );
                 let verdict = match verdict {
                     Verdict::Accepted => v1::complete_reply::Verdict::Accepted,
                     Verdict::Superseded => v1::complete_reply::Verdict::Superseded,
                     Verdict::Cancelled => v1::complete_reply::Verdict::Cancelled,
                 };
-                Ok(Response::new(v1::CompleteReply { epoch: epoch.0, verdict: verdict.into() }))
+                Ok(Response::new(v1::CompleteReply {
+                    epoch: epoch.0,
+                    verdict: verdict.into(),
+                }))
             }
             other => Err(wrong(&other)),
         }
@@ -237,7 +338,15 @@ impl v1::coordinator_server::Coordinator for Service {
         let failure = read::failure(&request.class, request.message)?;
         tracing::warn!(attempt = request.lease, worker = request.worker, class = %failure.class, message = failure.message, "attempt failed");
         let lease = LeaseNumber(request.lease);
-        match self.ask(move |to| Event::AttemptFailed { to, from, lease, failure }).await? {
+        match self
+            .ask(move |to| Event::AttemptFailed {
+                to,
+                from,
+                lease,
+                failure,
+            })
+            .await?
+        {
             Reply::Noted { epoch } => Ok(Response::new(v1::FailReply { epoch: epoch.0 })),
             other => Err(wrong(&other)),
         }
@@ -247,7 +356,10 @@ impl v1::coordinator_server::Coordinator for Service {
         let request = request.into_inner();
         let from = read::sender(&request.worker, request.incarnation)?;
         let lease = LeaseNumber(request.lease);
-        match self.ask(move |to| Event::AttemptReleased { to, from, lease }).await? {
+        match self
+            .ask(move |to| Event::AttemptReleased { to, from, lease })
+            .await?
+        {
             Reply::Noted { epoch } => Ok(Response::new(v1::ReleaseReply { epoch: epoch.0 })),
             other => Err(wrong(&other)),
         }

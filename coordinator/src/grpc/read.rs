@@ -5,7 +5,9 @@ use plan::{ResultDetail, TaskResult};
 use proto::v1;
 use serde::de::DeserializeOwned;
 use store::layout::MAX_OUTPUTS_BYTES;
-use types::{Failure, FailureClass, Incarnation, JobId, OutputObject, ParseIdError, Progress, RequestId};
+use types::{
+    Failure, FailureClass, Incarnation, JobId, OutputObject, ParseIdError, Progress, RequestId,
+};
 
 use super::status::RequestError;
 
@@ -13,11 +15,17 @@ use super::status::RequestError;
 const MAX_MESSAGE_CHARS: usize = 16_384;
 
 fn bad(field: &'static str, what: impl ToString) -> RequestError {
-    RequestError::BadField { field, what: what.to_string() }
+    RequestError::BadField {
+        field,
+        what: what.to_string(),
+    }
 }
 
 /// A field that holds an id.
-pub fn id<T: std::str::FromStr<Err = ParseIdError>>(field: &'static str, text: &str) -> Result<T, RequestError> {
+pub fn id<T: std::str::FromStr<Err = ParseIdError>>(
+    field: &'static str,
+    text: &str,
+) -> Result<T, RequestError> {
     text.parse().map_err(|error| bad(field, error))
 }
 
@@ -27,7 +35,11 @@ fn json<T: DeserializeOwned>(field: &'static str, text: &str) -> Result<T, Reque
 
 /// Requests without an id are done once, too, but cannot be repeated.
 pub fn request_id(text: &str) -> Result<RequestId, RequestError> {
-    if text.is_empty() { id("request_id", &format!("anonymous-{}", random_id()?)) } else { id("request_id", text) }
+    if text.is_empty() {
+        id("request_id", &format!("anonymous-{}", random_id()?))
+    } else {
+        id("request_id", text)
+    }
 }
 
 /// 8 lower-case letters and digits at random: 41 bits, and the core refuses one that is taken.
@@ -45,7 +57,10 @@ pub fn random_id() -> Result<String, RequestError> {
 /// A job named by its id, a unique beginning of it, or `last`.
 pub fn job(core: &Core, text: &str) -> Result<JobId, RequestError> {
     if text.is_empty() {
-        return Err(bad("job", "expected an id, the beginning of one, or `last`"));
+        return Err(bad(
+            "job",
+            "expected an id, the beginning of one, or `last`",
+        ));
     }
     match core.find_job(text) {
         Err(FindJobError::NotFound(text)) if text == "last" => Err(RequestError::NoJobs),
@@ -54,7 +69,10 @@ pub fn job(core: &Core, text: &str) -> Result<JobId, RequestError> {
 }
 
 pub fn sender(worker: &str, incarnation: u64) -> Result<Sender, RequestError> {
-    Ok(Sender { worker: id("worker", worker)?, incarnation: Incarnation(incarnation) })
+    Ok(Sender {
+        worker: id("worker", worker)?,
+        incarnation: Incarnation(incarnation),
+    })
 }
 
 pub fn registration(request: v1::RegisterRequest) -> Result<Registration, RequestError> {
@@ -79,11 +97,17 @@ pub fn claim(request: &v1::ClaimRequest, nonce: u32) -> Result<Claim, RequestErr
 }
 
 pub fn progress(progress: v1::Progress) -> Progress {
-    Progress { stage: progress.stage, done: progress.done, total: progress.total, rate: progress.rate }
+    Progress {
+        stage: progress.stage,
+        done: progress.done,
+        total: progress.total,
+        rate: progress.rate,
+    }
 }
 
 pub fn failure(class: &str, message: String) -> Result<Failure, RequestError> {
-    let class = FailureClass::parse(class).ok_or_else(|| bad("class", format!("{class:?} is not a failure class")))?;
+    let class = FailureClass::parse(class)
+        .ok_or_else(|| bad("class", format!("{class:?} is not a failure class")))?;
     let message = match message.char_indices().nth(MAX_MESSAGE_CHARS) {
         Some((end, _)) => format!("{}...", &message[..end]),
         None => message,
@@ -92,28 +116,48 @@ pub fn failure(class: &str, message: String) -> Result<Failure, RequestError> {
 }
 
 /// A completed attempt: everything it names lies below its own prefix.
-pub fn completion(request: &v1::CompleteRequest) -> Result<(TaskResult, Vec<OutputObject>), RequestError> {
-    for (field, text) in [("outputs_json", &request.outputs_json), ("result_json", &request.result_json)] {
+pub fn completion(
+    request: &v1::CompleteRequest,
+) -> Result<(TaskResult, Vec<OutputObject>), RequestError> {
+    for (field, text) in [
+        ("outputs_json", &request.outputs_json),
+        ("result_json", &request.result_json),
+    ] {
         if text.len() as u64 > MAX_OUTPUTS_BYTES {
-            return Err(bad(field, format!("{} bytes; at most {MAX_OUTPUTS_BYTES} are allowed", text.len())));
+            return Err(bad(
+                field,
+                format!(
+                    "{} bytes; at most {MAX_OUTPUTS_BYTES} are allowed",
+                    text.len()
+                ),
+            ));
         }
     }
     let result: TaskResult = json("result_json", &request.result_json)?;
     let outputs: Vec<OutputObject> = json("outputs_json", &request.outputs_json)?;
     for object in &outputs {
         if !stays_below(&object.path) {
-            return Err(bad("outputs_json", format!("{:?} does not lie below the attempt's prefix", object.path)));
+            return Err(bad(
+                "outputs_json",
+                format!("{:?} does not lie below the attempt's prefix", object.path),
+            ));
         }
     }
     for path in named_by(&result.detail) {
         if !outputs.iter().any(|object| object.path == path) {
-            return Err(bad("result_json", format!("{path:?} is not among the outputs")));
+            return Err(bad(
+                "result_json",
+                format!("{path:?} is not among the outputs"),
+            ));
         }
     }
     if let ResultDetail::Reduce { tables, .. } = &result.detail {
         for table in tables {
             if table.name.contains('/') || !stays_below(&table.name) {
-                return Err(bad("result_json", format!("{:?} is not a file name", table.name)));
+                return Err(bad(
+                    "result_json",
+                    format!("{:?} is not a file name", table.name),
+                ));
             }
         }
     }
@@ -122,7 +166,8 @@ pub fn completion(request: &v1::CompleteRequest) -> Result<(TaskResult, Vec<Outp
 
 /// A relative path, each part of which names something.
 fn stays_below(path: &str) -> bool {
-    path.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.contains(['\\', '\0']))
+    path.split('/')
+        .all(|part| !matches!(part, "" | "." | "..") && !part.contains(['\\', '\0']))
 }
 
 fn named_by(detail: &ResultDetail) -> Vec<&str> {
@@ -131,9 +176,11 @@ fn named_by(detail: &ResultDetail) -> Vec<&str> {
         ResultDetail::Fit { statistics, .. } => vec![statistics],
         ResultDetail::Score { scores, .. } => vec![scores],
         ResultDetail::Evaluate { package, .. } => package.iter().map(String::as_str).collect(),
-        ResultDetail::Reduce { tables, manifest } => {
-            tables.iter().map(|table| table.path.as_str()).chain([manifest.as_str()]).collect()
-        }
+        ResultDetail::Reduce { tables, manifest } => tables
+            .iter()
+            .map(|table| table.path.as_str())
+            .chain([manifest.as_str()])
+            .collect(),
     }
 }
 
@@ -157,8 +204,19 @@ mod tests {
 
     #[test]
     fn outputs_cannot_leave_their_prefix() {
-        for path in ["", "/etc/passwd", "..", "a/../../b", "a//b", "./a", "a/", "a\\b"] {
-            let error = completion(&complete(path, &object(path))).unwrap_err().to_string();
+        for path in [
+            "",
+            "/etc/passwd",
+            "..",
+            "a/../../b",
+            "a//b",
+            "./a",
+            "a/",
+            "a\\b",
+        ] {
+            let error = completion(&complete(path, &object(path)))
+                .unwrap_err()
+                .to_string();
             assert!(error.starts_with("outputs_json: "), "{path:?}: {error}");
         }
         assert!(completion(&complete("a/samples.parquet", &object("a/samples.parquet"))).is_ok());
@@ -166,7 +224,9 @@ mod tests {
 
     #[test]
     fn a_result_names_only_what_was_written() {
-        let error = completion(&complete("other.parquet", &object("samples.parquet"))).unwrap_err().to_string();
+        let error = completion(&complete("other.parquet", &object("samples.parquet")))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("other.parquet"), "{error}");
     }
 
@@ -180,14 +240,25 @@ mod tests {
                 outputs_json: object("t"),
                 ..v1::CompleteRequest::default()
             };
-            assert!(completion(&request).unwrap_err().to_string().contains("is not a file name"), "{name:?}");
+            assert!(
+                completion(&request)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("is not a file name"),
+                "{name:?}"
+            );
         }
     }
 
     #[test]
     fn large_outputs_are_refused_by_their_size() {
         let request = complete("a", &"x".repeat((1 << 20) + 1));
-        assert!(completion(&request).unwrap_err().to_string().contains("1048577 bytes"));
+        assert!(
+            completion(&request)
+                .unwrap_err()
+                .to_string()
+                .contains("1048577 bytes")
+        );
     }
 
     #[test]

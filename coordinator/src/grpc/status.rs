@@ -35,15 +35,21 @@ pub enum RequestError {
 impl RequestError {
     fn code(&self) -> Code {
         match self {
-            Self::BadField { .. } | Self::FindJob(FindJobError::Ambiguous { .. }) => Code::InvalidArgument,
-            Self::NoSuch { .. } | Self::NoJobs | Self::FindJob(FindJobError::NotFound(_)) => Code::NotFound,
+            Self::BadField { .. } | Self::FindJob(FindJobError::Ambiguous { .. }) => {
+                Code::InvalidArgument
+            }
+            Self::NoSuch { .. } | Self::NoJobs | Self::FindJob(FindJobError::NotFound(_)) => {
+                Code::NotFound
+            }
             Self::NoResults { .. } => Code::FailedPrecondition,
             Self::Refused(refusal) => refused(refusal),
             Self::Ended(_) => Code::Unavailable,
             Self::Store(error) => match error.class() {
                 FailureClass::InvalidInput => match error {
                     StoreError::NotFound { .. } => Code::NotFound,
-                    StoreError::Denied { .. } | StoreError::ReadOnly { .. } => Code::PermissionDenied,
+                    StoreError::Denied { .. } | StoreError::ReadOnly { .. } => {
+                        Code::PermissionDenied
+                    }
                     _ => Code::InvalidArgument,
                 },
                 FailureClass::DiskFull => Code::ResourceExhausted,
@@ -57,13 +63,16 @@ impl RequestError {
 
 fn refused(refusal: &Refusal) -> Code {
     match refusal {
-        Refusal::UnknownJob(_) | Refusal::UnknownWorker(_) | Refusal::UnknownLease(_) => Code::NotFound,
+        Refusal::UnknownJob(_) | Refusal::UnknownWorker(_) | Refusal::UnknownLease(_) => {
+            Code::NotFound
+        }
         Refusal::JobIdTaken(_) | Refusal::KeyTaken { .. } => Code::AlreadyExists,
         Refusal::StaleIncarnation { .. } => Code::FailedPrecondition,
         Refusal::NotYourLease { .. } => Code::PermissionDenied,
-        Refusal::RequestReused(_) | Refusal::BrokenPlan { .. } | Refusal::ForeignOutput { .. } | Refusal::WrongResult { .. } => {
-            Code::InvalidArgument
-        }
+        Refusal::RequestReused(_)
+        | Refusal::BrokenPlan { .. }
+        | Refusal::ForeignOutput { .. }
+        | Refusal::WrongResult { .. } => Code::InvalidArgument,
     }
 }
 

@@ -17,7 +17,10 @@ const MAX_SOURCE_BYTES: usize = 4 << 20;
 /// Longest key: it is a name that people choose.
 const MAX_KEY_BYTES: usize = 256;
 
-pub async fn submit(handle: &Handle, request: v1::SubmitRequest) -> Result<v1::SubmitReply, RequestError> {
+pub async fn submit(
+    handle: &Handle,
+    request: v1::SubmitRequest,
+) -> Result<v1::SubmitReply, RequestError> {
     // Reading and planning a large benchmark takes a while: not on the threads that answer heartbeats.
     let submit = tokio::task::spawn_blocking(move || prepare(request))
         .await
@@ -25,8 +28,18 @@ pub async fn submit(handle: &Handle, request: v1::SubmitRequest) -> Result<v1::S
     loop {
         let mut next = submit.clone();
         next.id = id("job", &random_id()?)?;
-        match handle.ask(|to| Event::SubmitRequested { to, submit: Box::new(next) }).await? {
-            Reply::Submitted { job, outcome, warnings } => {
+        match handle
+            .ask(|to| Event::SubmitRequested {
+                to,
+                submit: Box::new(next),
+            })
+            .await?
+        {
+            Reply::Submitted {
+                job,
+                outcome,
+                warnings,
+            } => {
                 let outcome = match outcome {
                     SubmitOutcome::Created => v1::submit_reply::Outcome::Created,
                     SubmitOutcome::Attached => v1::submit_reply::Outcome::Attached,
@@ -34,7 +47,11 @@ pub async fn submit(handle: &Handle, request: v1::SubmitRequest) -> Result<v1::S
                     SubmitOutcome::Done => v1::submit_reply::Outcome::Done,
                 };
                 tracing::info!(job = %job, ?outcome, "submitted");
-                return Ok(v1::SubmitReply { job: job.into(), outcome: outcome.into(), warnings });
+                return Ok(v1::SubmitReply {
+                    job: job.into(),
+                    outcome: outcome.into(),
+                    warnings,
+                });
             }
             Reply::Refused(Refusal::JobIdTaken(_)) => {}
             Reply::Refused(refusal) => return Err(refusal.into()),
@@ -46,14 +63,20 @@ pub async fn submit(handle: &Handle, request: v1::SubmitRequest) -> Result<v1::S
 fn prepare(request: v1::SubmitRequest) -> Result<Submit, RequestError> {
     let bad = |field, what: String| RequestError::BadField { field, what };
     if request.source_yaml.len() > MAX_SOURCE_BYTES {
-        let what = format!("{} bytes; at most {MAX_SOURCE_BYTES} are allowed", request.source_yaml.len());
+        let what = format!(
+            "{} bytes; at most {MAX_SOURCE_BYTES} are allowed",
+            request.source_yaml.len()
+        );
         return Err(bad("source_yaml", what));
     }
     if request.key.len() > MAX_KEY_BYTES || request.key.contains(char::is_control) {
-        return Err(bad("key", format!("expected at most {MAX_KEY_BYTES} bytes without control characters")));
+        return Err(bad(
+            "key",
+            format!("expected at most {MAX_KEY_BYTES} bytes without control characters"),
+        ));
     }
-    let resolved: ResolvedJob =
-        ResolvedJob::from_json(&request.resolved_json).map_err(|error| bad("resolved_json", chain(&error)))?;
+    let resolved: ResolvedJob = ResolvedJob::from_json(&request.resolved_json)
+        .map_err(|error| bad("resolved_json", chain(&error)))?;
     Location::parse(&resolved.output)?;
     let plan = plan::plan(&resolved);
     Ok(Submit {

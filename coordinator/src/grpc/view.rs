@@ -17,10 +17,18 @@ fn find<'a>(core: &'a Core, job: &JobId) -> Result<JobView<'a>, RequestError> {
 }
 
 fn no_job(job: &JobId) -> RequestError {
-    RequestError::NoSuch { what: "job", text: job.to_string() }
+    RequestError::NoSuch {
+        what: "job",
+        text: job.to_string(),
+    }
 }
 
-pub fn job(core: &Core, job: &JobId, changes: &Changes, whole: bool) -> Result<v1::Job, RequestError> {
+pub fn job(
+    core: &Core,
+    job: &JobId,
+    changes: &Changes,
+    whole: bool,
+) -> Result<v1::Job, RequestError> {
     let view = find(core, job)?;
     let resolved = whole.then(|| view.resolved_json.to_owned());
     let mut message = of_job(view, changes);
@@ -59,7 +67,11 @@ fn of_job(view: JobView<'_>, changes: &Changes) -> v1::Job {
             cancelling: count(TaskState::Cancelling),
             cancelled: count(TaskState::Cancelled),
         }),
-        failures: view.failures.iter().map(|(task, failure)| format!("{task}: {failure}")).collect(),
+        failures: view
+            .failures
+            .iter()
+            .map(|(task, failure)| format!("{task}: {failure}"))
+            .collect(),
         results_generation: view.results_generation,
         resolved_json: String::new(),
         warnings,
@@ -81,7 +93,8 @@ fn of_task(task: &TaskView<'_>) -> Result<v1::Task, RequestError> {
         run: task.run,
         attempts: task.attempts.iter().map(of_attempt).collect(),
         reason: reason.unwrap_or_default(),
-        spec_json: serde_json::to_string(task.spec).map_err(|error| RequestError::WrongReply(error.to_string()))?,
+        spec_json: serde_json::to_string(task.spec)
+            .map_err(|error| RequestError::WrongReply(error.to_string()))?,
     })
 }
 
@@ -106,11 +119,15 @@ pub fn runs(core: &Core, job: &JobId) -> Result<Vec<v1::Run>, RequestError> {
 
 pub fn ended_runs(core: &Core, job: &JobId) -> Result<Vec<v1::Run>, RequestError> {
     let runs = core.run_views(job).ok_or_else(|| no_job(job))?;
-    runs.iter().filter(|run| run.state.is_terminal()).map(of_run).collect()
+    runs.iter()
+        .filter(|run| run.state.is_terminal())
+        .map(of_run)
+        .collect()
 }
 
 fn of_run(view: &RunView<'_>) -> Result<v1::Run, RequestError> {
-    let axes = serde_json::to_string(&view.run.spec.axes).map_err(|error| RequestError::WrongReply(error.to_string()))?;
+    let axes = serde_json::to_string(&view.run.spec.axes)
+        .map_err(|error| RequestError::WrongReply(error.to_string()))?;
     Ok(v1::Run {
         index: view.run.index,
         model: view.run.model.clone(),
@@ -120,7 +137,11 @@ fn of_run(view: &RunView<'_>) -> Result<v1::Run, RequestError> {
         state: view.state.as_str().to_owned(),
         axes_json: axes,
         result_json: view.result_json.unwrap_or_default().to_owned(),
-        error: view.error.as_ref().map(ToString::to_string).unwrap_or_default(),
+        error: view
+            .error
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
     })
 }
 
@@ -178,7 +199,10 @@ pub fn results(core: &Core, job: &JobId) -> Result<v1::ResultsReply, RequestErro
     let view = find(core, job)?;
     let generation = view.results_generation;
     if generation == 0 {
-        return Err(RequestError::NoResults { job: job.clone(), state: view.state.as_str() });
+        return Err(RequestError::NoResults {
+            job: job.clone(),
+            state: view.state.as_str(),
+        });
     }
     Ok(v1::ResultsReply {
         job: job.to_string(),
@@ -195,7 +219,12 @@ pub fn has_task(core: &Core, now: Now, task: &TaskId) -> bool {
 }
 
 /// The attempts whose logs make up the job's, or the one task's.
-pub fn logged(core: &Core, now: Now, job: &JobId, only: Option<&TaskId>) -> Result<Subject, RequestError> {
+pub fn logged(
+    core: &Core,
+    now: Now,
+    job: &JobId,
+    only: Option<&TaskId>,
+) -> Result<Subject, RequestError> {
     let view = find(core, job)?;
     let tasks = match only {
         Some(task) => core.task_view(task, now).into_iter().collect(),
@@ -217,5 +246,9 @@ pub fn logged(core: &Core, now: Now, job: &JobId, only: Option<&TaskId>) -> Resu
         })
         .collect();
     attempts.sort_unstable_by_key(|attempt| attempt.lease);
-    Ok(Subject { store: view.store.to_owned(), attempts, ended })
+    Ok(Subject {
+        store: view.store.to_owned(),
+        attempts,
+        ended,
+    })
 }

@@ -37,12 +37,17 @@ async fn follow(
     loop {
         changed.mark_unchanged();
         let (of, with) = (job.clone(), handle.clone());
-        let mut snapshot = handle.query(move |core, _| take(core, &of, with.changes())).await??;
+        let mut snapshot = handle
+            .query(move |core, _| take(core, &of, with.changes()))
+            .await??;
         let ended: BTreeSet<u32> = snapshot.ended_runs.iter().map(|run| run.index).collect();
         snapshot.ended_runs.retain(|run| !told.contains(&run.index));
         // A run that is tried again is told again when it ends.
         told = ended;
-        let state = snapshot.job.as_ref().and_then(|job| JobState::parse(&job.state));
+        let state = snapshot
+            .job
+            .as_ref()
+            .and_then(|job| JobState::parse(&job.state));
         if sender.send(Ok(snapshot)).await.is_err() || state.is_none_or(JobState::is_terminal) {
             return Ok(());
         }

@@ -12,23 +12,36 @@ use std::{
 };
 
 use coordinator_core::{Change, Rows};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use types::Epoch;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StateStoreError {
     #[error("cannot open the database {}", path.display())]
-    Open { path: PathBuf, source: rusqlite::Error },
-    #[error("the database is of version {found}, made by a newer release; this one knows up to {known}")]
-    TooNew { found: usize, known: usize },
+    Open {
+        path: PathBuf,
+        source: rusqlite::Error,
+    },
+    #[error(
+        "the database is of version {found}, made by a newer release; this one knows up to {known}"
+    )]
+    TooNew { found: u32, known: u32 },
     #[error("cannot bring the database to version {version}")]
-    Migrate { version: usize, source: rusqlite::Error },
-    #[error("the database belongs to epoch {found} now, this coordinator to epoch {mine}: another one has taken over")]
+    Migrate {
+        version: u32,
+        source: rusqlite::Error,
+    },
+    #[error(
+        "the database belongs to epoch {found} now, this coordinator to epoch {mine}: another one has taken over"
+    )]
     StaleEpoch { mine: u64, found: u64 },
     #[error("no space left for the database")]
     DiskFull { source: rusqlite::Error },
     #[error("cannot {action} the database")]
-    Sql { action: &'static str, source: rusqlite::Error },
+    Sql {
+        action: &'static str,
+        source: rusqlite::Error,
+    },
     #[error("the database holds a row of {table} that cannot be read: {what}")]
     BadRow { table: &'static str, what: String },
 }
@@ -55,17 +68,29 @@ impl StateStore {
     /// `last_epoch` is what the folder remembers. A database that knows only an older one was restored from a backup:
     /// epoch and lease numbers jump by 2^32, so that nothing handed out after the backup was made is handed out again.
     pub fn open(path: &Path, last_epoch: Option<Epoch>) -> Result<Self, StateStoreError> {
-        let failed = |source| StateStoreError::Open { path: path.to_owned(), source };
+        let failed = |source| StateStoreError::Open {
+            path: path.to_owned(),
+            source,
+        };
         let connection = Connection::open(path).map_err(failed)?;
-        connection.busy_timeout(Duration::from_secs(2)).map_err(failed)?;
+        connection
+            .busy_timeout(Duration::from_secs(2))
+            .map_err(failed)?;
         // Exclusive before WAL: then the index of the log lives in memory and no `-shm` file is made.
-        connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(failed)?;
+        connection
+            .pragma_update(None, "locking_mode", "EXCLUSIVE")
+            .map_err(failed)?;
         connection
             .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
             .map_err(failed)?;
-        connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+        connection
+            .pragma_update(None, "synchronous", "FULL")
+            .map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(32);
-        let mut store = Self { connection, epoch: Epoch(0) };
+        let mut store = Self {
+            connection,
+            epoch: Epoch(0),
+        };
         store.migrate(schema::MIGRATIONS)?;
         store.raise_epoch(last_epoch)?;
         Ok(store)
@@ -76,14 +101,24 @@ impl StateStore {
         self.connection
             .execute_batch("CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, applied_ms INTEGER NOT NULL)")
             .map_err(failed(0))?;
-        let found: usize = self
+        let found: u32 = self
             .connection
-            .query_row("SELECT coalesce(max(version), 0) FROM migrations", [], |row| row.get(0))
+            .query_row(
+                "SELECT coalesce(max(version), 0) FROM migrations",
+                [],
+                |row| row.get(0),
+            )
             .map_err(failed(0))?;
-        if found > steps.len() {
-            return Err(StateStoreError::TooNew { found, known: steps.len() });
+        let steps = (1_u32..).zip(steps);
+        let known = steps
+            .clone()
+            .map(|(version, _)| version)
+            .last()
+            .unwrap_or(0);
+        if found > known {
+            return Err(StateStoreError::TooNew { found, known });
         }
-        for (version, step) in (1..).zip(steps).skip(found) {
+        for (version, step) in steps.filter(|(version, _)| *version > found) {
             let transaction = self.connection.transaction().map_err(failed(version))?;
             transaction.execute_batch(step).map_err(failed(version))?;
             transaction
@@ -96,16 +131,28 @@ impl StateStore {
 
     fn raise_epoch(&mut self, last_epoch: Option<Epoch>) -> Result<(), StateStoreError> {
         let failed = || StateStoreError::sql("take over");
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed())?;
-        let found: i64 = transaction.query_row("SELECT epoch FROM meta", [], |row| row.get(0)).map_err(failed())?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed())?;
+        let found: i64 = transaction
+            .query_row("SELECT epoch FROM meta", [], |row| row.get(0))
+            .map_err(failed())?;
         let restored = last_epoch.is_some_and(|last| last.0 > found.cast_unsigned());
         let jump: i64 = if restored { 1 << 32 } else { 0 };
         let epoch = found + 1 + jump;
-        transaction.execute("UPDATE meta SET epoch = ?1, lease = lease + ?2", [epoch, jump]).map_err(failed())?;
+        transaction
+            .execute(
+                "UPDATE meta SET epoch = ?1, lease = lease + ?2",
+                [epoch, jump],
+            )
+            .map_err(failed())?;
         transaction.commit().map_err(failed())?;
         if restored {
-            tracing::warn!(epoch, "the database is older than its folder: epoch and lease numbers jump ahead");
+            tracing::warn!(
+                epoch,
+                "the database is older than its folder: epoch and lease numbers jump ahead"
+            );
         }
         self.epoch = Epoch(epoch.cast_unsigned());
         Ok(())
@@ -120,14 +167,19 @@ impl StateStore {
     /// After an error the caller's view and the database differ: it must end and be rebuilt from rows.
     pub fn commit(&mut self, changes: &[Change]) -> Result<(), StateStoreError> {
         let failed = || StateStoreError::sql("write to");
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed())?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed())?;
         let found: i64 = transaction
             .prepare_cached("SELECT epoch FROM meta")
             .and_then(|mut select| select.query_row([], |row| row.get(0)))
             .map_err(failed())?;
         if found.cast_unsigned() != self.epoch.0 {
-            return Err(StateStoreError::StaleEpoch { mine: self.epoch.0, found: found.cast_unsigned() });
+            return Err(StateStoreError::StaleEpoch {
+                mine: self.epoch.0,
+                found: found.cast_unsigned(),
+            });
         }
         for change in changes {
             write::change(&transaction, change)?;
@@ -138,13 +190,5 @@ impl StateStore {
     /// Everything there is, to rebuild the core from.
     pub fn load(&self) -> Result<Rows, StateStoreError> {
         read::rows(&self.connection)
-    }
-
-    /// A row's text that the core does not keep in memory.
-    pub fn source_yaml(&self, job: &types::JobId) -> Result<Option<String>, StateStoreError> {
-        self.connection
-            .query_row("SELECT source_yaml FROM jobs WHERE id = ?1", [job.as_str()], |row| row.get(0))
-            .optional()
-            .map_err(StateStoreError::sql("read"))
     }
 }

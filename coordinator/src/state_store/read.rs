@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use coordinator_core::{
-    AttemptRow, Change, Counters, ExpansionRow, JobProgressRow, JobRow, ModelRow, Outcome, OutboxId, OutboxRow, RequestRow, Rows,
-    TaskRow, WorkerRow,
+    AttemptRow, Change, Counters, ExpansionRow, JobProgressRow, JobRow, ModelRow, OutboxId,
+    OutboxRow, Outcome, RequestRow, Rows, TaskRow, WorkerRow,
 };
 use rusqlite::{Connection, Row, types::FromSql};
 use serde::de::DeserializeOwned;
@@ -15,7 +15,9 @@ use super::StateStoreError;
 pub fn rows(connection: &Connection) -> Result<Rows, StateStoreError> {
     let mut rows = Rows::default();
     for (table, read) in TABLES {
-        let mut select = connection.prepare(&format!("SELECT * FROM {table}")).map_err(StateStoreError::sql("read"))?;
+        let mut select = connection
+            .prepare(&format!("SELECT * FROM {table}"))
+            .map_err(StateStoreError::sql("read"))?;
         let mut found = select.query([]).map_err(StateStoreError::sql("read"))?;
         while let Some(row) = found.next().map_err(StateStoreError::sql("read"))? {
             rows.put(read(&Columns { table, row })?);
@@ -47,11 +49,16 @@ struct Columns<'a> {
 
 impl Columns<'_> {
     fn bad(&self, column: &str, what: impl std::fmt::Display) -> StateStoreError {
-        StateStoreError::BadRow { table: self.table, what: format!("column {column}: {what}") }
+        StateStoreError::BadRow {
+            table: self.table,
+            what: format!("column {column}: {what}"),
+        }
     }
 
     fn get<T: FromSql>(&self, column: &str) -> Result<T, StateStoreError> {
-        self.row.get(column).map_err(|error| self.bad(column, error))
+        self.row
+            .get(column)
+            .map_err(|error| self.bad(column, error))
     }
 
     fn unsigned(&self, column: &str) -> Result<u64, StateStoreError> {
@@ -59,7 +66,10 @@ impl Columns<'_> {
     }
 
     /// A text with a form of its own, such as an id.
-    fn parse<T: TryFrom<String, Error: std::fmt::Display>>(&self, column: &str) -> Result<T, StateStoreError> {
+    fn parse<T: TryFrom<String, Error: std::fmt::Display>>(
+        &self,
+        column: &str,
+    ) -> Result<T, StateStoreError> {
         T::try_from(self.get::<String>(column)?).map_err(|error| self.bad(column, error))
     }
 
@@ -73,14 +83,22 @@ impl Columns<'_> {
         serde_json::from_str(&text).map_err(|error| self.bad(column, error))
     }
 
-    fn optional_json<T: DeserializeOwned>(&self, column: &str) -> Result<Option<T>, StateStoreError> {
+    fn optional_json<T: DeserializeOwned>(
+        &self,
+        column: &str,
+    ) -> Result<Option<T>, StateStoreError> {
         let text: Option<String> = self.get(column)?;
-        text.map(|text| serde_json::from_str(&text).map_err(|error| self.bad(column, error))).transpose()
+        text.map(|text| serde_json::from_str(&text).map_err(|error| self.bad(column, error)))
+            .transpose()
     }
 }
 
 fn counters(row: &Columns<'_>) -> Result<Change, StateStoreError> {
-    Ok(Change::Counters(Counters { lease: row.unsigned("lease")?, job: row.unsigned("job")?, outbox: row.unsigned("outbox")? }))
+    Ok(Change::Counters(Counters {
+        lease: row.unsigned("lease")?,
+        job: row.unsigned("job")?,
+        outbox: row.unsigned("outbox")?,
+    }))
 }
 
 fn job(row: &Columns<'_>) -> Result<Change, StateStoreError> {
@@ -125,7 +143,9 @@ fn task(row: &Columns<'_>) -> Result<Change, StateStoreError> {
         backoff: row.optional_json("backoff_json")?,
         avoid: row.optional_json("avoid_json")?,
         because: row.get::<Option<u32>>("because")?.map(TaskIndex),
-        accepted: row.get::<Option<i64>>("accepted")?.map(|lease| LeaseNumber(lease.cast_unsigned())),
+        accepted: row
+            .get::<Option<i64>>("accepted")?
+            .map(|lease| LeaseNumber(lease.cast_unsigned())),
     }))
 }
 
@@ -155,7 +175,11 @@ fn attempt(row: &Columns<'_>) -> Result<Change, StateStoreError> {
 }
 
 fn request(row: &Columns<'_>) -> Result<Change, StateStoreError> {
-    Ok(Change::Request(RequestRow { id: row.parse("id")?, job: row.parse("job")?, answer: row.json("answer_json")? }))
+    Ok(Change::Request(RequestRow {
+        id: row.parse("id")?,
+        job: row.parse("job")?,
+        answer: row.json("answer_json")?,
+    }))
 }
 
 fn outbox(row: &Columns<'_>) -> Result<Change, StateStoreError> {

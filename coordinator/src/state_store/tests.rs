@@ -3,8 +3,9 @@
 use std::{path::Path, sync::Arc, time::Instant};
 
 use coordinator_core::{
-    AttemptRow, Avoid, Change, Counters, Deadline, ExpansionRow, JobProgressRow, JobRow, ModelRow, Outage, Outcome, OutboxId,
-    OutboxItem, OutboxRow, RequestAnswer, RequestRow, Rows, Stop, SubmitOutcome, TaskRow, Verdict, WorkerRow,
+    AttemptRow, Avoid, Change, Counters, Deadline, ExpansionRow, JobProgressRow, JobRow, ModelRow,
+    Outage, OutboxId, OutboxItem, OutboxRow, Outcome, RequestAnswer, RequestRow, Rows, Stop,
+    SubmitOutcome, TaskRow, Verdict, WorkerRow,
 };
 use plan::PublishedTable;
 use tempfile::TempDir;
@@ -60,12 +61,20 @@ fn attempt(lease: u64, outcome: Outcome) -> AttemptRow {
 }
 
 fn outbox(id: u64, item: OutboxItem) -> OutboxRow {
-    OutboxRow { id: OutboxId(id), job: job(), store: "file:///data/a b%20c".to_owned(), item }
+    OutboxRow {
+        id: OutboxId(id),
+        job: job(),
+        store: "file:///data/a b%20c".to_owned(),
+        item,
+    }
 }
 
 /// At least one row of each kind, with every optional field once there and once not, and every word of every enum.
 fn one_of_everything() -> Vec<Change> {
-    let deadline = Deadline { set_wall_ms: -5, duration_ms: u64::MAX };
+    let deadline = Deadline {
+        set_wall_ms: -5,
+        duration_ms: u64::MAX,
+    };
     let mut changes = vec![
         Change::Job(Arc::new(JobRow {
             id: job(),
@@ -87,7 +96,11 @@ fn one_of_everything() -> Vec<Change> {
             plan_json: String::new(),
             created_ms: i64::MIN,
         })),
-        Change::Expansion(ExpansionRow { job: job(), by: TaskIndex(0), expansion_json: "{\"tasks\":[]}".into() }),
+        Change::Expansion(ExpansionRow {
+            job: job(),
+            by: TaskIndex(0),
+            expansion_json: "{\"tasks\":[]}".into(),
+        }),
         Change::Task(TaskRow {
             generation: 3,
             accepts_from: 2,
@@ -97,7 +110,10 @@ fn one_of_everything() -> Vec<Change> {
             accepted: Some(LeaseNumber(u64::MAX)),
             ..task(1_000, TaskState::Skipped)
         }),
-        Change::Task(TaskRow { avoid: Some(Avoid::MemoryUpTo(1 << 40)), ..task(1_001, TaskState::Ready) }),
+        Change::Task(TaskRow {
+            avoid: Some(Avoid::MemoryUpTo(1 << 40)),
+            ..task(1_001, TaskState::Ready)
+        }),
         Change::Attempt(AttemptRow {
             ended_ms: Some(5),
             started: false,
@@ -108,8 +124,14 @@ fn one_of_everything() -> Vec<Change> {
             outputs_json: Some("[]".into()),
             ..attempt(1_000, Outcome::Accepted)
         }),
-        Change::Attempt(AttemptRow { verdict: Some(Verdict::Superseded), ..attempt(1_001, Outcome::Superseded) }),
-        Change::Attempt(AttemptRow { verdict: Some(Verdict::Cancelled), ..attempt(1_002, Outcome::Cancelled) }),
+        Change::Attempt(AttemptRow {
+            verdict: Some(Verdict::Superseded),
+            ..attempt(1_001, Outcome::Superseded)
+        }),
+        Change::Attempt(AttemptRow {
+            verdict: Some(Verdict::Cancelled),
+            ..attempt(1_002, Outcome::Cancelled)
+        }),
         Change::Attempt(attempt(1_003, Outcome::Running)),
         Change::Outbox(outbox(1, OutboxItem::Spec)),
         Change::Outbox(outbox(
@@ -117,13 +139,21 @@ fn one_of_everything() -> Vec<Change> {
             OutboxItem::Results {
                 generation: 4,
                 prefix: "jobs/abcd1234/tasks/abcd1234-0003/9-0000000a".to_owned(),
-                tables: vec![PublishedTable { name: "scores.parquet".to_owned(), path: "t/scores.parquet".to_owned() }],
+                tables: vec![PublishedTable {
+                    name: "scores.parquet".to_owned(),
+                    path: "t/scores.parquet".to_owned(),
+                }],
                 manifest: "manifest.parquet".to_owned(),
             },
         )),
         Change::Outbox(outbox(
             3,
-            OutboxItem::Model { name: "m".to_owned(), run: 1, package: "jobs/x/package.json".to_owned(), sha256: "00".to_owned() },
+            OutboxItem::Model {
+                name: "m".to_owned(),
+                run: 1,
+                package: "jobs/x/package.json".to_owned(),
+                sha256: "00".to_owned(),
+            },
         )),
         Change::Worker(WorkerRow {
             worker: "box-1".parse().unwrap(),
@@ -144,16 +174,26 @@ fn one_of_everything() -> Vec<Change> {
             sha256: "cd".repeat(32),
             created_ms: 9,
         }),
-        Change::Counters(Counters { lease: 1 << 40, job: 2, outbox: 3 }),
+        Change::Counters(Counters {
+            lease: 1 << 40,
+            job: 2,
+            outbox: 3,
+        }),
     ];
-    for (index, stop) in [None, Some(Stop::User), Some(Stop::TooManyFailures)].into_iter().enumerate() {
+    for (index, stop) in [None, Some(Stop::User), Some(Stop::TooManyFailures)]
+        .into_iter()
+        .enumerate()
+    {
         changes.push(Change::JobProgress(JobProgressRow {
             job: format!("stop{index}").parse().unwrap(),
             stop,
             finished_ms: stop.map(|_| 77),
             results_planned: 2,
             results_published: 1,
-            outage: stop.map(|_| Outage { pauses: 3, pause: deadline }),
+            outage: stop.map(|_| Outage {
+                pauses: 3,
+                pause: deadline,
+            }),
         }));
     }
     for (index, state) in (0..).zip(TaskState::ALL) {
@@ -162,14 +202,27 @@ fn one_of_everything() -> Vec<Change> {
     for (lease, class) in (1..).zip(FailureClass::ALL) {
         changes.push(Change::Attempt(attempt(lease, Outcome::Failed(class))));
     }
-    let submitted = [SubmitOutcome::Created, SubmitOutcome::Attached, SubmitOutcome::Retried, SubmitOutcome::Done];
+    let submitted = [
+        SubmitOutcome::Created,
+        SubmitOutcome::Attached,
+        SubmitOutcome::Retried,
+        SubmitOutcome::Done,
+    ];
     let answers = submitted
         .map(RequestAnswer::Submitted)
         .into_iter()
-        .chain(JobState::ALL.iter().map(|state| RequestAnswer::Cancelled(*state)))
+        .chain(
+            JobState::ALL
+                .iter()
+                .map(|state| RequestAnswer::Cancelled(*state)),
+        )
         .chain([RequestAnswer::Retried { tasks: 8 }]);
     for (number, answer) in answers.enumerate() {
-        changes.push(Change::Request(RequestRow { id: format!("request-{number}").parse().unwrap(), job: job(), answer }));
+        changes.push(Change::Request(RequestRow {
+            id: format!("request-{number}").parse().unwrap(),
+            job: job(),
+            answer,
+        }));
     }
     changes
 }
@@ -223,7 +276,9 @@ fn the_last_change_of_a_key_counts_and_done_outbox_rows_go() {
         Change::Attempt(attempt(1, Outcome::Running)),
     ];
     store.commit(&changes).unwrap();
-    store.commit(&[Change::Attempt(attempt(1, Outcome::Accepted))]).unwrap();
+    store
+        .commit(&[Change::Attempt(attempt(1, Outcome::Accepted))])
+        .unwrap();
     let rows = store.load().unwrap();
     assert_eq!(rows.tasks[&(job(), TaskIndex(1))].state, TaskState::Running);
     assert_eq!(rows.outbox.keys().collect::<Vec<_>>(), [&OutboxId(2)]);
@@ -248,8 +303,14 @@ fn a_batch_is_all_or_nothing() {
     let everything = one_of_everything();
     store.commit(&everything).unwrap();
     // The job is there already: an id that comes twice is refused, with all that stood before it.
-    let batch = [Change::Task(task(500, TaskState::Ready)), everything[0].clone()];
-    assert!(matches!(store.commit(&batch), Err(StateStoreError::Sql { .. })));
+    let batch = [
+        Change::Task(task(500, TaskState::Ready)),
+        everything[0].clone(),
+    ];
+    assert!(matches!(
+        store.commit(&batch),
+        Err(StateStoreError::Sql { .. })
+    ));
     assert_eq!(store.load().unwrap(), in_memory(&everything));
 }
 
@@ -265,9 +326,17 @@ fn an_older_epoch_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(&dir);
     // What a coordinator that took over would have done.
-    store.connection.execute("UPDATE meta SET epoch = epoch + 1", []).unwrap();
-    let error = store.commit(&[Change::Task(task(1, TaskState::Ready))]).unwrap_err();
-    assert!(matches!(error, StateStoreError::StaleEpoch { mine: 1, found: 2 }), "{error}");
+    store
+        .connection
+        .execute("UPDATE meta SET epoch = epoch + 1", [])
+        .unwrap();
+    let error = store
+        .commit(&[Change::Task(task(1, TaskState::Ready))])
+        .unwrap_err();
+    assert!(
+        matches!(error, StateStoreError::StaleEpoch { mine: 1, found: 2 }),
+        "{error}"
+    );
     assert_eq!(store.load().unwrap(), Rows::default());
 }
 
@@ -276,10 +345,19 @@ fn a_restored_backup_jumps_over_everything_that_may_have_been_handed_out() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("nightshift.db");
     let mut store = StateStore::open(&path, None).unwrap();
-    store.commit(&[Change::Counters(Counters { lease: 10, job: 1, outbox: 1 })]).unwrap();
+    store
+        .commit(&[Change::Counters(Counters {
+            lease: 10,
+            job: 1,
+            outbox: 1,
+        })])
+        .unwrap();
     drop(store);
     let same = StateStore::open(&path, Some(Epoch(1))).unwrap();
-    assert_eq!((same.epoch(), same.load().unwrap().counters.lease), (Epoch(2), 10));
+    assert_eq!(
+        (same.epoch(), same.load().unwrap().counters.lease),
+        (Epoch(2), 10)
+    );
     drop(same);
     let restored = StateStore::open(&path, Some(Epoch(9))).unwrap();
     assert_eq!(restored.epoch(), Epoch(3 + (1 << 32)));
@@ -291,7 +369,13 @@ fn a_second_connection_cannot_open_it() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
     let error = StateStore::open(&dir.path().join("nightshift.db"), None).unwrap_err();
-    assert!(matches!(error, StateStoreError::Open { .. } | StateStoreError::Migrate { .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            StateStoreError::Open { .. } | StateStoreError::Migrate { .. }
+        ),
+        "{error}"
+    );
     drop(store);
 }
 
@@ -299,11 +383,27 @@ fn a_second_connection_cannot_open_it() {
 fn a_full_disk_is_an_error_of_its_own_and_leaves_the_last_commit() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(&dir);
-    store.commit(&[Change::Task(task(1, TaskState::Ready))]).unwrap();
-    let pages: i64 = store.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
-    store.connection.pragma_update(None, "max_page_count", pages).unwrap();
-    let large = AttemptRow { result_json: Some("x".repeat(1 << 20).into()), ..attempt(1, Outcome::Accepted) };
-    let error = store.commit(&[Change::Task(task(2, TaskState::Ready)), Change::Attempt(large)]).unwrap_err();
+    store
+        .commit(&[Change::Task(task(1, TaskState::Ready))])
+        .unwrap();
+    let pages: i64 = store
+        .connection
+        .query_row("PRAGMA page_count", [], |row| row.get(0))
+        .unwrap();
+    store
+        .connection
+        .pragma_update(None, "max_page_count", pages)
+        .unwrap();
+    let large = AttemptRow {
+        result_json: Some("x".repeat(1 << 20).into()),
+        ..attempt(1, Outcome::Accepted)
+    };
+    let error = store
+        .commit(&[
+            Change::Task(task(2, TaskState::Ready)),
+            Change::Attempt(large),
+        ])
+        .unwrap_err();
     assert!(matches!(error, StateStoreError::DiskFull { .. }), "{error}");
     let rows = store.load().unwrap();
     assert_eq!((rows.tasks.len(), rows.attempts.len()), (1, 0));
@@ -313,21 +413,36 @@ fn a_full_disk_is_an_error_of_its_own_and_leaves_the_last_commit() {
 fn a_newer_database_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
-    store.connection.execute("INSERT INTO migrations VALUES (99, 0)", []).unwrap();
+    store
+        .connection
+        .execute("INSERT INTO migrations VALUES (99, 0)", [])
+        .unwrap();
     drop(store);
     let error = StateStore::open(&dir.path().join("nightshift.db"), None).unwrap_err();
-    assert!(matches!(error, StateStoreError::TooNew { found: 99, known } if known == MIGRATIONS.len()), "{error}");
+    assert!(
+        matches!(error, StateStoreError::TooNew { found: 99, known } if known as usize == MIGRATIONS.len()),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_failed_migration_leaves_the_version_before_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(&dir);
-    let broken = [MIGRATIONS[0], "CREATE TABLE extra (a); CREATE TABLE jobs (a);"];
-    assert!(matches!(store.migrate(&broken), Err(StateStoreError::Migrate { version: 2, .. })));
+    let broken = [
+        MIGRATIONS[0],
+        "CREATE TABLE extra (a); CREATE TABLE jobs (a);",
+    ];
+    assert!(matches!(
+        store.migrate(&broken),
+        Err(StateStoreError::Migrate { version: 2, .. })
+    ));
     let good = [MIGRATIONS[0], "CREATE TABLE extra (a)"];
     store.migrate(&good).unwrap();
-    assert!(matches!(store.migrate(MIGRATIONS), Err(StateStoreError::TooNew { found: 2, .. })));
+    assert!(matches!(
+        store.migrate(MIGRATIONS),
+        Err(StateStoreError::TooNew { found: 2, .. })
+    ));
 }
 
 #[test]
@@ -335,9 +450,15 @@ fn a_damaged_row_is_named_by_table_and_column() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(&dir);
     store.commit(&one_of_everything()).unwrap();
-    store.connection.execute("UPDATE tasks SET state = 'dreaming' WHERE task = 1", []).unwrap();
+    store
+        .connection
+        .execute("UPDATE tasks SET state = 'dreaming' WHERE task = 1", [])
+        .unwrap();
     let error = store.load().unwrap_err().to_string();
-    assert!(error.contains("tasks") && error.contains("state") && error.contains("dreaming"), "{error}");
+    assert!(
+        error.contains("tasks") && error.contains("state") && error.contains("dreaming"),
+        "{error}"
+    );
 }
 
 /// Not a check but a measurement: `cargo test -p coordinator --lib updates_per_second -- --ignored --nocapture`.
@@ -357,9 +478,16 @@ fn updates_per_second() {
                 changes.push(Change::Attempt(attempt(lease, Outcome::Running)));
                 changes.push(Change::Task(task(index, TaskState::Running)));
             }
-            changes.push(Change::Counters(Counters { lease, job: 1, outbox: 0 }));
+            changes.push(Change::Counters(Counters {
+                lease,
+                job: 1,
+                outbox: 0,
+            }));
             store.commit(&changes).unwrap();
         }
-        println!("batch {batch:>4}: {:>8.0} updates/s", lease as f64 / start.elapsed().as_secs_f64());
+        println!(
+            "batch {batch:>4}: {:>8.0} updates/s",
+            lease as f64 / start.elapsed().as_secs_f64()
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! Changes to rows: one upsert a kind.
 
 use coordinator_core::{
-    AttemptRow, Change, Counters, ExpansionRow, JobProgressRow, JobRow, ModelRow, OutboxRow, RequestRow, TaskRow, WorkerRow,
+    AttemptRow, Change, Counters, ExpansionRow, JobProgressRow, JobRow, ModelRow, OutboxRow,
+    RequestRow, TaskRow, WorkerRow,
 };
 use rusqlite::{Params, Transaction, params};
 use serde::Serialize;
@@ -17,24 +18,42 @@ pub fn change(transaction: &Transaction<'_>, change: &Change) -> Result<(), Stat
         Change::Attempt(row) => attempt(transaction, row),
         Change::Request(row) => request(transaction, row),
         Change::Outbox(row) => outbox(transaction, row),
-        Change::OutboxDone(id) => run(transaction, "DELETE FROM outbox WHERE id = ?1", [id.0.cast_signed()]),
+        Change::OutboxDone(id) => run(
+            transaction,
+            "DELETE FROM outbox WHERE id = ?1",
+            [id.0.cast_signed()],
+        ),
         Change::Worker(row) => worker(transaction, row),
         Change::Model(row) => model(transaction, row),
         Change::Counters(row) => counters(transaction, row),
     }
 }
 
-fn run(transaction: &Transaction<'_>, sql: &str, params: impl Params) -> Result<(), StateStoreError> {
-    let mut statement = transaction.prepare_cached(sql).map_err(StateStoreError::sql("write to"))?;
-    statement.execute(params).map_err(StateStoreError::sql("write to"))?;
+fn run(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    params: impl Params,
+) -> Result<(), StateStoreError> {
+    let mut statement = transaction
+        .prepare_cached(sql)
+        .map_err(StateStoreError::sql("write to"))?;
+    statement
+        .execute(params)
+        .map_err(StateStoreError::sql("write to"))?;
     Ok(())
 }
 
 fn json(table: &'static str, value: &impl Serialize) -> Result<String, StateStoreError> {
-    serde_json::to_string(value).map_err(|error| StateStoreError::BadRow { table, what: error.to_string() })
+    serde_json::to_string(value).map_err(|error| StateStoreError::BadRow {
+        table,
+        what: error.to_string(),
+    })
 }
 
-fn optional_json(table: &'static str, value: Option<&impl Serialize>) -> Result<Option<String>, StateStoreError> {
+fn optional_json(
+    table: &'static str,
+    value: Option<&impl Serialize>,
+) -> Result<Option<String>, StateStoreError> {
     value.map(|value| json(table, value)).transpose()
 }
 
@@ -56,7 +75,10 @@ fn job(transaction: &Transaction<'_>, row: &JobRow) -> Result<(), StateStoreErro
     )
 }
 
-fn job_progress(transaction: &Transaction<'_>, row: &JobProgressRow) -> Result<(), StateStoreError> {
+fn job_progress(
+    transaction: &Transaction<'_>,
+    row: &JobProgressRow,
+) -> Result<(), StateStoreError> {
     run(
         transaction,
         "INSERT OR REPLACE INTO job_progress VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -130,7 +152,11 @@ fn request(transaction: &Transaction<'_>, row: &RequestRow) -> Result<(), StateS
     run(
         transaction,
         "INSERT OR REPLACE INTO requests VALUES (?1, ?2, ?3)",
-        params![row.id.as_str(), row.job.as_str(), json("requests", &row.answer)?],
+        params![
+            row.id.as_str(),
+            row.job.as_str(),
+            json("requests", &row.answer)?
+        ],
     )
 }
 
@@ -138,7 +164,12 @@ fn outbox(transaction: &Transaction<'_>, row: &OutboxRow) -> Result<(), StateSto
     run(
         transaction,
         "INSERT OR REPLACE INTO outbox VALUES (?1, ?2, ?3, ?4)",
-        params![row.id.0.cast_signed(), row.job.as_str(), row.store, json("outbox", &row.item)?],
+        params![
+            row.id.0.cast_signed(),
+            row.job.as_str(),
+            row.store,
+            json("outbox", &row.item)?
+        ],
     )
 }
 
@@ -163,7 +194,15 @@ fn model(transaction: &Transaction<'_>, row: &ModelRow) -> Result<(), StateStore
     run(
         transaction,
         "INSERT OR REPLACE INTO models VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        params![row.name, row.version, row.job.as_str(), row.run, row.package, row.sha256, row.created_ms],
+        params![
+            row.name,
+            row.version,
+            row.job.as_str(),
+            row.run,
+            row.package,
+            row.sha256,
+            row.created_ms
+        ],
     )
 }
 
@@ -171,6 +210,10 @@ fn counters(transaction: &Transaction<'_>, row: &Counters) -> Result<(), StateSt
     run(
         transaction,
         "UPDATE meta SET lease = ?1, job = ?2, outbox = ?3",
-        params![row.lease.cast_signed(), row.job.cast_signed(), row.outbox.cast_signed()],
+        params![
+            row.lease.cast_signed(),
+            row.job.cast_signed(),
+            row.outbox.cast_signed()
+        ],
     )
 }

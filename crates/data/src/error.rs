@@ -8,7 +8,10 @@ pub enum DataError {
     #[error("the dataset {class} is known but not built yet")]
     NotBuilt { class: &'static str },
     #[error("{parameter}: {reason}")]
-    Parameter { parameter: &'static str, reason: String },
+    Parameter {
+        parameter: &'static str,
+        reason: String,
+    },
     #[error("no images in {folder}: it is empty or does not exist{}", suggest(.nearest))]
     EmptyFolder {
         folder: String,
@@ -17,7 +20,9 @@ pub enum DataError {
     },
     #[error("no normal images to train on: {folder} holds none")]
     NoNormalImages { folder: String },
-    #[error("val_split_mode is from_dir, but {folder} holds no images; another mode is same_as_test")]
+    #[error(
+        "val_split_mode is from_dir, but {folder} holds no images; another mode is same_as_test"
+    )]
     NoValidationImages { folder: String },
     #[error(
         "the anomalous image {image} has no mask in {masks}; add it, or use the task classification"
@@ -31,7 +36,11 @@ pub enum DataError {
     )]
     MaskMismatch { image: String, mask: String },
     #[error("{path} belongs to both {first} and {second}: an image has one role")]
-    TwoRoles { path: String, first: &'static str, second: &'static str },
+    TwoRoles {
+        path: String,
+        first: &'static str,
+        second: &'static str,
+    },
 }
 
 fn suggest(nearest: &Option<String>) -> String {
@@ -54,7 +63,10 @@ impl DataError {
     pub fn with_names(self, names: &[String]) -> Self {
         match self {
             Self::EmptyFolder { folder, .. } => {
-                let wanted = folder.rsplit_once('/').map_or(folder.as_str(), |(_, name)| name).to_lowercase();
+                let wanted = folder
+                    .rsplit_once('/')
+                    .map_or(folder.as_str(), |(_, name)| name)
+                    .to_lowercase();
                 let nearest = names
                     .iter()
                     .map(|name| (strsim::jaro_winkler(&wanted, &name.to_lowercase()), name))

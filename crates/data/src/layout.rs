@@ -3,7 +3,9 @@
 use crate::ListedObject;
 
 /// What the reference takes for an image. Whether it can be decoded is known when it is read: a row says so, then.
-pub(crate) const IMAGE_EXTENSIONS: &[&str] = &[".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"];
+pub(crate) const IMAGE_EXTENSIONS: &[&str] = &[
+    ".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp",
+];
 
 /// An object with its place below a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +36,9 @@ impl<'a> Placed<'a> {
 
     pub fn has_extension(&self, extensions: &[impl AsRef<str>]) -> bool {
         let below = self.below.to_lowercase();
-        extensions.iter().any(|extension| below.ends_with(&extension.as_ref().to_lowercase()))
+        extensions
+            .iter()
+            .any(|extension| below.ends_with(&extension.as_ref().to_lowercase()))
     }
 }
 
@@ -44,7 +48,9 @@ pub(crate) fn below<'a>(listing: &'a [ListedObject], folder: &str) -> Vec<Placed
         .iter()
         .filter_map(|object| {
             let below = object.path.strip_prefix(folder)?.strip_prefix('/')?;
-            let hidden = below.split('/').any(|part| part.starts_with('.') || part.is_empty());
+            let hidden = below
+                .split('/')
+                .any(|part| part.starts_with('.') || part.is_empty());
             (!hidden).then_some(Placed { object, below })
         })
         .collect();
@@ -60,7 +66,11 @@ pub(crate) fn join(root: &str, folder: &str) -> String {
     }
     let (prefix, path) = match root.find("://") {
         // Nothing climbs above the bucket.
-        Some(scheme) => root.split_at(root[scheme + 3..].find('/').map_or(root.len(), |slash| scheme + 3 + slash)),
+        Some(scheme) => root.split_at(
+            root[scheme + 3..]
+                .find('/')
+                .map_or(root.len(), |slash| scheme + 3 + slash),
+        ),
         None => ("", root),
     };
     let mut parts: Vec<&str> = Vec::new();

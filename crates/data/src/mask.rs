@@ -9,9 +9,19 @@ use crate::{DataError, layout::Placed};
 /// Exact names first: `000.png` or `000_mask.png` for `000.png`, which no sorting rule can mix up (`1_mask` sorts after
 /// `10_mask`). Where the names differ in another way, the reference's rule: in sorted order, and the image's name must be
 /// contained in the mask's.
-pub(crate) fn pair<'a>(images: &[Placed<'_>], masks: &[Placed<'a>], folder: &str) -> Result<Vec<Placed<'a>>, DataError> {
-    let by_name: HashMap<&str, Placed<'a>> = masks.iter().map(|mask| (bare(mask.stem()), *mask)).collect();
-    let exact: Vec<Option<Placed<'a>>> = images.iter().map(|image| by_name.get(image.stem()).copied()).collect();
+pub(crate) fn pair<'a>(
+    images: &[Placed<'_>],
+    masks: &[Placed<'a>],
+    folder: &str,
+) -> Result<Vec<Placed<'a>>, DataError> {
+    let by_name: HashMap<&str, Placed<'a>> = masks
+        .iter()
+        .map(|mask| (bare(mask.stem()), *mask))
+        .collect();
+    let exact: Vec<Option<Placed<'a>>> = images
+        .iter()
+        .map(|image| by_name.get(image.stem()).copied())
+        .collect();
     if images.len() == masks.len() && exact.iter().any(Option::is_none) {
         return in_sorted_order(images, masks);
     }
@@ -19,17 +29,27 @@ pub(crate) fn pair<'a>(images: &[Placed<'_>], masks: &[Placed<'a>], folder: &str
     for (image, mask) in images.iter().zip(exact) {
         match mask {
             Some(mask) => paired.push(mask),
-            None => return Err(DataError::MaskMissing { image: image.object.path.clone(), masks: folder.to_owned() }),
+            None => {
+                return Err(DataError::MaskMissing {
+                    image: image.object.path.clone(),
+                    masks: folder.to_owned(),
+                });
+            }
         }
     }
     let used: HashSet<&str> = paired.iter().map(|mask| mask.below).collect();
     match masks.iter().find(|mask| !used.contains(mask.below)) {
-        Some(mask) => Err(DataError::MaskWithoutImage { mask: mask.object.path.clone() }),
+        Some(mask) => Err(DataError::MaskWithoutImage {
+            mask: mask.object.path.clone(),
+        }),
         None => Ok(paired),
     }
 }
 
-fn in_sorted_order<'a>(images: &[Placed<'_>], masks: &[Placed<'a>]) -> Result<Vec<Placed<'a>>, DataError> {
+fn in_sorted_order<'a>(
+    images: &[Placed<'_>],
+    masks: &[Placed<'a>],
+) -> Result<Vec<Placed<'a>>, DataError> {
     let mut order: Vec<usize> = (0..images.len()).collect();
     order.sort_by_key(|&index| images[index].below);
     let mut sorted = masks.to_vec();
@@ -38,7 +58,10 @@ fn in_sorted_order<'a>(images: &[Placed<'_>], masks: &[Placed<'a>]) -> Result<Ve
     for (&index, mask) in order.iter().zip(&sorted) {
         if !file_name(mask.stem()).contains(file_name(images[index].stem())) {
             let image = images[index].object.path.clone();
-            return Err(DataError::MaskMismatch { image, mask: mask.object.path.clone() });
+            return Err(DataError::MaskMismatch {
+                image,
+                mask: mask.object.path.clone(),
+            });
         }
         paired[index] = *mask;
     }

@@ -9,24 +9,53 @@ const BATCHES: &str = "statistics do not depend on batches; engines choose their
 /// Only `null` is accepted: another transform would silently give other scores.
 const NOTHING: Kind = Kind::Nullable(&Kind::Enum(&[]));
 
-pub(crate) const TRAIN_BATCH_SIZE: Param =
-    Param::ignored("train_batch_size", Kind::Int { min: 1, max: i64::MAX }, Default::Json("32"), BATCHES);
-pub(crate) const EVAL_BATCH_SIZE: Param =
-    Param::ignored("eval_batch_size", Kind::Int { min: 1, max: i64::MAX }, Default::Json("32"), BATCHES);
-pub(crate) const NUM_WORKERS: Param =
-    Param::ignored("num_workers", Kind::Int { min: 0, max: i64::MAX }, Default::Json("8"), NO_LOADER);
+pub(crate) const TRAIN_BATCH_SIZE: Param = Param::ignored(
+    "train_batch_size",
+    Kind::Int {
+        min: 1,
+        max: i64::MAX,
+    },
+    Default::Json("32"),
+    BATCHES,
+);
+pub(crate) const EVAL_BATCH_SIZE: Param = Param::ignored(
+    "eval_batch_size",
+    Kind::Int {
+        min: 1,
+        max: i64::MAX,
+    },
+    Default::Json("32"),
+    BATCHES,
+);
+pub(crate) const NUM_WORKERS: Param = Param::ignored(
+    "num_workers",
+    Kind::Int {
+        min: 0,
+        max: i64::MAX,
+    },
+    Default::Json("8"),
+    NO_LOADER,
+);
 pub(crate) const TRANSFORM: Param = transform("transform");
 pub(crate) const TRAIN_TRANSFORM: Param = transform("train_transform");
 pub(crate) const EVAL_TRANSFORM: Param = transform("eval_transform");
 
 const fn transform(name: &'static str) -> Param {
-    Param::ignored(name, NOTHING, Default::Json("null"), "every model brings its own preprocessing; others are not built yet")
+    Param::ignored(
+        name,
+        NOTHING,
+        Default::Json("null"),
+        "every model brings its own preprocessing; others are not built yet",
+    )
 }
 
 /// The reader fills it with the run's task, so that it is never missing here.
 pub(crate) const TASK: Param = Param::new(
     "task",
-    Kind::Choice { built: &["classification", "segmentation"], not_built: &["detection"] },
+    Kind::Choice {
+        built: &["classification", "segmentation"],
+        not_built: &["detection"],
+    },
     Default::Json("\"segmentation\""),
     "Whether masks are needed. Wins over the job's `task`, so that one benchmark can hold datasets with and without masks.",
 );
@@ -38,7 +67,10 @@ pub(crate) const IMAGE_SIZE: Param = Param::new(
 );
 pub(crate) const TEST_SPLIT_MODE: Param = Param::new(
     "test_split_mode",
-    Kind::Choice { built: &["from_dir", "none"], not_built: &["synthetic"] },
+    Kind::Choice {
+        built: &["from_dir", "none"],
+        not_built: &["synthetic"],
+    },
     Default::Json("\"from_dir\""),
     "`from_dir`: if the test folders hold no normal image, a share of the training images becomes test. `none`: never.",
 );
@@ -56,7 +88,10 @@ pub(crate) const VAL_SPLIT_RATIO: Param = Param::new(
 );
 pub(crate) const SEED: Param = Param::new(
     "seed",
-    Kind::Int { min: 0, max: i64::MAX },
+    Kind::Int {
+        min: 0,
+        max: i64::MAX,
+    },
     Default::Json("0"),
     "Chooses the images of random splits. Ours: 0 instead of null, so that runs that differ in the job's seed share one split.",
 );

@@ -22,11 +22,19 @@ pub const REGISTRY: &[Entry] = &[
 const MODULE: &str = "anomalib.data";
 
 const fn known(class: &'static str) -> Entry {
-    Entry { class, module: MODULE, params: None }
+    Entry {
+        class,
+        module: MODULE,
+        params: None,
+    }
 }
 
 const fn built(class: &'static str, params: &'static [params::Param]) -> Entry {
-    Entry { class, module: MODULE, params: Some(params) }
+    Entry {
+        class,
+        module: MODULE,
+        params: Some(params),
+    }
 }
 
 /// The dataset of a resolved job: canonical class name, every parameter written out.
@@ -36,13 +44,19 @@ pub fn build(class: &str, init_args: &Map<String, Value>) -> Result<Box<dyn Data
         "MVTec" => mvtec_ad::MvtecAd::build(init_args),
         other => Err(match REGISTRY.iter().find(|entry| entry.class == other) {
             Some(entry) => DataError::NotBuilt { class: entry.class },
-            None => DataError::UnknownClass { class: other.to_owned() },
+            None => DataError::UnknownClass {
+                class: other.to_owned(),
+            },
         }),
     }
 }
 
 /// Parameters whose names, kinds and ranges the job reader has checked.
-pub(crate) fn parse<T: serde::de::DeserializeOwned>(init_args: &Map<String, Value>) -> Result<T, DataError> {
-    serde_json::from_value(Value::Object(init_args.clone()))
-        .map_err(|error| DataError::Parameter { parameter: "init_args", reason: error.to_string() })
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(
+    init_args: &Map<String, Value>,
+) -> Result<T, DataError> {
+    serde_json::from_value(Value::Object(init_args.clone())).map_err(|error| DataError::Parameter {
+        parameter: "init_args",
+        reason: error.to_string(),
+    })
 }

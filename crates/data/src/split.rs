@@ -49,10 +49,21 @@ impl ImageDataset {
         mut warnings: Vec<String>,
     ) -> Result<Listing, DataError> {
         if purpose == Purpose::Train && count(&candidates, Split::Train, None) == 0 {
-            return Err(DataError::NoNormalImages { folder: folders.train.clone() });
+            return Err(DataError::NoNormalImages {
+                folder: folders.train.clone(),
+            });
         }
-        if self.test_split_mode == TestSplitMode::FromDir && count(&candidates, Split::Test, Some(Label::Normal)) == 0 {
-            let moved = share(&mut candidates, Split::Train, Label::Normal, test_split_ratio, self.seed, Split::Test);
+        if self.test_split_mode == TestSplitMode::FromDir
+            && count(&candidates, Split::Test, Some(Label::Normal)) == 0
+        {
+            let moved = share(
+                &mut candidates,
+                Split::Train,
+                Label::Normal,
+                test_split_ratio,
+                self.seed,
+                Split::Test,
+            );
             if moved > 0 {
                 warnings.push(format!(
                     "the test folders hold no normal image: {moved} training images, chosen by seed {}, became test",
@@ -63,14 +74,23 @@ impl ImageDataset {
         match self.val_split_mode {
             ValSplitMode::FromTest => {
                 for label in [Label::Normal, Label::Anomalous] {
-                    share(&mut candidates, Split::Test, label, self.val_split_ratio, self.seed, Split::Validation);
+                    share(
+                        &mut candidates,
+                        Split::Test,
+                        label,
+                        self.val_split_ratio,
+                        self.seed,
+                        Split::Validation,
+                    );
                 }
                 if count(&candidates, Split::Validation, None) == 0 {
                     warnings.push("val_split_mode from_test took no image: too few test images for val_split_ratio".into());
                 }
             }
             ValSplitMode::FromDir if count(&candidates, Split::Validation, None) == 0 => {
-                return Err(DataError::NoValidationImages { folder: folders.validation.clone() });
+                return Err(DataError::NoValidationImages {
+                    folder: folders.validation.clone(),
+                });
             }
             ValSplitMode::FromDir | ValSplitMode::None | ValSplitMode::SameAsTest => {}
         }
@@ -78,7 +98,9 @@ impl ImageDataset {
             warnings.push("there is no test image: metrics have no value".into());
         }
         if purpose == Purpose::Train && count(&candidates, Split::Train, None) == 0 {
-            return Err(DataError::NoNormalImages { folder: folders.train.clone() });
+            return Err(DataError::NoNormalImages {
+                folder: folders.train.clone(),
+            });
         }
         let mut samples: Vec<SampleSeed> = candidates.into_iter().map(Candidate::seal).collect();
         samples.sort_by(|left, right| left.uri.cmp(&right.uri));
@@ -103,11 +125,21 @@ impl Candidate<'_> {
 }
 
 fn count(candidates: &[Candidate<'_>], split: Split, label: Option<Label>) -> usize {
-    candidates.iter().filter(|one| one.split == split && label.is_none_or(|label| one.label == label)).count()
+    candidates
+        .iter()
+        .filter(|one| one.split == split && label.is_none_or(|label| one.label == label))
+        .count()
 }
 
 /// Moves a share of one split's images of one label to another split; says how many.
-fn share(candidates: &mut [Candidate<'_>], from: Split, label: Label, ratio: f64, seed: u64, to: Split) -> usize {
+fn share(
+    candidates: &mut [Candidate<'_>],
+    from: Split,
+    label: Label,
+    ratio: f64,
+    seed: u64,
+    to: Split,
+) -> usize {
     let mut drawn: Vec<([u8; 32], usize)> = candidates
         .iter()
         .enumerate()

@@ -6,9 +6,10 @@
 //! | `onnxruntime` | ONNX Runtime, opened when first used | the graph's ONNX form, in memory |
 //! | `openvino` | OpenVINO, opened when first used | the graph's ONNX form, in memory |
 //!
-//! All compute in f32. For ONNX Runtime and OpenVINO the contract suite (`tests/contract.rs`) holds that an image
-//! has the same bits at every batch position, in a padded tail and with several sessions at work; libtorch
-//! promises that only for equal batch shapes.
+//! All compute in f32, one thread a session. What the contract suite (`tests/contract`) holds about bits, each
+//! engine compared with itself: at one batch size an image has the same bits at every place, beside any others, in
+//! a padded tail, and with two sessions at work. With ONNX Runtime and OpenVINO a network's bits are also the same
+//! at batch 1 and 8; with libtorch they are not.
 
 mod cpu;
 mod engine;

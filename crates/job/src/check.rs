@@ -6,15 +6,29 @@ use params::{Default, Entry, Kind, same_name};
 use serde_json::{Map, Number, Value as Json};
 
 use crate::{
-    names, paths,
+    names,
     node::{At, Node, Value},
+    paths,
     report::Report,
 };
 
 /// The canonical form of the value, or `None` after saying what is wrong with it.
-pub(crate) fn value(name: &str, kind: &Kind, node: &Node, current_dir: &Path, report: &mut Report<'_>) -> Option<Json> {
+pub(crate) fn value(
+    name: &str,
+    kind: &Kind,
+    node: &Node,
+    current_dir: &Path,
+    report: &mut Report<'_>,
+) -> Option<Json> {
     let wrong = |report: &mut Report<'_>| {
-        report.error(node.at, format!("{name}: expected {}, found {}", kind.expected(), node.describe()));
+        report.error(
+            node.at,
+            format!(
+                "{name}: expected {}, found {}",
+                kind.expected(),
+                node.describe()
+            ),
+        );
         None
     };
     match (kind, &node.value) {
@@ -30,7 +44,9 @@ pub(crate) fn value(name: &str, kind: &Kind, node: &Node, current_dir: &Path, re
             Ok(value) if (*min..=*max).contains(&value) => Some(value.into()),
             _ => wrong(report),
         },
-        (Kind::Float { .. }, Value::Int(value)) => float(kind, *value as f64).or_else(|| wrong(report)),
+        (Kind::Float { .. }, Value::Int(value)) => {
+            float(kind, *value as f64).or_else(|| wrong(report))
+        }
         (Kind::Float { .. }, Value::Float(value)) => float(kind, *value).or_else(|| wrong(report)),
         (Kind::Text, _) => match node.text() {
             Some(text) => Some(Json::String(text.to_owned())),
@@ -46,15 +62,29 @@ pub(crate) fn value(name: &str, kind: &Kind, node: &Node, current_dir: &Path, re
         },
         (Kind::Enum(words), _) => word(name, words, &[], node, report),
         (Kind::Choice { built, not_built }, _) => word(name, built, not_built, node, report),
-        (Kind::List(_), Value::List(items)) | (Kind::OneOrMany(_), Value::List(items)) if items.is_empty() => wrong(report),
-        (Kind::List(item) | Kind::OneOrMany(item), Value::List(items)) => {
-            let checked: Vec<Option<Json>> = items.iter().map(|node| value(name, item, node, current_dir, report)).collect();
-            checked.into_iter().collect::<Option<Vec<_>>>().map(Json::Array)
+        (Kind::List(_), Value::List(items)) | (Kind::OneOrMany(_), Value::List(items))
+            if items.is_empty() =>
+        {
+            wrong(report)
         }
-        (Kind::OneOrMany(item), _) => value(name, item, node, current_dir, report).map(|one| Json::Array(vec![one])),
+        (Kind::List(item) | Kind::OneOrMany(item), Value::List(items)) => {
+            let checked: Vec<Option<Json>> = items
+                .iter()
+                .map(|node| value(name, item, node, current_dir, report))
+                .collect();
+            checked
+                .into_iter()
+                .collect::<Option<Vec<_>>>()
+                .map(Json::Array)
+        }
+        (Kind::OneOrMany(item), _) => {
+            value(name, item, node, current_dir, report).map(|one| Json::Array(vec![one]))
+        }
         (Kind::Size { min, max }, value) => {
             let side = |value: &Value| match value {
-                Value::Int(side) => u32::try_from(*side).ok().filter(|side| (*min..=*max).contains(side)),
+                Value::Int(side) => u32::try_from(*side)
+                    .ok()
+                    .filter(|side| (*min..=*max).contains(side)),
                 _ => None,
             };
             let sides = match value {
@@ -74,23 +104,54 @@ pub(crate) fn value(name: &str, kind: &Kind, node: &Node, current_dir: &Path, re
 }
 
 fn float(kind: &Kind, value: f64) -> Option<Json> {
-    let Kind::Float { min, max } = kind else { return None };
+    let Kind::Float { min, max } = kind else {
+        return None;
+    };
     let inside = value.is_finite() && (*min..=*max).contains(&value);
     // -0.0 and 0.0 are one value and must have one digest.
-    inside.then(|| Number::from_f64(value + 0.0)).flatten().map(Json::Number)
+    inside
+        .then(|| Number::from_f64(value + 0.0))
+        .flatten()
+        .map(Json::Number)
 }
 
-fn word(name: &str, built: &[&'static str], not_built: &[&'static str], node: &Node, report: &mut Report<'_>) -> Option<Json> {
-    let given = node.text().or(if node.is_null() { node.raw.as_deref() } else { None });
+fn word(
+    name: &str,
+    built: &[&'static str],
+    not_built: &[&'static str],
+    node: &Node,
+    report: &mut Report<'_>,
+) -> Option<Json> {
+    let given = node.text().or(if node.is_null() {
+        node.raw.as_deref()
+    } else {
+        None
+    });
     if let Some(word) = given.and_then(|given| built.iter().find(|word| same_name(word, given))) {
         return Some(Json::String((*word).to_owned()));
     }
-    if let Some(word) = given.and_then(|given| not_built.iter().find(|word| same_name(word, given))) {
-        report.error(node.at, format!("{name}: {word} is known but not built yet; built: {}", built.join(", ")));
+    if let Some(word) = given.and_then(|given| not_built.iter().find(|word| same_name(word, given)))
+    {
+        report.error(
+            node.at,
+            format!(
+                "{name}: {word} is known but not built yet; built: {}",
+                built.join(", ")
+            ),
+        );
         return None;
     }
-    let suggestion = given.and_then(|given| names::nearest(given, built.iter().chain(not_built).copied()));
-    report.suggest(node.at, format!("{name}: expected one of {}, found {}", built.join(", "), node.describe()), suggestion);
+    let suggestion =
+        given.and_then(|given| names::nearest(given, built.iter().chain(not_built).copied()));
+    report.suggest(
+        node.at,
+        format!(
+            "{name}: expected one of {}, found {}",
+            built.join(", "),
+            node.describe()
+        ),
+        suggestion,
+    );
     None
 }
 
@@ -109,13 +170,24 @@ pub(crate) fn arguments(
     let params = entry.params.unwrap_or_default();
     let class = entry.class;
     let before = report.errors.len();
-    if let Some(node) = given.filter(|node| !node.is_null() && !matches!(node.value, Value::Map(_))) {
-        report.error(node.at, format!("init_args: expected a map of parameters, found {}", node.describe()));
+    if let Some(node) = given.filter(|node| !node.is_null() && !matches!(node.value, Value::Map(_)))
+    {
+        report.error(
+            node.at,
+            format!(
+                "init_args: expected a map of parameters, found {}",
+                node.describe()
+            ),
+        );
     }
     for entry in given.map(Node::entries).unwrap_or_default() {
         if !params.iter().any(|param| param.name == entry.key) {
             let suggestion = names::nearest(&entry.key, params.iter().map(|param| param.name));
-            report.suggest(entry.at, format!("{class} has no parameter {:?}", entry.key), suggestion);
+            report.suggest(
+                entry.at,
+                format!("{class} has no parameter {:?}", entry.key),
+                suggestion,
+            );
         }
     }
     let mut arguments = Map::new();
@@ -123,7 +195,11 @@ pub(crate) fn arguments(
     for param in params {
         let written = given.and_then(|given| given.get(param.name));
         let standard;
-        let node = match (written, implied.iter().find(|(name, _)| *name == param.name), param.default) {
+        let node = match (
+            written,
+            implied.iter().find(|(name, _)| *name == param.name),
+            param.default,
+        ) {
             (Some(node), _, _) => node,
             (None, Some((_, json)), _) => {
                 standard = Node::from_json(json, at);
@@ -134,7 +210,14 @@ pub(crate) fn arguments(
                 &standard
             }
             (None, None, Default::Required) => {
-                report.error(at, format!("{class} needs the parameter {:?}: {}", param.name, param.kind.expected()));
+                report.error(
+                    at,
+                    format!(
+                        "{class} needs the parameter {:?}: {}",
+                        param.name,
+                        param.kind.expected()
+                    ),
+                );
                 continue;
             }
         };
@@ -142,7 +225,10 @@ pub(crate) fn arguments(
         match (param.ignored_because, checked) {
             (Some(because), _) => {
                 if written.is_some_and(|node| !node.is_null()) {
-                    report.warn(node.at, format!("{} is accepted but has no effect: {because}", param.name));
+                    report.warn(
+                        node.at,
+                        format!("{} is accepted but has no effect: {because}", param.name),
+                    );
                 }
             }
             (None, Some(json)) => _ = arguments.insert(param.name.to_owned(), json),

@@ -26,7 +26,9 @@ pub struct Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Place::File { line, column } => write!(f, "{}:{line}:{column}: {}", self.file, self.message)?,
+            Place::File { line, column } => {
+                write!(f, "{}:{line}:{column}: {}", self.file, self.message)?
+            }
             Place::Set { argument } => write!(f, "--set {argument}: {}", self.message)?,
         }
         if let Some(suggestion) = &self.suggestion {

@@ -9,7 +9,10 @@ use crate::ResolvedJob;
 pub fn digest(job: &ResolvedJob) -> String {
     // Every key is a text and every number finite, so there is nothing that JSON cannot say.
     let json = serde_json::to_value(job).unwrap_or(Json::Null);
-    Sha256::digest(canonical(&json)).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(canonical(&json))
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// No spaces, keys sorted by their bytes.

@@ -13,7 +13,9 @@ pub(crate) enum Class {
 /// Finds `Padim`, `padim`, `anomalib.models.Padim` or `anomalib.models.image.Padim`.
 pub(crate) fn class(registry: &'static [Entry], path: &str) -> Class {
     let (module, name) = path.rsplit_once('.').unwrap_or(("", path));
-    let found = registry.iter().find(|entry| same_name(entry.class, name) && in_module(module, entry.module));
+    let found = registry
+        .iter()
+        .find(|entry| same_name(entry.class, name) && in_module(module, entry.module));
     match found {
         Some(entry) if entry.params.is_some() => Class::Built(entry),
         Some(entry) => Class::NotBuilt(entry),
@@ -22,7 +24,12 @@ pub(crate) fn class(registry: &'static [Entry], path: &str) -> Class {
 }
 
 fn in_module(given: &str, own: &str) -> bool {
-    given.is_empty() || given == "anomalib" || given == own || given.strip_prefix(own).is_some_and(|rest| rest.starts_with('.'))
+    given.is_empty()
+        || given == "anomalib"
+        || given == own
+        || given
+            .strip_prefix(own)
+            .is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// The most similar name, if any is similar enough to be what was meant.
@@ -30,7 +37,13 @@ pub(crate) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>)
     let wrong = wrong.to_lowercase();
     names
         .into_iter()
-        .map(|name| (strsim::jaro_winkler(&wrong, &name.to_lowercase()), strsim::damerau_levenshtein(&wrong, &name.to_lowercase()), name))
+        .map(|name| {
+            (
+                strsim::jaro_winkler(&wrong, &name.to_lowercase()),
+                strsim::damerau_levenshtein(&wrong, &name.to_lowercase()),
+                name,
+            )
+        })
         .filter(|(likeness, edits, _)| *likeness > 0.85 || *edits <= 2 && wrong.chars().count() > 3)
         .max_by(|left, right| right.1.cmp(&left.1).then(left.0.total_cmp(&right.0)))
         .map(|(_, _, name)| name.to_owned())

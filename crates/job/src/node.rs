@@ -43,11 +43,18 @@ pub(crate) struct Entry {
 
 impl Node {
     pub fn new(at: At, value: Value) -> Self {
-        Self { at, value, raw: None }
+        Self {
+            at,
+            value,
+            raw: None,
+        }
     }
 
     pub fn get(&self, key: &str) -> Option<&Node> {
-        self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.node)
+        self.entries()
+            .iter()
+            .find(|entry| entry.key == key)
+            .map(|entry| &entry.node)
     }
 
     /// Empty if it is not a map.
@@ -78,7 +85,9 @@ impl Node {
             Value::Bool(value) => value.to_string(),
             Value::Int(value) => value.to_string(),
             Value::Float(value) => value.to_string(),
-            Value::Text(text) if text.chars().count() > 60 => format!("{:?}", text.chars().take(60).collect::<String>() + "…"),
+            Value::Text(text) if text.chars().count() > 60 => {
+                format!("{:?}", text.chars().take(60).collect::<String>() + "…")
+            }
             Value::Text(text) => format!("{text:?}"),
             Value::List(_) => "a list".into(),
             Value::Map(_) => "a map".into(),
@@ -102,12 +111,16 @@ impl Node {
                 .map(Number::from)
                 .or_else(|_| u64::try_from(*value).map(Number::from))
                 .map_or_else(|_| Json::String(value.to_string()), Json::Number),
-            Value::Float(value) => Number::from_f64(*value).map_or_else(|| Json::String(value.to_string()), Json::Number),
+            Value::Float(value) => Number::from_f64(*value)
+                .map_or_else(|| Json::String(value.to_string()), Json::Number),
             Value::Text(text) => Json::String(text.clone()),
             Value::List(items) => Json::Array(items.iter().map(Node::to_json).collect()),
-            Value::Map(entries) => {
-                Json::Object(entries.iter().map(|entry| (entry.key.clone(), entry.node.to_json())).collect::<Map<_, _>>())
-            }
+            Value::Map(entries) => Json::Object(
+                entries
+                    .iter()
+                    .map(|entry| (entry.key.clone(), entry.node.to_json()))
+                    .collect::<Map<_, _>>(),
+            ),
         }
     }
 
@@ -122,9 +135,18 @@ impl Node {
                 (None, None) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
             },
             Json::String(text) => Value::Text(text.clone()),
-            Json::Array(items) => Value::List(items.iter().map(|item| Self::from_json(item, at)).collect()),
+            Json::Array(items) => {
+                Value::List(items.iter().map(|item| Self::from_json(item, at)).collect())
+            }
             Json::Object(entries) => Value::Map(
-                entries.iter().map(|(key, value)| Entry { key: key.clone(), at, node: Self::from_json(value, at) }).collect(),
+                entries
+                    .iter()
+                    .map(|(key, value)| Entry {
+                        key: key.clone(),
+                        at,
+                        node: Self::from_json(value, at),
+                    })
+                    .collect(),
             ),
         };
         Self::new(at, value)

@@ -10,9 +10,14 @@ use crate::{
 pub(crate) fn apply(root: &mut Node, overrides: &[(String, String)], report: &mut Report<'_>) {
     for (index, (path, text)) in overrides.iter().enumerate() {
         let at = At::Set(index);
-        let (value, errors) =
-            if text.trim().is_empty() { (Some(Node::new(at, Value::Null)), Vec::new()) } else { yaml::parse(text, |_, _| at) };
-        errors.into_iter().for_each(|(at, message)| report.error(at, message));
+        let (value, errors) = if text.trim().is_empty() {
+            (Some(Node::new(at, Value::Null)), Vec::new())
+        } else {
+            yaml::parse(text, |_, _| at)
+        };
+        errors
+            .into_iter()
+            .for_each(|(at, message)| report.error(at, message));
         if let Some(Err(message)) = value.map(|value| set(root, path, value, at)) {
             report.error(at, message);
         }
@@ -20,15 +25,21 @@ pub(crate) fn apply(root: &mut Node, overrides: &[(String, String)], report: &mu
 }
 
 fn set(root: &mut Node, path: &str, value: Node, at: At) -> Result<(), String> {
+    if path.split('.').any(str::is_empty) {
+        return Err(format!(
+            "{path:?} is no path to a value; expected names with dots between, such as data.init_args.root"
+        ));
+    }
     let mut node = root;
     for part in path.split('.') {
-        if part.is_empty() {
-            return Err(format!("{path:?} is no path to a value; expected names with dots between, such as data.init_args.root"));
-        }
         // `--set model=Padim --set model.init_args.n_features=50`: a short name becomes the class it stands for.
         if part == "init_args" && matches!(node.value, Value::Text(_)) {
             let class = std::mem::replace(&mut node.value, Value::Null);
-            let class = Entry { key: "class_path".into(), at: node.at, node: Node::new(node.at, class) };
+            let class = Entry {
+                key: "class_path".into(),
+                at: node.at,
+                node: Node::new(node.at, class),
+            };
             node.value = Value::Map(vec![class]);
         }
         if node.is_null() {
@@ -36,10 +47,17 @@ fn set(root: &mut Node, path: &str, value: Node, at: At) -> Result<(), String> {
         }
         node = match &mut node.value {
             Value::Map(entries) => {
-                let place = entries.iter().position(|entry| entry.key == part).unwrap_or_else(|| {
-                    entries.push(Entry { key: part.to_owned(), at, node: Node::new(at, Value::Null) });
-                    entries.len() - 1
-                });
+                let place = entries
+                    .iter()
+                    .position(|entry| entry.key == part)
+                    .unwrap_or_else(|| {
+                        entries.push(Entry {
+                            key: part.to_owned(),
+                            at,
+                            node: Node::new(at, Value::Null),
+                        });
+                        entries.len() - 1
+                    });
                 &mut entries[place].node
             }
             Value::List(items) => {
@@ -47,9 +65,16 @@ fn set(root: &mut Node, path: &str, value: Node, at: At) -> Result<(), String> {
                 part.parse::<usize>()
                     .ok()
                     .and_then(|index| items.get_mut(index))
-                    .ok_or_else(|| format!("{part:?} is no item of a list of {count}; the first is 0"))?
+                    .ok_or_else(|| {
+                        format!("{part:?} is no item of a list of {count}; the first is 0")
+                    })?
             }
-            _ => return Err(format!("nothing can stand below {:?}: it is not a map or a list", path)),
+            _ => {
+                return Err(format!(
+                    "nothing can stand below {:?}: it is not a map or a list",
+                    path
+                ));
+            }
         };
     }
     *node = value;

@@ -16,15 +16,21 @@ pub(crate) fn absolute(text: &str, current_dir: &Path) -> Result<String, String>
     if let Some((scheme, rest)) = text.split_once("://") {
         return match scheme {
             "file" if rest.starts_with('/') => decode(rest).map(|path| normal(&path)),
-            "file" => Err(format!("{text:?} names a host; a file URI begins with file:///")),
-            known if NOT_BUILT.contains(&known) => {
-                Err(format!("storage {known}:// is known but not built yet; use a path or file:///…"))
-            }
-            other => Err(format!("unknown storage {other}://; use a path or file:///…")),
+            "file" => Err(format!(
+                "{text:?} names a host; a file URI begins with file:///"
+            )),
+            known if NOT_BUILT.contains(&known) => Err(format!(
+                "storage {known}:// is known but not built yet; use a path or file:///…"
+            )),
+            other => Err(format!(
+                "unknown storage {other}://; use a path or file:///…"
+            )),
         };
     }
     if text == "~" || text.starts_with("~/") {
-        return Err(format!("{text:?}: write the home folder out, ~ is not expanded"));
+        return Err(format!(
+            "{text:?}: write the home folder out, ~ is not expanded"
+        ));
     }
     if text.starts_with('/') {
         return Ok(normal(text));
@@ -47,7 +53,9 @@ pub fn file_uri(path: &str) -> String {
 
 /// The absolute path of a `file://` URI.
 pub fn file_path(uri: &str) -> Option<String> {
-    let path = uri.strip_prefix("file://").filter(|path| path.starts_with('/'))?;
+    let path = uri
+        .strip_prefix("file://")
+        .filter(|path| path.starts_with('/'))?;
     decode(path).ok()
 }
 
@@ -60,10 +68,17 @@ fn decode(text: &str) -> Result<String, String> {
             bytes.push(*first);
             continue;
         }
-        let code = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let code = tail
+            .get(..2)
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match code {
             Some(byte) if byte != 0 => bytes.push(byte),
-            _ => return Err(format!("{text:?} has a % that no two hexadecimal digits follow")),
+            _ => {
+                return Err(format!(
+                    "{text:?} has a % that no two hexadecimal digits follow"
+                ));
+            }
         }
         rest = &tail[2..];
     }
@@ -96,9 +111,21 @@ mod tests {
             ("file:///a%20b/c", "/a b/c"),
         ];
         for (text, expected) in cases {
-            assert_eq!(absolute(text, Path::new("/home/me")).as_deref(), Ok(expected), "{text}");
+            assert_eq!(
+                absolute(text, Path::new("/home/me")).as_deref(),
+                Ok(expected),
+                "{text}"
+            );
         }
-        for bad in ["", "s3://bucket/x", "ftp://x", "file://host/x", "file:///a%2", "file:///a%zz", "~/x"] {
+        for bad in [
+            "",
+            "s3://bucket/x",
+            "ftp://x",
+            "file://host/x",
+            "file:///a%2",
+            "file:///a%zz",
+            "~/x",
+        ] {
             assert!(absolute(bad, Path::new("/home/me")).is_err(), "{bad}");
         }
     }

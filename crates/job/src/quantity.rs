@@ -50,22 +50,50 @@ mod tests {
 
     #[test]
     fn times() {
-        let cases = [("2h", Some(7_200)), ("1h30m", Some(5_400)), ("90s", Some(90)), ("1d", Some(86_400))];
+        let cases = [
+            ("2h", Some(7_200)),
+            ("1h30m", Some(5_400)),
+            ("90s", Some(90)),
+            ("1d", Some(86_400)),
+        ];
         for (text, expected) in cases {
             assert_eq!(seconds(text), expected, "{text}");
         }
-        for bad in ["", "2", "h", "2x", "0s", "-1s", "99999999999999999999s", "9999999999999999999d", "2hé"] {
+        for bad in [
+            "",
+            "2",
+            "h",
+            "2x",
+            "0s",
+            "-1s",
+            "99999999999999999999s",
+            "9999999999999999999d",
+            "2hé",
+        ] {
             assert_eq!(seconds(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn amounts() {
-        let cases = [("8GiB", Some(8 << 30)), ("512 MiB", Some(512 << 20)), ("1.5GB", Some(1_500_000_000))];
+        let cases = [
+            ("8GiB", Some(8 << 30)),
+            ("512 MiB", Some(512 << 20)),
+            ("1.5GB", Some(1_500_000_000)),
+        ];
         for (text, expected) in cases {
             assert_eq!(bytes(text), expected, "{text}");
         }
-        for bad in ["", "8", "GiB", "8gibi", "-1GB", "0MB", "1.2.3GB", "99999999999TiB"] {
+        for bad in [
+            "",
+            "8",
+            "GiB",
+            "8gibi",
+            "-1GB",
+            "0MB",
+            "1.2.3GB",
+            "99999999999TiB",
+        ] {
             assert_eq!(bytes(bad), None, "{bad}");
         }
     }

@@ -5,9 +5,9 @@ use std::path::Path;
 use types::PoolName;
 
 use crate::{
-    ReadContext, Reading, ResolvedJob, Diagnostic,
-    grid, names, overrides, paths, quantity,
+    Diagnostic, ReadContext, Reading, ResolvedJob, grid, names,
     node::{At, Entry, Node, Value},
+    overrides, paths, quantity,
     report::{ENOUGH, Report},
     resolved::{EngineChoice, JobKind, Resources},
     run, yaml,
@@ -16,7 +16,14 @@ use crate::{
 /// Keys that every run has its own value of; grids may stand in them.
 pub(crate) const RUN_KEYS: &[&str] = &["model", "data", "metrics", "normalization", "task", "seed"];
 /// Keys of the job as a whole.
-pub(crate) const JOB_KEYS: &[&str] = &["kind", "name", "resources", "output", "priority", "max_failed_tasks"];
+pub(crate) const JOB_KEYS: &[&str] = &[
+    "kind",
+    "name",
+    "resources",
+    "output",
+    "priority",
+    "max_failed_tasks",
+];
 pub(crate) const RESOURCE_KEYS: &[&str] = &["pool", "timeout", "retries", "memory", "engine"];
 pub(crate) const KINDS_NOT_BUILT: &[&str] = &["predict", "hpo", "export"];
 pub(crate) const ENGINES: &[&str] = &["auto", "openvino", "onnxruntime", "torch-cpu"];
@@ -40,20 +47,36 @@ pub fn read(
 ) -> Result<Reading, Vec<Diagnostic>> {
     let mut report = Report::new(file_name, overrides);
     let (root, errors) = yaml::parse(source, |line, column| At::File { line, column });
-    errors.into_iter().for_each(|(at, message)| report.error(at, message));
+    errors
+        .into_iter()
+        .for_each(|(at, message)| report.error(at, message));
     let job = root.and_then(|mut root| {
         overrides::apply(&mut root, overrides, &mut report);
         job(&root, file_name, context.current_dir, &mut report)
     });
     match job {
-        Some(job) if report.errors.is_empty() => Ok(Reading { job, warnings: report.warnings.into_iter().collect() }),
+        Some(job) if report.errors.is_empty() => Ok(Reading {
+            job,
+            warnings: report.warnings.into_iter().collect(),
+        }),
         _ => Err(report.errors.into_iter().collect()),
     }
 }
 
-fn job(root: &Node, file_name: &str, current_dir: &Path, report: &mut Report<'_>) -> Option<ResolvedJob> {
+fn job(
+    root: &Node,
+    file_name: &str,
+    current_dir: &Path,
+    report: &mut Report<'_>,
+) -> Option<ResolvedJob> {
     if !matches!(root.value, Value::Map(_)) {
-        report.error(root.at, format!("expected a map with the key `kind`, found {}", root.describe()));
+        report.error(
+            root.at,
+            format!(
+                "expected a map with the key `kind`, found {}",
+                root.describe()
+            ),
+        );
         return None;
     }
     let kind = kind(root, report)?;
@@ -63,8 +86,10 @@ fn job(root: &Node, file_name: &str, current_dir: &Path, report: &mut Report<'_>
     let name = name(root, file_name, report);
     let output = output(root, current_dir, report);
     let resources = resources(root.get("resources"), report);
-    let priority = integer(root, "priority", i32::MIN.into(), i32::MAX.into(), report).map_or(Some(0), |value| value.try_into().ok());
-    let max_failed_tasks = integer(root, "max_failed_tasks", 0, u32::MAX.into(), report).and_then(|value| value.try_into().ok());
+    let priority = integer(root, "priority", i32::MIN.into(), i32::MAX.into(), report)
+        .map_or(Some(0), |value| value.try_into().ok());
+    let max_failed_tasks = integer(root, "max_failed_tasks", 0, u32::MAX.into(), report)
+        .and_then(|value| value.try_into().ok());
     let runs = runs(root, kind, current_dir, report);
     Some(ResolvedJob {
         format: ResolvedJob::FORMAT,
@@ -91,12 +116,31 @@ fn kind(root: &Node, report: &mut Report<'_>) -> Option<JobKind> {
     match node.text() {
         Some(text) if JobKind::parse(text).is_some() => JobKind::parse(text),
         Some(text) if KINDS_NOT_BUILT.contains(&text) => {
-            report.error(node.at, format!("jobs of kind {text} are known but not built yet; built: {}", words.join(", ")));
+            report.error(
+                node.at,
+                format!(
+                    "jobs of kind {text} are known but not built yet; built: {}",
+                    words.join(", ")
+                ),
+            );
             None
         }
         text => {
-            let suggestion = text.and_then(|text| names::nearest(text, words.into_iter().chain(KINDS_NOT_BUILT.iter().copied())));
-            report.suggest(node.at, format!("kind: expected one of {}, found {}", words.join(", "), node.describe()), suggestion);
+            let suggestion = text.and_then(|text| {
+                names::nearest(
+                    text,
+                    words.into_iter().chain(KINDS_NOT_BUILT.iter().copied()),
+                )
+            });
+            report.suggest(
+                node.at,
+                format!(
+                    "kind: expected one of {}, found {}",
+                    words.join(", "),
+                    node.describe()
+                ),
+                suggestion,
+            );
             None
         }
     }
@@ -107,9 +151,20 @@ fn unknown_key(entry: &Entry, report: &mut Report<'_>) {
     if known().any(|key| key == entry.key) {
         return;
     }
-    let message = format!("unknown key {:?}; a job has {}", entry.key, known().collect::<Vec<_>>().join(", "));
-    let elsewhere = ELSEWHERE.iter().find(|(theirs, _)| *theirs == entry.key).map(|(_, ours)| (*ours).to_owned());
-    report.suggest(entry.at, message, elsewhere.or_else(|| names::nearest(&entry.key, known())));
+    let message = format!(
+        "unknown key {:?}; a job has {}",
+        entry.key,
+        known().collect::<Vec<_>>().join(", ")
+    );
+    let elsewhere = ELSEWHERE
+        .iter()
+        .find(|(theirs, _)| *theirs == entry.key)
+        .map(|(_, ours)| (*ours).to_owned());
+    report.suggest(
+        entry.at,
+        message,
+        elsewhere.or_else(|| names::nearest(&entry.key, known())),
+    );
 }
 
 /// The name given, else the file's: `demo.yaml` is the job `demo`.
@@ -119,12 +174,18 @@ fn name(root: &Node, file_name: &str, report: &mut Report<'_>) -> Option<String>
         Some(node) => match node.text() {
             Some(text) if is_name(text) => Some(text.to_owned()),
             _ => {
-                report.error(node.at, format!("name: expected {expected}, found {}", node.describe()));
+                report.error(
+                    node.at,
+                    format!("name: expected {expected}, found {}", node.describe()),
+                );
                 None
             }
         },
         None => {
-            let stem = Path::new(file_name).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+            let stem = Path::new(file_name)
+                .file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned())
+                .unwrap_or_default();
             if is_name(&stem) {
                 return Some(stem);
             }
@@ -145,7 +206,10 @@ fn output(root: &Node, current_dir: &Path, report: &mut Report<'_>) -> Option<St
         Some(node) => match node.text() {
             Some(text) => (node.at, text),
             None => {
-                report.error(node.at, format!("output: expected a path, found {}", node.describe()));
+                report.error(
+                    node.at,
+                    format!("output: expected a path, found {}", node.describe()),
+                );
                 return None;
             }
         },
@@ -161,15 +225,27 @@ fn output(root: &Node, current_dir: &Path, report: &mut Report<'_>) -> Option<St
 
 fn resources(node: Option<&Node>, report: &mut Report<'_>) -> Option<Resources> {
     let mut resources = Resources::default();
-    let Some(node) = node.filter(|node| !node.is_null()) else { return Some(resources) };
+    let Some(node) = node.filter(|node| !node.is_null()) else {
+        return Some(resources);
+    };
     if !matches!(node.value, Value::Map(_)) {
-        report.error(node.at, format!("resources: expected a map, found {}", node.describe()));
+        report.error(
+            node.at,
+            format!("resources: expected a map, found {}", node.describe()),
+        );
         return None;
     }
     for entry in node.entries() {
         let value = &entry.node;
         let expected = |report: &mut Report<'_>, expected: &str| {
-            report.error(value.at, format!("resources.{}: expected {expected}, found {}", entry.key, value.describe()));
+            report.error(
+                value.at,
+                format!(
+                    "resources.{}: expected {expected}, found {}",
+                    entry.key,
+                    value.describe()
+                ),
+            );
         };
         match entry.key.as_str() {
             "timeout" | "memory" if value.is_null() => {}
@@ -183,29 +259,49 @@ fn resources(node: Option<&Node>, report: &mut Report<'_>) -> Option<Resources> 
             },
             "memory" => match value.text().and_then(quantity::bytes) {
                 Some(bytes) if bytes >= MIN_MEMORY => resources.memory_bytes = Some(bytes),
-                _ => expected(report, "an amount with its unit, at least 64MiB, such as 8GiB"),
+                _ => expected(
+                    report,
+                    "an amount with its unit, at least 64MiB, such as 8GiB",
+                ),
             },
             "retries" => match value.value {
                 Value::Int(retries @ 0..=100) => resources.retries = retries as u32,
                 _ => expected(report, "an integer from 0 to 100"),
             },
-            "engine" => match value.text().map(|text| text.replace('_', "-").to_lowercase()) {
+            "engine" => match value
+                .text()
+                .map(|text| text.replace('_', "-").to_lowercase())
+            {
                 Some(text) if text == "torch-cuda" => {
-                    report.error(value.at, "resources.engine: torch-cuda is known but not built yet");
+                    report.error(
+                        value.at,
+                        "resources.engine: torch-cuda is known but not built yet",
+                    );
                 }
                 text => match text.as_deref().and_then(EngineChoice::parse) {
                     Some(engine) => resources.engine = engine,
                     None => {
-                        let suggestion = text.and_then(|text| names::nearest(&text, ENGINES.iter().copied()));
-                        let message =
-                            format!("resources.engine: expected one of {}, found {}", ENGINES.join(", "), value.describe());
+                        let suggestion =
+                            text.and_then(|text| names::nearest(&text, ENGINES.iter().copied()));
+                        let message = format!(
+                            "resources.engine: expected one of {}, found {}",
+                            ENGINES.join(", "),
+                            value.describe()
+                        );
                         report.suggest(value.at, message, suggestion);
                     }
                 },
             },
             unknown => {
-                let message = format!("resources has no key {unknown:?}; it has {}", RESOURCE_KEYS.join(", "));
-                report.suggest(entry.at, message, names::nearest(unknown, RESOURCE_KEYS.iter().copied()));
+                let message = format!(
+                    "resources has no key {unknown:?}; it has {}",
+                    RESOURCE_KEYS.join(", ")
+                );
+                report.suggest(
+                    entry.at,
+                    message,
+                    names::nearest(unknown, RESOURCE_KEYS.iter().copied()),
+                );
             }
         }
     }
@@ -220,20 +316,43 @@ fn integer(root: &Node, key: &str, min: i128, max: i128, report: &mut Report<'_>
     match node.value {
         Value::Int(value) if (min..=max).contains(&value) => Some(value),
         _ => {
-            report.error(node.at, format!("{key}: expected an integer from {min} to {max}, found {}", node.describe()));
+            report.error(
+                node.at,
+                format!(
+                    "{key}: expected an integer from {min} to {max}, found {}",
+                    node.describe()
+                ),
+            );
             None
         }
     }
 }
 
 /// The runs: one, or in a benchmark every point of its grids.
-fn runs(root: &Node, kind: JobKind, current_dir: &Path, report: &mut Report<'_>) -> Vec<crate::resolved::RunSpec> {
-    let (of_runs, of_job): (Vec<_>, Vec<_>) =
-        root.entries().iter().cloned().partition(|entry| RUN_KEYS.contains(&entry.key.as_str()));
+fn runs(
+    root: &Node,
+    kind: JobKind,
+    current_dir: &Path,
+    report: &mut Report<'_>,
+) -> Vec<crate::resolved::RunSpec> {
+    let (of_runs, of_job): (Vec<_>, Vec<_>) = root
+        .entries()
+        .iter()
+        .cloned()
+        .partition(|entry| RUN_KEYS.contains(&entry.key.as_str()));
     let before = report.errors.len();
-    let misplaced: Vec<At> = of_job.iter().flat_map(|entry| grid::places(&entry.node, report)).collect();
+    let misplaced: Vec<At> = of_job
+        .iter()
+        .flat_map(|entry| grid::places(&entry.node, report))
+        .collect();
     for at in misplaced {
-        report.error(at, format!("a grid cannot stand here, only below {}", RUN_KEYS.join(", ")));
+        report.error(
+            at,
+            format!(
+                "a grid cannot stand here, only below {}",
+                RUN_KEYS.join(", ")
+            ),
+        );
     }
     let of_runs = Node::new(root.at, Value::Map(of_runs));
     let grids = grid::places(&of_runs, report);
@@ -246,7 +365,10 @@ fn runs(root: &Node, kind: JobKind, current_dir: &Path, report: &mut Report<'_>)
         return Vec::new();
     }
     if grid::count(&of_runs).is_none_or(|count| count > grid::MAX_RUNS) {
-        report.error(of_runs.at, format!("the grids have more than {} combinations", grid::MAX_RUNS));
+        report.error(
+            of_runs.at,
+            format!("the grids have more than {} combinations", grid::MAX_RUNS),
+        );
         return Vec::new();
     }
     let mut reader = run::Reader::new(kind, current_dir);

@@ -16,7 +16,12 @@ pub(crate) struct Report<'a> {
 
 impl<'a> Report<'a> {
     pub fn new(file: &'a str, overrides: &'a [(String, String)]) -> Self {
-        Self { file, overrides, errors: BTreeSet::new(), warnings: BTreeSet::new() }
+        Self {
+            file,
+            overrides,
+            errors: BTreeSet::new(),
+            warnings: BTreeSet::new(),
+        }
     }
 
     pub fn error(&mut self, at: At, message: impl Into<String>) {
@@ -37,9 +42,18 @@ impl<'a> Report<'a> {
         let place = match at {
             At::File { line, column } => Place::File { line, column },
             At::Set(index) => Place::Set {
-                argument: self.overrides.get(index).map(|(key, value)| format!("{key}={value}")).unwrap_or_default(),
+                argument: self
+                    .overrides
+                    .get(index)
+                    .map(|(key, value)| format!("{key}={value}"))
+                    .unwrap_or_default(),
             },
         };
-        Diagnostic { place, file: self.file.to_owned(), message, suggestion }
+        Diagnostic {
+            place,
+            file: self.file.to_owned(),
+            message,
+            suggestion,
+        }
     }
 }

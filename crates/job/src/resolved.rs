@@ -79,7 +79,9 @@ impl VisionTask {
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Classification, Self::Segmentation].into_iter().find(|task| task.as_str() == text)
+        [Self::Classification, Self::Segmentation]
+            .into_iter()
+            .find(|task| task.as_str() == text)
     }
 }
 
@@ -95,13 +97,26 @@ impl EngineChoice {
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Auto, Self::Openvino, Self::Onnxruntime, Self::TorchCpu].into_iter().find(|engine| engine.as_str() == text)
+        [
+            Self::Auto,
+            Self::Openvino,
+            Self::Onnxruntime,
+            Self::TorchCpu,
+        ]
+        .into_iter()
+        .find(|engine| engine.as_str() == text)
     }
 }
 
 impl Default for Resources {
     fn default() -> Self {
-        Self { pool: PoolName::default(), timeout_s: None, retries: 2, memory_bytes: None, engine: EngineChoice::Auto }
+        Self {
+            pool: PoolName::default(),
+            timeout_s: None,
+            retries: 2,
+            memory_bytes: None,
+            engine: EngineChoice::Auto,
+        }
     }
 }
 

@@ -11,7 +11,10 @@ use crate::{
     node::{At, Node, Value},
     paths,
     report::Report,
-    resolved::{ClassSpec, JobKind, MetricsSpec, ModelSource, Normalization, RunSpec, ThresholdSpec, VisionTask},
+    resolved::{
+        ClassSpec, JobKind, MetricsSpec, ModelSource, Normalization, RunSpec, ThresholdSpec,
+        VisionTask,
+    },
 };
 
 pub(crate) const METRICS_KEYS: &[&str] = &["image", "pixel", "threshold"];
@@ -27,22 +30,41 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(kind: JobKind, current_dir: &'a Path) -> Self {
-        Self { kind, current_dir, tried: HashSet::new() }
+        Self {
+            kind,
+            current_dir,
+            tried: HashSet::new(),
+        }
     }
 
     /// `None` after saying what is wrong.
-    pub fn run(&mut self, node: &Node, axes: Map<String, Json>, report: &mut Report<'_>) -> Option<RunSpec> {
+    pub fn run(
+        &mut self,
+        node: &Node,
+        axes: Map<String, Json>,
+        report: &mut Report<'_>,
+    ) -> Option<RunSpec> {
         let task = task(node.get("task"), report);
         let seed = seed(node.get("seed"), report);
         let normalization = normalization(node.get("normalization"), report);
         // Whatever is wrong with the task, the rest is read as well: all errors at once.
         let data = self.data(node, task.unwrap_or(VisionTask::Segmentation), report);
         // The dataset's own task wins: one benchmark can hold datasets with and without masks.
-        let task = match data.as_ref().and_then(|data| data.init_args.get("task")).and_then(Json::as_str) {
+        let task = match data
+            .as_ref()
+            .and_then(|data| data.init_args.get("task"))
+            .and_then(Json::as_str)
+        {
             Some(own) => VisionTask::parse(own),
             None => task,
         };
-        let metrics = metrics(node.get("metrics"), task.unwrap_or(VisionTask::Segmentation), self.kind, self.current_dir, report);
+        let metrics = metrics(
+            node.get("metrics"),
+            task.unwrap_or(VisionTask::Segmentation),
+            self.kind,
+            self.current_dir,
+            report,
+        );
         let model = self.model(node, data.as_ref(), seed, report);
         Some(RunSpec {
             axes,
@@ -57,22 +79,46 @@ impl<'a> Reader<'a> {
 
     /// What can be said only of all runs together.
     pub fn finish(&self, node: &Node, runs: &[RunSpec], report: &mut Report<'_>) {
-        if let Some(pixel) = node.get("metrics").and_then(|metrics| metrics.get("pixel")).filter(|pixel| !pixel.is_null()) {
-            if !runs.is_empty() && runs.iter().all(|run| run.task == VisionTask::Classification) {
-                report.warn(pixel.at, "metrics.pixel has no effect: the task classification has no masks");
-            }
+        if let Some(pixel) = node
+            .get("metrics")
+            .and_then(|metrics| metrics.get("pixel"))
+            .filter(|pixel| !pixel.is_null())
+            && !runs.is_empty()
+            && runs
+                .iter()
+                .all(|run| run.task == VisionTask::Classification)
+        {
+            report.warn(
+                pixel.at,
+                "metrics.pixel has no effect: the task classification has no masks",
+            );
         }
     }
 
-    fn model(&mut self, node: &Node, data: Option<&ClassSpec>, seed: Option<u64>, report: &mut Report<'_>) -> Option<ModelSource> {
+    fn model(
+        &mut self,
+        node: &Node,
+        data: Option<&ClassSpec>,
+        seed: Option<u64>,
+        report: &mut Report<'_>,
+    ) -> Option<ModelSource> {
         let Some(model) = node.get("model").filter(|model| !model.is_null()) else {
-            let example = if self.kind == JobKind::Test { "{package: NAME}" } else { "Padim" };
-            report.error(node.at, format!("the key `model` is missing; such as `model: {example}`"));
+            let example = if self.kind == JobKind::Test {
+                "{package: NAME}"
+            } else {
+                "Padim"
+            };
+            report.error(
+                node.at,
+                format!("the key `model` is missing; such as `model: {example}`"),
+            );
             return None;
         };
         let package = model.entries().iter().find(|entry| entry.key == "package");
         match (self.kind, package) {
-            (JobKind::Test, Some(package)) => self.package(model, &package.node, report).map(ModelSource::Package),
+            (JobKind::Test, Some(package)) => self
+                .package(model, &package.node, report)
+                .map(ModelSource::Package),
             (JobKind::Test, None) => {
                 report.error(model.at, "a job of kind test has a trained package: `model: {package: NAME}`, NAME@VERSION or a path to its package.json");
                 None
@@ -82,8 +128,17 @@ impl<'a> Reader<'a> {
                 None
             }
             (_, None) => {
-                let class = class("model", models::REGISTRY, model, &[], self.current_dir, report)?;
-                let size = data.and_then(|data| data.init_args.get("image_size")).and_then(size);
+                let class = class(
+                    "model",
+                    models::REGISTRY,
+                    model,
+                    &[],
+                    self.current_dir,
+                    report,
+                )?;
+                let size = data
+                    .and_then(|data| data.init_args.get("image_size"))
+                    .and_then(size);
                 self.try_model(&class, size, seed.unwrap_or_default(), model, report)?;
                 Some(ModelSource::Train(class))
             }
@@ -91,11 +146,27 @@ impl<'a> Reader<'a> {
     }
 
     fn package(&self, model: &Node, package: &Node, report: &mut Report<'_>) -> Option<String> {
-        for entry in model.entries().iter().filter(|entry| entry.key != "package") {
-            report.error(entry.at, format!("model: beside `package` there can be no {:?}: the package has its own", entry.key));
+        for entry in model
+            .entries()
+            .iter()
+            .filter(|entry| entry.key != "package")
+        {
+            report.error(
+                entry.at,
+                format!(
+                    "model: beside `package` there can be no {:?}: the package has its own",
+                    entry.key
+                ),
+            );
         }
         let Some(text) = package.text().filter(|text| !text.is_empty()) else {
-            report.error(package.at, format!("model.package: expected a name, NAME@VERSION or a path, found {}", package.describe()));
+            report.error(
+                package.at,
+                format!(
+                    "model.package: expected a name, NAME@VERSION or a path, found {}",
+                    package.describe()
+                ),
+            );
             return None;
         };
         if text.contains('/') || text.ends_with(".json") {
@@ -115,23 +186,37 @@ impl<'a> Reader<'a> {
         None
     }
 
-    fn data(&mut self, node: &Node, task: VisionTask, report: &mut Report<'_>) -> Option<ClassSpec> {
+    fn data(
+        &mut self,
+        node: &Node,
+        task: VisionTask,
+        report: &mut Report<'_>,
+    ) -> Option<ClassSpec> {
         let Some(data_node) = node.get("data").filter(|data| !data.is_null()) else {
             report.error(node.at, "the key `data` is missing; such as `data: {class_path: MVTec, init_args: {root: ./datasets, category: bottle}}`");
             return None;
         };
         let implied = [("task", Json::String(task.as_str().to_owned()))];
-        let class = class("data", data::REGISTRY, data_node, &implied, self.current_dir, report)?;
-        if self.first_time(&class, String::new()) {
-            if let Err(error) = data::build(&class.class_path, &class.init_args) {
-                let init_args = data_node.get("init_args");
-                let at = match &error {
-                    data::DataError::Parameter { parameter, .. } => init_args.and_then(|args| args.get(parameter)).map(|node| node.at),
-                    _ => None,
-                };
-                report.error(at.unwrap_or(data_node.at), error.to_string());
-                return None;
-            }
+        let class = class(
+            "data",
+            data::REGISTRY,
+            data_node,
+            &implied,
+            self.current_dir,
+            report,
+        )?;
+        if self.first_time(&class, String::new())
+            && let Err(error) = data::build(&class.class_path, &class.init_args)
+        {
+            let init_args = data_node.get("init_args");
+            let at = match &error {
+                data::DataError::Parameter { parameter, .. } => init_args
+                    .and_then(|args| args.get(parameter))
+                    .map(|node| node.at),
+                _ => None,
+            };
+            report.error(at.unwrap_or(data_node.at), error.to_string());
+            return None;
         }
         Some(class)
     }
@@ -157,14 +242,21 @@ impl<'a> Reader<'a> {
                     message.push_str(&format!(": {cause}"));
                     source = cause.source();
                 }
-                report.error(node.get("init_args").map_or(node.at, |args| args.at), message);
+                report.error(
+                    node.get("init_args").map_or(node.at, |args| args.at),
+                    message,
+                );
                 None
             }
         }
     }
 
     fn first_time(&mut self, class: &ClassSpec, beside: String) -> bool {
-        self.tried.insert(format!("{} {} {beside}", class.class_path, Json::Object(class.init_args.clone())))
+        self.tried.insert(format!(
+            "{} {} {beside}",
+            class.class_path,
+            Json::Object(class.init_args.clone())
+        ))
     }
 }
 
@@ -185,21 +277,41 @@ fn class(
     let (path, init_args) = class_path(what, node, report)?;
     let entry = find(what, registry, path, report)?;
     let init_args = check::arguments(entry, init_args, node.at, implied, current_dir, report)?;
-    Some(ClassSpec { class_path: entry.class.to_owned(), init_args })
+    Some(ClassSpec {
+        class_path: entry.class.to_owned(),
+        init_args,
+    })
 }
 
 /// The node that holds the class path, and the one that holds the parameters.
-fn class_path<'n>(what: &str, node: &'n Node, report: &mut Report<'_>) -> Option<(&'n Node, Option<&'n Node>)> {
+fn class_path<'n>(
+    what: &str,
+    node: &'n Node,
+    report: &mut Report<'_>,
+) -> Option<(&'n Node, Option<&'n Node>)> {
     if matches!(node.value, Value::Text(_)) {
         return Some((node, None));
     }
     if !matches!(node.value, Value::Map(_)) {
-        report.error(node.at, format!("{what}: expected a class name, or a map with class_path and init_args, found {}", node.describe()));
+        report.error(
+            node.at,
+            format!(
+                "{what}: expected a class name, or a map with class_path and init_args, found {}",
+                node.describe()
+            ),
+        );
         return None;
     }
-    for entry in node.entries().iter().filter(|entry| !CLASS_KEYS.contains(&entry.key.as_str())) {
+    for entry in node
+        .entries()
+        .iter()
+        .filter(|entry| !CLASS_KEYS.contains(&entry.key.as_str()))
+    {
         let suggestion = names::nearest(&entry.key, CLASS_KEYS.iter().copied());
-        let message = format!("{what}: unknown key {:?}; parameters stand below init_args", entry.key);
+        let message = format!(
+            "{what}: unknown key {:?}; parameters stand below init_args",
+            entry.key
+        );
         report.suggest(entry.at, message, suggestion);
     }
     match node.get("class_path") {
@@ -211,16 +323,35 @@ fn class_path<'n>(what: &str, node: &'n Node, report: &mut Report<'_>) -> Option
     }
 }
 
-fn find(what: &str, registry: &'static [Entry], path: &Node, report: &mut Report<'_>) -> Option<&'static Entry> {
+fn find(
+    what: &str,
+    registry: &'static [Entry],
+    path: &Node,
+    report: &mut Report<'_>,
+) -> Option<&'static Entry> {
     let Some(text) = path.text() else {
-        report.error(path.at, format!("{what}: expected a class name, found {}", path.describe()));
+        report.error(
+            path.at,
+            format!("{what}: expected a class name, found {}", path.describe()),
+        );
         return None;
     };
     match names::class(registry, text) {
         Class::Built(entry) => Some(entry),
         Class::NotBuilt(entry) => {
-            let built: Vec<&str> = registry.iter().filter(|entry| entry.params.is_some()).map(|entry| entry.class).collect();
-            report.error(path.at, format!("{what}: {} is known but not built yet; built: {}", entry.class, built.join(", ")));
+            let built: Vec<&str> = registry
+                .iter()
+                .filter(|entry| entry.params.is_some())
+                .map(|entry| entry.class)
+                .collect();
+            report.error(
+                path.at,
+                format!(
+                    "{what}: {} is known but not built yet; built: {}",
+                    entry.class,
+                    built.join(", ")
+                ),
+            );
             None
         }
         Class::Unknown(suggestion) => {
@@ -231,30 +362,50 @@ fn find(what: &str, registry: &'static [Entry], path: &Node, report: &mut Report
 }
 
 fn task(node: Option<&Node>, report: &mut Report<'_>) -> Option<VisionTask> {
-    let Some(node) = node.filter(|node| !node.is_null()) else { return Some(VisionTask::Segmentation) };
-    let kind = params::Kind::Choice { built: &["classification", "segmentation"], not_built: &["detection"] };
-    check::value("task", &kind, node, Path::new("/"), report).and_then(|word| VisionTask::parse(word.as_str()?))
+    let Some(node) = node.filter(|node| !node.is_null()) else {
+        return Some(VisionTask::Segmentation);
+    };
+    let kind = params::Kind::Choice {
+        built: &["classification", "segmentation"],
+        not_built: &["detection"],
+    };
+    check::value("task", &kind, node, Path::new("/"), report)
+        .and_then(|word| VisionTask::parse(word.as_str()?))
 }
 
 fn seed(node: Option<&Node>, report: &mut Report<'_>) -> Option<u64> {
-    let Some(node) = node.filter(|node| !node.is_null()) else { return Some(0) };
-    if let Value::Int(seed) = node.value {
-        if let Ok(seed) = u64::try_from(seed) {
-            return Some(seed);
-        }
+    let Some(node) = node.filter(|node| !node.is_null()) else {
+        return Some(0);
+    };
+    if let Value::Int(seed) = node.value
+        && let Ok(seed) = u64::try_from(seed)
+    {
+        return Some(seed);
     }
-    report.error(node.at, format!("seed: expected an integer from 0 to {}, found {}", u64::MAX, node.describe()));
+    report.error(
+        node.at,
+        format!(
+            "seed: expected an integer from 0 to {}, found {}",
+            u64::MAX,
+            node.describe()
+        ),
+    );
     None
 }
 
 /// `min_max`, `none`, or Anomalib's `{normalization_method: min_max}`.
 fn normalization(node: Option<&Node>, report: &mut Report<'_>) -> Option<Normalization> {
-    let Some(node) = node.filter(|node| !node.is_null()) else { return Some(Normalization::MinMax) };
+    let Some(node) = node.filter(|node| !node.is_null()) else {
+        return Some(Normalization::MinMax);
+    };
     let word = match node.entries() {
         [only] if only.key == "normalization_method" => &only.node,
         _ => node,
     };
-    let kind = params::Kind::Choice { built: &["min_max", "none"], not_built: &["cdf"] };
+    let kind = params::Kind::Choice {
+        built: &["min_max", "none"],
+        not_built: &["cdf"],
+    };
     match check::value("normalization", &kind, word, Path::new("/"), report)?.as_str()? {
         "min_max" => Some(Normalization::MinMax),
         _ => Some(Normalization::None),
@@ -263,34 +414,77 @@ fn normalization(node: Option<&Node>, report: &mut Report<'_>) -> Option<Normali
 
 const DEFAULT_METRICS: &[&str] = &["AUROC", "F1Score"];
 
-fn metrics(node: Option<&Node>, task: VisionTask, kind: JobKind, current_dir: &Path, report: &mut Report<'_>) -> Option<MetricsSpec> {
+fn metrics(
+    node: Option<&Node>,
+    task: VisionTask,
+    kind: JobKind,
+    current_dir: &Path,
+    report: &mut Report<'_>,
+) -> Option<MetricsSpec> {
     let standard = Node::new(At::START, Value::Map(Vec::new()));
     let node = node.filter(|node| !node.is_null()).unwrap_or(&standard);
     if !matches!(node.value, Value::Map(_)) {
-        report.error(node.at, format!("metrics: expected a map with {}, found {}", METRICS_KEYS.join(", "), node.describe()));
+        report.error(
+            node.at,
+            format!(
+                "metrics: expected a map with {}, found {}",
+                METRICS_KEYS.join(", "),
+                node.describe()
+            ),
+        );
         return None;
     }
-    for entry in node.entries().iter().filter(|entry| !METRICS_KEYS.contains(&entry.key.as_str())) {
-        let message = format!("metrics has no key {:?}; it has {}", entry.key, METRICS_KEYS.join(", "));
-        report.suggest(entry.at, message, names::nearest(&entry.key, METRICS_KEYS.iter().copied()));
+    for entry in node
+        .entries()
+        .iter()
+        .filter(|entry| !METRICS_KEYS.contains(&entry.key.as_str()))
+    {
+        let message = format!(
+            "metrics has no key {:?}; it has {}",
+            entry.key,
+            METRICS_KEYS.join(", ")
+        );
+        report.suggest(
+            entry.at,
+            message,
+            names::nearest(&entry.key, METRICS_KEYS.iter().copied()),
+        );
     }
     let image = metric_names("metrics.image", node.get("image"), current_dir, report);
     // Read even if it has no effect, so that a wrong name is an error in any case.
     let pixel = metric_names("metrics.pixel", node.get("pixel"), current_dir, report);
-    let (image_threshold, pixel_threshold) = thresholds(node.get("threshold"), kind, current_dir, report)?;
+    let (image_threshold, pixel_threshold) =
+        thresholds(node.get("threshold"), kind, current_dir, report)?;
     let pixel = match task {
         VisionTask::Segmentation => pixel?,
         VisionTask::Classification => pixel.map(|_| Vec::new())?,
     };
-    Some(MetricsSpec { image: image?, pixel, image_threshold, pixel_threshold })
+    Some(MetricsSpec {
+        image: image?,
+        pixel,
+        image_threshold,
+        pixel_threshold,
+    })
 }
 
 /// One name, a list, or a map from name to `{class_path, init_args}`.
-fn metric_names(what: &str, node: Option<&Node>, current_dir: &Path, report: &mut Report<'_>) -> Option<Vec<String>> {
+fn metric_names(
+    what: &str,
+    node: Option<&Node>,
+    current_dir: &Path,
+    report: &mut Report<'_>,
+) -> Option<Vec<String>> {
     let Some(node) = node.filter(|node| !node.is_null()) else {
-        return Some(DEFAULT_METRICS.iter().map(|name| (*name).to_owned()).collect());
+        return Some(
+            DEFAULT_METRICS
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect(),
+        );
     };
-    let metric = |node: &Node, report: &mut Report<'_>| class(what, metrics::REGISTRY, node, &[], current_dir, report).map(|class| class.class_path);
+    let metric = |node: &Node, report: &mut Report<'_>| {
+        class(what, metrics::REGISTRY, node, &[], current_dir, report).map(|class| class.class_path)
+    };
     let single = matches!(&node.value, Value::Map(entries) if entries.iter().any(|entry| entry.key == "class_path"));
     let found: Vec<Option<String>> = match &node.value {
         Value::List(items) => items.iter().map(|item| metric(item, report)).collect(),
@@ -313,9 +507,20 @@ fn metric_names(what: &str, node: Option<&Node>, current_dir: &Path, report: &mu
 }
 
 /// Of image and pixel: one for both, a list of two, or a map with `image` and `pixel`.
-fn thresholds(node: Option<&Node>, kind: JobKind, current_dir: &Path, report: &mut Report<'_>) -> Option<(ThresholdSpec, ThresholdSpec)> {
-    let standard = if kind == JobKind::Test { ThresholdSpec::Package } else { ThresholdSpec::F1Adaptive };
-    let Some(node) = node.filter(|node| !node.is_null()) else { return Some((standard, standard)) };
+fn thresholds(
+    node: Option<&Node>,
+    kind: JobKind,
+    current_dir: &Path,
+    report: &mut Report<'_>,
+) -> Option<(ThresholdSpec, ThresholdSpec)> {
+    let standard = if kind == JobKind::Test {
+        ThresholdSpec::Package
+    } else {
+        ThresholdSpec::F1Adaptive
+    };
+    let Some(node) = node.filter(|node| !node.is_null()) else {
+        return Some((standard, standard));
+    };
     let mut one = |node: &Node| threshold(node, current_dir, report);
     match &node.value {
         Value::List(items) => match items.as_slice() {
@@ -326,7 +531,12 @@ fn thresholds(node: Option<&Node>, kind: JobKind, current_dir: &Path, report: &m
                 None
             }
         },
-        Value::Map(entries) if !entries.is_empty() && entries.iter().all(|entry| same_name(&entry.key, "image") || same_name(&entry.key, "pixel")) => {
+        Value::Map(entries)
+            if !entries.is_empty()
+                && entries.iter().all(|entry| {
+                    same_name(&entry.key, "image") || same_name(&entry.key, "pixel")
+                }) =>
+        {
             let image = node.get("image").map_or(Some(standard), &mut one);
             image.zip(node.get("pixel").map_or(Some(standard), one))
         }
@@ -348,10 +558,21 @@ fn threshold(node: &Node, current_dir: &Path, report: &mut Report<'_>) -> Option
         report.error(node.at, "metrics.threshold: expected a finite number");
         return None;
     }
-    let class = class("metrics.threshold", metrics::THRESHOLDS, node, &[], current_dir, report)?;
+    let class = class(
+        "metrics.threshold",
+        metrics::THRESHOLDS,
+        node,
+        &[],
+        current_dir,
+        report,
+    )?;
     match class.class_path.as_str() {
         "ManualThreshold" => {
-            let value = class.init_args.get("default_value").and_then(Json::as_f64).unwrap_or(0.5);
+            let value = class
+                .init_args
+                .get("default_value")
+                .and_then(Json::as_f64)
+                .unwrap_or(0.5);
             Some(ThresholdSpec::Manual { value })
         }
         _ => Some(ThresholdSpec::F1Adaptive),

@@ -10,14 +10,21 @@ use crate::{
 
 /// Draft 7, which editors' YAML plug-ins know best.
 pub fn schema() -> Json {
-    let metric = any(vec![names(metrics::REGISTRY), class(metrics::REGISTRY)]);
-    let metrics_list = any(vec![
+    let metric = defined("metric");
+    let metric_definition = any(vec![names(metrics::REGISTRY), class(metrics::REGISTRY)]);
+    let metrics_list = defined("metrics");
+    let metrics_definition = any(vec![
         json!({"type": "null"}),
         metric.clone(),
         json!({"type": "array", "items": metric}),
-        json!({"type": "object", "additionalProperties": any(vec![json!({"type": "null"}), class(metrics::REGISTRY)])}),
+        json!({"type": "object", "additionalProperties": any(vec![json!({"type": "null"}), defined("metric")])}),
     ]);
-    let threshold = any(vec![json!({"type": "number"}), names(metrics::THRESHOLDS), class(metrics::THRESHOLDS)]);
+    let threshold = defined("threshold");
+    let threshold_definition = any(vec![
+        json!({"type": "number"}),
+        names(metrics::THRESHOLDS),
+        class(metrics::THRESHOLDS),
+    ]);
     let package = json!({
         "type": "object",
         "required": ["package"],
@@ -27,6 +34,18 @@ pub fn schema() -> Json {
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Nightshift job file",
+        "definitions": {
+            "grid": {
+                "description": "A list of values: every combination of all grids of a benchmark is a run.",
+                "type": "object",
+                "required": ["grid"],
+                "additionalProperties": false,
+                "properties": {"grid": {"type": "array", "minItems": 1}},
+            },
+            "metric": metric_definition,
+            "metrics": metrics_definition,
+            "threshold": threshold_definition,
+        },
         "type": "object",
         "required": ["kind", "model", "data"],
         "additionalProperties": false,
@@ -85,14 +104,17 @@ fn any(options: Vec<Json>) -> Json {
 
 /// The value itself, or a grid of values.
 fn grid(value: Json) -> Json {
-    json!({"anyOf": [
-        value,
-        {"type": "object", "required": ["grid"], "additionalProperties": false, "properties": {"grid": {"type": "array", "minItems": 1}}},
-    ]})
+    json!({"anyOf": [value, defined("grid")]})
+}
+
+fn defined(name: &str) -> Json {
+    json!({"$ref": format!("#/definitions/{name}")})
 }
 
 fn built(registry: &'static [Entry]) -> impl Iterator<Item = (&'static Entry, &'static [Param])> {
-    registry.iter().filter_map(|entry| Some((entry, entry.params?)))
+    registry
+        .iter()
+        .filter_map(|entry| Some((entry, entry.params?)))
 }
 
 /// Class names: canonical ones for completion, any other spelling for the reader to judge.
@@ -121,18 +143,37 @@ fn class(registry: &'static [Entry]) -> Json {
 }
 
 fn init_args(params: &[Param]) -> Json {
-    let properties: Map<String, Json> = params.iter().map(|param| (param.name.to_owned(), property(param))).collect();
-    let required: Vec<&str> = params.iter().filter(|param| param.default == Default::Required).map(|param| param.name).collect();
-    grid(json!({"type": ["object", "null"], "additionalProperties": false, "properties": properties, "required": required}))
+    let properties: Map<String, Json> = params
+        .iter()
+        .map(|param| (param.name.to_owned(), property(param)))
+        .collect();
+    let required: Vec<&str> = params
+        .iter()
+        .filter(|param| param.default == Default::Required)
+        .map(|param| param.name)
+        .collect();
+    grid(
+        json!({"type": ["object", "null"], "additionalProperties": false, "properties": properties, "required": required}),
+    )
 }
 
 fn property(param: &Param) -> Json {
     let mut property = grid(kind(&param.kind));
     if let Json::Object(fields) = &mut property {
-        let effect = if param.ignored_because.is_some() { "No effect: " } else { "" };
-        fields.insert("description".into(), format!("{effect}{}", param.doc).into());
+        let effect = if param.ignored_because.is_some() {
+            "No effect: "
+        } else {
+            ""
+        };
+        fields.insert(
+            "description".into(),
+            format!("{effect}{}", param.doc).into(),
+        );
         if let Default::Json(text) = param.default {
-            fields.insert("default".into(), serde_json::from_str(text).unwrap_or(Json::Null));
+            fields.insert(
+                "default".into(),
+                serde_json::from_str(text).unwrap_or(Json::Null),
+            );
         }
     }
     property
@@ -158,15 +199,21 @@ fn kind(kind: &Kind) -> Json {
         Kind::Text => json!({"type": ["string", "number", "boolean"]}),
         Kind::Path => json!({"type": "string"}),
         Kind::Enum(words) | Kind::Choice { built: words, .. } => json!({"enum": words}),
-        Kind::List(item) => json!({"type": "array", "minItems": 1, "items": grid(self::kind(item))}),
-        Kind::OneOrMany(item) => {
-            any(vec![self::kind(item), json!({"type": "array", "minItems": 1, "items": grid(self::kind(item))})])
+        Kind::List(item) => {
+            json!({"type": "array", "minItems": 1, "items": grid(self::kind(item))})
         }
+        Kind::OneOrMany(item) => any(vec![
+            self::kind(item),
+            json!({"type": "array", "minItems": 1, "items": grid(self::kind(item))}),
+        ]),
         Kind::Nullable(Kind::Enum([])) => json!({"type": "null"}),
         Kind::Nullable(inner) => any(vec![json!({"type": "null"}), self::kind(inner)]),
         Kind::Size { min, max } => {
             let side = json!({"type": "integer", "minimum": min, "maximum": max});
-            any(vec![side.clone(), json!({"type": "array", "minItems": 2, "maxItems": 2, "items": side})])
+            any(vec![
+                side.clone(),
+                json!({"type": "array", "minItems": 2, "maxItems": 2, "items": side}),
+            ])
         }
     }
 }

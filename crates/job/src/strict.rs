@@ -32,14 +32,19 @@ impl ResolvedJob {
     pub fn from_json(text: &str) -> Result<Self, ResolvedError> {
         let job: Self = serde_json::from_str(text)?;
         if job.format != Self::FORMAT {
-            return Err(ResolvedError::Format { found: job.format, expected: Self::FORMAT });
+            return Err(ResolvedError::Format {
+                found: job.format,
+                expected: Self::FORMAT,
+            });
         }
         job.check()?;
         Ok(job)
     }
 
     pub fn to_json(&self) -> String {
-        serde_json::to_value(self).map(|json| json.to_string()).unwrap_or_default()
+        serde_json::to_value(self)
+            .map(|json| json.to_string())
+            .unwrap_or_default()
     }
 
     fn check(&self) -> Result<(), ResolvedError> {
@@ -47,29 +52,52 @@ impl ResolvedJob {
             return invalid("name", format!("{:?} is not a name", self.name));
         }
         if paths::file_path(&self.output).is_none() {
-            return invalid("output", format!("{:?} is not an absolute file:// URI", self.output));
+            return invalid(
+                "output",
+                format!("{:?} is not an absolute file:// URI", self.output),
+            );
         }
         let runs = self.runs.len() as u64;
-        let wanted = if self.kind == JobKind::Benchmark { 1..=grid::MAX_RUNS } else { 1..=1 };
+        let wanted = if self.kind == JobKind::Benchmark {
+            1..=grid::MAX_RUNS
+        } else {
+            1..=1
+        };
         if !wanted.contains(&runs) {
-            return invalid("runs", format!("a job of kind {} cannot have {runs}", self.kind));
+            return invalid(
+                "runs",
+                format!("a job of kind {} cannot have {runs}", self.kind),
+            );
         }
         for (index, run) in self.runs.iter().enumerate() {
             let what = |part: &str| format!("run {index}, {part}");
             class(data::REGISTRY, &run.data, &what("data"))?;
-            data::build(&run.data.class_path, &run.data.init_args)
-                .map_err(|error| ResolvedError::Invalid { what: what("data"), reason: error.to_string() })?;
+            data::build(&run.data.class_path, &run.data.init_args).map_err(|error| {
+                ResolvedError::Invalid {
+                    what: what("data"),
+                    reason: error.to_string(),
+                }
+            })?;
             match (&run.model, self.kind) {
-                (ModelSource::Train(model), JobKind::Train | JobKind::Benchmark) => class(models::REGISTRY, model, &what("model"))?,
+                (ModelSource::Train(model), JobKind::Train | JobKind::Benchmark) => {
+                    class(models::REGISTRY, model, &what("model"))?
+                }
                 (ModelSource::Package(_), JobKind::Test) => {}
-                _ => return invalid(what("model"), format!("does not fit a job of kind {}", self.kind)),
+                _ => {
+                    return invalid(
+                        what("model"),
+                        format!("does not fit a job of kind {}", self.kind),
+                    );
+                }
             }
             for name in run.metrics.image.iter().chain(&run.metrics.pixel) {
                 entry(metrics::REGISTRY, name, &what("metrics"))?;
             }
             for threshold in [run.metrics.image_threshold, run.metrics.pixel_threshold] {
                 match threshold {
-                    ThresholdSpec::Manual { value } if !value.is_finite() => return invalid(what("threshold"), "not finite"),
+                    ThresholdSpec::Manual { value } if !value.is_finite() => {
+                        return invalid(what("threshold"), "not finite");
+                    }
                     ThresholdSpec::Package if self.kind != JobKind::Test => {
                         return invalid(what("threshold"), "there is no package to take it from");
                     }
@@ -82,11 +110,21 @@ impl ResolvedJob {
 }
 
 fn invalid<T>(what: impl Into<String>, reason: impl Into<String>) -> Result<T, ResolvedError> {
-    Err(ResolvedError::Invalid { what: what.into(), reason: reason.into() })
+    Err(ResolvedError::Invalid {
+        what: what.into(),
+        reason: reason.into(),
+    })
 }
 
-fn entry(registry: &'static [Entry], name: &str, what: &str) -> Result<&'static Entry, ResolvedError> {
-    match registry.iter().find(|entry| entry.class == name && entry.params.is_some()) {
+fn entry(
+    registry: &'static [Entry],
+    name: &str,
+    what: &str,
+) -> Result<&'static Entry, ResolvedError> {
+    match registry
+        .iter()
+        .find(|entry| entry.class == name && entry.params.is_some())
+    {
         Some(entry) => Ok(entry),
         None => invalid(what, format!("{name:?} is not known or not built")),
     }
@@ -98,7 +136,14 @@ fn class(registry: &'static [Entry], class: &ClassSpec, what: &str) -> Result<()
     let mut report = Report::new("", &[]);
     let given = Node::from_json(&Json::Object(class.init_args.clone()), At::START);
     // Every path is absolute by now; a relative one would show as a change.
-    let checked = check::arguments(entry, Some(&given), At::START, &[], Path::new("/"), &mut report);
+    let checked = check::arguments(
+        entry,
+        Some(&given),
+        At::START,
+        &[],
+        Path::new("/"),
+        &mut report,
+    );
     if let Some(error) = report.errors.first() {
         return invalid(what, error.message.clone());
     }

@@ -6,7 +6,9 @@ use super::*;
 use resolved::{JobKind, ModelSource, Normalization, RunSpec, ThresholdSpec, VisionTask};
 
 fn context() -> ReadContext<'static> {
-    ReadContext { current_dir: Path::new("/home/me") }
+    ReadContext {
+        current_dir: Path::new("/home/me"),
+    }
 }
 
 /// A job that is right; cases append to it or replace in it.
@@ -26,8 +28,12 @@ fn read_text(text: &str) -> Result<Reading, Vec<String>> {
 }
 
 fn read_set(text: &str, set: &[(&str, &str)]) -> Result<Reading, Vec<String>> {
-    let set: Vec<(String, String)> = set.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
-    read(text, "job.yaml", &set, &context()).map_err(|errors| errors.iter().map(Diagnostic::to_string).collect())
+    let set: Vec<(String, String)> = set
+        .iter()
+        .map(|(key, value)| (key.to_string(), value.to_string()))
+        .collect();
+    read(text, "job.yaml", &set, &context())
+        .map_err(|errors| errors.iter().map(Diagnostic::to_string).collect())
 }
 
 fn right(text: &str) -> Reading {
@@ -35,7 +41,9 @@ fn right(text: &str) -> Reading {
 }
 
 fn wrong(text: &str) -> Vec<String> {
-    read_text(text).map(|reading| reading.job).expect_err("the file is wrong")
+    read_text(text)
+        .map(|reading| reading.job)
+        .expect_err("the file is wrong")
 }
 
 /// Every expected message begins like this, in this order, and there is no other.
@@ -44,7 +52,10 @@ fn says(text: &str, expected: &[&str]) {
     assert_eq!(errors.len(), expected.len(), "{errors:#?}");
     for (error, expected) in errors.iter().zip(expected) {
         let (start, end) = expected.split_once(" .. ").unwrap_or((expected, ""));
-        assert!(error.starts_with(start) && error.ends_with(end), "{error}\nexpected {expected}");
+        assert!(
+            error.starts_with(start) && error.ends_with(end),
+            "{error}\nexpected {expected}"
+        );
     }
 }
 
@@ -59,25 +70,58 @@ fn defaults_are_written_out() {
     let reading = right(RIGHT);
     assert_eq!(reading.warnings, []);
     let job = reading.job;
-    assert_eq!((job.kind, job.name.as_str(), job.output.as_str()), (JobKind::Train, "job", "file:///home/me/results"));
-    assert_eq!((job.priority, job.max_failed_tasks, job.resources.retries), (0, None, 2));
+    assert_eq!(
+        (job.kind, job.name.as_str(), job.output.as_str()),
+        (JobKind::Train, "job", "file:///home/me/results")
+    );
+    assert_eq!(
+        (job.priority, job.max_failed_tasks, job.resources.retries),
+        (0, None, 2)
+    );
     let run = &job.runs[0];
-    assert_eq!((run.seed, run.task, run.normalization), (0, VisionTask::Segmentation, Normalization::MinMax));
-    assert_eq!((&run.metrics.image, &run.metrics.pixel), (&vec!["AUROC".to_string(), "F1Score".into()], &run.metrics.image));
+    assert_eq!(
+        (run.seed, run.task, run.normalization),
+        (0, VisionTask::Segmentation, Normalization::MinMax)
+    );
+    assert_eq!(
+        (&run.metrics.image, &run.metrics.pixel),
+        (
+            &vec!["AUROC".to_string(), "F1Score".into()],
+            &run.metrics.image
+        )
+    );
     assert_eq!(run.metrics.image_threshold, ThresholdSpec::F1Adaptive);
-    let ModelSource::Train(model) = &run.model else { panic!("trained") };
-    assert_eq!(model.init_args["layers"], serde_json::json!(["layer1", "layer2", "layer3"]));
+    let ModelSource::Train(model) = &run.model else {
+        panic!("trained")
+    };
+    assert_eq!(
+        model.init_args["layers"],
+        serde_json::json!(["layer1", "layer2", "layer3"])
+    );
     assert_eq!(run.data.init_args["root"], "/home/me/data");
     assert_eq!(run.data.init_args["task"], "segmentation");
     assert_eq!(run.data.init_args["val_split_mode"], "same_as_test");
-    assert!(!run.data.init_args.contains_key("num_workers"), "without effect, so not in the digest");
+    assert!(
+        !run.data.init_args.contains_key("num_workers"),
+        "without effect, so not in the digest"
+    );
 }
 
 #[test]
 fn classes_have_many_spellings() {
-    for spelling in ["Padim", "padim", "PADIM", "anomalib.models.Padim", "anomalib.models.image.Padim", "anomalib.models.image.padim.lightning_model.Padim"] {
+    for spelling in [
+        "Padim",
+        "padim",
+        "PADIM",
+        "anomalib.models.Padim",
+        "anomalib.models.image.Padim",
+        "anomalib.models.image.padim.lightning_model.Padim",
+    ] {
         let run = only_run(&RIGHT.replace("class_path: Padim", &format!("class_path: {spelling}")));
-        assert!(matches!(&run.model, ModelSource::Train(class) if class.class_path == "Padim"), "{spelling}");
+        assert!(
+            matches!(&run.model, ModelSource::Train(class) if class.class_path == "Padim"),
+            "{spelling}"
+        );
         only_run(&RIGHT.replace("model:\n  class_path: Padim", &format!("model: {spelling}")));
     }
     only_run(&RIGHT.replace("class_path: MVTec", "class_path: anomalib.data.image.MVTec"));
@@ -86,17 +130,46 @@ fn classes_have_many_spellings() {
 #[test]
 fn what_is_not_built_is_known_by_name() {
     let replace = |from: &str, to: &str| RIGHT.replace(from, to);
-    says(&replace("class_path: Padim", "class_path: reverse_distillation"), &["job.yaml:3:15: model: ReverseDistillation is known but not built yet"]);
-    says(&replace("class_path: MVTec", "class_path: Visa"), &["job.yaml:5:15: data: Visa is known but not built yet; built: Folder, MVTec"]);
-    says(&format!("{RIGHT}metrics: {{image: [AUROC, AUPRO]}}"), &["job.yaml:9:26: metrics.image: AUPRO is known but not built yet"]);
-    says(&format!("{RIGHT}    val_split_mode: synthetic"), &["job.yaml:9:21: val_split_mode: synthetic is known but not built yet"]);
-    says(&format!("{RIGHT}normalization: cdf"), &["job.yaml:9:16: normalization: cdf is known but not built yet"]);
-    says(&format!("{RIGHT}resources: {{engine: torch-cuda}}"), &["job.yaml:9:21: resources.engine: torch-cuda is known but not built yet"]);
-    says(&format!("{RIGHT}output: s3://lab/results"), &["job.yaml:9:9: output: storage s3:// is known but not built yet"]);
+    says(
+        &replace("class_path: Padim", "class_path: reverse_distillation"),
+        &["job.yaml:3:15: model: ReverseDistillation is known but not built yet"],
+    );
+    says(
+        &replace("class_path: MVTec", "class_path: Visa"),
+        &["job.yaml:5:15: data: Visa is known but not built yet; built: Folder, MVTec"],
+    );
+    says(
+        &format!("{RIGHT}metrics: {{image: [AUROC, AUPRO]}}"),
+        &["job.yaml:9:26: metrics.image: AUPRO is known but not built yet"],
+    );
+    says(
+        &format!("{RIGHT}    val_split_mode: synthetic"),
+        &["job.yaml:9:21: val_split_mode: synthetic is known but not built yet"],
+    );
+    says(
+        &format!("{RIGHT}normalization: cdf"),
+        &["job.yaml:9:16: normalization: cdf is known but not built yet"],
+    );
+    says(
+        &format!("{RIGHT}resources: {{engine: torch-cuda}}"),
+        &["job.yaml:9:21: resources.engine: torch-cuda is known but not built yet"],
+    );
+    says(
+        &format!("{RIGHT}output: s3://lab/results"),
+        &["job.yaml:9:9: output: storage s3:// is known but not built yet"],
+    );
     for kind in ["predict", "hpo", "export"] {
-        says(&replace("kind: train", &format!("kind: {kind}")), &[&format!("job.yaml:1:7: jobs of kind {kind} are known but not built yet")]);
+        says(
+            &replace("kind: train", &format!("kind: {kind}")),
+            &[&format!(
+                "job.yaml:1:7: jobs of kind {kind} are known but not built yet"
+            )],
+        );
     }
-    says("model: Padim\ndata: MVTec\n", &["job.yaml:1:1: there is no key `kind`: a file without it is Anomalib's"]);
+    says(
+        "model: Padim\ndata: MVTec\n",
+        &["job.yaml:1:1: there is no key `kind`: a file without it is Anomalib's"],
+    );
 }
 
 #[test]
@@ -141,29 +214,64 @@ metrics: {image: AUORC, threshold: [1, 2, 3]}
 
 #[test]
 fn anomalibs_keys_lead_to_ours() {
-    says(&format!("{RIGHT}default_root_dir: x"), &["job.yaml:9:1: unknown key .. ; did you mean \"output\"?"]);
-    says(&format!("{RIGHT}seed_everything: 1"), &["job.yaml:9:1: unknown key .. ; did you mean \"seed\"?"]);
+    says(
+        &format!("{RIGHT}default_root_dir: x"),
+        &["job.yaml:9:1: unknown key .. ; did you mean \"output\"?"],
+    );
+    says(
+        &format!("{RIGHT}seed_everything: 1"),
+        &["job.yaml:9:1: unknown key .. ; did you mean \"seed\"?"],
+    );
 }
 
 #[test]
 fn parameters_without_effect_are_warned_about() {
-    let reading = right(&format!("{RIGHT}    num_workers: 4\n    train_batch_size: 8\n"));
+    let reading = right(&format!(
+        "{RIGHT}    num_workers: 4\n    train_batch_size: 8\n"
+    ));
     let warnings: Vec<String> = reading.warnings.iter().map(Diagnostic::to_string).collect();
     assert_eq!(warnings.len(), 2);
-    assert!(warnings[0].starts_with("job.yaml:9:18: num_workers is accepted but has no effect"), "{warnings:?}");
+    assert!(
+        warnings[0].starts_with("job.yaml:9:18: num_workers is accepted but has no effect"),
+        "{warnings:?}"
+    );
     assert_eq!(digest(&reading.job), digest(&right(RIGHT).job));
-    says(&format!("{RIGHT}    transform: Resize"), &["job.yaml:9:16: transform: expected null"]);
+    says(
+        &format!("{RIGHT}    transform: Resize"),
+        &["job.yaml:9:16: transform: expected null"],
+    );
 }
 
 #[test]
 fn grids_multiply_the_last_axis_fastest() {
-    let text = RIGHT.replace("train", "benchmark").replace("bottle", "{grid: [a, b]}") + "seed: {grid: [7, 8, 9]}\n";
+    let text = RIGHT
+        .replace("train", "benchmark")
+        .replace("bottle", "{grid: [a, b]}")
+        + "seed: {grid: [7, 8, 9]}\n";
     let runs = right(&text).job.runs;
-    let points: Vec<(String, u64)> =
-        runs.iter().map(|run| (run.data.init_args["category"].as_str().unwrap_or_default().to_owned(), run.seed)).collect();
+    let points: Vec<(String, u64)> = runs
+        .iter()
+        .map(|run| {
+            (
+                run.data.init_args["category"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
+                run.seed,
+            )
+        })
+        .collect();
     let expected = [("a", 7), ("a", 8), ("a", 9), ("b", 7), ("b", 8), ("b", 9)];
-    assert_eq!(points, expected.map(|(category, seed)| (category.to_owned(), seed)));
-    assert_eq!(runs[4].axes, *serde_json::json!({"data.init_args.category": "b", "seed": 8}).as_object().expect("a map"));
+    assert_eq!(
+        points,
+        expected.map(|(category, seed)| (category.to_owned(), seed))
+    );
+    assert_eq!(
+        runs[4].axes,
+        *serde_json::json!({"data.init_args.category": "b", "seed": 8})
+            .as_object()
+            .expect("a map")
+    );
 }
 
 #[test]
@@ -182,44 +290,101 @@ data:
     let runs = right(text).job.runs;
     assert_eq!(runs.len(), 6);
     let tasks: Vec<VisionTask> = runs.iter().map(|run| run.task).collect();
-    assert_eq!(tasks[..2], [VisionTask::Classification, VisionTask::Segmentation]);
-    assert_eq!((runs[0].metrics.pixel.len(), runs[1].metrics.pixel.len()), (0, 2));
+    assert_eq!(
+        tasks[..2],
+        [VisionTask::Classification, VisionTask::Segmentation]
+    );
+    assert_eq!(
+        (runs[0].metrics.pixel.len(), runs[1].metrics.pixel.len()),
+        (0, 2)
+    );
     assert_eq!(runs[4].axes["model"]["init_args"]["n_features"], 20);
 }
 
 #[test]
 fn grids_that_cannot_be_are_refused() {
-    says(&format!("{RIGHT}seed: {{grid: [1, 2]}}"), &["job.yaml:9:8: a job of kind train has one run"]);
+    says(
+        &format!("{RIGHT}seed: {{grid: [1, 2]}}"),
+        &["job.yaml:9:8: a job of kind train has one run"],
+    );
     let benchmark = RIGHT.replace("train", "benchmark");
-    says(&format!("{benchmark}priority: {{grid: [1, 2]}}"), &["job.yaml:9:11: priority", "job.yaml:9:12: a grid cannot stand here"]);
-    says(&format!("{benchmark}seed: {{grid: []}}"), &["job.yaml:9:14: a grid is a list with at least one value"]);
-    says(&format!("{benchmark}seed: {{grid: 3}}"), &["job.yaml:9:14: a grid is a list with at least one value"]);
-    says(&format!("{benchmark}seed: {{grid: [1], x: 2}}"), &["job.yaml:9:8: a grid stands alone"]);
-    let many = (0..101).map(|i| i.to_string()).collect::<Vec<_>>().join(", ");
-    let text = benchmark.replace("bottle", &format!("{{grid: [{many}]}}")) + &format!("seed: {{grid: [{many}]}}");
-    says(&text, &["job.yaml:1:1: the grids have more than 10000 combinations"]);
+    says(
+        &format!("{benchmark}priority: {{grid: [1, 2]}}"),
+        &[
+            "job.yaml:9:11: priority",
+            "job.yaml:9:12: a grid cannot stand here",
+        ],
+    );
+    says(
+        &format!("{benchmark}seed: {{grid: []}}"),
+        &["job.yaml:9:14: a grid is a list with at least one value"],
+    );
+    says(
+        &format!("{benchmark}seed: {{grid: 3}}"),
+        &["job.yaml:9:14: a grid is a list with at least one value"],
+    );
+    says(
+        &format!("{benchmark}seed: {{grid: [1], x: 2}}"),
+        &["job.yaml:9:8: a grid stands alone"],
+    );
+    let many = (0..101)
+        .map(|i| i.to_string())
+        .collect::<Vec<_>>()
+        .join(", ");
+    let text = benchmark.replace("bottle", &format!("{{grid: [{many}]}}"))
+        + &format!("seed: {{grid: [{many}]}}");
+    says(
+        &text,
+        &["job.yaml:1:1: the grids have more than 10000 combinations"],
+    );
 }
 
 #[test]
 fn metrics_and_thresholds_have_anomalibs_forms() {
-    let forms = ["AUROC", "[AUROC]", "{AUROC: {class_path: anomalib.metrics.AUROC, init_args: {}}}", "{AUROC: }", "{class_path: auroc}"];
+    let forms = [
+        "AUROC",
+        "[AUROC]",
+        "{AUROC: {class_path: anomalib.metrics.AUROC, init_args: {}}}",
+        "{AUROC: }",
+        "{class_path: auroc}",
+    ];
     for form in forms {
         let run = only_run(&format!("{RIGHT}metrics: {{image: {form}}}"));
         assert_eq!(run.metrics.image, ["AUROC"], "{form}");
     }
-    assert_eq!(only_run(&format!("{RIGHT}metrics: {{pixel: []}}")).metrics.pixel, [""; 0]);
+    assert_eq!(
+        only_run(&format!("{RIGHT}metrics: {{pixel: []}}"))
+            .metrics
+            .pixel,
+        [""; 0]
+    );
     let manual = |value| ThresholdSpec::Manual { value };
     let forms = [
         ("ManualThreshold", manual(0.5), manual(0.5)),
-        ("{class_path: anomalib.metrics.ManualThreshold, init_args: {default_value: 3}}", manual(3.0), manual(3.0)),
-        ("[F1AdaptiveThreshold, 2.5]", ThresholdSpec::F1Adaptive, manual(2.5)),
+        (
+            "{class_path: anomalib.metrics.ManualThreshold, init_args: {default_value: 3}}",
+            manual(3.0),
+            manual(3.0),
+        ),
+        (
+            "[F1AdaptiveThreshold, 2.5]",
+            ThresholdSpec::F1Adaptive,
+            manual(2.5),
+        ),
         ("{image: 1}", manual(1.0), ThresholdSpec::F1Adaptive),
     ];
     for (form, image, pixel) in forms {
         let run = only_run(&format!("{RIGHT}metrics: {{threshold: {form}}}"));
-        assert_eq!((run.metrics.image_threshold, run.metrics.pixel_threshold), (image, pixel), "{form}");
+        assert_eq!(
+            (run.metrics.image_threshold, run.metrics.pixel_threshold),
+            (image, pixel),
+            "{form}"
+        );
     }
-    let warnings = right(&format!("{RIGHT}metrics: {{pixel: [AUROC]}}\ntask: classification")).warnings;
+    let warnings = right(&format!(
+        "{RIGHT}metrics: {{pixel: [AUROC]}}\ntask: classification"
+    ))
+    .warnings;
     assert!(warnings[0].message.contains("no masks"), "{warnings:?}");
 }
 
@@ -227,39 +392,99 @@ fn metrics_and_thresholds_have_anomalibs_forms() {
 fn a_test_job_has_a_package() {
     let text = |package: &str| format!("kind: test\nmodel: {package}\ndata: MVTec\n");
     let run = only_run(&text("{package: screws@3}"));
-    assert_eq!((run.model, run.metrics.image_threshold), (ModelSource::Package("screws@3".into()), ThresholdSpec::Package));
-    assert_eq!(only_run(&text("{package: out/package.json}")).model, ModelSource::Package("/home/me/out/package.json".into()));
-    says(&text("Padim"), &["job.yaml:2:8: a job of kind test has a trained package"]);
-    says(&text("{package: 'a b'}"), &["job.yaml:2:18: model.package: \"a b\" is neither a name"]);
-    says(&RIGHT.replace("\n  class_path: Padim", " {package: x}"), &["job.yaml:2:9: a job of kind train trains its models"]);
+    assert_eq!(
+        (run.model, run.metrics.image_threshold),
+        (
+            ModelSource::Package("screws@3".into()),
+            ThresholdSpec::Package
+        )
+    );
+    assert_eq!(
+        only_run(&text("{package: out/package.json}")).model,
+        ModelSource::Package("/home/me/out/package.json".into())
+    );
+    says(
+        &text("Padim"),
+        &["job.yaml:2:8: a job of kind test has a trained package"],
+    );
+    says(
+        &text("{package: 'a b'}"),
+        &["job.yaml:2:18: model.package: \"a b\" is neither a name"],
+    );
+    says(
+        &RIGHT.replace("\n  class_path: Padim", " {package: x}"),
+        &["job.yaml:2:9: a job of kind train trains its models"],
+    );
 }
 
 #[test]
 fn values_can_be_set_from_outside() {
-    let job = read_set(RIGHT, &[("seed", "5"), ("model.init_args.n_features", "7"), ("name", "other")]).expect("right").job;
+    let job = read_set(
+        RIGHT,
+        &[
+            ("seed", "5"),
+            ("model.init_args.n_features", "7"),
+            ("name", "other"),
+        ],
+    )
+    .expect("right")
+    .job;
     assert_eq!((job.runs[0].seed, job.name.as_str()), (5, "other"));
-    let job = read_set(&RIGHT.replace("train", "benchmark"), &[("seed", "{grid: [1, 2]}")]).expect("right").job;
+    let job = read_set(
+        &RIGHT.replace("train", "benchmark"),
+        &[("seed", "{grid: [1, 2]}")],
+    )
+    .expect("right")
+    .job;
     assert_eq!(job.runs.len(), 2);
-    let job = read_set(&RIGHT.replace("\n  class_path: Padim", " Padim"), &[("model.init_args.n_features", "7")]).expect("right").job;
-    assert!(matches!(&job.runs[0].model, ModelSource::Train(class) if class.init_args["n_features"] == 7));
-    let errors = read_set(RIGHT, &[("sed", "5"), ("data.init_args.category.x", "1"), ("a..b", "1"), ("seed", "[")]).expect_err("wrong");
+    let job = read_set(
+        &RIGHT.replace("\n  class_path: Padim", " Padim"),
+        &[("model.init_args.n_features", "7")],
+    )
+    .expect("right")
+    .job;
+    assert!(
+        matches!(&job.runs[0].model, ModelSource::Train(class) if class.init_args["n_features"] == 7)
+    );
+    let errors = read_set(
+        RIGHT,
+        &[
+            ("sed", "5"),
+            ("data.init_args.category.x", "1"),
+            ("a..b", "1"),
+            ("seed", "["),
+        ],
+    )
+    .expect_err("wrong");
     assert_eq!(errors.len(), 4, "{errors:#?}");
-    assert!(errors.iter().any(|error| error.starts_with("--set sed=5: unknown key \"sed\"") && error.ends_with("did you mean \"seed\"?")), "{errors:#?}");
+    assert!(
+        errors.iter().any(
+            |error| error.starts_with("--set sed=5: unknown key \"sed\"")
+                && error.ends_with("did you mean \"seed\"?")
+        ),
+        "{errors:#?}"
+    );
 }
 
 #[test]
 fn files_that_are_no_job_are_refused() {
     says("", &["job.yaml:1:1: the file is empty"]);
     says("just a text", &["job.yaml:1:1: expected a map"]);
-    says("kind: [", &["job.yaml:1:8: not valid YAML"]);
-    says("a: 1\n---\nb: 2\n", &["job.yaml:2:1: a job file is one YAML document"]);
+    says("kind: [", &["job.yaml:2:1: not valid YAML"]);
+    says(
+        "a: 1\n---\nb: 2\n",
+        &["job.yaml:2:1: a job file is one YAML document"],
+    );
     says("a: &x {b: 1}\nc: {<<: *x}\n", &["job.yaml:2:5: merge keys"]);
     says("a: !lua x\n", &["job.yaml:1:4: the tag"]);
     says("a: &x [*x]\n", &["job.yaml:1:8: the alias stands inside"]);
     says("? [a]\n: b\n", &["job.yaml:1:3: a key must be a text"]);
     let deep = "[".repeat(100);
     says(&deep, &["job.yaml:1:65: nested deeper than 64 levels"]);
-    says(&format!("a: {}", "x".repeat(1 << 20)), &["job.yaml:1:1: the file has 1048579 bytes"]);
+    says(
+        &format!("a: {}", "x".repeat(1 << 20)),
+        &["job.yaml:1:1: the file has 1048579 bytes"],
+    );
 }
 
 #[test]
@@ -267,17 +492,33 @@ fn an_alias_bomb_does_not_go_off() {
     let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
     for level in 1..30 {
         let before = format!("*a{}", level - 1);
-        bomb.push_str(&format!("a{level}: &a{level} [{}]\n", [before.as_str(); 9].join(", ")));
+        bomb.push_str(&format!(
+            "a{level}: &a{level} [{}]\n",
+            [before.as_str(); 9].join(", ")
+        ));
     }
     let errors = wrong(&bomb);
-    assert!(errors[0].contains("with its aliases written out"), "{errors:?}");
-    only_run(&RIGHT.replace("kind: train", "kind: &k train").replace("bottle", "*k"));
+    assert!(
+        errors[0].contains("with its aliases written out"),
+        "{errors:?}"
+    );
+    only_run(
+        &RIGHT
+            .replace("kind: train", "kind: &k train")
+            .replace("bottle", "*k"),
+    );
 }
 
 #[test]
 fn numbers_that_are_meant_as_texts_stay_as_written() {
-    assert_eq!(only_run(&RIGHT.replace("bottle", "01")).data.init_args["category"], "01");
-    assert_eq!(only_run(&RIGHT.replace("bottle", "1e3")).data.init_args["category"], "1e3");
+    assert_eq!(
+        only_run(&RIGHT.replace("bottle", "01")).data.init_args["category"],
+        "01"
+    );
+    assert_eq!(
+        only_run(&RIGHT.replace("bottle", "1e3")).data.init_args["category"],
+        "1e3"
+    );
 }
 
 #[test]
@@ -287,7 +528,8 @@ fn every_example_is_read() {
     for file in std::fs::read_dir(&folder).expect("configs") {
         let path = file.expect("file").path();
         let source = std::fs::read_to_string(&path).expect("text");
-        let reading = read(&source, &path.to_string_lossy(), &[], &context()).unwrap_or_else(|errors| panic!("{errors:#?}"));
+        let reading = read(&source, &path.to_string_lossy(), &[], &context())
+            .unwrap_or_else(|errors| panic!("{errors:#?}"));
         assert_eq!(reading.warnings, [], "{path:?}");
         let job = ResolvedJob::from_json(&reading.job.to_json()).expect("reads back");
         assert_eq!(job, reading.job);
@@ -310,7 +552,10 @@ fn the_schema_on_disk_is_the_registries() {
         std::fs::write(&path, &fresh).expect("docs can be written");
     }
     let on_disk = std::fs::read_to_string(&path).expect("docs/job-file.schema.json");
-    assert!(on_disk == fresh, "docs/job-file.schema.json is out of date; UPDATE=1 cargo test -p job writes it anew");
+    assert!(
+        on_disk == fresh,
+        "docs/job-file.schema.json is out of date; UPDATE=1 cargo test -p job writes it anew"
+    );
 }
 
 #[test]
@@ -318,8 +563,12 @@ fn a_resolved_job_is_read_strictly() {
     let job = right(RIGHT).job;
     let change = |pointer: &str, value: serde_json::Value| {
         let mut json = serde_json::to_value(&job).expect("JSON");
-        *json.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer}")) = value;
-        ResolvedJob::from_json(&json.to_string()).expect_err(pointer).to_string()
+        *json
+            .pointer_mut(pointer)
+            .unwrap_or_else(|| panic!("{pointer}")) = value;
+        ResolvedJob::from_json(&json.to_string())
+            .expect_err(pointer)
+            .to_string()
     };
     for (pointer, value) in [
         ("/format", serde_json::json!(9)),
@@ -328,10 +577,16 @@ fn a_resolved_job_is_read_strictly() {
         ("/runs", serde_json::json!([])),
         ("/runs/0/data/class_path", "Visa".into()),
         ("/runs/0/data/init_args/root", "relative/../x".into()),
-        ("/runs/0/data/init_args/val_split_ratio", serde_json::json!(7)),
+        (
+            "/runs/0/data/init_args/val_split_ratio",
+            serde_json::json!(7),
+        ),
         ("/runs/0/model", serde_json::json!({"package": "x"})),
         ("/runs/0/metrics/image", serde_json::json!(["Nonsense"])),
-        ("/runs/0/metrics/image_threshold", serde_json::json!({"method": "package"})),
+        (
+            "/runs/0/metrics/image_threshold",
+            serde_json::json!({"method": "package"}),
+        ),
     ] {
         change(pointer, value);
     }
@@ -350,13 +605,20 @@ mod properties {
     fn reversed(json: &serde_json::Value) -> serde_json::Value {
         match json {
             serde_json::Value::Array(items) => items.iter().map(reversed).collect(),
-            serde_json::Value::Object(map) => map.iter().rev().map(|(key, value)| (key.clone(), reversed(value))).collect(),
+            serde_json::Value::Object(map) => map
+                .iter()
+                .rev()
+                .map(|(key, value)| (key.clone(), reversed(value)))
+                .collect(),
             other => other.clone(),
         }
     }
 
     fn demo() -> String {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/benchmark-demo.yaml");
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../configs/benchmark-demo.yaml"
+        );
         std::fs::read_to_string(path).expect("an example")
     }
 

@@ -18,14 +18,26 @@ type Errors = Vec<(At, String)>;
 pub(crate) fn parse(text: &str, at: impl Fn(usize, usize) -> At) -> (Option<Node>, Errors) {
     let start = at(1, 1);
     if text.len() > MAX_BYTES {
-        return (None, vec![(start, format!("the file has {} bytes; at most {MAX_BYTES} are read", text.len()))]);
+        return (
+            None,
+            vec![(
+                start,
+                format!(
+                    "the file has {} bytes; at most {MAX_BYTES} are read",
+                    text.len()
+                ),
+            )],
+        );
     }
     let mut tree = Tree::default();
     for event in Parser::new_from_str(text.trim_start_matches('\u{feff}')) {
         let (event, span) = match event {
             Ok(event) => event,
             Err(error) => {
-                tree.errors.push((at(error.marker().line(), error.marker().col() + 1), format!("not valid YAML: {}", error.info())));
+                tree.errors.push((
+                    at(error.marker().line(), error.marker().col() + 1),
+                    format!("not valid YAML: {}", error.info()),
+                ));
                 return (None, tree.errors);
             }
         };
@@ -59,7 +71,11 @@ struct Frame {
 
 enum Content {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, keys: HashSet<String>, pending: Option<(String, At)> },
+    Map {
+        entries: Vec<Entry>,
+        keys: HashSet<String>,
+        pending: Option<(String, At)>,
+    },
 }
 
 impl Tree {
@@ -74,15 +90,29 @@ impl Tree {
             }
             Event::SequenceStart(anchor, tag) => {
                 known_tag(tag.as_deref())?;
-                self.open(Frame { at, anchor, content: Content::List(Vec::new()) })
+                self.open(Frame {
+                    at,
+                    anchor,
+                    content: Content::List(Vec::new()),
+                })
             }
             Event::MappingStart(anchor, tag) => {
                 known_tag(tag.as_deref())?;
-                let content = Content::Map { entries: Vec::new(), keys: HashSet::new(), pending: None };
-                self.open(Frame { at, anchor, content })
+                let content = Content::Map {
+                    entries: Vec::new(),
+                    keys: HashSet::new(),
+                    pending: None,
+                };
+                self.open(Frame {
+                    at,
+                    anchor,
+                    content,
+                })
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                let Some(frame) = self.open.pop() else { return Ok(()) };
+                let Some(frame) = self.open.pop() else {
+                    return Ok(());
+                };
                 let value = match frame.content {
                     Content::List(items) => Value::List(items),
                     Content::Map { entries, .. } => Value::Map(entries),
@@ -93,7 +123,9 @@ impl Tree {
                 Some(node) => {
                     let size = node.size();
                     if self.nodes + size > MAX_NODES {
-                        return Err(format!("with its aliases written out the file has more than {MAX_NODES} values"));
+                        return Err(format!(
+                            "with its aliases written out the file has more than {MAX_NODES} values"
+                        ));
                     }
                     self.nodes += size;
                     let node = node.clone();
@@ -101,7 +133,9 @@ impl Tree {
                 }
                 None => Err("the alias stands inside the value that it names".into()),
             },
-            Event::DocumentStart(_) if self.root.is_some() => Err("a job file is one YAML document; here a second one begins".into()),
+            Event::DocumentStart(_) if self.root.is_some() => {
+                Err("a job file is one YAML document; here a second one begins".into())
+            }
             _ => Ok(()),
         }
     }
@@ -110,7 +144,11 @@ impl Tree {
         if self.open.len() >= MAX_DEPTH {
             return Err(format!("nested deeper than {MAX_DEPTH} levels"));
         }
-        if let Some(Frame { content: Content::Map { pending: None, .. }, .. }) = self.open.last() {
+        if let Some(Frame {
+            content: Content::Map { pending: None, .. },
+            ..
+        }) = self.open.last()
+        {
             return Err("a key must be a text".into());
         }
         self.open.push(frame);
@@ -119,14 +157,24 @@ impl Tree {
 
     /// Whether the scalar is a key of the open map.
     fn takes_key(&mut self, text: &str, style: ScalarStyle, at: At) -> Result<bool, String> {
-        let Some(Frame { content: Content::Map { keys, pending: pending @ None, .. }, .. }) = self.open.last_mut() else {
+        let Some(Frame {
+            content:
+                Content::Map {
+                    keys,
+                    pending: pending @ None,
+                    ..
+                },
+            ..
+        }) = self.open.last_mut()
+        else {
             return Ok(false);
         };
         if text == "<<" && style == ScalarStyle::Plain {
             return Err("merge keys (<<) are not read; write the keys out".into());
         }
         if !keys.insert(text.to_owned()) {
-            self.errors.push((at, format!("the key {text:?} is given twice")));
+            self.errors
+                .push((at, format!("the key {text:?} is given twice")));
         }
         *pending = Some((text.to_owned(), at));
         Ok(true)
@@ -147,7 +195,9 @@ impl Tree {
         match self.open.last_mut().map(|frame| &mut frame.content) {
             None => self.root = Some(node),
             Some(Content::List(items)) => items.push(node),
-            Some(Content::Map { entries, pending, .. }) => match pending.take() {
+            Some(Content::Map {
+                entries, pending, ..
+            }) => match pending.take() {
                 Some((key, at)) => entries.push(Entry { key, at, node }),
                 None => return Err("a key must be a text".into()),
             },
@@ -158,7 +208,9 @@ impl Tree {
 
 fn known_tag(tag: Option<&Tag>) -> Result<(), String> {
     match tag {
-        Some(tag) if !tag.is_yaml_core_schema() => Err(format!("the tag {tag} has no meaning in a job file")),
+        Some(tag) if !tag.is_yaml_core_schema() => {
+            Err(format!("the tag {tag} has no meaning in a job file"))
+        }
         _ => Ok(()),
     }
 }
@@ -169,7 +221,11 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>, at: At) -> Result<N
     if is_text {
         return Ok(Node::new(at, Value::Text(text.to_owned())));
     }
-    Ok(Node { at, value: plain(text), raw: Some(text.to_owned()) })
+    Ok(Node {
+        at,
+        value: plain(text),
+        raw: Some(text.to_owned()),
+    })
 }
 
 /// The core schema of YAML 1.2: `yes` and `on` are texts.
@@ -183,18 +239,24 @@ fn plain(text: &str) -> Value {
         "-.inf" | "-.Inf" | "-.INF" => return Value::Float(f64::NEG_INFINITY),
         _ => {}
     }
-    let radix = |prefix: &str, radix| text.strip_prefix(prefix).and_then(|digits| i128::from_str_radix(digits, radix).ok());
+    let radix = |prefix: &str, radix| {
+        text.strip_prefix(prefix)
+            .and_then(|digits| i128::from_str_radix(digits, radix).ok())
+    };
     if let Some(value) = radix("0x", 16).or_else(|| radix("0o", 8)) {
         return Value::Int(value);
     }
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
-        if let Ok(value) = text.parse() {
-            return Value::Int(value);
-        }
+    if !digits.is_empty()
+        && digits.bytes().all(|b| b.is_ascii_digit())
+        && let Ok(value) = text.parse()
+    {
+        return Value::Int(value);
     }
     let numeric = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
-        && digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'-' | b'+'));
+        && digits
+            .bytes()
+            .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'-' | b'+'));
     match text.parse::<f64>() {
         Ok(value) if numeric => Value::Float(value),
         _ => Value::Text(text.to_owned()),

@@ -1,6 +1,9 @@
 //! The one mergeable state that all metrics finish from.
 
-use crate::{Merge, Pass, RawScore, RawScores, StateError, StateReader, StateWriter, Step, Summary, Threshold, Totals};
+use crate::{
+    Merge, Pass, RawScore, RawScores, StateError, StateReader, StateWriter, Step, Summary,
+    Threshold, Totals,
+};
 use crate::{radix, score};
 
 /// How often each score was seen on normal and on anomalous items.
@@ -37,13 +40,19 @@ impl ScoreCounts {
 
     /// Counts one image.
     pub fn observe(&mut self, score: RawScore, anomalous: bool) {
-        let class = if anomalous { &mut self.anomalous } else { &mut self.normal };
+        let class = if anomalous {
+            &mut self.anomalous
+        } else {
+            &mut self.normal
+        };
         class.keys.push(score.key());
     }
 
     /// Counts the pixels of a map that has no defect.
     pub fn observe_normal(&mut self, scores: RawScores) {
-        self.normal.keys.extend(scores.values().iter().map(|&v| score::key(v)));
+        self.normal
+            .keys
+            .extend(scores.values().iter().map(|&v| score::key(v)));
     }
 
     /// Counts the pixels of a map; where the mask is not zero, the pixel is anomalous.
@@ -51,14 +60,28 @@ impl ScoreCounts {
     /// # Panics
     /// If the lengths differ: the caller has resized the mask to the map.
     pub fn observe_map(&mut self, scores: RawScores, mask: &[u8]) {
-        assert_eq!(scores.values().len(), mask.len(), "a mask of another size than its map");
+        assert_eq!(
+            scores.values().len(),
+            mask.len(),
+            "a mask of another size than its map"
+        );
         // Runs of one class are long in masks, so each run is copied at once.
         let mut rest = (scores.values(), mask);
         while let Some(&first) = rest.1.first() {
             let anomalous = first != 0;
-            let run = rest.1.iter().position(|&m| (m != 0) != anomalous).unwrap_or(rest.1.len());
-            let class = if anomalous { &mut self.anomalous } else { &mut self.normal };
-            class.keys.extend(rest.0[..run].iter().map(|&v| score::key(v)));
+            let run = rest
+                .1
+                .iter()
+                .position(|&m| (m != 0) != anomalous)
+                .unwrap_or(rest.1.len());
+            let class = if anomalous {
+                &mut self.anomalous
+            } else {
+                &mut self.normal
+            };
+            class
+                .keys
+                .extend(rest.0[..run].iter().map(|&v| score::key(v)));
             rest = (&rest.0[run..], &rest.1[run..]);
         }
     }
@@ -70,14 +93,20 @@ impl ScoreCounts {
     }
 
     pub fn totals(&self) -> Totals {
-        Totals { normal: self.normal.keys.len() as u64, anomalous: self.anomalous.keys.len() as u64 }
+        Totals {
+            normal: self.normal.keys.len() as u64,
+            anomalous: self.anomalous.keys.len() as u64,
+        }
     }
 
     /// Steps of ascending score.
     pub fn ordered(&mut self) -> impl Iterator<Item = Step> + '_ {
         self.normal.sort();
         self.anomalous.sort();
-        Ordered { normal: &self.normal.keys, anomalous: &self.anomalous.keys }
+        Ordered {
+            normal: &self.normal.keys,
+            anomalous: &self.anomalous.keys,
+        }
     }
 
     /// All numbers at once; confusions come back in the order of `thresholds`.
@@ -90,7 +119,10 @@ impl ScoreCounts {
     /// The compact form that [`StateReader`] describes. Equal states give equal bytes.
     pub fn to_bytes(&mut self) -> Vec<u8> {
         let totals = self.totals();
-        let mut writer = StateWriter::new(Vec::with_capacity(64 + self.normal.keys.len() / 4 * 5), totals);
+        let mut writer = StateWriter::new(
+            Vec::with_capacity(64 + self.normal.keys.len() / 4 * 5),
+            totals,
+        );
         for step in self.ordered() {
             writer.step(step);
         }
@@ -116,16 +148,26 @@ impl ScoreCounts {
     }
 
     fn push(&mut self, step: Step) -> Result<(), StateError> {
-        for (class, count) in [(&mut self.normal, step.normal), (&mut self.anomalous, step.anomalous)] {
+        for (class, count) in [
+            (&mut self.normal, step.normal),
+            (&mut self.anomalous, step.anomalous),
+        ] {
             let count = usize::try_from(count).map_err(|_| StateError::TooLarge)?;
-            class.keys.try_reserve(count).map_err(|_| StateError::TooLarge)?;
-            class.keys.extend(std::iter::repeat_n(step.score.key(), count));
+            class
+                .keys
+                .try_reserve(count)
+                .map_err(|_| StateError::TooLarge)?;
+            class
+                .keys
+                .extend(std::iter::repeat_n(step.score.key(), count));
         }
         Ok(())
     }
 
     /// Reads several written states into one.
-    pub fn from_many<R: std::io::Read>(sources: impl IntoIterator<Item = R>) -> Result<Self, StateError> {
+    pub fn from_many<R: std::io::Read>(
+        sources: impl IntoIterator<Item = R>,
+    ) -> Result<Self, StateError> {
         let mut counts = Self::default();
         Merge::open(sources)?.for_each(|step| counts.push(step))?;
         counts.normal.sorted = counts.normal.keys.len();
@@ -159,7 +201,11 @@ impl Iterator for Ordered<'_> {
             (None, None) => return None,
         };
         let score = RawScore::from_key(key)?; // always some: keys come from checked scores
-        Some(Step { score, normal: take(&mut self.normal, key), anomalous: take(&mut self.anomalous, key) })
+        Some(Step {
+            score,
+            normal: take(&mut self.normal, key),
+            anomalous: take(&mut self.anomalous, key),
+        })
     }
 }
 

@@ -15,7 +15,11 @@ pub struct NotFinite {
 
 impl RawScore {
     pub fn new(value: f32) -> Result<Self, NotFinite> {
-        if value.is_finite() { Ok(Self(value)) } else { Err(NotFinite { value, index: 0 }) }
+        if value.is_finite() {
+            Ok(Self(value))
+        } else {
+            Err(NotFinite { value, index: 0 })
+        }
     }
 
     pub const fn value(self) -> f32 {
@@ -30,7 +34,11 @@ impl RawScore {
     /// `None` for a key of no finite score (only damaged bytes have one).
     pub(crate) fn from_key(key: u32) -> Option<Self> {
         // Undoes `key`: a set top bit means a non-negative number.
-        let bits = if key >> 31 == 1 { key ^ 0x8000_0000 } else { !key };
+        let bits = if key >> 31 == 1 {
+            key ^ 0x8000_0000
+        } else {
+            !key
+        };
         let value = f32::from_bits(bits);
         (value.is_finite() && bits != 0x8000_0000).then_some(Self(value))
     }
@@ -54,7 +62,10 @@ impl<'a> RawScores<'a> {
             return Ok(Self(values));
         }
         let index = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
-        Err(NotFinite { value: values[index], index })
+        Err(NotFinite {
+            value: values[index],
+            index,
+        })
     }
 
     pub fn values(self) -> &'a [f32] {
@@ -68,7 +79,18 @@ mod tests {
 
     #[test]
     fn keys_ascend_with_scores_and_come_back() {
-        let ascending = [f32::MIN, -1.5, -1.0, -f32::MIN_POSITIVE, -1e-45, 0.0, 1e-45, 0.5, 1.0, f32::MAX];
+        let ascending = [
+            f32::MIN,
+            -1.5,
+            -1.0,
+            -f32::MIN_POSITIVE,
+            -1e-45,
+            0.0,
+            1e-45,
+            0.5,
+            1.0,
+            f32::MAX,
+        ];
         for pair in ascending.windows(2) {
             assert!(key(pair[0]) < key(pair[1]), "{pair:?}");
         }
@@ -76,7 +98,13 @@ mod tests {
             assert_eq!(RawScore::from_key(key(value)), Some(RawScore(value)));
         }
         assert_eq!(key(-0.0), key(0.0));
-        for damaged in [0, u32::MAX, key(f32::INFINITY), key(f32::NEG_INFINITY), 0x7fff_ffff] {
+        for damaged in [
+            0,
+            u32::MAX,
+            key(f32::INFINITY),
+            key(f32::NEG_INFINITY),
+            0x7fff_ffff,
+        ] {
             assert_eq!(RawScore::from_key(damaged), None, "{damaged:#x}");
         }
     }

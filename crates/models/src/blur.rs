@@ -12,24 +12,46 @@ pub(crate) fn kernel_size(sigma: f64) -> usize {
 /// Samples of the Gaussian, normalized to the sum 1.
 fn kernel(sigma: f64) -> Vec<f32> {
     let half = (kernel_size(sigma) / 2) as f64;
-    let taps: Vec<f64> = (0..kernel_size(sigma)).map(|i| (-0.5 * ((i as f64 - half) / sigma).powi(2)).exp()).collect();
+    let taps: Vec<f64> = (0..kernel_size(sigma))
+        .map(|i| (-0.5 * ((i as f64 - half) / sigma).powi(2)).exp())
+        .collect();
     let sum: f64 = taps.iter().sum();
     taps.iter().map(|tap| (tap / sum) as f32).collect()
 }
 
 /// Blurs a map [N, 1, H, W], padding by reflection; separable, one axis after the other.
-pub(crate) fn gaussian_blur(builder: &mut Builder, map: Value, sigma: f64) -> Result<Value, ModelError> {
+pub(crate) fn gaussian_blur(
+    builder: &mut Builder,
+    map: Value,
+    sigma: f64,
+) -> Result<Value, ModelError> {
     let taps = kernel(sigma);
     let half = taps.len() / 2;
-    let size: Vec<usize> = builder.dims(map)?.iter().skip(2).filter_map(|dim| dim.fixed()).collect();
+    let size: Vec<usize> = builder
+        .dims(map)?
+        .iter()
+        .skip(2)
+        .filter_map(|dim| dim.fixed())
+        .collect();
     if let [height, width] = size[..]
         && (height <= half || width <= half)
     {
-        let reason = format!("the anomaly map's blur (sigma {sigma}, {} taps) reflects {half} pixels at each edge and needs sides of at least {}", taps.len(), half + 1);
-        return Err(ModelError::ImageSize { height, width, reason });
+        let reason = format!(
+            "the anomaly map's blur (sigma {sigma}, {} taps) reflects {half} pixels at each edge and needs sides of at least {}",
+            taps.len(),
+            half + 1
+        );
+        return Err(ModelError::ImageSize {
+            height,
+            width,
+            reason,
+        });
     }
     let padded = builder.pad_reflect(map, [half; 4])?;
-    let down = builder.constant("blur.vertical", Tensor::new([1, 1, taps.len(), 1], taps.clone())?)?;
+    let down = builder.constant(
+        "blur.vertical",
+        Tensor::new([1, 1, taps.len(), 1], taps.clone())?,
+    )?;
     let across = builder.constant("blur.horizontal", Tensor::new([1, 1, 1, taps.len()], taps)?)?;
     let blurred = builder.conv2d(padded, down, None, Conv2d::default())?;
     Ok(builder.conv2d(blurred, across, None, Conv2d::default())?)

@@ -11,7 +11,12 @@ pub trait FeatureSource: Sync {
     fn dims(&self) -> usize;
 
     /// Fills `out` with [images, positions, dims] of the given ranges, row-major. Called from several threads.
-    fn read(&self, images: Range<usize>, positions: Range<usize>, out: &mut [f32]) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+    fn read(
+        &self,
+        images: Range<usize>,
+        positions: Range<usize>,
+        out: &mut [f32],
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
 }
 
 /// Features that do fit in memory.
@@ -26,7 +31,12 @@ impl MemoryFeatures {
     /// `data` holds [images, positions, dims]; `None` if its length does not fit.
     pub fn new(positions: usize, dims: usize, data: Vec<f32>) -> Option<Self> {
         let image = positions.checked_mul(dims).filter(|&n| n > 0)?;
-        (data.len() % image == 0).then_some(Self { images: data.len() / image, positions, dims, data })
+        data.len().is_multiple_of(image).then_some(Self {
+            images: data.len() / image,
+            positions,
+            dims,
+            data,
+        })
     }
 }
 
@@ -43,7 +53,12 @@ impl FeatureSource for MemoryFeatures {
         self.dims
     }
 
-    fn read(&self, images: Range<usize>, positions: Range<usize>, out: &mut [f32]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    fn read(
+        &self,
+        images: Range<usize>,
+        positions: Range<usize>,
+        out: &mut [f32],
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let length = positions.len() * self.dims;
         for (image, out) in images.zip(out.chunks_exact_mut(length)) {
             let start = (image * self.positions + positions.start) * self.dims;

@@ -82,10 +82,19 @@ pub trait Model: Send + Sync {
     fn feature_graph(&self, weights: &StateDict) -> Result<Graph, ModelError>;
 
     /// Learns from the features of normal images. The result does not depend on `threads`.
-    fn fit(&self, features: &dyn FeatureSource, threads: usize, progress: &Progress) -> Result<Statistics, ModelError>;
+    fn fit(
+        &self,
+        features: &dyn FeatureSource,
+        threads: usize,
+        progress: &Progress,
+    ) -> Result<Statistics, ModelError>;
 
     /// The definition of scoring: input `image` as above, outputs `anomaly_map` [N, 1, H, W] and `pred_score` [N].
-    fn inference_graph(&self, weights: &StateDict, statistics: &Statistics) -> Result<Graph, ModelError>;
+    fn inference_graph(
+        &self,
+        weights: &StateDict,
+        statistics: &Statistics,
+    ) -> Result<Graph, ModelError>;
 
     /// A faster execution of the inference graph's tail, from features on; `None` if there is none.
     fn scorer(&self, statistics: &Statistics) -> Result<Option<Box<dyn Scorer>>, ModelError>;

@@ -12,13 +12,19 @@ impl Stream {
     /// The stream of a purpose under a seed.
     pub fn new(seed: u64, purpose: &str) -> Self {
         // FNV-1a of the purpose, then mixed with the seed, so that neighbouring seeds share nothing.
-        let hash = purpose.bytes().fold(0xCBF2_9CE4_8422_2325, |h: u64, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01B3));
-        Self { key: mix(hash ^ mix(seed.wrapping_add(STEP))) }
+        let hash = purpose.bytes().fold(0xCBF2_9CE4_8422_2325, |h: u64, b| {
+            (h ^ u64::from(b)).wrapping_mul(0x100_0000_01B3)
+        });
+        Self {
+            key: mix(hash ^ mix(seed.wrapping_add(STEP))),
+        }
     }
 
     /// 64 random bits.
     pub fn bits(&self, index: u64) -> u64 {
-        mix(self.key.wrapping_add(index.wrapping_add(1).wrapping_mul(STEP)))
+        mix(self
+            .key
+            .wrapping_add(index.wrapping_add(1).wrapping_mul(STEP)))
     }
 
     /// Uniform in [0, 1), exact in f32.
@@ -55,7 +61,11 @@ mod tests {
     fn a_choice_has_no_duplicates_and_depends_on_the_seed_only() {
         let choose = |seed| Stream::new(seed, "test").choose(100, 152);
         let picked = choose(0);
-        assert!(picked.windows(2).all(|pair| pair[0] < pair[1]) && picked.len() == 100 && picked[99] < 152);
+        assert!(
+            picked.windows(2).all(|pair| pair[0] < pair[1])
+                && picked.len() == 100
+                && picked[99] < 152
+        );
         assert_eq!(picked, choose(0));
         assert_ne!(picked, choose(1));
         assert_eq!(Stream::new(3, "all").choose(5, 5), [0, 1, 2, 3, 4]);
@@ -70,13 +80,19 @@ mod tests {
             }
         }
         // 600 expected, standard deviation 20.5.
-        assert!(counts.iter().all(|&n| (500..700).contains(&n)), "{counts:?}");
+        assert!(
+            counts.iter().all(|&n| (500..700).contains(&n)),
+            "{counts:?}"
+        );
     }
 
     #[test]
     fn uniform_numbers_fill_the_unit_interval() {
         let stream = Stream::new(7, "u");
-        let mean = (0..10_000).map(|i| f64::from(stream.uniform(i))).sum::<f64>() / 10_000.0;
+        let mean = (0..10_000)
+            .map(|i| f64::from(stream.uniform(i)))
+            .sum::<f64>()
+            / 10_000.0;
         assert!((mean - 0.5).abs() < 0.02, "{mean}");
         assert!((0..10_000).all(|i| (0.0..1.0).contains(&stream.uniform(i))));
     }

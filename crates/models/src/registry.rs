@@ -30,30 +30,53 @@ pub const REGISTRY: &[Entry] = &[
 ];
 
 const fn built(class: &'static str, params: &'static [Param]) -> Entry {
-    Entry { class, module: MODULE, params: Some(params) }
+    Entry {
+        class,
+        module: MODULE,
+        params: Some(params),
+    }
 }
 
 const fn known(class: &'static str) -> Entry {
-    Entry { class, module: MODULE, params: None }
+    Entry {
+        class,
+        module: MODULE,
+        params: None,
+    }
 }
 
 /// A model from its class and parameters (missing ones take their defaults).
 ///
 /// `image_size` is height, width of the graph's input, `None` for the model's default. The seed chooses what is random
 /// in the model: channels, random weights.
-pub fn build(class: &str, init_args: &Map<String, Value>, image_size: Option<[usize; 2]>, seed: u64) -> Result<Box<dyn Model>, ModelError> {
-    let entry = REGISTRY.iter().find(|entry| entry.class == class).ok_or_else(|| ModelError::UnknownModel {
-        class: class.to_owned(),
-        known: names(|_| true),
-    })?;
+pub fn build(
+    class: &str,
+    init_args: &Map<String, Value>,
+    image_size: Option<[usize; 2]>,
+    seed: u64,
+) -> Result<Box<dyn Model>, ModelError> {
+    let entry = REGISTRY
+        .iter()
+        .find(|entry| entry.class == class)
+        .ok_or_else(|| ModelError::UnknownModel {
+            class: class.to_owned(),
+            known: names(|_| true),
+        })?;
     match entry.class {
         "Padim" => Ok(Box::new(padim::Padim::new(init_args, image_size, seed)?)),
-        class => Err(ModelError::NotBuilt { class, built: names(|entry| entry.params.is_some()) }),
+        class => Err(ModelError::NotBuilt {
+            class,
+            built: names(|entry| entry.params.is_some()),
+        }),
     }
 }
 
 fn names(which: impl Fn(&Entry) -> bool) -> String {
-    let names: Vec<&str> = REGISTRY.iter().filter(|entry| which(entry)).map(|entry| entry.class).collect();
+    let names: Vec<&str> = REGISTRY
+        .iter()
+        .filter(|entry| which(entry))
+        .map(|entry| entry.class)
+        .collect();
     names.join(", ")
 }
 
@@ -63,7 +86,11 @@ mod tests {
 
     #[test]
     fn the_registry_is_sorted_and_has_every_model_of_the_reference() {
-        assert!(REGISTRY.windows(2).all(|pair| pair[0].class < pair[1].class));
+        assert!(
+            REGISTRY
+                .windows(2)
+                .all(|pair| pair[0].class < pair[1].class)
+        );
         assert_eq!(REGISTRY.len(), 18);
     }
 
@@ -72,7 +99,11 @@ mod tests {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
         for entry in REGISTRY {
             let readme = format!("{folder}/{}/README.md", entry.class.to_lowercase());
-            assert_eq!(std::path::Path::new(&readme).is_file(), entry.params.is_some(), "{readme}");
+            assert_eq!(
+                std::path::Path::new(&readme).is_file(),
+                entry.params.is_some(),
+                "{readme}"
+            );
             let result = build(entry.class, &Map::new(), None, 0);
             match (entry.params, result) {
                 (Some(_), Ok(model)) => assert_eq!(model.class(), entry.class),
@@ -80,7 +111,13 @@ mod tests {
                 (_, result) => panic!("{}: {:?}", entry.class, result.err()),
             }
         }
-        let error = build("Padmi", &Map::new(), None, 0).err().expect("unknown").to_string();
-        assert!(error.contains("Padmi") && error.contains("Padim"), "{error}");
+        let error = build("Padmi", &Map::new(), None, 0)
+            .err()
+            .expect("unknown")
+            .to_string();
+        assert!(
+            error.contains("Padmi") && error.contains("Padim"),
+            "{error}"
+        );
     }
 }

@@ -7,16 +7,25 @@
 pub enum Kind {
     Bool,
     /// Both ends included.
-    Int { min: i64, max: i64 },
+    Int {
+        min: i64,
+        max: i64,
+    },
     /// Both ends included.
-    Float { min: f64, max: f64 },
+    Float {
+        min: f64,
+        max: f64,
+    },
     Text,
     /// A path or URI; the reader resolves relative ones against the current directory, as Anomalib does.
     Path,
     /// One of a closed set of words; compared without case, `_` and `-`.
     Enum(&'static [&'static str]),
     /// Like `Enum`, with words that are known, but refused as not built yet.
-    Choice { built: &'static [&'static str], not_built: &'static [&'static str] },
+    Choice {
+        built: &'static [&'static str],
+        not_built: &'static [&'static str],
+    },
     /// A list with at least one item.
     List(&'static Kind),
     /// One item or a list of items; always resolved to a list.
@@ -24,7 +33,10 @@ pub enum Kind {
     /// `null` is accepted, too.
     Nullable(&'static Kind),
     /// An image size: one number for a square, or `[height, width]`; resolved to `[height, width]`.
-    Size { min: u32, max: u32 },
+    Size {
+        min: u32,
+        max: u32,
+    },
 }
 
 impl Kind {
@@ -46,14 +58,21 @@ impl Kind {
             Self::OneOrMany(item) => format!("{}, or a list of such", item.expected()),
             Self::Nullable(Self::Enum([])) => "null".into(),
             Self::Nullable(inner) => format!("{}, or null", inner.expected()),
-            Self::Size { min, max } => format!("a size from {min} to {max}: one number, or [height, width]"),
+            Self::Size { min, max } => {
+                format!("a size from {min} to {max}: one number, or [height, width]")
+            }
         }
     }
 }
 
 /// Whether two names are the same to a job file: without case, `_` and `-`.
 pub fn same_name(left: &str, right: &str) -> bool {
-    let letters = |text: &'_ str| text.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect::<String>();
+    let letters = |text: &'_ str| {
+        text.chars()
+            .filter(|c| !matches!(c, '_' | '-'))
+            .flat_map(char::to_lowercase)
+            .collect::<String>()
+    };
     letters(left) == letters(right)
 }
 
@@ -79,11 +98,28 @@ pub struct Param {
 
 impl Param {
     pub const fn new(name: &'static str, kind: Kind, default: Default, doc: &'static str) -> Self {
-        Self { name, kind, default, doc, ignored_because: None }
+        Self {
+            name,
+            kind,
+            default,
+            doc,
+            ignored_because: None,
+        }
     }
 
-    pub const fn ignored(name: &'static str, kind: Kind, default: Default, because: &'static str) -> Self {
-        Self { name, kind, default, doc: because, ignored_because: Some(because) }
+    pub const fn ignored(
+        name: &'static str,
+        kind: Kind,
+        default: Default,
+        because: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            kind,
+            default,
+            doc: because,
+            ignored_because: Some(because),
+        }
     }
 }
 

@@ -26,9 +26,18 @@ pub struct Expansion {
 /// What follows from the accepted `result` of `task`; only a list's result creates tasks.
 ///
 /// `next_index` is the index that the first new task gets: the number of tasks that the job has.
-pub fn expand(plan: &Plan, task: TaskIndex, result: &TaskResult, next_index: TaskIndex) -> Expansion {
+pub fn expand(
+    plan: &Plan,
+    task: TaskIndex,
+    result: &TaskResult,
+    next_index: TaskIndex,
+) -> Expansion {
     let mut expansion = Expansion::default();
-    let Some(PlannedTask { spec: TaskSpec::List { runs }, .. }) = plan.tasks.get(task.0 as usize) else {
+    let Some(PlannedTask {
+        spec: TaskSpec::List { runs },
+        ..
+    }) = plan.tasks.get(task.0 as usize)
+    else {
         return expansion;
     };
     let ResultDetail::List { scored, .. } = result.detail else {
@@ -48,10 +57,21 @@ pub fn expand(plan: &Plan, task: TaskIndex, result: &TaskResult, next_index: Tas
         needs.extend(fit.get(run).copied().map(success));
         for (chunk, first, count) in chunks(scored) {
             let index = TaskIndex(next_index.0 + expansion.tasks.len() as u32);
-            let spec = TaskSpec::Score { run: *run, chunk, first, count };
-            expansion.tasks.push(PlannedTask { index, spec, depends_on: needs.clone() });
+            let spec = TaskSpec::Score {
+                run: *run,
+                chunk,
+                first,
+                count,
+            };
+            expansion.tasks.push(PlannedTask {
+                index,
+                spec,
+                depends_on: needs.clone(),
+            });
             if let Some(&evaluate) = evaluate.get(run) {
-                expansion.added_dependencies.push((evaluate, success(index)));
+                expansion
+                    .added_dependencies
+                    .push((evaluate, success(index)));
             }
         }
     }
@@ -61,5 +81,7 @@ pub fn expand(plan: &Plan, task: TaskIndex, result: &TaskResult, next_index: Tas
 /// Cuts `scored` samples: (chunk, first, count).
 fn chunks(scored: u64) -> impl Iterator<Item = (u32, u64, u64)> {
     let size = CHUNK.max(scored.div_ceil(MAX_CHUNKS));
-    (0u32..).zip((0..scored).step_by(size as usize)).map(move |(chunk, first)| (chunk, first, size.min(scored - first)))
+    (0u32..)
+        .zip((0..scored).step_by(size as usize))
+        .map(move |(chunk, first)| (chunk, first, size.min(scored - first)))
 }

@@ -9,7 +9,10 @@ use serde_json::Value;
 pub(crate) fn of_models(runs: &[RunSpec]) -> Vec<String> {
     let mut families: HashMap<String, Family> = HashMap::new();
     for class in runs.iter().filter_map(trained) {
-        families.entry(base(class)).or_insert_with(|| Family::new(class)).add(class);
+        families
+            .entry(base(class))
+            .or_insert_with(|| Family::new(class))
+            .add(class);
     }
     runs.iter()
         .map(|run| match &run.model {
@@ -36,7 +39,10 @@ struct Family<'a> {
 
 impl<'a> Family<'a> {
     fn new(first: &'a ClassSpec) -> Self {
-        Self { first, varying: HashSet::new() }
+        Self {
+            first,
+            varying: HashSet::new(),
+        }
     }
 
     fn add(&mut self, class: &'a ClassSpec) {

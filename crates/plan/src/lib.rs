@@ -1,16 +1,19 @@
 //! A resolved job becomes runs and tasks. Pure: the same job gives the same plan.
 //!
 //! ```text
-//!  list (one per distinct dataset configuration)
-//!    ├─▶ fit ──▶ score 0..n (created when the list is accepted) ─▶ evaluate ─┐   one such row per run;
-//!    └──────────────▲──────────────────────────────────────────▲            ├─▶ reduce (whatever became of them)
-//!                                                              …  evaluate ─┘   no fit for a trained package
+//! list ─▶ fit ─▶ score 0..n ─▶ evaluate ─┐
+//!   one list for all runs with the same dataset configuration; the score tasks
+//!   are created when it is accepted; no fit where a trained package is tested
+//! list ─▶ fit ─▶ score 0..n ─▶ evaluate ─┴─▶ reduce (whatever became of them)
 //! ```
 
 mod expand;
 mod label;
 mod planner;
 mod task;
+
+#[cfg(test)]
+mod tests;
 
 pub use expand::{CHUNK, Expansion, expand};
 pub use planner::plan;

@@ -17,7 +17,13 @@ pub fn plan(job: &ResolvedJob) -> Plan {
         .zip(job.runs.iter().zip(labels))
         .map(|(index, (spec, model))| {
             let (dataset, category) = spec.dataset();
-            PlannedRun { index, model, dataset, category, spec: spec.clone() }
+            PlannedRun {
+                index,
+                model,
+                dataset,
+                category,
+                spec: spec.clone(),
+            }
         })
         .collect();
 
@@ -25,7 +31,9 @@ pub fn plan(job: &ResolvedJob) -> Plan {
     let mut listings: Vec<Vec<u32>> = Vec::new();
     let mut listing_of: HashMap<String, usize> = HashMap::new();
     for run in &runs {
-        let place = *listing_of.entry(configuration(&run.spec.data)).or_insert(listings.len());
+        let place = *listing_of
+            .entry(configuration(&run.spec.data))
+            .or_insert(listings.len());
         match listings.get_mut(place) {
             Some(sharing) => sharing.push(run.index),
             None => listings.push(vec![run.index]),
@@ -33,7 +41,12 @@ pub fn plan(job: &ResolvedJob) -> Plan {
     }
     let mut list_of = vec![TaskIndex(0); runs.len()];
     for sharing in listings {
-        let list = tasks.add(TaskSpec::List { runs: sharing.clone() }, Vec::new());
+        let list = tasks.add(
+            TaskSpec::List {
+                runs: sharing.clone(),
+            },
+            Vec::new(),
+        );
         for run in sharing {
             list_of[run as usize] = list;
         }
@@ -48,18 +61,34 @@ pub fn plan(job: &ResolvedJob) -> Plan {
         }
         evaluates.push(tasks.add(TaskSpec::Evaluate { run: run.index }, needs));
     }
-    let settled = evaluates.into_iter().map(|task| Dependency { task, rule: DependencyRule::Settled }).collect();
+    let settled = evaluates
+        .into_iter()
+        .map(|task| Dependency {
+            task,
+            rule: DependencyRule::Settled,
+        })
+        .collect();
     tasks.add(TaskSpec::Reduce, settled);
-    Plan { runs, tasks: tasks.0 }
+    Plan {
+        runs,
+        tasks: tasks.0,
+    }
 }
 
 /// The configuration as a text that is equal for equal ones; the reader writes the parameters in registry order.
 fn configuration(data: &ClassSpec) -> String {
-    format!("{} {}", data.class_path, serde_json::Value::Object(data.init_args.clone()))
+    format!(
+        "{} {}",
+        data.class_path,
+        serde_json::Value::Object(data.init_args.clone())
+    )
 }
 
 pub(crate) fn success(task: TaskIndex) -> Dependency {
-    Dependency { task, rule: DependencyRule::Success }
+    Dependency {
+        task,
+        rule: DependencyRule::Success,
+    }
 }
 
 #[derive(Default)]
@@ -69,7 +98,11 @@ impl Tasks {
     fn add(&mut self, spec: TaskSpec, depends_on: Vec<Dependency>) -> TaskIndex {
         // The reader bounds the number of runs far below `u32::MAX`.
         let index = TaskIndex(self.0.len() as u32);
-        self.0.push(PlannedTask { index, spec, depends_on });
+        self.0.push(PlannedTask {
+            index,
+            spec,
+            depends_on,
+        });
         index
     }
 }

@@ -53,12 +53,23 @@ pub enum DependencyRule {
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum TaskSpec {
     /// Lists the dataset of the named runs (they share its configuration) and seals its `samples`.
-    List { runs: Vec<u32> },
+    List {
+        runs: Vec<u32>,
+    },
     /// Trains the run's model on the split `train`.
-    Fit { run: u32 },
+    Fit {
+        run: u32,
+    },
     /// Scores samples `first .. first + count` of those that are not in `train`, in uri order.
-    Score { run: u32, chunk: u32, first: u64, count: u64 },
-    Evaluate { run: u32 },
+    Score {
+        run: u32,
+        chunk: u32,
+        first: u64,
+        count: u64,
+    },
+    Evaluate {
+        run: u32,
+    },
     /// Compacts the tables of all runs.
     Reduce,
 }

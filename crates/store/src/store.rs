@@ -174,9 +174,16 @@ impl Store {
 
     /// Names of the folders directly below a prefix, sorted.
     pub async fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        let listed = self.inner.list_with_delimiter(Some(&self.key(prefix)?)).await;
+        let listed = self
+            .inner
+            .list_with_delimiter(Some(&self.key(prefix)?))
+            .await;
         let listed = listed.map_err(|error| self.error("list", prefix, None, error))?;
-        Ok(listed.common_prefixes.iter().filter_map(|path| path.filename().map(str::to_owned)).collect())
+        Ok(listed
+            .common_prefixes
+            .iter()
+            .filter_map(|path| path.filename().map(str::to_owned))
+            .collect())
     }
 
     /// Writes an object, replacing one of that name: only for paths that are unique by construction, or projections

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Float32Array, Float64Array, StringArray, TimestampMicrosecondArray, UInt32Array, UInt64Array,
+    Array, ArrayRef, BooleanArray, Float32Array, Float64Array, StringArray,
+    TimestampMicrosecondArray, UInt32Array, UInt64Array,
 };
 use arrow_schema::{DataType, TimeUnit};
 
@@ -37,7 +38,12 @@ macro_rules! cell {
             }
 
             fn column(array: &ArrayRef) -> Option<Vec<Self>> {
-                array.as_any().downcast_ref::<$array>()?.iter().map(|cell| cell.map(|$from| $own)).collect()
+                array
+                    .as_any()
+                    .downcast_ref::<$array>()?
+                    .iter()
+                    .map(|cell| cell.map(|$from| $own))
+                    .collect()
             }
         }
 
@@ -50,22 +56,75 @@ macro_rules! cell {
 
             fn array<'a>(cells: impl Iterator<Item = &'a Self>) -> ArrayRef {
                 let finish: fn($array) -> $array = $finish;
-                Arc::new(finish(cells.map(|cell| cell.as_ref().map(|$to| $borrow)).collect::<$array>()))
+                Arc::new(finish(
+                    cells
+                        .map(|cell| cell.as_ref().map(|$to| $borrow))
+                        .collect::<$array>(),
+                ))
             }
 
             fn column(array: &ArrayRef) -> Option<Vec<Self>> {
-                Some(array.as_any().downcast_ref::<$array>()?.iter().map(|cell| cell.map(|$from| $own)).collect())
+                Some(
+                    array
+                        .as_any()
+                        .downcast_ref::<$array>()?
+                        .iter()
+                        .map(|cell| cell.map(|$from| $own))
+                        .collect(),
+                )
             }
         }
     };
 }
 
-cell!(bool, BooleanArray, DataType::Boolean, |to| *to, |from| from, |array| array);
-cell!(u32, UInt32Array, DataType::UInt32, |to| *to, |from| from, |array| array);
-cell!(u64, UInt64Array, DataType::UInt64, |to| *to, |from| from, |array| array);
-cell!(f32, Float32Array, DataType::Float32, |to| *to, |from| from, |array| array);
-cell!(f64, Float64Array, DataType::Float64, |to| *to, |from| from, |array| array);
-cell!(String, StringArray, DataType::Utf8, |to| to.as_str(), |from| from.to_owned(), |array| array);
+cell!(
+    bool,
+    BooleanArray,
+    DataType::Boolean,
+    |to| *to,
+    |from| from,
+    |array| array
+);
+cell!(
+    u32,
+    UInt32Array,
+    DataType::UInt32,
+    |to| *to,
+    |from| from,
+    |array| array
+);
+cell!(
+    u64,
+    UInt64Array,
+    DataType::UInt64,
+    |to| *to,
+    |from| from,
+    |array| array
+);
+cell!(
+    f32,
+    Float32Array,
+    DataType::Float32,
+    |to| *to,
+    |from| from,
+    |array| array
+);
+cell!(
+    f64,
+    Float64Array,
+    DataType::Float64,
+    |to| *to,
+    |from| from,
+    |array| array
+);
+cell!(
+    String,
+    StringArray,
+    DataType::Utf8,
+    |to| to.as_str(),
+    |from| from.to_owned(),
+    |array| array
+);
 cell!(
     Micros,
     TimestampMicrosecondArray,

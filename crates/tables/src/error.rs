@@ -5,13 +5,31 @@ use parquet::errors::ParquetError;
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     #[error("cannot write the table {table}")]
-    Write { table: &'static str, #[source] source: ParquetError },
+    Write {
+        table: &'static str,
+        #[source]
+        source: ParquetError,
+    },
     #[error("cannot read the table {table}: not a whole Parquet file")]
-    Read { table: &'static str, #[source] source: ParquetError },
+    Read {
+        table: &'static str,
+        #[source]
+        source: ParquetError,
+    },
     #[error("expected the table {table}, but the file says {found:?}")]
     OtherTable { table: &'static str, found: String },
-    #[error("the table {table} has schema version {found}, newer than {newest}, the newest that this program reads")]
-    Newer { table: &'static str, found: u32, newest: u32 },
+    #[error(
+        "the table {table} has schema version {found}, newer than {newest}, the newest that this program reads"
+    )]
+    Newer {
+        table: &'static str,
+        found: u32,
+        newest: u32,
+    },
     #[error("the table {table} lacks the column {column}, or it is not of type {expected}")]
-    Column { table: &'static str, column: &'static str, expected: String },
+    Column {
+        table: &'static str,
+        column: &'static str,
+        expected: String,
+    },
 }

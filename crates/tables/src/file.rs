@@ -36,14 +36,23 @@ pub struct TableWriter<R: Row, W: Write + Send> {
 
 impl<R: Row, W: Write + Send> TableWriter<R, W> {
     pub fn new(sink: W) -> Result<Self, TableError> {
-        let inner = ArrowWriter::try_new(sink, R::schema(), Some(properties::<R>())).map_err(write_error::<R>)?;
-        Ok(Self { inner, pending: Vec::with_capacity(BATCH_ROWS), rows: 0 })
+        let inner = ArrowWriter::try_new(sink, R::schema(), Some(properties::<R>()))
+            .map_err(write_error::<R>)?;
+        Ok(Self {
+            inner,
+            pending: Vec::with_capacity(BATCH_ROWS),
+            rows: 0,
+        })
     }
 
     pub fn push(&mut self, row: R) -> Result<(), TableError> {
         self.pending.push(row);
         self.rows += 1;
-        if self.pending.len() == BATCH_ROWS { self.flush() } else { Ok(()) }
+        if self.pending.len() == BATCH_ROWS {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     pub fn rows(&self) -> u64 {
@@ -79,11 +88,22 @@ impl<R: Row> TableReader<R> {
     pub fn open(source: impl ChunkReader + 'static) -> Result<Self, TableError> {
         let builder = ParquetRecordBatchReaderBuilder::try_new(source).map_err(read_error::<R>)?;
         let file = builder.metadata().file_metadata();
-        let tag = file.key_value_metadata().into_iter().flatten().find(|pair| pair.key == SCHEMA_KEY);
+        let tag = file
+            .key_value_metadata()
+            .into_iter()
+            .flatten()
+            .find(|pair| pair.key == SCHEMA_KEY);
         check_tag::<R>(tag.and_then(|pair| pair.value.as_deref()))?;
         let rows = u64::try_from(file.num_rows()).unwrap_or(0);
-        let inner = builder.with_batch_size(BATCH_ROWS).build().map_err(read_error::<R>)?;
-        Ok(Self { inner, rows, row: PhantomData })
+        let inner = builder
+            .with_batch_size(BATCH_ROWS)
+            .build()
+            .map_err(read_error::<R>)?;
+        Ok(Self {
+            inner,
+            rows,
+            row: PhantomData,
+        })
     }
 
     /// Rows of the whole file.
@@ -97,7 +117,11 @@ impl<R: Row> Iterator for TableReader<R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let batch = self.inner.next()?;
-        Some(batch.map_err(|error| read_error::<R>(error.into())).and_then(|batch| R::from_batch(&batch)))
+        Some(
+            batch
+                .map_err(|error| read_error::<R>(error.into()))
+                .and_then(|batch| R::from_batch(&batch)),
+        )
     }
 }
 
@@ -124,11 +148,18 @@ fn properties<R: Row>() -> WriterProperties {
     let schema = R::schema();
     let sorting = R::SORTED_BY.iter().filter_map(|name| {
         let column_idx = i32::try_from(schema.index_of(name).ok()?).ok()?;
-        Some(SortingColumn { column_idx, descending: false, nulls_first: false })
+        Some(SortingColumn {
+            column_idx,
+            descending: false,
+            nulls_first: false,
+        })
     });
     WriterProperties::builder()
         .set_created_by(concat!("nightshift ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_key_value_metadata(Some(vec![KeyValue::new(SCHEMA_KEY.to_owned(), schema_tag::<R>())]))
+        .set_key_value_metadata(Some(vec![KeyValue::new(
+            SCHEMA_KEY.to_owned(),
+            schema_tag::<R>(),
+        )]))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_max_row_group_row_count(Some(GROUP_ROWS))
@@ -137,9 +168,15 @@ fn properties<R: Row>() -> WriterProperties {
 }
 
 fn write_error<R: Row>(source: ParquetError) -> TableError {
-    TableError::Write { table: R::TABLE, source }
+    TableError::Write {
+        table: R::TABLE,
+        source,
+    }
 }
 
 fn read_error<R: Row>(source: ParquetError) -> TableError {
-    TableError::Read { table: R::TABLE, source }
+    TableError::Read {
+        table: R::TABLE,
+        source,
+    }
 }

@@ -29,14 +29,21 @@ pub fn schema_tag<R: Row>() -> String {
 
 /// Accepts what this program can read: the same table, in this version or an older one.
 pub fn check_tag<R: Row>(tag: Option<&str>) -> Result<(), TableError> {
-    let other = || TableError::OtherTable { table: R::TABLE, found: tag.unwrap_or("nothing").to_owned() };
+    let other = || TableError::OtherTable {
+        table: R::TABLE,
+        found: tag.unwrap_or("nothing").to_owned(),
+    };
     let (table, version) = tag.and_then(|tag| tag.split_once('/')).ok_or_else(other)?;
     let version: u32 = version.parse().map_err(|_| other())?;
     if table != R::TABLE {
         return Err(other());
     }
     if version > R::VERSION {
-        return Err(TableError::Newer { table: R::TABLE, found: version, newest: R::VERSION });
+        return Err(TableError::Newer {
+            table: R::TABLE,
+            found: version,
+            newest: R::VERSION,
+        });
     }
     Ok(())
 }

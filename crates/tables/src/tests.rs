@@ -51,10 +51,18 @@ fn rows_read_back_over_several_batches() {
     let samples: Vec<_> = (0..20_000).map(sample).collect();
     let (bytes, rows) = write_bytes(samples.clone()).unwrap();
     assert_eq!(rows, 20_000);
-    assert_eq!(TableReader::<SampleRow>::open(bytes.clone()).unwrap().rows(), 20_000);
+    assert_eq!(
+        TableReader::<SampleRow>::open(bytes.clone())
+            .unwrap()
+            .rows(),
+        20_000
+    );
     assert_eq!(read_bytes::<SampleRow>(bytes).unwrap(), samples);
     let scores: Vec<_> = (0..10).map(score).collect();
-    assert_eq!(read_bytes::<ScoreRow>(write_bytes(scores.clone()).unwrap().0).unwrap(), scores);
+    assert_eq!(
+        read_bytes::<ScoreRow>(write_bytes(scores.clone()).unwrap().0).unwrap(),
+        scores
+    );
 }
 
 #[test]
@@ -100,9 +108,18 @@ fn every_table_keeps_its_values() {
         sha256: "00".to_owned(),
         rows: Some(1),
     };
-    assert_eq!(read_bytes::<MetricRow>(write_bytes([metric.clone()]).unwrap().0).unwrap(), [metric]);
-    assert_eq!(read_bytes::<TimingRow>(write_bytes([timing.clone()]).unwrap().0).unwrap(), [timing]);
-    assert_eq!(read_bytes::<ManifestRow>(write_bytes([manifest.clone()]).unwrap().0).unwrap(), [manifest]);
+    assert_eq!(
+        read_bytes::<MetricRow>(write_bytes([metric.clone()]).unwrap().0).unwrap(),
+        [metric]
+    );
+    assert_eq!(
+        read_bytes::<TimingRow>(write_bytes([timing.clone()]).unwrap().0).unwrap(),
+        [timing]
+    );
+    assert_eq!(
+        read_bytes::<ManifestRow>(write_bytes([manifest.clone()]).unwrap().0).unwrap(),
+        [manifest]
+    );
 }
 
 #[test]
@@ -116,12 +133,27 @@ fn an_empty_table_has_its_schema() {
 fn files_say_what_they_are() {
     let file = SerializedFileReader::new(write_bytes((0..10).map(sample)).unwrap().0).unwrap();
     let metadata = file.metadata();
-    assert!(metadata.file_metadata().created_by().unwrap().starts_with("nightshift "));
+    assert!(
+        metadata
+            .file_metadata()
+            .created_by()
+            .unwrap()
+            .starts_with("nightshift ")
+    );
     let group = metadata.row_group(0);
-    assert!(matches!(group.column(1).compression(), Compression::ZSTD(_)));
+    assert!(matches!(
+        group.column(1).compression(),
+        Compression::ZSTD(_)
+    ));
     assert!(group.column(1).statistics().is_some());
-    assert!(group.column(1).column_index_offset().is_some(), "page statistics");
-    assert_eq!(group.sorting_columns().map(|columns| columns[0].column_idx), Some(1));
+    assert!(
+        group.column(1).column_index_offset().is_some(),
+        "page statistics"
+    );
+    assert_eq!(
+        group.sorting_columns().map(|columns| columns[0].column_idx),
+        Some(1)
+    );
 }
 
 #[test]
@@ -134,11 +166,28 @@ fn the_same_rows_are_the_same_bytes() {
 fn other_files_are_refused_by_name() {
     let samples = write_bytes([sample(1)]).unwrap().0;
     let error = read_bytes::<ScoreRow>(samples.clone()).unwrap_err();
-    assert_eq!(error.to_string(), "expected the table scores, but the file says \"samples/1\"");
-    for broken in [Bytes::new(), Bytes::from_static(b"PAR1 no"), samples.slice(..samples.len() / 2)] {
-        assert!(matches!(read_bytes::<SampleRow>(broken), Err(TableError::Read { .. })));
+    assert_eq!(
+        error.to_string(),
+        "expected the table scores, but the file says \"samples/1\""
+    );
+    for broken in [
+        Bytes::new(),
+        Bytes::from_static(b"PAR1 no"),
+        samples.slice(..samples.len() / 2),
+    ] {
+        assert!(matches!(
+            read_bytes::<SampleRow>(broken),
+            Err(TableError::Read { .. })
+        ));
     }
     let newer = table::check_tag::<SampleRow>(Some("samples/9")).unwrap_err();
-    assert!(matches!(newer, TableError::Newer { found: 9, newest: 1, .. }));
+    assert!(matches!(
+        newer,
+        TableError::Newer {
+            found: 9,
+            newest: 1,
+            ..
+        }
+    ));
     assert!(table::check_tag::<SampleRow>(None).is_err());
 }

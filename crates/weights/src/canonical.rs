@@ -18,7 +18,10 @@ pub fn backbone_name(name: &str) -> Result<&'static str, WeightsError> {
         other => other,
     };
     let known = BACKBONES.iter().find(|known| **known == wanted).copied();
-    known.ok_or_else(|| WeightsError::UnknownBackbone { name: name.to_owned(), known: BACKBONES.join(", ") })
+    known.ok_or_else(|| WeightsError::UnknownBackbone {
+        name: name.to_owned(),
+        known: BACKBONES.join(", "),
+    })
 }
 
 /// A layout: from a file's name to the canonical one, `None` if the layout has no such name.
@@ -34,7 +37,12 @@ pub fn canonical_names(backbone: &str, state: StateDict) -> Result<StateDict, We
     for (name, tensor) in state {
         match rename(&name) {
             Some(canonical) => renamed.insert(canonical, tensor),
-            None => return Err(WeightsError::UnknownName { backbone, tensor: name }),
+            None => {
+                return Err(WeightsError::UnknownName {
+                    backbone,
+                    tensor: name,
+                });
+            }
         };
     }
     Ok(renamed)
@@ -46,13 +54,20 @@ fn without_prefix(state: StateDict) -> StateDict {
     if !state.keys().all(|name| name.starts_with(PREFIX)) {
         return state;
     }
-    state.into_iter().map(|(name, tensor)| (name[PREFIX.len()..].to_owned(), tensor)).collect()
+    state
+        .into_iter()
+        .map(|(name, tensor)| (name[PREFIX.len()..].to_owned(), tensor))
+        .collect()
 }
 
 fn layout(backbone: &str, state: &StateDict) -> Rename {
     match backbone {
-        "mobilenet_v2" if state.contains_key("features.1.conv.0.0.weight") => |name| mobilenet_v2(name, nested_block),
-        "mobilenet_v2" if state.keys().any(|name| name.starts_with("features.")) => |name| mobilenet_v2(name, flat_block),
+        "mobilenet_v2" if state.contains_key("features.1.conv.0.0.weight") => {
+            |name| mobilenet_v2(name, nested_block)
+        }
+        "mobilenet_v2" if state.keys().any(|name| name.starts_with("features.")) => {
+            |name| mobilenet_v2(name, flat_block)
+        }
         "efficientnet_lite0" if state.contains_key("_conv_stem.weight") => efficientnet_lite0,
         "efficientnet_lite0" | "mobilenet_v2" => timm_efficientnet,
         // torchvision and timm agree.
@@ -61,13 +76,24 @@ fn layout(backbone: &str, state: &StateDict) -> Rename {
 }
 
 fn timm_efficientnet(name: &str) -> Option<String> {
-    const ROOTS: [&str; 6] = ["conv_stem", "bn1", "blocks", "conv_head", "bn2", "classifier"];
-    ROOTS.contains(&name.split('.').next()?).then(|| name.to_owned())
+    const ROOTS: [&str; 6] = [
+        "conv_stem",
+        "bn1",
+        "blocks",
+        "conv_head",
+        "bn2",
+        "classifier",
+    ];
+    ROOTS
+        .contains(&name.split('.').next()?)
+        .then(|| name.to_owned())
 }
 
 fn resnet(name: &str) -> Option<String> {
     const ROOTS: [&str; 7] = ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc"];
-    ROOTS.contains(&name.split('.').next()?).then(|| name.to_owned())
+    ROOTS
+        .contains(&name.split('.').next()?)
+        .then(|| name.to_owned())
 }
 
 /// `features.B.…`, B = 0 the stem, 1 to 17 the blocks, 18 the head; `block` names what is inside of a block.
@@ -78,7 +104,11 @@ fn mobilenet_v2(name: &str, block: fn(bool, &str) -> Option<&'static str>) -> Op
     let (number, rest) = name.strip_prefix("features.")?.split_once('.')?;
     let number: usize = number.parse().ok()?;
     let (position, leaf) = rest.rsplit_once('.')?;
-    let (conv, norm) = if number == 0 { ("conv_stem", "bn1") } else { ("conv_head", "bn2") };
+    let (conv, norm) = if number == 0 {
+        ("conv_stem", "bn1")
+    } else {
+        ("conv_head", "bn2")
+    };
     match (number, position) {
         (0 | 18, "0") => Some(format!("{conv}.{leaf}")),
         (0 | 18, "1") => Some(format!("{norm}.{leaf}")),
@@ -95,21 +125,51 @@ fn mobilenet_v2(name: &str, block: fn(bool, &str) -> Option<&'static str>) -> Op
 fn nested_block(first: bool, position: &str) -> Option<&'static str> {
     // The first block has no expansion.
     let names: &[(&str, &str)] = if first {
-        &[("0.0", "conv_dw"), ("0.1", "bn1"), ("1", "conv_pw"), ("2", "bn2")]
+        &[
+            ("0.0", "conv_dw"),
+            ("0.1", "bn1"),
+            ("1", "conv_pw"),
+            ("2", "bn2"),
+        ]
     } else {
-        &[("0.0", "conv_pw"), ("0.1", "bn1"), ("1.0", "conv_dw"), ("1.1", "bn2"), ("2", "conv_pwl"), ("3", "bn3")]
+        &[
+            ("0.0", "conv_pw"),
+            ("0.1", "bn1"),
+            ("1.0", "conv_dw"),
+            ("1.1", "bn2"),
+            ("2", "conv_pwl"),
+            ("3", "bn3"),
+        ]
     };
-    names.iter().find(|(from, _)| *from == position).map(|&(_, to)| to)
+    names
+        .iter()
+        .find(|(from, _)| *from == position)
+        .map(|&(_, to)| to)
 }
 
 /// The widespread stand-alone implementation: everything in one sequence, activations at 2 and 5.
 fn flat_block(first: bool, position: &str) -> Option<&'static str> {
     let names: &[(&str, &str)] = if first {
-        &[("0", "conv_dw"), ("1", "bn1"), ("3", "conv_pw"), ("4", "bn2")]
+        &[
+            ("0", "conv_dw"),
+            ("1", "bn1"),
+            ("3", "conv_pw"),
+            ("4", "bn2"),
+        ]
     } else {
-        &[("0", "conv_pw"), ("1", "bn1"), ("3", "conv_dw"), ("4", "bn2"), ("6", "conv_pwl"), ("7", "bn3")]
+        &[
+            ("0", "conv_pw"),
+            ("1", "bn1"),
+            ("3", "conv_dw"),
+            ("4", "bn2"),
+            ("6", "conv_pwl"),
+            ("7", "bn3"),
+        ]
     };
-    names.iter().find(|(from, _)| *from == position).map(|&(_, to)| to)
+    names
+        .iter()
+        .find(|(from, _)| *from == position)
+        .map(|&(_, to)| to)
 }
 
 /// `_conv_stem`, `_bn0`, `_blocks.N._expand_conv` and so on, blocks numbered throughout.

@@ -34,7 +34,9 @@ impl Element {
             Self::F32 => Ok(words(bytes, f32::from_le_bytes)),
             Self::F64 => Ok(words(bytes, |w| f64::from_le_bytes(w) as f32)),
             Self::F16 => Ok(words(bytes, |w| half(u16::from_le_bytes(w)))),
-            Self::Bf16 => Ok(words(bytes, |w| f32::from_bits(u32::from(u16::from_le_bytes(w)) << 16))),
+            Self::Bf16 => Ok(words(bytes, |w| {
+                f32::from_bits(u32::from(u16::from_le_bytes(w)) << 16)
+            })),
             Self::I64 => exact(words(bytes, i64::from_le_bytes)),
             Self::I32 => exact(words(bytes, |w| i64::from(i32::from_le_bytes(w)))),
             Self::I16 => exact(words(bytes, |w| i64::from(i16::from_le_bytes(w)))),
@@ -94,7 +96,10 @@ mod tests {
 
     #[test]
     fn integers_without_exact_float_are_refused() {
-        assert_eq!(Element::I64.to_f32(&EXACT.to_le_bytes()), Ok(vec![16_777_216.0]));
+        assert_eq!(
+            Element::I64.to_f32(&EXACT.to_le_bytes()),
+            Ok(vec![16_777_216.0])
+        );
         assert!(Element::I64.to_f32(&(EXACT + 1).to_le_bytes()).is_err());
         assert!(Element::I64.to_f32(&i64::MIN.to_le_bytes()).is_err());
     }

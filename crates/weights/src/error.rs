@@ -22,22 +22,40 @@ pub enum WeightsError {
     },
     /// The bytes are not what the format asks for.
     #[error("{format}: {problem} (at byte {position})")]
-    Format { format: &'static str, problem: String, position: usize },
+    Format {
+        format: &'static str,
+        problem: String,
+        position: usize,
+    },
     /// The file asks for something outside of the closed list.
-    #[error("the pickle refers to `{global}`, which a state dictionary does not need; nothing was executed: save the model's `state_dict()` alone, or convert the file to safetensors")]
+    #[error(
+        "the pickle refers to `{global}`, which a state dictionary does not need; nothing was executed: save the model's `state_dict()` alone, or convert the file to safetensors"
+    )]
     Global { global: String },
     /// An instruction outside of the closed list.
-    #[error("the pickle holds the instruction 0x{opcode:02x} at byte {position}, which a state dictionary does not need; nothing was executed")]
+    #[error(
+        "the pickle holds the instruction 0x{opcode:02x} at byte {position}, which a state dictionary does not need; nothing was executed"
+    )]
     Opcode { opcode: u8, position: usize },
     /// There is no dictionary of tensors where one is expected.
-    #[error("the file holds {found} instead of a dictionary of tensors (looked at the top level and under {looked})")]
-    NoStateDict { found: &'static str, looked: &'static str },
+    #[error(
+        "the file holds {found} instead of a dictionary of tensors (looked at the top level and under {looked})"
+    )]
+    NoStateDict {
+        found: &'static str,
+        looked: &'static str,
+    },
     /// A tensor that cannot become f32.
     #[error("tensor `{tensor}`: {problem}")]
     Tensor { tensor: String, problem: String },
     /// A name that no layout of the backbone has.
-    #[error("tensor `{tensor}` belongs to no known layout of {backbone}; are these the weights of another backbone?")]
-    UnknownName { backbone: &'static str, tensor: String },
+    #[error(
+        "tensor `{tensor}` belongs to no known layout of {backbone}; are these the weights of another backbone?"
+    )]
+    UnknownName {
+        backbone: &'static str,
+        tensor: String,
+    },
     /// Tensors are missing or have another shape than the backbone has.
     #[error("these are not the weights of {backbone}: {problem}")]
     Mismatch { backbone: String, problem: String },
@@ -49,7 +67,11 @@ pub enum WeightsError {
     NotFound { backbone: String, folder: PathBuf },
     /// The file changed since it was imported.
     #[error("{} has the sha256 {found}, but its import recorded {expected}; import it again", path.display())]
-    Digest { path: PathBuf, expected: String, found: String },
+    Digest {
+        path: PathBuf,
+        expected: String,
+        found: String,
+    },
     /// The sidecar is not readable.
     #[error("the sidecar {} is not valid", path.display())]
     Sidecar {
@@ -60,11 +82,22 @@ pub enum WeightsError {
 }
 
 impl WeightsError {
-    pub(crate) fn format(format: &'static str, position: usize, problem: impl Into<String>) -> Self {
-        Self::Format { format, problem: problem.into(), position }
+    pub(crate) fn format(
+        format: &'static str,
+        position: usize,
+        problem: impl Into<String>,
+    ) -> Self {
+        Self::Format {
+            format,
+            problem: problem.into(),
+            position,
+        }
     }
 
     pub(crate) fn in_file(self, file: &str) -> Self {
-        Self::File { file: file.to_owned(), source: Box::new(self) }
+        Self::File {
+            file: file.to_owned(),
+            source: Box::new(self),
+        }
     }
 }

@@ -69,7 +69,9 @@ impl WeightsFolder {
 
     /// Where a backbone's weights belong, whether or not they are there.
     pub fn path(&self, backbone: &str) -> Result<PathBuf, WeightsError> {
-        Ok(self.root.join(format!("{}.safetensors", backbone_name(backbone)?)))
+        Ok(self
+            .root
+            .join(format!("{}.safetensors", backbone_name(backbone)?)))
     }
 
     /// Where a backbone's weights are; the error says how to get them.
@@ -78,7 +80,10 @@ impl WeightsFolder {
         if path.is_file() {
             return Ok(path);
         }
-        Err(WeightsError::NotFound { backbone: backbone_name(backbone)?.to_owned(), folder: self.root.clone() })
+        Err(WeightsError::NotFound {
+            backbone: backbone_name(backbone)?.to_owned(),
+            folder: self.root.clone(),
+        })
     }
 
     /// Reads a backbone's weights: digest against the sidecar first, then the tensors.
@@ -88,24 +93,40 @@ impl WeightsFolder {
         let bytes = load(&path)?;
         let sha256 = digest(&bytes);
         if let Some(sidecar) = sidecar.as_ref().filter(|sidecar| sidecar.sha256 != sha256) {
-            return Err(WeightsError::Digest { path, expected: sidecar.sha256.clone(), found: sha256 });
+            return Err(WeightsError::Digest {
+                path,
+                expected: sidecar.sha256.clone(),
+                found: sha256,
+            });
         }
-        let state = read_safetensors(&bytes).and_then(|state| crate::canonical_names(backbone, state));
+        let state =
+            read_safetensors(&bytes).and_then(|state| crate::canonical_names(backbone, state));
         let state = state.map_err(|error| error.in_file(&path.display().to_string()))?;
         let (licence, source) = match sidecar {
             Some(sidecar) => (sidecar.licence, sidecar.source),
             None => ("unknown".to_owned(), path.display().to_string()),
         };
-        Ok(Loaded { state, sha256, licence, source })
+        Ok(Loaded {
+            state,
+            sha256,
+            licence,
+            source,
+        })
     }
 
     /// The sidecar of a backbone, `None` if there is none (a file put there by hand).
     pub fn sidecar(&self, backbone: &str) -> Result<Option<Sidecar>, WeightsError> {
         let path = self.path(backbone)?.with_extension("json");
         match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|source| WeightsError::Sidecar { path, source }),
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|source| WeightsError::Sidecar { path, source }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(WeightsError::Io { what: "read", path, source }),
+            Err(source) => Err(WeightsError::Io {
+                what: "read",
+                path,
+                source,
+            }),
         }
     }
 
@@ -113,8 +134,16 @@ impl WeightsFolder {
     pub fn list(&self) -> Vec<Listed> {
         let listed = |&backbone: &&'static str| {
             let path = self.find(backbone).ok();
-            let bytes = path.as_ref().and_then(|path| path.metadata().ok()).map_or(0, |meta| meta.len());
-            Listed { backbone, path, bytes, sidecar: self.sidecar(backbone).ok().flatten() }
+            let bytes = path
+                .as_ref()
+                .and_then(|path| path.metadata().ok())
+                .map_or(0, |meta| meta.len());
+            Listed {
+                backbone,
+                path,
+                bytes,
+                sidecar: self.sidecar(backbone).ok().flatten(),
+            }
         };
         crate::BACKBONES.iter().map(listed).collect()
     }
@@ -122,15 +151,28 @@ impl WeightsFolder {
     /// Reads every file that is there and says what is wrong with it. `expected` gives a backbone's tensors with their
     /// shapes (`models::backbones` knows them).
     pub fn check(&self, expected: impl Fn(&str) -> Vec<(String, Vec<usize>)>) -> Vec<Finding> {
-        let present = self.list().into_iter().filter_map(|listed| Some((listed.backbone, listed.path?)));
+        let present = self
+            .list()
+            .into_iter()
+            .filter_map(|listed| Some((listed.backbone, listed.path?)));
         let check = |(backbone, path)| {
             let checked = self.load(backbone).and_then(|loaded| {
                 crate::import::check_tensors(backbone, &loaded.state, &expected(backbone))?;
                 Ok(loaded.state.len())
             });
             match checked {
-                Ok(tensors) => Finding { backbone, path, tensors, problem: None },
-                Err(problem) => Finding { backbone, path, tensors: 0, problem: Some(problem) },
+                Ok(tensors) => Finding {
+                    backbone,
+                    path,
+                    tensors,
+                    problem: None,
+                },
+                Err(problem) => Finding {
+                    backbone,
+                    path,
+                    tensors: 0,
+                    problem: Some(problem),
+                },
             }
         };
         present.map(check).collect()

@@ -5,7 +5,10 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::{Sidecar, StateDict, WeightsError, WeightsFolder, backbone_name, canonical_names, digest, load, read, write_safetensors};
+use crate::{
+    Sidecar, StateDict, WeightsError, WeightsFolder, backbone_name, canonical_names, digest, load,
+    read, write_safetensors,
+};
 
 /// What to import.
 #[derive(Debug, Clone)]
@@ -30,20 +33,40 @@ pub fn import(folder: &WeightsFolder, import: &Import) -> Result<Sidecar, Weight
     check_tensors(backbone, &state, import.expected).map_err(|e| e.in_file(&file))?;
     let licence = import.licence.unwrap_or("unknown");
     let mut converted = Vec::new();
-    let metadata = BTreeMap::from([("backbone".to_owned(), backbone.to_owned()), ("licence".to_owned(), licence.to_owned())]);
+    let metadata = BTreeMap::from([
+        ("backbone".to_owned(), backbone.to_owned()),
+        ("licence".to_owned(), licence.to_owned()),
+    ]);
     let path = folder.path(backbone)?;
-    write_safetensors(&state, &metadata, &mut converted).map_err(|source| WeightsError::Io { what: "convert", path: path.clone(), source })?;
-    let name = import.file.file_name().unwrap_or_default().to_string_lossy();
+    write_safetensors(&state, &metadata, &mut converted).map_err(|source| WeightsError::Io {
+        what: "convert",
+        path: path.clone(),
+        source,
+    })?;
+    let name = import
+        .file
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
     let sidecar = Sidecar {
         backbone: backbone.to_owned(),
-        source: import.source.map_or_else(|| name.into_owned(), str::to_owned),
+        source: import
+            .source
+            .map_or_else(|| name.into_owned(), str::to_owned),
         licence: licence.to_owned(),
         original_sha256,
         sha256: digest(&converted),
         notes: import.notes.to_owned(),
     };
-    let json = serde_json::to_vec_pretty(&sidecar).map_err(|source| WeightsError::Sidecar { path: path.clone(), source })?;
-    std::fs::create_dir_all(folder.root()).map_err(|source| WeightsError::Io { what: "create", path: folder.root().to_owned(), source })?;
+    let json = serde_json::to_vec_pretty(&sidecar).map_err(|source| WeightsError::Sidecar {
+        path: path.clone(),
+        source,
+    })?;
+    std::fs::create_dir_all(folder.root()).map_err(|source| WeightsError::Io {
+        what: "create",
+        path: folder.root().to_owned(),
+        source,
+    })?;
     // The file first: with the old sidecar beside it, a crash between the two is found by its digest.
     replace(&path, &converted)?;
     replace(&path.with_extension("json"), &json)?;
@@ -51,12 +74,21 @@ pub fn import(folder: &WeightsFolder, import: &Import) -> Result<Sidecar, Weight
 }
 
 /// That every expected tensor is there in its shape; names the first few that are not.
-pub(crate) fn check_tensors(backbone: &str, state: &StateDict, expected: &[(String, Vec<usize>)]) -> Result<(), WeightsError> {
+pub(crate) fn check_tensors(
+    backbone: &str,
+    state: &StateDict,
+    expected: &[(String, Vec<usize>)],
+) -> Result<(), WeightsError> {
     const NAMED: usize = 3;
     let problem = |(name, shape): &(String, Vec<usize>)| match state.get(name) {
         None => Some(format!("`{name}` is missing")),
-        Some(tensor) if tensor.shape != *shape => Some(format!("`{name}` has the shape {:?} instead of {shape:?}", tensor.shape)),
-        Some(tensor) if tensor.data.iter().any(|v| !v.is_finite()) => Some(format!("`{name}` holds values that are not finite")),
+        Some(tensor) if tensor.shape != *shape => Some(format!(
+            "`{name}` has the shape {:?} instead of {shape:?}",
+            tensor.shape
+        )),
+        Some(tensor) if tensor.data.iter().any(|v| !v.is_finite()) => {
+            Some(format!("`{name}` holds values that are not finite"))
+        }
         Some(_) => None,
     };
     let problems: Vec<String> = expected.iter().filter_map(problem).collect();
@@ -67,7 +99,10 @@ pub(crate) fn check_tensors(backbone: &str, state: &StateDict, expected: &[(Stri
     if problems.len() > NAMED {
         text += &format!(", and {} more", problems.len() - NAMED);
     }
-    Err(WeightsError::Mismatch { backbone: backbone.to_owned(), problem: text })
+    Err(WeightsError::Mismatch {
+        backbone: backbone.to_owned(),
+        problem: text,
+    })
 }
 
 /// Writes beside the file and renames, so that readers see the old or the new one.
@@ -79,7 +114,11 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), WeightsError> {
     if let Err(source) = written {
         // Best effort: the write's error is the one to report.
         let _ = std::fs::remove_file(&temporary);
-        return Err(WeightsError::Io { what: "write", path: path.to_owned(), source });
+        return Err(WeightsError::Io {
+            what: "write",
+            path: path.to_owned(),
+            source,
+        });
     }
     Ok(())
 }
@@ -89,3 +128,6 @@ fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.write_all(bytes)?;
     file.into_inner().map_err(|e| e.into_error())?.sync_all()
 }
+
+#[cfg(test)]
+mod tests;

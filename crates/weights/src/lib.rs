@@ -32,7 +32,11 @@ pub type StateDict = BTreeMap<String, graph::Tensor>;
 ///
 /// `name` only appears in errors.
 pub fn read(name: &str, bytes: &[u8]) -> Result<StateDict, WeightsError> {
-    let result = if pth::looks_like_pth(bytes) { read_pth(bytes) } else { read_safetensors(bytes) };
+    let result = if pth::looks_like_pth(bytes) {
+        read_pth(bytes)
+    } else {
+        read_safetensors(bytes)
+    };
     result.map_err(|error| error.in_file(name))
 }
 
@@ -49,9 +53,16 @@ pub fn digest(bytes: &[u8]) -> String {
 fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
-    bytes.iter().flat_map(|&b| [digit(b >> 4), digit(b)]).collect()
+    bytes
+        .iter()
+        .flat_map(|&b| [digit(b >> 4), digit(b)])
+        .collect()
 }
 
 fn load(path: &Path) -> Result<Vec<u8>, WeightsError> {
-    std::fs::read(path).map_err(|source| WeightsError::Io { what: "read", path: path.to_owned(), source })
+    std::fs::read(path).map_err(|source| WeightsError::Io {
+        what: "read",
+        path: path.to_owned(),
+        source,
+    })
 }

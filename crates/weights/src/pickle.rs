@@ -94,7 +94,15 @@ impl Pickle {
 /// Interprets the pickle at the start of `bytes`.
 pub(crate) fn interpret(bytes: &[u8]) -> Result<Pickle, WeightsError> {
     let bytes = &bytes[..bytes.len().min(MAX_LENGTH)];
-    Machine { bytes, at: 0, nodes: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() }.run()
+    Machine {
+        bytes,
+        at: 0,
+        nodes: Vec::new(),
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: HashMap::new(),
+    }
+    .run()
 }
 
 struct Machine<'a> {
@@ -198,7 +206,11 @@ impl Machine<'_> {
             }
         }
         let root = self.pop()?;
-        Ok(Pickle { nodes: self.nodes, root, length: self.at })
+        Ok(Pickle {
+            nodes: self.nodes,
+            root,
+            length: self.at,
+        })
     }
 
     fn fail(&self, problem: impl Into<String>) -> WeightsError {
@@ -206,7 +218,10 @@ impl Machine<'_> {
     }
 
     fn take(&mut self, length: usize) -> Result<&[u8], WeightsError> {
-        let end = self.at.checked_add(length).filter(|&end| end <= self.bytes.len());
+        let end = self
+            .at
+            .checked_add(length)
+            .filter(|&end| end <= self.bytes.len());
         let end = end.ok_or_else(|| self.fail("an instruction is cut off: the file is truncated, or its pickle is longer than 32 MiB"))?;
         let start = std::mem::replace(&mut self.at, end);
         Ok(&self.bytes[start..end])
@@ -231,7 +246,11 @@ impl Machine<'_> {
     }
 
     fn unsigned(&mut self, length: usize) -> Result<(), WeightsError> {
-        let value = self.take(length)?.iter().rev().fold(0, |value, &b| value << 8 | i64::from(b));
+        let value = self
+            .take(length)?
+            .iter()
+            .rev()
+            .fold(0, |value, &b| value << 8 | i64::from(b));
         self.push(Node::Int(value));
         Ok(())
     }
@@ -242,7 +261,11 @@ impl Machine<'_> {
             return Err(self.fail(format!("an integer of {length} bytes")));
         }
         let bytes = self.take(length)?;
-        let fill = if bytes.last().is_some_and(|b| b & 0x80 != 0) { 0xff } else { 0 };
+        let fill = if bytes.last().is_some_and(|b| b & 0x80 != 0) {
+            0xff
+        } else {
+            0
+        };
         let mut word = [fill; 8];
         word[..length].copy_from_slice(bytes);
         self.push(Node::Int(i64::from_le_bytes(word)));
@@ -250,7 +273,11 @@ impl Machine<'_> {
     }
 
     fn text(&mut self, length_bytes: usize) -> Result<(), WeightsError> {
-        let length = if length_bytes == 1 { u32::from(self.u8()?) } else { self.u32()? };
+        let length = if length_bytes == 1 {
+            u32::from(self.u8()?)
+        } else {
+            self.u32()?
+        };
         let text = std::str::from_utf8(self.take(length as usize)?).map(str::to_owned);
         let text = text.map_err(|_| self.fail("a string is not UTF-8"))?;
         self.push(Node::Text(text));
@@ -259,7 +286,11 @@ impl Machine<'_> {
 
     fn line(&mut self) -> Result<String, WeightsError> {
         let rest = &self.bytes[self.at..];
-        let length = rest.iter().take(256).position(|&b| b == b'\n').ok_or_else(|| self.fail("a name without end"))?;
+        let length = rest
+            .iter()
+            .take(256)
+            .position(|&b| b == b'\n')
+            .ok_or_else(|| self.fail("a name without end"))?;
         let line = String::from_utf8_lossy(&rest[..length]).into_owned();
         self.at += length + 1;
         Ok(line)
@@ -274,7 +305,9 @@ impl Machine<'_> {
         if self.stack.len() <= self.floor() {
             return Err(self.fail("an instruction finds no operand"));
         }
-        self.stack.pop().ok_or_else(|| self.fail("an instruction finds no operand"))
+        self.stack
+            .pop()
+            .ok_or_else(|| self.fail("an instruction finds no operand"))
     }
 
     fn pop_many(&mut self, count: usize) -> Result<Vec<Ref>, WeightsError> {
@@ -285,7 +318,10 @@ impl Machine<'_> {
     }
 
     fn pop_mark(&mut self) -> Result<Vec<Ref>, WeightsError> {
-        let height = self.marks.pop().ok_or_else(|| self.fail("an instruction finds no mark"))?;
+        let height = self
+            .marks
+            .pop()
+            .ok_or_else(|| self.fail("an instruction finds no mark"))?;
         Ok(self.stack.split_off(height))
     }
 
@@ -309,7 +345,9 @@ impl Machine<'_> {
         let top = self.top()?;
         let (pairs, odd) = flat.as_chunks::<2>();
         match &mut self.nodes[top] {
-            Node::Dict(dict) if odd.is_empty() => dict.extend(pairs.iter().map(|&[key, value]| (key, value))),
+            Node::Dict(dict) if odd.is_empty() => {
+                dict.extend(pairs.iter().map(|&[key, value]| (key, value)))
+            }
             _ => return Err(self.fail("items are set on something that is no dictionary")),
         }
         Ok(())
@@ -323,7 +361,11 @@ impl Machine<'_> {
 
     fn recall(&mut self, index: u32) -> Result<(), WeightsError> {
         let value = self.memo.get(&index).copied();
-        let value = value.ok_or_else(|| self.fail(format!("entry {index} of the memo is used before it is set")))?;
+        let value = value.ok_or_else(|| {
+            self.fail(format!(
+                "entry {index} of the memo is used before it is set"
+            ))
+        })?;
         self.stack.push(value);
         Ok(())
     }
@@ -344,9 +386,17 @@ impl Machine<'_> {
                 "CharStorage" => Element::I8,
                 "ByteStorage" => Element::U8,
                 "BoolStorage" => Element::Bool,
-                _ => return Err(WeightsError::Global { global: format!("torch.{name}") }),
+                _ => {
+                    return Err(WeightsError::Global {
+                        global: format!("torch.{name}"),
+                    });
+                }
             }),
-            _ => return Err(WeightsError::Global { global: format!("{module}.{name}") }),
+            _ => {
+                return Err(WeightsError::Global {
+                    global: format!("{module}.{name}"),
+                });
+            }
         };
         self.push(Node::Global(global));
         Ok(())
@@ -399,7 +449,13 @@ impl Machine<'_> {
         items.iter().map(pair).collect()
     }
 
-    fn tensor(&self, storage: Ref, offset: Ref, shape: Ref, strides: Ref) -> Result<TensorNode, WeightsError> {
+    fn tensor(
+        &self,
+        storage: Ref,
+        offset: Ref,
+        shape: Ref,
+        strides: Ref,
+    ) -> Result<TensorNode, WeightsError> {
         let Node::Storage(storage) = &self.nodes[storage] else {
             return Err(self.fail("a tensor without storage"));
         };
@@ -407,12 +463,19 @@ impl Machine<'_> {
         if shape.len() != strides.len() {
             return Err(self.fail("a tensor whose shape and strides have different lengths"));
         }
-        Ok(TensorNode { storage: storage.clone(), offset: self.size(offset)?, shape, strides })
+        Ok(TensorNode {
+            storage: storage.clone(),
+            offset: self.size(offset)?,
+            shape,
+            strides,
+        })
     }
 
     fn size(&self, at: Ref) -> Result<usize, WeightsError> {
         match self.nodes[at] {
-            Node::Int(value) => usize::try_from(value).map_err(|_| self.fail(format!("the size {value}"))),
+            Node::Int(value) => {
+                usize::try_from(value).map_err(|_| self.fail(format!("the size {value}")))
+            }
             _ => Err(self.fail("a size that is no integer")),
         }
     }
@@ -420,7 +483,9 @@ impl Machine<'_> {
     fn sizes(&self, at: Ref) -> Result<Vec<usize>, WeightsError> {
         const MAX_AXES: usize = 8;
         match &self.nodes[at] {
-            Node::Tuple(items) | Node::List(items) if items.len() <= MAX_AXES => items.iter().map(|&item| self.size(item)).collect(),
+            Node::Tuple(items) | Node::List(items) if items.len() <= MAX_AXES => {
+                items.iter().map(|&item| self.size(item)).collect()
+            }
             _ => Err(self.fail("a shape that is no short tuple of sizes")),
         }
     }
@@ -440,15 +505,22 @@ impl Machine<'_> {
         let Node::Tuple(items) = &self.nodes[id] else {
             return Err(self.fail("a persistent id that is no tuple"));
         };
-        let Some((&[kind, class, key, _device, elements], view)) = items.split_first_chunk::<5>() else {
+        let Some((&[kind, class, key, _device, elements], view)) = items.split_first_chunk::<5>()
+        else {
             return Err(self.fail("a persistent id is too short"));
         };
         if view.iter().any(|&item| self.nodes[item] != Node::None) {
             return Err(self.fail("a storage that is a view of another one; save the file again with a torch version of this decade"));
         }
         match (&self.nodes[kind], &self.nodes[class], &self.nodes[key]) {
-            (Node::Text(kind), Node::Global(Global::StorageType(element)), Node::Text(key)) if kind == "storage" => {
-                let storage = Storage { key: key.clone(), element: *element, elements: self.size(elements)? };
+            (Node::Text(kind), Node::Global(Global::StorageType(element)), Node::Text(key))
+                if kind == "storage" =>
+            {
+                let storage = Storage {
+                    key: key.clone(),
+                    element: *element,
+                    elements: self.size(elements)?,
+                };
                 self.push(Node::Storage(storage));
                 Ok(())
             }

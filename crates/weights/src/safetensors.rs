@@ -25,8 +25,12 @@ pub fn read_safetensors(bytes: &[u8]) -> Result<StateDict, WeightsError> {
         if name.ends_with("num_batches_tracked") {
             continue;
         }
-        let fail = |problem: String| WeightsError::Tensor { tensor: name.to_owned(), problem };
-        let element = element(view.dtype()).ok_or_else(|| fail(format!("{:?} elements are not supported", view.dtype())))?;
+        let fail = |problem: String| WeightsError::Tensor {
+            tensor: name.to_owned(),
+            problem,
+        };
+        let element = element(view.dtype())
+            .ok_or_else(|| fail(format!("{:?} elements are not supported", view.dtype())))?;
         let data = element.to_f32(view.data()).map_err(fail)?;
         let tensor = Tensor::new(view.shape(), data).map_err(|e| fail(e.to_string()))?;
         state.insert(name.to_owned(), tensor);
@@ -37,12 +41,22 @@ pub fn read_safetensors(bytes: &[u8]) -> Result<StateDict, WeightsError> {
 /// The free-form strings of a file's header.
 pub fn safetensors_metadata(bytes: &[u8]) -> Result<BTreeMap<String, String>, WeightsError> {
     check_header(bytes)?;
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| WeightsError::format(FORMAT, 0, e.to_string()))?;
-    Ok(metadata.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect())
+    let (_, metadata) = SafeTensors::read_metadata(bytes)
+        .map_err(|e| WeightsError::format(FORMAT, 0, e.to_string()))?;
+    Ok(metadata
+        .metadata()
+        .iter()
+        .flatten()
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect())
 }
 
 /// Writes tensors as f32, sorted by name: equal content gives equal bytes.
-pub fn write_safetensors(state: &StateDict, metadata: &BTreeMap<String, String>, out: &mut impl Write) -> io::Result<()> {
+pub fn write_safetensors(
+    state: &StateDict,
+    metadata: &BTreeMap<String, String>,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let mut header = serde_json::Map::new();
     if !metadata.is_empty() {
         header.insert("__metadata__".to_owned(), serde_json::json!(metadata));
@@ -74,11 +88,20 @@ fn parse(bytes: &[u8]) -> Result<SafeTensors<'_>, WeightsError> {
 }
 
 fn check_header(bytes: &[u8]) -> Result<(), WeightsError> {
-    let Some(length) = bytes.first_chunk::<8>().map(|word| u64::from_le_bytes(*word)) else {
-        return Err(WeightsError::format(FORMAT, 0, "the file is shorter than a header"));
+    let Some(length) = bytes
+        .first_chunk::<8>()
+        .map(|word| u64::from_le_bytes(*word))
+    else {
+        return Err(WeightsError::format(
+            FORMAT,
+            0,
+            "the file is shorter than a header",
+        ));
     };
     if length > MAX_HEADER || length > bytes.len() as u64 - 8 {
-        let problem = format!("this is no safetensors file, or its header of {length} bytes is truncated or above the limit of {MAX_HEADER}");
+        let problem = format!(
+            "this is no safetensors file, or its header of {length} bytes is truncated or above the limit of {MAX_HEADER}"
+        );
         return Err(WeightsError::format(FORMAT, 0, problem));
     }
     Ok(())
@@ -105,21 +128,37 @@ mod tests {
     use super::*;
 
     fn file(header: &str, data: &[u8]) -> Vec<u8> {
-        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
+        [
+            &(header.len() as u64).to_le_bytes(),
+            header.as_bytes(),
+            data,
+        ]
+        .concat()
     }
 
     #[test]
     fn what_is_written_is_read_back_and_written_the_same() {
         let mut state = StateDict::new();
-        state.insert("b.weight".to_owned(), Tensor::new([2, 3], vec![1.0, -2.5, 3e-9, 4e30, -0.0, 6.0]).expect("shape"));
+        state.insert(
+            "b.weight".to_owned(),
+            Tensor::new([2, 3], vec![1.0, -2.5, 3e-9, 4e30, -0.0, 6.0]).expect("shape"),
+        );
         state.insert("a".to_owned(), Tensor::scalar(7.0));
-        let metadata = BTreeMap::from([("licence".to_owned(), "MIT".to_owned()), ("a".to_owned(), "b".to_owned())]);
+        let metadata = BTreeMap::from([
+            ("licence".to_owned(), "MIT".to_owned()),
+            ("a".to_owned(), "b".to_owned()),
+        ]);
         let mut bytes = Vec::new();
         write_safetensors(&state, &metadata, &mut bytes).expect("writes to memory");
         assert_eq!(read_safetensors(&bytes).expect("reads"), state);
         assert_eq!(safetensors_metadata(&bytes).expect("reads"), metadata);
         let mut again = Vec::new();
-        write_safetensors(&read_safetensors(&bytes).expect("reads"), &metadata, &mut again).expect("writes");
+        write_safetensors(
+            &read_safetensors(&bytes).expect("reads"),
+            &metadata,
+            &mut again,
+        )
+        .expect("writes");
         assert_eq!(bytes, again);
     }
 
@@ -130,7 +169,10 @@ mod tests {
         data.extend(0.1f64.to_le_bytes());
         data.extend(i64::MAX.to_le_bytes());
         let state = read_safetensors(&file(header, &data)).expect("reads");
-        let values: Vec<_> = state.iter().map(|(name, t)| (name.as_str(), t.data()[0])).collect();
+        let values: Vec<_> = state
+            .iter()
+            .map(|(name, t)| (name.as_str(), t.data()[0]))
+            .collect();
         assert_eq!(values, [("b", 1.5), ("d", 0.1), ("h", 1.0)]);
     }
 
@@ -142,11 +184,41 @@ mod tests {
             ("huge header", u64::MAX.to_le_bytes().to_vec()),
             ("header past the end", file("{}", b"")[..9].to_vec()),
             ("no json", file("{]", b"")),
-            ("offsets past the end", file(r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, &[0; 4])),
-            ("size and offsets disagree", file(r#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#, &[0; 8])),
-            ("overflowing shape", file(r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296,4],"data_offsets":[0,8]}}"#, &[0; 8])),
-            ("bytes that nobody owns", file(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, &[0; 8])),
-            ("complex numbers", file(r#"{"a":{"dtype":"C64","shape":[1],"data_offsets":[0,8]}}"#, &[0; 8])),
+            (
+                "offsets past the end",
+                file(
+                    r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#,
+                    &[0; 4],
+                ),
+            ),
+            (
+                "size and offsets disagree",
+                file(
+                    r#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#,
+                    &[0; 8],
+                ),
+            ),
+            (
+                "overflowing shape",
+                file(
+                    r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296,4],"data_offsets":[0,8]}}"#,
+                    &[0; 8],
+                ),
+            ),
+            (
+                "bytes that nobody owns",
+                file(
+                    r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#,
+                    &[0; 8],
+                ),
+            ),
+            (
+                "complex numbers",
+                file(
+                    r#"{"a":{"dtype":"C64","shape":[1],"data_offsets":[0,8]}}"#,
+                    &[0; 8],
+                ),
+            ),
         ];
         for (what, bytes) in cases {
             assert!(read_safetensors(bytes).is_err(), "{what}");

@@ -22,8 +22,15 @@ impl<'a> Archive<'a> {
     pub(crate) fn open(bytes: &'a [u8]) -> Result<Self, WeightsError> {
         // The end record is followed by a comment of at most 65,535 bytes.
         let first = bytes.len().saturating_sub(END_SIZE + 0xffff);
-        let end = (first..=bytes.len().saturating_sub(END_SIZE)).rev().find(|&at| bytes[at..].starts_with(END));
-        let end = end.ok_or_else(|| fail(bytes.len(), "the end record is missing: is the file truncated?"))?;
+        let end = (first..=bytes.len().saturating_sub(END_SIZE))
+            .rev()
+            .find(|&at| bytes[at..].starts_with(END));
+        let end = end.ok_or_else(|| {
+            fail(
+                bytes.len(),
+                "the end record is missing: is the file truncated?",
+            )
+        })?;
         let count = u16_at(bytes, end + 10)?;
         let mut at = u32_at(bytes, end + 16)? as usize;
         let mut entries = HashMap::with_capacity(count.into());
@@ -53,12 +60,16 @@ fn entry(bytes: &[u8], at: usize) -> Result<(&str, &[u8], usize), WeightsError> 
     }
     let name_length = usize::from(u16_at(bytes, at + 28)?);
     let rest = usize::from(u16_at(bytes, at + 30)?) + usize::from(u16_at(bytes, at + 32)?);
-    let name = std::str::from_utf8(slice(bytes, at + 46, name_length)?).map_err(|_| fail(at, "an entry's name is not UTF-8"))?;
+    let name = std::str::from_utf8(slice(bytes, at + 46, name_length)?)
+        .map_err(|_| fail(at, "an entry's name is not UTF-8"))?;
     if u16_at(bytes, at + 8)? & 1 != 0 {
         return Err(fail(at, format!("`{name}` is encrypted")));
     }
     if u16_at(bytes, at + 10)? != 0 {
-        return Err(fail(at, format!("`{name}` is compressed; torch stores its files without compression")));
+        return Err(fail(
+            at,
+            format!("`{name}` is compressed; torch stores its files without compression"),
+        ));
     }
     let (size, local) = (u32_at(bytes, at + 24)?, u32_at(bytes, at + 42)?);
     if size == u32::MAX || local == u32::MAX {
@@ -68,13 +79,16 @@ fn entry(bytes: &[u8], at: usize) -> Result<(&str, &[u8], usize), WeightsError> 
     if slice(bytes, local, 4)? != LOCAL {
         return Err(fail(local, format!("the header of `{name}` is damaged")));
     }
-    let skip = 30 + usize::from(u16_at(bytes, local + 26)?) + usize::from(u16_at(bytes, local + 28)?);
+    let skip =
+        30 + usize::from(u16_at(bytes, local + 26)?) + usize::from(u16_at(bytes, local + 28)?);
     let data = slice(bytes, local + skip, size as usize)?;
     Ok((name, data, at + 46 + name_length + rest))
 }
 
 fn slice(bytes: &[u8], at: usize, length: usize) -> Result<&[u8], WeightsError> {
-    at.checked_add(length).and_then(|end| bytes.get(at..end)).ok_or_else(|| fail(at, "an offset points outside of the file"))
+    at.checked_add(length)
+        .and_then(|end| bytes.get(at..end))
+        .ok_or_else(|| fail(at, "an offset points outside of the file"))
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Result<u16, WeightsError> {

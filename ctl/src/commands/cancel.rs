@@ -14,9 +14,16 @@ pub struct Args {
 
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     with_cluster(common, async |cluster| {
-        let request = CancelRequest { request_id: client::request_id()?, job: args.job.job.clone() };
+        let request = CancelRequest {
+            request_id: client::request_id()?,
+            job: args.job.job.clone(),
+        };
         let state = cluster.client.cancel(request).await?.into_inner().state;
-        common.output.print(&json!({"job": args.job.job, "state": state}), || format!("job {} {state}", args.job.job))
+        common
+            .output
+            .print(&json!({"job": args.job.job, "state": state}), || {
+                format!("job {} {state}", args.job.job)
+            })
     })
     .await
 }

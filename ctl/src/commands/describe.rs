@@ -34,9 +34,23 @@ fn for_people(job: &Job, runs: &[Run], tasks: &[Task]) -> String {
     text.push('\n');
     text.push_str(&run_table(runs));
     // What is done is in the counts; what waits or went wrong is worth a line.
-    let mut table = Table::new(&["open or failed tasks", "kind", ">run", "state", ">attempts", "reason"]);
+    let mut table = Table::new(&[
+        "open or failed tasks",
+        "kind",
+        ">run",
+        "state",
+        ">attempts",
+        "reason",
+    ]);
     for task in tasks.iter().filter(|task| task.state != "succeeded") {
-        let reason = if task.reason.is_empty() { task.attempts.last().map(|attempt| attempt.message.clone()).unwrap_or_default() } else { task.reason.clone() };
+        let reason = if task.reason.is_empty() {
+            task.attempts
+                .last()
+                .map(|attempt| attempt.message.clone())
+                .unwrap_or_default()
+        } else {
+            task.reason.clone()
+        };
         table.row([
             task.id.clone(),
             task.kind.clone(),

@@ -35,11 +35,26 @@ struct Check {
 
 impl Check {
     fn ok(what: impl Into<String>, found: impl Into<String>) -> Self {
-        Self { what: what.into(), state: "ok", found: found.into(), advice: String::new() }
+        Self {
+            what: what.into(),
+            state: "ok",
+            found: found.into(),
+            advice: String::new(),
+        }
     }
 
-    fn bad(state: &'static str, what: impl Into<String>, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { what: what.into(), state, found: found.into(), advice: advice.into() }
+    fn bad(
+        state: &'static str,
+        what: impl Into<String>,
+        found: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self {
+            what: what.into(),
+            state,
+            found: found.into(),
+            advice: advice.into(),
+        }
     }
 }
 
@@ -60,8 +75,9 @@ pub fn run(common: &Common, _: &Args) -> Result<(), Error> {
         "version": env!("CARGO_PKG_VERSION"),
         "checks": checks.iter().map(|check| json!({"what": check.what, "state": check.state, "found": check.found,
             "advice": if check.advice.is_empty() { Value::Null } else { check.advice.clone().into() }})).collect::<Value>(),
-        "cpu": {"features": cpu_features(), "cores": cores()},
-        "engines": probe.as_ref().map_or(Value::Null, Clone::clone),
+        "cpu": {"model": probe.as_ref().map_or(Value::Null, |answer| answer["cpu"]["model"].clone()), "features": cpu_features(), "cores": cores()},
+        "engines": probe.as_ref().map_or(Value::Null, |answer| answer["engines"].clone()),
+        "devices": ["cpu"],
         "native_folder": places::native_folder(),
         "weights": {"folder": folder.root(), "backbones": weights},
         "state_folder": state,
@@ -69,11 +85,22 @@ pub fn run(common: &Common, _: &Args) -> Result<(), Error> {
     common.output.print(&value, || {
         let mut table = Table::new(&["what", "state", "found", "what to do"]);
         for check in &checks {
-            table.row([check.what.clone(), check.state.to_owned(), check.found.clone(), check.advice.clone()]);
+            table.row([
+                check.what.clone(),
+                check.state.to_owned(),
+                check.found.clone(),
+                check.advice.clone(),
+            ]);
         }
         table.render()
     })?;
-    if ready { Ok(()) } else { Err(Error::cannot_run("something that every job needs is missing, see above")) }
+    if ready {
+        Ok(())
+    } else {
+        Err(Error::cannot_run(
+            "something that every job needs is missing, see above",
+        ))
+    }
 }
 
 fn cores() -> usize {
@@ -90,7 +117,10 @@ fn cpu_features() -> Vec<&'static str> {
         ("avx512vnni", std::is_x86_feature_detected!("avx512vnni")),
         ("avx512bf16", std::is_x86_feature_detected!("avx512bf16")),
     ];
-    all.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
+    all.into_iter()
+        .filter(|(_, has)| *has)
+        .map(|(name, _)| name)
+        .collect()
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -104,7 +134,12 @@ fn cpu() -> Check {
     if features.contains(&"avx2") {
         Check::ok("cpu", found)
     } else {
-        Check::bad("warning", "cpu", found, "works, slowly: the engines are fast with AVX2 or AVX-512")
+        Check::bad(
+            "warning",
+            "cpu",
+            found,
+            "works, slowly: the engines are fast with AVX2 or AVX-512",
+        )
     }
 }
 
@@ -113,19 +148,30 @@ fn programs() -> Vec<Check> {
         .into_iter()
         .map(|name| match places::program(name) {
             Ok(path) => Check::ok(format!("program {name}"), path.display().to_string()),
-            Err(error) => Check::bad("missing", format!("program {name}"), error.to_string(), "`make build`, or copy the four programs and lib/ together"),
+            Err(error) => Check::bad(
+                "missing",
+                format!("program {name}"),
+                error.to_string(),
+                "`make build`, or copy the four programs and lib/ together",
+            ),
         })
         .collect()
 }
 
-/// What `executor --probe` says: an array of engines with version, devices or what is wrong.
+/// What `executor --probe` says: engines with version and library or what is wrong, and the processor's name.
 fn probe() -> Result<Value, String> {
     let path = places::program("executor").map_err(|error| error.to_string())?;
     let mut command = Command::new(path);
-    command.arg("--probe").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .arg("--probe")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     if let Some(native) = places::native_folder() {
         // As the worker does for its executors: libtorch is resolved before main.
-        command.env("NIGHTSHIFT_NATIVE_DIR", &native).env("LD_LIBRARY_PATH", &native);
+        command
+            .env("NIGHTSHIFT_NATIVE_DIR", &native)
+            .env("LD_LIBRARY_PATH", &native);
     }
     let child = command.spawn().map_err(|error| error.to_string())?;
     let id = child.id();
@@ -134,7 +180,10 @@ fn probe() -> Result<Value, String> {
     let output = match receive.recv_timeout(PROBE_LIMIT) {
         Ok(output) => output.map_err(|error| error.to_string())?,
         Err(_) => {
-            if let Some(pid) = i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw) {
+            if let Some(pid) = i32::try_from(id)
+                .ok()
+                .and_then(rustix::process::Pid::from_raw)
+            {
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
             return Err(format!("no answer within {} s", PROBE_LIMIT.as_secs()));
@@ -142,50 +191,92 @@ fn probe() -> Result<Value, String> {
     };
     let stdout = String::from_utf8_lossy(&output.stdout);
     // Native libraries print, too: the answer is the last line.
-    let answer = stdout.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok()).or_else(|| serde_json::from_str(&stdout).ok());
+    let answer = stdout
+        .lines()
+        .rev()
+        .find_map(|line| serde_json::from_str::<Value>(line).ok())
+        .or_else(|| serde_json::from_str(&stdout).ok());
     answer.filter(|_| output.status.success()).ok_or_else(|| {
         let words = String::from_utf8_lossy(&output.stderr);
-        format!("executor --probe ended ({}): {}", output.status, words.lines().last().unwrap_or("without a word"))
+        format!(
+            "executor --probe ended ({}): {}",
+            output.status,
+            words.lines().last().unwrap_or("without a word")
+        )
     })
 }
 
 fn engines(probe: &Result<Value, String>) -> Vec<Check> {
     const ADVICE: &str = "`python3 scripts/setup.py build` fetches the native libraries; NIGHTSHIFT_NATIVE_DIR names another folder";
     let list = match probe {
-        Ok(answer) => answer.as_array().or_else(|| answer.get("engines").and_then(Value::as_array)).cloned().unwrap_or_default(),
+        Ok(answer) => answer["engines"].as_array().cloned().unwrap_or_default(),
         Err(problem) => return vec![Check::bad("missing", "engines", problem.clone(), ADVICE)],
     };
     if list.is_empty() {
-        return vec![Check::bad("missing", "engines", "the executor was built without any", "build it with at least one engine")];
+        return vec![Check::bad(
+            "missing",
+            "engines",
+            "the executor was built without any",
+            "build it with at least one engine",
+        )];
     }
     let text = |engine: &Value, key: &str| engine[key].as_str().unwrap_or_default().to_owned();
-    let usable = |engine: &Value| engine["error"].is_null() && engine["available"].as_bool() != Some(false);
+    let usable = |engine: &Value| engine["error"].is_null();
     let any = list.iter().any(usable);
     list.iter()
         .map(|engine| {
             let what = format!("engine {}", text(engine, "name"));
             if usable(engine) {
-                let devices: Vec<_> = engine["devices"].as_array().into_iter().flatten().map(|device| device.as_str().unwrap_or_default().to_owned()).collect();
-                Check::ok(what, format!("{} {}", text(engine, "version"), devices.join(" ")).trim_end().to_owned())
+                // A library found by the system's loader has no path.
+                Check::ok(
+                    what,
+                    format!("{} {}", text(engine, "version"), text(engine, "library"))
+                        .trim_end()
+                        .to_owned(),
+                )
             } else {
-                Check::bad(if any { "warning" } else { "missing" }, what, text(engine, "error"), ADVICE)
+                Check::bad(
+                    if any { "warning" } else { "missing" },
+                    what,
+                    text(engine, "error"),
+                    ADVICE,
+                )
             }
         })
         .collect()
 }
 
 fn weight_checks(folder: &WeightsFolder, weights: &[Value]) -> Vec<Check> {
-    let here: Vec<_> = weights.iter().filter(|weights| weights["path"].is_string()).collect();
+    let here: Vec<_> = weights
+        .iter()
+        .filter(|weights| weights["path"].is_string())
+        .collect();
     if here.is_empty() {
-        let advice = "`ctl weights import FILE --backbone NAME`, or `pre_trained: false` in the job";
-        return vec![Check::bad("warning", "weights", format!("none in {}", folder.root().display()), advice)];
+        let advice =
+            "`ctl weights import FILE --backbone NAME`, or `pre_trained: false` in the job";
+        return vec![Check::bad(
+            "warning",
+            "weights",
+            format!("none in {}", folder.root().display()),
+            advice,
+        )];
     }
     here.iter()
         .map(|weights| {
-            let what = format!("weights {}", weights["backbone"].as_str().unwrap_or_default());
+            let what = format!(
+                "weights {}",
+                weights["backbone"].as_str().unwrap_or_default()
+            );
             match weights["licence"].as_str() {
-                Some(licence) if licence != "unknown" => Check::ok(what, format!("licence {licence}")),
-                _ => Check::bad("warning", what, "licence unknown", "import again with --licence"),
+                Some(licence) if licence != "unknown" => {
+                    Check::ok(what, format!("licence {licence}"))
+                }
+                _ => Check::bad(
+                    "warning",
+                    what,
+                    "licence unknown",
+                    "import again with --licence",
+                ),
             }
         })
         .collect()
@@ -195,17 +286,37 @@ fn storage(state: &Path) -> Check {
     let what = "state folder";
     // The nearest folder that is there: the rest is made when needed.
     let Some(there) = state.ancestors().find(|folder| folder.exists()) else {
-        return Check::bad("missing", what, state.display().to_string(), "choose another with --state");
+        return Check::bad(
+            "missing",
+            what,
+            state.display().to_string(),
+            "choose another with --state",
+        );
     };
-    if rustix::fs::access(there, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_err() {
-        return Check::bad("missing", what, format!("{} cannot be written", there.display()), "choose another with --state");
+    if rustix::fs::access(
+        there,
+        rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+    )
+    .is_err()
+    {
+        return Check::bad(
+            "missing",
+            what,
+            format!("{} cannot be written", there.display()),
+            "choose another with --state",
+        );
     }
     match rustix::fs::statvfs(there) {
         Ok(stat) => {
             let free = stat.f_bavail.saturating_mul(stat.f_frsize);
             let found = format!("{}, {} free", state.display(), gigabytes(free));
             if free < LOW_DISK_BYTES {
-                Check::bad("warning", what, found, "features are spooled there: free some space or choose another with --state")
+                Check::bad(
+                    "warning",
+                    what,
+                    found,
+                    "features are spooled there: free some space or choose another with --state",
+                )
             } else {
                 Check::ok(what, found)
             }
@@ -224,7 +335,12 @@ fn memory() -> Check {
         (Some(total), Some(available)) => {
             let found = format!("{} of {} available", gigabytes(available), gigabytes(total));
             if available < LOW_MEMORY_BYTES {
-                Check::bad("warning", "memory", found, "close something, or keep image sizes small")
+                Check::bad(
+                    "warning",
+                    "memory",
+                    found,
+                    "close something, or keep image sizes small",
+                )
             } else {
                 Check::ok("memory", found)
             }

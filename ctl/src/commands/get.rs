@@ -1,6 +1,9 @@
 //! `ctl get`: lists of jobs, tasks, runs, workers and models.
 
-use proto::v1::{Attempt, Job, ListJobsRequest, ListModelsRequest, ListRunsRequest, ListTasksRequest, ListWorkersRequest, Model, Run, Task, Worker};
+use proto::v1::{
+    Attempt, Job, ListJobsRequest, ListModelsRequest, ListRunsRequest, ListTasksRequest,
+    ListWorkersRequest, Model, Run, Task, Worker,
+};
 use serde_json::{Value, json};
 
 use super::{JobArg, with_cluster};
@@ -27,24 +30,60 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         let client = &mut cluster.client;
         match args {
             Args::Jobs => {
-                let jobs = client.list_jobs(ListJobsRequest {}).await?.into_inner().jobs;
-                common.output.print(&jobs.iter().map(job_value).collect(), || job_table(&jobs))
+                let jobs = client
+                    .list_jobs(ListJobsRequest {})
+                    .await?
+                    .into_inner()
+                    .jobs;
+                common
+                    .output
+                    .print(&jobs.iter().map(job_value).collect(), || job_table(&jobs))
             }
             Args::Tasks(JobArg { job }) => {
-                let tasks = client.list_tasks(ListTasksRequest { job }).await?.into_inner().tasks;
-                common.output.print(&tasks.iter().map(task_value).collect(), || task_table(&tasks))
+                let tasks = client
+                    .list_tasks(ListTasksRequest { job })
+                    .await?
+                    .into_inner()
+                    .tasks;
+                common
+                    .output
+                    .print(&tasks.iter().map(task_value).collect(), || {
+                        task_table(&tasks)
+                    })
             }
             Args::Runs(JobArg { job }) => {
-                let runs = client.list_runs(ListRunsRequest { job }).await?.into_inner().runs;
-                common.output.print(&runs.iter().map(run_value).collect(), || run_table(&runs))
+                let runs = client
+                    .list_runs(ListRunsRequest { job })
+                    .await?
+                    .into_inner()
+                    .runs;
+                common
+                    .output
+                    .print(&runs.iter().map(run_value).collect(), || run_table(&runs))
             }
             Args::Workers => {
-                let workers = client.list_workers(ListWorkersRequest {}).await?.into_inner().workers;
-                common.output.print(&workers.iter().map(worker_value).collect(), || worker_table(&workers))
+                let workers = client
+                    .list_workers(ListWorkersRequest {})
+                    .await?
+                    .into_inner()
+                    .workers;
+                common
+                    .output
+                    .print(&workers.iter().map(worker_value).collect(), || {
+                        worker_table(&workers)
+                    })
             }
             Args::Models => {
-                let models = client.list_models(ListModelsRequest {}).await?.into_inner().models;
-                common.output.print(&models.iter().map(model_value).collect(), || model_table(&models))
+                let models = client
+                    .list_models(ListModelsRequest {})
+                    .await?
+                    .into_inner()
+                    .models;
+                common
+                    .output
+                    .print(&models.iter().map(model_value).collect(), || {
+                        model_table(&models)
+                    })
             }
         }
     })
@@ -67,7 +106,9 @@ pub fn job_value(job: &Job) -> Value {
 fn job_table(jobs: &[Job]) -> String {
     let ids = short_ids(&jobs.iter().map(|job| job.id.clone()).collect::<Vec<_>>());
     let now = output::now_ms();
-    let mut table = Table::new(&["jobs", "name", "kind", "state", ">runs", ">tasks", "created", "key"]);
+    let mut table = Table::new(&[
+        "jobs", "name", "kind", "state", ">runs", ">tasks", "created", "key",
+    ]);
     for (job, id) in jobs.iter().zip(ids) {
         let counts = job.tasks.unwrap_or_default();
         table.row([
@@ -99,17 +140,29 @@ pub fn task_value(task: &Task) -> Value {
 }
 
 fn task_table(tasks: &[Task]) -> String {
-    let mut table = Table::new(&["tasks", "kind", ">run", "state", ">attempts", "worker", "took", "reason"]);
+    let mut table = Table::new(&[
+        "tasks",
+        "kind",
+        ">run",
+        "state",
+        ">attempts",
+        "worker",
+        "took",
+        "reason",
+    ]);
     for task in tasks {
         let last = task.attempts.last();
-        let took = last.filter(|attempt| attempt.ended_ms > 0).map(|attempt| output::span(attempt.ended_ms.saturating_sub(attempt.started_ms)));
+        let took = last
+            .filter(|attempt| attempt.ended_ms > 0)
+            .map(|attempt| output::span(attempt.ended_ms.saturating_sub(attempt.started_ms)));
         table.row([
             task.id.clone(),
             task.kind.clone(),
             task.run.map(|run| run.to_string()).unwrap_or_default(),
             task.state.clone(),
             task.attempts.len().to_string(),
-            last.map(|attempt| attempt.worker.clone()).unwrap_or_default(),
+            last.map(|attempt| attempt.worker.clone())
+                .unwrap_or_default(),
             took.unwrap_or_default(),
             task.reason.clone(),
         ]);
@@ -125,7 +178,9 @@ pub fn run_value(run: &Run) -> Value {
 }
 
 pub fn run_table(runs: &[Run]) -> String {
-    let mut table = Table::new(&[">runs", "model", "dataset", "category", ">seed", "state", "error"]);
+    let mut table = Table::new(&[
+        ">runs", "model", "dataset", "category", ">seed", "state", "error",
+    ]);
     for run in runs {
         table.row([
             run.index.to_string(),
@@ -149,7 +204,9 @@ fn worker_value(worker: &Worker) -> Value {
 
 fn worker_table(workers: &[Worker]) -> String {
     let now = output::now_ms();
-    let mut table = Table::new(&["workers", "pool", "state", ">busy", "engines", "seen", "tasks"]);
+    let mut table = Table::new(&[
+        "workers", "pool", "state", ">busy", "engines", "seen", "tasks",
+    ]);
     for worker in workers {
         table.row([
             worker.name.clone(),
@@ -175,7 +232,13 @@ fn model_table(models: &[Model]) -> String {
     let now = output::now_ms();
     let mut table = Table::new(&["models", ">version", "job", "created", "package"]);
     for model in models {
-        table.row([model.name.clone(), model.version.to_string(), model.job.clone(), ago(model.created_ms, now), model.package.clone()]);
+        table.row([
+            model.name.clone(),
+            model.version.to_string(),
+            model.job.clone(),
+            ago(model.created_ms, now),
+            model.package.clone(),
+        ]);
     }
     table.render()
 }

@@ -21,7 +21,14 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     with_cluster(common, async |cluster| {
         // Lines of one task alone need no name before them.
         let named = !args.id.contains('-');
-        let mut stream = cluster.client.logs(LogsRequest { id: args.id, follow: args.follow }).await?.into_inner();
+        let mut stream = cluster
+            .client
+            .logs(LogsRequest {
+                id: args.id,
+                follow: args.follow,
+            })
+            .await?
+            .into_inner();
         loop {
             tokio::select! {
                 chunk = stream.message() => match chunk? {
@@ -38,12 +45,17 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
 fn write(chunk: &LogChunk, named: bool) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     let written = if named {
-        chunk.text.split_inclusive(|byte| *byte == b'\n').try_for_each(|line| write!(out, "{} ", chunk.task).and_then(|()| out.write_all(line)))
+        chunk
+            .text
+            .split_inclusive(|byte| *byte == b'\n')
+            .try_for_each(|line| write!(out, "{} ", chunk.task).and_then(|()| out.write_all(line)))
     } else {
         out.write_all(&chunk.text)
     };
-    written.and_then(|()| out.flush()).map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Error::OutputClosed,
-        _ => Error::cannot_run_because("cannot write to standard output", error),
-    })
+    written
+        .and_then(|()| out.flush())
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Error::OutputClosed,
+            _ => Error::cannot_run_because("cannot write to standard output", error),
+        })
 }

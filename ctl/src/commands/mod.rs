@@ -75,7 +75,10 @@ fn block_on(command: impl Future<Output = Result<(), Error>>) -> Result<(), Erro
 }
 
 /// Does something with a coordinator and lets go of it again, whatever came out.
-async fn with_cluster<T>(common: &Common, action: impl AsyncFnOnce(&mut Cluster) -> Result<T, Error>) -> Result<T, Error> {
+async fn with_cluster<T>(
+    common: &Common,
+    action: impl AsyncFnOnce(&mut Cluster) -> Result<T, Error>,
+) -> Result<T, Error> {
     let mut cluster = Cluster::open(&places::state_folder(common)?).await?;
     let result = action(&mut cluster).await;
     cluster.close().await;

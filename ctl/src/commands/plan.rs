@@ -23,7 +23,8 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Error> {
 }
 
 fn to_value(value: &impl serde::Serialize) -> Result<Value, Error> {
-    serde_json::to_value(value).map_err(|source| Error::cannot_run_because("cannot write JSON", source))
+    serde_json::to_value(value)
+        .map_err(|source| Error::cannot_run_because("cannot write JSON", source))
 }
 
 fn for_people(job: &Value, plan: &Plan) -> String {
@@ -39,13 +40,28 @@ fn for_people(job: &Value, plan: &Plan) -> String {
     }
     let mut runs = Table::new(&[">run", "model", "dataset", "category", ">seed"]);
     for run in &plan.runs {
-        runs.row([run.index.to_string(), run.model.clone(), run.dataset.clone(), run.category.clone(), run.spec.seed.to_string()]);
+        runs.row([
+            run.index.to_string(),
+            run.model.clone(),
+            run.dataset.clone(),
+            run.category.clone(),
+            run.spec.seed.to_string(),
+        ]);
     }
     let mut tasks = Table::new(&[">task", "kind", "runs", "after"]);
     for task in &plan.tasks {
-        tasks.row([task.index.0.to_string(), task.spec.kind().to_string(), runs_of(task), after(task)]);
+        tasks.row([
+            task.index.0.to_string(),
+            task.spec.kind().to_string(),
+            runs_of(task),
+            after(task),
+        ]);
     }
-    text.push_str(&format!("\n{}\n\n{}\n\nScore tasks are added when a dataset has been listed.", runs.render(), tasks.render()));
+    text.push_str(&format!(
+        "\n{}\n\n{}\n\nScore tasks are added when a dataset has been listed.",
+        runs.render(),
+        tasks.render()
+    ));
     text
 }
 

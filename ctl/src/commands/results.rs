@@ -10,16 +10,52 @@ use crate::rows::{self, Results};
 use crate::{Common, Error, output, summary};
 
 // What people see of each table; programs get every column.
-const SCORE_COLUMNS: [&str; 9] = [">run", "model", "split", "label", ">score", ">score_normalized", "is_anomalous", "error_class", "uri"];
-const METRIC_COLUMNS: [&str; 13] = [
-    ">run", "model", "dataset", "category", ">seed", "level", "metric", ">value", "reason", ">threshold", "threshold_split", ">normal", ">anomalous",
+const SCORE_COLUMNS: [&str; 9] = [
+    ">run",
+    "model",
+    "split",
+    "label",
+    ">score",
+    ">score_normalized",
+    "is_anomalous",
+    "error_class",
+    "uri",
 ];
-const TIMING_COLUMNS: [&str; 9] = ["task", "kind", ">run", "stage", ">wall_s", ">cpu_s", ">items", ">bytes", ">peak_memory"];
+const METRIC_COLUMNS: [&str; 13] = [
+    ">run",
+    "model",
+    "dataset",
+    "category",
+    ">seed",
+    "level",
+    "metric",
+    ">value",
+    "reason",
+    ">threshold",
+    "threshold_split",
+    ">normal",
+    ">anomalous",
+];
+const TIMING_COLUMNS: [&str; 9] = [
+    "task",
+    "kind",
+    ">run",
+    "stage",
+    ">wall_s",
+    ">cpu_s",
+    ">items",
+    ">bytes",
+    ">peak_memory",
+];
 
 #[derive(clap::Args)]
 pub struct Args {
     /// Id of a job or a unique prefix of it
-    #[arg(value_name = "JOB", required_unless_present = "last", conflicts_with = "last")]
+    #[arg(
+        value_name = "JOB",
+        required_unless_present = "last",
+        conflicts_with = "last"
+    )]
     job: Option<String>,
     /// The newest job
     #[arg(long)]
@@ -38,7 +74,11 @@ pub struct Args {
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     with_cluster(common, async |cluster| {
         let wanted = args.job.clone().unwrap_or_else(|| "last".to_owned());
-        let job = cluster.client.get_job(GetJobRequest { job: wanted }).await?.into_inner();
+        let job = cluster
+            .client
+            .get_job(GetJobRequest { job: wanted })
+            .await?
+            .into_inner();
         if !(args.scores || args.metrics || args.timings) {
             return show(common, cluster, &job).await;
         }
@@ -46,11 +86,20 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             return Err(none_yet(&job));
         };
         let (rows, columns): (Vec<Value>, &[&'static str]) = if args.scores {
-            (rows::json(&results.read::<ScoreRow>().await?)?, &SCORE_COLUMNS)
+            (
+                rows::json(&results.read::<ScoreRow>().await?)?,
+                &SCORE_COLUMNS,
+            )
         } else if args.metrics {
-            (rows::json(&results.read::<MetricRow>().await?)?, &METRIC_COLUMNS)
+            (
+                rows::json(&results.read::<MetricRow>().await?)?,
+                &METRIC_COLUMNS,
+            )
         } else {
-            (rows::json(&results.read::<TimingRow>().await?)?, &TIMING_COLUMNS)
+            (
+                rows::json(&results.read::<TimingRow>().await?)?,
+                &TIMING_COLUMNS,
+            )
         };
         let table = rows::table(&rows, columns);
         common.output.print(&Value::Array(rows), || table)
@@ -59,15 +108,28 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
 }
 
 fn none_yet(job: &Job) -> Error {
-    Error::NotFound(format!("job {} is {} and has no published results; `ctl describe {}` says how far it is", job.id, job.state, job.id))
+    Error::NotFound(format!(
+        "job {} is {} and has no published results; `ctl describe {}` says how far it is",
+        job.id, job.state, job.id
+    ))
 }
 
 /// The result table and where the files are.
 async fn show(common: &Common, cluster: &mut Cluster, job: &Job) -> Result<(), Error> {
-    let runs = cluster.client.list_runs(ListRunsRequest { job: job.id.clone() }).await?.into_inner().runs;
+    let runs = cluster
+        .client
+        .list_runs(ListRunsRequest {
+            job: job.id.clone(),
+        })
+        .await?
+        .into_inner()
+        .runs;
     let results = Results::find(&mut cluster.client, &job.id).await?;
     let (metrics, timings) = match &results {
-        Some(results) => (results.read::<MetricRow>().await?, results.read::<TimingRow>().await?),
+        Some(results) => (
+            results.read::<MetricRow>().await?,
+            results.read::<TimingRow>().await?,
+        ),
         None => (Vec::new(), Vec::new()),
     };
     let lines = summary::lines(&runs, &metrics, &timings);
@@ -85,7 +147,9 @@ async fn show(common: &Common, cluster: &mut Cluster, job: &Job) -> Result<(), E
             text.push_str(&format!("\nrun {} failed: {}", line.run, line.error));
         }
         match &place {
-            Some(place) => text.push_str(&format!("\n\nResults: {place}\nOpen:    {}", opener(place))),
+            Some(place) => {
+                text.push_str(&format!("\n\nResults: {place}\nOpen:    {}", opener(place)))
+            }
             None => text.push_str("\n\nNo results published"),
         }
         text
@@ -94,7 +158,9 @@ async fn show(common: &Common, cluster: &mut Cluster, job: &Job) -> Result<(), E
 
 /// One line that opens a table.
 fn opener(place: &str) -> String {
-    format!("python3 -c \"import pandas; print(pandas.read_parquet('{place}/metrics.parquet'))\"   or   duckdb -c \"from '{place}/metrics.parquet'\"")
+    format!(
+        "python3 -c \"import pandas; print(pandas.read_parquet('{place}/metrics.parquet'))\"   or   duckdb -c \"from '{place}/metrics.parquet'\""
+    )
 }
 
 /// After following a job: what came out, and an error unless it succeeded.
@@ -111,5 +177,8 @@ pub async fn show_end(common: &Common, cluster: &mut Cluster, job: &Job) -> Resu
     for failure in &job.failures {
         eprintln!("failed: {failure}");
     }
-    Err(Error::JobFailed { job: job.id.clone(), state: job.state.clone() })
+    Err(Error::JobFailed {
+        job: job.id.clone(),
+        state: job.state.clone(),
+    })
 }

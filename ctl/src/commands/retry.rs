@@ -22,20 +22,50 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     let state = places::state_folder(common)?;
     let mut cluster = Cluster::open(&state).await?;
     let result = async {
-        let job = cluster.client.get_job(GetJobRequest { job: args.job.job }).await?.into_inner();
-        let tasks = cluster.client.retry(RetryRequest { request_id: client::request_id()?, job: job.id.clone() }).await?.into_inner().tasks;
+        let job = cluster
+            .client
+            .get_job(GetJobRequest { job: args.job.job })
+            .await?
+            .into_inner();
+        let tasks = cluster
+            .client
+            .retry(RetryRequest {
+                request_id: client::request_id()?,
+                job: job.id.clone(),
+            })
+            .await?
+            .into_inner()
+            .tasks;
         if !args.wait {
-            return common.output.print(&json!({"job": job.id, "tasks": tasks}), || format!("job {}: {tasks} tasks back in the queue", job.id));
+            return common
+                .output
+                .print(&json!({"job": job.id, "tasks": tasks}), || {
+                    format!("job {}: {tasks} tasks back in the queue", job.id)
+                });
         }
         eprintln!("job {}: {tasks} tasks back in the queue", job.id);
         // A job of a newer program may not read here; it says so itself, and the default pool is the likely one.
-        let pool = serde_json::from_str::<ResolvedJob>(&job.resolved_json).map(|job| job.resources.pool).unwrap_or_default();
-        let worker = cluster.is_private().then(|| WorkerOptions { pool: pool.to_string(), slots: 1 });
+        let pool = serde_json::from_str::<ResolvedJob>(&job.resolved_json)
+            .map(|job| job.resources.pool)
+            .unwrap_or_default();
+        let worker = cluster.is_private().then(|| WorkerOptions {
+            pool: pool.to_string(),
+            slots: 1,
+        });
         if let Some(worker) = &worker {
             cluster.ensure_worker(worker).await?;
         }
         let resume = format!("ctl retry {} --wait", job.id);
-        let job = follow(&mut cluster, &Follow { state: &state, job: job.id, worker, resume }).await?;
+        let job = follow(
+            &mut cluster,
+            &Follow {
+                state: &state,
+                job: job.id,
+                worker,
+                resume,
+            },
+        )
+        .await?;
         super::results::show_end(common, &mut cluster, &job).await
     }
     .await;

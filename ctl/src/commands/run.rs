@@ -28,7 +28,10 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     let read = args.file.read()?;
     print_warnings(&read.reading);
     let state = places::state_folder(common)?;
-    let worker = WorkerOptions { pool: read.reading.job.resources.pool.to_string(), slots: args.slots };
+    let worker = WorkerOptions {
+        pool: read.reading.job.resources.pool.to_string(),
+        slots: args.slots,
+    };
     let mut cluster = Cluster::open(&state).await?;
     let result = async {
         cluster.ensure_worker(&worker).await?;
@@ -37,7 +40,16 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             None => submit(&mut cluster, &read, args.key.as_deref()).await?,
         };
         let resume = resume_command(&args);
-        let job = follow(&mut cluster, &Follow { state: &state, job, worker: Some(worker), resume }).await?;
+        let job = follow(
+            &mut cluster,
+            &Follow {
+                state: &state,
+                job,
+                worker: Some(worker),
+                resume,
+            },
+        )
+        .await?;
         super::results::show_end(common, &mut cluster, &job).await
     }
     .await;
@@ -46,9 +58,19 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
 }
 
 /// Sends the job; says what became of it.
-pub async fn submit(cluster: &mut Cluster, read: &ReadJob, key: Option<&str>) -> Result<String, Error> {
-    let resolved_json = serde_json::to_string(&read.reading.job).map_err(|source| Error::cannot_run_because("cannot write the job", source))?;
-    let request = SubmitRequest { request_id: client::request_id()?, key: key.unwrap_or_default().to_owned(), resolved_json, source_yaml: read.text.clone() };
+pub async fn submit(
+    cluster: &mut Cluster,
+    read: &ReadJob,
+    key: Option<&str>,
+) -> Result<String, Error> {
+    let resolved_json = serde_json::to_string(&read.reading.job)
+        .map_err(|source| Error::cannot_run_because("cannot write the job", source))?;
+    let request = SubmitRequest {
+        request_id: client::request_id()?,
+        key: key.unwrap_or_default().to_owned(),
+        resolved_json,
+        source_yaml: read.text.clone(),
+    };
     let reply = cluster.client.submit(request).await?.into_inner();
     for warning in &reply.warnings {
         eprintln!("warning: {warning}");
@@ -64,14 +86,29 @@ pub async fn submit(cluster: &mut Cluster, read: &ReadJob, key: Option<&str>) ->
 }
 
 /// The newest job of the same content that was interrupted or cancelled, if it can only be this user's own: nobody else listens.
-async fn unfinished(cluster: &mut Cluster, args: &Args, read: &ReadJob) -> Result<Option<Job>, Error> {
+async fn unfinished(
+    cluster: &mut Cluster,
+    args: &Args,
+    read: &ReadJob,
+) -> Result<Option<Job>, Error> {
     if args.key.is_some() || args.new || !cluster.is_private() {
         return Ok(None);
     }
-    let jobs = cluster.client.list_jobs(ListJobsRequest {}).await?.into_inner().jobs;
+    let jobs = cluster
+        .client
+        .list_jobs(ListJobsRequest {})
+        .await?
+        .into_inner()
+        .jobs;
     let (mut found, mut others) = (None, Vec::new());
-    for job in jobs.into_iter().filter(|job| !is_terminal(&job.state) || job.state == "cancelled") {
-        let same = found.is_none() && job.name == read.reading.job.name && job.key.is_empty() && is_same(cluster, &job, read).await?;
+    for job in jobs
+        .into_iter()
+        .filter(|job| !is_terminal(&job.state) || job.state == "cancelled")
+    {
+        let same = found.is_none()
+            && job.name == read.reading.job.name
+            && job.key.is_empty()
+            && is_same(cluster, &job, read).await?;
         if same {
             found = Some(job);
         } else if job.state != "cancelled" {
@@ -79,13 +116,22 @@ async fn unfinished(cluster: &mut Cluster, args: &Args, read: &ReadJob) -> Resul
         }
     }
     if !others.is_empty() {
-        eprintln!("note: unfinished before, going on as well: job {} (`ctl cancel JOB` ends one)", others.join(", "));
+        eprintln!(
+            "note: unfinished before, going on as well: job {} (`ctl cancel JOB` ends one)",
+            others.join(", ")
+        );
     }
     Ok(found)
 }
 
 async fn is_same(cluster: &mut Cluster, job: &Job, read: &ReadJob) -> Result<bool, Error> {
-    let job = cluster.client.get_job(GetJobRequest { job: job.id.clone() }).await?.into_inner();
+    let job = cluster
+        .client
+        .get_job(GetJobRequest {
+            job: job.id.clone(),
+        })
+        .await?
+        .into_inner();
     let theirs: Option<Value> = serde_json::from_str(&job.resolved_json).ok();
     let ours = serde_json::to_value(&read.reading.job).ok();
     Ok(theirs.is_some() && theirs == ours)
@@ -93,16 +139,30 @@ async fn is_same(cluster: &mut Cluster, job: &Job, read: &ReadJob) -> Result<boo
 
 async fn go_on(cluster: &mut Cluster, job: &Job) -> Result<String, Error> {
     if job.state == "cancelled" {
-        cluster.client.retry(RetryRequest { request_id: client::request_id()?, job: job.id.clone() }).await?;
+        cluster
+            .client
+            .retry(RetryRequest {
+                request_id: client::request_id()?,
+                job: job.id.clone(),
+            })
+            .await?;
     }
-    eprintln!("job {} of the same file was not finished: going on with it (`--new` begins another)", job.id);
+    eprintln!(
+        "job {} of the same file was not finished: going on with it (`--new` begins another)",
+        job.id
+    );
     Ok(job.id.clone())
 }
 
 /// What to type to go on after an interruption.
 fn resume_command(args: &Args) -> String {
     let mut words = vec!["ctl run".to_owned(), args.file.file.display().to_string()];
-    words.extend(args.file.set.iter().map(|set| format!("--set {set}")));
+    words.extend(
+        args.file
+            .set
+            .iter()
+            .map(|(key, value)| format!("--set {key}={value}")),
+    );
     words.extend(args.key.iter().map(|key| format!("--key {key}")));
     words.join(" ")
 }

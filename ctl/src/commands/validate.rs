@@ -16,7 +16,12 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Error> {
     print_warnings(&read.reading);
     let job = &read.reading.job;
     let runs = job.runs.len();
-    let warnings: Vec<_> = read.reading.warnings.iter().map(ToString::to_string).collect();
+    let warnings: Vec<_> = read
+        .reading
+        .warnings
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     common.output.print(&json!({"file": args.file.file, "name": job.name, "kind": job.kind, "runs": runs, "warnings": warnings}), || {
         format!("{}: valid, {runs} run{}", args.file.file.display(), if runs == 1 { "" } else { "s" })
     })

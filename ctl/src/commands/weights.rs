@@ -58,7 +58,14 @@ fn import(common: &Common, folder: &WeightsFolder, args: &ImportArgs) -> Result<
     let sidecar = weights::import(folder, &import).map_err(user_error)?;
     let path = folder.path(&args.backbone).map_err(user_error)?;
     let value = json!({"backbone": sidecar.backbone, "path": path, "licence": sidecar.licence, "source": sidecar.source, "sha256": sidecar.sha256});
-    common.output.print(&value, || format!("{}: imported into {} (licence: {})", sidecar.backbone, path.display(), sidecar.licence))
+    common.output.print(&value, || {
+        format!(
+            "{}: imported into {} (licence: {})",
+            sidecar.backbone,
+            path.display(),
+            sidecar.licence
+        )
+    })
 }
 
 /// Every backbone as `ctl doctor` and `list` show it.
@@ -78,22 +85,31 @@ pub fn listing(folder: &WeightsFolder) -> Vec<Value> {
 
 fn list(common: &Common, folder: &WeightsFolder) -> Result<(), Error> {
     let listing = listing(folder);
-    common.output.print(&json!({"folder": folder.root(), "weights": listing}), || {
-        let mut table = Table::new(&["backbone", "state", ">mb", "licence", "source"]);
-        for weights in &listing {
-            let text = |key: &str| weights[key].as_str().unwrap_or("-").to_owned();
-            let there = weights["path"].is_string();
-            let megabytes = weights["bytes"].as_u64().map_or(0.0, |bytes| bytes as f64 / 1e6);
-            table.row([
-                text("backbone"),
-                if there { "here" } else { "missing" }.to_owned(),
-                if there { format!("{megabytes:.1}") } else { String::new() },
-                text("licence"),
-                text("source"),
-            ]);
-        }
-        format!("{}\n\nFolder: {}", table.render(), folder.root().display())
-    })
+    common.output.print(
+        &json!({"folder": folder.root(), "weights": listing}),
+        || {
+            let mut table = Table::new(&["backbone", "state", ">mb", "licence", "source"]);
+            for weights in &listing {
+                let text = |key: &str| weights[key].as_str().unwrap_or("-").to_owned();
+                let there = weights["path"].is_string();
+                let megabytes = weights["bytes"]
+                    .as_u64()
+                    .map_or(0.0, |bytes| bytes as f64 / 1e6);
+                table.row([
+                    text("backbone"),
+                    if there { "here" } else { "missing" }.to_owned(),
+                    if there {
+                        format!("{megabytes:.1}")
+                    } else {
+                        String::new()
+                    },
+                    text("licence"),
+                    text("source"),
+                ]);
+            }
+            format!("{}\n\nFolder: {}", table.render(), folder.root().display())
+        },
+    )
 }
 
 fn check(common: &Common, folder: &WeightsFolder) -> Result<(), Error> {
@@ -114,26 +130,47 @@ fn check(common: &Common, folder: &WeightsFolder) -> Result<(), Error> {
     common.output.print(&Value::Array(value), || {
         let mut table = Table::new(&["weights", ">tensors", "verdict"]);
         for finding in &findings {
-            table.row([finding.backbone.to_owned(), finding.tensors.to_string(), finding.problem.as_ref().map_or_else(|| "whole".to_owned(), chain)]);
+            table.row([
+                finding.backbone.to_owned(),
+                finding.tensors.to_string(),
+                finding
+                    .problem
+                    .as_ref()
+                    .map_or_else(|| "whole".to_owned(), chain),
+            ]);
         }
         table.render()
     })?;
-    match findings.iter().filter(|finding| finding.problem.is_some()).count() {
+    match findings
+        .iter()
+        .filter(|finding| finding.problem.is_some())
+        .count()
+    {
         0 => Ok(()),
-        count => Err(Error::Usage(format!("{count} of {} weight files cannot be used; import them again", findings.len()))),
+        count => Err(Error::Usage(format!(
+            "{count} of {} weight files cannot be used; import them again",
+            findings.len()
+        ))),
     }
 }
 
 /// Tensors and shapes that a backbone must have.
-fn expected(_backbone: &str) -> Vec<(String, Vec<usize>)> {
-    Vec::new()
+fn expected(backbone: &str) -> Vec<(String, Vec<usize>)> {
+    // An unknown backbone is refused by the import itself, which names those that it knows.
+    models::backbones::find(backbone)
+        .map(|architecture| architecture.tensors())
+        .unwrap_or_default()
 }
 
 fn user_error(error: WeightsError) -> Error {
     use std::error::Error as _;
     let denied = |source: &std::io::Error| source.kind() == std::io::ErrorKind::PermissionDenied;
     match error {
-        WeightsError::Io { what: "read", path, source } => Error::Read { path, source },
+        WeightsError::Io {
+            what: "read",
+            path,
+            source,
+        } => Error::Read { path, source },
         WeightsError::Io { path, source, .. } if denied(&source) => Error::Write { path, source },
         WeightsError::Io { path, source, .. } => Error::Write { path, source },
         error => {

@@ -9,7 +9,7 @@ mod random;
 mod view;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use sha2::{Digest, Sha256};
@@ -20,7 +20,8 @@ use random::Random;
 use view::{Light, Tint, View};
 
 /// SHA-256 over name and pixels of every picture and mask, in order of writing.
-pub const EXPECTED_DIGEST: &str = "642f4b891da9e019fa0c02f5cf9c20bd0634407fc693cfb7367ddf1590fae435";
+pub const EXPECTED_DIGEST: &str =
+    "642f4b891da9e019fa0c02f5cf9c20bd0634407fc693cfb7367ddf1590fae435";
 
 const SEED: u64 = 20_261_124;
 
@@ -32,9 +33,21 @@ struct Category {
 }
 
 const CATEGORIES: [Category; 3] = [
-    Category { name: "brick", tint: [1.0, 0.88, 0.8], other: 2 },
-    Category { name: "grass", tint: [0.86, 1.0, 0.74], other: 0 },
-    Category { name: "gravel", tint: [1.0, 0.98, 0.94], other: 1 },
+    Category {
+        name: "brick",
+        tint: [1.0, 0.88, 0.8],
+        other: 2,
+    },
+    Category {
+        name: "grass",
+        tint: [0.86, 1.0, 0.74],
+        other: 0,
+    },
+    Category {
+        name: "gravel",
+        tint: [1.0, 0.98, 0.94],
+        other: 1,
+    },
 ];
 
 /// Pictures of a split: name, good ones, defective ones of each kind.
@@ -50,32 +63,67 @@ pub struct Written {
 /// Writes all categories below `out`. A category appears under its name only when it is complete.
 pub fn write_dataset(photos: &Path, out: &Path) -> anyhow::Result<Written> {
     let mut digest = Sha256::new();
-    let mut written = Written { images: 0, masks: 0, digest: String::new() };
+    let mut written = Written {
+        images: 0,
+        masks: 0,
+        digest: String::new(),
+    };
     let read = |category: &Category| Photo::read(&photos.join(format!("{}.png", category.name)));
-    let photos = CATEGORIES.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    let photos = CATEGORIES
+        .iter()
+        .map(read)
+        .collect::<anyhow::Result<Vec<_>>>()?;
     for (category, photo) in CATEGORIES.iter().zip(&photos) {
-        let other = Other { photo: &photos[category.other], tint: CATEGORIES[category.other].tint };
+        let other = Other {
+            photo: &photos[category.other],
+            tint: CATEGORIES[category.other].tint,
+        };
         let unfinished = out.join(format!(".{}.unfinished", category.name));
         let finished = out.join(category.name);
         remove(&unfinished)?;
         for (split, good, each) in SPLITS {
-            write_split(category, photo, other, split, good, each, &unfinished, &mut written, &mut digest)?;
+            write_split(
+                category,
+                photo,
+                other,
+                split,
+                good,
+                each,
+                &unfinished,
+                &mut written,
+                &mut digest,
+            )?;
         }
         remove(&finished)?;
-        fs::rename(&unfinished, &finished).with_context(|| format!("cannot move {} to {}", unfinished.display(), finished.display()))?;
+        fs::rename(&unfinished, &finished).with_context(|| {
+            format!(
+                "cannot move {} to {}",
+                unfinished.display(),
+                finished.display()
+            )
+        })?;
     }
-    written.digest = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    written.digest = digest
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     Ok(written)
 }
 
 fn remove(folder: &Path) -> anyhow::Result<()> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).with_context(|| format!("cannot remove {}", folder.display())),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
+        }
         _ => Ok(()),
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "called once; a struct would only rename them")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "called once; a struct would only rename them"
+)]
 fn write_split(
     category: &Category,
     photo: &Photo,
@@ -87,7 +135,8 @@ fn write_split(
     written: &mut Written,
     digest: &mut Sha256,
 ) -> anyhow::Result<()> {
-    let kinds = std::iter::once((None, good)).chain(Kind::ALL.into_iter().map(|kind| (Some(kind), each)));
+    let kinds =
+        std::iter::once((None, good)).chain(Kind::ALL.into_iter().map(|kind| (Some(kind), each)));
     for (kind, count) in kinds.filter(|(_, count)| *count > 0) {
         let label = kind.map_or("good", Kind::name);
         let images = root.join(split).join(label);
@@ -106,7 +155,11 @@ fn write_split(
             written.images += 1;
             if let Some(mask) = mask {
                 digest.update(&mask);
-                write_png(&masks.join(format!("{index:03}_mask.png")), png::ColorType::Grayscale, &mask)?;
+                write_png(
+                    &masks.join(format!("{index:03}_mask.png")),
+                    png::ColorType::Grayscale,
+                    &mask,
+                )?;
                 written.masks += 1;
             }
         }
@@ -114,9 +167,13 @@ fn write_split(
     Ok(())
 }
 
-/// MVTec keeps the masks of `test` in `ground_truth/KIND`; those of `validation` lie beside them in a folder of their own.
-fn mask_folder(root: &Path, split: &str, label: &str) -> std::path::PathBuf {
-    let folder = if split == "validation" { "ground_truth_validation" } else { "ground_truth" };
+/// MVTec keeps the masks of `test` in `ground_truth/KIND`; those of `validation` lie in `ground_truth/validation/KIND`.
+fn mask_folder(root: &Path, split: &str, label: &str) -> PathBuf {
+    let folder = if split == "validation" {
+        "ground_truth/validation"
+    } else {
+        "ground_truth"
+    };
     root.join(folder).join(label)
 }
 
@@ -125,12 +182,19 @@ fn create(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// One picture, and its mask if it has a defect. Everything about it follows from its name.
-fn make(name: &str, category: &Category, photo: &Photo, other: Other<'_>, kind: Option<Kind>) -> (Vec<u8>, Option<Vec<u8>>) {
+fn make(
+    name: &str,
+    category: &Category,
+    photo: &Photo,
+    other: Other<'_>,
+    kind: Option<Kind>,
+) -> (Vec<u8>, Option<Vec<u8>>) {
     let stream = |purpose: &str| Random::new(SEED, &format!("{name}/{purpose}"));
     let view = View::draw(&mut stream("view"), photo);
     let light = Light::draw(&mut stream("light"), category.tint);
     let mut picture = view::see(photo, &view, &light);
-    let mask = kind.map(|kind| defect::apply(&mut stream("defect"), kind, &mut picture, other).mask());
+    let mask =
+        kind.map(|kind| defect::apply(&mut stream("defect"), kind, &mut picture, other).mask());
     view::add_noise(&mut stream("noise"), &mut picture);
     (picture.bytes(), mask)
 }

@@ -25,10 +25,19 @@ fn run() -> anyhow::Result<()> {
         bail!("expected two arguments: texture PHOTOS OUT");
     };
     let (photos, out) = (Path::new(photos), Path::new(out));
-    let written = write_dataset(photos, out).with_context(|| format!("cannot make the textures of {}", out.display()))?;
+    let written = write_dataset(photos, out)
+        .with_context(|| format!("cannot make the textures of {}", out.display()))?;
     if written.digest != EXPECTED_DIGEST {
-        bail!("the pixels made have the digest {}, expected {EXPECTED_DIGEST}: this build computes differently", written.digest);
+        bail!(
+            "the pixels made have the digest {}, expected {EXPECTED_DIGEST}: this build computes differently",
+            written.digest
+        );
     }
-    println!("texture: {} images with {} masks in {}", written.images, written.masks, out.display());
+    println!(
+        "texture: {} images with {} masks in {}",
+        written.images,
+        written.masks,
+        out.display()
+    );
     Ok(())
 }

@@ -17,13 +17,22 @@ impl Random {
     /// The stream for `purpose`, a text such as `brick/test/scratch/003/view`.
     pub fn new(seed: u64, purpose: &str) -> Self {
         // FNV-1a over the purpose, so that neighbouring names give unrelated keys after mixing.
-        let hash = purpose.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-        Self { key: mix(hash ^ mix(seed)), counter: 0 }
+        let hash = purpose
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+            });
+        Self {
+            key: mix(hash ^ mix(seed)),
+            counter: 0,
+        }
     }
 
     fn next(&mut self) -> u64 {
         self.counter = self.counter.wrapping_add(1);
-        mix(self.key.wrapping_add(self.counter.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+        mix(self
+            .key
+            .wrapping_add(self.counter.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
 
     /// In `0..1`, 24 bits.

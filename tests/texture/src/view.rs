@@ -22,15 +22,28 @@ impl View {
         let slope = random.between(-0.05, 0.05);
         let length = (1.0 + slope * slope).sqrt();
         let (cos, sin) = (scale / length, scale * slope / length);
-        let (flip_x, flip_y) = (if random.coin() { -1.0 } else { 1.0 }, if random.coin() { -1.0 } else { 1.0 });
+        let (flip_x, flip_y) = (
+            if random.coin() { -1.0 } else { 1.0 },
+            if random.coin() { -1.0 } else { 1.0 },
+        );
         let margin = SIDE as f32 * 0.5 * scale * 1.06;
-        let centre = (random.between(margin, photo.width as f32 - margin), random.between(margin, photo.height as f32 - margin));
-        Self { centre, right: (cos * flip_x, sin * flip_x), down: (-sin * flip_y, cos * flip_y) }
+        let centre = (
+            random.between(margin, photo.width as f32 - margin),
+            random.between(margin, photo.height as f32 - margin),
+        );
+        Self {
+            centre,
+            right: (cos * flip_x, sin * flip_x),
+            down: (-sin * flip_y, cos * flip_y),
+        }
     }
 
     /// Grey value of the photograph under a pixel.
     pub fn grey(&self, photo: &Photo, x: usize, y: usize) -> f32 {
-        let (dx, dy) = (x as f32 + 0.5 - SIDE as f32 * 0.5, y as f32 + 0.5 - SIDE as f32 * 0.5);
+        let (dx, dy) = (
+            x as f32 + 0.5 - SIDE as f32 * 0.5,
+            y as f32 + 0.5 - SIDE as f32 * 0.5,
+        );
         photo.sample(
             self.centre.0 + dx * self.right.0 + dy * self.down.0 - 0.5,
             self.centre.1 + dx * self.right.1 + dy * self.down.1 - 0.5,

@@ -1,11 +1,11 @@
 //! The agent as a whole: one handler an event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use types::{Epoch, Failure, FailureClass, LeaseNumber, RequestId};
 
 use crate::{
-    event::{AgentEffect, AgentEvent, AgentSettings, Answer, Call, Exit, Grant, SlotNumber, Verdict},
+    event::{AgentEffect, AgentEvent, AgentSettings, Answer, Call, Exit, Grant, SlotNumber},
     report::{Outcome, Report, Resend},
     slot::{Executor, Phase, Slot, Work, failure_of},
 };
@@ -22,12 +22,17 @@ pub struct Agent {
     heartbeat_due_ms: u64,
     slots: Vec<Slot>,
     reports: BTreeMap<LeaseNumber, Report>,
+    /// The last leases that were taken, so that an answer that comes twice is known.
+    taken: VecDeque<LeaseNumber>,
     /// The coordinator wants this worker to get nothing more.
     drained_by_user: bool,
     /// SIGTERM: since when, on the monotonic clock.
     draining_since_ms: Option<u64>,
     exited: bool,
 }
+
+/// More than answers can be late by: a lease is granted at most about once a second.
+const TAKEN_KNOWN: usize = 256;
 
 #[derive(Debug)]
 enum Claiming {
@@ -43,11 +48,14 @@ impl Agent {
             epoch: Epoch(0),
             registered: false,
             register: Resend::now(now_ms),
-            claim: Claiming::Idle { not_before_ms: now_ms },
+            claim: Claiming::Idle {
+                not_before_ms: now_ms,
+            },
             claims_made: 0,
             heartbeat_due_ms: now_ms,
             slots: (0..settings.slots).map(|_| Slot::default()).collect(),
             reports: BTreeMap::new(),
+            taken: VecDeque::new(),
             drained_by_user: false,
             draining_since_ms: None,
             exited: false,
@@ -61,7 +69,11 @@ impl Agent {
         let mut out = Vec::new();
         match event {
             AgentEvent::Ticked => self.judge(now_ms, &mut out),
-            AgentEvent::Answered { call, epoch, answer } => {
+            AgentEvent::Answered {
+                call,
+                epoch,
+                answer,
+            } => {
                 if epoch >= self.epoch {
                     self.epoch = epoch;
                     self.answered(&call, answer, now_ms, &mut out);
@@ -72,7 +84,13 @@ impl Agent {
             AgentEvent::CallFailed { call } => self.call_failed(&call, now_ms),
             AgentEvent::CallRefused { call } => self.refused(&call, now_ms, &mut out),
             AgentEvent::ExecutorReady { slot } => self.executor_ready(slot),
-            AgentEvent::ExecutorProgressed { slot, lease, progress, pulse, loading } => {
+            AgentEvent::ExecutorProgressed {
+                slot,
+                lease,
+                progress,
+                pulse,
+                loading,
+            } => {
                 if let Some(work) = self.work_on(slot, lease) {
                     if pulse != work.pulse || loading != work.loading {
                         work.moved_ms = now_ms;
@@ -82,14 +100,36 @@ impl Agent {
                     work.progress = Some(progress);
                 }
             }
-            AgentEvent::TaskDone { slot, lease, result_json, outputs_json } => {
-                self.task_ended(slot, lease, Outcome::Complete { result_json, outputs_json }, now_ms, &mut out);
+            AgentEvent::TaskDone {
+                slot,
+                lease,
+                result_json,
+                outputs_json,
+            } => {
+                self.task_ended(
+                    slot,
+                    lease,
+                    Outcome::Complete {
+                        result_json,
+                        outputs_json,
+                    },
+                    now_ms,
+                    &mut out,
+                );
             }
-            AgentEvent::TaskFailed { slot, lease, failure } => {
+            AgentEvent::TaskFailed {
+                slot,
+                lease,
+                failure,
+            } => {
                 self.task_ended(slot, lease, Outcome::Fail(failure), now_ms, &mut out);
             }
-            AgentEvent::ExecutorExited { slot, exit } => self.executor_exited(slot, &exit, now_ms, &mut out),
-            AgentEvent::MemorySampled { slot, bytes } => self.memory_sampled(slot, bytes, now_ms, &mut out),
+            AgentEvent::ExecutorExited { slot, exit } => {
+                self.executor_exited(slot, &exit, now_ms, &mut out)
+            }
+            AgentEvent::MemorySampled { slot, bytes } => {
+                self.memory_sampled(slot, bytes, now_ms, &mut out)
+            }
             AgentEvent::DrainRequested => self.drain(now_ms, &mut out),
         }
         self.proceed(now_ms, &mut out);
@@ -98,7 +138,11 @@ impl Agent {
 
     /// Leases that are held here: those being worked on and those whose outcome is not answered.
     pub fn leases(&self) -> Vec<LeaseNumber> {
-        let working = self.slots.iter().filter_map(|s| s.work.as_ref()).map(|w| w.grant.lease);
+        let working = self
+            .slots
+            .iter()
+            .filter_map(|s| s.work.as_ref())
+            .map(|w| w.grant.lease);
         let mut leases: Vec<LeaseNumber> = working.chain(self.reports.keys().copied()).collect();
         leases.sort();
         leases
@@ -113,7 +157,14 @@ impl Agent {
                 }
             }
             (Call::Claim { id, .. }, answer) => self.claim_answered(id, answer, now_ms, out),
-            (Call::Heartbeat { .. }, Answer::Heartbeat { cancel, drain, register }) => {
+            (
+                Call::Heartbeat { .. },
+                Answer::Heartbeat {
+                    cancel,
+                    drain,
+                    register,
+                },
+            ) => {
                 if register {
                     self.unregistered(now_ms);
                 }
@@ -124,42 +175,68 @@ impl Agent {
             }
             (Call::Complete { lease, .. }, Answer::Completed(_verdict)) => {
                 #[cfg(feature = "mutations")]
-                if _verdict == Verdict::Superseded && self.settings.mutations.delete_superseded {
+                if _verdict == crate::event::Verdict::Superseded
+                    && self.settings.mutations.delete_superseded
+                {
                     out.push(AgentEffect::DeletePrefix { lease: *lease });
                 }
                 self.reports.remove(lease);
             }
-            (Call::Fail { lease, .. } | Call::Release { lease }, Answer::Noted) => _ = self.reports.remove(lease),
+            (Call::Fail { lease, .. } | Call::Release { lease }, Answer::Noted) => {
+                _ = self.reports.remove(lease)
+            }
             // An answer that does not belong to its call says nothing.
             (call, _) => self.call_failed(&call.clone(), now_ms),
         }
     }
 
-    fn claim_answered(&mut self, id: &RequestId, answer: Answer, now_ms: u64, out: &mut Vec<AgentEffect>) {
+    fn claim_answered(
+        &mut self,
+        id: &RequestId,
+        answer: Answer,
+        now_ms: u64,
+        out: &mut Vec<AgentEffect>,
+    ) {
         let current = matches!(&self.claim, Claiming::Asking { id: asked, .. } if asked == id);
         match answer {
             Answer::Granted(grant) => {
                 if current {
-                    self.claim = Claiming::Idle { not_before_ms: now_ms };
-                    self.take(*grant, now_ms, out);
+                    self.claim = Claiming::Idle {
+                        not_before_ms: now_ms,
+                    };
                 }
-                // Otherwise the answer came twice, and the first was taken.
+                // A claim that was sent twice may have got nothing first and a lease later: the lease counts.
+                self.take(*grant, now_ms, out);
             }
             Answer::Unregistered if current => {
                 self.unregistered(now_ms);
-                self.claim = Claiming::Idle { not_before_ms: now_ms + self.settings.claim_pause_ms };
+                self.claim = Claiming::Idle {
+                    not_before_ms: now_ms + self.settings.claim_pause_ms,
+                };
             }
-            _ if current => self.claim = Claiming::Idle { not_before_ms: now_ms + self.settings.claim_pause_ms },
+            _ if current => {
+                self.claim = Claiming::Idle {
+                    not_before_ms: now_ms + self.settings.claim_pause_ms,
+                }
+            }
             _ => {}
         }
     }
 
     fn take(&mut self, grant: Grant, now_ms: u64, out: &mut Vec<AgentEffect>) {
         let lease = grant.lease;
-        if self.leases().contains(&lease) {
+        if self.taken.contains(&lease) {
             return;
         }
-        let free = self.slots.iter().position(Slot::is_free).filter(|_| self.draining_since_ms.is_none());
+        self.taken.push_back(lease);
+        if self.taken.len() > TAKEN_KNOWN {
+            self.taken.pop_front();
+        }
+        let free = self
+            .slots
+            .iter()
+            .position(Slot::is_free)
+            .filter(|_| self.draining_since_ms.is_none());
         let Some(place) = free else {
             self.report(lease, Outcome::Release, now_ms, out);
             return;
@@ -168,7 +245,9 @@ impl Agent {
         slot.work = Some(Work::new(grant, now_ms));
         if slot.executor == Executor::Absent {
             slot.executor = Executor::Starting;
-            out.push(AgentEffect::StartExecutor { slot: place as SlotNumber });
+            out.push(AgentEffect::StartExecutor {
+                slot: place as SlotNumber,
+            });
         }
         // The first heartbeat of a lease says that it was begun.
         self.heartbeat_due_ms = now_ms;
@@ -183,12 +262,25 @@ impl Agent {
     }
 
     fn work_on(&mut self, slot: SlotNumber, lease: LeaseNumber) -> Option<&mut Work> {
-        self.slots.get_mut(slot as usize)?.work.as_mut().filter(|w| w.grant.lease == lease)
+        self.slots
+            .get_mut(slot as usize)?
+            .work
+            .as_mut()
+            .filter(|w| w.grant.lease == lease)
     }
 
     /// The executor says that the task is over. Of a task that was to be cancelled nobody wants the outcome.
-    fn task_ended(&mut self, slot: SlotNumber, lease: LeaseNumber, outcome: Outcome, now_ms: u64, out: &mut Vec<AgentEffect>) {
-        let Some(work) = self.work_on(slot, lease) else { return };
+    fn task_ended(
+        &mut self,
+        slot: SlotNumber,
+        lease: LeaseNumber,
+        outcome: Outcome,
+        now_ms: u64,
+        out: &mut Vec<AgentEffect>,
+    ) {
+        let Some(work) = self.work_on(slot, lease) else {
+            return;
+        };
         let outcome = match &work.phase {
             Phase::Waiting => return,
             Phase::Running => outcome,
@@ -202,8 +294,16 @@ impl Agent {
         self.report(lease, outcome, now_ms, out);
     }
 
-    fn executor_exited(&mut self, slot: SlotNumber, exit: &Exit, now_ms: u64, out: &mut Vec<AgentEffect>) {
-        let Some(slot) = self.slots.get_mut(slot as usize) else { return };
+    fn executor_exited(
+        &mut self,
+        slot: SlotNumber,
+        exit: &Exit,
+        now_ms: u64,
+        out: &mut Vec<AgentEffect>,
+    ) {
+        let Some(slot) = self.slots.get_mut(slot as usize) else {
+            return;
+        };
         slot.executor = Executor::Absent;
         let Some(work) = slot.work.take() else { return };
         let outcome = match work.phase {
@@ -214,18 +314,45 @@ impl Agent {
         self.report(work.grant.lease, outcome, now_ms, out);
     }
 
-    fn memory_sampled(&mut self, number: SlotNumber, bytes: u64, now_ms: u64, out: &mut Vec<AgentEffect>) {
-        let Some(work) = self.slots.get_mut(number as usize).and_then(|s| s.work.as_mut()) else { return };
-        let Some(limit) = work.grant.memory_bytes.filter(|limit| bytes > *limit) else { return };
+    fn memory_sampled(
+        &mut self,
+        number: SlotNumber,
+        bytes: u64,
+        now_ms: u64,
+        out: &mut Vec<AgentEffect>,
+    ) {
+        let Some(work) = self
+            .slots
+            .get_mut(number as usize)
+            .and_then(|s| s.work.as_mut())
+        else {
+            return;
+        };
+        let Some(limit) = work.grant.memory_bytes.filter(|limit| bytes > *limit) else {
+            return;
+        };
         if matches!(work.phase, Phase::Running | Phase::Cancelling) {
-            let message = format!("the executor used {bytes} bytes of memory, more than its limit of {limit}; raise resources.memory");
-            let failure = Failure { class: FailureClass::OutOfMemory, message };
+            let message = format!(
+                "the executor used {bytes} bytes of memory, more than its limit of {limit}; raise resources.memory"
+            );
+            let failure = Failure {
+                class: FailureClass::OutOfMemory,
+                message,
+            };
             self.kill(number, Some(failure), now_ms, out);
         }
     }
 
-    fn kill(&mut self, number: SlotNumber, failure: Option<Failure>, now_ms: u64, out: &mut Vec<AgentEffect>) {
-        let Some(slot) = self.slots.get_mut(number as usize) else { return };
+    fn kill(
+        &mut self,
+        number: SlotNumber,
+        failure: Option<Failure>,
+        now_ms: u64,
+        out: &mut Vec<AgentEffect>,
+    ) {
+        let Some(slot) = self.slots.get_mut(number as usize) else {
+            return;
+        };
         if let Some(work) = &mut slot.work {
             work.enter(Phase::Killed(failure), now_ms);
         }
@@ -236,7 +363,13 @@ impl Agent {
     /// The coordinator would not accept the lease's outcome any more.
     fn cancel(&mut self, lease: LeaseNumber, now_ms: u64, out: &mut Vec<AgentEffect>) {
         // A Complete is told to the end all the same: its answer belongs to the attempt's record.
-        let Some(place) = self.slots.iter().position(|s| s.work.as_ref().is_some_and(|w| w.grant.lease == lease)) else { return };
+        let Some(place) = self
+            .slots
+            .iter()
+            .position(|s| s.work.as_ref().is_some_and(|w| w.grant.lease == lease))
+        else {
+            return;
+        };
         let slot = &mut self.slots[place];
         let Some(work) = &mut slot.work else { return };
         match work.phase {
@@ -246,13 +379,22 @@ impl Agent {
             }
             Phase::Running => {
                 work.enter(Phase::Cancelling, now_ms);
-                out.push(AgentEffect::CancelTask { slot: place as SlotNumber, lease });
+                out.push(AgentEffect::CancelTask {
+                    slot: place as SlotNumber,
+                    lease,
+                });
             }
             Phase::Cancelling | Phase::Killed(_) => {}
         }
     }
 
-    fn report(&mut self, lease: LeaseNumber, outcome: Outcome, now_ms: u64, out: &mut Vec<AgentEffect>) {
+    fn report(
+        &mut self,
+        lease: LeaseNumber,
+        outcome: Outcome,
+        now_ms: u64,
+        out: &mut Vec<AgentEffect>,
+    ) {
         self.reports.insert(lease, Report::new(outcome, now_ms));
         out.push(AgentEffect::Finished { lease });
     }
@@ -284,11 +426,24 @@ impl Agent {
                 let refused = self.reports.remove(lease).is_some();
                 if refused {
                     let message = "the coordinator refused the task's result".to_owned();
-                    self.reports.insert(*lease, Report::new(Outcome::Fail(Failure { class: FailureClass::Internal, message }), now_ms));
+                    self.reports.insert(
+                        *lease,
+                        Report::new(
+                            Outcome::Fail(Failure {
+                                class: FailureClass::Internal,
+                                message,
+                            }),
+                            now_ms,
+                        ),
+                    );
                 }
             }
             Call::Fail { lease, .. } | Call::Release { lease } => _ = self.reports.remove(lease),
-            Call::Claim { .. } => self.claim = Claiming::Idle { not_before_ms: now_ms + self.settings.call_retry_max_ms },
+            Call::Claim { .. } => {
+                self.claim = Claiming::Idle {
+                    not_before_ms: now_ms + self.settings.call_retry_max_ms,
+                }
+            }
             Call::Register | Call::Heartbeat { .. } => self.call_failed(call, now_ms),
         }
     }
@@ -311,14 +466,18 @@ impl Agent {
     /// What is not finished is given back, uncounted.
     fn release_all(&mut self, now_ms: u64, out: &mut Vec<AgentEffect>) {
         for place in 0..self.slots.len() {
-            let Some(work) = &self.slots[place].work else { continue };
+            let Some(work) = &self.slots[place].work else {
+                continue;
+            };
             match work.phase {
                 Phase::Waiting => {
                     let lease = work.grant.lease;
                     self.slots[place].work = None;
                     self.report(lease, Outcome::Release, now_ms, out);
                 }
-                Phase::Running | Phase::Cancelling => self.kill(place as SlotNumber, None, now_ms, out),
+                Phase::Running | Phase::Cancelling => {
+                    self.kill(place as SlotNumber, None, now_ms, out)
+                }
                 Phase::Killed(_) => {}
             }
         }
@@ -326,11 +485,16 @@ impl Agent {
 
     /// Everything that depends on time.
     fn judge(&mut self, now_ms: u64, out: &mut Vec<AgentEffect>) {
-        if self.draining_since_ms.is_some_and(|since| now_ms.saturating_sub(since) >= self.settings.drain_grace_ms) {
+        if self
+            .draining_since_ms
+            .is_some_and(|since| now_ms.saturating_sub(since) >= self.settings.drain_grace_ms)
+        {
             self.release_all(now_ms, out);
         }
         for place in 0..self.slots.len() {
-            let Some(work) = &self.slots[place].work else { continue };
+            let Some(work) = &self.slots[place].work else {
+                continue;
+            };
             let over = now_ms.saturating_sub(work.since_ms);
             match work.phase {
                 Phase::Running | Phase::Waiting => {
@@ -338,12 +502,15 @@ impl Agent {
                         self.kill(place as SlotNumber, Some(failure), now_ms, out);
                     }
                 }
-                Phase::Cancelling if over >= self.settings.cancel_grace_ms => self.kill(place as SlotNumber, None, now_ms, out),
+                Phase::Cancelling if over >= self.settings.cancel_grace_ms => {
+                    self.kill(place as SlotNumber, None, now_ms, out)
+                }
                 Phase::Cancelling | Phase::Killed(_) => {}
             }
         }
         let report_for_ms = self.settings.report_for_ms;
-        self.reports.retain(|_, report| now_ms.saturating_sub(report.since_ms) < report_for_ms);
+        self.reports
+            .retain(|_, report| now_ms.saturating_sub(report.since_ms) < report_for_ms);
     }
 
     /// Sends whatever is due, hands tasks to executors that are ready, and ends when all is told.
@@ -359,7 +526,10 @@ impl Agent {
                 work.enter(Phase::Running, now_ms);
                 work.begun_ms = now_ms;
                 work.moved_ms = now_ms;
-                out.push(AgentEffect::RunTask { slot: place as SlotNumber, grant: Box::new(work.grant.clone()) });
+                out.push(AgentEffect::RunTask {
+                    slot: place as SlotNumber,
+                    grant: Box::new(work.grant.clone()),
+                });
             }
         }
         if !self.registered && self.register.is_due(now_ms) {
@@ -374,23 +544,36 @@ impl Agent {
         }
         if self.registered && now_ms >= self.heartbeat_due_ms {
             self.heartbeat_due_ms = now_ms + self.settings.heartbeat_ms;
-            out.push(AgentEffect::Send(Call::Heartbeat { leases: self.heartbeat() }));
+            out.push(AgentEffect::Send(Call::Heartbeat {
+                leases: self.heartbeat(),
+            }));
         }
         self.ask(now_ms, out);
-        if self.draining_since_ms.is_some() && self.reports.is_empty() && self.slots.iter().all(|s| s.work.is_none()) {
+        if self.draining_since_ms.is_some()
+            && self.reports.is_empty()
+            && self.slots.iter().all(|s| s.work.is_none())
+        {
             self.exited = true;
             out.push(AgentEffect::Exit);
         }
     }
 
     fn heartbeat(&self) -> Vec<(LeaseNumber, Option<types::Progress>)> {
-        let working = self.slots.iter().filter_map(|s| s.work.as_ref()).map(|w| (w.grant.lease, w.progress.clone()));
-        working.chain(self.reports.keys().map(|lease| (*lease, None))).collect()
+        let working = self
+            .slots
+            .iter()
+            .filter_map(|s| s.work.as_ref())
+            .map(|w| (w.grant.lease, w.progress.clone()));
+        working
+            .chain(self.reports.keys().map(|lease| (*lease, None)))
+            .collect()
     }
 
     fn ask(&mut self, now_ms: u64, out: &mut Vec<AgentEffect>) {
         let free = self.slots.iter().filter(|s| s.is_free()).count() as u32;
         let stopped = self.drained_by_user || self.draining_since_ms.is_some();
+        // With no free slot the same claim gets the lease that it has, but none that it has not.
+        let free = if stopped { 0 } else { free };
         if let Claiming::Idle { not_before_ms } = self.claim
             && self.registered
             && !stopped
@@ -398,12 +581,24 @@ impl Agent {
             && now_ms >= not_before_ms
         {
             self.claims_made += 1;
-            let text = format!("{}-{}-{}", self.settings.worker, self.settings.incarnation.0, self.claims_made);
+            let text = format!(
+                "{}-{}-{}",
+                self.settings.worker, self.settings.incarnation.0, self.claims_made
+            );
             // A worker's name is at most 128 long, as is an id: a long one is cut, the numbers tell them apart.
             let cut = text.len().saturating_sub(128);
             match text[cut..].trim_start_matches('.').parse() {
-                Ok(id) => self.claim = Claiming::Asking { id, resend: Resend::now(now_ms) },
-                Err(_) => self.claim = Claiming::Idle { not_before_ms: u64::MAX },
+                Ok(id) => {
+                    self.claim = Claiming::Asking {
+                        id,
+                        resend: Resend::now(now_ms),
+                    }
+                }
+                Err(_) => {
+                    self.claim = Claiming::Idle {
+                        not_before_ms: u64::MAX,
+                    }
+                }
             }
         }
         // Asked again even while draining: a grant whose answer was lost is released then, not left to expire.
@@ -412,7 +607,10 @@ impl Agent {
             && resend.is_due(now_ms)
         {
             resend.sent();
-            out.push(AgentEffect::Send(Call::Claim { id: id.clone(), free_slots: free }));
+            out.push(AgentEffect::Send(Call::Claim {
+                id: id.clone(),
+                free_slots: free,
+            }));
         }
     }
 }

@@ -79,20 +79,51 @@ pub enum AgentEvent {
     /// About once a second, and after every other event that the shell likes: all deadlines are judged here.
     Ticked,
     /// What the coordinator said to the call.
-    Answered { call: Call, epoch: Epoch, answer: Answer },
+    Answered {
+        call: Call,
+        epoch: Epoch,
+        answer: Answer,
+    },
     /// The call got no answer, or an error that another try may mend.
-    CallFailed { call: Call },
+    CallFailed {
+        call: Call,
+    },
     /// The coordinator refused the call for good.
-    CallRefused { call: Call },
-    ExecutorReady { slot: SlotNumber },
+    CallRefused {
+        call: Call,
+    },
+    ExecutorReady {
+        slot: SlotNumber,
+    },
     /// `pulse`: the sum of all counters of the pipeline.
-    ExecutorProgressed { slot: SlotNumber, lease: LeaseNumber, progress: Progress, pulse: u64, loading: bool },
-    TaskDone { slot: SlotNumber, lease: LeaseNumber, result_json: String, outputs_json: String },
-    TaskFailed { slot: SlotNumber, lease: LeaseNumber, failure: Failure },
+    ExecutorProgressed {
+        slot: SlotNumber,
+        lease: LeaseNumber,
+        progress: Progress,
+        pulse: u64,
+        loading: bool,
+    },
+    TaskDone {
+        slot: SlotNumber,
+        lease: LeaseNumber,
+        result_json: String,
+        outputs_json: String,
+    },
+    TaskFailed {
+        slot: SlotNumber,
+        lease: LeaseNumber,
+        failure: Failure,
+    },
     /// The process is gone and reaped, or could not be started.
-    ExecutorExited { slot: SlotNumber, exit: Exit },
+    ExecutorExited {
+        slot: SlotNumber,
+        exit: Exit,
+    },
     /// Resident memory of the executor.
-    MemorySampled { slot: SlotNumber, bytes: u64 },
+    MemorySampled {
+        slot: SlotNumber,
+        bytes: u64,
+    },
     /// SIGTERM. A second one does not wait for the grace.
     DrainRequested,
 }
@@ -116,7 +147,11 @@ pub enum Answer {
     Ended,
     /// Unknown incarnation: register first.
     Unregistered,
-    Heartbeat { cancel: Vec<LeaseNumber>, drain: bool, register: bool },
+    Heartbeat {
+        cancel: Vec<LeaseNumber>,
+        drain: bool,
+        register: bool,
+    },
     Completed(Verdict),
     /// To Fail and Release.
     Noted,
@@ -133,18 +168,36 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Call {
     Register,
-    Claim { id: RequestId, free_slots: u32 },
-    Heartbeat { leases: Vec<(LeaseNumber, Option<Progress>)> },
-    Complete { lease: LeaseNumber, result_json: String, outputs_json: String },
-    Fail { lease: LeaseNumber, failure: Failure },
-    Release { lease: LeaseNumber },
+    Claim {
+        id: RequestId,
+        free_slots: u32,
+    },
+    Heartbeat {
+        leases: Vec<(LeaseNumber, Option<Progress>)>,
+    },
+    Complete {
+        lease: LeaseNumber,
+        result_json: String,
+        outputs_json: String,
+    },
+    Fail {
+        lease: LeaseNumber,
+        failure: Failure,
+    },
+    Release {
+        lease: LeaseNumber,
+    },
 }
 
 impl Call {
     /// The call without its long texts: enough to name it in an answer.
     pub fn short(&self) -> Self {
         match self {
-            Self::Complete { lease, .. } => Self::Complete { lease: *lease, result_json: String::new(), outputs_json: String::new() },
+            Self::Complete { lease, .. } => Self::Complete {
+                lease: *lease,
+                result_json: String::new(),
+                outputs_json: String::new(),
+            },
             other => other.clone(),
         }
     }
@@ -152,16 +205,31 @@ impl Call {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum AgentEffect {
+    /// Followed by one `Answered`, `CallFailed` or `CallRefused`; a second one for the same call is harmless.
     Send(Call),
-    StartExecutor { slot: SlotNumber },
-    RunTask { slot: SlotNumber, grant: Box<Grant> },
-    CancelTask { slot: SlotNumber, lease: LeaseNumber },
+    StartExecutor {
+        slot: SlotNumber,
+    },
+    RunTask {
+        slot: SlotNumber,
+        grant: Box<Grant>,
+    },
+    CancelTask {
+        slot: SlotNumber,
+        lease: LeaseNumber,
+    },
     /// By process group, with SIGKILL; [`AgentEvent::ExecutorExited`] follows.
-    KillExecutor { slot: SlotNumber },
+    KillExecutor {
+        slot: SlotNumber,
+    },
     /// The attempt is over here: its scratch folder and log can be closed.
-    Finished { lease: LeaseNumber },
+    Finished {
+        lease: LeaseNumber,
+    },
     /// Everything is told: end the process (executors are killed by then, or go with it).
     Exit,
     #[cfg(feature = "mutations")]
-    DeletePrefix { lease: LeaseNumber },
+    DeletePrefix {
+        lease: LeaseNumber,
+    },
 }

@@ -17,9 +17,11 @@ mod report;
 mod slot;
 
 pub use agent::Agent;
-pub use event::{AgentEffect, AgentEvent, AgentSettings, Answer, Call, Exit, Grant, SlotNumber, Verdict};
 #[cfg(feature = "mutations")]
 pub use event::AgentMutations;
+pub use event::{
+    AgentEffect, AgentEvent, AgentSettings, Answer, Call, Exit, Grant, SlotNumber, Verdict,
+};
 
 #[cfg(test)]
 mod tests;

@@ -13,22 +13,37 @@ pub(crate) struct Report {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
-    Complete { result_json: String, outputs_json: String },
+    Complete {
+        result_json: String,
+        outputs_json: String,
+    },
     Fail(Failure),
     Release,
 }
 
 impl Report {
     pub fn new(outcome: Outcome, now_ms: u64) -> Self {
-        Self { outcome, since_ms: now_ms, resend: Resend::now(now_ms) }
+        Self {
+            outcome,
+            since_ms: now_ms,
+            resend: Resend::now(now_ms),
+        }
     }
 
     pub fn call(&self, lease: LeaseNumber) -> Call {
         match &self.outcome {
-            Outcome::Complete { result_json, outputs_json } => {
-                Call::Complete { lease, result_json: result_json.clone(), outputs_json: outputs_json.clone() }
-            }
-            Outcome::Fail(failure) => Call::Fail { lease, failure: failure.clone() },
+            Outcome::Complete {
+                result_json,
+                outputs_json,
+            } => Call::Complete {
+                lease,
+                result_json: result_json.clone(),
+                outputs_json: outputs_json.clone(),
+            },
+            Outcome::Fail(failure) => Call::Fail {
+                lease,
+                failure: failure.clone(),
+            },
             Outcome::Release => Call::Release { lease },
         }
     }
@@ -45,7 +60,11 @@ pub(crate) struct Resend {
 
 impl Resend {
     pub fn now(now_ms: u64) -> Self {
-        Self { due_ms: now_ms, tries: 0, in_flight: false }
+        Self {
+            due_ms: now_ms,
+            tries: 0,
+            in_flight: false,
+        }
     }
 
     pub fn is_due(&self, now_ms: u64) -> bool {
@@ -57,10 +76,14 @@ impl Resend {
         self.tries += 1;
     }
 
-    /// Backs off after a call without an answer.
+    /// Backs off after a call without an answer. Of a call that is not on its way any more nothing is learnt.
     pub fn failed(&mut self, settings: &AgentSettings, now_ms: u64) {
+        if !self.in_flight {
+            return;
+        }
         let doublings = self.tries.saturating_sub(1).min(16);
         self.in_flight = false;
-        self.due_ms = now_ms + (settings.call_retry_ms << doublings).min(settings.call_retry_max_ms);
+        self.due_ms =
+            now_ms + (settings.call_retry_ms << doublings).min(settings.call_retry_max_ms);
     }
 }

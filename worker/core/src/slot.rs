@@ -79,12 +79,18 @@ impl Work {
         };
         if still_ms >= limit_ms {
             let message = format!("nothing moved {what} for {} s", limit_ms / 1000);
-            return Some(Failure { class: FailureClass::Stalled, message });
+            return Some(Failure {
+                class: FailureClass::Stalled,
+                message,
+            });
         }
         let timeout_ms = self.grant.timeout_ms?;
         (now_ms.saturating_sub(self.begun_ms) >= timeout_ms).then(|| Failure {
             class: FailureClass::TimedOut,
-            message: format!("the task took longer than its limit of {} s; raise resources.timeout", timeout_ms / 1000),
+            message: format!(
+                "the task took longer than its limit of {} s; raise resources.timeout",
+                timeout_ms / 1000
+            ),
         })
     }
 }
@@ -92,10 +98,22 @@ impl Work {
 /// What an exit that nobody asked for says about the task.
 pub(crate) fn failure_of(exit: &Exit) -> Failure {
     let (class, message) = match exit {
-        Exit::Code(code) => (FailureClass::Crashed, format!("the executor exited with code {code} without a word")),
-        Exit::Signal(signal) => (FailureClass::Crashed, format!("the executor was killed by signal {signal}")),
-        Exit::OutOfMemory => (FailureClass::OutOfMemory, "the kernel killed the executor: no memory was left".to_owned()),
-        Exit::NotStarted(why) => (FailureClass::Crashed, format!("the executor could not be started: {why}")),
+        Exit::Code(code) => (
+            FailureClass::Crashed,
+            format!("the executor exited with code {code} without a word"),
+        ),
+        Exit::Signal(signal) => (
+            FailureClass::Crashed,
+            format!("the executor was killed by signal {signal}"),
+        ),
+        Exit::OutOfMemory => (
+            FailureClass::OutOfMemory,
+            "the kernel killed the executor: no memory was left".to_owned(),
+        ),
+        Exit::NotStarted(why) => (
+            FailureClass::Crashed,
+            format!("the executor could not be started: {why}"),
+        ),
     };
     Failure { class, message }
 }

@@ -1,230 +1,352 @@
-//! The agent's guarantees, one test each.
+use types::{Epoch, Failure, FailureClass, Incarnation, LeaseNumber, Progress};
 
-use std::{sync::Arc, time::Duration};
+use super::*;
 
-use types::{Epoch, Failure, FailureClass, LeaseNumber, Progress, TaskId};
+/// An agent that is told things and remembers what it ordered last.
+struct Bench {
+    agent: Agent,
+    now_ms: u64,
+}
 
-use crate::*;
+impl Bench {
+    /// Registered, with its first claim on the way.
+    fn registered(slots: u32) -> (Self, Call) {
+        let settings = AgentSettings::new("w".parse().unwrap(), Incarnation(1), slots);
+        let mut bench = Self {
+            agent: Agent::new(settings, 0),
+            now_ms: 0,
+        };
+        assert!(sent(&bench.tell(AgentEvent::Ticked)).contains(&Call::Register));
+        let effects = bench.answer(Call::Register, Answer::Registered);
+        let claim = claim_of(&effects).expect("a free slot is claimed for");
+        (bench, claim)
+    }
 
-const EPOCH: Epoch = Epoch(3);
+    /// With the task of lease `lease` running in slot 0.
+    fn running(lease: u64) -> Self {
+        let (mut bench, claim) = Self::registered(1);
+        let effects = bench.answer(claim, Answer::Granted(Box::new(grant(lease))));
+        assert!(effects.contains(&AgentEffect::StartExecutor { slot: 0 }));
+        let effects = bench.tell(AgentEvent::ExecutorReady { slot: 0 });
+        assert!(
+            effects
+                .iter()
+                .any(|e| matches!(e, AgentEffect::RunTask { slot: 0, .. }))
+        );
+        bench
+    }
 
-fn at(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
+    fn tell(&mut self, event: AgentEvent) -> Vec<AgentEffect> {
+        self.agent.apply(event, self.now_ms)
+    }
+
+    fn answer(&mut self, call: Call, answer: Answer) -> Vec<AgentEffect> {
+        self.tell(AgentEvent::Answered {
+            call,
+            epoch: Epoch(5),
+            answer,
+        })
+    }
+
+    /// Ticks once a second; everything ordered meanwhile.
+    fn wait(&mut self, ms: u64) -> Vec<AgentEffect> {
+        let mut effects = Vec::new();
+        for _ in 0..ms / 1_000 {
+            self.now_ms += 1_000;
+            effects.extend(self.tell(AgentEvent::Ticked));
+        }
+        effects
+    }
 }
 
 fn grant(lease: u64) -> Grant {
-    let task: TaskId = "abcd-0001".parse().unwrap();
-    Grant { lease: LeaseNumber(lease), task, timeout: None, memory_bytes: Some(1 << 30), assignment: Arc::from("{}") }
+    Grant {
+        lease: LeaseNumber(lease),
+        task: "abcd-0001".parse().unwrap(),
+        assignment_json: "{}".to_owned(),
+        timeout_ms: Some(3_600_000),
+        memory_bytes: Some(1_000),
+    }
 }
 
-fn registered(settings: Settings) -> (Agent, u64) {
-    let (mut agent, first) = Agent::new(settings);
-    assert_eq!(first, [AgentEffect::Register]);
-    let effects = agent.apply(AgentEvent::Registered { epoch: EPOCH, heartbeat_every: at(10) }, at(0));
-    let claim = effects.iter().find_map(|effect| match effect {
-        AgentEffect::Claim { claim, .. } => Some(*claim),
-        _ => None,
-    });
-    (agent, claim.unwrap())
+fn sent(effects: &[AgentEffect]) -> Vec<Call> {
+    effects
+        .iter()
+        .filter_map(|e| {
+            if let AgentEffect::Send(call) = e {
+                Some(call.clone())
+            } else {
+                None
+            }
+        })
+        .collect()
 }
 
-/// An agent that works on lease 7 in slot 0.
-fn busy(settings: Settings) -> Agent {
-    let (mut agent, claim) = registered(settings);
-    let answer = ClaimAnswer::Granted(grant(7));
-    let effects = agent.apply(AgentEvent::Claimed { claim, epoch: EPOCH, answer }, at(1));
-    assert!(effects.contains(&AgentEffect::StartExecutor { slot: 0 }));
-    let effects = agent.apply(AgentEvent::ExecutorReady { slot: 0 }, at(2));
-    assert_eq!(effects[0], AgentEffect::RunTask { slot: 0, grant: grant(7) });
-    agent
+fn claim_of(effects: &[AgentEffect]) -> Option<Call> {
+    sent(effects)
+        .into_iter()
+        .find(|call| matches!(call, Call::Claim { .. }))
 }
 
-fn failure_reported(effects: &[AgentEffect]) -> Option<Failure> {
-    effects.iter().find_map(|effect| match effect {
-        AgentEffect::Report { report: Report::Fail(failure), .. } => Some(failure.clone()),
-        _ => None,
+fn failure_sent(effects: &[AgentEffect]) -> Option<FailureClass> {
+    sent(effects).into_iter().find_map(|call| {
+        if let Call::Fail { failure, .. } = call {
+            Some(failure.class)
+        } else {
+            None
+        }
     })
 }
 
-fn exit_by(signal: i32) -> AgentEvent {
-    AgentEvent::ExecutorExited {
+fn done(lease: u64) -> AgentEvent {
+    AgentEvent::TaskDone {
         slot: 0,
-        exit: ExecutorExit { code: None, signal: Some(signal), last_words: "free(): invalid pointer".into() },
+        lease: LeaseNumber(lease),
+        result_json: "r".to_owned(),
+        outputs_json: "o".to_owned(),
     }
 }
 
-fn released(effects: &[AgentEffect], lease: u64) -> bool {
-    effects.contains(&AgentEffect::Report { lease: LeaseNumber(lease), report: Report::Release })
-}
-
 #[test]
-fn an_unanswered_claim_is_asked_again_under_the_same_number() {
-    let (mut agent, claim) = registered(Settings::default());
-    assert!(agent.apply(AgentEvent::CallFailed(Call::Claim { claim }), at(1)).is_empty());
-    let effects = agent.apply(AgentEvent::Ticked, at(3));
-    assert!(effects.contains(&AgentEffect::Claim { claim, free_slots: 1 }), "{effects:?}");
-}
-
-#[test]
-fn an_empty_answer_leads_to_a_new_number() {
-    let (mut agent, claim) = registered(Settings::default());
-    let answered = AgentEvent::Claimed { claim, epoch: EPOCH, answer: ClaimAnswer::Nothing };
-    assert_eq!(agent.apply(answered, at(1)), [AgentEffect::Claim { claim: claim + 1, free_slots: 1 }]);
-}
-
-#[test]
-fn a_completion_is_repeated_until_answered_and_then_forgotten() {
-    let mut agent = busy(Settings::default());
-    let done = AgentEvent::ExecutorDone { slot: 0, lease: LeaseNumber(7), result: "r".into(), outputs: "o".into() };
-    let report = AgentEffect::Report {
-        lease: LeaseNumber(7),
-        report: Report::Complete { result: "r".into(), outputs: "o".into() },
+fn a_claim_is_asked_under_the_same_id_until_it_is_answered() {
+    let (mut bench, claim) = Bench::registered(1);
+    bench.tell(AgentEvent::CallFailed {
+        call: claim.clone(),
+    });
+    assert_eq!(claim_of(&bench.wait(2_000)), Some(claim.clone()));
+    let next = {
+        bench.answer(claim.clone(), Answer::Nothing);
+        claim_of(&bench.wait(2_000))
     };
-    assert_eq!(agent.apply(done.clone(), at(3))[0], report);
-    assert!(!agent.apply(done, at(3)).contains(&report), "said twice by the executor, reported once");
-    let _ = agent.apply(AgentEvent::CallFailed(Call::Report { lease: LeaseNumber(7) }), at(4));
-    assert!(agent.apply(AgentEvent::Ticked, at(6)).contains(&report));
-    assert_eq!(agent.leases(), [LeaseNumber(7)], "renewed while the report is under way");
-    let verdict = Some(Verdict::Superseded);
-    let effects = agent.apply(AgentEvent::Reported { lease: LeaseNumber(7), epoch: EPOCH, verdict }, at(7));
-    assert!(effects.contains(&AgentEffect::Forget { lease: LeaseNumber(7) }));
-    assert!(agent.leases().is_empty());
+    assert!(next.is_some_and(|next| next != claim));
 }
 
 #[test]
-fn a_cut_off_agent_gives_up_after_half_an_hour() {
-    let mut agent = busy(Settings::default());
-    let done = AgentEvent::ExecutorDone { slot: 0, lease: LeaseNumber(7), result: "r".into(), outputs: "o".into() };
-    let _ = agent.apply(done, at(3));
-    let mut forgotten_at = None;
-    for second in 4..4000 {
-        let effects = agent.apply(AgentEvent::Ticked, at(second));
-        if effects.contains(&AgentEffect::Forget { lease: LeaseNumber(7) }) {
-            forgotten_at = Some(second);
-            break;
-        }
-        for effect in effects {
-            if let AgentEffect::Report { lease, .. } = effect {
-                let _ = agent.apply(AgentEvent::CallFailed(Call::Report { lease }), at(second));
-            }
-        }
+fn a_grant_that_comes_twice_is_run_once() {
+    let (mut bench, claim) = Bench::registered(2);
+    bench.answer(claim.clone(), Answer::Granted(Box::new(grant(1))));
+    let again = bench.answer(claim, Answer::Granted(Box::new(grant(1))));
+    assert!(
+        !again
+            .iter()
+            .any(|e| matches!(e, AgentEffect::StartExecutor { .. }))
+    );
+    assert_eq!(bench.agent.leases(), [LeaseNumber(1)]);
+}
+
+#[test]
+fn a_lease_granted_after_nothing_was_said_is_not_dropped() {
+    let (mut bench, claim) = Bench::registered(1);
+    bench.answer(claim.clone(), Answer::Nothing);
+    bench.answer(claim, Answer::Granted(Box::new(grant(1))));
+    assert_eq!(bench.agent.leases(), [LeaseNumber(1)]);
+}
+
+#[test]
+fn a_coordinator_of_a_lower_epoch_is_not_heard() {
+    let mut bench = Bench::running(1);
+    let cancel = Answer::Heartbeat {
+        cancel: vec![LeaseNumber(1)],
+        drain: true,
+        register: false,
+    };
+    let effects = bench.tell(AgentEvent::Answered {
+        call: Call::Heartbeat { leases: Vec::new() },
+        epoch: Epoch(4),
+        answer: cancel,
+    });
+    assert!(
+        !effects
+            .iter()
+            .any(|e| matches!(e, AgentEffect::CancelTask { .. }))
+    );
+}
+
+#[test]
+fn what_hangs_is_stalled_and_what_moves_is_not() {
+    let mut bench = Bench::running(1);
+    for pulse in 1..4 {
+        bench.wait(200_000);
+        let progress = Progress::default();
+        bench.tell(AgentEvent::ExecutorProgressed {
+            slot: 0,
+            lease: LeaseNumber(1),
+            progress,
+            pulse,
+            loading: false,
+        });
     }
-    assert_eq!(forgotten_at, Some(3 + 1801));
-}
-
-#[test]
-fn a_death_by_signal_is_crashed_and_names_the_signal() {
-    let mut agent = busy(Settings::default());
-    let failure = failure_reported(&agent.apply(exit_by(11), at(3))).unwrap();
-    assert_eq!(failure.class, FailureClass::Crashed);
-    assert!(failure.message.contains("signal 11") && failure.message.contains("invalid pointer"), "{}", failure.message);
-}
-
-#[test]
-fn a_kill_close_to_the_memory_limit_is_suspected_out_of_memory() {
-    let mut agent = busy(Settings::default());
-    let _ = agent.apply(AgentEvent::MemorySampled { slot: 0, resident_bytes: 1000 << 20 }, at(3));
-    let failure = failure_reported(&agent.apply(exit_by(9), at(4))).unwrap();
-    assert_eq!(failure.class, FailureClass::OutOfMemory);
-    assert!(failure.message.starts_with("suspected"), "{}", failure.message);
-}
-
-#[test]
-fn breaking_the_memory_limit_kills_and_reports_it() {
-    let mut agent = busy(Settings::default());
-    let effects = agent.apply(AgentEvent::MemorySampled { slot: 0, resident_bytes: 2 << 30 }, at(3));
+    let effects = bench.wait(299_000);
+    assert!(!effects.contains(&AgentEffect::KillExecutor { slot: 0 }));
+    let effects = bench.wait(1_000);
     assert!(effects.contains(&AgentEffect::KillExecutor { slot: 0 }));
-    let failure = failure_reported(&agent.apply(exit_by(9), at(4))).unwrap();
-    assert_eq!(failure.class, FailureClass::OutOfMemory);
-}
-
-#[test]
-fn a_still_pulse_is_stalled_and_a_moving_one_is_not() {
-    let mut agent = busy(Settings::default());
-    let moved = |pulse| AgentEvent::ExecutorProgressed {
+    let effects = bench.tell(AgentEvent::ExecutorExited {
         slot: 0,
-        lease: LeaseNumber(7),
-        progress: Progress { stage: "features".into(), ..Progress::default() },
-        pulse,
-        loading: false,
-    };
-    for second in 3..1000 {
-        let effects = agent.apply(moved(second), at(second));
-        assert!(!effects.contains(&AgentEffect::KillExecutor { slot: 0 }));
+        exit: Exit::Signal(9),
+    });
+    assert_eq!(failure_sent(&effects), Some(FailureClass::Stalled));
+}
+
+#[test]
+fn the_memory_limit_and_the_time_limit_have_their_classes() {
+    let mut bench = Bench::running(1);
+    assert!(
+        bench
+            .tell(AgentEvent::MemorySampled {
+                slot: 0,
+                bytes: 1_001
+            })
+            .contains(&AgentEffect::KillExecutor { slot: 0 })
+    );
+    let effects = bench.tell(AgentEvent::ExecutorExited {
+        slot: 0,
+        exit: Exit::Signal(9),
+    });
+    assert_eq!(failure_sent(&effects), Some(FailureClass::OutOfMemory));
+
+    let mut bench = Bench::running(1);
+    for pulse in 1..=36 {
+        let progress = Progress::default();
+        bench.tell(AgentEvent::ExecutorProgressed {
+            slot: 0,
+            lease: LeaseNumber(1),
+            progress,
+            pulse,
+            loading: false,
+        });
+        bench.wait(100_000);
     }
-    let _ = agent.apply(moved(999), at(1100));
-    assert!(!agent.apply(AgentEvent::Ticked, at(1299)).contains(&AgentEffect::KillExecutor { slot: 0 }));
-    assert!(agent.apply(AgentEvent::Ticked, at(1300)).contains(&AgentEffect::KillExecutor { slot: 0 }));
-    let failure = failure_reported(&agent.apply(exit_by(9), at(1301))).unwrap();
-    assert_eq!(failure.class, FailureClass::Stalled);
-    assert!(failure.message.contains("features"), "{}", failure.message);
+    let effects = bench.tell(AgentEvent::ExecutorExited {
+        slot: 0,
+        exit: Exit::Signal(9),
+    });
+    assert_eq!(failure_sent(&effects), Some(FailureClass::TimedOut));
 }
 
 #[test]
-fn a_task_over_its_time_is_timed_out() {
-    let (mut agent, claim) = registered(Settings::default());
-    let granted = Grant { timeout: Some(at(60)), ..grant(7) };
-    let _ = agent.apply(AgentEvent::Claimed { claim, epoch: EPOCH, answer: ClaimAnswer::Granted(granted) }, at(1));
-    let _ = agent.apply(AgentEvent::ExecutorReady { slot: 0 }, at(2));
-    assert!(agent.apply(AgentEvent::Ticked, at(63)).contains(&AgentEffect::KillExecutor { slot: 0 }));
-    assert_eq!(failure_reported(&agent.apply(exit_by(9), at(64))).unwrap().class, FailureClass::TimedOut);
+fn a_cancelled_task_has_five_seconds() {
+    let mut bench = Bench::running(1);
+    let cancel = Answer::Heartbeat {
+        cancel: vec![LeaseNumber(1)],
+        drain: false,
+        register: false,
+    };
+    let effects = bench.answer(Call::Heartbeat { leases: Vec::new() }, cancel);
+    assert!(effects.contains(&AgentEffect::CancelTask {
+        slot: 0,
+        lease: LeaseNumber(1)
+    }));
+    assert!(
+        !bench
+            .wait(4_000)
+            .contains(&AgentEffect::KillExecutor { slot: 0 })
+    );
+    assert!(
+        bench
+            .wait(1_000)
+            .contains(&AgentEffect::KillExecutor { slot: 0 })
+    );
+    let effects = bench.tell(AgentEvent::ExecutorExited {
+        slot: 0,
+        exit: Exit::Signal(9),
+    });
+    assert!(sent(&effects).contains(&Call::Release {
+        lease: LeaseNumber(1)
+    }));
 }
 
 #[test]
-fn a_cancelled_lease_is_asked_to_stop_then_killed_then_handed_back() {
-    let mut agent = busy(Settings::default());
-    let cancel = AgentEvent::HeartbeatAnswered { epoch: EPOCH, cancel: vec![LeaseNumber(7)], drain: false, register: false };
-    let effects = agent.apply(cancel.clone(), at(10));
-    assert!(effects.contains(&AgentEffect::CancelTask { slot: 0, lease: LeaseNumber(7) }));
-    assert!(!agent.apply(cancel, at(11)).contains(&AgentEffect::CancelTask { slot: 0, lease: LeaseNumber(7) }));
-    assert!(agent.apply(AgentEvent::Ticked, at(15)).contains(&AgentEffect::KillExecutor { slot: 0 }));
-    assert!(!agent.apply(AgentEvent::Ticked, at(16)).contains(&AgentEffect::KillExecutor { slot: 0 }));
-    assert!(released(&agent.apply(exit_by(9), at(16)), 7));
+fn complete_is_told_for_half_an_hour_and_renewed_meanwhile() {
+    let mut bench = Bench::running(1);
+    let effects = bench.tell(done(1));
+    let complete = sent(&effects)
+        .into_iter()
+        .find(|c| matches!(c, Call::Complete { .. }))
+        .unwrap();
+    let mut told = 1;
+    for _ in 0..1_799 {
+        bench.tell(AgentEvent::CallFailed {
+            call: complete.short(),
+        });
+        let effects = bench.wait(1_000);
+        told += sent(&effects)
+            .iter()
+            .filter(|c| matches!(c, Call::Complete { .. }))
+            .count();
+    }
+    assert!(told > 100, "{told}");
+    assert_eq!(bench.agent.leases(), [LeaseNumber(1)]);
+    bench.wait(1_000);
+    assert_eq!(bench.agent.leases(), []);
 }
 
 #[test]
-fn an_old_epoch_is_not_heard() {
-    let mut agent = busy(Settings::default());
-    let cancel = AgentEvent::HeartbeatAnswered { epoch: Epoch(2), cancel: vec![LeaseNumber(7)], drain: true, register: true };
-    let effects = agent.apply(cancel, at(3));
-    assert!(!effects.contains(&AgentEffect::CancelTask { slot: 0, lease: LeaseNumber(7) }));
-    assert!(!agent.is_draining());
+fn a_superseded_result_is_dropped_without_a_deed() {
+    let mut bench = Bench::running(1);
+    bench.tell(done(1));
+    let call = Call::Complete {
+        lease: LeaseNumber(1),
+        result_json: String::new(),
+        outputs_json: String::new(),
+    };
+    let effects = bench.answer(call, Answer::Completed(Verdict::Superseded));
+    assert!(
+        effects
+            .iter()
+            .all(|e| matches!(e, AgentEffect::Send(Call::Claim { .. }))),
+        "{effects:?}"
+    );
+    assert_eq!(bench.agent.leases(), []);
 }
 
 #[test]
-fn draining_finishes_what_it_can_and_hands_back_the_rest() {
-    let mut agent = busy(Settings::default());
-    let effects = agent.apply(AgentEvent::DrainRequested, at(10));
-    assert!(!effects.iter().any(|effect| matches!(effect, AgentEffect::Claim { .. })));
-    assert!(!agent.apply(AgentEvent::Ticked, at(20)).contains(&AgentEffect::Exit));
-    let effects = agent.apply(AgentEvent::Ticked, at(35));
-    assert!(effects.contains(&AgentEffect::CancelTask { slot: 0, lease: LeaseNumber(7) }));
-    assert!(released(&agent.apply(exit_by(9), at(36)), 7));
-    let _ = agent.apply(AgentEvent::Reported { lease: LeaseNumber(7), epoch: EPOCH, verdict: None }, at(37));
-    assert!(agent.apply(AgentEvent::Ticked, at(38)).contains(&AgentEffect::Exit));
-    assert!(!agent.apply(AgentEvent::Ticked, at(39)).contains(&AgentEffect::Exit), "said once");
+fn sigterm_releases_what_is_not_finished_and_ends() {
+    let mut bench = Bench::running(1);
+    bench.tell(AgentEvent::DrainRequested);
+    let effects = bench.wait(3_000);
+    assert!(effects.contains(&AgentEffect::KillExecutor { slot: 0 }));
+    assert_eq!(claim_of(&effects), None);
+    let effects = bench.tell(AgentEvent::ExecutorExited {
+        slot: 0,
+        exit: Exit::Signal(9),
+    });
+    assert!(sent(&effects).contains(&Call::Release {
+        lease: LeaseNumber(1)
+    }));
+    assert!(!effects.contains(&AgentEffect::Exit));
+    assert!(
+        bench
+            .answer(
+                Call::Release {
+                    lease: LeaseNumber(1)
+                },
+                Answer::Noted
+            )
+            .contains(&AgentEffect::Exit)
+    );
 }
 
 #[test]
-fn a_draining_agent_ends_even_if_nobody_answers() {
-    let mut agent = busy(Settings::default());
-    let _ = agent.apply(AgentEvent::DrainRequested, at(10));
-    let exit = (11..60).find(|second| agent.apply(AgentEvent::Ticked, at(*second)).contains(&AgentEffect::Exit));
-    assert_eq!(exit, Some(45));
-}
-
-#[test]
-fn an_executor_that_cannot_start_fails_the_task_with_the_reason() {
-    let (mut agent, claim) = registered(Settings::default());
-    let _ = agent.apply(AgentEvent::Claimed { claim, epoch: EPOCH, answer: ClaimAnswer::Granted(grant(7)) }, at(1));
-    let effects = agent.apply(AgentEvent::ExecutorNotStarted { slot: 0, message: "no such file".into() }, at(2));
-    assert_eq!(failure_reported(&effects).unwrap().message, "no such file");
-}
-
-#[test]
-fn a_worker_that_is_not_known_registers_again_and_keeps_its_work() {
-    let mut agent = busy(Settings::default());
-    let unknown = AgentEvent::HeartbeatAnswered { epoch: Epoch(4), cancel: vec![], drain: false, register: true };
-    assert!(agent.apply(unknown, at(11)).contains(&AgentEffect::Register));
-    assert_eq!(agent.leases(), [LeaseNumber(7)]);
+fn an_exit_without_a_word_is_a_crash_and_the_next_task_gets_a_new_executor() {
+    let mut bench = Bench::running(1);
+    let effects = bench.tell(AgentEvent::ExecutorExited {
+        slot: 0,
+        exit: Exit::Signal(11),
+    });
+    assert_eq!(failure_sent(&effects), Some(FailureClass::Crashed));
+    let claim = claim_of(&effects)
+        .or_else(|| claim_of(&bench.wait(2_000)))
+        .unwrap();
+    bench.answer(
+        Call::Fail {
+            lease: LeaseNumber(1),
+            failure: Failure {
+                class: FailureClass::Crashed,
+                message: String::new(),
+            },
+        },
+        Answer::Noted,
+    );
+    let effects = bench.answer(claim, Answer::Granted(Box::new(grant(2))));
+    assert!(effects.contains(&AgentEffect::StartExecutor { slot: 0 }));
 }

@@ -51,7 +51,12 @@ impl Accepted<'_> {
 
 impl Attempt {
     /// Opens the job's store and the attempt's prefix in it.
-    pub fn open(assignment: Assignment, scratch: PathBuf, threads: usize, runtime: Handle) -> Result<Self, TaskError> {
+    pub fn open(
+        assignment: Assignment,
+        scratch: PathBuf,
+        threads: usize,
+        runtime: Handle,
+    ) -> Result<Self, TaskError> {
         let store = Store::open(&assignment.store)?;
         Ok(Self {
             writer: AttemptWriter::new(store.clone(), assignment.prefix.clone()),
@@ -67,21 +72,34 @@ impl Attempt {
 
     /// The run that the task is about.
     pub fn run(&self) -> Result<&PlannedRun, TaskError> {
-        self.assignment.runs.first().ok_or_else(|| TaskError::Assignment("it names no run".to_owned()))
+        self.assignment
+            .runs
+            .first()
+            .ok_or_else(|| TaskError::Assignment("it names no run".to_owned()))
     }
 
     /// What the accepted tasks of a kind left behind, in order of their index.
     pub fn accepted(&self, kind: TaskKind) -> impl Iterator<Item = Accepted<'_>> {
-        self.assignment.inputs.iter().filter(move |input| input.spec.kind() == kind).filter_map(accepted)
+        self.assignment
+            .inputs
+            .iter()
+            .filter(move |input| input.spec.kind() == kind)
+            .filter_map(accepted)
     }
 
     /// The one input of a kind that there must be.
     pub fn input(&self, kind: TaskKind) -> Result<Accepted<'_>, TaskError> {
-        self.accepted(kind).next().ok_or_else(|| TaskError::Assignment(format!("there is no result of its {kind} task")))
+        self.accepted(kind)
+            .next()
+            .ok_or_else(|| TaskError::Assignment(format!("there is no result of its {kind} task")))
     }
 
     pub fn check_cancelled(&self) -> Result<(), TaskError> {
-        if self.cancelled.load(Ordering::Relaxed) { Err(TaskError::Cancelled) } else { Ok(()) }
+        if self.cancelled.load(Ordering::Relaxed) {
+            Err(TaskError::Cancelled)
+        } else {
+            Ok(())
+        }
     }
 
     /// Reads a whole small object of the job's store.
@@ -110,7 +128,11 @@ impl Attempt {
     }
 
     /// Rows of a table, batch by batch.
-    pub fn each_batch<R: Row>(&self, path: &str, mut each: impl FnMut(Vec<R>) -> Result<(), TaskError>) -> Result<(), TaskError> {
+    pub fn each_batch<R: Row>(
+        &self,
+        path: &str,
+        mut each: impl FnMut(Vec<R>) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
         for batch in self.table::<R>(path)? {
             self.check_cancelled()?;
             each(batch.map_err(|source| self.table_error(path, source))?)?;
@@ -119,20 +141,33 @@ impl Attempt {
     }
 
     pub fn table_error(&self, path: &str, source: tables::TableError) -> TaskError {
-        TaskError::Table { uri: self.store.uri(path), source }
+        TaskError::Table {
+            uri: self.store.uri(path),
+            source,
+        }
     }
 
     /// Writes an object of the attempt.
     pub fn put(&self, name: &str, bytes: impl Into<Bytes>) -> Result<OutputObject, TaskError> {
         let bytes = bytes.into();
         let size = bytes.len() as u64;
-        Ok(self.stages.time("write", size, || self.runtime.block_on(self.writer.put(name, bytes, None)))?)
+        Ok(self.stages.time("write", size, || {
+            self.runtime.block_on(self.writer.put(name, bytes, None))
+        })?)
     }
 
     /// Writes an object of the attempt from a scratch file, which is removed.
-    pub fn put_file(&self, name: &str, file: &Path, rows: Option<u64>) -> Result<OutputObject, TaskError> {
+    pub fn put_file(
+        &self,
+        name: &str,
+        file: &Path,
+        rows: Option<u64>,
+    ) -> Result<OutputObject, TaskError> {
         let size = file.metadata().map_or(0, |metadata| metadata.len());
-        let object = self.stages.time("write", size, || self.runtime.block_on(self.writer.put_file(name, file, rows)))?;
+        let object = self.stages.time("write", size, || {
+            self.runtime
+                .block_on(self.writer.put_file(name, file, rows))
+        })?;
         std::fs::remove_file(file).map_err(TaskError::scratch(file))?;
         Ok(object)
     }
@@ -141,12 +176,22 @@ impl Attempt {
     pub fn begin_table<R: Row>(&self, name: &'static str) -> Result<Part<'_, R>, TaskError> {
         let path = self.scratch.join(name);
         let file = File::create(&path).map_err(TaskError::scratch(&path))?;
-        let writer = TableWriter::new(BufWriter::new(file)).map_err(|source| self.table_error(name, source))?;
-        Ok(Part { attempt: self, name, path, writer })
+        let writer = TableWriter::new(BufWriter::new(file))
+            .map_err(|source| self.table_error(name, source))?;
+        Ok(Part {
+            attempt: self,
+            name,
+            path,
+            writer,
+        })
     }
 
     /// Writes a table of rows that are at hand.
-    pub fn put_table<R: Row>(&self, name: &'static str, rows: impl IntoIterator<Item = R>) -> Result<OutputObject, TaskError> {
+    pub fn put_table<R: Row>(
+        &self,
+        name: &'static str,
+        rows: impl IntoIterator<Item = R>,
+    ) -> Result<OutputObject, TaskError> {
         let mut part = self.begin_table(name)?;
         for row in rows {
             part.push(row)?;
@@ -157,7 +202,16 @@ impl Attempt {
 
 pub fn accepted(input: &Input) -> Option<Accepted<'_>> {
     match &input.outcome {
-        InputOutcome::Accepted { prefix, result, outputs } => Some(Accepted { input, prefix, result, outputs }),
+        InputOutcome::Accepted {
+            prefix,
+            result,
+            outputs,
+        } => Some(Accepted {
+            input,
+            prefix,
+            result,
+            outputs,
+        }),
         InputOutcome::Failed { .. } => None,
     }
 }
@@ -172,14 +226,20 @@ pub struct Part<'a, R: Row> {
 
 impl<R: Row> Part<'_, R> {
     pub fn push(&mut self, row: R) -> Result<(), TaskError> {
-        self.writer.push(row).map_err(|source| self.attempt.table_error(self.name, source))
+        self.writer
+            .push(row)
+            .map_err(|source| self.attempt.table_error(self.name, source))
     }
 
     /// Puts the table under the attempt's prefix.
     pub fn finish(self) -> Result<OutputObject, TaskError> {
-        let (sink, rows) = self.writer.finish().map_err(|source| self.attempt.table_error(self.name, source))?;
+        let (sink, rows) = self
+            .writer
+            .finish()
+            .map_err(|source| self.attempt.table_error(self.name, source))?;
         // A disk that fills up says so here at the latest.
-        sink.into_inner().map_err(|error| TaskError::scratch(&self.path)(error.into_error()))?;
+        sink.into_inner()
+            .map_err(|error| TaskError::scratch(&self.path)(error.into_error()))?;
         self.attempt.put_file(self.name, &self.path, Some(rows))
     }
 }

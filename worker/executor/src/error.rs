@@ -4,6 +4,7 @@ use std::{error::Error, io, path::PathBuf};
 
 use engines::EngineError;
 use models::ModelError;
+use package::PackageError;
 use store::StoreError;
 use tables::TableError;
 use types::{Failure, FailureClass};
@@ -13,7 +14,11 @@ pub enum TaskError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("{uri}")]
-    Table { uri: String, #[source] source: TableError },
+    Table {
+        uri: String,
+        #[source]
+        source: TableError,
+    },
     #[error(transparent)]
     Data(#[from] data::DataError),
     #[error(transparent)]
@@ -26,15 +31,39 @@ pub enum TaskError {
     Engine(#[from] engines::EngineError),
     #[error("{uri} is damaged: its sha256 is not the one that was recorded")]
     Damaged { uri: String },
-    #[error("the package {uri} cannot be used: {problem}")]
-    Package { uri: String, problem: String },
-    #[error("the weights of {backbone} here (sha256 {found}) are not those that the package was trained with ({expected}); import those with `ctl weights import`")]
-    OtherWeights { backbone: String, expected: String, found: String },
+    #[error("the package {uri} cannot be used")]
+    Package {
+        uri: String,
+        #[source]
+        source: PackageError,
+    },
+    #[error(
+        "the package {uri} was made with preprocessing {theirs}, but this program does {ours}: train again"
+    )]
+    OtherPreprocessing {
+        uri: String,
+        theirs: String,
+        ours: String,
+    },
+    #[error("there is no model {name:?} in {store}; `ctl get models` lists them")]
+    NoModel { name: String, store: String },
+    #[error(
+        "the weights of {backbone} here (sha256 {found}) are not those that the package was trained with ({expected}); import those with `ctl weights import`"
+    )]
+    OtherWeights {
+        backbone: String,
+        expected: String,
+        found: String,
+    },
     /// The message names files and reasons.
     #[error("{0}")]
     BadImages(String),
     #[error("cannot use the scratch file {path}")]
-    Scratch { path: PathBuf, #[source] source: io::Error },
+    Scratch {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("the task's assignment makes no sense: {0}")]
     Assignment(String),
     #[error("cancelled")]
@@ -55,6 +84,8 @@ impl TaskError {
             | Self::BadImages(_)
             | Self::Damaged { .. }
             | Self::Package { .. }
+            | Self::OtherPreprocessing { .. }
+            | Self::NoModel { .. }
             | Self::OtherWeights { .. } => FailureClass::InvalidInput,
             Self::Model(error) => match error {
                 // The spool on scratch, or memory: not the user's doing.
@@ -63,9 +94,11 @@ impl TaskError {
                 _ => FailureClass::InvalidInput,
             },
             Self::Engine(error) => match error {
-                EngineError::Unknown { .. } | EngineError::NotBuilt { .. } | EngineError::NotFound { .. } | EngineError::Load { .. } => {
-                    FailureClass::InvalidInput
-                }
+                EngineError::Unknown { .. }
+                | EngineError::NotBuilt { .. }
+                | EngineError::NotLinked { .. }
+                | EngineError::NotFound { .. }
+                | EngineError::Load { .. } => FailureClass::InvalidInput,
                 _ => FailureClass::Internal,
             },
             Self::Scratch { source, .. } => match source.kind() {
@@ -80,7 +113,10 @@ impl TaskError {
     }
 
     pub fn failure(&self) -> Failure {
-        Failure { class: self.class(), message: chain(self) }
+        Failure {
+            class: self.class(),
+            message: chain(self),
+        }
     }
 }
 

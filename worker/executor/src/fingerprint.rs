@@ -4,11 +4,18 @@ use std::fs;
 
 pub fn fingerprint(engine: &str, version: &str, threads: usize) -> String {
     let isa = engines::cpu_features().join("+");
-    format!("{engine} {version}; {}; {isa}; {threads} threads; nightshift {}", cpu_model(), env!("CARGO_PKG_VERSION"))
+    format!(
+        "{engine} {version}; {}; {isa}; {threads} threads; nightshift {}",
+        cpu_model(),
+        env!("CARGO_PKG_VERSION")
+    )
 }
 
 pub fn cpu_model() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = info.lines().find(|line| line.starts_with("model name"));
-    line.and_then(|line| line.split_once(':')).map_or_else(|| "unknown cpu".to_owned(), |(_, name)| name.trim().to_owned())
+    line.and_then(|line| line.split_once(':')).map_or_else(
+        || "unknown cpu".to_owned(),
+        |(_, name)| name.trim().to_owned(),
+    )
 }

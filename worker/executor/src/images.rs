@@ -34,7 +34,11 @@ pub struct BadImage {
 impl BadImage {
     /// The address and what is wrong there, once.
     pub fn describe(&self) -> String {
-        if self.reason.contains(&self.uri) { self.reason.clone() } else { format!("{}: {}", self.uri, self.reason) }
+        if self.reason.contains(&self.uri) {
+            self.reason.clone()
+        } else {
+            format!("{}: {}", self.uri, self.reason)
+        }
     }
 }
 
@@ -51,7 +55,12 @@ type Outcome<T> = Result<Result<T, BadImage>, TaskError>;
 
 impl<'a> Images<'a> {
     pub fn new(attempt: &'a Attempt, preprocess: Preprocess) -> Self {
-        Self { attempt, preprocess, options: DecodeOptions::default(), stores: Mutex::default() }
+        Self {
+            attempt,
+            preprocess,
+            options: DecodeOptions::default(),
+            stores: Mutex::default(),
+        }
     }
 
     /// Reads an image as the model wants it: channels first, 0 to 1.
@@ -62,15 +71,23 @@ impl<'a> Images<'a> {
         };
         let stages = &self.attempt.stages;
         let start = Instant::now();
-        let decoded = stages.time("decode", bytes.len() as u64, || vision::decode(&bytes, &self.options));
+        let decoded = stages.time("decode", bytes.len() as u64, || {
+            vision::decode(&bytes, &self.options)
+        });
         let decode_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
         let image: Image = match decoded {
             Ok(image) => image,
             Err(error) => return Ok(Err(bad_image(&sample.uri, &error))),
         };
-        let applied = stages.time("preprocess", 4 * out.len() as u64, || self.preprocess.apply(&image, out));
+        let applied = stages.time("preprocess", 4 * out.len() as u64, || {
+            self.preprocess.apply(&image, out)
+        });
         Ok(match applied {
-            Ok(()) => Ok(Seen { width: image.width, height: image.height, decode_us }),
+            Ok(()) => Ok(Seen {
+                width: image.width,
+                height: image.height,
+                decode_us,
+            }),
             Err(error) => Err(bad_image(&sample.uri, &error)),
         })
     }
@@ -81,7 +98,9 @@ impl<'a> Images<'a> {
             Ok(bytes) => bytes,
             Err(bad) => return Ok(Err(bad)),
         };
-        let read = self.attempt.stages.time("mask", bytes.len() as u64, || vision::read_mask(&bytes, &self.options.limits));
+        let read = self.attempt.stages.time("mask", bytes.len() as u64, || {
+            vision::read_mask(&bytes, &self.options.limits)
+        });
         let mask: Mask = match read {
             Ok(mask) => mask,
             Err(error) => return Ok(Err(bad_image(uri, &error))),
@@ -91,9 +110,16 @@ impl<'a> Images<'a> {
                 "the mask {uri} is {}x{}, but its image {} is {}x{}: they must be of one size",
                 mask.width, mask.height, sample.uri, image.width, image.height
             );
-            return Ok(Err(BadImage { uri: uri.to_owned(), class: "mask_size", reason }));
+            return Ok(Err(BadImage {
+                uri: uri.to_owned(),
+                class: "mask_size",
+                reason,
+            }));
         }
-        let resized = self.attempt.stages.time("preprocess", 0, || self.preprocess.mask(&mask));
+        let resized = self
+            .attempt
+            .stages
+            .time("preprocess", 0, || self.preprocess.mask(&mask));
         Ok(resized.map_err(|error| bad_image(uri, &error)))
     }
 
@@ -102,14 +128,24 @@ impl<'a> Images<'a> {
         let store = self.store(&location.root)?;
         let etag = (!etag.is_empty()).then_some(etag);
         let start = Instant::now();
-        match self.attempt.runtime.block_on(store.get(&location.path, etag)) {
+        match self
+            .attempt
+            .runtime
+            .block_on(store.get(&location.path, etag))
+        {
             Ok(bytes) => {
-                self.attempt.stages.add("fetch", start.elapsed(), 1, bytes.len() as u64);
+                self.attempt
+                    .stages
+                    .add("fetch", start.elapsed(), 1, bytes.len() as u64);
                 Ok(Ok(bytes))
             }
             // Not this image's fault: another try may find the store well.
             Err(error) if error.class() != FailureClass::InvalidInput => Err(error.into()),
-            Err(error) => Ok(Err(BadImage { uri: uri.to_owned(), class: error.word(), reason: chain(&error) })),
+            Err(error) => Ok(Err(BadImage {
+                uri: uri.to_owned(),
+                class: error.word(),
+                reason: chain(&error),
+            })),
         }
     }
 
@@ -125,7 +161,11 @@ impl<'a> Images<'a> {
 }
 
 fn bad_image(uri: &str, error: &VisionError) -> BadImage {
-    BadImage { uri: uri.to_owned(), class: error.word(), reason: chain(error) }
+    BadImage {
+        uri: uri.to_owned(),
+        class: error.word(),
+        reason: chain(error),
+    }
 }
 
 /// One message for all of them: the first ten and how many there are.
@@ -133,7 +173,15 @@ pub fn describe_all(what: &str, bad: &[BadImage]) -> TaskError {
     const NAMED: usize = 10;
     let named: Vec<_> = bad.iter().take(NAMED).map(BadImage::describe).collect();
     let rest = bad.len().saturating_sub(NAMED);
-    let more = if rest > 0 { format!("; and {rest} more") } else { String::new() };
+    let more = if rest > 0 {
+        format!("; and {rest} more")
+    } else {
+        String::new()
+    };
     let noun = if bad.len() == 1 { "image" } else { "images" };
-    TaskError::BadImages(format!("{} {what} {noun} cannot be used: {}{more}", bad.len(), named.join("; ")))
+    TaskError::BadImages(format!(
+        "{} {what} {noun} cannot be used: {}{more}",
+        bad.len(),
+        named.join("; ")
+    ))
 }

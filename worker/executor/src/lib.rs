@@ -4,10 +4,13 @@
 
 mod attempt;
 mod attempt_log;
+mod decision;
 mod error;
 mod fingerprint;
 mod images;
+mod level;
 mod model;
+mod packages;
 mod parallel;
 mod probe;
 mod serve;

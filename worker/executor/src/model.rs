@@ -9,19 +9,14 @@ use models::{BackboneUse, Model, StateDict, Statistics};
 use types::TaskKind;
 use vision::Preprocess;
 
-use crate::{
-    attempt::Attempt,
-    error::TaskError,
-    fingerprint,
-    packages,
-    tasks::names,
-};
+use crate::{attempt::Attempt, error::TaskError, fingerprint, packages, tasks::names};
 
 /// A model with its backbone's weights and, where it has learned, its statistics.
 pub struct Chosen {
     pub model: Box<dyn Model>,
     pub weights: StateDict,
-    pub origin: WeightsOrigin,
+    /// `None`: random weights, or no backbone.
+    pub origin: Option<WeightsOrigin>,
     statistics: Statistics,
 }
 
@@ -36,57 +31,66 @@ pub struct WeightsOrigin {
 impl Chosen {
     /// The model of a run that trains, without statistics.
     pub fn to_train(attempt: &Attempt) -> Result<Self, TaskError> {
-        let spec = &attempt.run()?.spec;
-        let ModelSource::Train(class) = &spec.model else {
-            return Err(TaskError::Assignment("its model is a package, which has learned already".to_owned()));
-        };
-        Self::new(class, image_size(spec), spec.seed, Statistics::new(), None)
+        let (class, spec) = trained_class(attempt)?;
+        Self::new(class, image_size(spec), spec.seed, None)
     }
 
     /// The model of any run, ready to score.
     pub fn to_score(attempt: &Attempt) -> Result<Self, TaskError> {
-        let spec = &attempt.run()?.spec;
-        match &spec.model {
-            ModelSource::Train(class) => {
-                let fit = attempt.input(TaskKind::Fit)?;
-                let path = fit.path(names::STATISTICS);
-                let object = fit.outputs.iter().find(|object| object.path == names::STATISTICS);
-                let bytes = attempt.read(&path)?;
-                // Digest before parse.
-                if object.is_none_or(|object| object.sha256 != weights::digest(&bytes)) {
-                    return Err(TaskError::Damaged { uri: attempt.store.uri(&path) });
-                }
-                Self::new(class, image_size(spec), spec.seed, weights::read_safetensors(&bytes)?, None)
-            }
+        match &attempt.run()?.spec.model {
+            ModelSource::Train(_) => Ok(Self {
+                statistics: learned(attempt)?,
+                ..Self::to_train(attempt)?
+            }),
             ModelSource::Package(name) => {
-                let opened = packages::open(attempt, name)?;
-                let package = &opened.package;
-                let (class, size) = (packages::class(package)?, Some(package.image_size));
-                let sha256 = package.weights.as_ref().map(|weights| weights.sha256.as_str());
-                let chosen = Self::new(&class, size, package.seed, opened.statistics(attempt)?, sha256)?;
-                let hash = chosen.preprocess().hash();
-                if hash != package.preprocessing_hash {
-                    return Err(TaskError::Package {
-                        uri: opened.uri.clone(),
-                        problem: format!("it was made with preprocessing {}, this program does {hash}", package.preprocessing_hash),
+                let package = packages::open(attempt, name)?;
+                let manifest = &package.manifest;
+                let sha256 = manifest
+                    .weights
+                    .as_ref()
+                    .map(|weights| weights.sha256.as_str());
+                let chosen = Self::new(
+                    &package.class(),
+                    Some(package.image_size()),
+                    manifest.model.seed,
+                    sha256,
+                )?;
+                let ours = chosen.preprocess().hash();
+                if ours != manifest.preprocessing.hash {
+                    return Err(TaskError::OtherPreprocessing {
+                        uri: package.uri,
+                        theirs: manifest.preprocessing.hash.clone(),
+                        ours,
                     });
                 }
-                Ok(chosen)
+                Ok(Self {
+                    statistics: package.statistics(attempt)?,
+                    ..chosen
+                })
             }
         }
     }
 
-    fn new(class: &ClassSpec, size: Option<[usize; 2]>, seed: u64, statistics: Statistics, expected: Option<&str>) -> Result<Self, TaskError> {
+    fn new(
+        class: &ClassSpec,
+        size: Option<[usize; 2]>,
+        seed: u64,
+        expected: Option<&str>,
+    ) -> Result<Self, TaskError> {
         let model = models::build(&class.class_path, &class.init_args, size, seed)?;
         let (weights, origin) = match model.backbone() {
-            Some(backbone) if backbone.pre_trained => pre_trained(&backbone, expected)?,
-            Some(backbone) => {
-                let origin = WeightsOrigin { backbone: backbone.name.to_owned(), sha256: String::new(), licence: "none: random".to_owned() };
-                (model.random_weights()?, origin)
+            Some(backbone) if backbone.pre_trained => {
+                let (weights, origin) = pre_trained(&backbone, expected)?;
+                (weights, Some(origin))
             }
-            None => (model.random_weights()?, WeightsOrigin { backbone: String::new(), sha256: String::new(), licence: String::new() }),
+            _ => (model.random_weights()?, None),
         };
-        Ok(Self { model, weights, origin, statistics })
+        Ok(Self {
+            model,
+            weights,
+            origin,
+            statistics: Statistics::new(),
+        })
     }
 
     pub fn preprocess(&self) -> Preprocess {
@@ -102,7 +106,37 @@ impl Chosen {
     }
 }
 
-fn pre_trained(backbone: &BackboneUse, expected: Option<&str>) -> Result<(StateDict, WeightsOrigin), TaskError> {
+fn trained_class(attempt: &Attempt) -> Result<(&ClassSpec, &RunSpec), TaskError> {
+    let spec = &attempt.run()?.spec;
+    match &spec.model {
+        ModelSource::Train(class) => Ok((class, spec)),
+        ModelSource::Package(_) => Err(TaskError::Assignment(
+            "its model is a package, which has learned already".to_owned(),
+        )),
+    }
+}
+
+/// What the run's fit task left behind; its digest is checked before it is parsed.
+fn learned(attempt: &Attempt) -> Result<Statistics, TaskError> {
+    let fit = attempt.input(TaskKind::Fit)?;
+    let path = fit.path(names::STATISTICS);
+    let bytes = attempt.read(&path)?;
+    let object = fit
+        .outputs
+        .iter()
+        .find(|object| object.path == names::STATISTICS);
+    if object.is_none_or(|object| object.sha256 != weights::digest(&bytes)) {
+        return Err(TaskError::Damaged {
+            uri: attempt.store.uri(&path),
+        });
+    }
+    Ok(weights::read_safetensors(&bytes)?)
+}
+
+fn pre_trained(
+    backbone: &BackboneUse,
+    expected: Option<&str>,
+) -> Result<(StateDict, WeightsOrigin), TaskError> {
     let loaded = weights::WeightsFolder::new(weights_folder()).load(backbone.name)?;
     if let Some(expected) = expected.filter(|expected| *expected != loaded.sha256) {
         return Err(TaskError::OtherWeights {
@@ -111,7 +145,11 @@ fn pre_trained(backbone: &BackboneUse, expected: Option<&str>) -> Result<(StateD
             found: loaded.sha256,
         });
     }
-    let origin = WeightsOrigin { backbone: backbone.name.to_owned(), sha256: loaded.sha256, licence: loaded.licence };
+    let origin = WeightsOrigin {
+        backbone: backbone.name.to_owned(),
+        sha256: loaded.sha256,
+        licence: loaded.licence,
+    };
     Ok((loaded.state, origin))
 }
 
@@ -120,7 +158,9 @@ pub fn weights_folder() -> PathBuf {
     if let Some(folder) = env::var_os("NIGHTSHIFT_WEIGHTS") {
         return folder.into();
     }
-    let beside = env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.join("weights")));
+    let beside = env::current_exe()
+        .ok()
+        .and_then(|exe| Some(exe.parent()?.parent()?.join("weights")));
     if let Some(folder) = beside.filter(|folder| folder.is_dir()) {
         return folder;
     }
@@ -152,16 +192,26 @@ impl Engine {
         self.0.name()
     }
 
+    pub fn version(&self) -> String {
+        self.0.version()
+    }
+
     pub fn fingerprint(&self, threads: usize) -> String {
         fingerprint::fingerprint(self.0.name(), &self.0.version(), threads)
     }
 
     /// One session a thread, each for one image at a time: larger batches leave the caches and gain nothing.
-    pub fn sessions(&self, attempt: &Attempt, graph: &Graph) -> Result<Vec<Box<dyn engines::Session>>, TaskError> {
+    pub fn sessions(
+        &self,
+        attempt: &Attempt,
+        graph: &Graph,
+    ) -> Result<Vec<Box<dyn engines::Session>>, TaskError> {
         let sessions = attempt.threads;
         attempt.stages.load("compile", || {
             let graph = graph::rewrite::fold_batch_norm(graph);
-            let compiled = self.0.compile(&graph, &CompileOptions { batch: 1, sessions })?;
+            let compiled = self
+                .0
+                .compile(&graph, &CompileOptions { batch: 1, sessions })?;
             (0..sessions).map(|_| Ok(compiled.session()?)).collect()
         })
     }
@@ -175,15 +225,24 @@ pub struct Scoring {
 }
 
 impl Scoring {
-    pub fn open(attempt: &Attempt, chosen: &mut Chosen, engine: &Engine) -> Result<Self, TaskError> {
+    pub fn open(
+        attempt: &Attempt,
+        chosen: &mut Chosen,
+        engine: &Engine,
+    ) -> Result<Self, TaskError> {
         let statistics = std::mem::take(&mut chosen.statistics);
-        let head = attempt.stages.load("load", || chosen.model.scorer(&statistics))?;
+        let head = attempt
+            .stages
+            .load("load", || chosen.model.scorer(&statistics))?;
         let graph = match &head {
             Some(_) => chosen.model.feature_graph(&chosen.weights)?,
             None => chosen.model.inference_graph(&chosen.weights, &statistics)?,
         };
         // The head holds what it needs in a form of its own.
         drop(statistics);
-        Ok(Self { sessions: engine.sessions(attempt, &graph)?, head })
+        Ok(Self {
+            sessions: engine.sessions(attempt, &graph)?,
+            head,
+        })
     }
 }

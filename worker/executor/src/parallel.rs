@@ -42,9 +42,20 @@ pub fn for_each_item<Tools: Send, T: Send>(
         }
         (tools, done)
     };
+    let run = &run;
     let finished: Vec<(Tools, Vec<(usize, T)>)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = tools.into_iter().map(|tools| scope.spawn(|| run(tools))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        let threads: Vec<_> = tools
+            .into_iter()
+            .map(|tools| scope.spawn(move || run(tools)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect()
     });
     if let Some((_, error)) = lock(&first_error).take() {
         return Err(error);
@@ -53,4 +64,58 @@ pub fn for_each_item<Tools: Send, T: Send>(
     let mut done: Vec<_> = done.into_iter().flatten().collect();
     done.sort_unstable_by_key(|(index, _)| *index);
     Ok((done.into_iter().map(|(_, result)| result).collect(), tools))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU32};
+
+    use super::*;
+
+    #[test]
+    fn results_come_in_order_and_every_tool_comes_back() {
+        for threads in [1, 2, 5] {
+            let (results, tools) = for_each_item(
+                vec![0_u64; threads],
+                100,
+                &AtomicBool::new(false),
+                |tool, index| {
+                    *tool += 1;
+                    Ok(index * index)
+                },
+            )
+            .unwrap();
+            assert_eq!(
+                results,
+                (0..100).map(|index| index * index).collect::<Vec<_>>()
+            );
+            assert_eq!((tools.len(), tools.iter().sum::<u64>()), (threads, 100));
+        }
+    }
+
+    #[test]
+    fn the_first_error_ends_all() {
+        let calls = AtomicU32::new(0);
+        let result = for_each_item(
+            vec![(), ()],
+            1_000_000,
+            &AtomicBool::new(false),
+            |(), index| {
+                calls.fetch_add(1, Ordering::Relaxed);
+                if index == 3 {
+                    Err(TaskError::Assignment("item 3".to_owned()))
+                } else {
+                    Ok(())
+                }
+            },
+        );
+        assert!(result.is_err_and(|error| error.to_string().contains("item 3")));
+        assert!(calls.load(Ordering::Relaxed) < 1_000_000);
+    }
+
+    #[test]
+    fn a_cancelled_attempt_does_nothing_more() {
+        let result = for_each_item(vec![()], 10, &AtomicBool::new(true), |(), _| Ok(()));
+        assert!(matches!(result, Err(TaskError::Cancelled)));
+    }
 }

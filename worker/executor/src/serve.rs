@@ -13,8 +13,8 @@ use std::{
 
 use plan::Assignment;
 use proto::v1::{
-    ExecutorProgress, ExecutorReady, FromExecutor, Progress, RunTask, TaskDone, TaskFailed, ToExecutor, from_executor,
-    to_executor,
+    ExecutorProgress, ExecutorReady, FromExecutor, Progress, RunTask, TaskDone, TaskFailed,
+    ToExecutor, from_executor, to_executor,
 };
 use tokio::runtime::{Handle, Runtime};
 use tracing_subscriber::{Layer as _, filter::LevelFilter, layer::SubscriberExt};
@@ -39,7 +39,9 @@ static PANIC_PLACE: Mutex<Option<String>> = Mutex::new(None);
 pub fn serve() -> anyhow::Result<()> {
     let socket = inherited_socket()?;
     panic::set_hook(Box::new(|info| {
-        let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        let place = info
+            .location()
+            .map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
         lock(&PANIC_PLACE).get_or_insert(place);
     }));
     let log = AttemptLog.with_filter(LevelFilter::INFO);
@@ -48,7 +50,11 @@ pub fn serve() -> anyhow::Result<()> {
     let agent = Agent(Arc::new(Mutex::new(socket.try_clone()?)));
     agent.send(from_executor::Message::Ready(ExecutorReady {
         // Loading them to see whether they load costs seconds and memory: that is what `executor --probe` is for.
-        engines: engines::Choice::ALL.iter().skip(1).map(|(_, name)| (*name).to_owned()).collect(),
+        engines: engines::Choice::ALL
+            .iter()
+            .skip(1)
+            .map(|(_, name)| (*name).to_owned())
+            .collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }));
     receive(socket, &agent, runtime.handle())
@@ -68,7 +74,10 @@ fn receive(mut socket: UnixStream, agent: &Agent, runtime: &Handle) -> anyhow::R
                 current = begin(run, agent, runtime);
             }
             Some(Some(to_executor::Message::Cancel(cancel))) => {
-                if let Some((_, attempt, _)) = current.as_ref().filter(|(lease, _, _)| lease.0 == cancel.lease) {
+                if let Some((_, attempt, _)) = current
+                    .as_ref()
+                    .filter(|(lease, _, _)| lease.0 == cancel.lease)
+                {
                     attempt.cancelled.store(true, Ordering::Relaxed);
                 }
             }
@@ -77,20 +86,35 @@ fn receive(mut socket: UnixStream, agent: &Agent, runtime: &Handle) -> anyhow::R
     }
 }
 
-fn begin(run: RunTask, agent: &Agent, runtime: &Handle) -> Option<(LeaseNumber, Arc<Attempt>, thread::JoinHandle<()>)> {
+fn begin(
+    run: RunTask,
+    agent: &Agent,
+    runtime: &Handle,
+) -> Option<(LeaseNumber, Arc<Attempt>, thread::JoinHandle<()>)> {
     let assignment: Assignment = match serde_json::from_str(&run.assignment_json) {
         Ok(assignment) => assignment,
         Err(error) => {
             // The lease is in what cannot be read; the agent ends an executor that fails lease 0.
-            agent.fail(LeaseNumber(0), Failure { class: FailureClass::Internal, message: format!("unreadable assignment: {error}") });
+            agent.fail(
+                LeaseNumber(0),
+                Failure {
+                    class: FailureClass::Internal,
+                    message: format!("unreadable assignment: {error}"),
+                },
+            );
             return None;
         }
     };
     let lease = assignment.lease;
     reset_peak_memory();
-    AttemptLog::begin(format!("job={} task={} attempt={}", assignment.task.job, assignment.task, assignment.attempt));
+    AttemptLog::begin(&assignment);
     let threads = usize::try_from(run.threads).unwrap_or(1);
-    let attempt = match Attempt::open(assignment, PathBuf::from(run.scratch), threads, runtime.clone()) {
+    let attempt = match Attempt::open(
+        assignment,
+        PathBuf::from(run.scratch),
+        threads,
+        runtime.clone(),
+    ) {
         Ok(attempt) => Arc::new(attempt),
         Err(error) => {
             agent.fail(lease, error.failure());
@@ -98,7 +122,9 @@ fn begin(run: RunTask, agent: &Agent, runtime: &Handle) -> Option<(LeaseNumber, 
         }
     };
     let (agent, shared) = (agent.clone(), attempt.clone());
-    let task = thread::Builder::new().name("task".to_owned()).spawn(move || execute(&shared, &agent));
+    let task = thread::Builder::new()
+        .name("task".to_owned())
+        .spawn(move || execute(&shared, &agent));
     match task {
         Ok(thread) => Some((lease, attempt, thread)),
         Err(_) => leave(),
@@ -118,8 +144,18 @@ fn execute(attempt: &Attempt, agent: &Agent) {
     });
     match outcome {
         Ok(Ok((result_json, outputs))) => match serde_json::to_string(&outputs) {
-            Ok(outputs_json) => agent.send(from_executor::Message::Done(TaskDone { lease: lease.0, result_json, outputs_json })),
-            Err(error) => agent.fail(lease, Failure { class: FailureClass::Internal, message: chain(&error) }),
+            Ok(outputs_json) => agent.send(from_executor::Message::Done(TaskDone {
+                lease: lease.0,
+                result_json,
+                outputs_json,
+            })),
+            Err(error) => agent.fail(
+                lease,
+                Failure {
+                    class: FailureClass::Internal,
+                    message: chain(&error),
+                },
+            ),
         },
         Ok(Err(error)) => {
             let failure = error.failure();
@@ -131,20 +167,37 @@ fn execute(attempt: &Attempt, agent: &Agent) {
             let message = panic_message(panic.as_ref());
             tracing::error!("{message}");
             flush_log(attempt);
-            agent.fail(lease, Failure { class: FailureClass::Internal, message });
+            agent.fail(
+                lease,
+                Failure {
+                    class: FailureClass::Internal,
+                    message,
+                },
+            );
         }
     }
 }
 
 fn run_and_seal(attempt: &Attempt) -> Result<(String, Vec<OutputObject>), TaskError> {
-    tracing::info!(kind = attempt.assignment.spec.kind().as_str(), threads = attempt.threads, "started");
+    tracing::info!(
+        kind = attempt.assignment.spec.kind().as_str(),
+        threads = attempt.threads,
+        "started"
+    );
     let mut result = tasks::run(attempt)?;
     result.timings = attempt.stages.timings();
     for timing in &result.timings {
-        tracing::info!(stage = timing.stage, seconds = timing.wall_s, items = timing.items, bytes = timing.bytes, "timing");
+        tracing::info!(
+            stage = timing.stage,
+            seconds = timing.wall_s,
+            items = timing.items,
+            bytes = timing.bytes,
+            "timing"
+        );
     }
     tracing::info!("finished");
-    let json = serde_json::to_string(&result).map_err(|error| TaskError::Assignment(error.to_string()))?;
+    let json =
+        serde_json::to_string(&result).map_err(|error| TaskError::Assignment(error.to_string()))?;
     flush_log(attempt);
     Ok((json, attempt.runtime.block_on(attempt.writer.finish())?))
 }
@@ -157,7 +210,12 @@ fn report(attempt: &Attempt, agent: &Agent, ended: &Ended) {
         let progress = stages.progress();
         agent.send(from_executor::Message::Progress(ExecutorProgress {
             lease: attempt.assignment.lease.0,
-            progress: Some(Progress { stage: progress.stage, done: progress.done, total: progress.total, rate: progress.rate }),
+            progress: Some(Progress {
+                stage: progress.stage,
+                done: progress.done,
+                total: progress.total,
+                rate: progress.rate,
+            }),
             pulse: stages.pulse(),
             loading: stages.loading(),
         }));
@@ -178,7 +236,13 @@ fn flush_log(attempt: &Attempt) {
         return;
     }
     let written = attempt.runtime.block_on(async {
-        let segments = attempt.writer.written().await.iter().filter(|object| object.path.starts_with("log/")).count();
+        let segments = attempt
+            .writer
+            .written()
+            .await
+            .iter()
+            .filter(|object| object.path.starts_with("log/"))
+            .count();
         let name = store::layout::log_segment(u32::try_from(segments).unwrap_or(u32::MAX));
         attempt.writer.put(&name, text.into(), None).await
     });
@@ -188,9 +252,16 @@ fn flush_log(attempt: &Attempt) {
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let what = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let what = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
     let place = lock(&PANIC_PLACE).take();
-    format!("panic at {}: {}", place.as_deref().unwrap_or("an unknown place"), what.unwrap_or("no message"))
+    format!(
+        "panic at {}: {}",
+        place.as_deref().unwrap_or("an unknown place"),
+        what.unwrap_or("no message")
+    )
 }
 
 /// Set once, waited for with a limit.
@@ -207,7 +278,9 @@ impl Ended {
     }
 
     fn wait(&self, limit: Duration) -> bool {
-        let waited = self.changed.wait_timeout_while(lock(&self.flag), limit, |ended| !*ended);
+        let waited = self
+            .changed
+            .wait_timeout_while(lock(&self.flag), limit, |ended| !*ended);
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
@@ -218,14 +291,25 @@ struct Agent(Arc<Mutex<UnixStream>>);
 
 impl Agent {
     fn send(&self, message: from_executor::Message) {
-        if write_message(&mut *lock(&self.0), &FromExecutor { message: Some(message) }).is_err() {
+        if write_message(
+            &mut *lock(&self.0),
+            &FromExecutor {
+                message: Some(message),
+            },
+        )
+        .is_err()
+        {
             leave();
         }
     }
 
     fn fail(&self, lease: LeaseNumber, failure: Failure) {
         let (class, message) = (failure.class.as_str().to_owned(), failure.message);
-        self.send(from_executor::Message::Failed(TaskFailed { lease: lease.0, class, message }));
+        self.send(from_executor::Message::Failed(TaskFailed {
+            lease: lease.0,
+            class,
+            message,
+        }));
     }
 }
 
@@ -236,9 +320,14 @@ fn leave() -> ! {
 }
 
 fn inherited_socket() -> anyhow::Result<UnixStream> {
-    let number = std::env::var(FD_VARIABLE)
-        .map_err(|_| anyhow::anyhow!("{FD_VARIABLE} is not set: the executor is started by `worker`; try `executor --probe`"))?;
-    let number: i32 = number.parse().map_err(|_| anyhow::anyhow!("{FD_VARIABLE}={number:?} is not a file descriptor"))?;
+    let number = std::env::var(FD_VARIABLE).map_err(|_| {
+        anyhow::anyhow!(
+            "{FD_VARIABLE} is not set: the executor is started by `worker`; try `executor --probe`"
+        )
+    })?;
+    let number: i32 = number
+        .parse()
+        .map_err(|_| anyhow::anyhow!("{FD_VARIABLE}={number:?} is not a file descriptor"))?;
     // SAFETY: asks about a number; a descriptor that is not open is an error.
     if number < 3 || unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
         anyhow::bail!("{FD_VARIABLE}={number}: {}", io::Error::last_os_error());

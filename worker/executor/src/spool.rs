@@ -24,8 +24,19 @@ impl Spool {
     /// `shape`: positions and dimensions of one image's features.
     pub fn create(folder: &Path, images: usize, [positions, dims]: [usize; 2]) -> io::Result<Self> {
         let path = folder.join("features.f32");
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
-        Ok(Self { file, path, images, positions, dims })
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)?;
+        Ok(Self {
+            file,
+            path,
+            images,
+            positions,
+            dims,
+        })
     }
 
     pub fn path(&self) -> &Path {
@@ -34,10 +45,16 @@ impl Spool {
 
     pub fn write(&self, image: usize, features: &[f32]) -> io::Result<()> {
         if features.len() != self.positions * self.dims {
-            let message = format!("{} features instead of {} x {}", features.len(), self.positions, self.dims);
+            let message = format!(
+                "{} features instead of {} x {}",
+                features.len(),
+                self.positions,
+                self.dims
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
-        self.file.write_all_at(as_bytes(features), self.offset(image, 0))
+        self.file
+            .write_all_at(as_bytes(features), self.offset(image, 0))
     }
 
     fn offset(&self, image: usize, position: usize) -> u64 {
@@ -58,10 +75,16 @@ impl FeatureSource for Spool {
         self.dims
     }
 
-    fn read(&self, images: Range<usize>, positions: Range<usize>, out: &mut [f32]) -> Result<(), Box<dyn Error + Send + Sync>> {
+    fn read(
+        &self,
+        images: Range<usize>,
+        positions: Range<usize>,
+        out: &mut [f32],
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
         let values = (positions.len() * self.dims).max(1);
         for (image, out) in images.zip(out.chunks_exact_mut(values)) {
-            self.file.read_exact_at(as_bytes_mut(out), self.offset(image, positions.start))?;
+            self.file
+                .read_exact_at(as_bytes_mut(out), self.offset(image, positions.start))?;
         }
         Ok(())
     }

@@ -43,7 +43,11 @@ impl Stages {
             started: Instant::now(),
             cpu_at_start: cpu_time(),
             totals: Mutex::default(),
-            shown: Mutex::new(Shown { stage: "start", total: 0, since: Instant::now() }),
+            shown: Mutex::new(Shown {
+                stage: "start",
+                total: 0,
+                since: Instant::now(),
+            }),
             done: AtomicU64::new(0),
             pulse: AtomicU64::new(0),
             loading: AtomicBool::new(false),
@@ -60,10 +64,13 @@ impl Stages {
 
     pub fn add(&self, stage: &'static str, busy: Duration, items: u64, bytes: u64) {
         let mut totals = lock(&self.totals);
-        let index = totals.iter().position(|(name, _)| *name == stage).unwrap_or_else(|| {
-            totals.push((stage, Totals::default()));
-            totals.len() - 1
-        });
+        let index = totals
+            .iter()
+            .position(|(name, _)| *name == stage)
+            .unwrap_or_else(|| {
+                totals.push((stage, Totals::default()));
+                totals.len() - 1
+            });
         let total = &mut totals[index].1;
         total.busy += busy;
         total.items += items;
@@ -83,7 +90,11 @@ impl Stages {
 
     /// What people see from now on; `total` 0: unknown.
     pub fn show(&self, stage: &'static str, total: u64) {
-        *lock(&self.shown) = Shown { stage, total, since: Instant::now() };
+        *lock(&self.shown) = Shown {
+            stage,
+            total,
+            since: Instant::now(),
+        };
         self.done.store(0, Ordering::Relaxed);
         self.pulse.fetch_add(1, Ordering::Relaxed);
     }
@@ -116,7 +127,12 @@ impl Stages {
         let shown = lock(&self.shown);
         let done = self.done.load(Ordering::Relaxed);
         let seconds = shown.since.elapsed().as_secs_f64().max(1e-3);
-        Progress { stage: shown.stage.to_owned(), done, total: shown.total, rate: done as f64 / seconds }
+        Progress {
+            stage: shown.stage.to_owned(),
+            done,
+            total: shown.total,
+            rate: done as f64 / seconds,
+        }
     }
 
     /// Every stage in order of first use, and `total` for the attempt as a whole.
@@ -134,8 +150,16 @@ impl Stages {
             stage: "total".to_owned(),
             wall_s: self.started.elapsed().as_secs_f64(),
             cpu_s: Some(cpu_time().saturating_sub(self.cpu_at_start).as_secs_f64()),
-            items: totals.iter().map(|(_, total)| total.items).max().unwrap_or(0),
-            bytes: totals.iter().map(|(_, total)| total.bytes).max().unwrap_or(0),
+            items: totals
+                .iter()
+                .map(|(_, total)| total.items)
+                .max()
+                .unwrap_or(0),
+            bytes: totals
+                .iter()
+                .map(|(_, total)| total.bytes)
+                .max()
+                .unwrap_or(0),
             peak_memory: peak_memory(),
         };
         totals.iter().map(stage).chain([whole]).collect()
@@ -156,7 +180,8 @@ fn cpu_time() -> Duration {
         usage.assume_init()
     };
     let time = |value: libc::timeval| {
-        Duration::from_secs(value.tv_sec.unsigned_abs()) + Duration::from_micros(value.tv_usec.unsigned_abs())
+        Duration::from_secs(value.tv_sec.unsigned_abs())
+            + Duration::from_micros(value.tv_usec.unsigned_abs())
     };
     time(usage.ru_utime) + time(usage.ru_stime)
 }
@@ -164,7 +189,9 @@ fn cpu_time() -> Duration {
 /// Highest resident memory of the process since [`reset_peak_memory`], in bytes.
 fn peak_memory() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 

@@ -19,11 +19,16 @@ pub fn read_message<M: Message + Default>(source: &mut impl Read) -> io::Result<
     }
     let length = u32::from_le_bytes(length);
     if length > MAX_MESSAGE_BYTES {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a message of {length} bytes")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("a message of {length} bytes"),
+        ));
     }
     let mut bytes = vec![0; length as usize];
     source.read_exact(&mut bytes)?;
-    M::decode(bytes.as_slice()).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    M::decode(bytes.as_slice())
+        .map(Some)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 pub fn write_message(sink: &mut impl Write, message: &impl Message) -> io::Result<()> {
@@ -31,7 +36,12 @@ pub fn write_message(sink: &mut impl Write, message: &impl Message) -> io::Resul
     let length = u32::try_from(bytes.len())
         .ok()
         .filter(|length| *length <= MAX_MESSAGE_BYTES)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("a message of {} bytes", bytes.len())))?;
+        .ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("a message of {} bytes", bytes.len()),
+            )
+        })?;
     sink.write_all(&length.to_le_bytes())?;
     sink.write_all(&bytes)?;
     sink.flush()

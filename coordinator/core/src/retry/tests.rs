@@ -12,10 +12,22 @@ fn after(failures: &[(FailureClass, &str)], live: usize) -> NextRetry {
     let tried: Vec<Tried<'_>> = failures
         .iter()
         .zip(&workers)
-        .map(|((class, _), worker)| Tried { class: *class, worker, ran_ms: 1_000, delay_ms: 0 })
+        .map(|((class, _), worker)| Tried {
+            class: *class,
+            worker,
+            ran_ms: 1_000,
+            delay_ms: 0,
+        })
         .collect();
     let job: JobId = "abcd".parse().unwrap();
-    let site = Site { job: &job, task: TaskIndex(3), crashed_retries: 2, live_workers: live, pauses: 0, memory_bytes: 8 << 30 };
+    let site = Site {
+        job: &job,
+        task: TaskIndex(3),
+        crashed_retries: 2,
+        live_workers: live,
+        pauses: 0,
+        memory_bytes: 8 << 30,
+    };
     next_retry(&Policy::default(), &tried, &site)
 }
 
@@ -48,7 +60,17 @@ fn every_class_keeps_its_bound() {
 fn what_was_not_the_tasks_fault_is_uncounted_and_unbounded() {
     for class in [Released, NeverStarted] {
         let next = after(&vec![(class, "a"); 1_000], 1);
-        assert!(matches!(next, NextRetry::Again { delay_ms: 0, counted: false, .. }), "{class}: {next:?}");
+        assert!(
+            matches!(
+                next,
+                NextRetry::Again {
+                    delay_ms: 0,
+                    counted: false,
+                    ..
+                }
+            ),
+            "{class}: {next:?}"
+        );
     }
 }
 
@@ -63,16 +85,38 @@ fn a_crash_on_two_workers_is_the_tasks_fault() {
 fn unavailable_is_bounded_in_time_not_in_number() {
     let job: JobId = "abcd".parse().unwrap();
     let worker = name("a");
-    let site = Site { job: &job, task: TaskIndex(0), crashed_retries: 2, live_workers: 1, pauses: 3, memory_bytes: 0 };
-    let tried = |n| vec![Tried { class: Unavailable, worker: &worker, ran_ms: 40_000, delay_ms: 20_000 }; n];
+    let site = Site {
+        job: &job,
+        task: TaskIndex(0),
+        crashed_retries: 2,
+        live_workers: 1,
+        pauses: 3,
+        memory_bytes: 0,
+    };
+    let tried = |n| {
+        vec![
+            Tried {
+                class: Unavailable,
+                worker: &worker,
+                ran_ms: 40_000,
+                delay_ms: 20_000
+            };
+            n
+        ]
+    };
     assert!(is_again(&next_retry(&Policy::default(), &tried(59), &site)));
-    assert_eq!(next_retry(&Policy::default(), &tried(60), &site), NextRetry::Dead);
+    assert_eq!(
+        next_retry(&Policy::default(), &tried(60), &site),
+        NextRetry::Dead
+    );
 }
 
 #[test]
 fn backoff_doubles_to_a_minute_within_its_jitter() {
     for n in 1..=5 {
-        let NextRetry::Again { delay_ms, .. } = after(&vec![(Lost, "a"); n], 1) else { panic!("{n} lost attempts end the task") };
+        let NextRetry::Again { delay_ms, .. } = after(&vec![(Lost, "a"); n], 1) else {
+            panic!("{n} lost attempts end the task")
+        };
         let full = (1_000u64 << (n - 1)).min(60_000);
         assert!((full / 2..=full).contains(&delay_ms), "{n}: {delay_ms}");
     }
@@ -84,7 +128,13 @@ fn elsewhere_and_more_memory_are_asked_for() {
         NextRetry::Again { avoid, .. } => avoid,
         other => panic!("{other:?}"),
     };
-    assert_eq!(avoid(after(&[(Lost, "a")], 2)), Some(Avoid::Worker(name("a"))));
-    assert_eq!(avoid(after(&[(OutOfMemory, "a")], 2)), Some(Avoid::MemoryUpTo(8 << 30)));
+    assert_eq!(
+        avoid(after(&[(Lost, "a")], 2)),
+        Some(Avoid::Worker(name("a")))
+    );
+    assert_eq!(
+        avoid(after(&[(OutOfMemory, "a")], 2)),
+        Some(Avoid::MemoryUpTo(8 << 30))
+    );
     assert_eq!(avoid(after(&[(Stalled, "a")], 2)), None);
 }

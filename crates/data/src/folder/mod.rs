@@ -18,11 +18,36 @@ use crate::{
 const FOLDERS: Kind = Kind::OneOrMany(&Kind::Text);
 
 pub(crate) const PARAMS: &[Param] = &[
-    Param::new("name", Kind::Text, Default::Required, "The dataset's name in tables."),
-    Param::new("root", Kind::Nullable(&Kind::Path), Default::Json("\".\""), "Folder that the others are relative to."),
-    Param::new("normal_dir", FOLDERS, Default::Required, "Folders of normal images to train on."),
-    Param::new("abnormal_dir", Kind::Nullable(&FOLDERS), Default::Json("null"), "Folders of anomalous test images."),
-    Param::new("normal_test_dir", Kind::Nullable(&FOLDERS), Default::Json("null"), "Folders of normal test images."),
+    Param::new(
+        "name",
+        Kind::Text,
+        Default::Required,
+        "The dataset's name in tables.",
+    ),
+    Param::new(
+        "root",
+        Kind::Nullable(&Kind::Path),
+        Default::Json("\".\""),
+        "Folder that the others are relative to.",
+    ),
+    Param::new(
+        "normal_dir",
+        FOLDERS,
+        Default::Required,
+        "Folders of normal images to train on.",
+    ),
+    Param::new(
+        "abnormal_dir",
+        Kind::Nullable(&FOLDERS),
+        Default::Json("null"),
+        "Folders of anomalous test images.",
+    ),
+    Param::new(
+        "normal_test_dir",
+        Kind::Nullable(&FOLDERS),
+        Default::Json("null"),
+        "Folders of normal test images.",
+    ),
     Param::new(
         "mask_dir",
         Kind::Nullable(&FOLDERS),
@@ -52,7 +77,10 @@ pub(crate) const PARAMS: &[Param] = &[
     ),
     Param::new(
         "val_split_mode",
-        Kind::Choice { built: &["none", "same_as_test", "from_test"], not_built: &["from_train", "synthetic"] },
+        Kind::Choice {
+            built: &["none", "same_as_test", "from_test"],
+            not_built: &["from_train", "synthetic"],
+        },
         Default::Json("\"from_test\""),
         "Where validation images come from.",
     ),
@@ -82,7 +110,9 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    pub fn build(init_args: &serde_json::Map<String, serde_json::Value>) -> Result<Box<dyn Dataset>, DataError> {
+    pub fn build(
+        init_args: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Box<dyn Dataset>, DataError> {
         let mut dataset: Self = parse(init_args)?;
         dataset.check()?;
         dataset.make_absolute()?;
@@ -91,35 +121,70 @@ impl Folder {
 
     /// What no single parameter's range can say.
     fn check(&self) -> Result<(), DataError> {
-        let wrong = |parameter, reason: &str| Err(DataError::Parameter { parameter, reason: reason.to_owned() });
+        let wrong = |parameter, reason: &str| {
+            Err(DataError::Parameter {
+                parameter,
+                reason: reason.to_owned(),
+            })
+        };
         match (self.shared.task, &self.mask_dir, &self.abnormal_dir) {
             (Task::Classification, Some(_), _) => {
-                return wrong("mask_dir", "the task classification has no masks; leave it out, or use the task segmentation");
+                return wrong(
+                    "mask_dir",
+                    "the task classification has no masks; leave it out, or use the task segmentation",
+                );
             }
             (Task::Segmentation, None, Some(_)) => {
-                return wrong("mask_dir", "the task segmentation needs it for abnormal_dir; else use the task classification");
+                return wrong(
+                    "mask_dir",
+                    "the task segmentation needs it for abnormal_dir; else use the task classification",
+                );
             }
-            (Task::Segmentation, Some(masks), Some(images)) if masks.len() != 1 && masks.len() != images.len() => {
-                return wrong("mask_dir", "give as many folders as abnormal_dir has, in its order, or one for all");
+            (Task::Segmentation, Some(masks), Some(images))
+                if masks.len() != 1 && masks.len() != images.len() =>
+            {
+                return wrong(
+                    "mask_dir",
+                    "give as many folders as abnormal_dir has, in its order, or one for all",
+                );
             }
-            (_, Some(_), None) => return wrong("mask_dir", "there is no abnormal_dir that the masks could belong to"),
+            (_, Some(_), None) => {
+                return wrong(
+                    "mask_dir",
+                    "there is no abnormal_dir that the masks could belong to",
+                );
+            }
             _ => {}
         }
-        if let Some(bad) = self.extensions.iter().flatten().find(|extension| !extension.starts_with('.')) {
+        if let Some(bad) = self
+            .extensions
+            .iter()
+            .flatten()
+            .find(|extension| !extension.starts_with('.'))
+        {
             return wrong("extensions", &format!("{bad:?} does not begin with a dot"));
         }
         Ok(())
     }
 
     fn make_absolute(&mut self) -> Result<(), DataError> {
-        let folders = self.normal_dir.iter_mut().chain(self.abnormal_dir.iter_mut().flatten());
-        for folder in folders.chain(self.normal_test_dir.iter_mut().flatten()).chain(self.mask_dir.iter_mut().flatten()) {
+        let folders = self
+            .normal_dir
+            .iter_mut()
+            .chain(self.abnormal_dir.iter_mut().flatten());
+        for folder in folders
+            .chain(self.normal_test_dir.iter_mut().flatten())
+            .chain(self.mask_dir.iter_mut().flatten())
+        {
             *folder = match &self.root {
                 Some(root) => join(root, folder),
                 None if folder.starts_with('/') || folder.contains("://") => join("", folder),
                 None => {
                     let reason = format!("without it the folder {folder:?} has no place");
-                    return Err(DataError::Parameter { parameter: "root", reason });
+                    return Err(DataError::Parameter {
+                        parameter: "root",
+                        reason,
+                    });
                 }
             };
         }
@@ -138,12 +203,22 @@ impl Dataset for Folder {
 
     fn roots(&self) -> Vec<String> {
         let optional = [&self.abnormal_dir, &self.normal_test_dir, &self.mask_dir];
-        let mut all: Vec<String> = self.normal_dir.iter().chain(optional.into_iter().flatten().flatten()).cloned().collect();
+        let mut all: Vec<String> = self
+            .normal_dir
+            .iter()
+            .chain(optional.into_iter().flatten().flatten())
+            .cloned()
+            .collect();
         all.sort();
         // A folder inside another is listed with it. After sorting, the outer one comes first.
         let mut outer: Vec<String> = Vec::new();
         for folder in all {
-            let inside = |root: &String| folder == *root || folder.strip_prefix(root.as_str()).is_some_and(|rest| rest.starts_with('/'));
+            let inside = |root: &String| {
+                folder == *root
+                    || folder
+                        .strip_prefix(root.as_str())
+                        .is_some_and(|rest| rest.starts_with('/'))
+            };
             if !outer.iter().any(inside) {
                 outer.push(folder);
             }

@@ -33,36 +33,60 @@ pub(crate) fn samples(
 ) -> Result<Listing, DataError> {
     let objects = layout::below(listing, folder);
     if objects.is_empty() {
-        return Err(DataError::EmptyFolder { folder: folder.to_owned(), nearest: None });
+        return Err(DataError::EmptyFolder {
+            folder: folder.to_owned(),
+            nearest: None,
+        });
     }
     let mut warnings = Vec::new();
-    let images: Vec<Placed<'_>> = objects.iter().copied().filter(|object| object.has_extension(IMAGE_EXTENSIONS)).collect();
+    let images: Vec<Placed<'_>> = objects
+        .iter()
+        .copied()
+        .filter(|object| object.has_extension(IMAGE_EXTENSIONS))
+        .collect();
     let mut train = kinds(&images, &["train"]);
     let test = kinds(&images, &["test"]);
     let mut validation = kinds(&images, &["validation"]);
 
     let learned = train.remove(GOOD).unwrap_or_default();
     for (kind, unused) in train {
-        warnings.push(format!("{} images in {folder}/train/{kind} are not used: only train/good is trained on", unused.len()));
+        warnings.push(format!(
+            "{} images in {folder}/train/{kind} are not used: only train/good is trained on",
+            unused.len()
+        ));
     }
     if shared.val_split_mode != ValSplitMode::FromDir && !validation.is_empty() {
         let unused: usize = validation.values().map(Vec::len).sum();
-        warnings.push(format!("{unused} images in {folder}/validation are not used: val_split_mode is not from_dir"));
+        warnings.push(format!(
+            "{unused} images in {folder}/validation are not used: val_split_mode is not from_dir"
+        ));
         validation.clear();
     }
 
     let mut candidates: Vec<Candidate<'_>> = Vec::with_capacity(images.len());
     let roles = [(Split::Test, &test), (Split::Validation, &validation)];
-    candidates.extend(learned.into_iter().map(|placed| candidate(placed, Split::Train, GOOD)));
+    candidates.extend(
+        learned
+            .into_iter()
+            .map(|placed| candidate(placed, Split::Train, GOOD)),
+    );
     for (split, kinds) in roles {
         for (kind, placed) in kinds {
             candidates.extend(placed.iter().map(|placed| candidate(*placed, split, kind)));
         }
     }
     if shared.task == Task::Segmentation {
-        add_masks(&mut candidates, &images, folder, shared.val_split_mode == ValSplitMode::FromDir)?;
+        add_masks(
+            &mut candidates,
+            &images,
+            folder,
+            shared.val_split_mode == ValSplitMode::FromDir,
+        )?;
     }
-    let folders = Folders { train: format!("{folder}/train/good"), validation: format!("{folder}/validation") };
+    let folders = Folders {
+        train: format!("{folder}/train/good"),
+        validation: format!("{folder}/validation"),
+    };
     shared.finish(candidates, test_split_ratio, &folders, purpose, warnings)
 }
 
@@ -79,9 +103,19 @@ fn kinds<'a>(images: &[Placed<'a>], prefix: &[&str]) -> Kinds<'a> {
 }
 
 fn candidate<'a>(placed: Placed<'a>, split: Split, kind: &str) -> Candidate<'a> {
-    let (label, defect_type) =
-        if kind == GOOD { (Label::Normal, None) } else { (Label::Anomalous, Some(kind.to_owned())) };
-    Candidate { placed, key: placed.below.to_owned(), split, label, defect_type, mask_uri: None }
+    let (label, defect_type) = if kind == GOOD {
+        (Label::Normal, None)
+    } else {
+        (Label::Anomalous, Some(kind.to_owned()))
+    };
+    Candidate {
+        placed,
+        key: placed.below.to_owned(),
+        split,
+        label,
+        defect_type,
+        mask_uri: None,
+    }
 }
 
 /// Gives every anomalous image its mask, kind by kind.
@@ -103,42 +137,92 @@ fn add_masks(
             unused.insert(kind, placed.iter().map(|image| file_stem(image)).collect());
         }
     }
-    let defects: BTreeSet<String> = candidates.iter().filter_map(|one| one.defect_type.clone()).collect();
+    let defects: BTreeSet<String> = candidates
+        .iter()
+        .filter_map(|one| one.defect_type.clone())
+        .collect();
     for kind in &defects {
         let own = own.remove(kind.as_str()).unwrap_or_default();
         let mut masks = shared.remove(kind.as_str()).unwrap_or_default();
-        let of_kind = |candidates: &[Candidate<'_>], wanted: &dyn Fn(Split) -> bool| -> Vec<usize> {
-            let matches = |one: &Candidate<'_>| one.defect_type.as_deref() == Some(kind) && wanted(one.split);
-            candidates.iter().enumerate().filter(|(_, one)| matches(one)).map(|(index, _)| index).collect()
+        let of_kind = |candidates: &[Candidate<'_>],
+                       wanted: &dyn Fn(Split) -> bool|
+         -> Vec<usize> {
+            let matches =
+                |one: &Candidate<'_>| one.defect_type.as_deref() == Some(kind) && wanted(one.split);
+            candidates
+                .iter()
+                .enumerate()
+                .filter(|(_, one)| matches(one))
+                .map(|(index, _)| index)
+                .collect()
         };
         let together = own.is_empty();
         let in_shared = of_kind(candidates, &|split| split == Split::Test || together);
         if let Some(skipped) = unused.get(kind.as_str()) {
-            let needed: BTreeSet<&str> = in_shared.iter().map(|&index| file_stem(&candidates[index].placed)).collect();
-            masks.retain(|mask| !skipped.contains(mask_stem(mask)) || needed.contains(mask_stem(mask)));
+            let needed: BTreeSet<&str> = in_shared
+                .iter()
+                .map(|&index| file_stem(&candidates[index].placed))
+                .collect();
+            masks.retain(|mask| {
+                !skipped.contains(mask_stem(mask)) || needed.contains(mask_stem(mask))
+            });
         }
-        assign(candidates, &in_shared, &masks, &format!("{folder}/ground_truth/{kind}"))?;
+        assign(
+            candidates,
+            &in_shared,
+            &masks,
+            &format!("{folder}/ground_truth/{kind}"),
+        )?;
         if !together {
             let in_own = of_kind(candidates, &|split| split == Split::Validation);
-            assign(candidates, &in_own, &own, &format!("{folder}/ground_truth/validation/{kind}"))?;
+            assign(
+                candidates,
+                &in_own,
+                &own,
+                &format!("{folder}/ground_truth/validation/{kind}"),
+            )?;
         }
     }
-    let stray = shared.into_iter().filter(|(kind, _)| !unused.contains_key(kind)).chain(own).flat_map(|(_, masks)| masks).next();
+    let stray = shared
+        .into_iter()
+        .filter(|(kind, _)| !unused.contains_key(kind))
+        .chain(own)
+        .flat_map(|(_, masks)| masks)
+        .next();
     match stray {
-        Some(mask) => Err(DataError::MaskWithoutImage { mask: mask.object.path.clone() }),
+        Some(mask) => Err(DataError::MaskWithoutImage {
+            mask: mask.object.path.clone(),
+        }),
         None => Ok(()),
     }
 }
 
-fn assign(candidates: &mut [Candidate<'_>], images: &[usize], masks: &[Placed<'_>], folder: &str) -> Result<(), DataError> {
+fn assign(
+    candidates: &mut [Candidate<'_>],
+    images: &[usize],
+    masks: &[Placed<'_>],
+    folder: &str,
+) -> Result<(), DataError> {
     // Names are compared within a kind's folder, so only the file name counts.
-    let names = |placed: &Placed<'_>| placed.below.len() - placed.below.rsplit('/').next().map_or(0, str::len);
+    let names = |placed: &Placed<'_>| {
+        placed.below.len() - placed.below.rsplit('/').next().map_or(0, str::len)
+    };
     fn cut<'a>(placed: &Placed<'a>, at: usize) -> Placed<'a> {
-        Placed { object: placed.object, below: &placed.below[at..] }
+        Placed {
+            object: placed.object,
+            below: &placed.below[at..],
+        }
     }
-    let short: Vec<Placed<'_>> = images.iter().map(|&index| &candidates[index].placed).map(|one| cut(one, names(one))).collect();
+    let short: Vec<Placed<'_>> = images
+        .iter()
+        .map(|&index| &candidates[index].placed)
+        .map(|one| cut(one, names(one)))
+        .collect();
     let masks: Vec<Placed<'_>> = masks.iter().map(|one| cut(one, names(one))).collect();
-    let uris: Vec<String> = mask::pair(&short, &masks, folder)?.iter().map(|mask| mask.object.uri.clone()).collect();
+    let uris: Vec<String> = mask::pair(&short, &masks, folder)?
+        .iter()
+        .map(|mask| mask.object.uri.clone())
+        .collect();
     for (&index, uri) in images.iter().zip(uris) {
         candidates[index].mask_uri = Some(uri);
     }

@@ -16,8 +16,18 @@ use crate::{
 };
 
 pub(crate) const PARAMS: &[Param] = &[
-    Param::new("root", Kind::Path, Default::Json("\"./datasets/MVTec\""), "Folder that holds the categories."),
-    Param::new("category", Kind::Text, Default::Json("\"bottle\""), "Folder below the root; may be empty: the root itself."),
+    Param::new(
+        "root",
+        Kind::Path,
+        Default::Json("\"./datasets/MVTec\""),
+        "Folder that holds the categories.",
+    ),
+    Param::new(
+        "category",
+        Kind::Text,
+        Default::Json("\"bottle\""),
+        "Folder below the root; may be empty: the root itself.",
+    ),
     parameters::NAME,
     parameters::TASK,
     parameters::IMAGE_SIZE,
@@ -25,7 +35,10 @@ pub(crate) const PARAMS: &[Param] = &[
     parameters::TEST_SPLIT_RATIO,
     Param::new(
         "val_split_mode",
-        Kind::Choice { built: &["none", "same_as_test", "from_test", "from_dir"], not_built: &["from_train", "synthetic"] },
+        Kind::Choice {
+            built: &["none", "same_as_test", "from_test", "from_dir"],
+            not_built: &["from_train", "synthetic"],
+        },
         Default::Json("\"same_as_test\""),
         "Where validation images come from; `from_dir` (ours) reads CATEGORY/validation.",
     ),
@@ -50,10 +63,19 @@ pub(crate) struct MvtecAd {
 }
 
 impl MvtecAd {
-    pub fn build(init_args: &serde_json::Map<String, serde_json::Value>) -> Result<Box<dyn Dataset>, DataError> {
+    pub fn build(
+        init_args: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Box<dyn Dataset>, DataError> {
         let mut dataset: Self = parse(init_args)?;
         dataset.root = join(&dataset.root, "");
-        dataset.name.get_or_insert_with(|| dataset.root.rsplit('/').next().unwrap_or_default().to_owned());
+        dataset.name.get_or_insert_with(|| {
+            dataset
+                .root
+                .rsplit('/')
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        });
         Ok(Box::new(dataset))
     }
 
@@ -80,6 +102,12 @@ impl Dataset for MvtecAd {
     }
 
     fn samples(&self, listing: &[ListedObject], purpose: Purpose) -> Result<Listing, DataError> {
-        layout::samples(&self.folder(), &self.shared, self.test_split_ratio, listing, purpose)
+        layout::samples(
+            &self.folder(),
+            &self.shared,
+            self.test_split_ratio,
+            listing,
+            purpose,
+        )
     }
 }

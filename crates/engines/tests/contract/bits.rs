@@ -5,11 +5,11 @@ use graph::Graph;
 
 use crate::cases::CASES;
 use crate::network::{IMAGE, scoring_network};
-use crate::values::{all, bits, noise, place_independent, run};
+use crate::values::{all, batch_size_independent, bits, noise, run};
 
 #[test]
 fn an_operation_gives_an_image_the_same_bits_at_every_place_of_a_batch() {
-    for engine in place_independent() {
+    for engine in all() {
         for case in CASES {
             let image = noise(9, case.image_len());
             check_places(engine.as_ref(), &case.graph(), &image, 5, case.name);
@@ -21,7 +21,7 @@ fn an_operation_gives_an_image_the_same_bits_at_every_place_of_a_batch() {
 fn a_network_gives_an_image_the_same_bits_at_every_place_of_a_batch() {
     let graph = scoring_network().unwrap();
     let image = noise(9, IMAGE);
-    for engine in place_independent() {
+    for engine in all() {
         check_places(engine.as_ref(), &graph, &image, 8, "network");
     }
 }
@@ -66,7 +66,7 @@ fn outputs_of(
 fn a_network_gives_the_same_bits_at_batch_1_and_8() {
     let graph = scoring_network().unwrap();
     let x = noise(9, 8 * IMAGE);
-    for engine in place_independent() {
+    for engine in batch_size_independent() {
         for place in 0..8 {
             let together = outputs_of(engine.as_ref(), &graph, 8, &x, place);
             let alone = outputs_of(engine.as_ref(), &graph, 1, &x[place * IMAGE..][..IMAGE], 0);

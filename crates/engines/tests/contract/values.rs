@@ -15,10 +15,10 @@ pub fn all() -> Vec<Box<dyn Engine>> {
         .collect()
 }
 
-/// Engines whose results do not depend on an image's place.
+/// Engines that give an image the same bits in batches of different sizes.
 ///
-/// Not libtorch: its kernels choose their blocking by the shape of the whole batch and split it unevenly.
-pub fn place_independent() -> Vec<Box<dyn Engine>> {
+/// Not libtorch: its kernels choose their blocking by the shape of the whole batch.
+pub fn batch_size_independent() -> Vec<Box<dyn Engine>> {
     all()
         .into_iter()
         .filter(|e| e.name() != "torch-cpu")

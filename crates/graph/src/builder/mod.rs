@@ -9,6 +9,8 @@ mod image;
 mod layout;
 mod products;
 mod reduction;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 

@@ -26,12 +26,21 @@ struct Head {
 
 impl<R: Read> Merge<R> {
     pub fn open(sources: impl IntoIterator<Item = R>) -> Result<Self, StateError> {
-        let readers = sources.into_iter().map(StateReader::new).collect::<Result<Vec<_>, _>>()?;
+        let readers = sources
+            .into_iter()
+            .map(StateReader::new)
+            .collect::<Result<Vec<_>, _>>()?;
         let totals = readers
             .iter()
-            .try_fold(Totals::default(), |sum, reader| sum.checked_add(reader.totals()))
+            .try_fold(Totals::default(), |sum, reader| {
+                sum.checked_add(reader.totals())
+            })
             .ok_or(StateError::TooLarge)?;
-        let mut merge = Self { readers, totals, heap: BinaryHeap::new() };
+        let mut merge = Self {
+            readers,
+            totals,
+            heap: BinaryHeap::new(),
+        };
         for source in 0..merge.readers.len() {
             if let Some(head) = merge.head(source)? {
                 merge.heap.push(Reverse(head));
@@ -46,9 +55,12 @@ impl<R: Read> Merge<R> {
     }
 
     /// Calls `each` with steps of strictly ascending score.
-    pub fn for_each(mut self, mut each: impl FnMut(Step) -> Result<(), StateError>) -> Result<(), StateError> {
+    pub fn for_each(
+        mut self,
+        mut each: impl FnMut(Step) -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
         let mut open: Option<Head> = None;
-        while let Some(top) = self.heap.peek_mut() {
+        while let Some(mut top) = self.heap.peek_mut() {
             let (key, source) = (top.0.key, top.0.source);
             match &mut open {
                 Some(step) if step.key == key => {
@@ -57,7 +69,12 @@ impl<R: Read> Merge<R> {
                     step.anomalous += top.0.anomalous;
                 }
                 _ => {
-                    let head = Head { key, source, normal: top.0.normal, anomalous: top.0.anomalous };
+                    let head = Head {
+                        key,
+                        source,
+                        normal: top.0.normal,
+                        anomalous: top.0.anomalous,
+                    };
                     if let Some(done) = open.replace(head) {
                         each(done.step()?)?;
                     }
@@ -65,8 +82,10 @@ impl<R: Read> Merge<R> {
             }
             // Replacing the top in place sifts once; a pop and a push would sift twice.
             match head(&mut self.readers[source], source)? {
-                Some(next) => *PeekMut::into_inner(top) = Reverse(next),
-                None => drop(PeekMut::pop(top)),
+                Some(next) => *top = Reverse(next),
+                None => {
+                    PeekMut::pop(top);
+                }
             }
         }
         open.map_or(Ok(()), |last| each(last.step()?))
@@ -89,12 +108,22 @@ impl<R: Read> Merge<R> {
 
 fn head<R: Read>(reader: &mut StateReader<R>, source: usize) -> Result<Option<Head>, StateError> {
     let step = reader.next_step()?;
-    Ok(step.map(|step| Head { key: step.score.key(), source, normal: step.normal, anomalous: step.anomalous }))
+    Ok(step.map(|step| Head {
+        key: step.score.key(),
+        source,
+        normal: step.normal,
+        anomalous: step.anomalous,
+    }))
 }
 
 impl Head {
     fn step(&self) -> Result<Step, StateError> {
-        let score = RawScore::from_key(self.key).ok_or(StateError::Malformed("a score that is not finite"))?;
-        Ok(Step { score, normal: self.normal, anomalous: self.anomalous })
+        let score = RawScore::from_key(self.key)
+            .ok_or(StateError::Malformed("a score that is not finite"))?;
+        Ok(Step {
+            score,
+            normal: self.normal,
+            anomalous: self.anomalous,
+        })
     }
 }

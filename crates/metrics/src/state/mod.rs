@@ -47,12 +47,16 @@ pub enum StateError {
     Truncated,
     #[error("not a metric state: it starts with {found:02x?} instead of \"NSSC\"")]
     NotAState { found: [u8; 4] },
-    #[error("metric state of version {found}, this program reads version {VERSION}; run the task again")]
+    #[error(
+        "metric state of version {found}, this program reads version {VERSION}; run the task again"
+    )]
     Version { found: u8 },
     #[error("metric state is damaged: checksum of block {block} does not match")]
     Checksum { block: u64 },
     #[error("metric state is malformed: {0}")]
     Malformed(&'static str),
-    #[error("metric state counts more items than memory or 64 bits hold; read it with a merge instead")]
+    #[error(
+        "metric state counts more items than memory or 64 bits hold; read it with a merge instead"
+    )]
     TooLarge,
 }

@@ -3,7 +3,9 @@
 use std::io::{ErrorKind, Read};
 
 use super::crc::crc32;
-use super::{BLOCK_BYTES, HEADER_BYTES, MAGIC, NORMALS, ONE_ANOMALOUS, ONE_NORMAL, StateError, VERSION};
+use super::{
+    BLOCK_BYTES, HEADER_BYTES, MAGIC, NORMALS, ONE_ANOMALOUS, ONE_NORMAL, StateError, VERSION,
+};
 use crate::{RawScore, Step, Totals};
 
 /// A written state, read in one go from front to back; holds one block (64 KiB) at a time.
@@ -34,7 +36,10 @@ impl<R: Read> StateReader<R> {
         if u32_at(&header, HEADER_BYTES) != crc {
             return Err(StateError::Checksum { block: 0 });
         }
-        let totals = Totals { normal: u64_at(&header, 8), anomalous: u64_at(&header, 16) };
+        let totals = Totals {
+            normal: u64_at(&header, 8),
+            anomalous: u64_at(&header, 16),
+        };
         Ok(Self {
             source,
             totals,
@@ -75,9 +80,15 @@ impl<R: Read> StateReader<R> {
         self.next_key = key + 1;
         let seen = self.seen.checked_add(Totals { normal, anomalous });
         self.seen = seen
-            .filter(|seen| seen.normal <= self.totals.normal && seen.anomalous <= self.totals.anomalous)
+            .filter(|seen| {
+                seen.normal <= self.totals.normal && seen.anomalous <= self.totals.anomalous
+            })
             .ok_or(StateError::Malformed("more items than its header says"))?;
-        Ok(Some(Step { score, normal, anomalous }))
+        Ok(Some(Step {
+            score,
+            normal,
+            anomalous,
+        }))
     }
 
     /// False at the end of the state.
@@ -111,7 +122,9 @@ impl<R: Read> StateReader<R> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let Some(&byte) = self.block.get(self.position) else {
-                return Err(StateError::Malformed("an entry cut by the end of its block"));
+                return Err(StateError::Malformed(
+                    "an entry cut by the end of its block",
+                ));
             };
             self.position += 1;
             value |= u64::from(byte & 0x7f) << shift;
@@ -124,10 +137,12 @@ impl<R: Read> StateReader<R> {
 }
 
 fn fill(source: &mut impl Read, bytes: &mut [u8]) -> Result<(), StateError> {
-    source.read_exact(bytes).map_err(|error| match error.kind() {
-        ErrorKind::UnexpectedEof => StateError::Truncated,
-        _ => StateError::Io(error),
-    })
+    source
+        .read_exact(bytes)
+        .map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => StateError::Truncated,
+            _ => StateError::Io(error),
+        })
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

@@ -29,7 +29,12 @@ impl StateWriter {
         out.extend_from_slice(&crc.to_le_bytes());
         let block = out.len();
         out.extend_from_slice(&[0; 8]);
-        Self { out, block, crc, next_key: 0 }
+        Self {
+            out,
+            block,
+            crc,
+            next_key: 0,
+        }
     }
 
     /// # Panics

@@ -20,8 +20,20 @@ struct Table {
     alias: fn(usize) -> String,
 }
 
-const fn stage(kernel: usize, stride: usize, expansion: usize, channels: usize, blocks: usize) -> Stage {
-    Stage { kernel, stride, expansion, channels, blocks }
+const fn stage(
+    kernel: usize,
+    stride: usize,
+    expansion: usize,
+    channels: usize,
+    blocks: usize,
+) -> Stage {
+    Stage {
+        kernel,
+        stride,
+        expansion,
+        channels,
+        blocks,
+    }
 }
 
 /// Sandler et al., arXiv:1801.04381, table 2. Layers are also known by torchvision's `features.N`.
@@ -65,8 +77,19 @@ pub(super) fn lite0() -> Vec<Step> {
 }
 
 fn steps(table: &Table) -> Vec<Step> {
-    let mut net = Net { table, steps: Vec::new(), channels: 3 };
-    net.conv_norm("conv_stem".to_owned(), "bn1".to_owned(), table.stem, 3, 2, false);
+    let mut net = Net {
+        table,
+        steps: Vec::new(),
+        channels: 3,
+    };
+    net.conv_norm(
+        "conv_stem".to_owned(),
+        "bn1".to_owned(),
+        table.stem,
+        3,
+        2,
+        false,
+    );
     net.steps.push(Step::Relu6);
     let mut number = 0;
     for (s, stage) in table.stages.iter().enumerate() {
@@ -74,7 +97,10 @@ fn steps(table: &Table) -> Vec<Step> {
             number += 1;
             let name = format!("blocks.{s}.{b}");
             net.block(&name, stage, if b == 0 { stage.stride } else { 1 });
-            net.steps.push(Step::Layer { name, alias: Some((table.alias)(number)) });
+            net.steps.push(Step::Layer {
+                name,
+                alias: Some((table.alias)(number)),
+            });
         }
     }
     net.steps
@@ -88,11 +114,31 @@ struct Net<'a> {
 }
 
 impl Net<'_> {
-    fn conv_norm(&mut self, conv: String, norm: String, outputs: usize, kernel: usize, stride: usize, depthwise: bool) {
+    fn conv_norm(
+        &mut self,
+        conv: String,
+        norm: String,
+        outputs: usize,
+        kernel: usize,
+        stride: usize,
+        depthwise: bool,
+    ) {
         let (inputs, padding) = (self.channels, self.table.padding);
         let groups = if depthwise { inputs } else { 1 };
-        self.steps.push(Step::Conv(Conv { name: conv, inputs, outputs, kernel, stride, groups, padding }));
-        self.steps.push(Step::Norm(Norm { name: norm, channels: outputs, eps: self.table.eps }));
+        self.steps.push(Step::Conv(Conv {
+            name: conv,
+            inputs,
+            outputs,
+            kernel,
+            stride,
+            groups,
+            padding,
+        }));
+        self.steps.push(Step::Norm(Norm {
+            name: norm,
+            channels: outputs,
+            eps: self.table.eps,
+        }));
         self.channels = outputs;
     }
 
@@ -106,11 +152,25 @@ impl Net<'_> {
         let names = if stage.expansion == 1 {
             ["bn1", "conv_pw", "bn2"]
         } else {
-            self.conv_norm(part("conv_pw"), part("bn1"), self.channels * stage.expansion, 1, 1, false);
+            self.conv_norm(
+                part("conv_pw"),
+                part("bn1"),
+                self.channels * stage.expansion,
+                1,
+                1,
+                false,
+            );
             self.steps.push(Step::Relu6);
             ["bn2", "conv_pwl", "bn3"]
         };
-        self.conv_norm(part("conv_dw"), part(names[0]), self.channels, stage.kernel, stride, true);
+        self.conv_norm(
+            part("conv_dw"),
+            part(names[0]),
+            self.channels,
+            stage.kernel,
+            stride,
+            true,
+        );
         self.steps.push(Step::Relu6);
         self.conv_norm(part(names[1]), part(names[2]), stage.channels, 1, 1, false);
         if residual {

@@ -13,18 +13,41 @@ use crate::ModelError;
 
 /// All networks, sorted by name. A new one is a row here and a table in its family's file.
 pub const ARCHITECTURES: &[Architecture] = &[
-    Architecture { name: "efficientnet_lite0", aliases: &["tf_efficientnet_lite0"], steps: efficientnet::lite0 },
-    Architecture { name: "mobilenet_v2", aliases: &["mobilenetv2_100"], steps: efficientnet::mobilenet_v2 },
-    Architecture { name: "resnet18", aliases: &[], steps: resnet::resnet18 },
-    Architecture { name: "resnet34", aliases: &[], steps: resnet::resnet34 },
+    Architecture {
+        name: "efficientnet_lite0",
+        aliases: &["tf_efficientnet_lite0"],
+        steps: efficientnet::lite0,
+    },
+    Architecture {
+        name: "mobilenet_v2",
+        aliases: &["mobilenetv2_100"],
+        steps: efficientnet::mobilenet_v2,
+    },
+    Architecture {
+        name: "resnet18",
+        aliases: &[],
+        steps: resnet::resnet18,
+    },
+    Architecture {
+        name: "resnet34",
+        aliases: &[],
+        steps: resnet::resnet34,
+    },
 ];
 
 /// The network of that name or alias.
 pub fn find(name: &str) -> Result<&'static Architecture, ModelError> {
-    let found = ARCHITECTURES.iter().find(|a| a.name == name || a.aliases.contains(&name));
+    let found = ARCHITECTURES
+        .iter()
+        .find(|a| a.name == name || a.aliases.contains(&name));
     found.ok_or_else(|| {
-        let names = ARCHITECTURES.iter().flat_map(|a| std::iter::once(a.name).chain(a.aliases.iter().copied()));
-        ModelError::UnknownBackbone { name: name.to_owned(), known: names.collect::<Vec<_>>().join(", ") }
+        let names = ARCHITECTURES
+            .iter()
+            .flat_map(|a| std::iter::once(a.name).chain(a.aliases.iter().copied()));
+        ModelError::UnknownBackbone {
+            name: name.to_owned(),
+            known: names.collect::<Vec<_>>().join(", "),
+        }
     })
 }
 

@@ -39,7 +39,12 @@ impl Architecture {
                     stride *= conv.stride;
                 }
                 Step::MaxPool => stride *= 2,
-                Step::Layer { name, alias } => layers.push(Layer { name, alias, channels, stride }),
+                Step::Layer { name, alias } => layers.push(Layer {
+                    name,
+                    alias,
+                    channels,
+                    stride,
+                }),
                 Step::Norm(_) | Step::Relu | Step::Relu6 | Step::Fork | Step::Join(_) => {}
             }
         }
@@ -49,13 +54,19 @@ impl Architecture {
     /// The layer of that name or alias; the error lists all.
     pub fn layer(&self, name: &str) -> Result<Layer, ModelError> {
         let layers = self.layers();
-        let found = layers.iter().find(|layer| layer.name == name || layer.alias.as_deref() == Some(name));
+        let found = layers
+            .iter()
+            .find(|layer| layer.name == name || layer.alias.as_deref() == Some(name));
         found.cloned().ok_or_else(|| {
             let known = layers.iter().map(|layer| match &layer.alias {
                 Some(alias) => format!("{} (= {alias})", layer.name),
                 None => layer.name.clone(),
             });
-            ModelError::UnknownLayer { backbone: self.name, layer: name.to_owned(), known: known.collect::<Vec<_>>().join(", ") }
+            ModelError::UnknownLayer {
+                backbone: self.name,
+                layer: name.to_owned(),
+                known: known.collect::<Vec<_>>().join(", "),
+            }
         })
     }
 
@@ -70,7 +81,12 @@ impl Architecture {
                     tensors.push((conv.tensor(), conv.shape()));
                     tensors.extend(norm.tensors());
                 }
-                Step::Relu | Step::Relu6 | Step::MaxPool | Step::Fork | Step::Join(None) | Step::Layer { .. } => {}
+                Step::Relu
+                | Step::Relu6
+                | Step::MaxPool
+                | Step::Fork
+                | Step::Join(None)
+                | Step::Layer { .. } => {}
             }
         }
         tensors
@@ -87,20 +103,38 @@ impl Architecture {
                 let data: Vec<f32> = match name.rsplit('.').next() {
                     _ if shape.len() == 4 => {
                         let bound = (6.0 / shape[1..].iter().product::<usize>() as f32).sqrt();
-                        (0..count as u64).map(|i| (2.0 * stream.uniform(i) - 1.0) * bound).collect()
+                        (0..count as u64)
+                            .map(|i| (2.0 * stream.uniform(i) - 1.0) * bound)
+                            .collect()
                     }
                     Some("weight" | "running_var") => vec![1.0; count],
                     _ => vec![0.0; count],
                 };
-                (name, Tensor { shape, data: data.into() })
+                (
+                    name,
+                    Tensor {
+                        shape,
+                        data: data.into(),
+                    },
+                )
             })
             .collect()
     }
 
     /// Adds the network to a graph, from a normalized image to the deepest of the `wanted` layers; their maps in the
     /// order in which they are wanted.
-    pub fn emit(&self, builder: &mut Builder, image: Value, weights: &StateDict, wanted: &[Layer]) -> Result<Vec<Value>, ModelError> {
-        let mut emission = Emission { backbone: self.name, builder, weights };
+    pub fn emit(
+        &self,
+        builder: &mut Builder,
+        image: Value,
+        weights: &StateDict,
+        wanted: &[Layer],
+    ) -> Result<Vec<Value>, ModelError> {
+        let mut emission = Emission {
+            backbone: self.name,
+            builder,
+            weights,
+        };
         let mut found = vec![None; wanted.len()];
         let (mut x, mut fork) = (image, image);
         for step in (self.steps)() {
@@ -112,7 +146,16 @@ impl Architecture {
                 Step::Norm(norm) => x = emission.norm(x, &norm)?,
                 Step::Relu => x = emission.builder.relu(x)?,
                 Step::Relu6 => x = emission.builder.clip(x, 0.0, 6.0)?,
-                Step::MaxPool => x = emission.builder.max_pool2d(x, Pool2d { kernel: [3, 3], stride: [2, 2], padding: [1; 4] })?,
+                Step::MaxPool => {
+                    x = emission.builder.max_pool2d(
+                        x,
+                        Pool2d {
+                            kernel: [3, 3],
+                            stride: [2, 2],
+                            padding: [1; 4],
+                        },
+                    )?
+                }
                 Step::Fork => fork = x,
                 Step::Join(None) => x = emission.builder.add(x, fork)?,
                 Step::Join(Some((conv, norm))) => {
@@ -121,7 +164,11 @@ impl Architecture {
                     x = emission.builder.add(x, shortcut)?;
                 }
                 Step::Layer { name, .. } => {
-                    for (slot, _) in found.iter_mut().zip(wanted).filter(|(_, layer)| layer.name == name) {
+                    for (slot, _) in found
+                        .iter_mut()
+                        .zip(wanted)
+                        .filter(|(_, layer)| layer.name == name)
+                    {
                         *slot = Some(x);
                     }
                 }
@@ -138,13 +185,20 @@ impl Conv {
     }
 
     fn shape(&self) -> Vec<usize> {
-        vec![self.outputs, self.inputs / self.groups, self.kernel, self.kernel]
+        vec![
+            self.outputs,
+            self.inputs / self.groups,
+            self.kernel,
+            self.kernel,
+        ]
     }
 }
 
 impl Norm {
     fn tensors(&self) -> impl Iterator<Item = (String, Vec<usize>)> {
-        NORM_LEAVES.iter().map(|leaf| (format!("{}.{leaf}", self.name), vec![self.channels]))
+        NORM_LEAVES
+            .iter()
+            .map(|leaf| (format!("{}.{leaf}", self.name), vec![self.channels]))
     }
 }
 
@@ -156,10 +210,20 @@ struct Emission<'a> {
 
 impl Emission<'_> {
     fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Value, ModelError> {
-        let fail = |problem: String| ModelError::Weights { backbone: self.backbone, tensor: name.to_owned(), problem };
-        let tensor = self.weights.get(name).ok_or_else(|| fail("is missing".to_owned()))?;
+        let fail = |problem: String| ModelError::Weights {
+            backbone: self.backbone,
+            tensor: name.to_owned(),
+            problem,
+        };
+        let tensor = self
+            .weights
+            .get(name)
+            .ok_or_else(|| fail("is missing".to_owned()))?;
         if tensor.shape() != shape {
-            return Err(fail(format!("has the shape {:?} instead of {shape:?}", tensor.shape())));
+            return Err(fail(format!(
+                "has the shape {:?} instead of {shape:?}",
+                tensor.shape()
+            )));
         }
         Ok(self.builder.constant(name, tensor.clone())?)
     }
@@ -168,7 +232,12 @@ impl Emission<'_> {
         let weight = self.tensor(&conv.tensor(), &conv.shape())?;
         let (mut before, mut after) = ([0; 2], [0; 2]);
         for axis in 0..2 {
-            let size = self.builder.dims(x)?.get(2 + axis).and_then(|dim| dim.fixed()).unwrap_or(1);
+            let size = self
+                .builder
+                .dims(x)?
+                .get(2 + axis)
+                .and_then(|dim| dim.fixed())
+                .unwrap_or(1);
             [before[axis], after[axis]] = conv.padding.of(size, conv.kernel, conv.stride);
         }
         let attributes = Conv2d {
@@ -183,7 +252,12 @@ impl Emission<'_> {
     fn norm(&mut self, x: Value, norm: &Norm) -> Result<Value, ModelError> {
         let mut leaf = |leaf: &str| self.tensor(&format!("{}.{leaf}", norm.name), &[norm.channels]);
         let [weight, bias, mean, var] = NORM_LEAVES;
-        let values = BatchNorm { weight: leaf(weight)?, bias: leaf(bias)?, mean: leaf(mean)?, var: leaf(var)? };
+        let values = BatchNorm {
+            weight: leaf(weight)?,
+            bias: leaf(bias)?,
+            mean: leaf(mean)?,
+            var: leaf(var)?,
+        };
         Ok(self.builder.batch_norm(x, values, norm.eps)?)
     }
 }

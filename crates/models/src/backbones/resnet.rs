@@ -37,8 +37,12 @@ fn steps(blocks: [usize; 4]) -> Vec<Step> {
 
 fn block(steps: &mut Vec<Step>, name: &str, inputs: usize, outputs: usize, stride: usize) {
     let part = |part: &str| format!("{name}.{part}");
-    let shortcut = (stride != 1 || inputs != outputs)
-        .then(|| (conv(part("downsample.0"), inputs, outputs, 1, stride), norm(part("downsample.1"), outputs)));
+    let shortcut = (stride != 1 || inputs != outputs).then(|| {
+        (
+            conv(part("downsample.0"), inputs, outputs, 1, stride),
+            norm(part("downsample.1"), outputs),
+        )
+    });
     steps.extend([
         Step::Fork,
         Step::Conv(conv(part("conv1"), inputs, outputs, 3, stride)),
@@ -52,11 +56,23 @@ fn block(steps: &mut Vec<Step>, name: &str, inputs: usize, outputs: usize, strid
 }
 
 fn conv(name: String, inputs: usize, outputs: usize, kernel: usize, stride: usize) -> Conv {
-    Conv { name, inputs, outputs, kernel, stride, groups: 1, padding: Padding::Centred }
+    Conv {
+        name,
+        inputs,
+        outputs,
+        kernel,
+        stride,
+        groups: 1,
+        padding: Padding::Centred,
+    }
 }
 
 fn norm(name: String, channels: usize) -> Norm {
-    Norm { name, channels, eps: EPS }
+    Norm {
+        name,
+        channels,
+        eps: EPS,
+    }
 }
 
 fn layer(name: String) -> Step {

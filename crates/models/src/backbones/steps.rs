@@ -14,7 +14,10 @@ pub(super) enum Step {
     /// Adds the remembered value, through a convolution and a norm where shapes differ.
     Join(Option<(Conv, Norm)>),
     /// The current value is a layer that models may ask for.
-    Layer { name: String, alias: Option<String> },
+    Layer {
+        name: String,
+        alias: Option<String>,
+    },
 }
 
 /// A square convolution without bias.

@@ -20,21 +20,40 @@ const MAX_POSITIONS: usize = 8 * POSITIONS;
 type Piece<'a> = (usize, &'a mut [f32], &'a mut [f32]);
 
 /// One Gaussian a position. The result does not depend on the number of threads: each tile is solved by one.
-pub(super) fn fit(grid: [usize; 2], channels: &[usize], features: &dyn FeatureSource, threads: usize, progress: &Progress) -> Result<Statistics, ModelError> {
+pub(super) fn fit(
+    grid: [usize; 2],
+    channels: &[usize],
+    features: &dyn FeatureSource,
+    threads: usize,
+    progress: &Progress,
+) -> Result<Statistics, ModelError> {
     let (images, positions, dims) = (features.images(), features.positions(), features.dims());
     check(grid, channels, features)?;
     let mut mean = vec![0.0; positions * dims];
     let mut whitening = vec![0.0; positions * packed(dims)];
     let tile = (TILE / (images * dims)).clamp(POSITIONS, MAX_POSITIONS) / POSITIONS * POSITIONS;
-    let pieces = mean.chunks_mut(tile * dims).zip(whitening.chunks_mut(tile * packed(dims)));
-    let pieces = Mutex::new(pieces.enumerate().map(|(i, (mean, whitening))| (i * tile, mean, whitening)));
+    let pieces = mean
+        .chunks_mut(tile * dims)
+        .zip(whitening.chunks_mut(tile * packed(dims)));
+    let pieces = Mutex::new(
+        pieces
+            .enumerate()
+            .map(|(i, (mean, whitening))| (i * tile, mean, whitening)),
+    );
     let (done, failed) = (AtomicU64::new(0), AtomicBool::new(false));
-    let next = || if failed.load(Ordering::Relaxed) { None } else { pieces.lock().ok()?.next() };
+    let next = || {
+        if failed.load(Ordering::Relaxed) {
+            None
+        } else {
+            pieces.lock().ok()?.next()
+        }
+    };
     let work = || -> Result<(), ModelError> {
         let mut buffer = Vec::new();
         while let Some(piece) = next() {
             let solved = piece.1.len() / dims;
-            solve_piece(features, piece, &mut buffer).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+            solve_piece(features, piece, &mut buffer)
+                .inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
             let done = done.fetch_add(solved as u64, Ordering::Relaxed) + solved as u64;
             progress(done, positions as u64);
         }
@@ -43,7 +62,11 @@ pub(super) fn fit(grid: [usize; 2], channels: &[usize], features: &dyn FeatureSo
     std::thread::scope(|scope| {
         let helpers: Vec<_> = (1..threads.max(1)).map(|_| scope.spawn(work)).collect();
         let own = work();
-        let joined = helpers.into_iter().map(|helper| helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let joined = helpers.into_iter().map(|helper| {
+            helper
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
         joined.fold(own, Result::and)
     })?;
     let gaussians = Gaussians {
@@ -55,29 +78,65 @@ pub(super) fn fit(grid: [usize; 2], channels: &[usize], features: &dyn FeatureSo
     Ok(gaussians.into_statistics(images))
 }
 
-fn check(grid: [usize; 2], channels: &[usize], features: &dyn FeatureSource) -> Result<(), ModelError> {
+fn check(
+    grid: [usize; 2],
+    channels: &[usize],
+    features: &dyn FeatureSource,
+) -> Result<(), ModelError> {
     let (images, positions, dims) = (features.images(), features.positions(), features.dims());
-    let fail = |problem: String| Err(ModelError::Fit { class: CLASS, problem });
+    let fail = |problem: String| {
+        Err(ModelError::Fit {
+            class: CLASS,
+            problem,
+        })
+    };
     if images < 2 {
-        return fail(format!("a covariance needs at least 2 normal training images, there {} {images}", if images == 1 { "is" } else { "are" }));
+        return fail(format!(
+            "a covariance needs at least 2 normal training images, there {} {images}",
+            if images == 1 { "is" } else { "are" }
+        ));
     }
     if positions != grid[0] * grid[1] || dims != channels.len() {
-        return fail(format!("the features have {positions} positions of {dims} dimensions, the model has {} of {}", grid[0] * grid[1], channels.len()));
+        return fail(format!(
+            "the features have {positions} positions of {dims} dimensions, the model has {} of {}",
+            grid[0] * grid[1],
+            channels.len()
+        ));
     }
     Ok(())
 }
 
-fn solve_piece(features: &dyn FeatureSource, (first, mean, whitening): Piece, buffer: &mut Vec<f32>) -> Result<(), ModelError> {
+fn solve_piece(
+    features: &dyn FeatureSource,
+    (first, mean, whitening): Piece,
+    buffer: &mut Vec<f32>,
+) -> Result<(), ModelError> {
     let (images, dims) = (features.images(), features.dims());
     let positions = mean.len() / dims;
     buffer.resize(images * positions * dims, 0.0);
-    features.read(0..images, first..first + positions, buffer).map_err(ModelError::Features)?;
-    solve(Tile { features: buffer, positions, dims }, mean, whitening);
+    features
+        .read(0..images, first..first + positions, buffer)
+        .map_err(ModelError::Features)?;
+    solve(
+        Tile {
+            features: buffer,
+            positions,
+            dims,
+        },
+        mean,
+        whitening,
+    );
     // Only features that are not finite, or absurdly large, leave anything else: variances are at least the ridge.
-    match whitening.chunks_exact(packed(dims)).position(|matrix| matrix.iter().any(|v| !v.is_finite())) {
+    match whitening
+        .chunks_exact(packed(dims))
+        .position(|matrix| matrix.iter().any(|v| !v.is_finite()))
+    {
         Some(bad) => Err(ModelError::Fit {
             class: CLASS,
-            problem: format!("the features at position {} are not finite; are these the right weights?", first + bad),
+            problem: format!(
+                "the features at position {} are not finite; are these the right weights?",
+                first + bad
+            ),
         }),
         None => Ok(()),
     }

@@ -12,10 +12,16 @@ use crate::{ModelError, StateDict};
 pub(super) const SIGMA: f64 = 4.0;
 
 /// The chosen channels of all layers at the grid of the first: [N, dims, height, width].
-pub(super) fn embedding(model: &Padim, builder: &mut Builder, weights: &StateDict) -> Result<Value, ModelError> {
+pub(super) fn embedding(
+    model: &Padim,
+    builder: &mut Builder,
+    weights: &StateDict,
+) -> Result<Value, ModelError> {
     let image = imagenet_image(builder, model.size)?;
     let settings = &model.settings;
-    let maps = settings.backbone.emit(builder, image, weights, &settings.layers)?;
+    let maps = settings
+        .backbone
+        .emit(builder, image, weights, &settings.layers)?;
     let grid = size(builder, maps[0])?;
     let mut parts = Vec::new();
     // Where each chosen channel lands when channels are taken layer by layer.
@@ -23,10 +29,15 @@ pub(super) fn embedding(model: &Padim, builder: &mut Builder, weights: &StateDic
     let mut first = 0;
     for (map, layer) in maps.into_iter().zip(&settings.layers) {
         let range = first..first + layer.channels;
-        let chosen: Vec<usize> = (0..settings.channels.len()).filter(|&i| range.contains(&settings.channels[i])).collect();
+        let chosen: Vec<usize> = (0..settings.channels.len())
+            .filter(|&i| range.contains(&settings.channels[i]))
+            .collect();
         if !chosen.is_empty() {
             // Before enlarging: channels that nobody asked for cost nothing.
-            let indices: Vec<usize> = chosen.iter().map(|&i| settings.channels[i] - first).collect();
+            let indices: Vec<usize> = chosen
+                .iter()
+                .map(|&i| settings.channels[i] - first)
+                .collect();
             let mut part = builder.gather(map, 1, &indices)?;
             if size(builder, part)? != grid {
                 part = builder.resize_nearest(part, grid)?;
@@ -36,7 +47,11 @@ pub(super) fn embedding(model: &Padim, builder: &mut Builder, weights: &StateDic
         }
         first = range.end;
     }
-    let joined = if let [part] = parts[..] { part } else { builder.concat(&parts, 1)? };
+    let joined = if let [part] = parts[..] {
+        part
+    } else {
+        builder.concat(&parts, 1)?
+    };
     if taken.is_sorted() {
         return Ok(joined);
     }
@@ -56,11 +71,19 @@ pub(super) fn by_position(builder: &mut Builder, embedding: Value) -> Result<Val
 }
 
 /// From features [N, positions, dims] to the outputs `anomaly_map` and `pred_score`.
-pub(super) fn score(builder: &mut Builder, features: Value, gaussians: &Gaussians, image: [usize; 2]) -> Result<(), ModelError> {
+pub(super) fn score(
+    builder: &mut Builder,
+    features: Value,
+    gaussians: &Gaussians,
+    image: [usize; 2],
+) -> Result<(), ModelError> {
     let (positions, dims) = (gaussians.positions(), gaussians.dims());
     let mean = builder.constant("padim.mean", gaussians.mean.reshaped([1, positions, dims])?)?;
     let centred = builder.sub(features, mean)?;
-    let rows = builder.reshape(centred, &[Dim::Batch, positions.into(), Dim::Fixed(1), dims.into()])?;
+    let rows = builder.reshape(
+        centred,
+        &[Dim::Batch, positions.into(), Dim::Fixed(1), dims.into()],
+    )?;
     let whitening = builder.constant("padim.whitening", transposed(gaussians)?)?;
     let white = builder.matmul(rows, whitening)?;
     let squares = builder.mul(white, white)?;
@@ -68,7 +91,10 @@ pub(super) fn score(builder: &mut Builder, features: Value, gaussians: &Gaussian
     let distance = builder.maximum_scalar(distance, 0.0)?;
     let distance = builder.sqrt(distance)?;
     let [height, width] = gaussians.grid;
-    let map = builder.reshape(distance, &[Dim::Batch, Dim::Fixed(1), height.into(), width.into()])?;
+    let map = builder.reshape(
+        distance,
+        &[Dim::Batch, Dim::Fixed(1), height.into(), width.into()],
+    )?;
     let map = builder.resize_bilinear(map, image, false)?;
     let map = gaussian_blur(builder, map, SIGMA)?;
     let score = builder.reduce_max(map, &[1, 2, 3], false)?;
@@ -80,7 +106,12 @@ pub(super) fn score(builder: &mut Builder, features: Value, gaussians: &Gaussian
 fn transposed(gaussians: &Gaussians) -> Result<Tensor, ModelError> {
     let (positions, dims) = (gaussians.positions(), gaussians.dims());
     let mut full = vec![0.0; positions * dims * dims];
-    for (packed, full) in gaussians.whitening.data().chunks_exact(packed(dims)).zip(full.chunks_exact_mut(dims * dims)) {
+    for (packed, full) in gaussians
+        .whitening
+        .data()
+        .chunks_exact(packed(dims))
+        .zip(full.chunks_exact_mut(dims * dims))
+    {
         let mut rest = packed;
         for row in 0..dims {
             let (values, tail) = rest.split_at(row + 1);
@@ -109,11 +140,19 @@ pub(super) fn features(model: &Padim, weights: &StateDict) -> Result<Graph, Mode
 }
 
 /// The whole model.
-pub(super) fn inference(model: &Padim, weights: &StateDict, gaussians: &Gaussians) -> Result<Graph, ModelError> {
+pub(super) fn inference(
+    model: &Padim,
+    weights: &StateDict,
+    gaussians: &Gaussians,
+) -> Result<Graph, ModelError> {
     let mut builder = Builder::new();
     let embedding = embedding(model, &mut builder, weights)?;
     if size(&builder, embedding)? != gaussians.grid {
-        return Err(super::settings_mismatch(format!("they are for a grid of {:?}, the model has {:?}", gaussians.grid, size(&builder, embedding)?)));
+        return Err(super::settings_mismatch(format!(
+            "they are for a grid of {:?}, the model has {:?}",
+            gaussians.grid,
+            size(&builder, embedding)?
+        )));
     }
     let features = by_position(&mut builder, embedding)?;
     score(&mut builder, features, gaussians, model.size)?;

@@ -5,6 +5,9 @@
 //! as the inverse covariances (triangles), and each is read once for all images of a batch, 16 of which lie side by side in
 //! one 512-bit register.
 
+// Several rows and registers are indexed alike; iterators over one of them would hide that.
+#![allow(clippy::needless_range_loop)]
+
 use std::ops::Range;
 
 use super::lanes::{Instructions, Lanes};
@@ -15,10 +18,13 @@ use crate::{MapFinish, Scorer};
 const LANES: usize = 16;
 
 /// Rows of a matrix that are multiplied at once: each element of a feature vector is loaded once for all.
-const ROWS: usize = 8;
+const ROWS: usize = 4;
+
+/// Registers of images that a matrix row is multiplied with: with four rows, enough independent sums to hide latency.
+const GROUPS: usize = 2;
 
 /// Images for which a matrix is read once.
-const BATCH: usize = 2 * LANES;
+const BATCH: usize = GROUPS * LANES;
 
 /// PaDiM's scoring head.
 pub struct Head {
@@ -31,7 +37,11 @@ type Images = Lanes<f32, LANES>;
 
 impl Head {
     pub(super) fn new(gaussians: Gaussians, finish: MapFinish) -> Self {
-        Self { gaussians, finish, instructions: Instructions::of_this_machine() }
+        Self {
+            gaussians,
+            finish,
+            instructions: Instructions::of_this_machine(),
+        }
     }
 }
 
@@ -46,7 +56,11 @@ impl Scorer for Head {
 
     fn score(&self, features: &[&[f32]], positions: Range<usize>, maps: &mut [&mut [f32]]) {
         for (features, maps) in features.chunks(BATCH).zip(maps.chunks_mut(BATCH)) {
-            let task = Task { gaussians: &self.gaussians, features, positions: positions.clone() };
+            let task = Task {
+                gaussians: &self.gaussians,
+                features,
+                positions: positions.clone(),
+            };
             match self.instructions {
                 // SAFETY: the machine has these instructions: that is what `Instructions` says.
                 #[cfg(target_arch = "x86_64")]
@@ -84,74 +98,102 @@ fn avx2(task: Task, maps: &mut [&mut [f32]]) {
 
 #[inline(always)]
 fn distances<const FUSED: bool>(task: Task, maps: &mut [&mut [f32]]) {
+    if task.features.len() > LANES {
+        groups::<GROUPS, FUSED>(task, maps)
+    } else {
+        groups::<1, FUSED>(task, maps)
+    }
+}
+
+#[inline(always)]
+fn groups<const G: usize, const FUSED: bool>(task: Task, maps: &mut [&mut [f32]]) {
     let dims = task.gaussians.dims();
     let (means, matrices) = (task.gaussians.mean.data(), task.gaussians.whitening.data());
     // Lanes without an image keep zeros.
-    let mut centred = vec![Images::ZERO; dims];
+    let mut centred = vec![[Images::ZERO; G]; dims];
     for (out, position) in task.positions.enumerate() {
         let mean = &means[position * dims..(position + 1) * dims];
         let matrix = &matrices[position * packed(dims)..(position + 1) * packed(dims)];
-        for (features, maps) in task.features.chunks(LANES).zip(maps.chunks_mut(LANES)) {
-            centre(features, position, mean, &mut centred);
-            let squares = squared_norm::<FUSED>(matrix, &centred);
-            for (map, square) in maps.iter_mut().zip(squares.0) {
-                map[out] = square.max(0.0).sqrt();
-            }
+        centre(task.features, position, mean, &mut centred);
+        let squares = squared_norm::<G, FUSED>(matrix, &centred);
+        for (image, map) in maps.iter_mut().enumerate() {
+            map[out] = squares[image / LANES].0[image % LANES].max(0.0).sqrt();
         }
     }
 }
 
 /// Feature vectors of one position less their mean, images side by side.
 #[inline(always)]
-fn centre(features: &[&[f32]], position: usize, mean: &[f32], centred: &mut [Images]) {
+fn centre<const G: usize>(
+    features: &[&[f32]],
+    position: usize,
+    mean: &[f32],
+    centred: &mut [[Images; G]],
+) {
     let dims = mean.len();
-    for (lane, features) in features.iter().enumerate() {
+    for (image, features) in features.iter().enumerate() {
         let features = &features[position * dims..(position + 1) * dims];
+        let (group, lane) = (image / LANES, image % LANES);
         for ((out, &value), &mean) in centred.iter_mut().zip(features).zip(mean) {
-            out.0[lane] = value - mean;
+            out[group].0[lane] = value - mean;
         }
     }
 }
 
-/// |W x|², the matrix W packed row after row.
+/// |W x|² of every image, the matrix W packed row after row.
 #[inline(always)]
-fn squared_norm<const FUSED: bool>(matrix: &[f32], x: &[Images]) -> Images {
-    let dims = x.len();
-    let mut total = Images::ZERO;
-    let mut start = 0;
+fn squared_norm<const G: usize, const FUSED: bool>(
+    matrix: &[f32],
+    x: &[[Images; G]],
+) -> [Images; G] {
+    let mut total = [Images::ZERO; G];
+    let mut rest = matrix;
     let mut first = 0;
-    while first + ROWS <= dims {
-        // Row r has first + r + 1 elements.
-        let mut rest = &matrix[start..];
-        let rows: [&[f32]; ROWS] = std::array::from_fn(|r| {
-            let (row, tail) = rest.split_at(first + r + 1);
-            rest = tail;
-            row
-        });
+    while first + ROWS <= x.len() {
+        // Row r of the block has first + r + 1 elements; the first `first + 1` of each are multiplied together.
         let common = first + 1;
-        let heads = rows.map(|row| &row[..common]);
-        let mut sums = [Images::ZERO; ROWS];
-        for (j, x) in x[..common].iter().enumerate() {
+        let (a, tail) = rest.split_at(common);
+        let (b, tail) = tail.split_at(common + 1);
+        let (c, tail) = tail.split_at(common + 2);
+        let (d, tail) = tail.split_at(common + 3);
+        rest = tail;
+        let (heads, x_head) = (
+            (&a[..common], &b[..common], &c[..common], &d[..common]),
+            &x[..common],
+        );
+        let mut sums = [[Images::ZERO; G]; ROWS];
+        for j in 0..common {
+            let row = [heads.0[j], heads.1[j], heads.2[j], heads.3[j]];
             for r in 0..ROWS {
-                sums[r] = Images::splat(heads[r][j]).fused::<FUSED>(*x, sums[r]);
+                for g in 0..G {
+                    sums[r][g] = Images::splat(row[r]).fused::<FUSED>(x_head[j][g], sums[r][g]);
+                }
             }
         }
-        for r in 0..ROWS {
-            for (value, x) in rows[r][common..].iter().zip(&x[common..]) {
-                sums[r] = Images::splat(*value).fused::<FUSED>(*x, sums[r]);
+        for (r, row) in [a, b, c, d].iter().enumerate() {
+            for (value, x) in row[common..].iter().zip(&x[common..]) {
+                for g in 0..G {
+                    sums[r][g] = Images::splat(*value).fused::<FUSED>(x[g], sums[r][g]);
+                }
             }
-            total = sums[r].fused::<FUSED>(sums[r], total);
+            for g in 0..G {
+                total[g] = sums[r][g].fused::<FUSED>(sums[r][g], total[g]);
+            }
         }
-        start += ROWS * common + ROWS * (ROWS - 1) / 2;
         first += ROWS;
     }
-    for row in first..dims {
-        let mut sum = Images::ZERO;
-        for (value, x) in matrix[start..start + row + 1].iter().zip(x) {
-            sum = Images::splat(*value).fused::<FUSED>(*x, sum);
+    for row in first..x.len() {
+        let (values, tail) = rest.split_at(row + 1);
+        rest = tail;
+        let mut sum = [Images::ZERO; G];
+        for (value, x) in values.iter().zip(x) {
+            for g in 0..G {
+                sum[g] = Images::splat(*value).fused::<FUSED>(x[g], sum[g]);
+            }
         }
-        total = sum.fused::<FUSED>(sum, total);
-        start += row + 1;
+        for g in 0..G {
+            total[g] = sum[g].fused::<FUSED>(sum[g], total[g]);
+        }
     }
     total
 }

@@ -3,6 +3,9 @@
 //! Each lane sees the same operations in the same order, whatever the other lanes hold: results do not depend on
 //! company. The compiler makes vector instructions of the loops over lanes.
 
+// Loops over a constant range of indices are what becomes one instruction.
+#![allow(clippy::needless_range_loop)]
+
 /// `N` numbers in one register, or in a few.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C, align(64))]
@@ -24,7 +27,11 @@ macro_rules! float {
             #[inline(always)]
             fn fused<const FUSED: bool>(self, factor: Self, plus: Self) -> Self {
                 // Without the instruction, `mul_add` is a slow function call.
-                if FUSED { self.mul_add(factor, plus) } else { self * factor + plus }
+                if FUSED {
+                    self.mul_add(factor, plus)
+                } else {
+                    self * factor + plus
+                }
             }
 
             #[inline(always)]

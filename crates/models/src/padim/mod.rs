@@ -12,7 +12,10 @@ use ::graph::Graph;
 use serde_json::{Map, Value};
 
 use crate::blur::kernel_size;
-use crate::{BackboneUse, FeatureSource, MapFinish, Model, ModelError, Progress, Scorer, StateDict, Statistics, Transform};
+use crate::{
+    BackboneUse, FeatureSource, MapFinish, Model, ModelError, Progress, Scorer, StateDict,
+    Statistics, Transform,
+};
 use params::Settings;
 use statistics::Gaussians;
 
@@ -33,14 +36,29 @@ pub struct Padim {
 }
 
 impl Padim {
-    pub fn new(init_args: &Map<String, Value>, image_size: Option<[usize; 2]>, seed: u64) -> Result<Self, ModelError> {
+    pub fn new(
+        init_args: &Map<String, Value>,
+        image_size: Option<[usize; 2]>,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
         let size = image_size.unwrap_or(DEFAULT_SIZE);
         let half = kernel_size(graph::SIGMA) / 2;
         if size.iter().any(|&side| side <= half) {
-            let reason = format!("the anomaly map's blur reflects {half} pixels at each edge and needs sides of at least {}", half + 1);
-            return Err(ModelError::ImageSize { height: size[0], width: size[1], reason });
+            let reason = format!(
+                "the anomaly map's blur reflects {half} pixels at each edge and needs sides of at least {}",
+                half + 1
+            );
+            return Err(ModelError::ImageSize {
+                height: size[0],
+                width: size[1],
+                reason,
+            });
         }
-        Ok(Self { settings: Settings::read(init_args, seed)?, size, seed })
+        Ok(Self {
+            settings: Settings::read(init_args, seed)?,
+            size,
+            seed,
+        })
     }
 
     /// The chosen channels, counted over the layers in their order.
@@ -58,7 +76,9 @@ impl Padim {
     fn gaussians(&self, statistics: &Statistics) -> Result<Gaussians, ModelError> {
         let gaussians = Gaussians::read(statistics)?;
         if gaussians.channels != self.settings.channels {
-            return Err(settings_mismatch("they were learned from other channels".to_owned()));
+            return Err(settings_mismatch(
+                "they were learned from other channels".to_owned(),
+            ));
         }
         Ok(gaussians)
     }
@@ -74,8 +94,17 @@ impl Model for Padim {
     }
 
     fn backbone(&self) -> Option<BackboneUse> {
-        let layers = self.settings.layers.iter().map(|layer| layer.name.clone()).collect();
-        Some(BackboneUse { name: self.settings.backbone.name, layers, pre_trained: self.settings.pre_trained })
+        let layers = self
+            .settings
+            .layers
+            .iter()
+            .map(|layer| layer.name.clone())
+            .collect();
+        Some(BackboneUse {
+            name: self.settings.backbone.name,
+            layers,
+            pre_trained: self.settings.pre_trained,
+        })
     }
 
     fn random_weights(&self) -> Result<StateDict, ModelError> {
@@ -83,7 +112,10 @@ impl Model for Padim {
     }
 
     fn preprocess(&self) -> Transform {
-        Transform { size: self.size, crop: None }
+        Transform {
+            size: self.size,
+            crop: None,
+        }
     }
 
     fn feature_shape(&self) -> Result<[usize; 2], ModelError> {
@@ -95,17 +127,39 @@ impl Model for Padim {
         graph::features(self, weights)
     }
 
-    fn fit(&self, features: &dyn FeatureSource, threads: usize, progress: &Progress) -> Result<Statistics, ModelError> {
-        fit::fit(self.grid(), &self.settings.channels, features, threads, progress)
+    fn fit(
+        &self,
+        features: &dyn FeatureSource,
+        threads: usize,
+        progress: &Progress,
+    ) -> Result<Statistics, ModelError> {
+        fit::fit(
+            self.grid(),
+            &self.settings.channels,
+            features,
+            threads,
+            progress,
+        )
     }
 
-    fn inference_graph(&self, weights: &StateDict, statistics: &Statistics) -> Result<Graph, ModelError> {
+    fn inference_graph(
+        &self,
+        weights: &StateDict,
+        statistics: &Statistics,
+    ) -> Result<Graph, ModelError> {
         graph::inference(self, weights, &self.gaussians(statistics)?)
     }
 
     fn scorer(&self, statistics: &Statistics) -> Result<Option<Box<dyn Scorer>>, ModelError> {
-        let finish = MapFinish { size: self.size, sigma: graph::SIGMA, kernel: kernel_size(graph::SIGMA) };
-        Ok(Some(Box::new(Head::new(self.gaussians(statistics)?, finish))))
+        let finish = MapFinish {
+            size: self.size,
+            sigma: graph::SIGMA,
+            kernel: kernel_size(graph::SIGMA),
+        };
+        Ok(Some(Box::new(Head::new(
+            self.gaussians(statistics)?,
+            finish,
+        ))))
     }
 }
 

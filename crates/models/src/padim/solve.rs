@@ -64,10 +64,18 @@ fn avx2(tile: Tile, mean: &mut [f32], whitening: &mut [f32]) {
 }
 
 #[inline(always)]
-fn all_groups<const N: usize, const FUSED: bool>(tile: Tile, mean: &mut [f32], whitening: &mut [f32]) {
+fn all_groups<const N: usize, const FUSED: bool>(
+    tile: Tile,
+    mean: &mut [f32],
+    whitening: &mut [f32],
+) {
     let (dims, size) = (tile.dims, packed(tile.dims));
     let mut group = Group::<N>::new(dims);
-    for (g, (mean, whitening)) in mean.chunks_mut(N * dims).zip(whitening.chunks_mut(N * size)).enumerate() {
+    for (g, (mean, whitening)) in mean
+        .chunks_mut(N * dims)
+        .zip(whitening.chunks_mut(N * size))
+        .enumerate()
+    {
         group.covariance::<FUSED>(tile, g * N, mean);
         group.cholesky::<FUSED>();
         group.invert::<FUSED>();
@@ -152,7 +160,12 @@ impl<const N: usize> Group<N> {
         self.matrix.fill(Lanes::ZERO);
         for start in (0..images).step_by(IMAGES) {
             let count = IMAGES.min(images - start);
-            for (i, centred) in self.centred.chunks_exact_mut(padded).take(count).enumerate() {
+            for (i, centred) in self
+                .centred
+                .chunks_exact_mut(padded)
+                .take(count)
+                .enumerate()
+            {
                 for (lane, mean) in self.mean.chunks_exact(dims).enumerate() {
                     let values = tile.row(start + i, position(lane));
                     for ((out, &value), &mean) in centred.iter_mut().zip(values).zip(mean) {
@@ -181,9 +194,15 @@ impl<const N: usize> Group<N> {
             for j in (0..=i).step_by(BLOCK) {
                 let part = |image: usize, from: usize| {
                     let start = image * padded + from;
-                    [centred[start], centred[start + 1], centred[start + 2], centred[start + 3]]
+                    [
+                        centred[start],
+                        centred[start + 1],
+                        centred[start + 2],
+                        centred[start + 3],
+                    ]
                 };
-                let sums = products::<N, FUSED>(0..count, |image| part(image, i), |image| part(image, j));
+                let sums =
+                    products::<N, FUSED>(0..count, |image| part(image, i), |image| part(image, j));
                 for (r, sums) in sums.iter().enumerate() {
                     for (c, sum) in sums.iter().enumerate().take_while(|&(c, _)| j + c <= i + r) {
                         let entry = &mut self.matrix[row(i + r) + j + c];
@@ -200,17 +219,30 @@ impl<const N: usize> Group<N> {
         for i in (0..self.padded).step_by(BLOCK) {
             for j in (0..=i).step_by(BLOCK) {
                 let m = &self.matrix;
-                let part = |k: usize, from: usize| [m[row(from) + k], m[row(from + 1) + k], m[row(from + 2) + k], m[row(from + 3) + k]];
+                let part = |k: usize, from: usize| {
+                    [
+                        m[row(from) + k],
+                        m[row(from + 1) + k],
+                        m[row(from + 2) + k],
+                        m[row(from + 3) + k],
+                    ]
+                };
                 let sums = products::<N, FUSED>(0..j, |k| part(k, i), |k| part(k, j));
                 for (r, sums) in sums.iter().enumerate() {
                     for (c, sum) in sums.iter().enumerate().take_while(|&(c, _)| j + c <= i + r) {
                         let mut rest = self.matrix[row(i + r) + j + c].minus(*sum);
                         for k in j..j + c {
-                            rest = rest.minus(self.matrix[row(i + r) + k].times(self.matrix[row(j + c) + k]));
+                            rest = rest.minus(
+                                self.matrix[row(i + r) + k].times(self.matrix[row(j + c) + k]),
+                            );
                         }
                         let diagonal = self.matrix[row(j + c) + j + c];
                         for (lane, rest) in rest.0.iter_mut().enumerate() {
-                            *rest = if i + r == j + c { rest.sqrt() } else { *rest / diagonal.0[lane] };
+                            *rest = if i + r == j + c {
+                                rest.sqrt()
+                            } else {
+                                *rest / diagonal.0[lane]
+                            };
                         }
                         self.matrix[row(i + r) + j + c] = rest;
                     }
@@ -230,12 +262,34 @@ impl<const N: usize> Group<N> {
             }
             for j in (0..=i).step_by(BLOCK) {
                 let m = &self.matrix;
-                let factor = |k: usize| [m[row(i) + k], m[row(i + 1) + k], m[row(i + 2) + k], m[row(i + 3) + k]];
+                let factor = |k: usize| {
+                    [
+                        m[row(i) + k],
+                        m[row(i + 1) + k],
+                        m[row(i + 2) + k],
+                        m[row(i + 3) + k],
+                    ]
+                };
                 // Columns of M right of its diagonal are zero and not stored.
-                let inverse = |k: usize| std::array::from_fn(|c| if j + c <= k { m[row(k) + j + c] } else { Lanes::ZERO });
+                let inverse = |k: usize| {
+                    std::array::from_fn(|c| {
+                        if j + c <= k {
+                            m[row(k) + j + c]
+                        } else {
+                            Lanes::ZERO
+                        }
+                    })
+                };
                 let corner_end = (j + BLOCK).min(i);
                 let mut sums = products::<N, FUSED>(j..corner_end, factor, inverse);
-                let whole = |k: usize| [m[row(k) + j], m[row(k) + j + 1], m[row(k) + j + 2], m[row(k) + j + 3]];
+                let whole = |k: usize| {
+                    [
+                        m[row(k) + j],
+                        m[row(k) + j + 1],
+                        m[row(k) + j + 2],
+                        m[row(k) + j + 3],
+                    ]
+                };
                 let rest = products::<N, FUSED>(corner_end..i, factor, whole);
                 for (sums, rest) in sums.iter_mut().zip(&rest) {
                     for (sum, rest) in sums.iter_mut().zip(rest) {

@@ -38,7 +38,8 @@ impl Gaussians {
 
     pub(super) fn into_statistics(self, images: usize) -> Statistics {
         // Whole numbers below 2^24 are exact in f32.
-        let numbers = |values: &[usize]| Tensor::vector(values.iter().map(|&v| v as f32).collect::<Vec<_>>());
+        let numbers =
+            |values: &[usize]| Tensor::vector(values.iter().map(|&v| v as f32).collect::<Vec<_>>());
         Statistics::from([
             ("channels".to_owned(), numbers(&self.channels)),
             ("grid".to_owned(), numbers(&self.grid)),
@@ -49,20 +50,46 @@ impl Gaussians {
     }
 
     pub(super) fn read(statistics: &Statistics) -> Result<Self, ModelError> {
-        let tensor = |name: &str| statistics.get(name).ok_or_else(|| mismatch(format!("`{name}` is missing")));
+        let tensor = |name: &str| {
+            statistics
+                .get(name)
+                .ok_or_else(|| mismatch(format!("`{name}` is missing")))
+        };
         let numbers = |name: &str| {
             let values = tensor(name)?.data().iter();
-            let whole = |&v: &f32| (v >= 0.0 && v.fract() == 0.0 && v < 16_777_216.0).then_some(v as usize);
-            values.map(whole).collect::<Option<Vec<usize>>>().ok_or_else(|| mismatch(format!("`{name}` holds something else than whole numbers")))
+            let whole =
+                |&v: &f32| (v >= 0.0 && v.fract() == 0.0 && v < 16_777_216.0).then_some(v as usize);
+            values
+                .map(whole)
+                .collect::<Option<Vec<usize>>>()
+                .ok_or_else(|| {
+                    mismatch(format!("`{name}` holds something else than whole numbers"))
+                })
         };
-        let grid = <[usize; 2]>::try_from(numbers("grid")?).map_err(|_| mismatch("`grid` is not a height and a width".to_owned()))?;
-        let (channels, mean, whitening) = (numbers("channels")?, tensor("mean")?.clone(), tensor("whitening")?.clone());
+        let grid = <[usize; 2]>::try_from(numbers("grid")?)
+            .map_err(|_| mismatch("`grid` is not a height and a width".to_owned()))?;
+        let (channels, mean, whitening) = (
+            numbers("channels")?,
+            tensor("mean")?.clone(),
+            tensor("whitening")?.clone(),
+        );
         let positions = grid[0].saturating_mul(grid[1]);
-        for (name, tensor, width) in [("mean", &mean, channels.len()), ("whitening", &whitening, packed(channels.len()))] {
+        for (name, tensor, width) in [
+            ("mean", &mean, channels.len()),
+            ("whitening", &whitening, packed(channels.len())),
+        ] {
             if tensor.shape() != [positions, width] || tensor.is_empty() {
-                return Err(mismatch(format!("`{name}` has the shape {:?} instead of [{positions}, {width}]", tensor.shape())));
+                return Err(mismatch(format!(
+                    "`{name}` has the shape {:?} instead of [{positions}, {width}]",
+                    tensor.shape()
+                )));
             }
         }
-        Ok(Self { grid, channels, mean, whitening })
+        Ok(Self {
+            grid,
+            channels,
+            mean,
+            whitening,
+        })
     }
 }

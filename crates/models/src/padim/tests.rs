@@ -11,7 +11,10 @@ use super::*;
 use crate::{MemoryFeatures, Stream};
 
 fn golden(set: &str) -> StateDict {
-    let path = format!("{}/../../tests/golden/{set}/data.safetensors", env!("CARGO_MANIFEST_DIR"));
+    let path = format!(
+        "{}/../../tests/golden/{set}/data.safetensors",
+        env!("CARGO_MANIFEST_DIR")
+    );
     weights::read_file(path.as_ref()).expect("the golden set is in the repository")
 }
 
@@ -21,7 +24,9 @@ fn numbers(tensor: &Tensor) -> Vec<usize> {
 
 /// [n, dims, h, w] to [n, positions, dims].
 fn by_position(embedding: &Tensor) -> Vec<f32> {
-    let [n, dims, h, w] = embedding.shape()[..] else { panic!("{embedding:?}") };
+    let [n, dims, h, w] = embedding.shape()[..] else {
+        panic!("{embedding:?}")
+    };
     let mut out = vec![0.0; embedding.len()];
     for (i, &value) in embedding.data().iter().enumerate() {
         let (image, dim, position) = (i / (dims * h * w), i / (h * w) % dims, i % (h * w));
@@ -32,7 +37,10 @@ fn by_position(embedding: &Tensor) -> Vec<f32> {
 }
 
 /// Largest difference, relative to the largest expected value.
-fn difference(actual: impl IntoIterator<Item = f32>, expected: impl IntoIterator<Item = f32>) -> f64 {
+fn difference(
+    actual: impl IntoIterator<Item = f32>,
+    expected: impl IntoIterator<Item = f32>,
+) -> f64 {
     let (mut most, mut largest, mut count) = (0f64, 0f64, 0);
     let mut expected = expected.into_iter();
     for actual in actual {
@@ -46,22 +54,32 @@ fn difference(actual: impl IntoIterator<Item = f32>, expected: impl IntoIterator
 }
 
 fn model(args: serde_json::Value, side: usize) -> Padim {
-    Padim::new(args.as_object().expect("an object"), Some([side, side]), 0).expect("valid parameters")
+    Padim::new(args.as_object().expect("an object"), Some([side, side]), 0)
+        .expect("valid parameters")
 }
 
 fn of_set(set: &str) -> (Padim, StateDict) {
     let data = golden(set);
     let (backbone, layers) = match set {
         "padim_resnet18" => ("resnet18", ["layer1", "layer2", "layer3"]),
-        _ => ("mobilenetv2_100", ["blocks.1.1", "blocks.2.2", "blocks.4.2"]),
+        _ => (
+            "mobilenetv2_100",
+            ["blocks.1.1", "blocks.2.2", "blocks.4.2"],
+        ),
     };
-    let model = model(json!({"backbone": backbone, "layers": layers, "channel_indices": numbers(&data["idx"])}), 64);
+    let model = model(
+        json!({"backbone": backbone, "layers": layers, "channel_indices": numbers(&data["idx"])}),
+        64,
+    );
     (model, data)
 }
 
 fn source(data: &StateDict) -> MemoryFeatures {
     let embedding = &data["train_embedding"];
-    let (dims, positions) = (embedding.shape()[1], embedding.shape()[2] * embedding.shape()[3]);
+    let (dims, positions) = (
+        embedding.shape()[1],
+        embedding.shape()[2] * embedding.shape()[3],
+    );
     MemoryFeatures::new(positions, dims, by_position(embedding)).expect("fits")
 }
 
@@ -82,25 +100,48 @@ fn fit_and_distances_match_the_reference() {
 
         let mean = &data["mean"];
         let positions = mean.shape()[1];
-        let transposed = (0..positions * dims).map(|i| mean.data()[i % dims * positions + i / dims]);
+        let transposed =
+            (0..positions * dims).map(|i| mean.data()[i % dims * positions + i / dims]);
         let off = difference(statistics["mean"].data().iter().copied(), transposed);
         assert!(off < 1e-5, "{set}: mean differs by {off:e}");
 
         // Wᵀ W is the inverse covariance.
         for position in 0..4 {
             let packed = &statistics["whitening"].data()[position * packed(dims)..];
-            let w = |row: usize, column: usize| if column <= row { f64::from(packed[row * (row + 1) / 2 + column]) } else { 0.0 };
-            let inverse = (0..dims * dims).map(|i| (0..dims).map(|k| w(k, i / dims) * w(k, i % dims)).sum::<f64>() as f32);
-            let expected = data["inv_covariance_float64_first_4"].data()[position * dims * dims..].iter().copied().take(dims * dims);
+            let w = |row: usize, column: usize| {
+                if column <= row {
+                    f64::from(packed[row * (row + 1) / 2 + column])
+                } else {
+                    0.0
+                }
+            };
+            let inverse = (0..dims * dims).map(|i| {
+                (0..dims)
+                    .map(|k| w(k, i / dims) * w(k, i % dims))
+                    .sum::<f64>() as f32
+            });
+            let expected = data["inv_covariance_float64_first_4"].data()[position * dims * dims..]
+                .iter()
+                .copied()
+                .take(dims * dims);
             let off = difference(inverse, expected);
-            assert!(off < 1e-5, "{set}: the inverse at {position} differs by {off:e}");
+            assert!(
+                off < 1e-5,
+                "{set}: the inverse at {position} differs by {off:e}"
+            );
         }
 
-        let head = model.scorer(&statistics).expect("fits").expect("there is one");
+        let head = model
+            .scorer(&statistics)
+            .expect("fits")
+            .expect("there is one");
         let features = by_position(&data["test_embedding"]);
         let images: Vec<&[f32]> = features.chunks_exact(positions * dims).collect();
         let maps = score(&*head, &images);
-        let off = difference(maps.into_iter().flatten(), data["distance_float64"].data().iter().copied());
+        let off = difference(
+            maps.into_iter().flatten(),
+            data["distance_float64"].data().iter().copied(),
+        );
         assert!(off < 1e-4, "{set}: distances differ by {off:e}");
     }
 }
@@ -110,9 +151,15 @@ fn synthetic(images: usize, positions: usize, dims: usize, seed: u64) -> MemoryF
     let (noise, common) = (Stream::new(seed, "noise"), Stream::new(seed, "common"));
     let value = |i: usize| {
         let (image, rest) = (i / (positions * dims), i % (positions * dims));
-        noise.uniform(i as u64) + common.uniform((image * 8 + rest % 7) as u64) * (rest % 5) as f32 - 1.0
+        noise.uniform(i as u64) + common.uniform((image * 8 + rest % 7) as u64) * (rest % 5) as f32
+            - 1.0
     };
-    MemoryFeatures::new(positions, dims, (0..images * positions * dims).map(value).collect()).expect("fits")
+    MemoryFeatures::new(
+        positions,
+        dims,
+        (0..images * positions * dims).map(value).collect(),
+    )
+    .expect("fits")
 }
 
 /// A model with a grid of 8 x 8 positions and that many channels.
@@ -123,26 +170,52 @@ fn small(dims: usize) -> Padim {
 #[test]
 fn fit_matches_a_slow_solution_for_all_sizes() {
     // Dimensions around the block, images around the cache block, fewer images than dimensions.
-    for (images, dims) in [(2, 1), (3, 5), (10, 17), (64, 4), (65, 9), (130, 12), (6, 33)] {
+    for (images, dims) in [
+        (2, 1),
+        (3, 5),
+        (10, 17),
+        (64, 4),
+        (65, 9),
+        (130, 12),
+        (6, 33),
+    ] {
         let features = synthetic(images, 64, dims, 1);
         let statistics = small(dims).fit(&features, 1, &|_, _| {}).expect("fits");
         for position in [0, 9, 63] {
             let mut rows = vec![0.0; images * dims];
-            features.read(0..images, position..position + 1, &mut rows).expect("reads");
+            features
+                .read(0..images, position..position + 1, &mut rows)
+                .expect("reads");
             let at = |image: usize, dim: usize| f64::from(rows[image * dims + dim]);
-            let mean: Vec<f64> = (0..dims).map(|d| (0..images).map(|i| at(i, d)).sum::<f64>() / images as f64).collect();
+            let mean: Vec<f64> = (0..dims)
+                .map(|d| (0..images).map(|i| at(i, d)).sum::<f64>() / images as f64)
+                .collect();
             let packed = &statistics["whitening"].data()[position * packed(dims)..];
-            let w = |row: usize, column: usize| if column <= row { f64::from(packed[row * (row + 1) / 2 + column]) } else { 0.0 };
+            let w = |row: usize, column: usize| {
+                if column <= row {
+                    f64::from(packed[row * (row + 1) / 2 + column])
+                } else {
+                    0.0
+                }
+            };
             let covariance = |a: usize, b: usize| {
-                let sum: f64 = (0..images).map(|i| (at(i, a) - mean[a]) * (at(i, b) - mean[b])).sum();
+                let sum: f64 = (0..images)
+                    .map(|i| (at(i, a) - mean[a]) * (at(i, b) - mean[b]))
+                    .sum();
                 sum / (images - 1) as f64 + if a == b { 0.01 } else { 0.0 }
             };
             // W C Wᵀ is the identity.
             for r in 0..dims {
                 for c in 0..=r {
-                    let entry: f64 = (0..dims).flat_map(|a| (0..dims).map(move |b| (a, b))).map(|(a, b)| w(r, a) * covariance(a, b) * w(c, b)).sum();
+                    let entry: f64 = (0..dims)
+                        .flat_map(|a| (0..dims).map(move |b| (a, b)))
+                        .map(|(a, b)| w(r, a) * covariance(a, b) * w(c, b))
+                        .sum();
                     let expected = if r == c { 1.0 } else { 0.0 };
-                    assert!((entry - expected).abs() < 1e-4, "{images} x {dims}, position {position}: ({r}, {c}) is {entry}");
+                    assert!(
+                        (entry - expected).abs() < 1e-4,
+                        "{images} x {dims}, position {position}: ({r}, {c}) is {entry}"
+                    );
                 }
             }
         }
@@ -160,7 +233,11 @@ fn fit_does_not_depend_on_threads_and_tells_its_progress() {
     let one = small(21).fit(&features, 1, &progress).expect("fits");
     assert_eq!((last.into_inner(), total.into_inner()), (64, 64));
     for threads in [2, 3, 8] {
-        assert_eq!(small(21).fit(&features, threads, &|_, _| {}).expect("fits"), one, "{threads} threads");
+        assert_eq!(
+            small(21).fit(&features, threads, &|_, _| {}).expect("fits"),
+            one,
+            "{threads} threads"
+        );
     }
 }
 
@@ -177,11 +254,21 @@ fn fit_refuses_what_it_cannot_learn_from() {
         fn dims(&self) -> usize {
             4
         }
-        fn read(&self, _: Range<usize>, _: Range<usize>, _: &mut [f32]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        fn read(
+            &self,
+            _: Range<usize>,
+            _: Range<usize>,
+            _: &mut [f32],
+        ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
             Err("the disk is gone".into())
         }
     }
-    let fit = |features: &dyn FeatureSource| small(4).fit(features, 2, &|_, _| {}).expect_err("must fail").to_string();
+    let fit = |features: &dyn FeatureSource| {
+        small(4)
+            .fit(features, 2, &|_, _| {})
+            .expect_err("must fail")
+            .to_string()
+    };
     assert!(fit(&synthetic(1, 64, 4, 0)).contains("at least 2"));
     assert!(fit(&synthetic(5, 63, 4, 0)).contains("63 positions"));
     assert!(fit(&Broken).contains("cannot read the features"));
@@ -194,14 +281,24 @@ fn fit_refuses_what_it_cannot_learn_from() {
 fn a_score_depends_on_neither_batch_mates_nor_ranges() {
     let dims = 37;
     let model = small(dims);
-    let statistics = model.fit(&synthetic(50, 64, dims, 3), 1, &|_, _| {}).expect("fits");
-    let head = model.scorer(&statistics).expect("fits").expect("there is one");
+    let statistics = model
+        .fit(&synthetic(50, 64, dims, 3), 1, &|_, _| {})
+        .expect("fits");
+    let head = model
+        .scorer(&statistics)
+        .expect("fits")
+        .expect("there is one");
     let mut features = vec![0.0; 40 * 64 * dims];
-    synthetic(40, 64, dims, 4).read(0..40, 0..64, &mut features).expect("reads");
+    synthetic(40, 64, dims, 4)
+        .read(0..40, 0..64, &mut features)
+        .expect("reads");
     let images: Vec<&[f32]> = features.chunks_exact(64 * dims).collect();
     let together = score(&*head, &images);
     for batch in [1, 3, 16, 17, 32, 33] {
-        let apart: Vec<Vec<f32>> = images.chunks(batch).flat_map(|images| score(&*head, images)).collect();
+        let apart: Vec<Vec<f32>> = images
+            .chunks(batch)
+            .flat_map(|images| score(&*head, images))
+            .collect();
         assert_eq!(apart, together, "batches of {batch}");
     }
     let mut part = vec![0.0; 11];
@@ -211,8 +308,16 @@ fn a_score_depends_on_neither_batch_mates_nor_ranges() {
 
 #[test]
 fn statistics_of_another_model_are_refused() {
-    let statistics = small(5).fit(&synthetic(5, 64, 5, 3), 1, &|_, _| {}).expect("fits");
-    let refused = |statistics: &Statistics| small(5).scorer(statistics).err().expect("must fail").to_string();
+    let statistics = small(5)
+        .fit(&synthetic(5, 64, 5, 3), 1, &|_, _| {})
+        .expect("fits");
+    let refused = |statistics: &Statistics| {
+        small(5)
+            .scorer(statistics)
+            .err()
+            .expect("must fail")
+            .to_string()
+    };
     assert!(small(6).scorer(&statistics).is_err());
     for name in ["mean", "whitening", "grid", "channels"] {
         let mut less = statistics.clone();
@@ -225,19 +330,33 @@ fn statistics_of_another_model_are_refused() {
 
 #[test]
 fn parameters_are_checked_with_the_way_out() {
-    let error = |args: serde_json::Value| Padim::new(args.as_object().expect("an object"), None, 0).err().expect("must fail").to_string();
+    let error = |args: serde_json::Value| {
+        Padim::new(args.as_object().expect("an object"), None, 0)
+            .err()
+            .expect("must fail")
+            .to_string()
+    };
     let cases = [
         (json!({"backbone": "resnet19"}), "mobilenet_v2"),
         (json!({"layers": ["layer9"]}), "layer3"),
-        (json!({"backbone": "mobilenet_v2", "layers": ["features.99"], "n_features": 5}), "features.13"),
-        (json!({"backbone": "mobilenet_v2", "layers": ["features.3"]}), "up to 24"),
+        (
+            json!({"backbone": "mobilenet_v2", "layers": ["features.99"], "n_features": 5}),
+            "features.13",
+        ),
+        (
+            json!({"backbone": "mobilenet_v2", "layers": ["features.3"]}),
+            "up to 24",
+        ),
         (json!({"layers": ["layer1", "layer1"]}), "twice"),
         (json!({"layers": []}), "layers"),
         (json!({"n_features": 449}), "448"),
         (json!({"n_features": 0}), "n_features"),
         (json!({"channel_indices": [1, 448]}), "448"),
         (json!({"channel_indices": [1, 2, 1]}), "1 is there twice"),
-        (json!({"channel_indices": [1, 2], "n_features": 3}), "n_features"),
+        (
+            json!({"channel_indices": [1, 2], "n_features": 3}),
+            "n_features",
+        ),
         (json!({"pre_trained": "yes"}), "pre_trained"),
         (json!({"n_feature": 3}), "n_features"),
     ];
@@ -245,16 +364,27 @@ fn parameters_are_checked_with_the_way_out() {
         let error = error(args.clone());
         assert!(error.contains(word), "{args}: {error}");
     }
-    let error = Padim::new(&Map::new(), Some([16, 64]), 0).err().expect("too small").to_string();
+    let error = Padim::new(&Map::new(), Some([16, 64]), 0)
+        .err()
+        .expect("too small")
+        .to_string();
     assert!(error.contains("16 x 64") && error.contains("17"), "{error}");
 }
 
 #[test]
 fn channels_come_from_the_seed_or_from_the_job() {
-    let channels = |args: serde_json::Value, seed| Padim::new(args.as_object().expect("an object"), None, seed).expect("valid").channels().to_vec();
+    let channels = |args: serde_json::Value, seed| {
+        Padim::new(args.as_object().expect("an object"), None, seed)
+            .expect("valid")
+            .channels()
+            .to_vec()
+    };
     assert_eq!(channels(json!({}), 0).len(), 100);
     assert_ne!(channels(json!({}), 0), channels(json!({}), 1));
-    assert_eq!(channels(json!({"channel_indices": [7, 3, 300]}), 1), [7, 3, 300]);
+    assert_eq!(
+        channels(json!({"channel_indices": [7, 3, 300]}), 1),
+        [7, 3, 300]
+    );
 }
 
 #[test]
@@ -262,11 +392,17 @@ fn each_default_of_the_parameter_list_is_the_one_in_use() {
     let written: Map<String, serde_json::Value> = PARAMS
         .iter()
         .map(|param| match param.default {
-            ::params::Default::Json(text) => (param.name.to_owned(), serde_json::from_str(text).expect("JSON")),
+            ::params::Default::Json(text) => (
+                param.name.to_owned(),
+                serde_json::from_str(text).expect("JSON"),
+            ),
             ::params::Default::Required => panic!("{} has no default", param.name),
         })
         .collect();
-    let (explicit, implied) = (Padim::new(&written, None, 3).expect("valid"), Padim::new(&Map::new(), None, 3).expect("valid"));
+    let (explicit, implied) = (
+        Padim::new(&written, None, 3).expect("valid"),
+        Padim::new(&Map::new(), None, 3).expect("valid"),
+    );
     assert_eq!(explicit.backbone(), implied.backbone());
     assert_eq!(explicit.channels(), implied.channels());
 }

@@ -116,23 +116,43 @@ const NORM_LEAVES: [&str; 4] = ["weight", "bias", "running_mean", "running_var"]
 
 fn leaves(timm: &str) -> &'static [&'static str] {
     let part = timm.rsplit('.').next().expect("a name");
-    if part.starts_with("bn") { &NORM_LEAVES } else { &NORM_LEAVES[..1] }
+    if part.starts_with("bn") {
+        &NORM_LEAVES
+    } else {
+        &NORM_LEAVES[..1]
+    }
 }
 
 /// A state whose tensors can be told apart: each holds its number.
 fn state<'a>(names: impl IntoIterator<Item = &'a str>) -> StateDict {
-    names.into_iter().enumerate().map(|(i, name)| (name.to_owned(), Tensor::scalar(i as f32))).collect()
+    names
+        .into_iter()
+        .enumerate()
+        .map(|(i, name)| (name.to_owned(), Tensor::scalar(i as f32)))
+        .collect()
 }
 
 #[test]
 fn torchvision_mobilenet_v2_becomes_timm() {
     let pairs: Vec<(String, String)> = MOBILENET_V2
         .iter()
-        .flat_map(|(from, to)| leaves(to).iter().map(move |leaf| (format!("{from}.{leaf}"), format!("{to}.{leaf}"))))
+        .flat_map(|(from, to)| {
+            leaves(to)
+                .iter()
+                .map(move |leaf| (format!("{from}.{leaf}"), format!("{to}.{leaf}")))
+        })
         .collect();
     assert_eq!(pairs.len(), 260);
-    let renamed = canonical_names("mobilenetv2_100", state(pairs.iter().map(|(from, _)| from.as_str()))).expect("renames");
-    let expected: StateDict = pairs.iter().enumerate().map(|(i, (_, to))| (to.clone(), Tensor::scalar(i as f32))).collect();
+    let renamed = canonical_names(
+        "mobilenetv2_100",
+        state(pairs.iter().map(|(from, _)| from.as_str())),
+    )
+    .expect("renames");
+    let expected: StateDict = pairs
+        .iter()
+        .enumerate()
+        .map(|(i, (_, to))| (to.clone(), Tensor::scalar(i as f32)))
+        .collect();
     assert_eq!(renamed, expected);
 }
 
@@ -140,7 +160,9 @@ fn torchvision_mobilenet_v2_becomes_timm() {
 fn flat_mobilenet_v2_becomes_the_same() {
     // The flat layout numbers what torchvision nests.
     let flat = |from: &str| {
-        let Some((block, position)) = from.split_once(".conv.") else { return from.to_owned() };
+        let Some((block, position)) = from.split_once(".conv.") else {
+            return from.to_owned();
+        };
         let place = match (block, position) {
             (_, "0.0") => 0,
             (_, "0.1") => 1,
@@ -154,9 +176,17 @@ fn flat_mobilenet_v2_becomes_the_same() {
         };
         format!("{block}.conv.{place}")
     };
-    let names: Vec<String> = MOBILENET_V2.iter().map(|(from, _)| format!("{}.weight", flat(from))).collect();
-    let renamed = canonical_names("mobilenet_v2", state(names.iter().map(String::as_str))).expect("renames");
-    let expected: StateDict = MOBILENET_V2.iter().enumerate().map(|(i, (_, to))| (format!("{to}.weight"), Tensor::scalar(i as f32))).collect();
+    let names: Vec<String> = MOBILENET_V2
+        .iter()
+        .map(|(from, _)| format!("{}.weight", flat(from)))
+        .collect();
+    let renamed =
+        canonical_names("mobilenet_v2", state(names.iter().map(String::as_str))).expect("renames");
+    let expected: StateDict = MOBILENET_V2
+        .iter()
+        .enumerate()
+        .map(|(i, (_, to))| (format!("{to}.weight"), Tensor::scalar(i as f32)))
+        .collect();
     assert_eq!(renamed, expected);
 }
 
@@ -165,22 +195,42 @@ fn shipped_efficientnet_lite0_becomes_timm() {
     let cases = [
         ("_conv_stem.weight", "conv_stem.weight"),
         ("_bn0.running_var", "bn1.running_var"),
-        ("_blocks.0._depthwise_conv.weight", "blocks.0.0.conv_dw.weight"),
+        (
+            "_blocks.0._depthwise_conv.weight",
+            "blocks.0.0.conv_dw.weight",
+        ),
         ("_blocks.0._bn1.bias", "blocks.0.0.bn1.bias"),
-        ("_blocks.0._project_conv.weight", "blocks.0.0.conv_pw.weight"),
+        (
+            "_blocks.0._project_conv.weight",
+            "blocks.0.0.conv_pw.weight",
+        ),
         ("_blocks.0._bn2.weight", "blocks.0.0.bn2.weight"),
         ("_blocks.1._expand_conv.weight", "blocks.1.0.conv_pw.weight"),
         ("_blocks.2._bn0.weight", "blocks.1.1.bn1.weight"),
-        ("_blocks.5._depthwise_conv.weight", "blocks.3.0.conv_dw.weight"),
+        (
+            "_blocks.5._depthwise_conv.weight",
+            "blocks.3.0.conv_dw.weight",
+        ),
         ("_blocks.10._bn1.weight", "blocks.4.2.bn2.weight"),
-        ("_blocks.14._project_conv.weight", "blocks.5.3.conv_pwl.weight"),
-        ("_blocks.15._bn2.running_mean", "blocks.6.0.bn3.running_mean"),
+        (
+            "_blocks.14._project_conv.weight",
+            "blocks.5.3.conv_pwl.weight",
+        ),
+        (
+            "_blocks.15._bn2.running_mean",
+            "blocks.6.0.bn3.running_mean",
+        ),
         ("_conv_head.weight", "conv_head.weight"),
         ("_bn1.weight", "bn2.weight"),
         ("_fc.bias", "classifier.bias"),
     ];
-    let renamed = canonical_names("efficientnet_lite0", state(cases.map(|(from, _)| from))).expect("renames");
-    let expected: StateDict = cases.iter().enumerate().map(|(i, (_, to))| ((*to).to_owned(), Tensor::scalar(i as f32))).collect();
+    let renamed =
+        canonical_names("efficientnet_lite0", state(cases.map(|(from, _)| from))).expect("renames");
+    let expected: StateDict = cases
+        .iter()
+        .enumerate()
+        .map(|(i, (_, to))| ((*to).to_owned(), Tensor::scalar(i as f32)))
+        .collect();
     assert_eq!(renamed, expected);
 }
 
@@ -188,9 +238,15 @@ fn shipped_efficientnet_lite0_becomes_timm() {
 fn canonical_names_stay_as_they_are_and_prefixes_go() {
     let names = ["module.conv1.weight", "module.layer1.0.bn1.weight"];
     let renamed = canonical_names("resnet18", state(names)).expect("renames");
-    assert_eq!(renamed.into_keys().collect::<Vec<_>>(), ["conv1.weight", "layer1.0.bn1.weight"]);
+    assert_eq!(
+        renamed.into_keys().collect::<Vec<_>>(),
+        ["conv1.weight", "layer1.0.bn1.weight"]
+    );
     let timm = state(["conv_stem.weight", "blocks.1.1.bn3.bias"]);
-    assert_eq!(canonical_names("mobilenet_v2", timm.clone()).expect("renames"), timm);
+    assert_eq!(
+        canonical_names("mobilenet_v2", timm.clone()).expect("renames"),
+        timm
+    );
 }
 
 #[test]
@@ -203,9 +259,16 @@ fn names_of_another_network_are_refused() {
         ("resnet18", "features.0.0.weight"),
     ];
     for (backbone, name) in cases {
-        let error = canonical_names(backbone, state([name])).expect_err(name).to_string();
+        let error = canonical_names(backbone, state([name]))
+            .expect_err(name)
+            .to_string();
         assert!(error.contains(name) && error.contains(backbone), "{error}");
     }
-    let error = canonical_names("mobilenet_v9", StateDict::new()).expect_err("unknown").to_string();
-    assert!(error.contains("mobilenet_v9") && error.contains("resnet18"), "{error}");
+    let error = canonical_names("mobilenet_v9", StateDict::new())
+        .expect_err("unknown")
+        .to_string();
+    assert!(
+        error.contains("mobilenet_v9") && error.contains("resnet18"),
+        "{error}"
+    );
 }

@@ -24,7 +24,9 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     let statistics = solve(attempt, &chosen, spool)?;
     write(attempt, &statistics)?;
     Ok(TaskResult {
-        detail: ResultDetail::Fit { statistics: names::STATISTICS.to_owned() },
+        detail: ResultDetail::Fit {
+            statistics: names::STATISTICS.to_owned(),
+        },
         timings: Vec::new(),
         warnings: Vec::new(),
     })
@@ -34,7 +36,11 @@ fn training_samples(attempt: &Attempt) -> Result<Vec<SampleRow>, TaskError> {
     let path = attempt.input(TaskKind::List)?.path(names::SAMPLES);
     let mut samples = Vec::new();
     attempt.each_batch::<SampleRow>(&path, |batch| {
-        samples.extend(batch.into_iter().filter(|row| row.split == Split::Train.as_str()));
+        samples.extend(
+            batch
+                .into_iter()
+                .filter(|row| row.split == Split::Train.as_str()),
+        );
         Ok(())
     })?;
     Ok(samples)
@@ -46,28 +52,50 @@ fn features(attempt: &Attempt, chosen: &Chosen, samples: &[SampleRow]) -> Result
     let engine = Engine::open(attempt)?;
     let sessions = engine.sessions(attempt, &graph)?;
     let shape = chosen.model.feature_shape()?;
-    let spool = Spool::create(&attempt.scratch, samples.len(), shape).map_err(TaskError::scratch(&attempt.scratch))?;
+    let spool = Spool::create(&attempt.scratch, samples.len(), shape)
+        .map_err(TaskError::scratch(&attempt.scratch))?;
     let images = Images::new(attempt, chosen.preprocess());
-    let tools = sessions.into_iter().map(|session| (session, vec![0.0; chosen.input_len()], vec![Vec::new()])).collect();
+    let tools: Vec<_> = sessions
+        .into_iter()
+        .map(|session| (session, vec![0.0; chosen.input_len()], vec![Vec::new()]))
+        .collect();
     attempt.stages.show("features", samples.len() as u64);
-    let (outcomes, _) = for_each_item(tools, samples.len(), &attempt.cancelled, |(session, input, outputs), index| {
-        let outcome = match images.read(&samples[index], input)? {
-            Err(bad) => Some(bad),
-            Ok(_) => {
-                attempt.stages.time("infer", 0, || session.run(&[input], outputs))?;
-                let bytes = 4 * outputs[0].len() as u64;
-                attempt.stages.time("spool", bytes, || spool.write(index, &outputs[0])).map_err(TaskError::scratch(spool.path()))?;
-                None
-            }
-        };
-        attempt.stages.step();
-        Ok(outcome)
-    })?;
+    let (outcomes, _) = for_each_item(
+        tools,
+        samples.len(),
+        &attempt.cancelled,
+        |(session, input, outputs), index| {
+            let outcome = match images.read(&samples[index], input)? {
+                Err(bad) => Some(bad),
+                Ok(_) => {
+                    attempt
+                        .stages
+                        .time("infer", 0, || session.run(&[input.as_slice()], outputs))?;
+                    let bytes = 4 * outputs[0].len() as u64;
+                    attempt
+                        .stages
+                        .time("spool", bytes, || spool.write(index, &outputs[0]))
+                        .map_err(TaskError::scratch(spool.path()))?;
+                    None
+                }
+            };
+            attempt.stages.step();
+            Ok(outcome)
+        },
+    )?;
     let bad: Vec<BadImage> = outcomes.into_iter().flatten().collect();
-    if bad.is_empty() { Ok(spool) } else { Err(describe_all("training", &bad)) }
+    if bad.is_empty() {
+        Ok(spool)
+    } else {
+        Err(describe_all("training", &bad))
+    }
 }
 
-fn solve(attempt: &Attempt, chosen: &Chosen, spool: Spool) -> Result<models::Statistics, TaskError> {
+fn solve(
+    attempt: &Attempt,
+    chosen: &Chosen,
+    spool: Spool,
+) -> Result<models::Statistics, TaskError> {
     attempt.stages.show("solve", 0);
     let statistics = attempt.stages.time("solve", 0, || {
         let progress = |done, total| attempt.stages.set_progress(done, total);
@@ -79,9 +107,12 @@ fn solve(attempt: &Attempt, chosen: &Chosen, spool: Spool) -> Result<models::Sta
 
 fn write(attempt: &Attempt, statistics: &models::Statistics) -> Result<(), TaskError> {
     let path = attempt.scratch.join(names::STATISTICS);
-    let mut file = std::io::BufWriter::new(std::fs::File::create(&path).map_err(TaskError::scratch(&path))?);
-    weights::write_safetensors(statistics, &BTreeMap::new(), &mut file).map_err(TaskError::scratch(&path))?;
-    file.into_inner().map_err(|error| TaskError::scratch(&path)(error.into_error()))?;
+    let mut file =
+        std::io::BufWriter::new(std::fs::File::create(&path).map_err(TaskError::scratch(&path))?);
+    weights::write_safetensors(statistics, &BTreeMap::new(), &mut file)
+        .map_err(TaskError::scratch(&path))?;
+    file.into_inner()
+        .map_err(|error| TaskError::scratch(&path)(error.into_error()))?;
     attempt.put_file(names::STATISTICS, &path, None)?;
     Ok(())
 }

@@ -18,13 +18,23 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     let spec = &attempt.run()?.spec.data;
     let dataset = data::build(&spec.class_path, &spec.init_args)?;
     let objects = list(attempt, dataset.as_ref())?;
-    let listing = dataset.samples(&objects, purpose(attempt)).map_err(|error| suggest(attempt, error))?;
-    let train = listing.samples.iter().filter(|sample| sample.split == Split::Train).count() as u64;
+    let listing = dataset
+        .samples(&objects, purpose(attempt))
+        .map_err(|error| suggest(attempt, error))?;
+    let train = listing
+        .samples
+        .iter()
+        .filter(|sample| sample.split == Split::Train)
+        .count() as u64;
     let scored = listing.samples.len() as u64 - train;
     tracing::info!(objects = objects.len(), train, scored, "listed");
     attempt.put_table(names::SAMPLES, rows(&listing.samples, &objects))?;
     Ok(TaskResult {
-        detail: ResultDetail::List { samples: names::SAMPLES.to_owned(), train, scored },
+        detail: ResultDetail::List {
+            samples: names::SAMPLES.to_owned(),
+            train,
+            scored,
+        },
         timings: Vec::new(),
         warnings: listing.warnings,
     })
@@ -33,7 +43,11 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
 /// Normal images to train on are needed as soon as one of the runs trains.
 fn purpose(attempt: &Attempt) -> Purpose {
     let trains = |run: &plan::PlannedRun| matches!(run.spec.model, ModelSource::Train(_));
-    if attempt.assignment.runs.iter().any(trains) { Purpose::Train } else { Purpose::Test }
+    if attempt.assignment.runs.iter().any(trains) {
+        Purpose::Train
+    } else {
+        Purpose::Test
+    }
 }
 
 fn list(attempt: &Attempt, dataset: &dyn Dataset) -> Result<Vec<ListedObject>, TaskError> {
@@ -47,7 +61,9 @@ fn list(attempt: &Attempt, dataset: &dyn Dataset) -> Result<Vec<ListedObject>, T
             Err(StoreError::NotFound { .. }) => continue,
             other => other?,
         };
-        let listed = attempt.stages.time("list", 0, || attempt.runtime.block_on(store.list("")))?;
+        let listed = attempt
+            .stages
+            .time("list", 0, || attempt.runtime.block_on(store.list("")))?;
         objects.extend(listed.into_iter().map(|info| ListedObject {
             path: format!("{root}/{}", info.path),
             uri: store.uri(&info.path),
@@ -62,28 +78,42 @@ fn list(attempt: &Attempt, dataset: &dyn Dataset) -> Result<Vec<ListedObject>, T
 
 /// Adds the names that do exist beside a folder that does not.
 fn suggest(attempt: &Attempt, error: DataError) -> TaskError {
-    let Some(folder) = error.wants_names_in() else { return error.into() };
+    let Some(folder) = error.wants_names_in() else {
+        return error.into();
+    };
     let names = Store::open(folder).and_then(|store| attempt.runtime.block_on(store.folders("")));
     error.with_names(&names.unwrap_or_default()).into()
 }
 
 fn rows(samples: &[SampleSeed], objects: &[ListedObject]) -> impl Iterator<Item = SampleRow> {
-    let etags: HashMap<&str, &str> = objects.iter().map(|object| (object.uri.as_str(), object.etag.as_str())).collect();
-    samples.iter().enumerate().map(move |(index, sample)| SampleRow {
-        sample: index as u64,
-        uri: sample.uri.clone(),
-        etag: sample.etag.clone(),
-        size: sample.size,
-        modified: Micros(sample.modified_ms.saturating_mul(1000)),
-        split: sample.split.as_str().to_owned(),
-        label: sample.label.as_str().to_owned(),
-        defect_type: sample.defect_type.clone(),
-        mask_etag: sample.mask_uri.as_deref().and_then(|uri| etags.get(uri)).map(|etag| (*etag).to_owned()),
-        mask_uri: sample.mask_uri.clone(),
-    })
+    let etags: HashMap<&str, &str> = objects
+        .iter()
+        .map(|object| (object.uri.as_str(), object.etag.as_str()))
+        .collect();
+    samples
+        .iter()
+        .enumerate()
+        .map(move |(index, sample)| SampleRow {
+            sample: index as u64,
+            uri: sample.uri.clone(),
+            etag: sample.etag.clone(),
+            size: sample.size,
+            modified: Micros(sample.modified_ms.saturating_mul(1000)),
+            split: sample.split.as_str().to_owned(),
+            label: sample.label.as_str().to_owned(),
+            defect_type: sample.defect_type.clone(),
+            mask_etag: sample
+                .mask_uri
+                .as_deref()
+                .and_then(|uri| etags.get(uri))
+                .map(|etag| (*etag).to_owned()),
+            mask_uri: sample.mask_uri.clone(),
+        })
 }
 
 fn milliseconds(time: SystemTime) -> i64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -6,6 +6,8 @@ mod list;
 mod reduce;
 mod score;
 
+pub use score::{ComputedBy, pixels as pixels_of};
+
 use plan::{TaskResult, TaskSpec};
 
 use crate::{attempt::Attempt, error::TaskError};

@@ -13,13 +13,24 @@ use crate::{
 };
 
 pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
-    attempt.stages.show("reduce", attempt.assignment.runs.len() as u64);
+    attempt
+        .stages
+        .show("reduce", attempt.assignment.runs.len() as u64);
     let mut own = vec![metrics(attempt)?, scores(attempt)?, timings(attempt)?];
-    let tables = own.iter().map(|object| PublishedTable { name: object.path.clone(), path: object.path.clone() }).collect();
+    let tables = own
+        .iter()
+        .map(|object| PublishedTable {
+            name: object.path.clone(),
+            path: object.path.clone(),
+        })
+        .collect();
     own.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     manifest(attempt, own)?;
     Ok(TaskResult {
-        detail: ResultDetail::Reduce { tables, manifest: names::MANIFEST.to_owned() },
+        detail: ResultDetail::Reduce {
+            tables,
+            manifest: names::MANIFEST.to_owned(),
+        },
         timings: Vec::new(),
         warnings: Vec::new(),
     })
@@ -32,13 +43,31 @@ enum Outcome<'a> {
 }
 
 fn outcome<'a>(attempt: &'a Attempt, run: &PlannedRun) -> Outcome<'a> {
-    let of_run = |spec: &TaskSpec| spec.kind() == TaskKind::Evaluate && spec.run() == Some(run.index);
-    let Some(input) = attempt.assignment.inputs.iter().find(|input| of_run(&input.spec)) else {
+    let of_run =
+        |spec: &TaskSpec| spec.kind() == TaskKind::Evaluate && spec.run() == Some(run.index);
+    let Some(input) = attempt
+        .assignment
+        .inputs
+        .iter()
+        .find(|input| of_run(&input.spec))
+    else {
         let message = "the run has no evaluate task: its dataset could not be listed".to_owned();
-        return Outcome::Failed(Failure { class: types::FailureClass::InvalidInput, message });
+        return Outcome::Failed(Failure {
+            class: types::FailureClass::InvalidInput,
+            message,
+        });
     };
     match &input.outcome {
-        InputOutcome::Accepted { prefix, result, outputs } => Outcome::Evaluated(Accepted { input, prefix, result, outputs }),
+        InputOutcome::Accepted {
+            prefix,
+            result,
+            outputs,
+        } => Outcome::Evaluated(Accepted {
+            input,
+            prefix,
+            result,
+            outputs,
+        }),
         InputOutcome::Failed { failure, .. } => Outcome::Failed(failure.clone()),
     }
 }
@@ -47,7 +76,9 @@ fn metrics(attempt: &Attempt) -> Result<OutputObject, TaskError> {
     let mut part = attempt.begin_table::<MetricRow>(names::METRICS)?;
     for run in &attempt.assignment.runs {
         match outcome(attempt, run) {
-            Outcome::Evaluated(evaluated) => push_all(attempt, &evaluated.path(names::METRICS), &mut part)?,
+            Outcome::Evaluated(evaluated) => {
+                push_all(attempt, &evaluated.path(names::METRICS), &mut part)?
+            }
             Outcome::Failed(failure) => {
                 for (level, metric) in wanted(run) {
                     part.push(failed_row(run, level, metric, &failure))?;
@@ -75,7 +106,11 @@ fn timings(attempt: &Attempt) -> Result<OutputObject, TaskError> {
     let mut seen = HashSet::new();
     for evaluated in attempt.accepted(TaskKind::Evaluate) {
         let inherited = attempt.rows::<TimingRow>(&evaluated.path(names::TIMINGS))?;
-        rows.extend(inherited.into_iter().filter(|row| seen.insert((row.task.clone(), row.stage.clone()))));
+        rows.extend(
+            inherited
+                .into_iter()
+                .filter(|row| seen.insert((row.task.clone(), row.stage.clone()))),
+        );
         rows.extend(timing_rows(&evaluated));
     }
     rows.sort_by(|a, b| a.task.cmp(&b.task).then_with(|| a.stage.cmp(&b.stage)));
@@ -87,7 +122,12 @@ fn manifest(attempt: &Attempt, own: Vec<OutputObject>) -> Result<OutputObject, T
     let mut seen = HashSet::new();
     for evaluated in attempt.accepted(TaskKind::Evaluate) {
         let inherited = attempt.rows::<ManifestRow>(&evaluated.path(names::MANIFEST))?;
-        rows.extend(inherited.into_iter().chain(manifest_rows(&evaluated)).filter(|row| seen.insert(row.path.clone())));
+        rows.extend(
+            inherited
+                .into_iter()
+                .chain(manifest_rows(&evaluated))
+                .filter(|row| seen.insert(row.path.clone())),
+        );
     }
     let task = attempt.assignment.task.to_string();
     rows.extend(own.into_iter().map(|object| ManifestRow {
@@ -133,13 +173,23 @@ pub fn timing_rows<'a>(accepted: &Accepted<'a>) -> impl Iterator<Item = TimingRo
     })
 }
 
-fn push_all<R: tables::Row>(attempt: &Attempt, path: &str, part: &mut crate::attempt::Part<'_, R>) -> Result<(), TaskError> {
-    attempt.each_batch::<R>(path, |batch| batch.into_iter().try_for_each(|row| part.push(row)))
+fn push_all<R: tables::Row>(
+    attempt: &Attempt,
+    path: &str,
+    part: &mut crate::attempt::Part<'_, R>,
+) -> Result<(), TaskError> {
+    attempt.each_batch::<R>(path, |batch| {
+        batch.into_iter().try_for_each(|row| part.push(row))
+    })
 }
 
 fn wanted(run: &PlannedRun) -> impl Iterator<Item = (&'static str, &String)> {
     let metrics = &run.spec.metrics;
-    metrics.image.iter().map(|metric| ("image", metric)).chain(metrics.pixel.iter().map(|metric| ("pixel", metric)))
+    metrics
+        .image
+        .iter()
+        .map(|metric| ("image", metric))
+        .chain(metrics.pixel.iter().map(|metric| ("pixel", metric)))
 }
 
 fn failed_row(run: &PlannedRun, level: &str, metric: &str, failure: &Failure) -> MetricRow {

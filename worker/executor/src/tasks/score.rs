@@ -24,6 +24,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComputedBy {
     pub engine: String,
+    pub version: String,
     pub fingerprint: String,
 }
 
@@ -43,17 +44,32 @@ pub fn run(attempt: &Attempt, first: u64, count: u64) -> Result<TaskResult, Task
     let chosen = attempt.stages.load("load", || Chosen::to_score(attempt))?;
     let engine = Engine::open(attempt)?;
     let scored = score(attempt, run, chosen, &engine, &samples)?;
-    let errors = scored.rows.iter().filter(|row| row.error_class.is_some()).count() as u64;
+    let errors = scored
+        .rows
+        .iter()
+        .filter(|row| row.error_class.is_some())
+        .count() as u64;
     let rows = scored.rows.len() as u64;
     attempt.put_table(names::SCORES, scored.rows)?;
     for (split, mut counts) in scored.pixels {
         let bytes = attempt.stages.time("metrics", 0, || counts.to_bytes());
         attempt.put(&pixels(split), bytes)?;
     }
-    let computed_by = ComputedBy { engine: engine.name().to_owned(), fingerprint: engine.fingerprint(attempt.threads) };
-    attempt.put(names::COMPUTED_BY, serde_json::json!(computed_by).to_string())?;
+    let computed_by = ComputedBy {
+        engine: engine.name().to_owned(),
+        version: engine.version(),
+        fingerprint: engine.fingerprint(attempt.threads),
+    };
+    attempt.put(
+        names::COMPUTED_BY,
+        serde_json::json!(computed_by).to_string(),
+    )?;
     Ok(TaskResult {
-        detail: ResultDetail::Score { scores: names::SCORES.to_owned(), rows, errors },
+        detail: ResultDetail::Score {
+            scores: names::SCORES.to_owned(),
+            rows,
+            errors,
+        },
         timings: Vec::new(),
         warnings: scored.warnings,
     })
@@ -64,7 +80,10 @@ fn chunk(attempt: &Attempt, first: u64, count: u64) -> Result<Vec<SampleRow>, Ta
     let path = attempt.input(TaskKind::List)?.path(names::SAMPLES);
     let (mut index, mut samples) = (0, Vec::new());
     attempt.each_batch::<SampleRow>(&path, |batch| {
-        for row in batch.into_iter().filter(|row| row.split != Split::Train.as_str()) {
+        for row in batch
+            .into_iter()
+            .filter(|row| row.split != Split::Train.as_str())
+        {
             if (first..first + count).contains(&index) {
                 samples.push(row);
             }
@@ -75,7 +94,10 @@ fn chunk(attempt: &Attempt, first: u64, count: u64) -> Result<Vec<SampleRow>, Ta
     if samples.len() as u64 == count {
         Ok(samples)
     } else {
-        Err(TaskError::Assignment(format!("samples {first} to {} of {index} do not exist", first + count)))
+        Err(TaskError::Assignment(format!(
+            "samples {first} to {} of {index} do not exist",
+            first + count
+        )))
     }
 }
 
@@ -105,33 +127,64 @@ struct Inferred {
 
 /// Scores the samples in rounds of as many images as the model's head likes to see at once: every thread infers images of
 /// the round, then every thread does some positions of all of them, then every thread finishes maps.
-fn score(attempt: &Attempt, run: &PlannedRun, mut chosen: Chosen, engine: &Engine, samples: &[SampleRow]) -> Result<Scored, TaskError> {
+fn score(
+    attempt: &Attempt,
+    run: &PlannedRun,
+    mut chosen: Chosen,
+    engine: &Engine,
+    samples: &[SampleRow],
+) -> Result<Scored, TaskError> {
     let Scoring { sessions, head } = Scoring::open(attempt, &mut chosen, engine)?;
     let images = Images::new(attempt, chosen.preprocess());
     let head = head.map(Head::new);
     let round_len = head.as_ref().map_or(32, Head::batch).max(attempt.threads);
-    let mut tools: Vec<_> = sessions.into_iter().map(|session| Inference::new(session, chosen.input_len())).collect();
+    let mut tools: Vec<_> = sessions
+        .into_iter()
+        .map(|session| Inference::new(session, chosen.input_len()))
+        .collect();
     let mut gathered: Vec<Gathered> = tools.iter().map(|_| Gathered::default()).collect();
     let (mut rows, buffers) = (Vec::with_capacity(samples.len()), Buffers::default());
     attempt.stages.show("score", samples.len() as u64);
     for round in samples.chunks(round_len) {
-        let (mut inferred, returned) = for_each_item(tools, round.len(), &attempt.cancelled, |tools, index| {
-            tools.infer(attempt, &images, &round[index], head.is_some(), &buffers)
-        })?;
+        let (mut inferred, returned) =
+            for_each_item(tools, round.len(), &attempt.cancelled, |tools, index| {
+                tools.infer(attempt, &images, &round[index], head.is_some(), &buffers)
+            })?;
         tools = returned;
         if let Some(head) = &head {
             head.distances(attempt, &mut inferred, &buffers);
         }
-        let inferred: Vec<Mutex<Option<Result<Inferred, BadImage>>>> = inferred.into_iter().map(|item| Mutex::new(Some(item))).collect();
-        let (finished, returned) = for_each_item(gathered, round.len(), &attempt.cancelled, |gathered, index| {
-            let row = match lock(&inferred[index]).take() {
-                None => return Err(TaskError::Assignment("an image was finished twice".to_owned())),
-                Some(Err(bad)) => error_row(run, &round[index], &bad),
-                Some(Ok(item)) => finish(attempt, run, &images, &round[index], item, head.as_ref(), gathered, &buffers)?,
-            };
-            attempt.stages.step();
-            Ok(row)
-        })?;
+        let inferred: Vec<Mutex<Option<Result<Inferred, BadImage>>>> = inferred
+            .into_iter()
+            .map(|item| Mutex::new(Some(item)))
+            .collect();
+        let (finished, returned) = for_each_item(
+            gathered,
+            round.len(),
+            &attempt.cancelled,
+            |gathered, index| {
+                let row = match lock(&inferred[index]).take() {
+                    None => {
+                        return Err(TaskError::Assignment(
+                            "an image was finished twice".to_owned(),
+                        ));
+                    }
+                    Some(Err(bad)) => error_row(run, &round[index], &bad),
+                    Some(Ok(item)) => finish(
+                        attempt,
+                        run,
+                        &images,
+                        &round[index],
+                        item,
+                        head.as_ref(),
+                        gathered,
+                        &buffers,
+                    )?,
+                };
+                attempt.stages.step();
+                Ok(row)
+            },
+        )?;
         gathered = returned;
         rows.extend(finished);
     }
@@ -139,7 +192,10 @@ fn score(attempt: &Attempt, run: &PlannedRun, mut chosen: Chosen, engine: &Engin
 }
 
 /// The finished map's row, and its pixels counted.
-#[expect(clippy::too_many_arguments, reason = "one image's way through the attempt's shared parts")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one image's way through the attempt's shared parts"
+)]
 fn finish(
     attempt: &Attempt,
     run: &PlannedRun,
@@ -152,7 +208,11 @@ fn finish(
 ) -> Result<ScoreRow, TaskError> {
     let start = Instant::now();
     if let Some(head) = head {
-        let map = attempt.stages.time("finish", 4 * item.values.len() as u64, || head.finish(&item.values));
+        let map = attempt
+            .stages
+            .time("finish", 4 * item.values.len() as u64, || {
+                head.finish.apply(&item.values)
+            });
         buffers.give(std::mem::replace(&mut item.values, map));
         item.score = Some(item.values.iter().copied().fold(f32::NEG_INFINITY, maximum));
         item.infer_us += micros(start);
@@ -184,10 +244,20 @@ struct Inference {
 
 impl Inference {
     fn new(session: Box<dyn engines::Session>, input_len: usize) -> Self {
-        Self { session, input: vec![0.0; input_len] }
+        Self {
+            session,
+            input: vec![0.0; input_len],
+        }
     }
 
-    fn infer(&mut self, attempt: &Attempt, images: &Images<'_>, sample: &SampleRow, for_head: bool, buffers: &Buffers) -> Result<Result<Inferred, BadImage>, TaskError> {
+    fn infer(
+        &mut self,
+        attempt: &Attempt,
+        images: &Images<'_>,
+        sample: &SampleRow,
+        for_head: bool,
+        buffers: &Buffers,
+    ) -> Result<Result<Inferred, BadImage>, TaskError> {
         let seen = match images.read(sample, &mut self.input)? {
             Ok(seen) => seen,
             Err(bad) => return Ok(Err(bad)),
@@ -198,10 +268,21 @@ impl Inference {
         if !for_head {
             outputs.push(Vec::new());
         }
-        attempt.stages.time("infer", 4 * self.input.len() as u64, || self.session.run(&[&self.input], &mut outputs))?;
-        let score = (!for_head).then(|| outputs.pop().and_then(|score| score.first().copied())).flatten();
+        attempt
+            .stages
+            .time("infer", 4 * self.input.len() as u64, || {
+                self.session.run(&[&self.input], &mut outputs)
+            })?;
+        let score = (!for_head)
+            .then(|| outputs.pop().and_then(|score| score.first().copied()))
+            .flatten();
         let values = outputs.pop().unwrap_or_default();
-        Ok(Ok(Inferred { seen, values, score, infer_us: micros(start) }))
+        Ok(Ok(Inferred {
+            seen,
+            values,
+            score,
+            infer_us: micros(start),
+        }))
     }
 }
 
@@ -227,8 +308,12 @@ struct Head {
 
 impl Head {
     fn new(scorer: Box<dyn models::Scorer>) -> Self {
-        let finish = scorer.finish();
-        let finish = vision::MapFinish::new(scorer.grid(), finish.size, finish.sigma, finish.kernel);
+        let models::MapFinish {
+            size,
+            sigma,
+            kernel,
+        } = scorer.finish();
+        let finish = vision::MapFinish::new(scorer.grid(), size, sigma, kernel);
         Self { scorer, finish }
     }
 
@@ -238,7 +323,12 @@ impl Head {
 
     /// Replaces features by distances on the model's grid. Each thread takes a share of the positions of all images, so
     /// that the model's matrices are read once.
-    fn distances(&self, attempt: &Attempt, round: &mut [Result<Inferred, BadImage>], buffers: &Buffers) {
+    fn distances(
+        &self,
+        attempt: &Attempt,
+        round: &mut [Result<Inferred, BadImage>],
+        buffers: &Buffers,
+    ) {
         let [height, width] = self.scorer.grid();
         let positions = height * width;
         let mut items: Vec<&mut Inferred> = round.iter_mut().flatten().collect();
@@ -249,7 +339,8 @@ impl Head {
         let share = positions.div_ceil(attempt.threads);
         let mut maps = vec![vec![0.0; positions]; items.len()];
         let features: Vec<&[f32]> = items.iter().map(|item| item.values.as_slice()).collect();
-        let mut parts: Vec<Vec<&mut [f32]>> = (0..positions.div_ceil(share)).map(|_| Vec::new()).collect();
+        let mut parts: Vec<Vec<&mut [f32]>> =
+            (0..positions.div_ceil(share)).map(|_| Vec::new()).collect();
         for map in &mut maps {
             for (part, piece) in parts.iter_mut().zip(map.chunks_mut(share)) {
                 part.push(piece);
@@ -259,7 +350,11 @@ impl Head {
             for (index, part) in parts.iter_mut().enumerate() {
                 let (first, features) = (index * share, &features);
                 let range = first..(first + share).min(positions);
-                scope.spawn(move || attempt.stages.time("head", 0, || self.scorer.score(features, range, part)));
+                scope.spawn(move || {
+                    attempt
+                        .stages
+                        .time("head", 0, || self.scorer.score(features, range, part))
+                });
             }
         });
         let each_us = micros(start) / items.len() as u64;
@@ -275,8 +370,16 @@ fn micros(since: Instant) -> u64 {
 }
 
 /// States are integer counts: whichever thread counted what, their sum is the same.
-fn gather(attempt: &Attempt, rows: Vec<ScoreRow>, threads: Vec<Gathered>) -> Result<Scored, TaskError> {
-    let mut scored = Scored { rows, pixels: BTreeMap::new(), warnings: Vec::new() };
+fn gather(
+    attempt: &Attempt,
+    rows: Vec<ScoreRow>,
+    threads: Vec<Gathered>,
+) -> Result<Scored, TaskError> {
+    let mut scored = Scored {
+        rows,
+        pixels: BTreeMap::new(),
+        warnings: Vec::new(),
+    };
     let (mut bad_masks, mut unmasked) = (Vec::new(), 0);
     for gathered in threads {
         bad_masks.extend(gathered.bad_masks);
@@ -285,7 +388,9 @@ fn gather(attempt: &Attempt, rows: Vec<ScoreRow>, threads: Vec<Gathered>) -> Res
             for (split, counts) in gathered.pixels {
                 match scored.pixels.entry(split) {
                     std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(counts)),
-                    std::collections::btree_map::Entry::Occupied(mut entry) => entry.get_mut().merge(&counts),
+                    std::collections::btree_map::Entry::Occupied(mut entry) => {
+                        entry.get_mut().merge(&counts)
+                    }
                 }
             }
         });
@@ -296,7 +401,9 @@ fn gather(attempt: &Attempt, rows: Vec<ScoreRow>, threads: Vec<Gathered>) -> Res
         return Err(describe_all("mask", &bad_masks));
     }
     if unmasked > 0 {
-        scored.warnings.push(format!("{unmasked} anomalous images without a mask are not in the pixel metrics"));
+        scored.warnings.push(format!(
+            "{unmasked} anomalous images without a mask are not in the pixel metrics"
+        ));
     }
     Ok(scored)
 }
@@ -309,7 +416,8 @@ fn count_pixels(
     map: RawScores<'_>,
     gathered: &mut Gathered,
 ) -> Result<(), TaskError> {
-    let split = Split::parse(&sample.split).ok_or_else(|| TaskError::Assignment(format!("split {:?}", sample.split)))?;
+    let split = Split::parse(&sample.split)
+        .ok_or_else(|| TaskError::Assignment(format!("split {:?}", sample.split)))?;
     let mask = match (&sample.mask_uri, sample.label == Label::Normal.as_str()) {
         (_, true) => None,
         (Some(uri), false) => match images.mask(sample, uri, seen)? {
@@ -325,18 +433,30 @@ fn count_pixels(
         }
     };
     let counts = gathered.pixels.entry(split).or_default();
-    attempt.stages.time("metrics", 4 * map.values().len() as u64, || match &mask {
-        Some(mask) => counts.observe_map(map, mask),
-        None => counts.observe_normal(map),
-    });
+    attempt
+        .stages
+        .time("metrics", 4 * map.values().len() as u64, || match &mask {
+            Some(mask) => counts.observe_map(map, mask),
+            None => counts.observe_normal(map),
+        });
     Ok(())
 }
 
 fn not_finite(sample: &SampleRow, error: &metrics::NotFinite) -> BadImage {
-    BadImage { uri: sample.uri.clone(), class: "not_finite", reason: error.to_string() }
+    BadImage {
+        uri: sample.uri.clone(),
+        class: "not_finite",
+        reason: error.to_string(),
+    }
 }
 
-fn scored_row(run: &PlannedRun, sample: &SampleRow, seen: Seen, score: RawScore, infer_us: u64) -> ScoreRow {
+fn scored_row(
+    run: &PlannedRun,
+    sample: &SampleRow,
+    seen: Seen,
+    score: RawScore,
+    infer_us: u64,
+) -> ScoreRow {
     ScoreRow {
         score: Some(score.value()),
         width: Some(seen.width),
@@ -349,7 +469,11 @@ fn scored_row(run: &PlannedRun, sample: &SampleRow, seen: Seen, score: RawScore,
 
 fn error_row(run: &PlannedRun, sample: &SampleRow, bad: &BadImage) -> ScoreRow {
     tracing::warn!(uri = bad.uri, class = bad.class, "{}", bad.reason);
-    ScoreRow { error_class: Some(bad.class.to_owned()), error: Some(bad.reason.clone()), ..empty_row(run, sample) }
+    ScoreRow {
+        error_class: Some(bad.class.to_owned()),
+        error: Some(bad.reason.clone()),
+        ..empty_row(run, sample)
+    }
 }
 
 fn empty_row(run: &PlannedRun, sample: &SampleRow) -> ScoreRow {

@@ -24,22 +24,39 @@ fn bad_test_images_are_rows_with_errors() {
     let folder = tempfile::tempdir().unwrap();
     let job = run(folder.path(), |data| {
         let whole = fs::read(data.join("test/good/000.png")).unwrap();
-        fs::write(data.join("test/good/truncated.png"), &whole[..whole.len() / 2]).unwrap();
+        fs::write(
+            data.join("test/good/truncated.png"),
+            &whole[..whole.len() / 2],
+        )
+        .unwrap();
         fs::write(data.join("test/good/empty.jpg"), b"").unwrap();
         fs::write(data.join("test/good/text.png"), b"this is no picture").unwrap();
         images::write_bomb(&data.join("test/good/bomb.png"));
     });
     let rows: Vec<ScoreRow> = job.table(TaskKind::Reduce, "scores.parquet");
     assert_eq!(rows.len(), 10);
-    for name in ["truncated.png", "empty.jpg", "text.png", "bomb.png"] {
+    for (name, word) in [
+        ("truncated.png", "decode_error"),
+        ("empty.jpg", "empty"),
+        ("text.png", "not_an_image"),
+        ("bomb.png", "too_large"),
+    ] {
         let row = rows.iter().find(|row| row.uri.ends_with(name)).unwrap();
-        assert!(row.score.is_none() && row.error.is_some() && row.is_anomalous.is_none(), "{row:?}");
-        let class = row.error_class.as_deref().unwrap();
-        assert_eq!(class, if name == "bomb.png" { "too_large" } else { "decode" }, "{row:?}");
+        assert!(
+            row.score.is_none() && row.error.is_some() && row.is_anomalous.is_none(),
+            "{row:?}"
+        );
+        assert_eq!(row.error_class.as_deref(), Some(word), "{row:?}");
     }
     let metrics: Vec<MetricRow> = job.table(TaskKind::Reduce, "metrics.parquet");
     assert!(metrics.iter().all(|row| row.value.is_some()), "{metrics:?}");
-    assert!(metrics.iter().filter(|row| row.level == "image").all(|row| row.errors == 4 && row.normal == 3), "{metrics:?}");
+    assert!(
+        metrics
+            .iter()
+            .filter(|row| row.level == "image")
+            .all(|row| row.errors == 4 && row.normal == 3),
+        "{metrics:?}"
+    );
 }
 
 #[test]
@@ -47,25 +64,41 @@ fn bad_training_images_are_all_named() {
     let folder = tempfile::tempdir().unwrap();
     let job = run(folder.path(), |data| {
         for index in 0..12 {
-            fs::write(data.join(format!("train/good/bad{index:02}.png")), b"no picture").unwrap();
+            fs::write(
+                data.join(format!("train/good/bad{index:02}.png")),
+                b"no picture",
+            )
+            .unwrap();
         }
     });
     let failure = job.failure(TaskKind::Fit);
     assert_eq!(failure.class, FailureClass::InvalidInput);
     assert!(failure.message.contains("12 training images"), "{failure}");
-    assert!(failure.message.contains("bad00.png") && failure.message.contains("bad09.png"), "{failure}");
+    assert!(
+        failure.message.contains("bad00.png") && failure.message.contains("bad09.png"),
+        "{failure}"
+    );
     assert!(failure.message.contains("and 2 more"), "{failure}");
     // The failed run is a row with its error.
     let metrics: Vec<MetricRow> = job.table(TaskKind::Reduce, "metrics.parquet");
     assert_eq!(metrics.len(), 4);
-    assert!(metrics.iter().all(|row| row.value.is_none() && row.reason.as_deref().unwrap().contains("bad00.png")));
+    assert!(
+        metrics
+            .iter()
+            .all(|row| row.value.is_none() && row.reason.as_deref().unwrap().contains("bad00.png"))
+    );
 }
 
 #[test]
 fn a_mask_of_another_size_names_both() {
     let folder = tempfile::tempdir().unwrap();
     let job = run(folder.path(), |data| {
-        images::write_sized(&data.join("ground_truth/bad/001_mask.png"), &[255; 32 * 16], 32, 16);
+        images::write_sized(
+            &data.join("ground_truth/bad/001_mask.png"),
+            &[255; 32 * 16],
+            32,
+            16,
+        );
     });
     let failure = job.failure(TaskKind::Score);
     assert_eq!(failure.class, FailureClass::InvalidInput);
@@ -77,16 +110,31 @@ fn a_mask_of_another_size_names_both() {
 #[test]
 fn datasets_without_what_they_need_say_so() {
     for (spoil, word) in [
-        ((|data| fs::remove_dir_all(data).unwrap()) as fn(&Path), "no images"),
-        (|data| fs::remove_dir_all(data.join("train")).unwrap(), "no normal images"),
-        (|data| fs::remove_file(data.join("ground_truth/bad/001_mask.png")).unwrap(), "no mask"),
-        (|data| fs::remove_file(data.join("test/bad/001.png")).unwrap(), "belongs to no image"),
+        (
+            (|data| fs::remove_dir_all(data).unwrap()) as fn(&Path),
+            "no images",
+        ),
+        (
+            |data| fs::remove_dir_all(data.join("train")).unwrap(),
+            "no normal images",
+        ),
+        (
+            |data| fs::remove_file(data.join("ground_truth/bad/001_mask.png")).unwrap(),
+            "no mask",
+        ),
+        (
+            |data| fs::remove_file(data.join("test/bad/001.png")).unwrap(),
+            "belongs to no image",
+        ),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let job = run(folder.path(), spoil);
         let failure = job.failure(TaskKind::List);
         assert_eq!(failure.class, FailureClass::InvalidInput, "{failure}");
-        assert!(failure.message.contains(word) && failure.message.contains("tiny"), "{failure}");
+        assert!(
+            failure.message.contains(word) && failure.message.contains("tiny"),
+            "{failure}"
+        );
     }
 }
 
@@ -109,7 +157,10 @@ fn an_unreadable_folder_is_named() {
     fs::set_permissions(&locked, fs::Permissions::from_mode(0o755)).unwrap();
     let failure = job.failure(TaskKind::List);
     assert_eq!(failure.class, FailureClass::InvalidInput, "{failure}");
-    assert!(failure.message.contains("permission") && failure.message.contains("test/bad"), "{failure}");
+    assert!(
+        failure.message.contains("permission") && failure.message.contains("test/bad"),
+        "{failure}"
+    );
 }
 
 #[test]
@@ -118,8 +169,14 @@ fn missing_weights_say_how_to_get_them() {
     images::dataset(&folder.path().join("data"), 4, 3);
     let text = yaml(folder.path(), "").replace("pre_trained: false", "pre_trained: true");
     let mut job = Job::new(folder.path(), &text);
-    job.run(&mut Executor::start_as(None, &[("NIGHTSHIFT_WEIGHTS", folder.path())]), 1);
+    job.run(
+        &mut Executor::start_as(None, &[("NIGHTSHIFT_WEIGHTS", folder.path())]),
+        1,
+    );
     let failure = job.failure(TaskKind::Fit);
     assert_eq!(failure.class, FailureClass::InvalidInput, "{failure}");
-    assert!(failure.message.contains("ctl weights import") && failure.message.contains("resnet18"), "{failure}");
+    assert!(
+        failure.message.contains("ctl weights import") && failure.message.contains("resnet18"),
+        "{failure}"
+    );
 }

@@ -16,7 +16,12 @@ use crate::{
 /// A job whose fit takes a while, with its list done, and the fit begun.
 fn computing(folder: &std::path::Path, executor: &mut Executor) -> u64 {
     images::dataset(&folder.join("data"), 300, 1);
-    let text = yaml(folder, "").replace("layers: [layer1, layer2]", "layers: [layer1, layer2, layer3]").replace("image_size: 64", "image_size: 512");
+    let text = yaml(folder, "")
+        .replace(
+            "layers: [layer1, layer2]",
+            "layers: [layer1, layer2, layer3]",
+        )
+        .replace("image_size: 64", "image_size: 512");
     let mut job = Job::new(folder, &text);
     let list = job.next().expect("the list task");
     let scratch = folder.join("scratch");
@@ -60,7 +65,10 @@ fn it_ends_with_its_agent_while_it_computes() {
         if executor.child.try_wait().unwrap().is_some() {
             break;
         }
-        assert!(closed.elapsed() < Duration::from_secs(1), "the executor outlived its agent by a second");
+        assert!(
+            closed.elapsed() < Duration::from_secs(1),
+            "the executor outlived its agent by a second"
+        );
         std::thread::yield_now();
     }
 }
@@ -72,7 +80,10 @@ fn a_cancelled_task_ends_between_two_images() {
     let lease = computing(folder.path(), &mut executor);
     executor.cancel(lease);
     let failed = executor.outcome().expect_err("it was cancelled");
-    assert_eq!((failed.lease, failed.class.as_str(), failed.message.as_str()), (lease, "released", "cancelled"));
+    assert_eq!(
+        (failed.lease, failed.class.as_str(), failed.message.as_str()),
+        (lease, "released", "cancelled")
+    );
     // It is still there for the next task.
     assert!(executor.child.try_wait().unwrap().is_none());
 }

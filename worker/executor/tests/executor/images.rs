@@ -7,10 +7,16 @@ pub const SIDE: u32 = 64;
 /// A folder in MVTec's layout: `train` normal images, and `test` normal and anomalous ones.
 pub fn dataset(root: &Path, train: u32, test: u32) {
     for index in 0..train {
-        write(&root.join(format!("tiny/train/good/{index:03}.png")), &texture(index));
+        write(
+            &root.join(format!("tiny/train/good/{index:03}.png")),
+            &texture(index),
+        );
     }
     for index in 0..test {
-        write(&root.join(format!("tiny/test/good/{index:03}.png")), &texture(1000 + index));
+        write(
+            &root.join(format!("tiny/test/good/{index:03}.png")),
+            &texture(1000 + index),
+        );
         let (mut image, mut mask) = (texture(2000 + index), vec![0; (SIDE * SIDE) as usize]);
         let (left, top) = (8 + 3 * index % 30, 10 + 5 * index % 30);
         for (y, x) in (top..top + 16).flat_map(|y| (left..left + 16).map(move |x| (y, x))) {
@@ -18,7 +24,10 @@ pub fn dataset(root: &Path, train: u32, test: u32) {
             mask[(y * SIDE + x) as usize] = 255;
         }
         write(&root.join(format!("tiny/test/bad/{index:03}.png")), &image);
-        write(&root.join(format!("tiny/ground_truth/bad/{index:03}_mask.png")), &mask);
+        write(
+            &root.join(format!("tiny/ground_truth/bad/{index:03}_mask.png")),
+            &mask,
+        );
     }
 }
 
@@ -41,7 +50,10 @@ pub fn write_sized(path: &Path, grey: &[u8], width: u32, height: u32) {
     let file = BufWriter::new(fs::File::create(path).expect("a file"));
     let mut encoder = png::Encoder::new(file, width, height);
     encoder.set_color(png::ColorType::Grayscale);
-    encoder.write_header().and_then(|mut writer| writer.write_image_data(grey)).expect("a picture");
+    encoder
+        .write_header()
+        .and_then(|mut writer| writer.write_image_data(grey))
+        .expect("a picture");
 }
 
 /// A picture of a few bytes that claims to be 30,000 x 30,000.
@@ -56,5 +68,9 @@ pub fn write_bomb(path: &Path) {
 }
 
 fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())))
+    !bytes.iter().fold(!0, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg())
+        })
+    })
 }

@@ -3,10 +3,15 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use ::job::{ReadContext, ResolvedJob};
-use plan::{Assignment, DependencyRule, Input, InputOutcome, Plan, PlannedTask, TaskResult, TaskSpec};
+use plan::{
+    Assignment, DependencyRule, Input, InputOutcome, Plan, PlannedTask, TaskResult, TaskSpec,
+};
 use store::Store;
 use tables::Row;
-use types::{AttemptPrefix, Failure, FailureClass, JobId, LeaseNumber, OutputObject, TaskId, TaskIndex, TaskState};
+use types::{
+    AttemptPrefix, Failure, FailureClass, JobId, LeaseNumber, OutputObject, TaskId, TaskIndex,
+    TaskState,
+};
 
 use crate::process::Executor;
 
@@ -36,12 +41,27 @@ output: {0}/out
 
 impl Job {
     pub fn new(folder: &Path, yaml: &str) -> Self {
-        let reading = ::job::read(yaml, "job.yaml", &[], &ReadContext { current_dir: folder }).expect("a valid job");
+        let reading = ::job::read(
+            yaml,
+            "job.yaml",
+            &[],
+            &ReadContext {
+                current_dir: folder,
+            },
+        )
+        .expect("a valid job");
         let resolved = reading.job;
         let store = Store::create(&resolved.output).expect("the output folder");
         let plan = plan::plan(&resolved);
         let tasks = plan.tasks.clone();
-        Self { resolved, plan, tasks, outcomes: BTreeMap::new(), store, folder: folder.to_owned() }
+        Self {
+            resolved,
+            plan,
+            tasks,
+            outcomes: BTreeMap::new(),
+            store,
+            folder: folder.to_owned(),
+        }
     }
 
     fn id() -> JobId {
@@ -49,20 +69,32 @@ impl Job {
     }
 
     fn prefix(index: TaskIndex) -> AttemptPrefix {
-        AttemptPrefix { task: TaskId { job: Self::id(), index }, lease: LeaseNumber(u64::from(index.0) + 1), nonce: 0xabcd }
+        AttemptPrefix {
+            task: TaskId {
+                job: Self::id(),
+                index,
+            },
+            lease: LeaseNumber(u64::from(index.0) + 1),
+            nonce: 0xabcd,
+        }
     }
 
     /// Runs every task that can run, in order; tasks behind a failure are skipped.
     pub fn run(&mut self, executor: &mut Executor, threads: u32) {
         while let Some(task) = self.next() {
-            let failed = task.depends_on.iter().filter(|dependency| dependency.rule == DependencyRule::Success).find_map(
-                |dependency| match &self.outcomes[&dependency.task] {
+            let failed = task
+                .depends_on
+                .iter()
+                .filter(|dependency| dependency.rule == DependencyRule::Success)
+                .find_map(|dependency| match &self.outcomes[&dependency.task] {
                     InputOutcome::Failed { failure, .. } => Some(failure.clone()),
                     InputOutcome::Accepted { .. } => None,
-                },
-            );
+                });
             let outcome = match failed {
-                Some(failure) => InputOutcome::Failed { state: TaskState::Skipped, failure },
+                Some(failure) => InputOutcome::Failed {
+                    state: TaskState::Skipped,
+                    failure,
+                },
                 None => self.attempt(executor, &task, threads),
             };
             if let InputOutcome::Accepted { result, .. } = &outcome {
@@ -80,21 +112,35 @@ impl Job {
     /// The first task whose dependencies have ended.
     pub fn next(&self) -> Option<PlannedTask> {
         let ready = |task: &&PlannedTask| {
-            !self.outcomes.contains_key(&task.index) && task.depends_on.iter().all(|dependency| self.outcomes.contains_key(&dependency.task))
+            !self.outcomes.contains_key(&task.index)
+                && task
+                    .depends_on
+                    .iter()
+                    .all(|dependency| self.outcomes.contains_key(&dependency.task))
         };
         self.tasks.iter().find(ready).cloned()
     }
 
     pub fn assignment(&self, task: &PlannedTask) -> Assignment {
         let runs = match &task.spec {
-            TaskSpec::List { runs } => runs.iter().map(|run| self.plan.runs[*run as usize].clone()).collect(),
+            TaskSpec::List { runs } => runs
+                .iter()
+                .map(|run| self.plan.runs[*run as usize].clone())
+                .collect(),
             TaskSpec::Reduce => self.plan.runs.clone(),
             other => vec![self.plan.runs[other.run().expect("of one run") as usize].clone()],
         };
-        let mut dependencies: Vec<_> = task.depends_on.iter().map(|dependency| dependency.task).collect();
+        let mut dependencies: Vec<_> = task
+            .depends_on
+            .iter()
+            .map(|dependency| dependency.task)
+            .collect();
         dependencies.sort();
         let inputs = dependencies.into_iter().map(|index| Input {
-            task: TaskId { job: Self::id(), index },
+            task: TaskId {
+                job: Self::id(),
+                index,
+            },
             spec: self.tasks[index.0 as usize].spec.clone(),
             outcome: self.outcomes[&index].clone(),
         });
@@ -119,8 +165,13 @@ impl Job {
         executor.begin(&self.assignment(task), &scratch, threads);
         match executor.outcome() {
             Ok(done) => {
-                assert_eq!(fs::read_dir(&scratch).expect("scratch").count(), 0, "scratch is left empty");
-                let outputs: Vec<OutputObject> = serde_json::from_str(&done.outputs_json).expect("outputs");
+                assert_eq!(
+                    fs::read_dir(&scratch).expect("scratch").count(),
+                    0,
+                    "scratch is left empty"
+                );
+                let outputs: Vec<OutputObject> =
+                    serde_json::from_str(&done.outputs_json).expect("outputs");
                 InputOutcome::Accepted {
                     prefix: Self::prefix(task.index).path(),
                     result: serde_json::from_str(&done.result_json).expect("a result"),
@@ -129,14 +180,21 @@ impl Job {
             }
             Err(failed) => InputOutcome::Failed {
                 state: TaskState::Failed,
-                failure: Failure { class: FailureClass::parse(&failed.class).expect("a class"), message: failed.message },
+                failure: Failure {
+                    class: FailureClass::parse(&failed.class).expect("a class"),
+                    message: failed.message,
+                },
             },
         }
     }
 
     /// The result of the first task of a kind, and the path of one of its objects.
     pub fn accepted(&self, kind: types::TaskKind) -> (&TaskResult, &str) {
-        let task = self.tasks.iter().find(|task| task.spec.kind() == kind).expect("such a task");
+        let task = self
+            .tasks
+            .iter()
+            .find(|task| task.spec.kind() == kind)
+            .expect("such a task");
         match &self.outcomes[&task.index] {
             InputOutcome::Accepted { result, prefix, .. } => (result, prefix),
             InputOutcome::Failed { failure, .. } => panic!("the {kind} task failed: {failure}"),
@@ -144,7 +202,11 @@ impl Job {
     }
 
     pub fn failure(&self, kind: types::TaskKind) -> &Failure {
-        let task = self.tasks.iter().find(|task| task.spec.kind() == kind).expect("such a task");
+        let task = self
+            .tasks
+            .iter()
+            .find(|task| task.spec.kind() == kind)
+            .expect("such a task");
         match &self.outcomes[&task.index] {
             InputOutcome::Failed { failure, .. } => failure,
             InputOutcome::Accepted { .. } => panic!("the {kind} task succeeded"),

@@ -12,7 +12,10 @@ use std::{
 
 use executor::{FD_VARIABLE, read_message, write_message};
 use plan::Assignment;
-use proto::v1::{CancelTask, ExecutorProgress, FromExecutor, RunTask, TaskDone, TaskFailed, ToExecutor, from_executor, to_executor};
+use proto::v1::{
+    CancelTask, ExecutorProgress, FromExecutor, RunTask, TaskDone, TaskFailed, ToExecutor,
+    from_executor, to_executor,
+};
 
 pub struct Executor {
     pub child: Child,
@@ -32,7 +35,10 @@ impl Executor {
         let (ours, theirs) = UnixStream::pair().expect("a socket pair");
         let descriptor = theirs.as_raw_fd();
         let mut command = Command::new(env!("CARGO_BIN_EXE_executor"));
-        command.env(FD_VARIABLE, descriptor.to_string()).env("OMP_WAIT_POLICY", "PASSIVE").stdin(Stdio::null());
+        command
+            .env(FD_VARIABLE, descriptor.to_string())
+            .env("OMP_WAIT_POLICY", "PASSIVE")
+            .stdin(Stdio::null());
         command.envs(environment.iter().copied());
         if let Some(user) = user {
             command.uid(user).gid(user);
@@ -45,9 +51,15 @@ impl Executor {
             });
         }
         let child = command.spawn().expect("the executor starts");
-        let mut executor = Self { child, socket: Some(ours), progress: Vec::new() };
+        let mut executor = Self {
+            child,
+            socket: Some(ours),
+            progress: Vec::new(),
+        };
         match executor.receive() {
-            Some(from_executor::Message::Ready(ready)) => assert_eq!(ready.version, env!("CARGO_PKG_VERSION")),
+            Some(from_executor::Message::Ready(ready)) => {
+                assert_eq!(ready.version, env!("CARGO_PKG_VERSION"))
+            }
             other => panic!("expected that it is ready, got {other:?}"),
         }
         executor
@@ -55,12 +67,20 @@ impl Executor {
 
     pub fn send(&mut self, message: to_executor::Message) {
         let socket = self.socket.as_mut().expect("still open");
-        write_message(socket, &ToExecutor { message: Some(message) }).expect("the executor listens");
+        write_message(
+            socket,
+            &ToExecutor {
+                message: Some(message),
+            },
+        )
+        .expect("the executor listens");
     }
 
     pub fn receive(&mut self) -> Option<from_executor::Message> {
         let socket = self.socket.as_mut().expect("still open");
-        read_message::<FromExecutor>(socket).expect("a whole message").and_then(|message| message.message)
+        read_message::<FromExecutor>(socket)
+            .expect("a whole message")
+            .and_then(|message| message.message)
     }
 
     pub fn begin(&mut self, assignment: &Assignment, scratch: &Path, threads: u32) {

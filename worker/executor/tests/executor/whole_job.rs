@@ -28,25 +28,52 @@ fn images_become_tables() {
         assert!(row.error.is_none() && row.width == Some(64), "{row:?}");
         assert_eq!(row.is_anomalous, Some(row.label == "anomalous"), "{row:?}");
         let normalized = row.score_normalized.unwrap();
-        assert!((0.0..=1.0).contains(&normalized) && (normalized >= 0.5) == (row.label == "anomalous"), "{row:?}");
+        assert!(
+            (0.0..=1.0).contains(&normalized) && (normalized >= 0.5) == (row.label == "anomalous"),
+            "{row:?}"
+        );
     }
 
     let metrics: Vec<MetricRow> = job.table(TaskKind::Reduce, "metrics.parquet");
     assert_eq!(metrics.len(), 4);
     for row in &metrics {
-        assert_eq!(row.threshold_split.as_deref(), if row.metric == "F1Score" { Some("test") } else { None }, "{row:?}");
+        assert_eq!(
+            row.threshold_split.as_deref(),
+            if row.metric == "F1Score" {
+                Some("test")
+            } else {
+                None
+            },
+            "{row:?}"
+        );
         let value = row.value.unwrap();
-        assert!(value > if row.level == "image" { 0.999 } else { 0.8 }, "{row:?}");
-        assert_eq!((row.normal + row.anomalous) as usize, if row.level == "image" { 8 } else { 8 * 64 * 64 });
+        assert!(
+            value > if row.level == "image" { 0.999 } else { 0.8 },
+            "{row:?}"
+        );
+        assert_eq!(
+            (row.normal + row.anomalous) as usize,
+            if row.level == "image" { 8 } else { 8 * 64 * 64 }
+        );
         assert!(row.fingerprint.starts_with("openvino "), "{row:?}");
     }
 
     let timings: Vec<TimingRow> = job.table(TaskKind::Reduce, "timings.parquet");
     for kind in ["list", "fit", "score", "evaluate"] {
-        let total = timings.iter().find(|row| row.kind == kind && row.stage == "total").unwrap();
-        assert!(total.peak_memory.unwrap() > 1 << 20 && total.cpu_s.is_some(), "{total:?}");
+        let total = timings
+            .iter()
+            .find(|row| row.kind == kind && row.stage == "total")
+            .unwrap();
+        assert!(
+            total.peak_memory.unwrap() > 1 << 20 && total.cpu_s.is_some(),
+            "{total:?}"
+        );
     }
-    assert!(timings.iter().any(|row| row.stage == "decode" && row.items == 8 && row.bytes > 0));
+    assert!(
+        timings
+            .iter()
+            .any(|row| row.stage == "decode" && row.items == 8 && row.bytes > 0)
+    );
 
     let manifest: Vec<ManifestRow> = job.table(TaskKind::Reduce, "manifest.parquet");
     assert!(manifest.windows(2).all(|pair| pair[0].path < pair[1].path));
@@ -54,8 +81,16 @@ fn images_become_tables() {
         let file = std::fs::metadata(job.store.local_path(&row.path).unwrap()).unwrap();
         assert_eq!(file.len(), row.size, "{row:?}");
     }
-    assert!(manifest.iter().any(|row| row.path.ends_with("log/000000.log")));
-    assert!(manifest.iter().any(|row| row.path.ends_with("package.json")));
+    assert!(
+        manifest
+            .iter()
+            .any(|row| row.path.ends_with("log/000000.log"))
+    );
+    assert!(
+        manifest
+            .iter()
+            .any(|row| row.path.ends_with("package.json"))
+    );
     assert!(executor.progress.iter().any(|progress| progress.pulse > 0));
 }
 
@@ -65,13 +100,25 @@ fn scores_do_not_depend_on_threads() {
     images::dataset(&folder.path().join("data"), 5, 3);
     let scores = |threads| {
         let out = tempfile::tempdir_in(folder.path()).unwrap();
-        let text = yaml(folder.path(), "").replace("/out", &format!("/{}", out.path().file_name().unwrap().display()));
+        let text = yaml(folder.path(), "").replace(
+            "/out",
+            &format!("/{}", out.path().file_name().unwrap().display()),
+        );
         let mut job = Job::new(folder.path(), &text);
         job.run(&mut Executor::start(), threads);
         let rows: Vec<ScoreRow> = job.table(TaskKind::Reduce, "scores.parquet");
         let metrics: Vec<MetricRow> = job.table(TaskKind::Reduce, "metrics.parquet");
-        let bits: Vec<u32> = rows.iter().map(|row| row.score.unwrap().to_bits()).collect();
-        (bits, metrics.iter().map(|row| row.value.map(f64::to_bits)).collect::<Vec<_>>())
+        let bits: Vec<u32> = rows
+            .iter()
+            .map(|row| row.score.unwrap().to_bits())
+            .collect();
+        (
+            bits,
+            metrics
+                .iter()
+                .map(|row| row.value.map(f64::to_bits))
+                .collect::<Vec<_>>(),
+        )
     };
     assert_eq!(scores(1), scores(2));
 }
@@ -84,7 +131,13 @@ fn a_trained_package_is_tested() {
     let mut trained = Job::new(folder.path(), &yaml(folder.path(), ""));
     trained.run(&mut executor, 2);
     let (result, prefix) = trained.accepted(TaskKind::Evaluate);
-    let ResultDetail::Evaluate { package: Some(package), .. } = &result.detail else { panic!("{result:?}") };
+    let ResultDetail::Evaluate {
+        package: Some(package),
+        ..
+    } = &result.detail
+    else {
+        panic!("{result:?}")
+    };
     let package = trained.store.uri(&format!("{prefix}/{package}"));
 
     let text = format!(
@@ -100,7 +153,12 @@ output: {0}/out2
     );
     let mut tested = Job::new(folder.path(), &text);
     tested.run(&mut executor, 2);
-    let raw = |job: &Job| job.table::<ScoreRow>(TaskKind::Reduce, "scores.parquet").iter().map(|row| row.score).collect::<Vec<_>>();
+    let raw = |job: &Job| {
+        job.table::<ScoreRow>(TaskKind::Reduce, "scores.parquet")
+            .iter()
+            .map(|row| row.score)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(raw(&tested), raw(&trained));
     let metrics: Vec<MetricRow> = tested.table(TaskKind::Reduce, "metrics.parquet");
     let f1 = metrics.iter().find(|row| row.metric == "F1Score").unwrap();

@@ -1,0 +1,82 @@
+# What one types. `make` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+ROOT := $(CURDIR)
+PYTHON := python3
+# Where cargo builds; the programs are copied from there.
+TARGET := $(or $(CARGO_TARGET_DIR),$(ROOT)/target)
+PROGRAMS := ctl coordinator worker executor
+SECONDS_OF_SIM := $(or $(SECONDS),60)
+
+# torch-sys finds libtorch here while building; the tests find all native libraries here.
+export LIBTORCH := $(ROOT)/native
+export NIGHTSHIFT_NATIVE_DIR := $(ROOT)/native/lib
+export NIGHTSHIFT_WEIGHTS := $(ROOT)/weights
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## install everything that the demo needs: packages, native libraries, weights, images
+	$(PYTHON) scripts/setup.py demo
+
+.PHONY: build
+build: ## build the four programs into bin/
+	$(PYTHON) scripts/setup.py build
+	$(MAKE) --no-print-directory programs
+
+# The programs, without looking for what is missing.
+.PHONY: programs
+programs:
+	cargo build --locked --package ctl --package coordinator --package worker --package executor
+	mkdir -p bin
+	for program in $(PROGRAMS); do install -m 755 "$(TARGET)/debug/$$program" "bin/.$$program.new" && mv "bin/.$$program.new" "bin/$$program"; done
+	ln -sfn ../native/lib bin/lib
+
+.PHONY: weights
+weights: programs
+	$(PYTHON) scripts/fetch_parts.py weights
+	$(PYTHON) scripts/import_weights.py bin/ctl
+
+.PHONY: texture
+texture:
+	$(PYTHON) scripts/fetch_parts.py photos
+	if ! [ -f datasets/texture/.complete ] || [ tests/texture/src/lib.rs -nt datasets/texture/.complete ]; then \
+		cargo run --locked --quiet --package texture -- .cache/photos datasets/texture && touch datasets/texture/.complete; fi
+
+.PHONY: demo
+demo: setup programs weights texture ## from nothing to a result table: PaDiM on solar cells and textures
+	bin/ctl doctor
+	bin/ctl run --new configs/benchmark-demo.yaml
+
+.PHONY: test
+test: ## run every test
+	$(PYTHON) scripts/setup.py test
+	$(MAKE) --no-print-directory weights texture
+	LD_LIBRARY_PATH="$(ROOT)/native/lib$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}" OMP_WAIT_POLICY=PASSIVE cargo test --locked --workspace
+
+.PHONY: lint
+lint: ## format, clippy, documents: no warnings
+	$(PYTHON) scripts/setup.py build
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+
+.PHONY: bench
+bench: ## measure against the peer: JSON lines; ONLY=name for one of them
+	$(PYTHON) scripts/setup.py demo
+	$(MAKE) --no-print-directory weights
+	$(PYTHON) tests/bench/bench.py $(if $(ONLY),--only $(ONLY))
+
+.PHONY: sim
+sim: ## simulate the scheduling core for SECONDS=n (60)
+	cargo run --locked --quiet --package sim -- --seconds $(SECONDS_OF_SIM)
+
+.PHONY: clean
+clean: ## remove what was built; downloads, weights and datasets stay
+	cargo clean
+	rm -rf bin

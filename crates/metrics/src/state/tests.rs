@@ -1,0 +1,194 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::properties::{counts, uniform};
+use crate::{ScoreCounts, Totals};
+
+fn many() -> ScoreCounts {
+    let normal: Vec<f32> = (0..100_000).map(|i| uniform(1, i) as f32 - 0.25).collect();
+    let anomalous: Vec<f32> = (0..5_000)
+        .map(|i| (uniform(2, i) * 50.0).round() as f32 / 40.0)
+        .collect();
+    counts(&normal, &anomalous)
+}
+
+#[test]
+fn comes_back_the_same_over_several_blocks() {
+    let mut state = many();
+    let bytes = state.to_bytes();
+    assert!(bytes.len() > 2 * BLOCK_BYTES, "{}", bytes.len());
+    let mut back = ScoreCounts::from_bytes(&bytes).unwrap();
+    assert_eq!(back, state);
+    assert_eq!(back.to_bytes(), bytes);
+    let empty = ScoreCounts::new().to_bytes();
+    assert_eq!(
+        ScoreCounts::from_bytes(&empty).unwrap().totals(),
+        Totals::default()
+    );
+}
+
+#[test]
+fn every_flipped_byte_is_noticed() {
+    let bytes = counts(&[0.5, 0.5, 1.5, -3.0], &[0.5, 9.0]).to_bytes();
+    for at in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x10;
+        assert!(
+            ScoreCounts::from_bytes(&damaged).is_err(),
+            "byte {at} of {}",
+            bytes.len()
+        );
+    }
+}
+
+#[test]
+fn every_cut_is_noticed_and_so_is_a_tail() {
+    let bytes = counts(&[0.5, 0.5, 1.5, -3.0], &[0.5, 9.0]).to_bytes();
+    for length in 0..bytes.len() {
+        assert!(
+            matches!(
+                ScoreCounts::from_bytes(&bytes[..length]),
+                Err(StateError::Truncated)
+            ),
+            "{length}"
+        );
+    }
+    let longer = [bytes, vec![0]].concat();
+    assert!(matches!(
+        ScoreCounts::from_bytes(&longer),
+        Err(StateError::Malformed(_))
+    ));
+}
+
+#[test]
+fn a_lost_or_exchanged_block_is_noticed() {
+    let bytes = many().to_bytes();
+    let mut blocks = Vec::new();
+    let mut at = HEADER_BYTES + 4;
+    while at < bytes.len() {
+        let length = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize + 8;
+        blocks.push(&bytes[at..at + length]);
+        at += length;
+    }
+    let header = &bytes[..HEADER_BYTES + 4];
+    let lost = [&[header], &blocks[1..]].concat().concat();
+    assert!(matches!(
+        ScoreCounts::from_bytes(&lost),
+        Err(StateError::Checksum { block: 1 })
+    ));
+    blocks.swap(0, 1);
+    let exchanged = [&[header], &blocks[..]].concat().concat();
+    assert!(matches!(
+        ScoreCounts::from_bytes(&exchanged),
+        Err(StateError::Checksum { block: 1 })
+    ));
+}
+
+#[test]
+fn foreign_and_newer_bytes_are_named() {
+    let error = ScoreCounts::from_bytes(b"PAR1 is what a Parquet file starts with").unwrap_err();
+    assert!(matches!(error, StateError::NotAState { .. }), "{error}");
+    let mut newer = ScoreCounts::new().to_bytes();
+    newer[4] = 2;
+    assert!(matches!(
+        ScoreCounts::from_bytes(&newer),
+        Err(StateError::Version { found: 2 })
+    ));
+}
+
+#[test]
+fn totals_that_lie_are_noticed() {
+    let step = |key: f32| crate::Step {
+        score: crate::RawScore::new(key).unwrap(),
+        normal: 2,
+        anomalous: 1,
+    };
+    for (normal, anomalous) in [(3, 2), (4, 1), (5, 2), (4, 3)] {
+        let mut writer = StateWriter::new(Vec::new(), Totals { normal, anomalous });
+        writer.step(step(1.0));
+        writer.step(step(2.0));
+        assert!(matches!(
+            ScoreCounts::from_bytes(&writer.finish()),
+            Err(StateError::Malformed(_))
+        ));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        payload in prop::collection::vec(any::<u8>(), 1..100),
+    ) {
+        let _ = ScoreCounts::from_bytes(&bytes);
+        // A block with a right checksum around anything.
+        let mut state = ScoreCounts::new().to_bytes();
+        state[8..16].copy_from_slice(&1000u64.to_le_bytes());
+        state[16..24].copy_from_slice(&1000u64.to_le_bytes());
+        let crc = crc::crc32(0, &state[..24]);
+        state.truncate(24);
+        state.extend_from_slice(&crc.to_le_bytes());
+        state.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        state.extend_from_slice(&crc::crc32(crc, &payload).to_le_bytes());
+        state.extend_from_slice(&payload);
+        prop_assert!(ScoreCounts::from_bytes(&state).is_err());
+    }
+}
+
+/// A measurement, run by name: `cargo test -p metrics --lib -- --ignored --nocapture speed`.
+#[test]
+#[ignore = "measures, checks nothing"]
+fn speed() {
+    use crate::RawScores;
+    use std::time::Instant;
+    const IMAGES: usize = 75;
+    let map: Vec<f32> = (0..IMAGES as u64 * 65_536)
+        .map(|i| (uniform(3, i) * uniform(4, i) * 30.0) as f32)
+        .collect();
+    let mask: Vec<u8> = (0..map.len())
+        .map(|i| u8::from(i % 65_536 < 3000))
+        .collect();
+    for _ in 0..3 {
+        let start = Instant::now();
+        let mut state = ScoreCounts::new();
+        for (map, mask) in map.chunks(65_536).zip(mask.chunks(65_536)) {
+            state.observe_map(RawScores::new(map).unwrap(), mask);
+        }
+        let observed = start.elapsed();
+        let steps = state.ordered().count();
+        let sorted = start.elapsed();
+        let summary = state.summary(&[]);
+        let finished = start.elapsed();
+        let bytes = state.to_bytes();
+        let written = start.elapsed();
+        let back = ScoreCounts::from_bytes(&bytes).unwrap();
+        let read = start.elapsed();
+        let parts: Vec<Vec<u8>> = map
+            .chunks(65_536 * 10)
+            .zip(mask.chunks(65_536 * 10))
+            .map(|(map, mask)| {
+                let mut part = ScoreCounts::new();
+                part.observe_map(RawScores::new(map).unwrap(), mask);
+                part.to_bytes()
+            })
+            .collect();
+        let merging = Instant::now();
+        let merged = Merge::open(parts.iter().map(Vec::as_slice))
+            .unwrap()
+            .summary(&[])
+            .unwrap();
+        let merging = merging.elapsed();
+        assert_eq!(merged, summary);
+        println!(
+            "{} scores, {steps} steps: observe {observed:?}, sort {:?}, finish {:?}, write {:?} ({:.3} byte a score), read {:?}; merge of {} states {merging:?} ({:?})",
+            map.len(),
+            sorted - observed,
+            finished - sorted,
+            written - finished,
+            bytes.len() as f64 / map.len() as f64,
+            read - written,
+            parts.len(),
+            back.totals(),
+        );
+    }
+}

@@ -1,0 +1,220 @@
+//! `package.json`: everything about a trained model but its numbers.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::PackageError;
+
+/// Of the format that this version writes. Readers accept it and the one before (there is none yet).
+pub const FORMAT: u32 = 1;
+
+/// A trained model. Unknown keys are errors: a newer format says so by its number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackageManifest {
+    pub format: u32,
+    pub model: Model,
+    pub preprocessing: Preprocessing,
+    pub statistics: Object,
+    /// `null` if the backbone's weights are random (`pre_trained: false`): the seed makes them again.
+    pub weights: Option<Weights>,
+    pub thresholds: Thresholds,
+    pub normalization: Normalization,
+    pub provenance: Provenance,
+}
+
+/// What to build.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    pub class_path: String,
+    /// Every parameter, defaults written out.
+    pub init_args: Map<String, Value>,
+    pub seed: u64,
+}
+
+/// What happens to an image before the graph.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocessing {
+    /// Height, width of the graph's input.
+    pub image_size: [u32; 2],
+    /// Height, width to which the whole image is resized.
+    pub resize: [u32; 2],
+    /// Height, width of the centre that is cut out of that.
+    pub crop: Option<[u32; 2]>,
+    /// Of the preprocessor with these settings; images of another one may score otherwise.
+    pub hash: String,
+}
+
+/// Bytes somewhere, known by their digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Object {
+    /// Relative to the package's place, or absolute.
+    pub uri: String,
+    /// Lower-case hexadecimal.
+    pub sha256: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// Which weights the backbone had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    pub backbone: String,
+    /// Of the file in the weights folder.
+    pub sha256: String,
+    pub licence: String,
+}
+
+/// Above which raw scores something is anomalous; `null`: no threshold was chosen.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Thresholds {
+    pub image: Option<Threshold>,
+    pub pixel: Option<Threshold>,
+}
+
+/// A raw score, and where it comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Threshold {
+    pub value: f32,
+    pub chosen_on: ChosenOn,
+}
+
+/// What a threshold was chosen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChosenOn {
+    Validation,
+    /// The test images themselves: measured results then flatter.
+    Test,
+    /// Given in the job file.
+    Manual,
+}
+
+/// Raw scores seen, for normalization to [0, 1]; one pair for each kind of value.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Normalization {
+    pub image: Option<Bounds>,
+    pub pixel: Option<Bounds>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bounds {
+    pub min: f32,
+    pub max: f32,
+}
+
+/// Where the model comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    pub job: String,
+    /// Number of the run in the job.
+    pub run: u32,
+    pub dataset: String,
+    pub category: String,
+    /// Of data and weights, such as `weights: MIT`.
+    pub licences: Vec<String>,
+    pub engine: String,
+    pub engine_version: String,
+    /// Of the program that wrote the package.
+    pub version: String,
+}
+
+impl PackageManifest {
+    /// Reads `package.json` strictly; a newer format is refused in those words, whatever else it holds.
+    pub fn from_json(text: &[u8]) -> Result<Self, PackageError> {
+        let value: Value = serde_json::from_slice(text)?;
+        let format = value.get("format").ok_or(PackageError::NoPackage {
+            problem: "it has no `format`",
+        })?;
+        let format =
+            format
+                .as_u64()
+                .filter(|&format| format > 0)
+                .ok_or(PackageError::NoPackage {
+                    problem: "its `format` is no positive integer",
+                })?;
+        if format > u64::from(FORMAT) {
+            return Err(PackageError::Newer {
+                found: format,
+                known: FORMAT,
+            });
+        }
+        // From the text again, so that an error has line and column.
+        let package: Self = serde_json::from_slice(text)?;
+        package.check()?;
+        Ok(package)
+    }
+
+    /// The text of `package.json`.
+    pub fn to_json(&self) -> Result<String, PackageError> {
+        self.check()?;
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        Ok(text)
+    }
+
+    /// Sizes, digests and numbers that serde lets through (JSON has no infinity, and writes null for it).
+    fn check(&self) -> Result<(), PackageError> {
+        let fail =
+            |field: &'static str, problem: String| Err(PackageError::Field { field, problem });
+        let sizes = [
+            Some(self.preprocessing.image_size),
+            Some(self.preprocessing.resize),
+            self.preprocessing.crop,
+        ];
+        if let Some(size) = sizes.into_iter().flatten().find(|size| size.contains(&0)) {
+            return fail(
+                "preprocessing",
+                format!("the size {} x {}", size[0], size[1]),
+            );
+        }
+        let digests = [
+            ("statistics", Some(&self.statistics.sha256)),
+            (
+                "weights",
+                self.weights.as_ref().map(|weights| &weights.sha256),
+            ),
+        ];
+        for (field, digest) in digests {
+            if let Some(digest) = digest.filter(|digest| !is_digest(digest)) {
+                return fail(field, format!("`{digest}` is no sha256"));
+            }
+        }
+        for threshold in [&self.thresholds.image, &self.thresholds.pixel]
+            .into_iter()
+            .flatten()
+        {
+            if !threshold.value.is_finite() {
+                return fail("thresholds", format!("{} is no threshold", threshold.value));
+            }
+        }
+        for bounds in [&self.normalization.image, &self.normalization.pixel]
+            .into_iter()
+            .flatten()
+        {
+            if !(bounds.min.is_finite() && bounds.max.is_finite() && bounds.min <= bounds.max) {
+                return fail(
+                    "normalization",
+                    format!("{} to {} is no range", bounds.min, bounds.max),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! Packages read back as they were written, and refused where they should be.
+
+use serde_json::json;
+
+use super::*;
+use crate::{digest, read_statistics, verify, write_statistics};
+
+fn package() -> PackageManifest {
+    let init_args = json!({"backbone": "mobilenet_v2", "n_features": 100});
+    PackageManifest {
+        format: FORMAT,
+        model: Model {
+            class_path: "Padim".to_owned(),
+            init_args: init_args.as_object().expect("an object").clone(),
+            seed: u64::MAX,
+        },
+        preprocessing: Preprocessing {
+            image_size: [256, 320],
+            resize: [256, 320],
+            crop: None,
+            hash: "abc".to_owned(),
+        },
+        statistics: Object {
+            uri: "statistics.safetensors".to_owned(),
+            sha256: digest(b"x"),
+            size: 1,
+        },
+        weights: Some(Weights {
+            backbone: "mobilenet_v2".to_owned(),
+            sha256: digest(b"w"),
+            licence: "MIT".to_owned(),
+        }),
+        thresholds: Thresholds {
+            image: Some(Threshold {
+                value: 13.731_241,
+                chosen_on: ChosenOn::Validation,
+            }),
+            pixel: None,
+        },
+        normalization: Normalization {
+            image: Some(Bounds {
+                min: 1.1,
+                max: 30.7,
+            }),
+            pixel: None,
+        },
+        provenance: Provenance {
+            job: "j1".to_owned(),
+            run: 3,
+            dataset: "texture".to_owned(),
+            category: "brick".to_owned(),
+            licences: vec!["weights: MIT".to_owned()],
+            engine: "openvino".to_owned(),
+            engine_version: "2026.4".to_owned(),
+            version: "0.1.0".to_owned(),
+        },
+    }
+}
+
+#[test]
+fn a_package_is_read_back_as_it_was_written() {
+    let text = package().to_json().expect("valid");
+    assert_eq!(
+        PackageManifest::from_json(text.as_bytes()).expect("valid"),
+        package()
+    );
+}
+
+/// A package's JSON with one change.
+fn with(change: impl Fn(&mut Value)) -> String {
+    let mut value = serde_json::to_value(package()).expect("JSON");
+    change(&mut value);
+    PackageManifest::from_json(value.to_string().as_bytes())
+        .expect_err("must be refused")
+        .to_string()
+}
+
+#[test]
+fn what_is_not_understood_is_refused_with_its_name() {
+    let newer = with(|v| {
+        v["format"] = json!(2);
+        v["model"] = json!("a form that only format 2 knows");
+    });
+    assert!(
+        newer.contains("format 2") && newer.contains("newer"),
+        "{newer}"
+    );
+    assert!(with(|v| v["format"] = json!("1")).contains("format"));
+    assert!(with(|v| v["format"] = json!(0)).contains("format"));
+    assert!(with(|v| v["statistics"]["sha256"] = json!("ABC")).contains("statistics"));
+    assert!(with(|v| v["normalization"]["image"]["max"] = json!(0.5)).contains("1.1 to 0.5"));
+    assert!(with(|v| v["preprocessing"]["resize"] = json!([0, 5])).contains("0 x 5"));
+    let source = |text: &str| {
+        format!(
+            "{:?}",
+            PackageManifest::from_json(text.as_bytes()).expect_err("must be refused")
+        )
+    };
+    let mut unknown = serde_json::to_value(package()).expect("JSON");
+    unknown["treshold"] = json!(1);
+    assert!(source(&unknown.to_string()).contains("treshold"));
+    assert!(source("{}").contains("NoPackage"));
+    assert!(source("{\"format\": 1").contains("EOF"));
+}
+
+#[test]
+fn numbers_that_json_cannot_hold_are_not_written() {
+    let mut package = package();
+    package.thresholds.pixel = Some(Threshold {
+        value: f32::NAN,
+        chosen_on: ChosenOn::Manual,
+    });
+    assert!(
+        package
+            .to_json()
+            .expect_err("NaN")
+            .to_string()
+            .contains("thresholds")
+    );
+}
+
+#[test]
+fn an_object_is_verified_by_size_and_digest() {
+    let object = Object {
+        uri: "s".to_owned(),
+        sha256: digest(b"abc"),
+        size: 3,
+    };
+    assert_eq!(
+        object.sha256,
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    );
+    verify(&object, b"abc").expect("the same");
+    assert!(
+        verify(&object, b"abd")
+            .expect_err("changed")
+            .to_string()
+            .contains("sha256")
+    );
+    assert!(
+        verify(&object, b"abcd")
+            .expect_err("longer")
+            .to_string()
+            .contains("4 bytes instead of 3")
+    );
+}
+
+#[test]
+fn statistics_are_read_back_as_they_were_written() {
+    let tensor = graph::Tensor::new([2, 2], vec![1.0, 2.0, -3.0, 4.5]).expect("fits");
+    let statistics = weights::StateDict::from([("mean".to_owned(), tensor)]);
+    let bytes = write_statistics(&statistics, "Padim").expect("writes");
+    assert_eq!(read_statistics(&bytes).expect("reads"), statistics);
+}

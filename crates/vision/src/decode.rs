@@ -1,0 +1,237 @@
+//! PNG and JPEG files to 8-bit pixels; every other format is refused by name.
+
+use std::io::Cursor;
+
+use zune_core::{bytestream::ZCursor, colorspace::ColorSpace};
+use zune_jpeg::JpegDecoder;
+
+use crate::{
+    error::VisionError,
+    exif,
+    header::{Format, Header, header, unlimited},
+    image::{Channels, Image, Mask},
+};
+
+/// What a file may cost, checked from its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    pub pixels: u64,
+    pub bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            pixels: 100_000_000,
+            bytes: 1 << 30,
+        }
+    }
+}
+
+/// 16 bits to 8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Depth16 {
+    /// `v / 257`, rounded: white stays white.
+    #[default]
+    Scale,
+    /// `min(v, 255)`, as Pillow's `convert("RGB")` and so Anomalib does.
+    Clip,
+}
+
+/// What to do about a camera's orientation tag (EXIF).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Orientation {
+    /// As Anomalib: masks would not follow.
+    #[default]
+    Ignore,
+    Apply,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DecodeOptions {
+    pub limits: Limits,
+    pub depth16: Depth16,
+    pub orientation: Orientation,
+}
+
+/// Decodes a file. Alpha is dropped without blending; palettes and CMYK become RGB.
+pub fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, VisionError> {
+    let header = allowed(bytes, &options.limits)?;
+    match header.format {
+        Format::Png => png(bytes, header, options.depth16),
+        Format::Jpeg => jpeg(bytes, header, options.orientation),
+        format => Err(VisionError::Unsupported { format }),
+    }
+}
+
+/// Reads a mask: a pixel above 127 is defective (the mean of its channels, if it has several).
+///
+/// Anomalib's data sets count the value 255 alone, so that a resaved mask loses its border.
+pub fn read_mask(bytes: &[u8], limits: &Limits) -> Result<Mask, VisionError> {
+    let image = decode(
+        bytes,
+        &DecodeOptions {
+            limits: *limits,
+            ..DecodeOptions::default()
+        },
+    )?;
+    let data = match image.channels {
+        Channels::Grey => image
+            .data
+            .iter()
+            .map(|value| u8::from(*value > 127))
+            .collect(),
+        Channels::Rgb => {
+            let above = |pixel: &[u8]| {
+                u8::from(pixel.iter().map(|value| u32::from(*value)).sum::<u32>() > 3 * 127)
+            };
+            image.data.chunks_exact(3).map(above).collect()
+        }
+    };
+    Ok(Mask {
+        width: image.width,
+        height: image.height,
+        data,
+    })
+}
+
+fn allowed(bytes: &[u8], limits: &Limits) -> Result<Header, VisionError> {
+    let size = bytes.len() as u64;
+    if size > limits.bytes {
+        return Err(VisionError::TooManyBytes {
+            bytes: size,
+            limit: limits.bytes,
+        });
+    }
+    let header = header(bytes)?;
+    let (width, height) = (u64::from(header.width), u64::from(header.height));
+    let pixels = width.saturating_mul(height);
+    if pixels > limits.pixels {
+        return Err(VisionError::TooManyPixels {
+            width,
+            height,
+            pixels,
+            limit: limits.pixels,
+        });
+    }
+    Ok(header)
+}
+
+fn png(bytes: &[u8], header: Header, depth16: Depth16) -> Result<Image, VisionError> {
+    let failed = |error: png::DecodingError| match error {
+        png::DecodingError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            VisionError::Truncated {
+                format: Format::Png,
+                bytes: bytes.len() as u64,
+            }
+        }
+        error => VisionError::Damaged {
+            format: Format::Png,
+            reason: error.to_string(),
+        },
+    };
+    let mut decoder = png::Decoder::new(Cursor::new(bytes));
+    decoder.set_transformations(png::Transformations::EXPAND);
+    let mut reader = decoder.read_info().map_err(failed)?;
+    let size = reader
+        .output_buffer_size()
+        .ok_or_else(|| VisionError::Damaged {
+            format: Format::Png,
+            reason: "its size cannot be computed".to_owned(),
+        })?;
+    let mut data = vec![0; size];
+    let frame = reader.next_frame(&mut data).map_err(failed)?;
+    data.truncate(frame.buffer_size());
+    if frame.bit_depth == png::BitDepth::Sixteen {
+        data = to_8_bits(&data, depth16);
+    }
+    let (channels, data) = match frame.color_type {
+        png::ColorType::Grayscale => (Channels::Grey, data),
+        png::ColorType::Rgb => (Channels::Rgb, data),
+        png::ColorType::GrayscaleAlpha => (
+            Channels::Grey,
+            data.chunks_exact(2).map(|pixel| pixel[0]).collect(),
+        ),
+        png::ColorType::Rgba => (
+            Channels::Rgb,
+            data.chunks_exact(4)
+                .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]])
+                .collect(),
+        ),
+        png::ColorType::Indexed => {
+            return Err(VisionError::Damaged {
+                format: Format::Png,
+                reason: "its palette is missing".to_owned(),
+            });
+        }
+    };
+    Ok(Image {
+        width: header.width,
+        height: header.height,
+        channels,
+        data,
+    })
+}
+
+fn to_8_bits(data: &[u8], rule: Depth16) -> Vec<u8> {
+    let convert = |pair: &[u8]| {
+        let value = u32::from(pair[0]) << 8 | u32::from(pair[1]);
+        let eight = match rule {
+            Depth16::Scale => (value + 128) / 257,
+            Depth16::Clip => value.min(255),
+        };
+        u8::try_from(eight).unwrap_or(u8::MAX)
+    };
+    data.chunks_exact(2).map(convert).collect()
+}
+
+fn jpeg(bytes: &[u8], header: Header, orientation: Orientation) -> Result<Image, VisionError> {
+    // The decoder fills what is missing with grey; an image that ends early is not a grey one.
+    if !bytes.windows(2).rev().any(|pair| pair == [0xff, 0xd9]) {
+        return Err(VisionError::Truncated {
+            format: Format::Jpeg,
+            bytes: bytes.len() as u64,
+        });
+    }
+    let damaged = |error: zune_jpeg::errors::DecodeErrors| VisionError::Damaged {
+        format: Format::Jpeg,
+        reason: error.to_string(),
+    };
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), unlimited());
+    decoder.decode_headers().map_err(damaged)?;
+    let channels = match decoder.input_colorspace() {
+        Some(ColorSpace::Luma) => Channels::Grey,
+        _ => Channels::Rgb,
+    };
+    let target = if channels == Channels::Grey {
+        ColorSpace::Luma
+    } else {
+        ColorSpace::RGB
+    };
+    decoder.set_options(unlimited().jpeg_set_out_colorspace(target));
+    let data = decoder.decode().map_err(damaged)?;
+    let image = Image {
+        width: header.width,
+        height: header.height,
+        channels,
+        data,
+    };
+    let expected = image.width as usize * image.height as usize * channels.count();
+    if image.data.len() != expected {
+        let reason = format!(
+            "it decodes to {} values instead of {expected}",
+            image.data.len()
+        );
+        return Err(VisionError::Damaged {
+            format: Format::Jpeg,
+            reason,
+        });
+    }
+    match orientation {
+        Orientation::Ignore => Ok(image),
+        Orientation::Apply => Ok(exif::apply(
+            image,
+            decoder.exif().map_or(1, |tags| exif::orientation(tags)),
+        )),
+    }
+}

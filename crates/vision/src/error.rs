@@ -1,0 +1,51 @@
+//! Every way in which an image can be unusable.
+
+use crate::header::Format;
+
+/// Says what is wrong with the bytes; the caller knows whose bytes they are.
+#[derive(Debug, thiserror::Error)]
+pub enum VisionError {
+    #[error("the file is empty (0 bytes)")]
+    Empty,
+    #[error("not an image: the file begins with {found}; expected PNG or JPEG")]
+    NotAnImage { found: String },
+    #[error("{format} images cannot be read yet; convert it to PNG or JPEG")]
+    Unsupported { format: Format },
+    #[error("{width}x{height} is {pixels} pixels, more than the {limit} allowed")]
+    TooManyPixels {
+        width: u64,
+        height: u64,
+        pixels: u64,
+        limit: u64,
+    },
+    #[error("the file is {bytes} bytes, more than the {limit} allowed")]
+    TooManyBytes { bytes: u64, limit: u64 },
+    #[error("the {format} file ends before its image does ({bytes} bytes)")]
+    Truncated { format: Format, bytes: u64 },
+    #[error("the {format} file is damaged: {reason}")]
+    Damaged { format: Format, reason: String },
+    #[error("the image is {width}x{height}, but the crop asks for {crop_width}x{crop_height}")]
+    SmallerThanCrop {
+        width: usize,
+        height: usize,
+        crop_width: usize,
+        crop_height: usize,
+    },
+    #[error("a buffer of {found} values was given for {expected}")]
+    BufferSize { expected: usize, found: usize },
+}
+
+impl VisionError {
+    /// The word for the column `error_class` of result tables.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::NotAnImage { .. } => "not_an_image",
+            Self::Unsupported { .. } => "unsupported",
+            Self::TooManyPixels { .. } | Self::TooManyBytes { .. } => "too_large",
+            Self::Truncated { .. } | Self::Damaged { .. } => "decode_error",
+            Self::SmallerThanCrop { .. } => "too_small",
+            Self::BufferSize { .. } => "internal",
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What a file is and how large its image, from its first bytes: before anything is allocated for it.
+
+use std::fmt;
+
+use zune_core::bytestream::ZCursor;
+use zune_jpeg::JpegDecoder;
+
+use crate::error::VisionError;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Png,
+    Jpeg,
+    Bmp,
+    Tiff,
+    WebP,
+    Gif,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Png => "PNG",
+            Self::Jpeg => "JPEG",
+            Self::Bmp => "BMP",
+            Self::Tiff => "TIFF",
+            Self::WebP => "WebP",
+            Self::Gif => "GIF",
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    pub format: Format,
+    pub width: u32,
+    pub height: u32,
+}
+
+/// Reads format and size. The name of the file does not matter.
+pub fn header(bytes: &[u8]) -> Result<Header, VisionError> {
+    let format = format(bytes)?;
+    let (width, height) = match format {
+        Format::Png => png_size(bytes)?,
+        Format::Jpeg => jpeg_size(bytes)?,
+        Format::Bmp | Format::Tiff | Format::WebP | Format::Gif => {
+            return Err(VisionError::Unsupported { format });
+        }
+    };
+    Ok(Header {
+        format,
+        width,
+        height,
+    })
+}
+
+fn format(bytes: &[u8]) -> Result<Format, VisionError> {
+    match bytes {
+        [] => Err(VisionError::Empty),
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Ok(Format::Png),
+        [0xff, 0xd8, 0xff, ..] => Ok(Format::Jpeg),
+        [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => Ok(Format::Bmp),
+        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Ok(Format::Tiff),
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'E',
+            b'B',
+            b'P',
+            ..,
+        ] => Ok(Format::WebP),
+        [b'G', b'I', b'F', b'8', ..] => Ok(Format::Gif),
+        [0x89, b'P', b'N', b'G', ..] => Err(VisionError::Truncated {
+            format: Format::Png,
+            bytes: bytes.len() as u64,
+        }),
+        _ => Err(VisionError::NotAnImage {
+            found: begin(bytes),
+        }),
+    }
+}
+
+/// The first bytes as a person would recognise them.
+fn begin(bytes: &[u8]) -> String {
+    const SHOWN: usize = 16;
+    let head = &bytes[..bytes.len().min(SHOWN)];
+    if head
+        .iter()
+        .all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace())
+    {
+        format!("the text {:?}", String::from_utf8_lossy(head))
+    } else {
+        let hex: Vec<String> = head
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        format!("the bytes {}", hex.join(" "))
+    }
+}
+
+/// The IHDR chunk stands first: length, type, width, height.
+fn png_size(bytes: &[u8]) -> Result<(u32, u32), VisionError> {
+    let number = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    match (bytes.get(12..16), number(16), number(20)) {
+        (Some(b"IHDR"), Some(width), Some(height)) if width > 0 && height > 0 => {
+            Ok((width, height))
+        }
+        (Some(_), Some(_), Some(_)) => Err(VisionError::Damaged {
+            format: Format::Png,
+            reason: "its first chunk is not a valid IHDR".to_owned(),
+        }),
+        _ => Err(VisionError::Truncated {
+            format: Format::Png,
+            bytes: bytes.len() as u64,
+        }),
+    }
+}
+
+fn jpeg_size(bytes: &[u8]) -> Result<(u32, u32), VisionError> {
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), unlimited());
+    decoder
+        .decode_headers()
+        .map_err(|error| VisionError::Damaged {
+            format: Format::Jpeg,
+            reason: error.to_string(),
+        })?;
+    match decoder.info() {
+        Some(info) if info.width > 0 && info.height > 0 => {
+            Ok((u32::from(info.width), u32::from(info.height)))
+        }
+        _ => Err(VisionError::Damaged {
+            format: Format::Jpeg,
+            reason: "it names no size".to_owned(),
+        }),
+    }
+}
+
+/// Our own limits are checked on the header; the decoder's must not refuse what they allow.
+pub(crate) fn unlimited() -> zune_core::options::DecoderOptions {
+    zune_core::options::DecoderOptions::default()
+        .set_max_width(usize::MAX)
+        .set_max_height(usize::MAX)
+}

@@ -1,0 +1,101 @@
+//! The one preprocessor: an image to a model's input, a mask to the same geometry.
+
+use std::ops::Range;
+
+use crate::{
+    error::VisionError,
+    image::{Image, Mask},
+    resize::resize,
+};
+
+/// Resize (antialiased bilinear; nearest for masks), then a centre crop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preprocess {
+    /// Height, width after resizing.
+    pub size: [usize; 2],
+    /// Height, width of the part in the middle that the model sees; not larger than `size`.
+    pub crop: Option<[usize; 2]>,
+}
+
+impl Preprocess {
+    /// Raised whenever the same settings would give other numbers.
+    const VERSION: u32 = 1;
+
+    pub fn new(size: [usize; 2], crop: Option<[usize; 2]>) -> Self {
+        Self { size, crop }
+    }
+
+    /// Height, width of what the model sees.
+    pub fn output(&self) -> [usize; 2] {
+        self.crop.unwrap_or(self.size)
+    }
+
+    /// Names every setting that changes numbers; equal hashes mean equal inputs for equal files.
+    pub fn hash(&self) -> String {
+        let [height, width] = self.size;
+        let crop = self.crop.map_or(String::new(), |[height, width]| {
+            format!("-crop{height}x{width}")
+        });
+        format!(
+            "v{}-bilinear-antialias-f32-{height}x{width}{crop}-depth16scale-orientationignore",
+            Self::VERSION
+        )
+    }
+
+    /// Writes the image, channels first, values 0 to 1: `3 * height * width` of [`Self::output`].
+    pub fn apply(&self, image: &Image, out: &mut [f32]) -> Result<(), VisionError> {
+        let [rows, columns] = self.window()?;
+        let expected = 3 * rows.len() * columns.len();
+        if out.len() != expected {
+            return Err(VisionError::BufferSize {
+                expected,
+                found: out.len(),
+            });
+        }
+        resize(image, self.size, rows, columns, out);
+        Ok(())
+    }
+
+    /// The mask as the model's map is seen, row by row: 1 where defective.
+    pub fn mask(&self, mask: &Mask) -> Result<Vec<u8>, VisionError> {
+        let [rows, columns] = self.window()?;
+        let (width, height) = (mask.width as usize, mask.height as usize);
+        let columns: Vec<usize> = columns.map(|x| nearest(x, width, self.size[1])).collect();
+        let row = |y| {
+            let start = nearest(y, height, self.size[0]) * width;
+            columns.iter().map(move |x| mask.data[start + x])
+        };
+        Ok(rows.flat_map(row).collect())
+    }
+
+    /// Rows and columns of the resized image that are kept.
+    fn window(&self) -> Result<[Range<usize>; 2], VisionError> {
+        let [height, width] = self.size;
+        let [crop_height, crop_width] = self.output();
+        if crop_height > height || crop_width > width {
+            return Err(VisionError::SmallerThanCrop {
+                width,
+                height,
+                crop_width,
+                crop_height,
+            });
+        }
+        let middle = |size: usize, crop: usize| {
+            let first = half_to_even(size - crop);
+            first..first + crop
+        };
+        Ok([middle(height, crop_height), middle(width, crop_width)])
+    }
+}
+
+/// Half of a number, rounded half to even: torchvision's centre crop.
+fn half_to_even(number: usize) -> usize {
+    let half = number / 2;
+    half + (number % 2) * (half % 2)
+}
+
+/// torch's `nearest`: the source of output `index`, computed in f32 as torch does.
+fn nearest(index: usize, from: usize, to: usize) -> usize {
+    let scale = from as f32 / to as f32;
+    ((index as f32 * scale) as usize).min(from - 1)
+}

@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+"""Measures Nightshift against Anomalib on this machine: one JSON line a benchmark.
+
+    python3 tests/bench/bench.py [--only NAME] [--rounds N] [--threads N]
+
+    padim_e2e_vs_anomalib      fit and test of PaDiM on 100 + 75 images: seconds of ours (sum of the timings of fit, score and
+                               evaluate tasks), of the faster peer (fit + test), and peer / ours
+    padim_memory_vs_anomalib   peak memory of the same runs, ours summed over all processes: MiB, and peer / ours
+    ctl_help_ms                best wall time of `ctl --help`
+    sim_schedules_per_s        simulated schedules a second, over 20 s
+
+The peers are Anomalib 1.0.1 and 2.7.0 in two Python environments below .cache/bench, made on first use: 12 GB, a few minutes.
+Everything of a comparison runs alternately on the same machine. A line is {"name", "value", "unit", "peer", "ratio"} with
+details besides; "ratio" is how many times better ours is. Exit code 1 if a benchmark could not be measured.
+"""
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+CACHE = ROOT / ".cache" / "bench"
+CTL = ROOT / "bin" / "ctl"
+PEERS = ("1.0.1", "2.7.0")
+# Wheels of both environments, unpacked, with what pip keeps while it works.
+PEER_BYTES = 14 * 10**9
+
+
+class Failed(Exception):
+    """A benchmark that could not be measured, with the reason."""
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def report(name, value, unit, peer=None, ratio=None, **details):
+    line = {"name": name, "value": round(value, 3), "unit": unit, "peer": None if peer is None else round(peer, 3),
+            "ratio": None if ratio is None else round(ratio, 2), **details}
+    print(json.dumps(line), flush=True)
+
+
+def run(command, **options):
+    """Runs to the end; on failure the last lines of what it said."""
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    if done.returncode:
+        raise Failed(f"{command[0]} ended with {done.returncode}: " + " | ".join((done.stderr or done.stdout).strip().splitlines()[-3:]))
+    return done.stdout
+
+
+def peer_environment(version):
+    """The interpreter of a peer's environment, made if it is not there."""
+    venv = CACHE / f"anomalib-{version}"
+    if not (venv / ".complete").is_file():
+        if shutil.disk_usage(ROOT).free < PEER_BYTES:
+            raise Failed(f"{shutil.disk_usage(ROOT).free // 10**9} GB are free, the two Python environments take 12 GB")
+        say(f"making the environment of Anomalib {version} in {venv} (both together: 12 GB)")
+        shutil.rmtree(venv, ignore_errors=True)
+        CACHE.mkdir(parents=True, exist_ok=True)
+        # pip keeps no second copy of the wheels.
+        run(["bash", HERE / f"setup_venv_{version}.sh", venv], env=dict(os.environ, PIP_NO_CACHE_DIR="1"))
+        (venv / ".complete").touch()
+    return venv / "bin" / "python"
+
+
+def brick(python):
+    data = CACHE / "data"
+    if not (data / "brick" / ".complete").is_file():
+        run([python, HERE / "make_data.py", "--out", data])
+        (data / "brick" / ".complete").touch()
+    return data / "brick"
+
+
+def peer_weights():
+    """The backbone's weights as the peer's script reads them: ours have timm's names, which are the peer's."""
+    return Path(os.environ.get("NIGHTSHIFT_WEIGHTS") or ROOT / "weights") / "mobilenet_v2.safetensors"
+
+
+def measure_peer(python, data, threads):
+    start = time.perf_counter()
+    text = run([python, HERE / "e2e.py", "--data", data, "--model", "padim", "--weights", peer_weights(), "--threads", threads])
+    result = json.loads(text.strip().splitlines()[-1])
+    return {"s": result["fit_wall_s"] + result["test_wall_s"], "cpu_s": result["fit_cpu_s"] + result["test_cpu_s"],
+            "mib": result["peak_rss_mib"], "wall_s": time.perf_counter() - start, "image_auroc": result.get("image_AUROC"),
+            "pixel_auroc": result.get("pixel_AUROC"), "version": result["anomalib"]}
+
+
+JOB = """\
+kind: benchmark
+name: bench-padim
+model: {{class_path: Padim, init_args: {{backbone: mobilenet_v2, layers: [features.3, features.6, features.13], n_features: 100}}}}
+data: {{class_path: MVTec, init_args: {{root: {root}, category: brick, val_split_mode: same_as_test}}}}
+metrics: {{image: [AUROC, F1Score], pixel: [AUROC, F1Score]}}
+task: segmentation
+seed: 42
+output: {output}
+"""
+
+
+def children(pid):
+    """Ids of a process and all that descend from it."""
+    found, queue = [], [pid]
+    while queue:
+        pid = queue.pop()
+        found.append(pid)
+        try:
+            for task in os.listdir(f"/proc/{pid}/task"):
+                queue += [int(child) for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
+        except OSError:
+            pass
+    return found
+
+
+def resident_mib(pids):
+    """Sum of the resident memory that is each process's share (PSS: what several map is counted once)."""
+    total = 0
+    for pid in pids:
+        try:
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1])
+        except OSError:
+            pass
+    return total / 1024
+
+
+def measure_ours(data):
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        (folder / "job.yaml").write_text(JOB.format(root=data.parent, output=folder / "results"))
+        start = time.perf_counter()
+        process = subprocess.Popen([CTL, "run", "job.yaml", "--state", "state"], cwd=folder, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, text=True)
+        errors = []
+        reader = threading.Thread(target=lambda: errors.extend(process.stderr))
+        reader.start()
+        peak = 0.0
+        while process.poll() is None:
+            peak = max(peak, resident_mib(children(process.pid)))
+            time.sleep(0.05)
+        reader.join()
+        wall = time.perf_counter() - start
+        if process.returncode:
+            raise Failed("ctl run failed: " + " | ".join(line.strip() for line in errors[-3:]))
+        rows = json.loads(run([CTL, "results", "--last", "--timings", "-o", "json", "--state", "state"], cwd=folder))
+        metrics = json.loads(run([CTL, "results", "--last", "--metrics", "-o", "json", "--state", "state"], cwd=folder))
+    totals = [row for row in rows if row["stage"] == "total" and row["kind"] in ("fit", "score", "evaluate")]
+    value = {(row["level"], row["metric"]): row["value"] for row in metrics}
+    return {"s": sum(row["wall_s"] for row in totals), "cpu_s": sum(row["cpu_s"] or 0 for row in totals), "mib": peak, "wall_s": wall,
+            "image_auroc": value.get(("image", "AUROC")), "pixel_auroc": value.get(("pixel", "AUROC"))}
+
+
+class Comparison:
+    """The runs that two benchmarks share: done once, alternately, the best of each kept."""
+
+    def __init__(self, rounds, threads):
+        self.rounds, self.threads, self.best = rounds, threads, None
+
+    def measure(self):
+        if self.best is None:
+            pythons = {version: peer_environment(version) for version in PEERS}
+            data = brick(pythons["1.0.1"])
+            all_runs = {name: [] for name in ("ours",) + PEERS}
+            for number in range(self.rounds):
+                for name in all_runs:
+                    say(f"round {number + 1} of {self.rounds}: {name}")
+                    all_runs[name].append(measure_ours(data) if name == "ours" else measure_peer(pythons[name], data, self.threads))
+            self.best = {name: min(runs, key=lambda one: one["s"]) for name, runs in all_runs.items()}
+        return self.best
+
+
+def padim_e2e(comparison):
+    best = comparison.measure()
+    fastest = min(PEERS, key=lambda version: best[version]["s"])
+    report("padim_e2e_vs_anomalib", best["ours"]["s"], "s", best[fastest]["s"], best[fastest]["s"] / best["ours"]["s"], runs=best)
+
+
+def padim_memory(comparison):
+    best = comparison.measure()
+    smallest = min(best[version]["mib"] for version in PEERS)
+    report("padim_memory_vs_anomalib", best["ours"]["mib"], "MiB", smallest, smallest / best["ours"]["mib"])
+
+
+def ctl_help(_):
+    best = float("inf")
+    for _ in range(50):
+        start = time.perf_counter()
+        run([CTL, "--help"])
+        best = min(best, time.perf_counter() - start)
+    report("ctl_help_ms", best * 1000, "ms")
+
+
+def sim_schedules(_):
+    start = time.perf_counter()
+    text = run(["cargo", "run", "--locked", "--quiet", "--package", "sim", "--", "--seconds", "20"], cwd=ROOT)
+    words = text.strip().splitlines()[-1].replace(",", " ").split()
+    numbers = [int(word) for word in words if word.isdigit()]
+    if not numbers:
+        raise Failed(f"the simulation's last line holds no number: {' '.join(words)}")
+    report("sim_schedules_per_s", numbers[0] / min(20.0, time.perf_counter() - start), "1/s")
+
+
+BENCHMARKS = {"ctl_help_ms": ctl_help, "sim_schedules_per_s": sim_schedules, "padim_e2e_vs_anomalib": padim_e2e,
+              "padim_memory_vs_anomalib": padim_memory}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=sorted(BENCHMARKS))
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    arguments = parser.parse_args()
+    if not CTL.is_file():
+        sys.exit("bench: bin/ctl is missing: `make build` first")
+    comparison = Comparison(arguments.rounds, arguments.threads)
+    failed = False
+    for name, benchmark in BENCHMARKS.items():
+        if arguments.only in (None, name):
+            try:
+                benchmark(comparison)
+            except Failed as error:
+                failed = True
+                say(f"bench: {name}: {error}")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,333 @@
+//! What must hold after every commit and with every answer, whatever went wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coordinator_core::{Change, ClaimAnswer, Outcome, Reply, Rows, Verdict};
+use types::{FailureClass, JobId, LeaseNumber, RequestId, TaskIndex, TaskState};
+
+/// What was seen so far, apart from the rows themselves.
+#[derive(Debug, Default)]
+pub struct History {
+    highest_lease: u64,
+    accepted: BTreeMap<(JobId, TaskIndex, u32), LeaseNumber>,
+    current: BTreeMap<(JobId, TaskIndex), LeaseNumber>,
+    outcomes: BTreeMap<LeaseNumber, (RequestId, Outcome)>,
+    claims: BTreeMap<RequestId, LeaseNumber>,
+    ended_claims: BTreeSet<RequestId>,
+    verdicts: BTreeMap<LeaseNumber, Verdict>,
+    answers: BTreeMap<RequestId, String>,
+    expansions: BTreeSet<(JobId, TaskIndex)>,
+}
+
+pub type Check = Result<(), String>;
+
+impl History {
+    /// Called with the rows as they were before, and what the transaction changed.
+    pub fn commit(
+        &mut self,
+        before: &Rows,
+        after: &Rows,
+        changes: &[Change],
+        epoch: u64,
+        disk_epoch: u64,
+    ) -> Check {
+        no_row_is_written_under_an_old_epoch(epoch, disk_epoch)?;
+        // Only how a batch leaves a row counts, not what it was in between.
+        let mut last: BTreeMap<LeaseNumber, &coordinator_core::AttemptRow> = BTreeMap::new();
+        for change in changes {
+            if let Change::Attempt(row) = change {
+                last.insert(row.lease, row);
+            }
+        }
+        for row in last.values() {
+            self.leases_only_grow(row)?;
+            accepted_is_final(before, row)?;
+            a_stopped_job_gets_nothing_more(before, after, row)?;
+        }
+        for row in last.values() {
+            let place = (row.job.clone(), row.task);
+            if row.outcome != Outcome::Running && self.current.get(&place) == Some(&row.lease) {
+                self.current.remove(&place);
+            }
+            self.outcomes
+                .insert(row.lease, (row.claim.clone(), row.outcome));
+        }
+        for row in last.values() {
+            self.one_current_lease_a_task(row)?;
+            self.one_accepted_attempt_a_generation(row)?;
+            counted_attempts_stay_within_the_policy(after, row)?;
+        }
+        self.tasks_appear_only_with_an_accepted_result(changes)
+    }
+
+    fn leases_only_grow(&mut self, row: &coordinator_core::AttemptRow) -> Check {
+        match self.outcomes.get(&row.lease) {
+            Some((claim, _)) if *claim == row.claim => Ok(()),
+            Some(_) => Err(format!("I2: lease {} was granted twice", row.lease)),
+            None if row.lease.0 <= self.highest_lease => Err(format!(
+                "I2: lease {} was granted after {}",
+                row.lease, self.highest_lease
+            )),
+            None => {
+                self.highest_lease = row.lease.0;
+                Ok(())
+            }
+        }
+    }
+
+    fn one_current_lease_a_task(&mut self, row: &coordinator_core::AttemptRow) -> Check {
+        if row.outcome != Outcome::Running {
+            return Ok(());
+        }
+        match self.current.insert((row.job.clone(), row.task), row.lease) {
+            Some(other) if other != row.lease => Err(format!(
+                "I2: leases {other} and {} of one task are both current",
+                row.lease
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn one_accepted_attempt_a_generation(&mut self, row: &coordinator_core::AttemptRow) -> Check {
+        if row.outcome != Outcome::Accepted {
+            return Ok(());
+        }
+        match self
+            .accepted
+            .insert((row.job.clone(), row.task, row.generation), row.lease)
+        {
+            Some(other) if other != row.lease => Err(format!(
+                "I1: attempts {other} and {} of one generation are both accepted",
+                row.lease
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn tasks_appear_only_with_an_accepted_result(&mut self, changes: &[Change]) -> Check {
+        for change in changes {
+            let Change::Expansion(row) = change else {
+                continue;
+            };
+            let accepted = changes.iter().any(|c| matches!(c, Change::Attempt(a) if a.job == row.job && a.task == row.by && a.outcome == Outcome::Accepted));
+            if !accepted || !self.expansions.insert((row.job.clone(), row.by)) {
+                return Err(format!(
+                    "I16: job {} was expanded by task {} without an acceptance of its own",
+                    row.job, row.by.0
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Called with every reply as it leaves the coordinator.
+    pub fn reply(&mut self, rows: &Rows, about: &About, reply: &Reply) -> Check {
+        match (about, reply) {
+            (About::Claim(id), Reply::Claimed { answer, .. }) => self.claim_reply(rows, id, answer),
+            (About::Lease(lease), Reply::Completed { verdict, .. }) => {
+                self.verdict_reply(rows, *lease, *verdict)
+            }
+            (About::Request(id), Reply::Submitted { job, outcome, .. }) => self.request_reply(
+                rows,
+                id,
+                rows.jobs.contains_key(job),
+                format!("{job} {outcome:?}"),
+            ),
+            (About::Request(id), Reply::Cancelled { state }) => {
+                self.request_reply(rows, id, true, format!("{state}"))
+            }
+            (About::Request(id), Reply::Retried { tasks }) => {
+                self.request_reply(rows, id, true, format!("{tasks}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn claim_reply(&mut self, rows: &Rows, id: &RequestId, answer: &ClaimAnswer) -> Check {
+        match answer {
+            ClaimAnswer::Granted(assignment) => {
+                let lease = assignment.lease;
+                // It may have ended within the batch that granted it; that it was granted stays true.
+                if rows.attempts.get(&lease).is_none_or(|row| row.claim != *id) {
+                    return Err(format!("I3: lease {lease} is told, but not committed"));
+                }
+                if self.ended_claims.contains(id)
+                    || *self.claims.entry(id.clone()).or_insert(lease) != lease
+                {
+                    return Err(format!(
+                        "I5: claim {id} got lease {lease} after another answer"
+                    ));
+                }
+                Ok(())
+            }
+            ClaimAnswer::Ended => {
+                self.ended_claims.insert(id.clone());
+                Ok(())
+            }
+            ClaimAnswer::Nothing if self.claims.contains_key(id) => {
+                Err(format!("I5: claim {id} got nothing after a lease"))
+            }
+            ClaimAnswer::Nothing | ClaimAnswer::Unregistered => Ok(()),
+        }
+    }
+
+    fn verdict_reply(&mut self, rows: &Rows, lease: LeaseNumber, verdict: Verdict) -> Check {
+        if rows.attempts.get(&lease).and_then(|row| row.verdict) != Some(verdict) {
+            return Err(format!(
+                "I3: lease {lease} is told {verdict:?}, but that is not committed"
+            ));
+        }
+        match *self.verdicts.entry(lease).or_insert(verdict) {
+            first if first == verdict => Ok(()),
+            first => Err(format!(
+                "I5: lease {lease} was told {first:?}, then {verdict:?}"
+            )),
+        }
+    }
+
+    fn request_reply(&mut self, rows: &Rows, id: &RequestId, exists: bool, text: String) -> Check {
+        if !exists || !rows.requests.contains_key(id) {
+            return Err(format!("I3: request {id} is answered, but not committed"));
+        }
+        match self
+            .answers
+            .entry(id.clone())
+            .or_insert_with(|| text.clone())
+        {
+            first if *first == text => Ok(()),
+            first => Err(format!(
+                "I5: request {id} was answered {first:?}, then {text:?}"
+            )),
+        }
+    }
+}
+
+/// What a reply answers.
+#[derive(Debug, Clone)]
+pub enum About {
+    Claim(RequestId),
+    Lease(LeaseNumber),
+    Request(RequestId),
+    Nothing,
+}
+
+fn no_row_is_written_under_an_old_epoch(epoch: u64, disk_epoch: u64) -> Check {
+    if epoch == disk_epoch {
+        Ok(())
+    } else {
+        Err(format!("I6: epoch {epoch} wrote in epoch {disk_epoch}"))
+    }
+}
+
+fn accepted_is_final(before: &Rows, row: &coordinator_core::AttemptRow) -> Check {
+    match before.attempts.get(&row.lease) {
+        Some(old) if old.outcome == Outcome::Accepted && row.outcome != Outcome::Accepted => {
+            Err(format!("I1: lease {} is not accepted any more", row.lease))
+        }
+        Some(old) if old.verdict.is_some() && old.verdict != row.verdict => {
+            Err(format!("I5: the verdict on lease {} changed", row.lease))
+        }
+        Some(old) if old.counted && !row.counted => {
+            Err(format!("I12: lease {} is not counted any more", row.lease))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// I11, as far as a job that was stopped before the transaction and after it.
+fn a_stopped_job_gets_nothing_more(
+    before: &Rows,
+    after: &Rows,
+    row: &coordinator_core::AttemptRow,
+) -> Check {
+    let stopped = |rows: &Rows| {
+        rows.job_progress
+            .get(&row.job)
+            .is_some_and(|p| p.stop.is_some())
+    };
+    let old = before.attempts.get(&row.lease).map(|a| a.outcome);
+    let granted = old.is_none() && row.outcome == Outcome::Running;
+    let accepted = old != Some(Outcome::Accepted) && row.outcome == Outcome::Accepted;
+    if stopped(before) && stopped(after) && (granted || accepted) {
+        return Err(format!(
+            "I11: lease {} is {} although job {} was stopped",
+            row.lease,
+            row.outcome.as_str(),
+            row.job
+        ));
+    }
+    Ok(())
+}
+
+fn counted_attempts_stay_within_the_policy(
+    after: &Rows,
+    row: &coordinator_core::AttemptRow,
+) -> Check {
+    let Outcome::Failed(class) = row.outcome else {
+        return Ok(());
+    };
+    let bound = match class {
+        FailureClass::InvalidInput | FailureClass::Internal | FailureClass::TimedOut => 1,
+        FailureClass::Lost => 6,
+        FailureClass::Crashed => 3,
+        FailureClass::Stalled | FailureClass::OutOfMemory | FailureClass::DiskFull => 2,
+        FailureClass::Unavailable => usize::MAX,
+        FailureClass::Released | FailureClass::NeverStarted => {
+            return if row.counted {
+                Err(format!("I12: {class} is counted for lease {}", row.lease))
+            } else {
+                Ok(())
+            };
+        }
+    };
+    let same = |a: &&coordinator_core::AttemptRow| {
+        a.job == row.job
+            && a.task == row.task
+            && a.generation == row.generation
+            && a.outcome == row.outcome
+            && a.counted
+    };
+    let count = after.attempts.values().filter(same).count();
+    if count > bound {
+        Err(format!(
+            "I12: task {} of job {} has {count} counted {class}",
+            row.task.0, row.job
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+/// I10: skipped only behind a task that did not succeed; a finished job has no open task.
+pub fn ends_make_sense(rows: &Rows) -> Check {
+    for ((job, index), row) in &rows.tasks {
+        if row.state == TaskState::Skipped {
+            let root = row
+                .because
+                .and_then(|because| rows.tasks.get(&(job.clone(), because)))
+                .map(|r| r.state);
+            if !matches!(
+                root,
+                Some(TaskState::Failed | TaskState::Dead | TaskState::Cancelled)
+            ) {
+                return Err(format!(
+                    "I10: task {} of job {job} is skipped behind one that is {root:?}",
+                    index.0
+                ));
+            }
+        }
+        let open = !row.state.is_terminal();
+        if open
+            && rows
+                .job_progress
+                .get(job)
+                .is_some_and(|p| p.finished_ms.is_some())
+        {
+            return Err(format!(
+                "I10: job {job} has ended with task {} {}",
+                index.0, row.state
+            ));
+        }
+    }
+    Ok(())
+}

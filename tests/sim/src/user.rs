@@ -1,0 +1,203 @@
+//! Users: submit, cancel, retry, submit again under the same key; each asks until it is answered, and sometimes once more.
+
+use coordinator_core::{Outcome, Reply, Submit};
+use types::{JobId, JobState, TaskIndex};
+
+use crate::{
+    invariants::{About, Check},
+    workload,
+    world::{Item, MakeEvent, Who, World},
+};
+
+#[derive(Debug, Default)]
+pub struct Users {
+    pub requests: Vec<Request>,
+    pub submits: Vec<Submit>,
+}
+
+#[derive(Debug)]
+pub struct Request {
+    make: MakeEvent,
+    about: About,
+    pub answer: Option<Reply>,
+    again: bool,
+}
+
+impl Users {
+    pub fn are_done(&self) -> bool {
+        self.requests.iter().all(|request| request.answer.is_some())
+    }
+}
+
+impl World {
+    pub fn plan_users(&mut self) {
+        let jobs = self.chance.between(1, 3);
+        for number in 0..jobs {
+            let key = self.chance.hits(0.5).then(|| format!("key{number}"));
+            let submit = workload::draw(&mut self.chance, number, key.clone());
+            let id = submit.id.clone();
+            let at = self.chance.between(100, 60_000);
+            self.user_asks(
+                at,
+                MakeEvent::Submit(Box::new(submit.clone())),
+                About::Request(submit.request.clone()),
+            );
+            self.users.submits.push(submit.clone());
+            if key.is_some() && self.chance.hits(0.5) {
+                let again = Submit {
+                    request: format!("again-{number}").parse().expect("a name"),
+                    id: format!("other{number}").parse().expect("an id"),
+                    ..submit
+                };
+                let after = at + self.chance.between(0, 200_000);
+                self.user_asks(
+                    after,
+                    MakeEvent::Submit(Box::new(again.clone())),
+                    About::Request(again.request.clone()),
+                );
+                self.users.submits.push(again);
+            }
+            if self.chance.hits(0.3) {
+                let request: types::RequestId = format!("cancel-{number}").parse().expect("a name");
+                let after = at + self.chance.between(0, 150_000);
+                self.user_asks(
+                    after,
+                    MakeEvent::Cancel(request.clone(), id.clone()),
+                    About::Request(request),
+                );
+            }
+            if self.chance.hits(0.4) {
+                let request: types::RequestId = format!("retry-{number}").parse().expect("a name");
+                let after = at + self.chance.between(0, 250_000);
+                self.user_asks(
+                    after,
+                    MakeEvent::Retry(request.clone(), id),
+                    About::Request(request),
+                );
+            }
+        }
+    }
+
+    /// A user will ask this, until there is an answer; the request's place.
+    pub fn user_asks(&mut self, after_ms: u64, make: MakeEvent, about: About) -> usize {
+        let place = self.users.requests.len();
+        let again = self.chance.hits(0.3);
+        self.users.requests.push(Request {
+            make,
+            about,
+            answer: None,
+            again,
+        });
+        self.at(after_ms, Item::User { place });
+        place
+    }
+
+    pub fn user_sends(&mut self, place: usize) {
+        let request = &self.users.requests[place];
+        let (make, about) = (Box::new(request.make.clone()), request.about.clone());
+        if request.answer.is_none() {
+            self.at(6_000, Item::User { place });
+        }
+        if !self.chance.hits(self.faults.lose_request) {
+            let after = self.network_delay();
+            self.at(
+                after,
+                Item::Arrive {
+                    who: Who::User { place },
+                    make,
+                    about,
+                },
+            );
+        }
+    }
+
+    pub fn user_hears(&mut self, place: usize, reply: Reply) {
+        self.note(|| format!("user {place} hears {reply:?}"));
+        let request = &mut self.users.requests[place];
+        request.answer.get_or_insert(reply);
+        if std::mem::take(&mut request.again) {
+            let after = self.chance.between(10, 60_000);
+            self.at(after, Item::User { place });
+        }
+    }
+
+    pub fn state_of(&self, job: &JobId) -> Option<JobState> {
+        Some(self.coordinator.core.as_ref()?.job_view(job)?.state)
+    }
+
+    /// I9 and I15: each sample is in one accepted part, and the results are those of a run without faults.
+    pub fn results_equal_the_fault_free_run(&self) -> Check {
+        let Some(core) = &self.coordinator.core else {
+            return Ok(());
+        };
+        for submit in &self.users.submits {
+            let Some(job) = core.job_view(&submit.id) else {
+                continue;
+            };
+            if job.state != JobState::Succeeded {
+                continue;
+            }
+            let chunks = submit.resolved.runs.first().map_or(0, |run| run.seed);
+            self.each_sample_is_scored_once(
+                &submit.id,
+                submit.plan.runs.len(),
+                workload::samples(chunks),
+            )?;
+            let reduce = TaskIndex(submit.plan.tasks.len() as u32 - 1);
+            let accepted = self
+                .disk
+                .rows
+                .tasks
+                .get(&(submit.id.clone(), reduce))
+                .and_then(|task| task.accepted);
+            let Some(attempt) = accepted.and_then(|lease| self.disk.rows.attempts.get(&lease))
+            else {
+                return Err(format!("I15: job {} succeeded without a reduce", submit.id));
+            };
+            let found = self.store.get(&crate::coordinator::prefix_of(attempt));
+            if found != Some(&workload::expected_reduce(&submit.plan, chunks)) {
+                return Err(format!(
+                    "I15: job {} has other results than without faults",
+                    submit.id
+                ));
+            }
+            if job.results_generation == 0 {
+                return Err(format!(
+                    "I15: job {} succeeded, but published nothing",
+                    submit.id
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn each_sample_is_scored_once(&self, job: &JobId, runs: usize, samples: u64) -> Check {
+        let Some(core) = &self.coordinator.core else {
+            return Ok(());
+        };
+        let views = core.task_views(job, self.now()).unwrap_or_default();
+        for run in 0..runs as u32 {
+            let mut parts: Vec<(u64, u64)> = Vec::new();
+            for task in views.iter().filter(|t| t.run == Some(run)) {
+                let accepted = task
+                    .attempts
+                    .iter()
+                    .filter(|a| a.row.outcome == Outcome::Accepted)
+                    .count();
+                if let plan::TaskSpec::Score { first, count, .. } = task.spec {
+                    parts.extend(std::iter::repeat_n((*first, *count), accepted));
+                }
+            }
+            parts.sort();
+            let end = parts.iter().try_fold(0, |next, (first, count)| {
+                (next == *first).then_some(first + count)
+            });
+            if end != Some(samples) {
+                return Err(format!(
+                    "I9: run {run} of job {job} has parts {parts:?} for {samples} samples"
+                ));
+            }
+        }
+        Ok(())
+    }
+}

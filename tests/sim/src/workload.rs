@@ -1,0 +1,186 @@
+//! Jobs to submit: small plans of every kind, and what their results must be.
+
+use coordinator_core::Submit;
+use job::resolved::{
+    ClassSpec, EngineChoice, JobKind, MetricsSpec, ModelSource, Normalization, ResolvedJob,
+    Resources, RunSpec, ThresholdSpec, VisionTask,
+};
+use plan::{
+    Dependency, DependencyRule, Plan, PlannedRun, PlannedTask, ResultDetail, TaskResult, TaskSpec,
+};
+use types::{JobId, RequestId, TaskIndex};
+
+use crate::{chance::Chance, executor};
+
+/// Samples that a dataset of this number of chunks has.
+pub fn samples(chunks: u64) -> u64 {
+    if chunks == 0 {
+        0
+    } else {
+        (chunks - 1) * plan::CHUNK + 17
+    }
+}
+
+pub fn submit(
+    id: &str,
+    request: &str,
+    key: Option<String>,
+    kind: JobKind,
+    runs: u32,
+    chunks: u64,
+    priority: i32,
+) -> Submit {
+    let spec = RunSpec {
+        axes: serde_json::Map::new(),
+        model: ModelSource::Train(ClassSpec {
+            class_path: "Padim".to_owned(),
+            init_args: serde_json::Map::new(),
+        }),
+        data: ClassSpec {
+            class_path: "Folder".to_owned(),
+            init_args: serde_json::Map::new(),
+        },
+        metrics: MetricsSpec {
+            image: Vec::new(),
+            pixel: Vec::new(),
+            image_threshold: ThresholdSpec::F1Adaptive,
+            pixel_threshold: ThresholdSpec::F1Adaptive,
+        },
+        normalization: Normalization::MinMax,
+        task: VisionTask::Classification,
+        // The number of chunks travels to the fake list task as the seed.
+        seed: chunks,
+    };
+    let resolved = ResolvedJob {
+        format: 1,
+        kind,
+        name: "simulated".to_owned(),
+        resources: Resources {
+            pool: types::PoolName::default(),
+            timeout_s: Some(600),
+            retries: 2,
+            memory_bytes: Some(1 << 30),
+            engine: EngineChoice::Auto,
+        },
+        output: "file:///simulated".to_owned(),
+        priority,
+        max_failed_tasks: None,
+        runs: vec![spec.clone(); runs as usize],
+    };
+    let resolved_json = serde_json::to_string(&resolved).expect("a job is plain data");
+    Submit {
+        request: request.parse::<RequestId>().expect("a name"),
+        id: id.parse::<JobId>().expect("an id"),
+        digest: format!("{kind:?}-{runs}-{chunks}"),
+        key,
+        resolved,
+        resolved_json,
+        source_yaml: String::new(),
+        plan: plan_of(runs, &spec),
+    }
+}
+
+/// One listing; a fit and an evaluate a run; a reduce.
+fn plan_of(runs: u32, spec: &RunSpec) -> Plan {
+    let on = |task: u32, rule| Dependency {
+        task: TaskIndex(task),
+        rule,
+    };
+    let success = |task| on(task, DependencyRule::Success);
+    let mut tasks = vec![PlannedTask {
+        index: TaskIndex(0),
+        spec: TaskSpec::List {
+            runs: (0..runs).collect(),
+        },
+        depends_on: Vec::new(),
+    }];
+    for run in 0..runs {
+        let fit = TaskIndex(1 + 2 * run);
+        tasks.push(PlannedTask {
+            index: fit,
+            spec: TaskSpec::Fit { run },
+            depends_on: vec![success(0)],
+        });
+        let depends_on = vec![success(0), success(fit.0)];
+        tasks.push(PlannedTask {
+            index: TaskIndex(fit.0 + 1),
+            spec: TaskSpec::Evaluate { run },
+            depends_on,
+        });
+    }
+    let depends_on = (0..runs)
+        .map(|run| on(2 + 2 * run, DependencyRule::Settled))
+        .collect();
+    tasks.push(PlannedTask {
+        index: TaskIndex(1 + 2 * runs),
+        spec: TaskSpec::Reduce,
+        depends_on,
+    });
+    let run = |index| PlannedRun {
+        index,
+        model: "Padim".to_owned(),
+        dataset: "simulated".to_owned(),
+        category: String::new(),
+        spec: spec.clone(),
+    };
+    Plan {
+        runs: (0..runs).map(run).collect(),
+        tasks,
+    }
+}
+
+/// A job of random kind and size under a random priority.
+pub fn draw(chance: &mut Chance, number: u64, key: Option<String>) -> Submit {
+    let kind = *chance.pick(&[JobKind::Benchmark, JobKind::Benchmark, JobKind::Train]);
+    let runs = if kind == JobKind::Train {
+        1
+    } else {
+        chance.between(1, 3) as u32
+    };
+    let chunks = chance.between(0, 3);
+    let priority = chance.between(0, 2) as i32;
+    submit(
+        &format!("job{number}"),
+        &format!("submit-{number}"),
+        key,
+        kind,
+        runs,
+        chunks,
+        priority,
+    )
+}
+
+/// The digest that the job's reduce must have if every task succeeds: the fault-free run, computed at once.
+pub fn expected_reduce(plan: &Plan, chunks: u64) -> u64 {
+    let list = executor::digest_of(
+        &TaskSpec::List {
+            runs: (0..plan.runs.len() as u32).collect(),
+        },
+        &[],
+    );
+    let result = TaskResult {
+        detail: ResultDetail::List {
+            samples: String::new(),
+            train: 1,
+            scored: samples(chunks),
+        },
+        timings: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let expansion = plan::expand(
+        plan,
+        TaskIndex(0),
+        &result,
+        TaskIndex(plan.tasks.len() as u32),
+    );
+    let mut evaluates = Vec::new();
+    for run in 0..plan.runs.len() as u32 {
+        let fit = executor::digest_of(&TaskSpec::Fit { run }, &[list]);
+        let of_run = expansion.tasks.iter().filter(|t| t.spec.run() == Some(run));
+        let scores = of_run.map(|t| executor::digest_of(&t.spec, &[list, fit]));
+        // Inputs come in order of their index: list, fit, then the score tasks.
+        let inputs: Vec<u64> = [list, fit].into_iter().chain(scores).collect();
+        evaluates.push(executor::digest_of(&TaskSpec::Evaluate { run }, &inputs));
+    }
+    executor::digest_of(&TaskSpec::Reduce, &evaluates)
+}

@@ -1,0 +1,345 @@
+//! The queue of what will happen, and the step that takes the next thing from it.
+
+use std::collections::BTreeMap;
+
+use coordinator_core::{
+    Change, Claim, Event, OutboxRow, Registration, Reply, Sender, Submit, Ticket,
+};
+use types::{Failure as TaskFailure, JobId, LeaseNumber, OutputObject, Progress, RequestId};
+use worker_core::{AgentEvent, Call};
+
+use crate::{
+    chance::Chance,
+    coordinator::Coordinator,
+    disk::Disk,
+    faults::{Faults, Mutation},
+    invariants::{About, Check, History},
+    user::Users,
+    worker::{ExecutorDoes, Machine},
+};
+
+pub struct World {
+    pub seed: u64,
+    pub now_ms: u64,
+    queue: BTreeMap<(u64, u64), Item>,
+    scheduled: u64,
+    pub chance: Chance,
+    pub faults: Faults,
+    pub mutation: Option<Mutation>,
+    pub disk: Disk,
+    /// Prefix of an attempt to the digest of what it wrote.
+    pub store: BTreeMap<String, u64>,
+    /// What the publisher put, to the prefix that it names.
+    pub published: BTreeMap<String, String>,
+    pub coordinator: Coordinator,
+    pub machines: Vec<Machine>,
+    pub users: Users,
+    pub history: History,
+    pub assignments: BTreeMap<LeaseNumber, plan::Assignment>,
+    pub commits: u64,
+    /// I4 is checked after each so many commits.
+    pub check_every: u64,
+    pub steps: u64,
+    pub calm: bool,
+    pub trace: bool,
+}
+
+/// Something that will happen.
+#[derive(Debug)]
+pub enum Item {
+    Arrive {
+        who: Who,
+        make: Box<MakeEvent>,
+        about: About,
+    },
+    Batch,
+    CoordinatorTick {
+        life: u64,
+    },
+    CoordinatorStart,
+    LateCommit {
+        epoch: u64,
+        changes: Vec<Change>,
+    },
+    Put {
+        row: Box<OutboxRow>,
+        life: u64,
+    },
+    MachineStart {
+        machine: usize,
+    },
+    MachineTick {
+        machine: usize,
+        life: u64,
+    },
+    Agent {
+        machine: usize,
+        life: u64,
+        event: Box<AgentEvent>,
+    },
+    Executor {
+        machine: usize,
+        slot: u32,
+        life: u64,
+        does: ExecutorDoes,
+    },
+    User {
+        place: usize,
+    },
+    UserHears {
+        place: usize,
+        reply: Box<Reply>,
+    },
+    CalmDown,
+}
+
+/// Who waits for an answer.
+#[derive(Debug, Clone)]
+pub enum Who {
+    Worker {
+        machine: usize,
+        life: u64,
+        call: Call,
+        claim: Option<Claim>,
+    },
+    User {
+        place: usize,
+    },
+}
+
+/// A request on its way; the ticket is given when it arrives.
+#[derive(Debug, Clone)]
+pub enum MakeEvent {
+    Submit(Box<Submit>),
+    Cancel(RequestId, JobId),
+    Retry(RequestId, JobId),
+    Register(Registration),
+    Claim(Claim),
+    Heartbeat(Sender, Vec<(LeaseNumber, Option<Progress>)>),
+    Complete(
+        Sender,
+        LeaseNumber,
+        Box<plan::TaskResult>,
+        Vec<OutputObject>,
+    ),
+    Fail(Sender, LeaseNumber, TaskFailure),
+    Release(Sender, LeaseNumber),
+}
+
+impl MakeEvent {
+    pub fn event(self, to: Ticket, nonce: u32) -> Event {
+        match self {
+            Self::Submit(submit) => Event::SubmitRequested { to, submit },
+            Self::Cancel(request, job) => Event::CancelRequested { to, request, job },
+            Self::Retry(request, job) => Event::RetryRequested { to, request, job },
+            Self::Register(worker) => Event::WorkerRegistered { to, worker },
+            Self::Claim(claim) => Event::ClaimRequested {
+                to,
+                claim: Claim { nonce, ..claim },
+            },
+            Self::Heartbeat(from, leases) => Event::HeartbeatReceived { to, from, leases },
+            Self::Complete(from, lease, result, outputs) => Event::AttemptCompleted {
+                to,
+                from,
+                lease,
+                result,
+                outputs,
+            },
+            Self::Fail(from, lease, failure) => Event::AttemptFailed {
+                to,
+                from,
+                lease,
+                failure,
+            },
+            Self::Release(from, lease) => Event::AttemptReleased { to, from, lease },
+        }
+    }
+}
+
+/// A schedule in which something did not hold.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    pub seed: u64,
+    pub at_ms: u64,
+    pub what: String,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Outcome {
+    pub steps: u64,
+    pub simulated_ms: u64,
+    pub commits: u64,
+}
+
+/// Faults stop here, and everything has to come to its end.
+const FAULTY_MS: u64 = 240_000;
+/// L1: from then on, how long a job may take: retries for an hour, and a half.
+const BOUND_MS: u64 = FAULTY_MS + 5_400_000 + 3_600_000;
+
+impl World {
+    /// An empty world without faults and users.
+    pub fn new(seed: u64, faults: Faults, mutation: Option<Mutation>) -> Self {
+        let disk = Disk {
+            epoch_not_asserted: mutation == Some(Mutation::EpochNotAsserted),
+            ..Disk::default()
+        };
+        Self {
+            seed,
+            now_ms: 1_000,
+            queue: BTreeMap::new(),
+            scheduled: 0,
+            chance: Chance::new(seed),
+            faults,
+            mutation,
+            disk,
+            store: BTreeMap::new(),
+            published: BTreeMap::new(),
+            coordinator: Coordinator::default(),
+            machines: Vec::new(),
+            users: Users::default(),
+            history: History::default(),
+            assignments: BTreeMap::new(),
+            commits: 0,
+            check_every: if seed.is_multiple_of(16) { 1 } else { 32 },
+            steps: 0,
+            calm: false,
+            trace: false,
+        }
+    }
+
+    /// The world that a seed describes.
+    pub fn of_seed(seed: u64, mutation: Option<Mutation>) -> Self {
+        let mut chance = Chance::new(seed ^ 0xfa17);
+        let faults = Faults::draw(&mut chance, seed);
+        let mut world = Self::new(seed, faults, mutation);
+        let machines = world.chance.between(1, 6);
+        for number in 0..machines {
+            let slots = world.chance.between(1, 2) as u32;
+            let memory = world.chance.between(2, 8) << 30;
+            world.add_machine(number as usize, slots, memory);
+        }
+        world.plan_users();
+        world.at(0, Item::CoordinatorStart);
+        world.at(FAULTY_MS, Item::CalmDown);
+        world
+    }
+
+    /// Plans an item so many milliseconds from now.
+    pub fn at(&mut self, after_ms: u64, item: Item) {
+        self.scheduled += 1;
+        self.queue
+            .insert((self.now_ms + after_ms, self.scheduled), item);
+    }
+
+    pub fn note(&self, text: impl FnOnce() -> String) {
+        if self.trace {
+            println!("{:>9.3} {}", self.now_ms as f64 / 1000.0, text());
+        }
+    }
+
+    /// Takes the next thing that happens.
+    pub fn step(&mut self) -> Check {
+        let Some(((at_ms, _), item)) = self.queue.pop_first() else {
+            return Ok(());
+        };
+        self.now_ms = self.now_ms.max(at_ms);
+        self.steps += 1;
+        match item {
+            Item::Arrive { who, make, about } => self.arrive(who, *make, about),
+            Item::Batch => self.batch()?,
+            Item::CoordinatorTick { life } => self.coordinator_tick(life),
+            Item::CoordinatorStart => self.start_coordinator()?,
+            Item::LateCommit { epoch, changes } => {
+                self.note(|| format!("a write of epoch {epoch} reaches the disk"));
+                self.write(epoch, &changes)?;
+            }
+            Item::Put { row, life } => self.put(*row, life)?,
+            Item::MachineStart { machine } => self.start_machine(machine),
+            Item::MachineTick { machine, life } => self.machine_tick(machine, life)?,
+            Item::Agent {
+                machine,
+                life,
+                event,
+            } => self.agent(machine, life, *event)?,
+            Item::Executor {
+                machine,
+                slot,
+                life,
+                does,
+            } => self.executor(machine, slot, life, does)?,
+            Item::User { place } => self.user_sends(place),
+            Item::UserHears { place, reply } => self.user_hears(place, *reply),
+            Item::CalmDown => self.calm_down(),
+        }
+        Ok(())
+    }
+
+    /// Ends all faults; what is down comes back.
+    pub fn calm_down(&mut self) {
+        self.note(|| "faults end".to_owned());
+        self.faults = Faults::default();
+        self.calm = true;
+        self.coordinator.paused_until_ms = self.coordinator.paused_until_ms.min(self.now_ms);
+        for machine in &mut self.machines {
+            machine.cut_off_until_ms = 0;
+        }
+        self.plan_batch();
+    }
+
+    /// Runs until `done` or the bound; what did not hold.
+    pub fn run_until(&mut self, bound_ms: u64, done: impl Fn(&Self) -> bool) -> Check {
+        while !done(self) {
+            if self.now_ms > bound_ms {
+                return Err(format!("L1: not done after {} s", bound_ms / 1000));
+            }
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    /// Runs for a time.
+    pub fn run_for(&mut self, ms: u64) -> Check {
+        let until = self.now_ms + ms;
+        while self
+            .queue
+            .first_key_value()
+            .is_some_and(|((at, _), _)| *at <= until)
+        {
+            self.step()?;
+        }
+        self.now_ms = until;
+        Ok(())
+    }
+
+    /// What must hold when everything has come to its end.
+    pub fn final_checks(&self) -> Check {
+        self.rebuild_equals_the_core()?;
+        crate::invariants::ends_make_sense(&self.disk.rows)?;
+        if !self.disk.rows.outbox.is_empty() {
+            return Err("L4: the outbox is not empty".to_owned());
+        }
+        self.results_equal_the_fault_free_run()
+    }
+}
+
+/// One schedule from beginning to end.
+pub fn run_seed(seed: u64, mutation: Option<Mutation>, trace: bool) -> Result<Outcome, Failure> {
+    let mut world = World::of_seed(seed, mutation);
+    world.trace = trace;
+    let checked = world
+        .run_until(BOUND_MS, |w| w.calm && w.users.are_done() && w.is_idle())
+        .and_then(|()| world.run_for(1_000))
+        .and_then(|()| world.final_checks());
+    match checked {
+        Ok(()) => Ok(Outcome {
+            steps: world.steps,
+            simulated_ms: world.now_ms,
+            commits: world.commits,
+        }),
+        Err(what) => Err(Failure {
+            seed,
+            at_ms: world.now_ms,
+            what,
+        }),
+    }
+}

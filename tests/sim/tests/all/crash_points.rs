@@ -1,0 +1,423 @@
+//! Crash exactly there, restart, and see what must be.
+
+use coordinator_core::*;
+use sim::{
+    Faults, World,
+    coordinator::CrashPoint,
+    invariants::About,
+    worker::Does,
+    world::{Item, MakeEvent},
+};
+use types::*;
+
+use crate::desk::{Desk, job};
+
+/// A calm world of so many machines and one job that is submitted after five seconds.
+fn world(machines: usize, always: Option<Does>) -> World {
+    let mut world = World::new(1, Faults::default(), None);
+    world.check_every = 1;
+    for number in 0..machines {
+        world.add_machine(number, 1, 8 << 30);
+        world.machines[number].always = always;
+    }
+    world.at(0, Item::CoordinatorStart);
+    let submit = job("job0", "submit-0", None, 2);
+    world.user_asks(
+        5_000,
+        MakeEvent::Submit(Box::new(submit.clone())),
+        About::Request(submit.request.clone()),
+    );
+    world.users.submits.push(submit);
+    world
+}
+
+fn finish(world: &mut World) {
+    let bound = world.now_ms + 3 * 3_600_000;
+    world
+        .run_until(bound, |w| {
+            w.users.are_done() && !w.disk.rows.jobs.is_empty() && w.is_idle()
+        })
+        .unwrap();
+    world.final_checks().unwrap();
+}
+
+fn until_jobs_exist(world: &mut World) {
+    world
+        .run_until(60_000, |w| !w.disk.rows.jobs.is_empty())
+        .unwrap();
+}
+
+#[test]
+fn c1_c7_submit_happens_once_or_not_at_all() {
+    for point in [
+        CrashPoint::CommitFails,
+        CrashPoint::BeforeCommit,
+        CrashPoint::AfterCommit,
+    ] {
+        let mut world = world(0, None);
+        world.run_for(4_000).unwrap();
+        world.coordinator.crash_next = Some(point);
+        world
+            .run_until(6_100, |w| w.coordinator.core.is_none() && w.now_ms > 5_900)
+            .unwrap();
+        assert_eq!(
+            world.disk.rows.jobs.len(),
+            usize::from(point == CrashPoint::AfterCommit),
+            "{point:?}"
+        );
+        world.run_for(60_000).unwrap();
+        assert_eq!(world.disk.rows.jobs.len(), 1, "{point:?}");
+        assert!(
+            matches!(
+                world.users.requests[0].answer,
+                Some(Reply::Submitted {
+                    outcome: SubmitOutcome::Created,
+                    ..
+                })
+            ),
+            "{point:?}"
+        );
+    }
+}
+
+#[test]
+fn c3_a_lost_grant_is_told_again_under_the_same_lease() {
+    for (point, attempts) in [(CrashPoint::BeforeCommit, 1), (CrashPoint::AfterCommit, 1)] {
+        let mut world = world(1, Some(Does::WorkFor(2_000)));
+        until_jobs_exist(&mut world);
+        world.coordinator.crash_next = Some(point);
+        finish(&mut world);
+        let of_list = world
+            .disk
+            .rows
+            .attempts
+            .values()
+            .filter(|a| a.task == TaskIndex(0))
+            .count();
+        assert_eq!(of_list, attempts, "{point:?}");
+        assert_eq!(
+            world.state_of(&"job0".parse().unwrap()),
+            Some(JobState::Succeeded)
+        );
+    }
+}
+
+#[test]
+fn c3_a_grant_whose_worker_died_is_never_started_and_uncounted() {
+    let mut world = world(1, None);
+    until_jobs_exist(&mut world);
+    world.coordinator.crash_next = Some(CrashPoint::AfterCommit);
+    world
+        .run_until(60_000, |w| !w.disk.rows.attempts.is_empty())
+        .unwrap();
+    world.kill_machine(0, 200_000);
+    world.run_for(90_000).unwrap();
+    let attempt = &world.disk.rows.attempts[&LeaseNumber(1)];
+    assert_eq!(
+        (attempt.outcome, attempt.counted),
+        (Outcome::Failed(FailureClass::NeverStarted), false)
+    );
+    finish(&mut world);
+}
+
+#[test]
+fn c4_of_a_cut_off_worker_and_its_successor_the_first_wins() {
+    let mut world = world(2, Some(Does::WorkFor(100_000)));
+    until_jobs_exist(&mut world);
+    world.run_for(15_000).unwrap();
+    let holder = world.disk.rows.attempts[&LeaseNumber(1)].worker.clone();
+    let cut_off = world
+        .machines
+        .iter()
+        .position(|m| m.name == holder)
+        .unwrap();
+    world.machines[cut_off].cut_off_until_ms = world.now_ms + 120_000;
+    finish(&mut world);
+    let outcomes: Vec<Outcome> = [1, 2]
+        .map(|lease| world.disk.rows.attempts[&LeaseNumber(lease)].outcome)
+        .into();
+    assert_eq!(outcomes, [Outcome::Accepted, Outcome::Superseded]);
+}
+
+#[test]
+fn c5_an_accepted_complete_stays_accepted_after_a_retry() {
+    let mut desk = Desk::new();
+    let a = desk.register("a", 1);
+    desk.submit(job("job0", "s", None, 1));
+    let list = desk.granted(&a, "c1");
+    assert_eq!(desk.complete(&a, &list), Verdict::Accepted);
+    let fit = desk.granted(&a, "c2");
+    desk.fail(&a, fit.lease, FailureClass::InvalidInput);
+    desk.work_off(&a, "reduce");
+    assert_eq!(desk.state("job0"), JobState::Failed);
+    assert!(matches!(desk.retry("job0", "r"), Reply::Retried { tasks } if tasks > 0));
+    desk.restart();
+    assert_eq!(desk.complete(&a, &list), Verdict::Accepted);
+    desk.work_off(&a, "again");
+    assert_eq!(desk.state("job0"), JobState::Succeeded);
+    assert_eq!(
+        desk.core
+            .job_view(&"job0".parse().unwrap())
+            .unwrap()
+            .results_generation,
+        2
+    );
+}
+
+#[test]
+fn c5_a_late_attempt_of_an_older_generation_wins_if_it_comes_first() {
+    let mut desk = Desk::new();
+    let a = desk.register("a", 1);
+    desk.submit(job("job0", "s", None, 1));
+    for n in 0..6 {
+        let list = desk.granted(&a, &format!("c{n}"));
+        desk.beat(&a, &[list.lease]);
+        // One heartbeat, then silence for longer than the lease and the backoff.
+        for _ in 0..13 {
+            desk.wait(10_000);
+            desk.beat(&a, &[]);
+        }
+    }
+    assert_eq!(
+        desk.outcome(LeaseNumber(6)),
+        Outcome::Failed(FailureClass::Lost)
+    );
+    desk.work_off(&a, "reduce");
+    desk.retry("job0", "r");
+    let again = desk.granted(&a, "again");
+    let late = plan::Assignment {
+        lease: LeaseNumber(6),
+        ..again.clone()
+    };
+    assert_eq!(desk.complete(&a, &late), Verdict::Accepted);
+    assert_eq!(desk.complete(&a, &again), Verdict::Superseded);
+    desk.restart();
+    assert_eq!(desk.complete(&a, &again), Verdict::Superseded);
+}
+
+#[test]
+fn c6_races_end_one_way_whatever_comes_first() {
+    for complete_first in [true, false] {
+        let mut desk = Desk::new();
+        let a = desk.register("a", 1);
+        desk.submit(job("job0", "s", None, 1));
+        let list = desk.granted(&a, "c1");
+        desk.beat(&a, &[list.lease]);
+        // Complete and Cancel.
+        if complete_first {
+            assert_eq!(desk.complete(&a, &list), Verdict::Accepted);
+            desk.cancel("job0", "x");
+        } else {
+            desk.cancel("job0", "x");
+            assert_eq!(desk.state("job0"), JobState::Cancelling);
+            assert_eq!(desk.beat(&a, &[list.lease]).cancel, [list.lease]);
+        }
+        let first = desk.complete(&a, &list);
+        assert_eq!(
+            first,
+            if complete_first {
+                Verdict::Accepted
+            } else {
+                Verdict::Cancelled
+            }
+        );
+        assert_eq!(desk.state("job0"), JobState::Cancelled);
+        // Retry and the late Complete.
+        desk.retry("job0", "r");
+        assert_eq!(desk.complete(&a, &list), first);
+        desk.restart();
+        desk.work_off(&a, "again");
+        assert_eq!(desk.state("job0"), JobState::Succeeded);
+    }
+}
+
+#[test]
+fn c6_release_and_complete() {
+    for release_first in [true, false] {
+        let mut desk = Desk::new();
+        let a = desk.register("a", 1);
+        desk.submit(job("job0", "s", None, 0));
+        let list = desk.granted(&a, "c1");
+        let (from, lease) = (a.clone(), list.lease);
+        if release_first {
+            desk.ask(|to| Event::AttemptReleased { to, from, lease });
+            assert_eq!(desk.complete(&a, &list), Verdict::Accepted);
+        } else {
+            assert_eq!(desk.complete(&a, &list), Verdict::Accepted);
+            desk.ask(|to| Event::AttemptReleased { to, from, lease });
+        }
+        assert_eq!(desk.outcome(list.lease), Outcome::Accepted);
+        desk.restart();
+        desk.work_off(&a, "rest");
+        assert_eq!(desk.state("job0"), JobState::Succeeded);
+    }
+}
+
+#[test]
+fn c7_nothing_of_a_failed_batch_is_seen() {
+    let mut world = world(1, Some(Does::WorkFor(2_000)));
+    until_jobs_exist(&mut world);
+    world.coordinator.crash_next = Some(CrashPoint::CommitFails);
+    world
+        .run_until(60_000, |w| w.coordinator.core.is_none())
+        .unwrap();
+    assert!(world.disk.rows.attempts.is_empty());
+    finish(&mut world);
+}
+
+#[test]
+fn c9_a_coordinator_that_stood_still_expires_nobody() {
+    for pause_ms in [10_000, 120_000, 3_600_000] {
+        let mut world = world(3, Some(Does::WorkFor(40_000)));
+        until_jobs_exist(&mut world);
+        world.run_for(15_000).unwrap();
+        world.coordinator.paused_until_ms = world.now_ms + pause_ms;
+        finish(&mut world);
+        let failed: Vec<_> = world
+            .disk
+            .rows
+            .attempts
+            .values()
+            .filter(|a| matches!(a.outcome, Outcome::Failed(_)))
+            .collect();
+        assert!(failed.is_empty(), "after {pause_ms} ms: {failed:?}");
+    }
+}
+
+#[test]
+fn c13_a_wall_clock_off_by_an_hour_moves_a_backoff_by_no_more_than_itself() {
+    for jump_ms in [-3_600_000, 3_600_000] {
+        let mut desk = Desk::new();
+        let a = desk.register("a", 1);
+        desk.submit(job("job0", "s", None, 1));
+        let list = desk.granted(&a, "c1");
+        desk.fail(&a, list.lease, FailureClass::Crashed);
+        assert_eq!(desk.claim(&a, "c2"), ClaimAnswer::Nothing);
+        desk.now.wall_ms += jump_ms;
+        desk.restart();
+        desk.wait(2_000);
+        assert!(
+            matches!(desk.claim(&a, "c3"), ClaimAnswer::Granted(_)),
+            "{jump_ms}"
+        );
+    }
+}
+
+#[test]
+fn c14_what_an_executor_does_becomes_its_class() {
+    let table = [
+        (Does::Hang, FailureClass::Stalled, 2),
+        (Does::Crash, FailureClass::Crashed, 3),
+        (Does::Grow, FailureClass::OutOfMemory, 2),
+        (
+            Does::Fail(FailureClass::InvalidInput),
+            FailureClass::InvalidInput,
+            1,
+        ),
+    ];
+    for (does, class, attempts) in table {
+        let mut world = world(1, Some(does));
+        until_jobs_exist(&mut world);
+        world
+            .run_until(3_600_000, |w| {
+                w.disk
+                    .rows
+                    .tasks
+                    .values()
+                    .any(|t| matches!(t.state, TaskState::Failed | TaskState::Dead))
+            })
+            .unwrap();
+        let classes: Vec<Outcome> = world
+            .disk
+            .rows
+            .attempts
+            .values()
+            .filter(|a| a.task == TaskIndex(0))
+            .map(|a| a.outcome)
+            .collect();
+        assert_eq!(classes, vec![Outcome::Failed(class); attempts], "{does:?}");
+    }
+}
+
+#[test]
+fn l3_a_new_incarnation_frees_the_old_ones_tasks_at_once() {
+    let mut desk = Desk::new();
+    let a = desk.register("a", 1);
+    desk.submit(job("job0", "s", None, 1));
+    let list = desk.granted(&a, "c1");
+    let again = desk.register("a", 2);
+    assert_eq!(
+        desk.outcome(list.lease),
+        Outcome::Failed(FailureClass::NeverStarted)
+    );
+    assert_eq!(desk.granted(&again, "d1").task, list.task);
+    // A late message of the old incarnation changes nothing.
+    assert!(desk.beat(&a, &[list.lease]).register);
+}
+
+#[test]
+fn c16_a_list_completed_twice_expands_once() {
+    let mut desk = Desk::new();
+    let a = desk.register("a", 1);
+    desk.submit(job("job0", "s", None, 3));
+    let list = desk.granted(&a, "c1");
+    let tasks = |desk: &Desk| {
+        desk.core
+            .job_view(&"job0".parse().unwrap())
+            .unwrap()
+            .tasks
+            .total()
+    };
+    assert_eq!(tasks(&desk), 4);
+    for restart in [false, false, true, false] {
+        if restart {
+            desk.restart();
+        }
+        assert_eq!(desk.complete(&a, &list), Verdict::Accepted);
+        assert_eq!(tasks(&desk), 7);
+    }
+}
+
+#[test]
+fn a_key_names_one_job_of_one_content() {
+    let mut desk = Desk::new();
+    let a = desk.register("a", 1);
+    let outcome = |reply| match reply {
+        Reply::Submitted { outcome, .. } => Ok(outcome),
+        Reply::Refused(refusal) => Err(refusal),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        outcome(desk.submit(job("job0", "s0", Some("nightly"), 1))),
+        Ok(SubmitOutcome::Created)
+    );
+    assert_eq!(
+        outcome(desk.submit(job("job1", "s1", Some("nightly"), 1))),
+        Ok(SubmitOutcome::Attached)
+    );
+    assert!(matches!(
+        outcome(desk.submit(job("job2", "s2", Some("nightly"), 2))),
+        Err(Refusal::KeyTaken { .. })
+    ));
+    desk.cancel("job0", "x");
+    assert_eq!(
+        outcome(desk.submit(job("job3", "s3", Some("nightly"), 1))),
+        Ok(SubmitOutcome::Retried)
+    );
+    desk.restart();
+    desk.work_off(&a, "c");
+    assert_eq!(
+        outcome(desk.submit(job("job4", "s4", Some("nightly"), 1))),
+        Ok(SubmitOutcome::Done)
+    );
+    // The same requests again: the same answers.
+    assert_eq!(
+        outcome(desk.submit(job("job0", "s0", Some("nightly"), 1))),
+        Ok(SubmitOutcome::Created)
+    );
+    assert_eq!(
+        outcome(desk.submit(job("job3", "s3", Some("nightly"), 1))),
+        Ok(SubmitOutcome::Retried)
+    );
+    assert_eq!(desk.rows.jobs.len(), 1);
+}

@@ -1,0 +1,221 @@
+//! One core with its rows on the desk: apply an event, commit, read the answer; restart at will.
+
+use coordinator_core::*;
+use plan::Assignment;
+use sim::{executor, workload};
+use types::*;
+
+pub struct Desk {
+    pub core: Core,
+    pub rows: Rows,
+    pub now: Now,
+    epoch: u64,
+    tickets: u64,
+}
+
+impl Desk {
+    pub fn new() -> Self {
+        let now = Now {
+            mono_ms: 0,
+            wall_ms: 1_700_000_000_000,
+        };
+        Self {
+            core: Core::new(Settings::default(), Epoch(1), now),
+            rows: Rows::default(),
+            now,
+            epoch: 1,
+            tickets: 0,
+        }
+    }
+
+    /// Applies and commits; the effects.
+    pub fn apply(&mut self, make: impl FnOnce(Ticket) -> Event) -> Vec<Effect> {
+        self.tickets += 1;
+        let effects = self.core.apply(make(Ticket(self.tickets)), self.now);
+        for effect in &effects {
+            if let Effect::Persist(change) = effect {
+                self.rows.put(change.clone());
+            }
+        }
+        effects
+    }
+
+    pub fn ask(&mut self, make: impl FnOnce(Ticket) -> Event) -> Reply {
+        let reply = self.apply(make).into_iter().find_map(|e| {
+            if let Effect::Reply { reply, .. } = e {
+                Some(reply)
+            } else {
+                None
+            }
+        });
+        reply.expect("an event with a ticket is answered")
+    }
+
+    pub fn wait(&mut self, ms: u64) {
+        let step = 1_000;
+        for _ in 0..ms.div_ceil(step) {
+            self.now.mono_ms += step;
+            self.now.wall_ms += step as i64;
+            self.apply(|_| Event::Ticked);
+        }
+    }
+
+    pub fn restart(&mut self) {
+        self.epoch += 1;
+        assert_eq!(self.core.audit(), Vec::<String>::new());
+        assert_eq!(self.core.rows(), self.rows);
+        self.core = Core::rebuild(
+            Settings::default(),
+            self.rows.clone(),
+            Epoch(self.epoch),
+            self.now,
+        )
+        .unwrap();
+        assert_eq!(self.core.audit(), Vec::<String>::new());
+        assert_eq!(self.core.rows(), self.rows);
+    }
+
+    pub fn register(&mut self, worker: &str, incarnation: u64) -> Sender {
+        let from = Sender {
+            worker: worker.parse().unwrap(),
+            incarnation: Incarnation(incarnation),
+        };
+        let worker = Registration {
+            worker: from.worker.clone(),
+            incarnation: from.incarnation,
+            pool: PoolName::default(),
+            slots: 1,
+            version: "1".to_owned(),
+            engines: Vec::new(),
+            memory_bytes: 1 << 40,
+        };
+        assert!(matches!(
+            self.ask(|to| Event::WorkerRegistered { to, worker }),
+            Reply::Registered { .. }
+        ));
+        from
+    }
+
+    pub fn submit(&mut self, submit: Submit) -> Reply {
+        self.ask(|to| Event::SubmitRequested {
+            to,
+            submit: Box::new(submit),
+        })
+    }
+
+    pub fn claim(&mut self, from: &Sender, id: &str) -> ClaimAnswer {
+        let claim = Claim {
+            from: from.clone(),
+            id: id.parse().unwrap(),
+            free_slots: 1,
+            nonce: 7,
+        };
+        match self.ask(|to| Event::ClaimRequested { to, claim }) {
+            Reply::Claimed { answer, .. } => answer,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn granted(&mut self, from: &Sender, id: &str) -> Assignment {
+        match self.claim(from, id) {
+            ClaimAnswer::Granted(assignment) => *assignment,
+            other => panic!("{id}: {other:?}"),
+        }
+    }
+
+    pub fn beat(&mut self, from: &Sender, leases: &[LeaseNumber]) -> HeartbeatAnswer {
+        let leases = leases.iter().map(|lease| (*lease, None)).collect();
+        match self.ask(|to| Event::HeartbeatReceived {
+            to,
+            from: from.clone(),
+            leases,
+        }) {
+            Reply::Heartbeat { answer, .. } => answer,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn complete(&mut self, from: &Sender, assignment: &Assignment) -> Verdict {
+        let (result, outputs, _) = executor::work(assignment);
+        let lease = assignment.lease;
+        match self.ask(|to| Event::AttemptCompleted {
+            to,
+            from: from.clone(),
+            lease,
+            result: Box::new(result),
+            outputs,
+        }) {
+            Reply::Completed { verdict, .. } => verdict,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn fail(&mut self, from: &Sender, lease: LeaseNumber, class: FailureClass) {
+        let failure = Failure {
+            class,
+            message: "simulated".to_owned(),
+        };
+        assert!(matches!(
+            self.ask(|to| Event::AttemptFailed {
+                to,
+                from: from.clone(),
+                lease,
+                failure
+            }),
+            Reply::Noted { .. }
+        ));
+    }
+
+    pub fn cancel(&mut self, job: &str, request: &str) -> Reply {
+        self.ask(|to| Event::CancelRequested {
+            to,
+            request: request.parse().unwrap(),
+            job: job.parse().unwrap(),
+        })
+    }
+
+    pub fn retry(&mut self, job: &str, request: &str) -> Reply {
+        self.ask(|to| Event::RetryRequested {
+            to,
+            request: request.parse().unwrap(),
+            job: job.parse().unwrap(),
+        })
+    }
+
+    pub fn outcome(&self, lease: LeaseNumber) -> Outcome {
+        self.rows.attempts[&lease].outcome
+    }
+
+    pub fn state(&self, job: &str) -> JobState {
+        self.core.job_view(&job.parse().unwrap()).unwrap().state
+    }
+
+    /// Does whatever is ready until nothing is; delivers the outbox.
+    pub fn work_off(&mut self, from: &Sender, prefix: &str) {
+        for n in 0.. {
+            let ClaimAnswer::Granted(assignment) = self.claim(from, &format!("{prefix}-{n}"))
+            else {
+                break;
+            };
+            assert_eq!(self.complete(from, &assignment), Verdict::Accepted);
+        }
+        for id in self.core.outbox().map(|row| row.id).collect::<Vec<_>>() {
+            self.apply(|_| Event::OutboxDelivered {
+                id,
+                version: Some(1),
+            });
+        }
+    }
+}
+
+pub fn job(id: &str, request: &str, key: Option<&str>, chunks: u64) -> Submit {
+    workload::submit(
+        id,
+        request,
+        key.map(str::to_owned),
+        ::job::resolved::JobKind::Benchmark,
+        1,
+        chunks,
+        0,
+    )
+}

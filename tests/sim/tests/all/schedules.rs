@@ -1,0 +1,50 @@
+//! Ten thousand random schedules hold every invariant, and each planted bug breaks one.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+use sim::{Failure, Mutation, run_seed};
+
+const SCHEDULES: u64 = 10_000;
+
+#[test]
+fn ten_thousand_schedules_hold_every_invariant() {
+    let next = AtomicU64::new(0);
+    let failures: Mutex<Vec<Failure>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= SCHEDULES {
+                        break;
+                    }
+                    if let Err(failure) = run_seed(seed, None, false) {
+                        failures.lock().unwrap().push(failure);
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    let first = failures.iter().min_by_key(|f| f.seed);
+    assert!(
+        failures.is_empty(),
+        "{} of {SCHEDULES} schedules failed; first: {first:?}; again: cargo run -p sim --bin sim -- --seed {} --trace",
+        failures.len(),
+        first.map_or(0, |f| f.seed)
+    );
+}
+
+#[test]
+fn every_planted_bug_is_found() {
+    for mutation in Mutation::ALL {
+        let found = (0..SCHEDULES).find_map(|seed| run_seed(seed, Some(mutation), false).err());
+        let Some(failure) = found else {
+            panic!("{mutation:?} was not found in {SCHEDULES} schedules")
+        };
+        println!("{mutation:?}: seed {}: {}", failure.seed, failure.what);
+    }
+}

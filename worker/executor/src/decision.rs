@@ -1,0 +1,147 @@
+//! How a run decides at one level: its threshold and which split chose it, its normalization bounds.
+
+use ::package::{Bounds, ChosenOn, PackageManifest};
+use data::Split;
+use job::resolved::{Normalization, ThresholdSpec};
+use metrics::{
+    MinMax, Origin, RawScore, SplitRole, Threshold, Undefined, manual_threshold::manual_threshold,
+    normalize,
+};
+use plan::PlannedRun;
+
+use crate::{error::TaskError, level::Level};
+
+/// What a trained package brings along for one level.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    pub threshold: Option<::package::Threshold>,
+    pub bounds: Option<Bounds>,
+}
+
+impl Given {
+    pub fn image(manifest: &PackageManifest) -> Self {
+        Self {
+            threshold: manifest.thresholds.image.clone(),
+            bounds: manifest.normalization.image,
+        }
+    }
+
+    pub fn pixel(manifest: &PackageManifest) -> Self {
+        Self {
+            threshold: manifest.thresholds.pixel.clone(),
+            bounds: manifest.normalization.pixel,
+        }
+    }
+}
+
+/// The threshold and bounds of one level.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// Or why there is none.
+    pub threshold: Result<Threshold, Undefined>,
+    /// The word of the column `threshold_split`: what chose the threshold.
+    pub chosen_by: &'static str,
+    pub bounds: Option<MinMax>,
+}
+
+/// Only the split that the dataset keeps for it chooses a threshold; that split's name goes into every row.
+pub fn decide(
+    run: &PlannedRun,
+    spec: ThresholdSpec,
+    level: &dyn Level,
+    given: Option<&Given>,
+) -> Result<Decision, TaskError> {
+    let dataset = data::build(&run.spec.data.class_path, &run.spec.data.init_args)?;
+    let chooser = dataset
+        .threshold_split()
+        .and_then(|split| Some((split, role(split)?)));
+    let seen = chooser
+        .map(|(split, _)| level.summary(split, &[]))
+        .transpose()?;
+    let (threshold, chosen_by) = match (spec, chooser) {
+        (ThresholdSpec::Manual { value }, _) => (
+            // The reader has checked the range.
+            manual_threshold(value).map_err(|_| Undefined::NoThreshold),
+            "manual",
+        ),
+        (ThresholdSpec::Package, _) => (from_package(given)?, "package"),
+        (ThresholdSpec::F1Adaptive, None) => (Err(Undefined::NoThreshold), "none"),
+        (ThresholdSpec::F1Adaptive, Some((split, role))) => {
+            let best = seen
+                .as_ref()
+                .map_or(Err(Undefined::NoThreshold), |summary| summary.best_f1);
+            (best.map(|best| best.threshold(role)), split.as_str())
+        }
+    };
+    let bounds = match (run.spec.normalization, given) {
+        (Normalization::None, _) => None,
+        // A package's scores are normalized as when it was made, so that they compare over all its uses.
+        (Normalization::MinMax, Some(given)) => given.bounds.map(|bounds| MinMax {
+            min: bounds.min,
+            max: bounds.max,
+        }),
+        (Normalization::MinMax, None) => seen.and_then(|summary| summary.min_max.ok()),
+    };
+    Ok(Decision {
+        threshold,
+        chosen_by,
+        bounds,
+    })
+}
+
+fn role(split: Split) -> Option<SplitRole> {
+    match split {
+        Split::Train => None,
+        Split::Validation => Some(SplitRole::Validation),
+        Split::Test => Some(SplitRole::Test),
+    }
+}
+
+fn from_package(given: Option<&Given>) -> Result<Result<Threshold, Undefined>, TaskError> {
+    let given = given.ok_or_else(|| {
+        TaskError::Assignment("a threshold from a package, but no package".to_owned())
+    })?;
+    let Some(threshold) = &given.threshold else {
+        return Ok(Err(Undefined::NoThreshold));
+    };
+    let origin = match threshold.chosen_on {
+        ChosenOn::Validation => Origin::ChosenOn(SplitRole::Validation),
+        ChosenOn::Test => Origin::ChosenOn(SplitRole::Test),
+        ChosenOn::Manual => Origin::Manual,
+    };
+    Ok(Threshold::restore(threshold.value, origin).map_err(|_| Undefined::NoThreshold))
+}
+
+impl Decision {
+    pub fn threshold_for_package(&self) -> Option<::package::Threshold> {
+        let threshold = self.threshold.as_ref().ok()?;
+        let chosen_on = match threshold.origin() {
+            Origin::Manual => ChosenOn::Manual,
+            Origin::ChosenOn(SplitRole::Validation) => ChosenOn::Validation,
+            Origin::ChosenOn(SplitRole::Test) => ChosenOn::Test,
+            // Nothing chooses a threshold on training images; packages have no word for it.
+            Origin::ChosenOn(SplitRole::Train) => return None,
+        };
+        Some(::package::Threshold {
+            value: threshold.value(),
+            chosen_on,
+        })
+    }
+
+    pub fn bounds_for_package(&self) -> Option<Bounds> {
+        self.bounds.map(|bounds| Bounds {
+            min: bounds.min,
+            max: bounds.max,
+        })
+    }
+
+    /// 0 to 1 with 0.5 at the threshold; null without bounds or threshold.
+    pub fn normalized(&self, score: RawScore) -> Option<f32> {
+        Some(normalize(score, self.threshold.ok()?, self.bounds?))
+    }
+
+    /// A score at the threshold counts as anomalous; null without one.
+    pub fn is_anomalous(&self, score: RawScore) -> Option<bool> {
+        Some(self.threshold.ok()?.is_anomalous(score))
+    }
+}

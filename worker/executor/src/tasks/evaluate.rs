@@ -1,0 +1,272 @@
+//! `evaluate`: a run's raw scores and pixel counts become thresholds, bounds, metrics, decisions and a package.
+
+use std::collections::BTreeSet;
+
+use data::Split;
+use job::resolved::ModelSource;
+use metrics::{Interval, RawScore, SplitRole, Summary, Undefined};
+use plan::{MetricValue, PlannedRun, ResultDetail, TaskResult};
+use tables::{MetricRow, ScoreRow};
+use types::TaskKind;
+
+use super::{
+    names,
+    reduce::{manifest_rows, timing_rows},
+    score::{ComputedBy, wants_pixels},
+};
+use crate::{
+    attempt::{Attempt, accepted},
+    decision::{Decision, Given, decide},
+    error::TaskError,
+    level::{Images, Level, Pixels},
+    packages,
+};
+
+pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
+    let run = attempt.run()?;
+    attempt.stages.show("evaluate", 0);
+    let computed_by = computed_by(attempt)?;
+    let given = match &run.spec.model {
+        ModelSource::Train(_) => None,
+        ModelSource::Package(name) => Some(packages::open(attempt, name)?.manifest),
+    };
+    let images = attempt
+        .stages
+        .time("metrics", 0, || Images::count(attempt))?;
+    let image = decide(
+        run,
+        run.spec.metrics.image_threshold,
+        &images,
+        given.as_ref().map(Given::image).as_ref(),
+    )?;
+    let mut rows = level_rows(
+        run,
+        &run.spec.metrics.image,
+        &images,
+        &image,
+        images.errors(Split::Test),
+        &computed_by,
+    )?;
+    let mut pixel = None;
+    if wants_pixels(run) {
+        let pixels = Pixels::of(attempt);
+        let decision = decide(
+            run,
+            run.spec.metrics.pixel_threshold,
+            &pixels,
+            given.as_ref().map(Given::pixel).as_ref(),
+        )?;
+        rows.extend(level_rows(
+            run,
+            &run.spec.metrics.pixel,
+            &pixels,
+            &decision,
+            images.errors(Split::Test),
+            &computed_by,
+        )?);
+        pixel = Some(decision);
+    } else {
+        rows.extend(
+            run.spec
+                .metrics
+                .pixel
+                .iter()
+                .map(|metric| no_mask_row(run, metric, &computed_by)),
+        );
+    }
+    let metrics = rows.iter().map(value).collect();
+    attempt.put_table(names::METRICS, rows)?;
+    let rows = write_scores(attempt, &image)?;
+    let package = match &run.spec.model {
+        ModelSource::Train(class) => Some(packages::write(
+            attempt,
+            run,
+            class,
+            &computed_by,
+            &image,
+            pixel.as_ref(),
+        )?),
+        ModelSource::Package(_) => None,
+    };
+    write_inherited(attempt)?;
+    Ok(TaskResult {
+        detail: ResultDetail::Evaluate {
+            metrics,
+            package,
+            rows,
+            errors: images.all_errors(),
+        },
+        timings: Vec::new(),
+        warnings: Vec::new(),
+    })
+}
+
+/// Every metric of a level, computed from the split `test` alone.
+fn level_rows(
+    run: &PlannedRun,
+    wanted: &[String],
+    level: &dyn Level,
+    decision: &Decision,
+    errors: u64,
+    computed_by: &ComputedBy,
+) -> Result<Vec<MetricRow>, TaskError> {
+    let thresholds: Vec<_> = decision.threshold.iter().copied().collect();
+    let summary = level.summary(Split::Test, &thresholds)?;
+    let row = |metric: &String| {
+        let computed = compute(metric, &summary, decision);
+        // Pixels of one image are not independent: their interval would be far too narrow.
+        let interval = computed.interval.filter(|_| level.name() == "image");
+        MetricRow {
+            level: level.name().to_owned(),
+            value: computed.value.ok(),
+            reason: computed.value.err().map(|reason| reason.word().to_owned()),
+            low: interval.map(|interval| interval.low),
+            high: interval.map(|interval| interval.high),
+            threshold: computed.threshold,
+            threshold_split: computed.threshold.map(|_| decision.chosen_by.to_owned()),
+            normal: summary.totals.normal,
+            anomalous: summary.totals.anomalous,
+            errors,
+            ..empty_row(run, metric, computed_by)
+        }
+    };
+    Ok(wanted.iter().map(row).collect())
+}
+
+struct Computed {
+    value: Result<f64, Undefined>,
+    interval: Option<Interval>,
+    /// The threshold that the value was taken at.
+    threshold: Option<f64>,
+}
+
+fn compute(metric: &str, summary: &Summary, decision: &Decision) -> Computed {
+    match metric {
+        "AUROC" => Computed {
+            value: summary.auroc,
+            interval: summary.auroc_interval,
+            threshold: None,
+        },
+        "F1Score" => Computed {
+            value: match (&decision.threshold, summary.confusions.first()) {
+                (Ok(_), Some(confusion)) => confusion.f1(),
+                (Err(reason), _) => Err(*reason),
+                (Ok(_), None) => Err(Undefined::NoThreshold),
+            },
+            // An interval holds only where the threshold was not chosen on these very scores.
+            interval: decision
+                .threshold
+                .ok()
+                .filter(|threshold| threshold.is_independent_of(SplitRole::Test))
+                .and_then(|_| summary.confusions.first()?.f1_interval()),
+            threshold: decision
+                .threshold
+                .ok()
+                .map(|threshold| f64::from(threshold.value())),
+        },
+        // The job reader refuses every other name.
+        _ => Computed {
+            value: Err(Undefined::Empty),
+            interval: None,
+            threshold: None,
+        },
+    }
+}
+
+fn no_mask_row(run: &PlannedRun, metric: &str, computed_by: &ComputedBy) -> MetricRow {
+    MetricRow {
+        level: "pixel".to_owned(),
+        reason: Some(Undefined::NoMask.word().to_owned()),
+        ..empty_row(run, metric, computed_by)
+    }
+}
+
+fn empty_row(run: &PlannedRun, metric: &str, computed_by: &ComputedBy) -> MetricRow {
+    MetricRow {
+        run: run.index,
+        model: run.model.clone(),
+        dataset: run.dataset.clone(),
+        category: run.category.clone(),
+        seed: run.spec.seed,
+        parameters: parameters(run),
+        level: String::new(),
+        metric: metric.to_owned(),
+        value: None,
+        reason: None,
+        low: None,
+        high: None,
+        threshold: None,
+        threshold_split: None,
+        normal: 0,
+        anomalous: 0,
+        errors: 0,
+        engine: computed_by.engine.clone(),
+        fingerprint: computed_by.fingerprint.clone(),
+    }
+}
+
+/// The run's model with every parameter, and its grid coordinates, as JSON.
+pub fn parameters(run: &PlannedRun) -> String {
+    serde_json::json!({ "model": run.spec.model, "axes": run.spec.axes }).to_string()
+}
+
+fn value(row: &MetricRow) -> MetricValue {
+    MetricValue {
+        level: row.level.clone(),
+        metric: row.metric.clone(),
+        value: row.value,
+        reason: row.reason.clone(),
+    }
+}
+
+/// The raw rows of all parts, in order, with the decisions that the image threshold makes.
+fn write_scores(attempt: &Attempt, decision: &Decision) -> Result<u64, TaskError> {
+    let mut table = attempt.begin_table::<ScoreRow>(names::SCORES)?;
+    for part in attempt.accepted(TaskKind::Score) {
+        attempt.each_batch::<ScoreRow>(&part.path(names::SCORES), |batch| {
+            batch.into_iter().try_for_each(|row| {
+                let score = row.score.and_then(|score| RawScore::new(score).ok());
+                table.push(ScoreRow {
+                    score_normalized: score.and_then(|score| decision.normalized(score)),
+                    is_anomalous: score.and_then(|score| decision.is_anomalous(score)),
+                    ..row
+                })
+            })
+        })?;
+    }
+    Ok(table.finish()?.rows.unwrap_or(0))
+}
+
+/// What the run's tasks left and took, for the job's own tables: reduce sees evaluate tasks only.
+fn write_inherited(attempt: &Attempt) -> Result<(), TaskError> {
+    let inputs = || attempt.assignment.inputs.iter().filter_map(accepted);
+    attempt.put_table(
+        names::TIMINGS,
+        inputs().flat_map(|input| timing_rows(&input)),
+    )?;
+    attempt.put_table(
+        names::MANIFEST,
+        inputs().flat_map(|input| manifest_rows(&input)),
+    )?;
+    Ok(())
+}
+
+/// What computed the parts; several engines or machines are all named.
+fn computed_by(attempt: &Attempt) -> Result<ComputedBy, TaskError> {
+    let (mut engines, mut versions, mut fingerprints) =
+        (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for part in attempt.accepted(TaskKind::Score) {
+        let bytes = attempt.read(&part.path(names::COMPUTED_BY))?;
+        let part: ComputedBy = serde_json::from_slice(&bytes)
+            .map_err(|error| TaskError::Assignment(error.to_string()))?;
+        engines.insert(part.engine);
+        versions.insert(part.version);
+        fingerprints.insert(part.fingerprint);
+    }
+    let join = |words: BTreeSet<String>| words.into_iter().collect::<Vec<_>>().join(" | ");
+    Ok(ComputedBy {
+        engine: join(engines),
+        version: join(versions),
+        fingerprint: join(fingerprints),
+    })
+}
