@@ -1,6 +1,6 @@
 //! The connection to a coordinator: gRPC over the Unix socket of a state folder.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hyper_util::rt::TokioIo;
 use proto::v1::coordinator_client::CoordinatorClient;
@@ -51,7 +51,7 @@ pub async fn connect(state: &Path) -> Result<Option<Client>, Error> {
     }
 }
 
-fn unreachable(socket: &PathBuf, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+fn unreachable(socket: &Path, source: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::Unreachable {
         what: format!("cannot reach the coordinator at {}", socket.display()),
         source: Some(Box::new(source)),

@@ -1,5 +1,10 @@
 //! The program `ctl` as a user meets it: exit codes, messages, start-up time, and what it must not link.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which clippy does not take for tests"
+)]
+
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};

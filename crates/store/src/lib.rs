@@ -8,10 +8,6 @@ mod cache;
 pub mod contract;
 mod error;
 pub mod layout;
-#[expect(
-    clippy::module_inception,
-    reason = "the crate is named after its one idea"
-)]
 mod store;
 mod uri;
 

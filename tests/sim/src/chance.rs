@@ -6,26 +6,26 @@ pub struct Chance(u64);
 impl Chance {
     pub fn new(seed: u64) -> Self {
         let mut chance = Self(seed ^ 0x6a09_e667_f3bc_c908);
-        chance.next();
+        chance.draw();
         chance
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
     /// From `low` up to and with `high`.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
-        low + self.next() % (high - low + 1)
+        low + self.draw() % (high - low + 1)
     }
 
     pub fn hits(&mut self, rate: f64) -> bool {
-        rate > 0.0 && ((self.next() >> 11) as f64) < rate * (1u64 << 53) as f64
+        rate > 0.0 && ((self.draw() >> 11) as f64) < rate * (1u64 << 53) as f64
     }
 
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[(self.next() % from.len() as u64) as usize]
+        &from[(self.draw() % from.len() as u64) as usize]
     }
 }
 

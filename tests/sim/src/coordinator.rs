@@ -163,7 +163,7 @@ impl World {
         }
         self.coordinator.next_ticket += 1;
         let ticket = Ticket(self.coordinator.next_ticket);
-        let nonce = self.chance.next() as u32;
+        let nonce = self.chance.draw() as u32;
         let event = make.event(ticket, nonce);
         self.coordinator
             .waiting
@@ -421,7 +421,7 @@ impl World {
         if woken && !self.coordinator.parked.is_empty() {
             for (ticket, (claim, _)) in self.coordinator.parked.clone() {
                 let claim = Claim {
-                    nonce: self.chance.next() as u32,
+                    nonce: self.chance.draw() as u32,
                     ..claim
                 };
                 let about = About::Claim(claim.id.clone());

@@ -1,5 +1,8 @@
 //! The guarantees of the coordinator and its agents: random schedules, planted bugs, crash points, size.
 
+// Helpers outside of test functions may panic as the tests do.
+#![allow(clippy::unwrap_used)]
+
 mod crash_points;
 mod desk;
 mod schedules;
