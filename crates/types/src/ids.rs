@@ -65,11 +65,16 @@ macro_rules! text_id {
 fn is_name(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && !text.starts_with('.')
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 fn is_job_id(text: &str) -> bool {
-    (4..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
+    (4..=32).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b.is_ascii_lowercase())
 }
 
 text_id!(
@@ -139,9 +144,16 @@ impl FromStr for TaskId {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        let error = || ParseIdError { what: "task id", text: text.to_owned(), expected: "JOB-INDEX, such as 7k2m9x4c-0012" };
+        let error = || ParseIdError {
+            what: "task id",
+            text: text.to_owned(),
+            expected: "JOB-INDEX, such as 7k2m9x4c-0012",
+        };
         let (job, index) = text.rsplit_once('-').ok_or_else(error)?;
-        Ok(Self { job: job.parse().map_err(|_| error())?, index: TaskIndex(index.parse().map_err(|_| error())?) })
+        Ok(Self {
+            job: job.parse().map_err(|_| error())?,
+            index: TaskIndex(index.parse().map_err(|_| error())?),
+        })
     }
 }
 
@@ -173,7 +185,10 @@ pub struct AttemptPrefix {
 impl AttemptPrefix {
     /// Path of the attempt's folder, relative to the store's root; no slash at its end.
     pub fn path(&self) -> String {
-        format!("jobs/{}/tasks/{}/{}-{:08x}", self.task.job, self.task, self.lease, self.nonce)
+        format!(
+            "jobs/{}/tasks/{}/{}-{:08x}",
+            self.task.job, self.task, self.lease, self.nonce
+        )
     }
 }
 
@@ -183,10 +198,16 @@ mod tests {
 
     #[test]
     fn task_ids_read_back() {
-        let id = TaskId { job: "abcd1234".parse().unwrap(), index: TaskIndex(7) };
+        let id = TaskId {
+            job: "abcd1234".parse().unwrap(),
+            index: TaskIndex(7),
+        };
         assert_eq!(id.to_string(), "abcd1234-0007");
         assert_eq!(id.to_string().parse::<TaskId>().unwrap(), id);
-        let wide = TaskId { index: TaskIndex(123_456), ..id };
+        let wide = TaskId {
+            index: TaskIndex(123_456),
+            ..id
+        };
         assert_eq!(wide.to_string().parse::<TaskId>().unwrap(), wide);
     }
 

@@ -8,6 +8,9 @@ mod progress;
 mod state;
 
 pub use failure::{Failure, FailureClass};
-pub use ids::{AttemptPrefix, Epoch, Incarnation, JobId, LeaseNumber, ParseIdError, PoolName, RequestId, TaskId, TaskIndex, WorkerName};
+pub use ids::{
+    AttemptPrefix, Epoch, Incarnation, JobId, LeaseNumber, ParseIdError, PoolName, RequestId,
+    TaskId, TaskIndex, WorkerName,
+};
 pub use progress::Progress;
 pub use state::{JobState, OutputObject, TaskKind, TaskState};

@@ -75,7 +75,10 @@ words!(
 
 impl TaskState {
     pub fn is_terminal(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Dead | Self::Skipped | Self::Cancelled)
+        matches!(
+            self,
+            Self::Succeeded | Self::Failed | Self::Dead | Self::Skipped | Self::Cancelled
+        )
     }
 }
 

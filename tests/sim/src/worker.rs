@@ -3,8 +3,7 @@
 use coordinator_core::{Claim, ClaimAnswer, Registration, Reply, Sender, Verdict};
 use types::{Failure, FailureClass, Incarnation, PoolName, Progress, WorkerName};
 use worker_core::{
-    Agent, AgentEffect, AgentEvent, AgentMutations, AgentSettings, Answer, Call, Exit, Grant,
-    SlotNumber,
+    Agent, AgentEffect, AgentEvent, AgentSettings, Answer, Call, Exit, Grant, SlotNumber,
 };
 
 use crate::{
@@ -79,7 +78,6 @@ impl World {
 
     pub fn start_machine(&mut self, number: usize) {
         let now_ms = self.now_ms;
-        let delete_superseded = self.mutation == Some(Mutation::WorkerDeletesSuperseded);
         let machine = &mut self.machines[number];
         if machine.agent.is_some() {
             return;
@@ -93,7 +91,6 @@ impl World {
         );
         settings.stall_ms = 60_000;
         settings.loading_stall_ms = 90_000;
-        settings.mutations = AgentMutations { delete_superseded };
         machine.agent = Some(Agent::new(settings, 0));
         let life = machine.life;
         let name = machine.name.clone();
@@ -148,6 +145,7 @@ impl World {
     /// Feeds the agent and does what it says.
     pub fn agent(&mut self, number: usize, life: u64, event: AgentEvent) -> Check {
         let now_ms = self.now_ms;
+        self.delete_superseded(&event)?;
         let machine = &mut self.machines[number];
         if machine.life != life {
             return Ok(());
@@ -189,12 +187,23 @@ impl World {
                     self.kill_machine(number, back);
                     return Ok(());
                 }
-                AgentEffect::DeletePrefix { lease } => {
-                    return Err(format!("C4: a worker deletes the prefix of lease {lease}"));
-                }
             }
         }
         Ok(())
+    }
+
+    /// M1: a worker's shell that tidies up after an attempt that was not accepted.
+    fn delete_superseded(&self, event: &AgentEvent) -> Check {
+        match event {
+            AgentEvent::Answered {
+                call: Call::Complete { lease, .. },
+                answer: Answer::Completed(worker_core::Verdict::Superseded),
+                ..
+            } if self.mutation == Some(Mutation::WorkerDeletesSuperseded) => {
+                Err(format!("C4: a worker deletes the prefix of lease {lease}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn executor_later(

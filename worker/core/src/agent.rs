@@ -173,17 +173,9 @@ impl Agent {
                     self.cancel(lease, now_ms, out);
                 }
             }
-            (Call::Complete { lease, .. }, Answer::Completed(_verdict)) => {
-                #[cfg(feature = "mutations")]
-                if _verdict == crate::event::Verdict::Superseded
-                    && self.settings.mutations.delete_superseded
-                {
-                    out.push(AgentEffect::DeletePrefix { lease: *lease });
-                }
+            (Call::Complete { lease, .. }, Answer::Completed(_))
+            | (Call::Fail { lease, .. } | Call::Release { lease }, Answer::Noted) => {
                 self.reports.remove(lease);
-            }
-            (Call::Fail { lease, .. } | Call::Release { lease }, Answer::Noted) => {
-                _ = self.reports.remove(lease)
             }
             // An answer that does not belong to its call says nothing.
             (call, _) => self.call_failed(&call.clone(), now_ms),

@@ -29,8 +29,6 @@ pub struct AgentSettings {
     pub cancel_grace_ms: u64,
     /// From SIGTERM until what is not finished is released.
     pub drain_grace_ms: u64,
-    #[cfg(feature = "mutations")]
-    pub mutations: AgentMutations,
 }
 
 impl AgentSettings {
@@ -50,17 +48,8 @@ impl AgentSettings {
             loading_stall_ms: 600_000,
             cancel_grace_ms: 5_000,
             drain_grace_ms: 3_000,
-            #[cfg(feature = "mutations")]
-            mutations: AgentMutations::default(),
         }
     }
-}
-
-#[cfg(feature = "mutations")]
-#[derive(Debug, Clone, Copy, Default)]
-pub struct AgentMutations {
-    /// M1: deletes an attempt's prefix when it was superseded.
-    pub delete_superseded: bool,
 }
 
 /// A task to do. The assignment passes through the agent without being looked at.
@@ -228,8 +217,4 @@ pub enum AgentEffect {
     },
     /// Everything is told: end the process (executors are killed by then, or go with it).
     Exit,
-    #[cfg(feature = "mutations")]
-    DeletePrefix {
-        lease: LeaseNumber,
-    },
 }

@@ -17,8 +17,6 @@ mod report;
 mod slot;
 
 pub use agent::Agent;
-#[cfg(feature = "mutations")]
-pub use event::AgentMutations;
 pub use event::{
     AgentEffect, AgentEvent, AgentSettings, Answer, Call, Exit, Grant, SlotNumber, Verdict,
 };
