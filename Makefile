@@ -8,7 +8,7 @@ ROOT := $(CURDIR)
 PYTHON := python3
 # Where cargo builds; the programs are copied from there.
 TARGET := $(or $(CARGO_TARGET_DIR),$(ROOT)/target)
-PROGRAMS := ctl coordinator worker executor
+PROGRAMS := ctl coordinator worker executor executor-torch
 SECONDS_OF_SIM := $(or $(SECONDS),60)
 
 # torch-sys finds libtorch here while building; the tests find all native libraries here.
@@ -25,14 +25,14 @@ setup: ## install everything that the demo needs: packages, native libraries, we
 	$(PYTHON) scripts/setup.py demo
 
 .PHONY: build
-build: ## build the four programs into bin/
+build: ## build the programs into bin/
 	$(PYTHON) scripts/setup.py build
 	$(MAKE) --no-print-directory programs
 
 # The programs, without looking for what is missing.
 .PHONY: programs
 programs:
-	cargo build --locked --package ctl --package coordinator --package worker --package executor
+	cargo build --locked --package ctl --package coordinator --package worker --package executor --package executor-torch
 	mkdir -p bin
 	for program in $(PROGRAMS); do install -m 755 "$(TARGET)/debug/$$program" "bin/.$$program.new" && mv "bin/.$$program.new" "bin/$$program"; done
 	ln -sfn ../native/lib bin/lib

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use proto::v1::ListWorkersRequest;
+use proto::v1::{DrainRequest, ListWorkersRequest};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::{self, Client};
-use crate::{Error, places};
+use crate::{Error, output, places};
 
 /// How long a coordinator may take from its start to its socket: it reads its database first.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -22,8 +22,13 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 const WORKER_LIMIT: Duration = Duration::from_secs(10);
 /// How long private programs may take to end.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// How long a coordinator may take to hear that a worker leaves. Nothing depends on its hearing it.
+const SIGN_OFF_LIMIT: Duration = Duration::from_secs(1);
 /// Exit code of a coordinator that cannot run here: above all, because another one has the state folder.
 const STATE_IN_USE: i32 = 6;
+/// A worker that was not heard for so long may have gone with an earlier coordinator: it beats every second, and a
+/// coordinator that has just started takes every worker it knows of for live until a lease's time has passed.
+const SILENCE_LIMIT_MS: i64 = 10_000;
 /// Coordinators started by one command before it gives up.
 const MAX_STARTS: u32 = 4;
 const POLL: Duration = Duration::from_millis(10);
@@ -106,12 +111,14 @@ impl Cluster {
         self.coordinator.is_some()
     }
 
-    /// Starts a worker unless a live one serves the pool already.
+    /// Starts a worker unless a live one serves the pool already. A coordinator that this command has just started
+    /// gives every worker it remembers one more ttl, so its word that one is live means nothing yet.
     pub async fn ensure_worker(&mut self, options: &WorkerOptions) -> Result<(), Error> {
         if self.worker.is_some()
-            || self
-                .has_worker(|worker| worker.pool == options.pool)
-                .await?
+            || (!self.is_private()
+                && self
+                    .has_worker(|worker| worker.pool == options.pool)
+                    .await?)
         {
             return Ok(());
         }
@@ -179,6 +186,11 @@ impl Cluster {
     /// Ends what is this command's own, the worker first.
     pub async fn close(&mut self) {
         if let Some(mut worker) = self.worker.take() {
+            // Said before it leaves, so that the next command does not take it for a live one for a whole ttl.
+            let request = DrainRequest {
+                worker: worker.name,
+            };
+            let _ = timeout(SIGN_OFF_LIMIT, self.client.drain(request)).await;
             stop(&mut worker.child).await;
         }
         if let Some(mut coordinator) = self.coordinator.take() {

@@ -117,6 +117,7 @@ impl Error {
 fn of_io(error: &std::io::Error) -> u8 {
     match error.kind() {
         std::io::ErrorKind::NotFound => 3,
+        std::io::ErrorKind::IsADirectory => USAGE,
         std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => 5,
         _ => 6,
     }

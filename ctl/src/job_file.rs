@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use job::Reading;
+use rustix::fs::Access;
 
 use crate::Error;
 
@@ -44,6 +45,30 @@ impl JobFile {
                 lines: diagnostics.iter().map(ToString::to_string).collect(),
             }),
         }
+    }
+}
+
+impl ReadJob {
+    /// An output folder that this user may not write: found out before anything is begun.
+    pub fn check_output(&self) -> Result<(), Error> {
+        let Some(folder) = self
+            .reading
+            .job
+            .output
+            .strip_prefix("file://")
+            .map(Path::new)
+        else {
+            return Ok(());
+        };
+        // What is not there yet will be made in the nearest folder that is.
+        let Some(there) = folder.ancestors().find(|folder| folder.exists()) else {
+            return Ok(());
+        };
+        let wanted = Access::WRITE_OK | Access::EXEC_OK;
+        rustix::fs::access(there, wanted).map_err(|errno| Error::Write {
+            path: folder.to_owned(),
+            source: errno.into(),
+        })
     }
 }
 

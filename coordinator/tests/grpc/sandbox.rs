@@ -133,7 +133,7 @@ pub fn stderr(output: &Output) -> String {
 /// A training of PaDiM on a folder of MVTec's layout.
 pub fn resolved(store: &str, seed: u64) -> serde_json::Value {
     let yaml = format!(
-        "kind: train\nname: brick\nmodel:\n  class_path: Padim\n  init_args: {{backbone: mobilenet_v2}}\n\
+        "kind: train\nname: brick\nmodel:\n  class_path: Padim\n  init_args: {{backbone: resnet18}}\n\
          data:\n  class_path: MVTec\n  init_args: {{root: /data/texture, category: brick}}\n\
          task: classification\nseed: {seed}\noutput: {store}\n"
     );

@@ -193,7 +193,17 @@ pub(crate) fn arguments(
     let mut arguments = Map::new();
     let mut complete = true;
     for param in params {
-        let written = given.and_then(|given| given.get(param.name));
+        // Anomalib's files write null for a number that is not given, such as a dataset's seed.
+        let left_out = |node: &Node| {
+            node.is_null()
+                && matches!(
+                    (param.kind, param.default),
+                    (Kind::Int { .. }, Default::Json(_))
+                )
+        };
+        let written = given
+            .and_then(|given| given.get(param.name))
+            .filter(|node| !left_out(node));
         let standard;
         let node = match (
             written,

@@ -89,8 +89,22 @@ impl Node {
                 format!("{:?}", text.chars().take(60).collect::<String>() + "…")
             }
             Value::Text(text) => format!("{text:?}"),
+            Value::List(items) if items.is_empty() => "an empty list".into(),
+            // Short lists of numbers, such as a size, as they are.
+            Value::List(items)
+                if items.len() <= 4
+                    && items
+                        .iter()
+                        .all(|item| matches!(item.value, Value::Int(_) | Value::Float(_))) =>
+            {
+                let items: Vec<String> = items.iter().map(Node::describe).collect();
+                format!("[{}]", items.join(", "))
+            }
             Value::List(_) => "a list".into(),
-            Value::Map(_) => "a map".into(),
+            Value::Map(entries) => match entries.as_slice() {
+                [only] => format!("a map with the key {:?}", only.key),
+                _ => "a map".into(),
+            },
         }
     }
 

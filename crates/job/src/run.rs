@@ -242,10 +242,13 @@ impl<'a> Reader<'a> {
                     message.push_str(&format!(": {cause}"));
                     source = cause.source();
                 }
-                report.error(
-                    node.get("init_args").map_or(node.at, |args| args.at),
-                    message,
-                );
+                let args = node.get("init_args");
+                let at = error
+                    .parameter()
+                    .and_then(|parameter| args?.get(parameter))
+                    .or(args)
+                    .map_or(node.at, |node| node.at);
+                report.error(at, message);
                 None
             }
         }

@@ -596,6 +596,83 @@ fn a_resolved_job_is_read_strictly() {
     assert!(ResolvedJob::from_json(&json.to_string()).is_err());
 }
 
+/// A file or folder of the repository.
+fn repository(path: &str) -> std::path::PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join(path)
+}
+
+/// Name and text of every job file that people are told to run.
+fn examples() -> Vec<(String, String)> {
+    let mut examples: Vec<(String, String)> = std::fs::read_dir(repository("configs"))
+        .expect("the folder of examples")
+        .map(|entry| entry.expect("an example").path())
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).expect("a text");
+            (path.display().to_string(), text)
+        })
+        .collect();
+    let readme = std::fs::read_to_string(repository("README.md")).expect("the README");
+    let (_, job) = readme.split_once("<<'END'\n").expect("a job in the README");
+    let (job, _) = job.split_once("\nEND").expect("its end");
+    examples.push(("README.md".to_owned(), job.to_owned()));
+    examples
+}
+
+#[test]
+fn every_example_is_right_and_warns_of_nothing() {
+    for (name, text) in examples() {
+        let reading = read_text(&text).unwrap_or_else(|errors| panic!("{name}: {errors:#?}"));
+        assert_eq!(reading.warnings, [], "{name}");
+    }
+}
+
+#[test]
+fn every_built_class_has_an_example() {
+    let registries = [models::REGISTRY, data::REGISTRY, metrics::REGISTRY];
+    for entry in registries.into_iter().flatten() {
+        let named = examples()
+            .iter()
+            .any(|(_, text)| text.contains(entry.class));
+        assert!(
+            named || entry.params.is_none(),
+            "configs/ has no example of {}",
+            entry.class
+        );
+    }
+}
+
+#[test]
+fn a_number_that_is_null_is_not_given() {
+    let run = only_run(&format!("{RIGHT}    seed: null\n"));
+    assert_eq!(run.data.init_args["seed"], 0);
+}
+
+#[test]
+fn what_only_the_model_knows_has_its_place_too() {
+    let model = |args: &str| {
+        RIGHT.replace(
+            "class_path: Padim",
+            &format!("{{class_path: Padim, init_args: {args}}}"),
+        )
+    };
+    says(
+        &model("{backbone: resnet81}"),
+        &["job.yaml:3:45: unknown backbone `resnet81`"],
+    );
+    says(
+        &model("{backbone: resnet18, layers: [layr2]}"),
+        &["job.yaml:3:63: resnet18 has no layer `layr2`"],
+    );
+    says(
+        &model("{backbone: resnet18, n_features: 5000}"),
+        &["job.yaml:3:67: Padim: n_features: 5000 channels are asked for"],
+    );
+    says(
+        &format!("{RIGHT}seed: {{gird: [1, 2]}}\n"),
+        &["job.yaml:9:7: seed: expected an integer .. found a map with the key \"gird\""],
+    );
+}
+
 mod properties {
     use proptest::prelude::*;
 

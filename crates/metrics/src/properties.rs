@@ -128,7 +128,9 @@ proptest! {
                 prop_assert_eq!(best.f1, f1(best.score.value()));
                 prop_assert!(items.iter().all(|i| f1(i.0) <= best.f1 && (f1(i.0) < best.f1 || i.0 >= best.score.value())));
                 let threshold = best.threshold(crate::SplitRole::Test);
-                prop_assert_eq!(observed(&items).summary(&[threshold]).confusions[0], best.confusion);
+                let at = observed(&items).summary(&[threshold]);
+                prop_assert_eq!(at.confusions[0], best.confusion);
+                prop_assert_eq!(summary.at(&[threshold]), Some(at));
             }
             Err(_) => prop_assert_eq!(of(true).count(), 0),
         }

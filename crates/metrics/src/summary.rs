@@ -80,3 +80,19 @@ pub struct Summary {
     /// In the order of the thresholds that were given.
     pub confusions: Vec<Confusion>,
 }
+
+impl Summary {
+    /// The summary of the same scores with other thresholds, if this one knows it without another pass: all of them are
+    /// the score with the best F1.
+    pub fn at(&self, thresholds: &[Threshold]) -> Option<Self> {
+        let at = |threshold: &Threshold| {
+            let best = self.best_f1.ok()?;
+            (best.score.key() == threshold.key()).then_some(best.confusion)
+        };
+        let confusions = thresholds.iter().map(at).collect::<Option<_>>()?;
+        Some(Self {
+            confusions,
+            ..self.clone()
+        })
+    }
+}

@@ -47,3 +47,15 @@ pub enum ModelError {
     #[error("cannot build the model's graph")]
     Graph(#[from] GraphError),
 }
+
+impl ModelError {
+    /// The parameter that is wrong, for whoever knows where it was written.
+    pub fn parameter(&self) -> Option<&str> {
+        match self {
+            Self::Argument { name, .. } => Some(name),
+            Self::UnknownBackbone { .. } => Some("backbone"),
+            Self::UnknownLayer { .. } => Some("layers"),
+            _ => None,
+        }
+    }
+}

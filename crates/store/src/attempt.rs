@@ -9,6 +9,9 @@ use types::OutputObject;
 
 use crate::{Store, StoreError, layout};
 
+/// From here on it pays to ask another thread for the digest.
+const PARALLEL_BYTES: u64 = 1 << 20;
+
 /// Writes the objects of one attempt. After [`AttemptWriter::finish`] nothing can be written any more.
 pub struct AttemptWriter {
     store: Store,
@@ -48,17 +51,43 @@ impl AttemptWriter {
         bytes: Bytes,
         rows: Option<u64>,
     ) -> Result<OutputObject, StoreError> {
+        self.put_parts(name, vec![bytes], rows).await
+    }
+
+    /// [`AttemptWriter::put`] of an object whose content lies in several places.
+    pub async fn put_parts(
+        &self,
+        name: &str,
+        parts: Vec<Bytes>,
+        rows: Option<u64>,
+    ) -> Result<OutputObject, StoreError> {
         let mut written = self.written.lock().await;
         let list = written.as_mut().ok_or_else(|| StoreError::Sealed {
             uri: self.uri(name),
         })?;
+        let size = parts.iter().map(|part| part.len() as u64).sum();
+        let path = self.path(name);
+        // Large objects are hashed while they are written.
+        let (sha256, put) = if size < PARALLEL_BYTES {
+            (Ok(digest_parts(&parts)), self.store.put_parts(&path, parts).await)
+        } else {
+            let hashed = parts.clone();
+            tokio::join!(
+                tokio::task::spawn_blocking(move || digest_parts(&hashed)),
+                self.store.put_parts(&path, parts)
+            )
+        };
+        put?;
+        let sha256 = sha256.map_err(|error| StoreError::LocalFile {
+            path: name.to_owned(),
+            source: io::Error::other(error),
+        })?;
         let object = OutputObject {
             path: name.to_owned(),
-            size: bytes.len() as u64,
-            sha256: hex(&Sha256::digest(&bytes)),
+            size,
+            sha256,
             rows,
         };
-        self.store.put(&self.path(name), bytes).await?;
         list.push(object.clone());
         Ok(object)
     }
@@ -120,6 +149,12 @@ impl AttemptWriter {
             .await?;
         Ok(objects)
     }
+}
+
+fn digest_parts(parts: &[Bytes]) -> String {
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hex(&hash.finalize())
 }
 
 async fn digest(file: &Path) -> io::Result<(u64, String)> {

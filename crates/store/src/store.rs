@@ -189,8 +189,13 @@ impl Store {
     /// Writes an object, replacing one of that name: only for paths that are unique by construction, or projections
     /// of the database that every writer would write alike.
     pub async fn put(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
+        self.put_parts(path, vec![bytes]).await
+    }
+
+    /// [`Store::put`] of an object whose content lies in several places.
+    pub async fn put_parts(&self, path: &str, parts: Vec<Bytes>) -> Result<(), StoreError> {
         self.inner
-            .put(&self.key(path)?, PutPayload::from(bytes))
+            .put(&self.key(path)?, parts.into_iter().collect::<PutPayload>())
             .await
             .map_err(|error| self.error("write", path, None, error))?;
         Ok(())

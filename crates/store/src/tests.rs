@@ -1,3 +1,5 @@
+//! The store: one contract for files and memory, addresses, rights, failure classes and the cache.
+
 use std::{fs, io::Write, os::unix::fs::PermissionsExt, path::Path};
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! The tables: what is written reads back, and files of something else are refused by name.
+
 use bytes::Bytes;
 use parquet::{
     basic::Compression,

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use ::safetensors::SafeTensors;
 use ::safetensors::tensor::Dtype;
+use bytes::Bytes;
 use graph::Tensor;
 
 use crate::element::Element;
@@ -57,6 +59,44 @@ pub fn write_safetensors(
     metadata: &BTreeMap<String, String>,
     out: &mut impl Write,
 ) -> io::Result<()> {
+    out.write_all(&header(state, metadata)?)?;
+    let mut buffer = Vec::with_capacity(64 << 10);
+    for tensor in state.values() {
+        for block in tensor.data().chunks(16 << 10) {
+            buffer.clear();
+            buffer.extend(block.iter().flat_map(|v| v.to_le_bytes()));
+            out.write_all(&buffer)?;
+        }
+    }
+    Ok(())
+}
+
+/// What [`write_safetensors`] writes, without metadata, as pieces that share the tensors' memory.
+pub fn safetensors_parts(state: &StateDict) -> io::Result<Vec<Bytes>> {
+    let header = Bytes::from(header(state, &BTreeMap::new())?);
+    let tensors = state.values().map(|tensor| little_endian(&tensor.data));
+    Ok(std::iter::once(header).chain(tensors).collect())
+}
+
+#[cfg(target_endian = "little")]
+fn little_endian(data: &Arc<[f32]>) -> Bytes {
+    struct Shared(Arc<[f32]>);
+    impl AsRef<[u8]> for Shared {
+        fn as_ref(&self) -> &[u8] {
+            // SAFETY: every f32 is four bytes without padding, and u8 has no alignment.
+            unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), size_of_val(&*self.0)) }
+        }
+    }
+    Bytes::from_owner(Shared(Arc::clone(data)))
+}
+
+#[cfg(not(target_endian = "little"))]
+fn little_endian(data: &Arc<[f32]>) -> Bytes {
+    data.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+/// Everything before the tensors' bytes.
+fn header(state: &StateDict, metadata: &BTreeMap<String, String>) -> io::Result<Vec<u8>> {
     let mut header = serde_json::Map::new();
     if !metadata.is_empty() {
         header.insert("__metadata__".to_owned(), serde_json::json!(metadata));
@@ -69,17 +109,7 @@ pub fn write_safetensors(
     }
     let mut header = serde_json::to_vec(&header)?;
     header.resize(header.len().next_multiple_of(8), b' ');
-    out.write_all(&(header.len() as u64).to_le_bytes())?;
-    out.write_all(&header)?;
-    let mut buffer = Vec::with_capacity(64 << 10);
-    for tensor in state.values() {
-        for block in tensor.data().chunks(16 << 10) {
-            buffer.clear();
-            buffer.extend(block.iter().flat_map(|v| v.to_le_bytes()));
-            out.write_all(&buffer)?;
-        }
-    }
-    Ok(())
+    Ok([&(header.len() as u64).to_le_bytes(), header.as_slice()].concat())
 }
 
 fn parse(bytes: &[u8]) -> Result<SafeTensors<'_>, WeightsError> {
@@ -160,6 +190,9 @@ mod tests {
         )
         .expect("writes");
         assert_eq!(bytes, again);
+        bytes.clear();
+        write_safetensors(&state, &BTreeMap::new(), &mut bytes).expect("writes to memory");
+        assert_eq!(safetensors_parts(&state).expect("fits").concat(), bytes);
     }
 
     #[test]

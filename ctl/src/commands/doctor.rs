@@ -239,7 +239,7 @@ fn engines(probe: &Result<Value, String>) -> Vec<Check> {
                     if any { "warning" } else { "missing" },
                     what,
                     text(engine, "error"),
-                    ADVICE,
+                    engine["advice"].as_str().unwrap_or(ADVICE),
                 )
             }
         })

@@ -1,5 +1,7 @@
 //! `ctl results`: the result table of a job, or the rows of one of its tables.
 
+use std::collections::BTreeMap;
+
 use proto::v1::{GetJobRequest, Job, ListRunsRequest};
 use serde_json::{Value, json};
 use tables::{MetricRow, ScoreRow, TimingRow};
@@ -146,6 +148,12 @@ async fn show(common: &Common, cluster: &mut Cluster, job: &Job) -> Result<(), E
         for line in lines.iter().filter(|line| !line.error.is_empty()) {
             text.push_str(&format!("\nrun {} failed: {}", line.run, line.error));
         }
+        for (run, images) in unreadable(&metrics) {
+            text.push_str(&format!(
+                "\nwarning: run {run}: {images} images could not be scored; `ctl results {} --scores` says which and why",
+                job.id
+            ));
+        }
         match &place {
             Some(place) => {
                 text.push_str(&format!("\n\nResults: {place}\nOpen:    {}", opener(place)))
@@ -154,6 +162,16 @@ async fn show(common: &Common, cluster: &mut Cluster, job: &Job) -> Result<(), E
         }
         text
     })
+}
+
+/// Runs with images that are in no metric because they could not be read, and how many.
+fn unreadable(metrics: &[MetricRow]) -> BTreeMap<u32, u64> {
+    let mut found = BTreeMap::new();
+    for row in metrics.iter().filter(|row| row.errors > 0) {
+        let images = found.entry(row.run).or_insert(0);
+        *images = row.errors.max(*images);
+    }
+    found
 }
 
 /// One line that opens a table.

@@ -27,6 +27,7 @@ pub struct Args {
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     let read = args.file.read()?;
     print_warnings(&read.reading);
+    read.check_output()?;
     let state = places::state_folder(common)?;
     let worker = WorkerOptions {
         pool: read.reading.job.resources.pool.to_string(),
@@ -39,7 +40,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             Some(job) => go_on(&mut cluster, &job).await?,
             None => submit(&mut cluster, &read, args.key.as_deref()).await?,
         };
-        let resume = resume_command(&args);
+        let resume = resume_command(common, &args);
         let job = follow(
             &mut cluster,
             &Follow {
@@ -155,8 +156,14 @@ async fn go_on(cluster: &mut Cluster, job: &Job) -> Result<String, Error> {
 }
 
 /// What to type to go on after an interruption.
-fn resume_command(args: &Args) -> String {
+fn resume_command(common: &Common, args: &Args) -> String {
     let mut words = vec!["ctl run".to_owned(), args.file.file.display().to_string()];
+    words.extend(
+        common
+            .state
+            .iter()
+            .map(|state| format!("--state {}", state.display())),
+    );
     words.extend(
         args.file
             .set

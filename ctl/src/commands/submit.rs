@@ -22,6 +22,7 @@ pub struct Args {
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     let read = args.file.read()?;
     print_warnings(&read.reading);
+    read.check_output()?;
     let state = places::state_folder(common)?;
     let mut cluster = Cluster::open(&state).await?;
     let result = async {

@@ -1,3 +1,5 @@
+//! The agent event by event: claims, leases, limits, cancelling, ending.
+
 use types::{Epoch, Failure, FailureClass, Incarnation, LeaseNumber, Progress};
 
 use super::*;

@@ -149,10 +149,15 @@ impl Attempt {
 
     /// Writes an object of the attempt.
     pub fn put(&self, name: &str, bytes: impl Into<Bytes>) -> Result<OutputObject, TaskError> {
-        let bytes = bytes.into();
-        let size = bytes.len() as u64;
+        self.put_parts(name, vec![bytes.into()])
+    }
+
+    /// Writes an object of the attempt whose content lies in several places.
+    pub fn put_parts(&self, name: &str, parts: Vec<Bytes>) -> Result<OutputObject, TaskError> {
+        let size = parts.iter().map(|part| part.len() as u64).sum();
         Ok(self.stages.time("write", size, || {
-            self.runtime.block_on(self.writer.put(name, bytes, None))
+            self.runtime
+                .block_on(self.writer.put_parts(name, parts, None))
         })?)
     }
 

@@ -55,6 +55,10 @@ pub enum TaskError {
         expected: String,
         found: String,
     },
+    #[error(
+        "torch-cpu needs the program {program}, which cannot be used ({why}): `make build` makes it, and it goes beside `executor`, with the native libraries in lib/; or take another `resources.engine`"
+    )]
+    NoTorchProgram { program: PathBuf, why: String },
     /// The message names files and reasons.
     #[error("{0}")]
     BadImages(String),
@@ -86,7 +90,8 @@ impl TaskError {
             | Self::Package { .. }
             | Self::OtherPreprocessing { .. }
             | Self::NoModel { .. }
-            | Self::OtherWeights { .. } => FailureClass::InvalidInput,
+            | Self::OtherWeights { .. }
+            | Self::NoTorchProgram { .. } => FailureClass::InvalidInput,
             Self::Model(error) => match error {
                 // The spool on scratch, or memory: not the user's doing.
                 ModelError::Features(_) => FailureClass::Unavailable,

@@ -7,7 +7,9 @@ mod attempt_log;
 mod decision;
 mod error;
 mod fingerprint;
+mod handover;
 mod images;
+mod kept;
 mod level;
 mod model;
 mod packages;
@@ -22,3 +24,16 @@ mod wire;
 pub use probe::probe;
 pub use serve::serve;
 pub use wire::{FD_VARIABLE, read_message, write_message};
+
+/// What `executor` and `executor-torch` do alike.
+pub fn main() -> anyhow::Result<()> {
+    match std::env::args().nth(1).as_deref() {
+        Some("--probe") => println!("{}", probe()),
+        Some("--version") => println!("executor {}", env!("CARGO_PKG_VERSION")),
+        None => serve()?,
+        Some(other) => anyhow::bail!(
+            "unknown argument {other:?}: the executor is started by `worker`; `executor --probe` describes the machine"
+        ),
+    }
+    Ok(())
+}

@@ -1,20 +1,28 @@
 //! The run's model made ready: parameters, weights, statistics, engine, and the fastest faithful way to a score.
 
-use std::{env, path::PathBuf};
+use std::{env, path::PathBuf, sync::Arc};
 
 use engines::{Choice, CompileOptions};
-use graph::Graph;
 use job::resolved::{ClassSpec, EngineChoice, ModelSource, RunSpec};
 use models::{BackboneUse, Model, StateDict, Statistics};
 use types::TaskKind;
 use vision::Preprocess;
 
-use crate::{attempt::Attempt, error::TaskError, fingerprint, packages, tasks::names};
+use crate::{
+    attempt::Attempt,
+    error::TaskError,
+    fingerprint,
+    kept::{COMPILED, ENGINE, STATISTICS, WEIGHTS},
+    packages,
+    tasks::names,
+};
 
 /// A model with its backbone's weights and, where it has learned, its statistics.
 pub struct Chosen {
     pub model: Box<dyn Model>,
     pub weights: StateDict,
+    /// Everything that the features depend on besides the image: class, parameters, size, seed, weights.
+    key: String,
     /// `None`: random weights, or no backbone.
     pub origin: Option<WeightsOrigin>,
     statistics: Statistics,
@@ -85,7 +93,9 @@ impl Chosen {
             }
             _ => (model.random_weights()?, None),
         };
+        let sha256 = origin.as_ref().map(|origin| &origin.sha256);
         Ok(Self {
+            key: serde_json::json!([class, size, seed, sha256]).to_string(),
             model,
             weights,
             origin,
@@ -116,41 +126,55 @@ fn trained_class(attempt: &Attempt) -> Result<(&ClassSpec, &RunSpec), TaskError>
     }
 }
 
-/// What the run's fit task left behind; its digest is checked before it is parsed.
+/// What the run's fit task left behind; its digest is checked before it is parsed. The process that learned it has it still.
 fn learned(attempt: &Attempt) -> Result<Statistics, TaskError> {
     let fit = attempt.input(TaskKind::Fit)?;
     let path = fit.path(names::STATISTICS);
-    let bytes = attempt.read(&path)?;
+    let damaged = || TaskError::Damaged {
+        uri: attempt.store.uri(&path),
+    };
     let object = fit
         .outputs
         .iter()
-        .find(|object| object.path == names::STATISTICS);
-    if object.is_none_or(|object| object.sha256 != weights::digest(&bytes)) {
-        return Err(TaskError::Damaged {
-            uri: attempt.store.uri(&path),
-        });
-    }
-    Ok(weights::read_safetensors(&bytes)?)
+        .find(|object| object.path == names::STATISTICS)
+        .ok_or_else(damaged)?;
+    STATISTICS.get_or(&object.sha256, || {
+        let bytes = attempt.read(&path)?;
+        if object.sha256 == weights::digest(&bytes) {
+            Ok(weights::read_safetensors(&bytes)?)
+        } else {
+            Err(damaged())
+        }
+    })
 }
 
 fn pre_trained(
     backbone: &BackboneUse,
     expected: Option<&str>,
 ) -> Result<(StateDict, WeightsOrigin), TaskError> {
-    let loaded = weights::WeightsFolder::new(weights_folder()).load(backbone.name)?;
+    let folder = weights::WeightsFolder::new(weights_folder());
+    // A file that was replaced has another time or size.
+    let path = folder.find(backbone.name)?;
+    let file = path
+        .metadata()
+        .ok()
+        .map(|meta| (meta.modified().ok(), meta.len()));
+    let key = format!("{} {} {file:?}", backbone.name, path.display());
+    let loaded = WEIGHTS.get_or(&key, || folder.load(backbone.name).map(Arc::new))?;
     if let Some(expected) = expected.filter(|expected| *expected != loaded.sha256) {
         return Err(TaskError::OtherWeights {
             backbone: backbone.name.to_owned(),
             expected: expected.to_owned(),
-            found: loaded.sha256,
+            found: loaded.sha256.clone(),
         });
     }
     let origin = WeightsOrigin {
         backbone: backbone.name.to_owned(),
-        sha256: loaded.sha256,
-        licence: loaded.licence,
+        sha256: loaded.sha256.clone(),
+        licence: loaded.licence.clone(),
     };
-    Ok((loaded.state, origin))
+    // Tensors share their numbers.
+    Ok((loaded.state.clone(), origin))
 }
 
 /// `NIGHTSHIFT_WEIGHTS`, else `weights` beside the programs' folder, else the user's data folder.
@@ -175,7 +199,7 @@ pub fn image_size(spec: &RunSpec) -> Option<[usize; 2]> {
 }
 
 /// The engine that the job asks for.
-pub struct Engine(Box<dyn engines::Engine>);
+pub struct Engine(Arc<dyn engines::Engine>);
 
 impl Engine {
     pub fn open(attempt: &Attempt) -> Result<Self, TaskError> {
@@ -185,7 +209,11 @@ impl Engine {
             EngineChoice::Onnxruntime => Choice::OnnxRuntime,
             EngineChoice::TorchCpu => Choice::TorchCpu,
         };
-        Ok(Self(attempt.stages.load("load", || engines::open(choice))?))
+        let open = || engines::open(choice).map(Arc::from);
+        let engine = attempt
+            .stages
+            .load("load", || ENGINE.get_or(choice.name(), open))?;
+        Ok(Self(engine))
     }
 
     pub fn name(&self) -> &'static str {
@@ -201,17 +229,44 @@ impl Engine {
     }
 
     /// One session a thread, each for one image at a time: larger batches leave the caches and gain nothing.
-    pub fn sessions(
+    fn compile(
+        &self,
+        graph: &graph::Graph,
+        sessions: usize,
+    ) -> Result<Arc<dyn engines::Compiled>, TaskError> {
+        let graph = graph::rewrite::fold_batch_norm(graph);
+        let options = CompileOptions { batch: 1, sessions };
+        Ok(Arc::from(self.0.compile(&graph, &options)?))
+    }
+
+    /// Sessions that turn images into the model's features. A run's tasks, and all runs that differ in data alone, share
+    /// one compiled graph.
+    pub fn feature_sessions(
         &self,
         attempt: &Attempt,
-        graph: &Graph,
+        chosen: &Chosen,
+    ) -> Result<Vec<Box<dyn engines::Session>>, TaskError> {
+        let sessions = attempt.threads;
+        let key = format!("{} {sessions} {}", self.name(), chosen.key);
+        attempt.stages.load("compile", || {
+            let compiled = COMPILED.get_or(&key, || {
+                self.compile(&chosen.model.feature_graph(&chosen.weights)?, sessions)
+            })?;
+            (0..sessions).map(|_| Ok(compiled.session()?)).collect()
+        })
+    }
+
+    /// Sessions that turn images into maps and scores.
+    fn whole_sessions(
+        &self,
+        attempt: &Attempt,
+        chosen: &Chosen,
+        statistics: &Statistics,
     ) -> Result<Vec<Box<dyn engines::Session>>, TaskError> {
         let sessions = attempt.threads;
         attempt.stages.load("compile", || {
-            let graph = graph::rewrite::fold_batch_norm(graph);
-            let compiled = self
-                .0
-                .compile(&graph, &CompileOptions { batch: 1, sessions })?;
+            let graph = chosen.model.inference_graph(&chosen.weights, statistics)?;
+            let compiled = self.compile(&graph, sessions)?;
             (0..sessions).map(|_| Ok(compiled.session()?)).collect()
         })
     }
@@ -234,15 +289,10 @@ impl Scoring {
         let head = attempt
             .stages
             .load("load", || chosen.model.scorer(&statistics))?;
-        let graph = match &head {
-            Some(_) => chosen.model.feature_graph(&chosen.weights)?,
-            None => chosen.model.inference_graph(&chosen.weights, &statistics)?,
+        let sessions = match &head {
+            Some(_) => engine.feature_sessions(attempt, chosen)?,
+            None => engine.whole_sessions(attempt, chosen, &statistics)?,
         };
-        // The head holds what it needs in a form of its own.
-        drop(statistics);
-        Ok(Self {
-            sessions: engine.sessions(attempt, &graph)?,
-            head,
-        })
+        Ok(Self { sessions, head })
     }
 }

@@ -1,20 +1,22 @@
 //! What this machine can compute with, for `ctl doctor`.
 
+use engines::EngineError;
 use serde_json::{Value, json};
 
-use crate::{fingerprint, model::weights_folder};
+use crate::{fingerprint, handover, model::weights_folder};
 
 /// One JSON object: version, engines, CPU, threads, weights.
 pub fn probe() -> Value {
     let engines: Vec<Value> = engines::probe()
         .into_iter()
-        .map(|engine| {
-            json!({
+        .map(|engine| match engine.error {
+            Some(EngineError::NotLinked { engine }) => beside(engine),
+            error => json!({
                 "name": engine.name,
                 "version": engine.version,
                 "library": engine.path,
-                "error": engine.error.map(|error| crate::error::chain(&error)),
-            })
+                "error": error.map(|error| crate::error::chain(&error)),
+            }),
         })
         .collect();
     let folder = weights::WeightsFolder::new(weights_folder());
@@ -39,4 +41,26 @@ pub fn probe() -> Value {
         "weights_folder": folder.root(),
         "weights": weights,
     })
+}
+
+/// The engine that only `executor-torch` has, as that says.
+fn beside(engine: &'static str) -> Value {
+    let answer = handover::ask("--probe").map(|text| {
+        let probe: Option<Value> = text
+            .lines()
+            .rev()
+            .find_map(|line| serde_json::from_str(line).ok());
+        let engines = probe.as_ref().and_then(|probe| probe["engines"].as_array());
+        engines
+            .and_then(|engines| engines.iter().find(|found| found["name"] == engine))
+            .cloned()
+    });
+    match answer {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            json!({"name": engine, "error": "executor-torch did not say; `make build` makes it anew"})
+        }
+        Err(error) => json!({"name": engine, "error": crate::error::chain(&error), "advice":
+            "only for `engine: torch-cpu`: `make build` makes executor-torch; it goes beside executor, with the native libraries in lib/"}),
+    }
 }

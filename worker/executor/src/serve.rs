@@ -24,6 +24,7 @@ use crate::{
     attempt::Attempt,
     attempt_log::{AttemptLog, SEGMENT_BYTES},
     error::{TaskError, chain},
+    handover,
     stages::{lock, reset_peak_memory},
     tasks,
     wire::{FD_VARIABLE, read_message, write_message},
@@ -38,6 +39,7 @@ static PANIC_PLACE: Mutex<Option<String>> = Mutex::new(None);
 /// Serves the agent at the other end of the inherited socket until it closes.
 pub fn serve() -> anyhow::Result<()> {
     let socket = inherited_socket()?;
+    let taken_over = handover::take_over()?;
     panic::set_hook(Box::new(|info| {
         let place = info
             .location()
@@ -48,7 +50,7 @@ pub fn serve() -> anyhow::Result<()> {
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(log))?;
     let runtime = Runtime::new()?;
     let agent = Agent(Arc::new(Mutex::new(socket.try_clone()?)));
-    agent.send(from_executor::Message::Ready(ExecutorReady {
+    let ready = from_executor::Message::Ready(ExecutorReady {
         // Loading them to see whether they load costs seconds and memory: that is what `executor --probe` is for.
         engines: engines::Choice::ALL
             .iter()
@@ -56,13 +58,22 @@ pub fn serve() -> anyhow::Result<()> {
             .map(|(_, name)| (*name).to_owned())
             .collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-    }));
-    receive(socket, &agent, runtime.handle())
+    });
+    // The agent has heard it from the program that handed over.
+    if taken_over.is_none() {
+        agent.send(ready);
+    }
+    receive(socket, taken_over, &agent, runtime.handle())
 }
 
 /// Never returns while the agent lives: its death, or its wish, ends the process at once, whatever is being computed.
-fn receive(mut socket: UnixStream, agent: &Agent, runtime: &Handle) -> anyhow::Result<()> {
-    let mut current: Option<(LeaseNumber, Arc<Attempt>, thread::JoinHandle<()>)> = None;
+fn receive(
+    mut socket: UnixStream,
+    first: Option<RunTask>,
+    agent: &Agent,
+    runtime: &Handle,
+) -> anyhow::Result<()> {
+    let mut current = first.and_then(|run| begin(run, agent, runtime));
     loop {
         let message = read_message::<ToExecutor>(&mut socket);
         match message.ok().flatten().map(|message| message.message) {
@@ -106,6 +117,11 @@ fn begin(
         }
     };
     let lease = assignment.lease;
+    if handover::needed(&assignment) {
+        let error = handover::hand_over(&lock(&agent.0), &run);
+        agent.fail(lease, error.failure());
+        return None;
+    }
     reset_peak_memory();
     AttemptLog::begin(&assignment);
     let threads = usize::try_from(run.threads).unwrap_or(1);

@@ -1,3 +1,5 @@
+//! Retry decisions as tables: which class is tried again, where, how often, how long after.
+
 use FailureClass::*;
 
 use super::*;

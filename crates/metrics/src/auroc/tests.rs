@@ -1,3 +1,5 @@
+//! AUROC: hand-computed values, cases without one, and how often its interval covers the truth.
+
 use super::*;
 use crate::properties::{counts, uniform};
 

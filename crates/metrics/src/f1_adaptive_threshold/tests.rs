@@ -1,3 +1,5 @@
+//! The adaptive threshold: the specification's example, ties, and cases without one.
+
 use crate::properties::counts;
 use crate::{SplitRole, Undefined};
 

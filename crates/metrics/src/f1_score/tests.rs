@@ -1,3 +1,5 @@
+//! F1 at a threshold: hand-computed values, cases without one, and how often its interval covers the truth.
+
 use super::*;
 use crate::Origin;
 use crate::properties::{counts, uniform};

@@ -60,7 +60,9 @@ impl<R: Read> Merge<R> {
         mut each: impl FnMut(Step) -> Result<(), StateError>,
     ) -> Result<(), StateError> {
         let mut open: Option<Head> = None;
-        while let Some(mut top) = self.heap.peek_mut() {
+        while self.heap.len() > 1
+            && let Some(mut top) = self.heap.peek_mut()
+        {
             let (key, source) = (top.0.key, top.0.source);
             match &mut open {
                 Some(step) if step.key == key => {
@@ -88,7 +90,24 @@ impl<R: Read> Merge<R> {
                 }
             }
         }
-        open.map_or(Ok(()), |last| each(last.step()?))
+        let Some(Reverse(mut last)) = self.heap.pop() else {
+            return open.map_or(Ok(()), |open| each(open.step()?));
+        };
+        match open {
+            Some(open) if open.key == last.key => {
+                last.normal += open.normal;
+                last.anomalous += open.anomalous;
+            }
+            Some(open) => each(open.step()?)?,
+            None => {}
+        }
+        each(last.step()?)?;
+        // Nothing is left to compare the last source with.
+        let reader = &mut self.readers[last.source];
+        while let Some(step) = reader.next_step()? {
+            each(step)?;
+        }
+        Ok(())
     }
 
     /// All numbers at once; confusions come back in the order of `thresholds`.

@@ -117,8 +117,19 @@ impl<R: Read> StateReader<R> {
         Ok(!self.ended)
     }
 
+    /// Nearly all numbers are one byte.
     #[inline]
     fn varint(&mut self) -> Result<u64, StateError> {
+        match self.block.get(self.position) {
+            Some(&byte) if byte < 0x80 => {
+                self.position += 1;
+                Ok(u64::from(byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, StateError> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let Some(&byte) = self.block.get(self.position) else {

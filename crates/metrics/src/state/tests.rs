@@ -1,3 +1,5 @@
+//! The written form of a metric's state: it comes back the same, and no damage goes unnoticed.
+
 use proptest::prelude::*;
 
 use super::*;

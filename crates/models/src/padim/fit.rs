@@ -1,7 +1,7 @@
 //! How PaDiM learns: each position's Gaussian from all training images, tile of positions by tile.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use graph::Tensor;
 
@@ -29,12 +29,11 @@ pub(super) fn fit(
 ) -> Result<Statistics, ModelError> {
     let (images, positions, dims) = (features.images(), features.positions(), features.dims());
     check(grid, channels, features)?;
-    let mut mean = vec![0.0; positions * dims];
-    let mut whitening = vec![0.0; positions * packed(dims)];
+    let (mut mean, mut whitening) = (zeros(positions * dims), zeros(positions * packed(dims)));
     let tile = (TILE / (images * dims)).clamp(POSITIONS, MAX_POSITIONS) / POSITIONS * POSITIONS;
-    let pieces = mean
+    let pieces = Arc::make_mut(&mut mean)
         .chunks_mut(tile * dims)
-        .zip(whitening.chunks_mut(tile * packed(dims)));
+        .zip(Arc::make_mut(&mut whitening).chunks_mut(tile * packed(dims)));
     let pieces = Mutex::new(
         pieces
             .enumerate()
@@ -76,6 +75,11 @@ pub(super) fn fit(
         whitening: Tensor::new([positions, packed(dims)], whitening)?,
     };
     Ok(gaussians.into_statistics(images))
+}
+
+/// Shared memory as tensors have it, so that the result is not copied into them.
+fn zeros(length: usize) -> Arc<[f32]> {
+    std::iter::repeat_n(0.0, length).collect()
 }
 
 fn check(

@@ -95,7 +95,7 @@ struct Group<const N: usize> {
     padded: usize,
     /// [positions, dims]
     mean: Vec<f64>,
-    /// Centred features, [images, padded].
+    /// Centred features, [padded / BLOCK, IMAGES, BLOCK]: what is multiplied together lies together.
     centred: Vec<Lanes<f64, N>>,
     /// Covariance, then its factor, then the factor's inverse.
     matrix: Vec<Lanes<f64, N>>,
@@ -160,16 +160,15 @@ impl<const N: usize> Group<N> {
         self.matrix.fill(Lanes::ZERO);
         for start in (0..images).step_by(IMAGES) {
             let count = IMAGES.min(images - start);
-            for (i, centred) in self
-                .centred
-                .chunks_exact_mut(padded)
-                .take(count)
-                .enumerate()
-            {
+            for i in 0..count {
                 for (lane, mean) in self.mean.chunks_exact(dims).enumerate() {
-                    let values = tile.row(start + i, position(lane));
-                    for ((out, &value), &mean) in centred.iter_mut().zip(values).zip(mean) {
-                        out.0[lane] = f64::from(value) - mean;
+                    let values = tile.row(start + i, position(lane)).chunks(BLOCK);
+                    let blocks = self.centred.chunks_exact_mut(IMAGES * BLOCK);
+                    for ((block, values), mean) in blocks.zip(values).zip(mean.chunks(BLOCK)) {
+                        let out = &mut block[i * BLOCK..(i + 1) * BLOCK];
+                        for ((out, &value), &mean) in out.iter_mut().zip(values).zip(mean) {
+                            out.0[lane] = f64::from(value) - mean;
+                        }
                     }
                 }
             }
@@ -193,7 +192,7 @@ impl<const N: usize> Group<N> {
         for i in (0..padded).step_by(BLOCK) {
             for j in (0..=i).step_by(BLOCK) {
                 let part = |image: usize, from: usize| {
-                    let start = image * padded + from;
+                    let start = from * IMAGES + image * BLOCK;
                     [
                         centred[start],
                         centred[start + 1],

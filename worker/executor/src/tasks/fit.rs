@@ -1,6 +1,6 @@
 //! `fit`: the training images' features become the model's statistics.
 
-use std::collections::BTreeMap;
+use std::path::Path;
 
 use data::Split;
 use plan::{ResultDetail, TaskResult};
@@ -12,17 +12,20 @@ use crate::{
     attempt::Attempt,
     error::TaskError,
     images::{BadImage, Images, describe_all},
+    kept::STATISTICS,
     model::{Chosen, Engine},
     parallel::for_each_item,
     spool::Spool,
 };
 
 pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
+    // Those of another run: their memory is needed now.
+    STATISTICS.forget();
     let samples = training_samples(attempt)?;
     let chosen = attempt.stages.load("load", || Chosen::to_train(attempt))?;
     let spool = features(attempt, &chosen, &samples)?;
     let statistics = solve(attempt, &chosen, spool)?;
-    write(attempt, &statistics)?;
+    write(attempt, statistics)?;
     Ok(TaskResult {
         detail: ResultDetail::Fit {
             statistics: names::STATISTICS.to_owned(),
@@ -48,9 +51,8 @@ fn training_samples(attempt: &Attempt) -> Result<Vec<SampleRow>, TaskError> {
 
 /// Features of all images, in their order, on disk. Every bad image is named; none is passed over.
 fn features(attempt: &Attempt, chosen: &Chosen, samples: &[SampleRow]) -> Result<Spool, TaskError> {
-    let graph = chosen.model.feature_graph(&chosen.weights)?;
     let engine = Engine::open(attempt)?;
-    let sessions = engine.sessions(attempt, &graph)?;
+    let sessions = engine.feature_sessions(attempt, chosen)?;
     let shape = chosen.model.feature_shape()?;
     let spool = Spool::create(&attempt.scratch, samples.len(), shape)
         .map_err(TaskError::scratch(&attempt.scratch))?;
@@ -105,14 +107,11 @@ fn solve(
     Ok(statistics)
 }
 
-fn write(attempt: &Attempt, statistics: &models::Statistics) -> Result<(), TaskError> {
-    let path = attempt.scratch.join(names::STATISTICS);
-    let mut file =
-        std::io::BufWriter::new(std::fs::File::create(&path).map_err(TaskError::scratch(&path))?);
-    weights::write_safetensors(statistics, &BTreeMap::new(), &mut file)
-        .map_err(TaskError::scratch(&path))?;
-    file.into_inner()
-        .map_err(|error| TaskError::scratch(&path)(error.into_error()))?;
-    attempt.put_file(names::STATISTICS, &path, None)?;
+fn write(attempt: &Attempt, statistics: models::Statistics) -> Result<(), TaskError> {
+    let parts = weights::safetensors_parts(&statistics)
+        .map_err(TaskError::scratch(Path::new(names::STATISTICS)))?;
+    let object = attempt.put_parts(names::STATISTICS, parts)?;
+    // The run's next task, most likely in this process, would read the same bytes.
+    STATISTICS.keep(object.sha256, statistics);
     Ok(())
 }

@@ -373,8 +373,15 @@ fn micros(since: Instant) -> u64 {
 fn gather(
     attempt: &Attempt,
     rows: Vec<ScoreRow>,
-    threads: Vec<Gathered>,
+    mut threads: Vec<Gathered>,
 ) -> Result<Scored, TaskError> {
+    attempt.stages.time("metrics", 0, || {
+        std::thread::scope(|scope| {
+            for counts in threads.iter_mut().flat_map(|one| one.pixels.values_mut()) {
+                scope.spawn(|| counts.sort());
+            }
+        });
+    });
     let mut scored = Scored {
         rows,
         pixels: BTreeMap::new(),

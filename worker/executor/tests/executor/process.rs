@@ -6,7 +6,7 @@ use std::{
         fd::AsRawFd,
         unix::{net::UnixStream, process::CommandExt},
     },
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -26,15 +26,30 @@ pub struct Executor {
 /// Rights are only refused to those who do not have them all.
 pub const NOBODY: u32 = 65534;
 
+/// Cargo names it to the tests of its own package; to others it lies above their programs' folder.
+pub fn program() -> PathBuf {
+    match option_env!("CARGO_BIN_EXE_executor") {
+        Some(path) => path.into(),
+        None => {
+            let tests = std::env::current_exe().expect("the path of this test");
+            tests.parent().expect("a folder").with_file_name("executor")
+        }
+    }
+}
+
 impl Executor {
     pub fn start() -> Self {
         Self::start_as(None, &[])
     }
 
     pub fn start_as(user: Option<u32>, environment: &[(&str, &Path)]) -> Self {
+        Self::start_program(&program(), user, environment)
+    }
+
+    pub fn start_program(program: &Path, user: Option<u32>, environment: &[(&str, &Path)]) -> Self {
         let (ours, theirs) = UnixStream::pair().expect("a socket pair");
         let descriptor = theirs.as_raw_fd();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_executor"));
+        let mut command = Command::new(program);
         command
             .env(FD_VARIABLE, descriptor.to_string())
             .env("OMP_WAIT_POLICY", "PASSIVE")

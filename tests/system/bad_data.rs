@@ -1,0 +1,141 @@
+//! Data with something wrong in it: one message that names the file, the right exit code, nothing half-written.
+
+use std::fs;
+use std::path::Path;
+
+use crate::images;
+use crate::sandbox::{Ended, Sandbox};
+
+/// Runs the job on data that was spoilt; it must fail with these words.
+#[track_caller]
+fn fails(spoil: impl FnOnce(&Path), words: &[&str]) {
+    let sandbox = Sandbox::with_job(6, 3);
+    spoil(&sandbox.path("data/tiny"));
+    let ended = sandbox.ctl(&["run", "job.yaml"]);
+    ended.expect(1).says(words).says(&["invalid_input"]);
+    one_clear_message(&ended);
+    sandbox.expect_nothing_half_written();
+}
+
+/// Each failure is one line, and none of them is about the program.
+#[track_caller]
+fn one_clear_message(ended: &Ended) {
+    let failures = ended
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("failed: "))
+        .count();
+    assert_eq!(failures, 1, "{}", ended.stderr);
+    for word in ["panicked", "internal", "src/"] {
+        assert!(!ended.stderr.contains(word), "{word}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn an_empty_dataset_says_where_it_looked() {
+    fails(
+        |data| {
+            fs::remove_dir_all(data).unwrap();
+            fs::create_dir_all(data.join("train/good")).unwrap();
+        },
+        &["no images", "data/tiny"],
+    );
+}
+
+#[test]
+fn a_dataset_without_normal_images_says_so() {
+    fails(
+        |data| fs::remove_dir_all(data.join("train")).unwrap(),
+        &["no normal images", "tiny"],
+    );
+}
+
+#[test]
+fn a_mask_of_another_size_names_both() {
+    fails(
+        |data| {
+            images::write_sized(
+                &data.join("ground_truth/bad/0001_mask.png"),
+                &[255; 512],
+                32,
+                16,
+            )
+        },
+        &["0001_mask.png", "32x16", "64x64"],
+    );
+}
+
+#[test]
+fn a_mask_without_image_and_an_image_without_mask_are_named() {
+    fails(
+        |data| fs::remove_file(data.join("test/bad/0001.png")).unwrap(),
+        &["0001_mask.png", "belongs to no image"],
+    );
+    fails(
+        |data| fs::remove_file(data.join("ground_truth/bad/0001_mask.png")).unwrap(),
+        &["test/bad/0001.png", "no mask"],
+    );
+}
+
+/// Each kind of picture that cannot be read, with its error class.
+const UNREADABLE: [(&str, &str); 4] = [
+    ("truncated.png", "decode_error"),
+    ("empty.jpg", "empty"),
+    ("text.png", "not_an_image"),
+    ("bomb.png", "too_large"),
+];
+
+fn write_unreadable(folder: &Path, name: &str) {
+    let path = folder.join(name);
+    match name {
+        "truncated.png" => images::write_truncated(&path),
+        "empty.jpg" => fs::write(path, b"").unwrap(),
+        "text.png" => fs::write(path, b"this is no picture").unwrap(),
+        _ => images::write_bomb(&path),
+    }
+}
+
+#[test]
+fn an_unreadable_training_image_fails_the_job_and_is_named() {
+    for (name, _) in UNREADABLE {
+        fails(
+            |data| write_unreadable(&data.join("train/good"), name),
+            &[name],
+        );
+    }
+}
+
+#[test]
+fn an_unreadable_test_image_is_a_row_with_its_error_and_the_job_succeeds_with_a_warning() {
+    let sandbox = Sandbox::with_job(6, 3);
+    for (name, _) in UNREADABLE {
+        write_unreadable(&sandbox.path("data/tiny/test/good"), name);
+    }
+    let ended = sandbox.ctl(&["run", "job.yaml"]);
+    ended.expect(0);
+    assert!(
+        ended.stdout.contains("warning: run 0: 4 images"),
+        "{}",
+        ended.stdout
+    );
+    let scores = sandbox.json(&["results", "--last", "--scores"]);
+    let scores = scores.as_array().unwrap();
+    assert_eq!(scores.len(), 10);
+    for (name, class) in UNREADABLE {
+        let row = scores
+            .iter()
+            .find(|row| row["uri"].as_str().unwrap().ends_with(name))
+            .unwrap();
+        assert_eq!(row["error_class"], class, "{row}");
+        assert!(row["score"].is_null() && row["error"].is_string(), "{row}");
+    }
+    let metrics = sandbox.json(&["results", "--last", "--metrics"]);
+    assert!(
+        metrics
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|row| row["value"].is_number()),
+        "{metrics}"
+    );
+}

@@ -1,0 +1,19 @@
+//! The whole system as a user meets it: the real programs on small data, killed, interrupted and fed with bad input.
+//!
+//! The programs are taken from the repository's `bin/` (`make programs` puts them there) or from `NIGHTSHIFT_BIN`.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which clippy does not take for tests"
+)]
+
+mod bad_data;
+mod bad_files;
+mod commands;
+mod images;
+mod interrupts;
+mod kills;
+mod limits;
+mod processes;
+mod rights;
+mod sandbox;

@@ -1,0 +1,119 @@
+//! Processes seen from outside: who started whom, who is alive, signals, and waiting for a condition.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, kill_process};
+
+pub use rustix::process::Signal;
+
+/// Looks again and again until there is something; a condition that does not come true in time fails the test.
+#[track_caller]
+pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// One process; its start time tells it from a later one of the same number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    pub id: u32,
+    pub name: String,
+    started: u64,
+}
+
+struct Stat {
+    name: String,
+    state: String,
+    parent: u32,
+    started: u64,
+}
+
+fn stat(id: u32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let (head, tail) = text.rsplit_once(')')?;
+    let fields: Vec<&str> = tail.split_ascii_whitespace().collect();
+    Some(Stat {
+        name: head.split_once('(')?.1.to_owned(),
+        state: (*fields.first()?).to_owned(),
+        parent: fields.get(1)?.parse().ok()?,
+        started: fields.get(19)?.parse().ok()?,
+    })
+}
+
+impl Process {
+    pub fn of(id: u32) -> Option<Self> {
+        let stat = stat(id)?;
+        Some(Self {
+            id,
+            name: stat.name,
+            started: stat.started,
+        })
+    }
+
+    /// One that has ended and waits to be reaped is not alive.
+    pub fn is_alive(&self) -> bool {
+        stat(self.id).is_some_and(|now| now.started == self.started && now.state != "Z")
+    }
+
+    /// The signal, unless the process has gone already.
+    pub fn signal(&self, signal: Signal) {
+        if self.is_alive() {
+            let _ = kill_process(Pid::from_raw(self.id.cast_signed()).unwrap(), signal);
+        }
+    }
+
+    #[track_caller]
+    pub fn wait_for_end(&self, limit: Duration) {
+        until(&format!("the end of {self:?}"), limit, || {
+            (!self.is_alive()).then_some(())
+        });
+    }
+}
+
+/// Everything that a process has started, and what that has started.
+pub fn descendants(of: u32) -> Vec<Process> {
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        if let Some(id) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+            && let Some(stat) = stat(id)
+        {
+            children.entry(stat.parent).or_default().push(id);
+        }
+    }
+    let mut found = Vec::new();
+    let mut open = vec![of];
+    while let Some(parent) = open.pop() {
+        for id in children.get(&parent).into_iter().flatten() {
+            open.push(*id);
+            found.extend(Process::of(*id));
+        }
+    }
+    found
+}
+
+/// Processes whose command line names something: whatever still serves a sandbox.
+pub fn naming(word: &str) -> Vec<Process> {
+    fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|id| {
+            let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(word)
+        })
+        .filter_map(Process::of)
+        .filter(Process::is_alive)
+        .collect()
+}

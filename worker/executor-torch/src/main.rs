@@ -1,0 +1,6 @@
+//! The program `executor-torch`: the executor with libtorch, which `executor` becomes for tasks with `engine: torch-cpu`.
+
+fn main() -> anyhow::Result<()> {
+    engines_torch::link();
+    executor::main()
+}

@@ -1,0 +1,109 @@
+//! Becoming `executor-torch`, the same program with libtorch among its libraries, when a task needs that.
+//!
+//! Process, group and socket stay: the agent notices nothing. The task travels in a scratch file, its path in the
+//! environment. There is no way back; `executor-torch` serves every later task as well, whatever its engine.
+
+use std::{
+    env, fs, io,
+    os::{
+        fd::AsRawFd,
+        unix::{net::UnixStream, process::CommandExt},
+    },
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use engines::{Choice, EngineError};
+use job::resolved::EngineChoice;
+use plan::Assignment;
+use prost::Message;
+use proto::v1::RunTask;
+use types::TaskKind;
+
+use crate::{error::TaskError, wire::FD_VARIABLE};
+
+const PROGRAM: &str = "executor-torch";
+const TASK_VARIABLE: &str = "NIGHTSHIFT_EXECUTOR_TASK";
+const TASK_FILE: &str = "handover.pb";
+
+/// Whether the task runs a graph in libtorch and this program has none.
+pub fn needed(assignment: &Assignment) -> bool {
+    assignment.resources.engine == EngineChoice::TorchCpu
+        && matches!(assignment.spec.kind(), TaskKind::Fit | TaskKind::Score)
+        && !has_torch()
+}
+
+pub fn has_torch() -> bool {
+    !matches!(
+        engines::open(Choice::TorchCpu),
+        Err(EngineError::NotLinked { .. })
+    )
+}
+
+/// Becomes the other program; returns only if that cannot be.
+pub fn hand_over(socket: &UnixStream, run: &RunTask) -> TaskError {
+    // Its loader's complaint would be a crash to the agent, which is tried again; this way it has a type and advice.
+    if let Err(error) = ask("--version") {
+        return error;
+    }
+    let file = Path::new(&run.scratch).join(TASK_FILE);
+    if let Err(error) = fs::write(&file, run.encode_to_vec()) {
+        return TaskError::scratch(file)(error);
+    }
+    let descriptor = socket.as_raw_fd();
+    // SAFETY: clears a flag of a descriptor that is open, so that it lives on in the next program.
+    if unsafe { libc::fcntl(descriptor, libc::F_SETFD, 0) } < 0 {
+        return unusable(io::Error::last_os_error().to_string());
+    }
+    let failed = Command::new(program())
+        .env(FD_VARIABLE, descriptor.to_string())
+        .env(TASK_VARIABLE, &file)
+        .exec();
+    // The file and the flag are of no more use, and do no harm: the agent empties scratch, and nothing else is started.
+    unusable(failed.to_string())
+}
+
+/// The task that this program was started for, if `executor` became it; its file is removed.
+pub fn take_over() -> anyhow::Result<Option<RunTask>> {
+    let Some(file) = env::var_os(TASK_VARIABLE) else {
+        return Ok(None);
+    };
+    let bytes = fs::read(&file).and_then(|bytes| fs::remove_file(&file).map(|()| bytes));
+    let bytes =
+        bytes.map_err(|error| anyhow::anyhow!("cannot take over {}: {error}", file.display()))?;
+    Ok(Some(RunTask::decode(bytes.as_slice())?))
+}
+
+/// What `executor-torch` answers to an argument.
+pub fn ask(argument: &str) -> Result<String, TaskError> {
+    let answer = Command::new(program())
+        .arg(argument)
+        .stdin(Stdio::null())
+        .output();
+    match answer {
+        Ok(Output { status, stdout, .. }) if status.success() => {
+            Ok(String::from_utf8_lossy(&stdout).into_owned())
+        }
+        Ok(Output { stderr, .. }) => {
+            Err(unusable(String::from_utf8_lossy(&stderr).trim().to_owned()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(unusable("there is no such program".to_owned()))
+        }
+        Err(error) => Err(unusable(error.to_string())),
+    }
+}
+
+/// Beside this program, even after that has been replaced while it ran.
+fn program() -> PathBuf {
+    env::current_exe()
+        .unwrap_or_default()
+        .with_file_name(PROGRAM)
+}
+
+fn unusable(why: String) -> TaskError {
+    TaskError::NoTorchProgram {
+        program: program(),
+        why,
+    }
+}

@@ -1,0 +1,71 @@
+//! What the process keeps from task to task, so that the tasks of one run do not load and compile the same things again.
+
+use std::sync::{Arc, Mutex};
+
+use models::Statistics;
+use weights::Loaded;
+
+use crate::stages::lock;
+
+/// The last thing of a kind that was made, under a key that says what it was made of.
+pub struct Last<T>(Mutex<Option<(String, T)>>);
+
+/// By the backbone and its file.
+pub static WEIGHTS: Last<Arc<Loaded>> = Last::empty();
+
+/// By their sha256; cloning shares the numbers.
+pub static STATISTICS: Last<Statistics> = Last::empty();
+
+/// By name.
+pub static ENGINE: Last<Arc<dyn engines::Engine>> = Last::empty();
+
+/// By everything that the graph and its compilation depend on.
+pub static COMPILED: Last<Arc<dyn engines::Compiled>> = Last::empty();
+
+impl<T: Clone> Last<T> {
+    const fn empty() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    /// The one that is kept, if its key is this one; else a new one, which is kept from then on.
+    pub fn get_or<E>(&self, key: &str, make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let mut last = lock(&self.0);
+        if let Some((_, kept)) = last.as_ref().filter(|(kept, _)| kept == key) {
+            return Ok(kept.clone());
+        }
+        // Before the new one is made, so that memory never holds both.
+        *last = None;
+        let made = make()?;
+        *last = Some((key.to_owned(), made.clone()));
+        Ok(made)
+    }
+
+    pub fn keep(&self, key: String, value: T) {
+        *lock(&self.0) = Some((key, value));
+    }
+
+    pub fn forget(&self) {
+        *lock(&self.0) = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Last;
+
+    #[test]
+    fn only_the_last_is_kept_and_only_under_its_key() {
+        let last = Last::empty();
+        let get = |key: &str, value: u32| last.get_or(key, || Ok::<_, ()>(value));
+        assert_eq!(get("a", 1), Ok(1));
+        assert_eq!(get("a", 2), Ok(1));
+        assert_eq!(get("b", 3), Ok(3));
+        assert_eq!(get("a", 4), Ok(4));
+        assert_eq!(last.get_or("c", || Err("broken")), Err("broken"));
+        assert_eq!(get("a", 5), Ok(5), "what could not be made leaves nothing");
+        last.keep("d".to_owned(), 6);
+        assert_eq!(get("d", 7), Ok(6));
+        last.forget();
+        assert_eq!(get("d", 8), Ok(8));
+    }
+}

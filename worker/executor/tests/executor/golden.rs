@@ -1,0 +1,164 @@
+//! The whole chain against Anomalib 1.0.1: fit, scores, thresholds, bounds, labels and metrics of the set `engine_padim`.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use graph::Tensor;
+use models::backbones;
+use package::PackageManifest;
+use tables::{MetricRow, ScoreRow};
+use types::TaskKind;
+
+use crate::{job::Job, process::Executor};
+
+/// The set's own tolerance for scores and thresholds, relative.
+const TOLERANCE: f64 = 2e-3;
+
+fn golden() -> (serde_json::Value, weights::StateDict, std::path::PathBuf) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden");
+    let meta = fs::read(root.join("engine_padim/meta.json")).expect("the set is in the repository");
+    let data = weights::read_file(&root.join("engine_padim/data.safetensors")).expect("a set");
+    (
+        serde_json::from_slice(&meta).expect("json"),
+        data,
+        root.join("engine_data"),
+    )
+}
+
+/// Number `i` of a name, uniform in [0, 1): the formula of the golden sets.
+fn uniform(name: &str, i: u64) -> f64 {
+    const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+    let key = name.bytes().fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3)
+    });
+    let mut z = key.wrapping_add((i + 1).wrapping_mul(STEP));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^= z >> 31;
+    (z >> 40) as f64 / f64::from(1 << 24)
+}
+
+/// A weights folder with the formula's resnet18.
+fn write_weights(folder: &Path) {
+    let shapes = backbones::find("resnet18").expect("known").tensors();
+    let state: weights::StateDict = shapes
+        .into_iter()
+        .map(|(name, shape)| {
+            let fan_in: usize = shape.iter().skip(1).product();
+            let value = |i| {
+                let u = uniform(&name, i);
+                let value = match name.rsplit('.').next() {
+                    Some("running_mean") => 0.2 * (u - 0.5),
+                    Some("running_var") => 0.5 + u,
+                    _ if shape.len() > 1 => (2.0 * u - 1.0) * (3.0 / fan_in as f64).sqrt(),
+                    Some("weight") => 0.5 + u,
+                    _ => 0.2 * (u - 0.5),
+                };
+                value as f32
+            };
+            let len: usize = shape.iter().product();
+            let values: Vec<f32> = (0..len as u64).map(value).collect();
+            let tensor = Tensor::new(&shape, values).expect("as many as the shape says");
+            (name, tensor)
+        })
+        .collect();
+    let mut bytes = Vec::new();
+    weights::write_safetensors(&state, &BTreeMap::new(), &mut bytes).expect("in memory");
+    fs::create_dir_all(folder).expect("a folder");
+    fs::write(folder.join("resnet18.safetensors"), bytes).expect("the weights");
+}
+
+fn close(what: &str, ours: f64, theirs: f64) {
+    assert!(
+        (ours - theirs).abs() <= TOLERANCE * theirs.abs(),
+        "{what}: {ours}, the reference has {theirs}"
+    );
+}
+
+#[test]
+fn the_whole_chain_matches_the_reference() {
+    let (meta, data, images) = golden();
+    let folder = tempfile::tempdir().unwrap();
+    let weights = folder.path().join("weights");
+    write_weights(&weights);
+    let channels: Vec<u32> = data["idx"].data().iter().map(|&v| v as u32).collect();
+    let text = format!(
+        "kind: benchmark
+name: golden
+model: {{class_path: Padim, init_args: {{backbone: resnet18, layers: [layer1, layer2], channel_indices: {channels:?}}}}}
+data: {{class_path: Folder, init_args: {{name: engine_data, root: '{}', normal_dir: train/good, abnormal_dir: test/bad, normal_test_dir: test/good, mask_dir: ground_truth/bad, image_size: 64, val_split_mode: same_as_test, task: segmentation}}}}
+metrics: {{image: [AUROC, F1Score], pixel: [AUROC, F1Score]}}
+task: segmentation
+output: '{}/out'
+",
+        images.display(),
+        folder.path().display()
+    );
+    let mut job = Job::new(folder.path(), &text);
+    let environment = [("NIGHTSHIFT_WEIGHTS", weights.as_path())];
+    job.run(&mut Executor::start_as(None, &environment), 2);
+
+    let rows: Vec<ScoreRow> = job.table(TaskKind::Reduce, "scores.parquet");
+    let files = meta["files"].as_array().unwrap();
+    assert_eq!(rows.len(), files.len());
+    for (index, file) in files.iter().enumerate() {
+        let file = file.as_str().unwrap();
+        let row = rows.iter().find(|row| row.uri.ends_with(file)).unwrap();
+        let number = |name: &str| f64::from(data[name].data()[index]);
+        close(file, row.score.unwrap().into(), number("raw_score"));
+        assert_eq!(
+            row.is_anomalous,
+            Some(number("pred_label") > 0.5),
+            "{row:?}"
+        );
+    }
+
+    let (result, prefix) = job.accepted(TaskKind::Evaluate);
+    let plan::ResultDetail::Evaluate {
+        package: Some(package),
+        ..
+    } = &result.detail
+    else {
+        panic!("{result:?}")
+    };
+    let path = job
+        .store
+        .local_path(&format!("{prefix}/{package}"))
+        .unwrap();
+    let manifest = PackageManifest::from_json(&fs::read(path).unwrap()).unwrap();
+    let statistic = |name: &str| meta["statistics"][name].as_f64().unwrap();
+    let (image, pixel) = (
+        manifest.thresholds.image.unwrap(),
+        manifest.thresholds.pixel.unwrap(),
+    );
+    close(
+        "image threshold",
+        image.value.into(),
+        statistic("image_threshold"),
+    );
+    close(
+        "pixel threshold",
+        pixel.value.into(),
+        statistic("pixel_threshold"),
+    );
+    // The reference has one pair of bounds, that of the maps; ours has one for each level.
+    let bounds = manifest.normalization.pixel.unwrap();
+    close("smallest map value", bounds.min.into(), statistic("min"));
+    close("largest map value", bounds.max.into(), statistic("max"));
+
+    let metrics: Vec<MetricRow> = job.table(TaskKind::Reduce, "metrics.parquet");
+    let ours = |level: &str, metric: &str| {
+        let row = metrics
+            .iter()
+            .find(|row| row.level == level && row.metric == metric);
+        row.and_then(|row| row.value).unwrap()
+    };
+    let theirs = |name: &str| meta["test_metrics"][name].as_f64().unwrap();
+    close("image AUROC", ours("image", "AUROC"), theirs("image_AUROC"));
+    // The reference measures normalized maps, cut at 0 and 1, which makes few ties here.
+    close("pixel AUROC", ours("pixel", "AUROC"), theirs("pixel_AUROC"));
+    // The reference's F1Score leaves out what is at the threshold itself: one pixel, and one image of four.
+    let pixels = ours("pixel", "F1Score") - theirs("pixel_F1Score");
+    assert!((0.0..5e-3).contains(&pixels), "{pixels}");
+    close("image F1Score", ours("image", "F1Score"), 1.0);
+    assert!(theirs("image_F1Score") < 0.9);
+}
