@@ -72,6 +72,19 @@ bench: ## measure against the peer: JSON lines; ONLY=name for one of them
 	$(MAKE) --no-print-directory weights
 	$(PYTHON) tests/bench/bench.py $(if $(ONLY),--only $(ONLY))
 
+.PHONY: parity
+parity: ## compare PaDiM's scores with Anomalib 1.0.1's on ELPV (its environment takes 6 GB)
+	$(PYTHON) scripts/setup.py demo
+	$(MAKE) --no-print-directory weights
+	$(PYTHON) tests/bench/parity.py
+
+.PHONY: test-readers
+test-readers: programs texture ## read a job's tables with pandas, polars and duckdb (their environment takes 600 MB)
+	if ! [ tests/readers/requirements.txt -ot .cache/readers/.complete ]; then \
+		$(PYTHON) -m venv .cache/readers && .cache/readers/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --no-deps -r tests/readers/requirements.txt \
+		&& touch .cache/readers/.complete; fi
+	.cache/readers/bin/python tests/readers/readers.py
+
 .PHONY: sim
 sim: ## simulate the scheduling core for SECONDS=n (60)
 	cargo run --locked --quiet --package sim -- --seconds $(SECONDS_OF_SIM)

@@ -114,10 +114,14 @@ impl Cluster {
     /// Starts a worker unless a live one serves the pool already. A coordinator that this command has just started
     /// gives every worker it remembers one more ttl, so its word that one is live means nothing yet.
     pub async fn ensure_worker(&mut self, options: &WorkerOptions) -> Result<(), Error> {
+        let now = output::now_ms();
         if self.worker.is_some()
             || (!self.is_private()
                 && self
-                    .has_worker(|worker| worker.pool == options.pool)
+                    .has_worker(|worker| {
+                        worker.pool == options.pool
+                            && now.saturating_sub(worker.last_seen_ms) < SILENCE_LIMIT_MS
+                    })
                     .await?)
         {
             return Ok(());

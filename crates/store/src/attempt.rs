@@ -69,7 +69,10 @@ impl AttemptWriter {
         let path = self.path(name);
         // Large objects are hashed while they are written.
         let (sha256, put) = if size < PARALLEL_BYTES {
-            (Ok(digest_parts(&parts)), self.store.put_parts(&path, parts).await)
+            (
+                Ok(digest_parts(&parts)),
+                self.store.put_parts(&path, parts).await,
+            )
         } else {
             let hashed = parts.clone();
             tokio::join!(

@@ -82,7 +82,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             .await?
             .into_inner();
         if !(args.scores || args.metrics || args.timings) {
-            return show(common, cluster, &job).await;
+            return show(common, cluster, &job).await.map(drop);
         }
         let Some(results) = Results::find(&mut cluster.client, &job.id).await? else {
             return Err(none_yet(&job));
@@ -116,8 +116,8 @@ fn none_yet(job: &Job) -> Error {
     ))
 }
 
-/// The result table and where the files are.
-async fn show(common: &Common, cluster: &mut Cluster, job: &Job) -> Result<(), Error> {
+/// Prints the result table and where the files are; returns the runs' errors, which are said with it.
+async fn show(common: &Common, cluster: &mut Cluster, job: &Job) -> Result<Vec<String>, Error> {
     let runs = cluster
         .client
         .list_runs(ListRunsRequest {
@@ -161,7 +161,12 @@ async fn show(common: &Common, cluster: &mut Cluster, job: &Job) -> Result<(), E
             None => text.push_str("\n\nNo results published"),
         }
         text
-    })
+    })?;
+    Ok(lines
+        .into_iter()
+        .map(|line| line.error)
+        .filter(|error| !error.is_empty())
+        .collect())
 }
 
 /// Runs with images that are in no metric because they could not be read, and how many.
@@ -186,13 +191,14 @@ pub async fn show_end(common: &Common, cluster: &mut Cluster, job: &Job) -> Resu
     for warning in &job.warnings {
         eprintln!("warning: {warning}");
     }
-    show(common, cluster, job).await?;
+    let said = show(common, cluster, job).await?;
     if job.state == "succeeded" {
         let took = output::span(job.finished_ms.saturating_sub(job.created_ms));
         eprintln!("job {} succeeded in {took}", job.id);
         return Ok(());
     }
-    for failure in &job.failures {
+    let unsaid = |failure: &&String| !said.iter().any(|error| failure.ends_with(error.as_str()));
+    for failure in job.failures.iter().filter(unsaid) {
         eprintln!("failed: {failure}");
     }
     Err(Error::JobFailed {

@@ -128,6 +128,12 @@ fn check(common: &Common, folder: &WeightsFolder) -> Result<(), Error> {
         .map(|finding| json!({"backbone": finding.backbone, "path": finding.path, "tensors": finding.tensors, "problem": finding.problem.as_ref().map(chain)}))
         .collect();
     common.output.print(&Value::Array(value), || {
+        if findings.is_empty() {
+            return format!(
+                "no weights in {}; `ctl weights import FILE --backbone NAME` brings some",
+                folder.root().display()
+            );
+        }
         let mut table = Table::new(&["weights", ">tensors", "verdict"]);
         for finding in &findings {
             table.row([

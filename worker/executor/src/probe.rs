@@ -3,7 +3,11 @@
 use engines::EngineError;
 use serde_json::{Value, json};
 
-use crate::{fingerprint, handover, model::weights_folder};
+use crate::{
+    error::{TaskError, chain},
+    fingerprint, handover,
+    model::weights_folder,
+};
 
 /// One JSON object: version, engines, CPU, threads, weights.
 pub fn probe() -> Value {
@@ -15,7 +19,7 @@ pub fn probe() -> Value {
                 "name": engine.name,
                 "version": engine.version,
                 "library": engine.path,
-                "error": error.map(|error| crate::error::chain(&error)),
+                "error": error.map(|error| chain(&error)),
             }),
         })
         .collect();
@@ -60,7 +64,10 @@ fn beside(engine: &'static str) -> Value {
         Ok(None) => {
             json!({"name": engine, "error": "executor-torch did not say; `make build` makes it anew"})
         }
-        Err(error) => json!({"name": engine, "error": crate::error::chain(&error), "advice":
-            "only for `engine: torch-cpu`: `make build` makes executor-torch; it goes beside executor, with the native libraries in lib/"}),
+        Err(TaskError::NoTorchProgram { program, why }) => {
+            json!({"name": engine, "error": format!("{}: {why}", program.display()), "advice":
+            "only for `engine: torch-cpu`: `make build` makes executor-torch; it goes beside executor, with the native libraries in lib/"})
+        }
+        Err(error) => json!({"name": engine, "error": chain(&error)}),
     }
 }

@@ -57,7 +57,7 @@ fn write_weights(folder: &Path) {
             };
             let len: usize = shape.iter().product();
             let values: Vec<f32> = (0..len as u64).map(value).collect();
-            let tensor = Tensor::new(&shape, values).expect("as many as the shape says");
+            let tensor = Tensor::new(shape, values).expect("as many as the shape says");
             (name, tensor)
         })
         .collect();

@@ -163,7 +163,14 @@ impl Job {
         let scratch = self.folder.join("scratch");
         fs::create_dir_all(&scratch).expect("scratch");
         executor.begin(&self.assignment(task), &scratch, threads);
-        match executor.outcome() {
+        let outcome = executor.outcome();
+        if outcome.is_err() {
+            // As the agent does; what a failed attempt leaves is not the executor's to tidy.
+            for left in fs::read_dir(&scratch).expect("scratch") {
+                fs::remove_file(left.expect("an entry").path()).expect("a file");
+            }
+        }
+        match outcome {
             Ok(done) => {
                 assert_eq!(
                     fs::read_dir(&scratch).expect("scratch").count(),
