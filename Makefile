@@ -10,6 +10,8 @@ PYTHON := python3
 TARGET := $(or $(CARGO_TARGET_DIR),$(ROOT)/target)
 PROGRAMS := ctl coordinator worker executor executor-torch
 SECONDS_OF_SIM := $(or $(SECONDS),60)
+# What `programs` builds. `test` builds its binaries in the same go, since cargo would build most crates twice otherwise.
+WHAT := --bins --exclude sim
 
 # torch-sys finds libtorch here while building; the tests find all native libraries here.
 export LIBTORCH := $(ROOT)/native
@@ -32,7 +34,7 @@ build: ## build the programs into bin/
 # The programs, without looking for what is missing.
 .PHONY: programs
 programs:
-	cargo build --locked --package ctl --package coordinator --package worker --package executor --package executor-torch
+	cargo build --locked --workspace $(WHAT)
 	mkdir -p bin
 	for program in $(PROGRAMS); do install -m 755 "$(TARGET)/debug/$$program" "bin/.$$program.new" && mv "bin/.$$program.new" "bin/$$program"; done
 	ln -sfn ../native/lib bin/lib
@@ -43,10 +45,10 @@ weights: programs
 	$(PYTHON) scripts/import_weights.py bin/ctl
 
 .PHONY: texture
-texture:
+texture: programs
 	$(PYTHON) scripts/fetch_parts.py photos
 	if ! [ -f datasets/texture/.complete ] || [ tests/texture/src/lib.rs -nt datasets/texture/.complete ]; then \
-		cargo run --locked --quiet --package texture -- .cache/photos datasets/texture && touch datasets/texture/.complete; fi
+		"$(TARGET)/debug/texture" .cache/photos datasets/texture && touch datasets/texture/.complete; fi
 
 .PHONY: demo
 demo: setup programs weights texture ## from nothing to a result table: PaDiM on solar cells and textures
@@ -56,7 +58,7 @@ demo: setup programs weights texture ## from nothing to a result table: PaDiM on
 .PHONY: test
 test: ## run every test
 	$(PYTHON) scripts/setup.py test
-	$(MAKE) --no-print-directory weights texture
+	$(MAKE) --no-print-directory weights texture WHAT=--all-targets
 	LD_LIBRARY_PATH="$(ROOT)/native/lib$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}" OMP_WAIT_POLICY=PASSIVE cargo test --locked --workspace
 
 .PHONY: lint
