@@ -126,7 +126,8 @@ impl Cluster {
         {
             return Ok(());
         }
-        let name = format!("ctl-{}", std::process::id());
+        // The same for each command: a new start under a known name frees at once what the one before it held.
+        let name = format!("ctl-{}", options.pool);
         let slots = options.slots.to_string();
         let mut child = start(
             "worker",

@@ -131,7 +131,7 @@ fn sigterm_ends_a_run_and_everything_it_started() {
     run.signal(Signal::TERM);
     run.wait(SOON)
         .expect(130)
-        .says(&["go on with `ctl run job.yaml`"]);
+        .says(&["go on with `ctl run job.yaml"]);
     for program in programs {
         program.wait_for_end(SOON);
     }

@@ -18,7 +18,9 @@ pub enum StoreError {
         #[source]
         source: Source,
     },
-    #[error("{uri} has changed since it was listed (expected etag {expected})")]
+    #[error(
+        "{uri} has changed since it was listed (expected etag {expected}); a new job lists it again"
+    )]
     Changed { uri: String, expected: String },
     #[error("{uri} exists already with other content")]
     Conflict { uri: String },

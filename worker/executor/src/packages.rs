@@ -8,6 +8,7 @@ use bytes::Bytes;
 use job::resolved::ClassSpec;
 use models::Statistics;
 use plan::PlannedRun;
+use serde::Deserialize;
 use store::{Location, Store, layout};
 use types::TaskKind;
 
@@ -31,15 +32,23 @@ pub fn open(attempt: &Attempt, name: &str) -> Result<Opened, TaskError> {
         (name.to_owned(), None)
     } else {
         let pointer = pointer(attempt, name)?;
-        (resolve(attempt.store.root(), &pointer.uri), Some(pointer))
+        (
+            resolve(attempt.store.root(), &pointer.package),
+            Some(pointer.sha256),
+        )
     };
     let bytes = read(attempt, &uri)?;
     let failed = |source| TaskError::Package {
         uri: uri.clone(),
         source,
     };
-    if let Some(pointer) = expected {
-        verify(&pointer, &bytes).map_err(failed)?;
+    if let Some(sha256) = expected {
+        let named = Object {
+            uri: uri.clone(),
+            sha256,
+            size: bytes.len() as u64,
+        };
+        verify(&named, &bytes).map_err(failed)?;
     }
     let manifest = PackageManifest::from_json(&bytes).map_err(failed)?;
     Ok(Opened { manifest, uri })
@@ -77,7 +86,7 @@ impl Opened {
 }
 
 /// The pointer of the given version, or of the highest.
-fn pointer(attempt: &Attempt, name: &str) -> Result<Object, TaskError> {
+fn pointer(attempt: &Attempt, name: &str) -> Result<Pointer, TaskError> {
     let (name, version) = name
         .split_once('@')
         .map_or((name, None), |(name, version)| (name, Some(version)));
@@ -108,6 +117,14 @@ fn pointer(attempt: &Attempt, name: &str) -> Result<Object, TaskError> {
         uri: attempt.store.uri(&path),
         source: PackageError::Json(error),
     })
+}
+
+/// What a published pointer says of its package; it says more, for people.
+#[derive(Debug, Deserialize)]
+struct Pointer {
+    /// URI of `package.json`.
+    package: String,
+    sha256: String,
 }
 
 fn read(attempt: &Attempt, uri: &str) -> Result<Bytes, TaskError> {
