@@ -24,6 +24,8 @@ pub struct Line {
     pub test_s: Option<f64>,
     pub images_per_s: Option<f64>,
     pub error: String,
+    /// What its tasks warned of.
+    pub warnings: Vec<String>,
 }
 
 /// Puts together what the tables say about each run.
@@ -63,9 +65,16 @@ pub fn lines(runs: &[Run], metrics: &[MetricRow], timings: &[TimingRow]) -> Vec<
                     .filter(|(wall, items)| *wall > 0.0 && *items > 0)
                     .map(|(wall, items)| items as f64 / wall),
                 error: run.error.clone(),
+                warnings: warnings(run),
             }
         })
         .collect()
+}
+
+/// A run's result is that of its evaluation, which gathers the warnings of all its tasks.
+fn warnings(run: &Run) -> Vec<String> {
+    serde_json::from_str::<plan::TaskResult>(&run.result_json)
+        .map_or(Vec::new(), |result| result.warnings)
 }
 
 /// Means over the runs of one model on one dataset, where there are several.
@@ -121,6 +130,7 @@ fn mean(group: &[&Line]) -> Line {
         test_s: average(group.iter().map(|line| line.test_s).collect()),
         images_per_s: average(group.iter().map(|line| line.images_per_s).collect()),
         error: String::new(),
+        warnings: Vec::new(),
     }
 }
 
@@ -230,6 +240,7 @@ mod tests {
             test_s: Some(2.0),
             images_per_s: Some(50.0),
             error: String::new(),
+            warnings: Vec::new(),
         }
     }
 

@@ -148,6 +148,11 @@ async fn show(common: &Common, cluster: &mut Cluster, job: &Job) -> Result<Vec<S
         for line in lines.iter().filter(|line| !line.error.is_empty()) {
             text.push_str(&format!("\nrun {} failed: {}", line.run, line.error));
         }
+        for line in &lines {
+            for warning in &line.warnings {
+                text.push_str(&format!("\nwarning: run {}: {warning}", line.run));
+            }
+        }
         for (run, images) in unreadable(&metrics) {
             text.push_str(&format!(
                 "\nwarning: run {run}: {images} images could not be scored; `ctl results {} --scores` says which and why",

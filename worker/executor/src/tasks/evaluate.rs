@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use data::Split;
 use job::resolved::ModelSource;
 use metrics::{Interval, RawScore, SplitRole, Summary, Undefined};
-use plan::{MetricValue, PlannedRun, ResultDetail, TaskResult};
+use plan::{InputOutcome, MetricValue, PlannedRun, ResultDetail, TaskResult};
 use tables::{MetricRow, ScoreRow};
 use types::TaskKind;
 
@@ -97,8 +97,23 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             errors: images.all_errors(),
         },
         timings: Vec::new(),
-        warnings: Vec::new(),
+        warnings: warnings(attempt),
     })
+}
+
+/// What the run's earlier tasks warned of, each once: the evaluation is where people look.
+fn warnings(attempt: &Attempt) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for input in &attempt.assignment.inputs {
+        if let InputOutcome::Accepted { result, .. } = &input.outcome {
+            for warning in &result.warnings {
+                if !warnings.contains(warning) {
+                    warnings.push(warning.clone());
+                }
+            }
+        }
+    }
+    warnings
 }
 
 /// Every metric of a level, computed from the split `test` alone.
