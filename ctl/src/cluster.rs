@@ -126,8 +126,13 @@ impl Cluster {
         {
             return Ok(());
         }
-        // The same for each command: a new start under a known name frees at once what the one before it held.
-        let name = format!("ctl-{}", options.pool);
+        // With a coordinator of its own, a command is the only one here, and its worker follows that of the last one:
+        // a new start under a known name frees at once what the one before it held.
+        let name = if self.is_private() {
+            format!("ctl-{}", options.pool)
+        } else {
+            format!("ctl-{}-{}", options.pool, std::process::id())
+        };
         let slots = options.slots.to_string();
         let mut child = start(
             "worker",

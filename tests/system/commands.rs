@@ -138,7 +138,9 @@ output: ./out
     assert!(sandbox.tasks("fit").is_empty(), "nothing is trained");
     let metrics = sandbox.json(&["results", "--last", "--metrics"]);
     assert!(metrics[0]["value"].is_number(), "{metrics}");
-    assert_eq!(metrics[0]["threshold_split"], "package");
+    let rows = metrics.as_array().unwrap();
+    let f1 = rows.iter().find(|row| row["metric"] == "F1Score").unwrap();
+    assert_eq!(f1["threshold_split"], "package", "{metrics}");
 
     // Trained again, it is the next version.
     sandbox.ctl(&["run", "train.yaml"]).expect(0);

@@ -17,7 +17,8 @@ fn a_task_that_takes_too_long_is_timed_out() {
 
 #[test]
 fn a_task_that_takes_too_much_memory_is_out_of_memory() {
-    let sandbox = Sandbox::with_job(6, 3);
+    // Long enough for the agent to look at it more than once.
+    let sandbox = Sandbox::with_job(600, 3);
     sandbox.write("job.yaml", &format!("{JOB}resources: {{memory: 64MiB}}\n"));
     sandbox
         .ctl(&["run", "job.yaml"])

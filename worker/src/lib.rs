@@ -79,7 +79,7 @@ async fn serve(settings: Settings) -> Result<()> {
     let command = executor_command(&settings)?;
     let (events, mut inbox) = mpsc::unbounded_channel();
     let scratch = state.join("scratch").join(name.as_str());
-    let mut slots = Slots::new(command, scratch.clone(), events.clone())
+    let mut slots = Slots::new(command, &scratch, events.clone())
         .with_context(|| format!("cannot prepare the scratch folder {}", scratch.display()))?;
     let identity = Identity {
         name,

@@ -1,6 +1,10 @@
 //! The executors of this agent's slots: carrying out orders on them, and turning what they say into events.
 
-use std::{collections::BTreeMap, fs, io, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use proto::v1::{self, from_executor, to_executor};
 use tokio::sync::mpsc;
@@ -28,16 +32,24 @@ enum Order {
 }
 
 impl Slots {
-    /// `scratch` belongs to this agent alone: what an earlier start left there is removed.
+    /// `scratch` is that of the worker's name; this agent takes a folder in it and removes those of agents that are gone.
     pub fn new(
         command: ExecutorCommand,
-        scratch: PathBuf,
+        scratch: &Path,
         events: mpsc::UnboundedSender<AgentEvent>,
     ) -> io::Result<Self> {
-        match fs::remove_dir_all(&scratch) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => fs::create_dir_all(&scratch)?,
+        fs::create_dir_all(scratch)?;
+        for entry in fs::read_dir(scratch)? {
+            let folder = entry?.path();
+            let owner = folder
+                .file_name()
+                .and_then(|name| name.to_str()?.parse().ok());
+            if owner.is_none_or(|pid| !is_alive(pid)) {
+                fs::remove_dir_all(&folder)?;
+            }
         }
+        let scratch = scratch.join(std::process::id().to_string());
+        fs::create_dir_all(&scratch)?;
         Ok(Self {
             command,
             scratch,
@@ -164,6 +176,11 @@ impl Slots {
         // The receiver lives as long as the agent's loop, which owns this.
         let _ = self.events.send(event);
     }
+}
+
+/// Whether a process of this machine has the number.
+fn is_alive(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
 }
 
 /// Carries orders to one executor and its words back, until it is gone.
