@@ -2,6 +2,11 @@
 //!
 //! `cargo test -p executor-torch -p executor` builds both programs.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which clippy does not take for tests"
+)]
+
 #[allow(dead_code)]
 #[path = "../../../executor/tests/executor/images.rs"]
 mod images;
