@@ -16,7 +16,12 @@ fn sample(n: u64) -> SampleRow {
         size: n * 10,
         modified: Micros(1_700_000_000_000_000 + n as i64),
         split: "test".to_owned(),
-        label: if n % 2 == 0 { "normal" } else { "anomalous" }.to_owned(),
+        label: if n.is_multiple_of(2) {
+            "normal"
+        } else {
+            "anomalous"
+        }
+        .to_owned(),
         defect_type: (n % 2 == 1).then(|| "crack".to_owned()),
         mask_uri: None,
         mask_etag: None,
@@ -24,7 +29,7 @@ fn sample(n: u64) -> SampleRow {
 }
 
 fn score(n: u64) -> ScoreRow {
-    let good = n % 3 != 0;
+    let good = !n.is_multiple_of(3);
     ScoreRow {
         run: 1,
         sample: n,
