@@ -184,9 +184,9 @@ pub enum Op {
         /// Shared, never copied by rewrites that leave it alone.
         tensor: Tensor,
     },
-    /// x, weight [out, in / groups, kh, kw] and perhaps bias [out].
+    /// x, weight `[out, in / groups, kh, kw]` and perhaps bias `[out]`.
     Conv2d(Conv2d),
-    /// x, weight [in, out / groups, kh, kw] and perhaps bias [out].
+    /// x, weight `[in, out / groups, kh, kw]` and perhaps bias `[out]`.
     ConvTranspose2d(ConvTranspose2d),
     /// x, weight, bias, mean, var: (x - mean) / sqrt(var + eps) * weight + bias for each channel (axis 1).
     BatchNorm {
@@ -198,7 +198,7 @@ pub enum Op {
         /// Added to the variance.
         eps: f32,
     },
-    /// x [N, C, H, W], weight [C], bias [C]: normalised over the image, for each channel.
+    /// x `[N, C, H, W]`, weight `[C]`, bias `[C]`: normalised over the image, for each channel.
     InstanceNorm {
         /// Added to the variance.
         eps: f32,
@@ -228,7 +228,7 @@ pub enum Op {
     MatMul,
     /// x.
     Transpose {
-        /// Output axis i is input axis perm[i].
+        /// Output axis i is input axis `perm[i]`.
         perm: Vec<usize>,
     },
     /// x: the elements in the same order under the output's shape.

@@ -28,7 +28,7 @@ impl ResolvedJob {
     /// Version that this program writes.
     pub const FORMAT: u32 = 1;
 
-    /// Accepts what [`read`](crate::read) could have made, and nothing else.
+    /// Accepts what [`crate::read`] could have made, and nothing else.
     pub fn from_json(text: &str) -> Result<Self, ResolvedError> {
         let job: Self = serde_json::from_str(text)?;
         if job.format != Self::FORMAT {

@@ -89,7 +89,7 @@ pub trait Model: Send + Sync {
         progress: &Progress,
     ) -> Result<Statistics, ModelError>;
 
-    /// The definition of scoring: input `image` as above, outputs `anomaly_map` [N, 1, H, W] and `pred_score` [N].
+    /// The definition of scoring: input `image` as above, outputs `anomaly_map` `[N, 1, H, W]` and `pred_score` `[N]`.
     fn inference_graph(
         &self,
         weights: &StateDict,

@@ -21,7 +21,7 @@ pub struct BatchNorm {
 }
 
 impl Builder {
-    /// Convolution of images with `weight` [out, in / groups, kh, kw] and `bias` [out].
+    /// Convolution of images with `weight` `[out, in / groups, kh, kw]` and `bias` `[out]`.
     pub fn conv2d(
         &mut self,
         x: Value,
@@ -65,7 +65,7 @@ impl Builder {
         Ok(self.push(Op::Conv2d(attributes), &operands, shape, Kind::Float))
     }
 
-    /// Transposed convolution of images with `weight` [in, out / groups, kh, kw] and `bias` [out].
+    /// Transposed convolution of images with `weight` `[in, out / groups, kh, kw]` and `bias` `[out]`.
     pub fn conv_transpose2d(
         &mut self,
         x: Value,

@@ -1,6 +1,6 @@
 //! Convolutional networks by name: their named layers, their tensors and their graph.
 //!
-//! A network is a row of [`ARCHITECTURES`]: a table that becomes a list of [`steps::Step`]s. Tensor names are timm's.
+//! A network is a row of [`ARCHITECTURES`]: a table that becomes a list of steps. Tensor names are timm's.
 
 mod efficientnet;
 mod network;
