@@ -42,8 +42,8 @@ impl History {
         for row in last.values() {
             self.leases_only_grow(row)?;
             accepted_is_final(before, row)?;
-            a_stopped_job_gets_nothing_more(before, after, row)?;
         }
+        a_stopped_job_gets_nothing_more(before, changes)?;
         for row in last.values() {
             let place = (row.job.clone(), row.task);
             if row.outcome != Outcome::Running && self.current.get(&place) == Some(&row.lease) {
@@ -234,27 +234,36 @@ fn accepted_is_final(before: &Rows, row: &coordinator_core::AttemptRow) -> Check
     }
 }
 
-/// I11, as far as a job that was stopped before the transaction and after it.
-fn a_stopped_job_gets_nothing_more(
-    before: &Rows,
-    after: &Rows,
-    row: &coordinator_core::AttemptRow,
-) -> Check {
-    let stopped = |rows: &Rows| {
-        rows.job_progress
-            .get(&row.job)
-            .is_some_and(|p| p.stop.is_some())
-    };
-    let old = before.attempts.get(&row.lease).map(|a| a.outcome);
-    let granted = old.is_none() && row.outcome == Outcome::Running;
-    let accepted = old != Some(Outcome::Accepted) && row.outcome == Outcome::Accepted;
-    if stopped(before) && stopped(after) && (granted || accepted) {
-        return Err(format!(
-            "I11: lease {} is {} although job {} was stopped",
-            row.lease,
-            row.outcome.as_str(),
-            row.job
-        ));
+/// I11. Walks the changes in their order: within one batch a job may be retried, granted and stopped again.
+fn a_stopped_job_gets_nothing_more(before: &Rows, changes: &[Change]) -> Check {
+    let mut stopped: BTreeMap<&JobId, bool> = before
+        .job_progress
+        .iter()
+        .map(|(job, row)| (job, row.stop.is_some()))
+        .collect();
+    let mut outcomes: BTreeMap<LeaseNumber, Outcome> = before
+        .attempts
+        .values()
+        .map(|row| (row.lease, row.outcome))
+        .collect();
+    for change in changes {
+        match change {
+            Change::JobProgress(row) => _ = stopped.insert(&row.job, row.stop.is_some()),
+            Change::Attempt(row) => {
+                let old = outcomes.insert(row.lease, row.outcome);
+                let granted = old.is_none() && row.outcome == Outcome::Running;
+                let accepted = old != Some(Outcome::Accepted) && row.outcome == Outcome::Accepted;
+                if (granted || accepted) && stopped.get(&row.job) == Some(&true) {
+                    return Err(format!(
+                        "I11: lease {} is {} although job {} was stopped",
+                        row.lease,
+                        row.outcome.as_str(),
+                        row.job
+                    ));
+                }
+            }
+            _ => {}
+        }
     }
     Ok(())
 }

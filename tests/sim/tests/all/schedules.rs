@@ -38,6 +38,18 @@ fn ten_thousand_schedules_hold_every_invariant() {
     );
 }
 
+/// Seeds that failed once, each with what it had found.
+#[test]
+fn schedules_that_failed_once_hold() {
+    // A coordinator woke after an hour: one batch retried a job, granted its task and stopped it again.
+    const ONCE_FAILED: [u64; 1] = [1_882_768_588_944_582];
+    for seed in ONCE_FAILED {
+        if let Err(failure) = run_seed(seed, None, false) {
+            panic!("{failure:?}");
+        }
+    }
+}
+
 #[test]
 fn every_planted_bug_is_found() {
     for mutation in Mutation::ALL {
