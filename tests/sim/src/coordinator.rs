@@ -293,6 +293,7 @@ impl World {
         if let Some(wrong) = core.audit().into_iter().next() {
             return Err(format!("I10: {wrong}"));
         }
+        crate::invariants::jobs_stop_when_too_many_tasks_failed(&self.disk.rows)?;
         if core.rows() != self.disk.rows {
             return Err(format!(
                 "I4: the core and the disk differ: {}",
@@ -418,7 +419,7 @@ impl World {
                 Effect::Persist(_) | Effect::Reply { .. } | Effect::JobChanged(_) => {}
             }
         }
-        if woken && !self.coordinator.parked.is_empty() {
+        if woken && !self.wakes_lost && !self.coordinator.parked.is_empty() {
             for (ticket, (claim, _)) in self.coordinator.parked.clone() {
                 let claim = Claim {
                     nonce: self.chance.draw() as u32,
@@ -504,6 +505,23 @@ impl World {
         }
     }
 
+    /// The claim of a worker that waits for something to do: for tests.
+    pub fn parked_claim(&self) -> Option<Claim> {
+        self.coordinator
+            .parked
+            .values()
+            .next()
+            .map(|(claim, _)| claim.clone())
+    }
+
+    /// Puts an event that nobody waits for into the inbox: for tests.
+    pub fn inject(&mut self, make: impl FnOnce(Ticket) -> Event) {
+        self.coordinator.next_ticket += 1;
+        let event = make(Ticket(self.coordinator.next_ticket));
+        self.coordinator.inbox.push((event, About::Nothing));
+        self.plan_batch();
+    }
+
     pub fn is_idle(&self) -> bool {
         let Some(core) = &self.coordinator.core else {
             return false;
@@ -540,6 +558,9 @@ fn touched(rows: &coordinator_core::Rows, changes: &[Change]) -> coordinator_cor
             }
             if let Some(old) = rows.job_progress.get(&row.job) {
                 before.job_progress.insert(row.job.clone(), old.clone());
+            }
+            if let Some(old) = rows.workers.get(&row.worker) {
+                before.workers.insert(row.worker.clone(), old.clone());
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coordinator_core::{Change, ClaimAnswer, Outcome, Reply, Rows, Verdict};
-use types::{FailureClass, JobId, LeaseNumber, RequestId, TaskIndex, TaskState};
+use coordinator_core::{Change, ClaimAnswer, Outcome, Reply, Rows, Stop, Verdict};
+use types::{FailureClass, JobId, LeaseNumber, RequestId, TaskIndex, TaskState, WorkerName};
 
 /// What was seen so far, apart from the rows themselves.
 #[derive(Debug, Default)]
@@ -44,6 +44,7 @@ impl History {
             accepted_is_final(before, row)?;
         }
         a_stopped_job_gets_nothing_more(before, changes)?;
+        a_drained_worker_gets_nothing_more(before, changes)?;
         for row in last.values() {
             let place = (row.job.clone(), row.task);
             if row.outcome != Outcome::Running && self.current.get(&place) == Some(&row.lease) {
@@ -268,6 +269,32 @@ fn a_stopped_job_gets_nothing_more(before: &Rows, changes: &[Change]) -> Check {
     Ok(())
 }
 
+/// C15: from the answer to a drain on, the worker's incarnation gets no lease.
+fn a_drained_worker_gets_nothing_more(before: &Rows, changes: &[Change]) -> Check {
+    let mut workers: BTreeMap<&WorkerName, &coordinator_core::WorkerRow> =
+        before.workers.iter().collect();
+    let mut known: BTreeSet<LeaseNumber> = before.attempts.keys().copied().collect();
+    for change in changes {
+        match change {
+            Change::Worker(row) => _ = workers.insert(&row.worker, row),
+            Change::Attempt(row) => {
+                let granted = known.insert(row.lease);
+                let drained = workers
+                    .get(&row.worker)
+                    .is_some_and(|w| w.draining && w.incarnation == row.incarnation);
+                if granted && drained {
+                    return Err(format!(
+                        "C15: lease {} was granted to {}, which drains",
+                        row.lease, row.worker
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn counted_attempts_stay_within_the_policy(
     after: &Rows,
     row: &coordinator_core::AttemptRow,
@@ -305,6 +332,38 @@ fn counted_attempts_stay_within_the_policy(
     } else {
         Ok(())
     }
+}
+
+/// A job has stopped if and only if more of its tasks failed than it allows, unless its user stopped it.
+pub fn jobs_stop_when_too_many_tasks_failed(rows: &Rows) -> Check {
+    for (id, job) in &rows.jobs {
+        let Some(progress) = rows.job_progress.get(id) else {
+            return Err(format!("I10: job {id} has no progress"));
+        };
+        let resolved: job::resolved::ResolvedJob =
+            serde_json::from_str(&job.resolved_json).map_err(|e| e.to_string())?;
+        let allowed = match (resolved.max_failed_tasks, resolved.kind) {
+            (Some(bound), _) => bound as usize,
+            (None, job::resolved::JobKind::Benchmark) => usize::MAX,
+            (None, _) => 0,
+        };
+        let failed = rows
+            .tasks
+            .range((id.clone(), TaskIndex(0))..=(id.clone(), TaskIndex(u32::MAX)))
+            .filter(|(_, task)| matches!(task.state, TaskState::Failed | TaskState::Dead))
+            .count();
+        let stopped = match progress.stop {
+            Some(Stop::User) => continue,
+            Some(Stop::TooManyFailures) => true,
+            None => false,
+        };
+        if stopped != (failed > allowed) {
+            return Err(format!(
+                "I10: {failed} tasks of job {id} failed, {allowed} may; stopped: {stopped}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// I10: skipped only behind a task that did not succeed; a finished job has no open task.

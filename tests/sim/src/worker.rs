@@ -139,6 +139,11 @@ impl World {
         if self.chance.hits(self.faults.worker_drain * 0.1) {
             self.agent(number, life, AgentEvent::DrainRequested)?;
         }
+        // Who drained a worker starts it again once it is empty: for all its tasks there may be nobody else.
+        let empty = |agent: &Agent| agent.is_drained_by_user() && agent.leases().is_empty();
+        if self.calm && self.machines[number].agent.as_ref().is_some_and(empty) {
+            self.agent(number, life, AgentEvent::DrainRequested)?;
+        }
         self.agent(number, life, AgentEvent::Ticked)
     }
 

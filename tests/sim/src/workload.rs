@@ -139,7 +139,8 @@ pub fn draw(chance: &mut Chance, number: u64, key: Option<String>) -> Submit {
     };
     let chunks = chance.between(0, 3);
     let priority = chance.between(0, 2) as i32;
-    submit(
+    let max_failed_tasks = *chance.pick(&[None, None, None, Some(0), Some(1), Some(3)]);
+    let mut drawn = submit(
         &format!("job{number}"),
         &format!("submit-{number}"),
         key,
@@ -147,7 +148,18 @@ pub fn draw(chance: &mut Chance, number: u64, key: Option<String>) -> Submit {
         runs,
         chunks,
         priority,
-    )
+    );
+    allow_failures(&mut drawn, max_failed_tasks);
+    drawn
+}
+
+/// Sets how many tasks may fail before the job stops.
+pub fn allow_failures(submit: &mut Submit, max_failed_tasks: Option<u32>) {
+    submit.resolved.max_failed_tasks = max_failed_tasks;
+    submit.resolved_json = serde_json::to_string(&submit.resolved).expect("a job is plain data");
+    if let Some(bound) = max_failed_tasks {
+        submit.digest.push_str(&format!("-{bound}"));
+    }
 }
 
 /// The digest that the job's reduce must have if every task succeeds: the fault-free run, computed at once.

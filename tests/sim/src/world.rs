@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use coordinator_core::{
     Change, Claim, Event, OutboxRow, Registration, Reply, Sender, Submit, Ticket,
 };
-use types::{Failure as TaskFailure, JobId, LeaseNumber, OutputObject, Progress, RequestId};
+use types::{
+    Failure as TaskFailure, JobId, LeaseNumber, OutputObject, Progress, RequestId, WorkerName,
+};
 use worker_core::{AgentEvent, Call};
 
 use crate::{
@@ -41,6 +43,8 @@ pub struct World {
     pub check_every: u64,
     pub steps: u64,
     pub calm: bool,
+    /// Nobody hears that something may be claimed: for tests.
+    pub wakes_lost: bool,
     pub trace: bool,
 }
 
@@ -113,6 +117,7 @@ pub enum MakeEvent {
     Submit(Box<Submit>),
     Cancel(RequestId, JobId),
     Retry(RequestId, JobId),
+    Drain(WorkerName),
     Register(Registration),
     Claim(Claim),
     Heartbeat(Sender, Vec<(LeaseNumber, Option<Progress>)>),
@@ -132,6 +137,7 @@ impl MakeEvent {
             Self::Submit(submit) => Event::SubmitRequested { to, submit },
             Self::Cancel(request, job) => Event::CancelRequested { to, request, job },
             Self::Retry(request, job) => Event::RetryRequested { to, request, job },
+            Self::Drain(worker) => Event::DrainRequested { to, worker },
             Self::Register(worker) => Event::WorkerRegistered { to, worker },
             Self::Claim(claim) => Event::ClaimRequested {
                 to,
@@ -203,6 +209,7 @@ impl World {
             check_every: if seed.is_multiple_of(16) { 1 } else { 32 },
             steps: 0,
             calm: false,
+            wakes_lost: false,
             trace: false,
         }
     }
@@ -315,6 +322,7 @@ impl World {
     pub fn final_checks(&self) -> Check {
         self.rebuild_equals_the_core()?;
         crate::invariants::ends_make_sense(&self.disk.rows)?;
+        crate::invariants::jobs_stop_when_too_many_tasks_failed(&self.disk.rows)?;
         if !self.disk.rows.outbox.is_empty() {
             return Err("L4: the outbox is not empty".to_owned());
         }

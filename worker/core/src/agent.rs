@@ -148,6 +148,11 @@ impl Agent {
         leases
     }
 
+    /// Whether the coordinator said that a user wants this worker to get nothing more.
+    pub fn is_drained_by_user(&self) -> bool {
+        self.drained_by_user
+    }
+
     fn answered(&mut self, call: &Call, answer: Answer, now_ms: u64, out: &mut Vec<AgentEffect>) {
         match (call, answer) {
             (Call::Register, Answer::Registered) => {

@@ -232,6 +232,37 @@ fn c6_races_end_one_way_whatever_comes_first() {
 }
 
 #[test]
+fn c6_one_batch_may_retry_a_job_grant_its_task_and_cancel_it_again() {
+    let mut world = world(1, None);
+    until_jobs_exist(&mut world);
+    world.run_for(2_000).unwrap();
+    let id: JobId = "job0".parse().unwrap();
+    let ask = |world: &mut World, make| world.user_asks(0, make, About::Nothing);
+    let cancel = |request: &str| MakeEvent::Cancel(request.parse().unwrap(), id.clone());
+    ask(&mut world, cancel("x1"));
+    world.run_for(20_000).unwrap();
+    assert_eq!(world.state_of(&id), Some(JobState::Cancelled));
+    // Everything that arrives while it stands still is one batch; the worker's claim waits there since before.
+    world.coordinator.paused_until_ms = world.now_ms + 15_000;
+    ask(
+        &mut world,
+        MakeEvent::Retry("r".parse().unwrap(), id.clone()),
+    );
+    world.run_for(1_000).unwrap();
+    let Some(claim) = world.parked_claim() else {
+        panic!("an idle worker has a claim waiting")
+    };
+    let event = |to| Event::ClaimRequested { to, claim };
+    world.inject(event);
+    ask(&mut world, cancel("x2"));
+    let before = world.disk.rows.attempts.len();
+    world.run_for(15_000).unwrap();
+    assert_eq!(world.disk.rows.attempts.len(), before + 1);
+    finish(&mut world);
+    assert_eq!(world.state_of(&id), Some(JobState::Cancelled));
+}
+
+#[test]
 fn c6_release_and_complete() {
     for release_first in [true, false] {
         let mut desk = Desk::new();

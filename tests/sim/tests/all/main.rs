@@ -5,5 +5,6 @@
 
 mod crash_points;
 mod desk;
+mod liveness;
 mod schedules;
 mod size;

@@ -1,0 +1,96 @@
+//! How soon things happen when nothing goes wrong but what a test makes go wrong.
+
+use std::collections::BTreeMap;
+
+use coordinator_core::Submit;
+use sim::{
+    Faults, World,
+    invariants::About,
+    worker::Does,
+    world::{Item, MakeEvent},
+};
+use types::{TaskId, TaskState};
+
+use crate::desk::job;
+
+/// Idle workers ask again after this.
+const POLL_MS: u64 = 20_000;
+/// Between two looks of the coordinator at time.
+const TICK_MS: u64 = 1_000;
+/// After a claim that got nothing: the agent's pause, which ends at one of its ticks.
+const PAUSE_MS: u64 = 1_000 + 2_000;
+/// There and back, and the batch between.
+const NETWORK_MS: u64 = 100;
+
+/// A calm world of so many machines, idle for a minute before the jobs come.
+fn world(seed: u64, machines: usize, jobs: Vec<Submit>) -> World {
+    let mut world = World::new(seed, Faults::default(), None);
+    for number in 0..machines {
+        world.add_machine(number, 1, 8 << 30);
+        world.machines[number].always = Some(Does::WorkFor(3_000));
+    }
+    world.at(0, Item::CoordinatorStart);
+    for (place, submit) in jobs.into_iter().enumerate() {
+        let about = About::Request(submit.request.clone());
+        let after = 60_000 + 40_000 * place as u64;
+        world.user_asks(after, MakeEvent::Submit(Box::new(submit.clone())), about);
+        world.users.submits.push(submit);
+    }
+    world
+}
+
+/// Runs to the end; the longest time for which a task was ready while a worker had nothing to do.
+fn longest_wait_ms(world: &mut World) -> u64 {
+    let mut since: BTreeMap<TaskId, u64> = BTreeMap::new();
+    let mut longest = 0;
+    while world.now_ms < 60_000 || !(world.users.are_done() && world.is_idle()) {
+        assert!(world.now_ms < 3_600_000, "the jobs do not end");
+        world.step().unwrap();
+        let Some(core) = &world.coordinator.core else {
+            continue;
+        };
+        let idle = core
+            .worker_views()
+            .any(|w| (w.tasks.len() as u32) < w.row.slots);
+        let jobs: Vec<_> = core.job_views().map(|job| job.id.clone()).collect();
+        for task in jobs
+            .iter()
+            .flat_map(|job| core.task_views(job, world.now()).unwrap())
+        {
+            if task.state == TaskState::Ready && idle {
+                let ready_ms = *since.entry(task.id).or_insert(world.now_ms);
+                longest = longest.max(world.now_ms - ready_ms);
+            } else {
+                since.remove(&task.id);
+            }
+        }
+    }
+    longest
+}
+
+#[test]
+fn l2_a_ready_task_is_claimed_at_once_if_somebody_is_woken() {
+    for seed in 0..20 {
+        let jobs = vec![job("job0", "s0", None, 3), job("job1", "s1", None, 0)];
+        let waited = longest_wait_ms(&mut world(seed, 3, jobs));
+        assert!(waited <= PAUSE_MS + NETWORK_MS, "seed {seed}: {waited} ms");
+    }
+}
+
+#[test]
+fn l2_a_ready_task_is_claimed_within_poll_and_tick_even_if_every_wake_is_lost() {
+    let mut longest = 0;
+    for seed in 0..20 {
+        let jobs = vec![job("job0", "s0", None, 3), job("job1", "s1", None, 0)];
+        let mut world = world(seed, 3, jobs);
+        world.wakes_lost = true;
+        let waited = longest_wait_ms(&mut world);
+        assert!(
+            waited <= POLL_MS + TICK_MS + PAUSE_MS + NETWORK_MS,
+            "seed {seed}: {waited} ms"
+        );
+        longest = longest.max(waited);
+    }
+    // Otherwise the wakes were not lost, and the bound was not tried.
+    assert!(longest > PAUSE_MS + NETWORK_MS, "{longest} ms");
+}
