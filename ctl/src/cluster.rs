@@ -22,12 +22,9 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 const WORKER_LIMIT: Duration = Duration::from_secs(10);
 /// How long private programs may take to end.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
-/// How long a coordinator may take to hear that a worker leaves. Nothing depends on its hearing it.
-const SIGN_OFF_LIMIT: Duration = Duration::from_secs(1);
 /// Exit code of a coordinator that cannot run here: above all, because another one has the state folder.
 const STATE_IN_USE: i32 = 6;
-/// A worker that was not heard for so long may have gone with an earlier coordinator: it beats every second, and a
-/// coordinator that has just started takes every worker it knows of for live until a lease's time has passed.
+/// A worker that was not heard for so long was killed: it beats every second, and says when it ends.
 const SILENCE_LIMIT_MS: i64 = 10_000;
 /// Coordinators started by one command before it gives up.
 const MAX_STARTS: u32 = 4;
@@ -111,8 +108,8 @@ impl Cluster {
         self.coordinator.is_some()
     }
 
-    /// Starts a worker unless a live one serves the pool already. A coordinator that this command has just started
-    /// gives every worker it remembers one more ttl, so its word that one is live means nothing yet.
+    /// Starts a worker unless a live one serves the pool already. With a coordinator that this command has just
+    /// started it brings its own: whoever else lives there serves a command that is about to end.
     pub async fn ensure_worker(&mut self, options: &WorkerOptions) -> Result<(), Error> {
         let now = output::now_ms();
         if self.worker.is_some()
@@ -196,11 +193,6 @@ impl Cluster {
     /// Ends what is this command's own, the worker first.
     pub async fn close(&mut self) {
         if let Some(mut worker) = self.worker.take() {
-            // Said before it leaves, so that the next command does not take it for a live one for a whole ttl.
-            let request = DrainRequest {
-                worker: worker.name,
-            };
-            let _ = timeout(SIGN_OFF_LIMIT, self.client.drain(request)).await;
             stop(&mut worker.child).await;
         }
         if let Some(mut coordinator) = self.coordinator.take() {

@@ -188,3 +188,57 @@ fn two_runs_started_at_once_both_succeed() {
     two.wait(LIMIT).expect(0);
     assert_eq!(sandbox.job_ids().len(), 2);
 }
+
+#[test]
+fn after_a_run_no_live_worker_is_listed() {
+    let sandbox = Sandbox::with_job(3, 3);
+    sandbox.ctl(&["run", "job.yaml"]).expect(0);
+    let workers = sandbox.json(&["get", "workers"]);
+    assert_eq!(
+        workers.as_array().unwrap(),
+        &Vec::<serde_json::Value>::new()
+    );
+}
+
+#[test]
+fn a_worker_that_was_told_to_end_is_gone_at_once_and_one_that_was_killed_is_unheard_after_a_restart()
+ {
+    let sandbox = Sandbox::with_job(3, 3);
+    let coordinator = sandbox.start("coordinator", &[]);
+    let states = || -> Vec<(String, String)> {
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        let workers = sandbox.json(&["get", "workers"]);
+        let workers = workers.as_array().unwrap();
+        let mut states: Vec<_> = workers
+            .iter()
+            .map(|worker| (text(&worker["name"]), text(&worker["state"])))
+            .collect();
+        states.sort();
+        states
+    };
+    let shown = |wanted: &[(&str, &str)]| {
+        let wanted: Vec<_> = wanted
+            .iter()
+            .map(|(name, state)| ((*name).to_owned(), (*state).to_owned()))
+            .collect();
+        until(&format!("workers {wanted:?}"), SOON, || {
+            (states() == wanted).then_some(())
+        });
+    };
+    wait_for_socket(&sandbox);
+    let told = sandbox.start("worker", &["--name", "told"]);
+    let killed = sandbox.start("worker", &["--name", "killed"]);
+    shown(&[("killed", "live"), ("told", "live")]);
+    told.signal(Signal::TERM);
+    told.wait(SOON).expect(0);
+    assert_eq!(
+        states(),
+        [("killed", "live"), ("told", "gone")].map(|(a, b)| (a.to_owned(), b.to_owned()))
+    );
+    killed.signal(Signal::KILL);
+    killed.process().wait_for_end(SOON);
+    coordinator.signal(Signal::TERM);
+    coordinator.wait(SOON).expect(0);
+    let _coordinator = sandbox.start("coordinator", &[]);
+    shown(&[("killed", "unheard"), ("told", "gone")]);
+}

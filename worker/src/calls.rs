@@ -26,6 +26,8 @@ pub struct Identity {
     pub slots: u32,
     pub engines: Vec<String>,
     pub memory_bytes: u64,
+    /// Serves one command and does not come back under its name.
+    pub temporary: bool,
 }
 
 /// The coordinator of a state folder, connected to when needed.
@@ -91,6 +93,7 @@ impl Coordinator {
                     version: env!("CARGO_PKG_VERSION").to_owned(),
                     engines: identity.engines.clone(),
                     memory_bytes: identity.memory_bytes,
+                    temporary: identity.temporary,
                 };
                 let reply = self
                     .call(CALL_TIMEOUT, async |mut client| {
@@ -193,6 +196,18 @@ impl Coordinator {
                     .await?;
                 Ok((reply.epoch, Answer::Noted))
             }
+            Call::Leave => {
+                let request = v1::LeaveRequest {
+                    worker,
+                    incarnation,
+                };
+                let reply = self
+                    .call(HEARTBEAT_TIMEOUT, async |mut client| {
+                        client.leave(request).await
+                    })
+                    .await?;
+                Ok((reply.epoch, Answer::Noted))
+            }
         }
     }
 
@@ -286,5 +301,6 @@ fn is_refusal(code: Code) -> bool {
             | Code::PermissionDenied
             | Code::FailedPrecondition
             | Code::OutOfRange
+            | Code::Unimplemented
     )
 }

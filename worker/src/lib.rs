@@ -90,6 +90,7 @@ async fn serve(settings: Settings) -> Result<()> {
             .map(str::to_owned)
             .to_vec(),
         memory_bytes: machine::memory_bytes(),
+        temporary: settings.exit_with_stdin,
     };
     tracing::info!(worker = %identity.name, pool = %identity.pool, slots = identity.slots, "worker started");
     let agent_settings = AgentSettings {
@@ -99,6 +100,7 @@ async fn serve(settings: Settings) -> Result<()> {
         ..AgentSettings::new(identity.name.clone(), identity.incarnation, identity.slots)
     };
     let coordinator = Arc::new(Coordinator::new(state, identity));
+    let mut has_parent = true;
     let mut parent_gone = std::pin::pin!(parent_gone(settings.exit_with_stdin));
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -126,10 +128,10 @@ async fn serve(settings: Settings) -> Result<()> {
             }
             _ = terminate.recv() => AgentEvent::DrainRequested,
             _ = interrupt.recv() => AgentEvent::DrainRequested,
-            () = &mut parent_gone => {
+            () = &mut parent_gone, if has_parent => {
                 tracing::info!("the parent is gone; worker ends");
-                slots.kill_all();
-                return Ok(());
+                has_parent = false;
+                AgentEvent::EndRequested
             }
         };
         if let AgentEvent::ExecutorExited { slot, .. } = &event {

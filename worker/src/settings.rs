@@ -32,7 +32,7 @@ pub struct Settings {
     /// The program that computes [default: `executor` beside this program]
     #[arg(long, value_name = "PATH")]
     pub executor: Option<PathBuf>,
-    /// End at once when standard input is closed: for a worker that must not outlive its parent
+    /// Hand back everything and end when standard input is closed: for a worker that must not outlive its parent
     #[arg(long)]
     pub exit_with_stdin: bool,
     /// Log as one JSON object a line

@@ -368,7 +368,7 @@ impl Core {
             job: job.id(),
             task: index,
             crashed_retries: job.resolved.resources.retries,
-            live_workers: self.live_in(&job.resolved.resources.pool).count(),
+            live_workers: self.expected_in(&job.resolved.resources.pool).count(),
             pauses: job.progress.outage.map_or(0, |o| o.pauses),
             memory_bytes: self
                 .workers

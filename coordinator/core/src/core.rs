@@ -143,6 +143,10 @@ impl Core {
                 let reply = self.release(&from, lease, now, &mut out);
                 answer(to, reply, &mut out);
             }
+            Event::WorkerLeft { to, from } => {
+                let reply = self.leave(&from, now, &mut out);
+                answer(to, Ok(reply), &mut out);
+            }
             Event::OutboxDelivered { id, version } => self.delivered(id, version, now, &mut out),
             Event::Ticked => self.tick(now, &mut out),
         }

@@ -60,7 +60,7 @@ pub enum Reply {
         epoch: Epoch,
         verdict: Verdict,
     },
-    /// To a failure or a release: it is written down (or was, or does not matter any more).
+    /// To a failure, a release or a leave: it is written down (or was, or does not matter any more).
     Noted {
         epoch: Epoch,
     },

@@ -78,6 +78,11 @@ pub enum Event {
         from: Sender,
         lease: LeaseNumber,
     },
+    /// The worker ends in good order: what it held it has completed or released before.
+    WorkerLeft {
+        to: Ticket,
+        from: Sender,
+    },
     /// The outbox entry's effect is in the store. `version`: the one that a model pointer got.
     OutboxDelivered {
         id: OutboxId,
@@ -120,6 +125,8 @@ pub struct Registration {
     pub version: String,
     pub engines: Vec<String>,
     pub memory_bytes: u64,
+    /// It serves one command and does not come back under this name.
+    pub temporary: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

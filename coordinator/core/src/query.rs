@@ -100,6 +100,8 @@ pub struct RunView<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerState {
     Live,
+    /// Remembered from before the coordinator's start; has not spoken since.
+    Unheard,
     Draining,
     Gone,
 }
@@ -108,6 +110,7 @@ impl WorkerState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
+            Self::Unheard => "unheard",
             Self::Draining => "draining",
             Self::Gone => "gone",
         }
@@ -397,25 +400,30 @@ impl Core {
         }
     }
 
+    /// Without the temporary ones that have left.
     pub fn worker_views(&self) -> impl Iterator<Item = WorkerView<'_>> {
-        self.workers.values().map(|worker| WorkerView {
-            row: &worker.row,
-            state: match (worker.gone, worker.row.draining) {
-                (true, _) => WorkerState::Gone,
-                (false, true) => WorkerState::Draining,
-                (false, false) => WorkerState::Live,
-            },
-            last_seen_ms: worker.last_seen_wall_ms,
-            tasks: worker
-                .held
-                .iter()
-                .filter_map(|l| self.attempts.get(l))
-                .map(|a| TaskId {
-                    job: a.job.clone(),
-                    index: a.task,
-                })
-                .collect(),
-        })
+        self.workers
+            .values()
+            .filter(|w| !(w.row.left && w.row.temporary))
+            .map(|worker| WorkerView {
+                row: &worker.row,
+                state: match (worker.gone, worker.heard, worker.row.draining) {
+                    (true, _, _) => WorkerState::Gone,
+                    (false, false, _) => WorkerState::Unheard,
+                    (false, true, true) => WorkerState::Draining,
+                    (false, true, false) => WorkerState::Live,
+                },
+                last_seen_ms: worker.last_seen_wall_ms,
+                tasks: worker
+                    .held
+                    .iter()
+                    .filter_map(|l| self.attempts.get(l))
+                    .map(|a| TaskId {
+                        job: a.job.clone(),
+                        index: a.task,
+                    })
+                    .collect(),
+            })
     }
 
     /// The job's current leases, with what their heartbeats said last.

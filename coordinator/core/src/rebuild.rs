@@ -31,8 +31,8 @@ pub enum RebuildError {
 }
 
 impl Core {
-    /// The core that wrote these rows, in a new epoch. Every lease gets one full ttl; every worker, too, until
-    /// it is taken for gone.
+    /// The core that wrote these rows, in a new epoch. Every lease gets one full ttl; every worker, too, to
+    /// be heard before it is taken for gone.
     pub fn rebuild(
         settings: Settings,
         rows: Rows,
@@ -130,7 +130,8 @@ impl Core {
                 past: BTreeSet::new(),
                 last_seen_ms: now.mono_ms,
                 last_seen_wall_ms: now.wall_ms,
-                gone: false,
+                heard: false,
+                gone: row.left,
                 held,
                 row,
             };

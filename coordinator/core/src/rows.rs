@@ -33,6 +33,8 @@ pub enum Change {
     OutboxDone(OutboxId),
     /// Key: `worker`.
     Worker(WorkerRow),
+    /// Deletes the worker's row.
+    WorkerForgotten(WorkerName),
     /// Key: (`name`, `version`).
     Model(ModelRow),
     /// One row.
@@ -66,6 +68,7 @@ impl Rows {
             Change::Outbox(row) => drop(self.outbox.insert(row.id, row)),
             Change::OutboxDone(id) => drop(self.outbox.remove(&id)),
             Change::Worker(row) => drop(self.workers.insert(row.worker.clone(), row)),
+            Change::WorkerForgotten(worker) => drop(self.workers.remove(&worker)),
             Change::Model(row) => drop(self.models.insert((row.name.clone(), row.version), row)),
             Change::Counters(row) => self.counters = row,
         }
@@ -312,6 +315,10 @@ pub struct WorkerRow {
     pub memory_bytes: u64,
     /// A user asked that it gets nothing more.
     pub draining: bool,
+    /// It said that it ends: this incarnation is over.
+    pub left: bool,
+    /// It serves one command and does not come back under this name: forgotten when it is gone.
+    pub temporary: bool,
 }
 
 /// A trained model that the store's `models/` points at.

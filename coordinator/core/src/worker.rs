@@ -18,19 +18,28 @@ pub(crate) struct Worker {
     pub past: BTreeSet<Incarnation>,
     pub last_seen_ms: u64,
     pub last_seen_wall_ms: i64,
-    /// Not seen for a ttl.
+    /// Has spoken to this coordinator: one that is only remembered may have ended with an earlier one.
+    pub heard: bool,
+    /// Left, or not seen for a ttl.
     pub gone: bool,
     pub held: BTreeSet<LeaseNumber>,
 }
 
 impl Worker {
+    /// Is there and takes tasks.
     pub fn is_live(&self) -> bool {
+        self.heard && self.is_expected()
+    }
+
+    /// Is there, or may be: what looks for the best worker waits a ttl for those that are remembered.
+    pub fn is_expected(&self) -> bool {
         !self.gone && !self.row.draining
     }
 
     pub fn seen(&mut self, now: Now) {
         self.last_seen_ms = now.mono_ms;
         self.last_seen_wall_ms = now.wall_ms;
+        self.heard = true;
         self.gone = false;
     }
 }
@@ -52,11 +61,16 @@ impl Core {
             engines: worker.engines,
             memory_bytes: worker.memory_bytes,
             draining: false,
+            left: false,
+            temporary: worker.temporary,
         };
         let known = self.workers.get_mut(&worker.worker);
         let mut orphans = Vec::new();
         match known {
-            Some(known) if known.past.contains(&worker.incarnation) => {
+            Some(known)
+                if known.past.contains(&worker.incarnation)
+                    || (known.row.left && known.row.incarnation == worker.incarnation) =>
+            {
                 return Err(Refusal::StaleIncarnation {
                     worker: worker.worker,
                 });
@@ -80,6 +94,7 @@ impl Core {
                     past: BTreeSet::new(),
                     last_seen_ms: 0,
                     last_seen_wall_ms: 0,
+                    heard: false,
                     gone: false,
                     held: BTreeSet::new(),
                 };
@@ -118,11 +133,33 @@ impl Core {
         Ok(Reply::Draining)
     }
 
-    /// The worker, if it is this incarnation that is registered.
+    /// Takes an incarnation's leave: it is gone at once, and its late messages find it unregistered.
+    pub(crate) fn leave(&mut self, from: &Sender, now: Now, out: &mut Vec<Effect>) -> Reply {
+        let epoch = self.epoch;
+        let Some(worker) = self.speaking(from) else {
+            // Said before, or this incarnation was followed by another.
+            return Reply::Noted { epoch };
+        };
+        worker.seen(now);
+        worker.gone = true;
+        worker.row.left = true;
+        out.push(Effect::Persist(Change::Worker(worker.row.clone())));
+        // What waited for this worker to come first may go elsewhere now.
+        out.push(Effect::Wake {
+            pool: worker.row.pool.clone(),
+        });
+        // A grant whose answer it did not hear: nobody has begun it.
+        for lease in worker.held.clone() {
+            self.end_failed(lease, FailureClass::Released, "its worker left", now, out);
+        }
+        Reply::Noted { epoch }
+    }
+
+    /// The worker, if it is this incarnation that is registered and has not left.
     pub(crate) fn speaking(&mut self, from: &Sender) -> Option<&mut Worker> {
         self.workers
             .get_mut(&from.worker)
-            .filter(|w| w.row.incarnation == from.incarnation)
+            .filter(|w| w.row.incarnation == from.incarnation && !w.row.left)
     }
 
     pub(crate) fn live_in<'a>(
@@ -134,10 +171,20 @@ impl Core {
             .filter(move |w| w.is_live() && w.row.pool == *pool)
     }
 
+    /// Those of the pool that take tasks, or may do so as soon as they are heard.
+    pub(crate) fn expected_in<'a>(
+        &'a self,
+        pool: &'a PoolName,
+    ) -> impl Iterator<Item = &'a Worker> + 'a {
+        self.workers
+            .values()
+            .filter(move |w| w.is_expected() && w.row.pool == *pool)
+    }
+
     /// Whether the worker may take what wants to avoid `avoid`: if it is not meant, or nobody better is there.
     pub(crate) fn may_take(&self, worker: &Worker, avoid: &Avoid, memory_bytes: u64) -> bool {
         let mut fits = self
-            .live_in(&worker.row.pool)
+            .expected_in(&worker.row.pool)
             .filter(|w| w.row.memory_bytes >= memory_bytes);
         match avoid {
             Avoid::Worker(name) => {
@@ -149,8 +196,9 @@ impl Core {
         }
     }
 
-    /// Marks those not seen for a ttl; called by the tick.
+    /// Marks those not seen for a ttl, and forgets those that do not come back; called by the tick.
     pub(crate) fn judge_workers(&mut self, gap_ms: u64, now: Now, out: &mut Vec<Effect>) {
+        let mut forgotten = Vec::new();
         for worker in self.workers.values_mut() {
             worker.last_seen_ms = worker.last_seen_ms.saturating_add(gap_ms).min(now.mono_ms);
             let gone =
@@ -161,6 +209,14 @@ impl Core {
                     pool: worker.row.pool.clone(),
                 });
             }
+            // A ttl later than its leave: whatever it had sent before has arrived.
+            if gone && worker.row.temporary && worker.held.is_empty() {
+                forgotten.push(worker.row.worker.clone());
+            }
+        }
+        for name in forgotten {
+            self.workers.remove(&name);
+            out.push(Effect::Persist(Change::WorkerForgotten(name)));
         }
     }
 

@@ -364,4 +364,14 @@ impl v1::coordinator_server::Coordinator for Service {
             other => Err(wrong(&other)),
         }
     }
+
+    async fn leave(&self, request: Request<v1::LeaveRequest>) -> Answer<v1::LeaveReply> {
+        let request = request.into_inner();
+        let from = read::sender(&request.worker, request.incarnation)?;
+        tracing::info!(worker = %from.worker, "worker leaves");
+        match self.ask(move |to| Event::WorkerLeft { to, from }).await? {
+            Reply::Noted { epoch } => Ok(Response::new(v1::LeaveReply { epoch: epoch.0 })),
+            other => Err(wrong(&other)),
+        }
+    }
 }

@@ -84,6 +84,7 @@ pub fn registration(request: v1::RegisterRequest) -> Result<Registration, Reques
         version: request.version,
         engines: request.engines,
         memory_bytes: request.memory_bytes,
+        temporary: request.temporary,
     })
 }
 

@@ -201,6 +201,8 @@ fn worker(row: &Columns<'_>) -> Result<Change, StateStoreError> {
         engines: row.json("engines_json")?,
         memory_bytes: row.unsigned("memory_bytes")?,
         draining: row.get("draining")?,
+        left: row.get("has_left")?,
+        temporary: row.get("temporary")?,
     }))
 }
 

@@ -1,7 +1,7 @@
 //! The database's tables, as the list of steps that led to them.
 
 /// Version `n` of the database is what the first `n` steps make. A released step is never edited.
-pub const MIGRATIONS: &[&str] = &[V1];
+pub const MIGRATIONS: &[&str] = &[V1, V2];
 
 /// Numbers without a sign are stored by their bits. Columns named `*_json` hold the serde form of the row's field.
 const V1: &str = "
@@ -111,4 +111,10 @@ CREATE TABLE models (
     created_ms  INTEGER NOT NULL,
     PRIMARY KEY (name, version)
 ) WITHOUT ROWID;
+";
+
+/// Workers say when they end.
+const V2: &str = "
+ALTER TABLE workers ADD COLUMN has_left INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE workers ADD COLUMN temporary INTEGER NOT NULL DEFAULT 0;
 ";

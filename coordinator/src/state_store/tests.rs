@@ -164,6 +164,8 @@ fn one_of_everything() -> Vec<Change> {
             engines: vec!["openvino 2026.0".to_owned(), "torch".to_owned()],
             memory_bytes: 8 << 30,
             draining: true,
+            left: true,
+            temporary: true,
         }),
         Change::Model(ModelRow {
             name: "brick".to_owned(),

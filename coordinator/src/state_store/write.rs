@@ -24,6 +24,11 @@ pub fn change(transaction: &Transaction<'_>, change: &Change) -> Result<(), Stat
             [id.0.cast_signed()],
         ),
         Change::Worker(row) => worker(transaction, row),
+        Change::WorkerForgotten(worker) => run(
+            transaction,
+            "DELETE FROM workers WHERE worker = ?1",
+            [worker.as_str()],
+        ),
         Change::Model(row) => model(transaction, row),
         Change::Counters(row) => counters(transaction, row),
     }
@@ -176,7 +181,7 @@ fn outbox(transaction: &Transaction<'_>, row: &OutboxRow) -> Result<(), StateSto
 fn worker(transaction: &Transaction<'_>, row: &WorkerRow) -> Result<(), StateStoreError> {
     run(
         transaction,
-        "INSERT OR REPLACE INTO workers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT OR REPLACE INTO workers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             row.worker.as_str(),
             row.incarnation.0.cast_signed(),
@@ -185,7 +190,9 @@ fn worker(transaction: &Transaction<'_>, row: &WorkerRow) -> Result<(), StateSto
             row.version,
             json("workers", &row.engines)?,
             row.memory_bytes.cast_signed(),
-            row.draining
+            row.draining,
+            row.left,
+            row.temporary
         ],
     )
 }

@@ -269,6 +269,42 @@ async fn a_drained_worker_gets_nothing_more() {
 }
 
 #[tokio::test]
+async fn a_worker_that_left_is_gone_and_a_temporary_one_is_not_listed() {
+    let sandbox = Sandbox::start().await;
+    let mut client = sandbox.client().await;
+    let leave = |worker: &str, incarnation| v1::LeaveRequest {
+        worker: worker.to_owned(),
+        incarnation,
+    };
+    let mut stays = Worker::register(&sandbox, "box", 1).await;
+    let request = v1::RegisterRequest {
+        worker: "ctl-cpu-7".to_owned(),
+        incarnation: 3,
+        pool: "cpu".to_owned(),
+        slots: 1,
+        temporary: true,
+        ..v1::RegisterRequest::default()
+    };
+    client.register(request).await.unwrap();
+    for _ in 0..2 {
+        stays.client.leave(leave("box", 1)).await.unwrap();
+        stays.client.leave(leave("ctl-cpu-7", 3)).await.unwrap();
+        let workers = client
+            .list_workers(v1::ListWorkersRequest {})
+            .await
+            .unwrap()
+            .into_inner()
+            .workers;
+        let shown: Vec<_> = workers
+            .iter()
+            .map(|worker| (worker.name.as_str(), worker.state.as_str()))
+            .collect();
+        assert_eq!(shown, [("box", "gone")]);
+    }
+    assert!(stays.heartbeat(&[]).await.register);
+}
+
+#[tokio::test]
 async fn a_released_task_is_somebody_elses() {
     let sandbox = Sandbox::start().await;
     let mut client = sandbox.client().await;

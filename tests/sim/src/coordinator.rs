@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use coordinator_core::{
     Change, Claim, ClaimAnswer, Core, Effect, Event, Mutations, Now, OutboxId, OutboxItem,
-    OutboxRow, Outcome, Reply, Settings, Ticket, Waiting,
+    OutboxRow, Outcome, Reply, Settings, Ticket, Waiting, WorkerState,
 };
 use types::{Epoch, FailureClass, LeaseNumber};
 
@@ -84,6 +84,16 @@ impl World {
         }
         if let Some(wrong) = core.audit().into_iter().next() {
             return Err(format!("I4: after a rebuild {wrong}"));
+        }
+        if let Some(view) = core
+            .worker_views()
+            .find(|w| matches!(w.state, WorkerState::Live | WorkerState::Draining))
+        {
+            return Err(format!(
+                "I3: worker {} is {} before it has spoken",
+                view.row.worker,
+                view.state.as_str()
+            ));
         }
         let undelivered: Vec<OutboxRow> = core.outbox().cloned().collect();
         self.coordinator.core = Some(core);

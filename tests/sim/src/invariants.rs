@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coordinator_core::{Change, ClaimAnswer, Outcome, Reply, Rows, Stop, Verdict};
+use coordinator_core::{Change, ClaimAnswer, Outcome, Reply, Rows, Sender, Stop, Verdict};
 use types::{FailureClass, JobId, LeaseNumber, RequestId, TaskIndex, TaskState, WorkerName};
 
 /// What was seen so far, apart from the rows themselves.
@@ -128,6 +128,7 @@ impl History {
             (About::Lease(lease), Reply::Completed { verdict, .. }) => {
                 self.verdict_reply(rows, *lease, *verdict)
             }
+            (About::Leave(from), Reply::Noted { .. }) => who_left_is_not_there(rows, from),
             (About::Request(id), Reply::Submitted { job, outcome, .. }) => self.request_reply(
                 rows,
                 id,
@@ -209,7 +210,18 @@ pub enum About {
     Claim(RequestId),
     Lease(LeaseNumber),
     Request(RequestId),
+    Leave(Sender),
     Nothing,
+}
+
+fn who_left_is_not_there(rows: &Rows, from: &Sender) -> Check {
+    match rows.workers.get(&from.worker) {
+        Some(row) if row.incarnation == from.incarnation && !row.left => Err(format!(
+            "I3: {} is told that it left, but that is not committed",
+            from.worker
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn no_row_is_written_under_an_old_epoch(epoch: u64, disk_epoch: u64) -> Check {
@@ -269,7 +281,7 @@ fn a_stopped_job_gets_nothing_more(before: &Rows, changes: &[Change]) -> Check {
     Ok(())
 }
 
-/// C15: from the answer to a drain on, the worker's incarnation gets no lease.
+/// C15: from the answer to a drain or a leave on, the worker's incarnation gets no lease.
 fn a_drained_worker_gets_nothing_more(before: &Rows, changes: &[Change]) -> Check {
     let mut workers: BTreeMap<&WorkerName, &coordinator_core::WorkerRow> =
         before.workers.iter().collect();
@@ -281,10 +293,10 @@ fn a_drained_worker_gets_nothing_more(before: &Rows, changes: &[Change]) -> Chec
                 let granted = known.insert(row.lease);
                 let drained = workers
                     .get(&row.worker)
-                    .is_some_and(|w| w.draining && w.incarnation == row.incarnation);
+                    .is_some_and(|w| (w.draining || w.left) && w.incarnation == row.incarnation);
                 if granted && drained {
                     return Err(format!(
-                        "C15: lease {} was granted to {}, which drains",
+                        "C15: lease {} was granted to {}, which drains or left",
                         row.lease, row.worker
                     ));
                 }

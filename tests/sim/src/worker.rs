@@ -18,6 +18,7 @@ pub struct Machine {
     pub name: WorkerName,
     pub slots: u32,
     pub memory_bytes: u64,
+    pub temporary: bool,
     pub agent: Option<Agent>,
     /// Of the agent's process.
     pub life: u64,
@@ -63,6 +64,7 @@ impl World {
             name,
             slots,
             memory_bytes,
+            temporary: number % 3 == 2,
             agent: None,
             life: 0,
             started_ms: 0,
@@ -137,7 +139,13 @@ impl World {
             },
         );
         if self.chance.hits(self.faults.worker_drain * 0.1) {
-            self.agent(number, life, AgentEvent::DrainRequested)?;
+            let how = *self.chance.pick(&[true, false]);
+            let event = if how {
+                AgentEvent::DrainRequested
+            } else {
+                AgentEvent::EndRequested
+            };
+            self.agent(number, life, event)?;
         }
         // Who drained a worker starts it again once it is empty: for all its tasks there may be nobody else.
         let empty = |agent: &Agent| agent.is_drained_by_user() && agent.leases().is_empty();
@@ -364,6 +372,7 @@ impl World {
                     version: "1".to_owned(),
                     engines: Vec::new(),
                     memory_bytes: machine.memory_bytes,
+                    temporary: machine.temporary,
                 };
                 (MakeEvent::Register(registration), About::Nothing)
             }
@@ -398,6 +407,7 @@ impl World {
                 (MakeEvent::Fail(from, lease, failure), About::Nothing)
             }
             Call::Release { lease } => (MakeEvent::Release(from, lease), About::Nothing),
+            Call::Leave => (MakeEvent::Leave(from.clone()), About::Leave(from)),
         };
         let who = Who::Worker {
             machine: number,

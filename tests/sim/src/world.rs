@@ -129,6 +129,7 @@ pub enum MakeEvent {
     ),
     Fail(Sender, LeaseNumber, TaskFailure),
     Release(Sender, LeaseNumber),
+    Leave(Sender),
 }
 
 impl MakeEvent {
@@ -157,6 +158,7 @@ impl MakeEvent {
                 lease,
                 failure,
             },
+            Self::Leave(from) => Event::WorkerLeft { to, from },
             Self::Release(from, lease) => Event::AttemptReleased { to, from, lease },
         }
     }

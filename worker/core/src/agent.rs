@@ -28,6 +28,11 @@ pub struct Agent {
     drained_by_user: bool,
     /// SIGTERM: since when, on the monotonic clock.
     draining_since_ms: Option<u64>,
+    /// When this ends whatever is still untold.
+    end_by_ms: Option<u64>,
+    /// Telling the coordinator that this ends, once nothing is held any more.
+    leave: Resend,
+    left: bool,
     exited: bool,
 }
 
@@ -58,6 +63,9 @@ impl Agent {
             taken: VecDeque::new(),
             drained_by_user: false,
             draining_since_ms: None,
+            end_by_ms: None,
+            leave: Resend::now(now_ms),
+            left: false,
             exited: false,
             settings,
         }
@@ -131,6 +139,7 @@ impl Agent {
                 self.memory_sampled(slot, bytes, now_ms, &mut out)
             }
             AgentEvent::DrainRequested => self.drain(now_ms, &mut out),
+            AgentEvent::EndRequested => self.end(now_ms, &mut out),
         }
         self.proceed(now_ms, &mut out);
         out
@@ -182,6 +191,7 @@ impl Agent {
             | (Call::Fail { lease, .. } | Call::Release { lease }, Answer::Noted) => {
                 self.reports.remove(lease);
             }
+            (Call::Leave, Answer::Noted) => self.left = true,
             // An answer that does not belong to its call says nothing.
             (call, _) => self.call_failed(&call.clone(), now_ms),
         }
@@ -399,6 +409,7 @@ impl Agent {
     fn call_failed(&mut self, call: &Call, now_ms: u64) {
         match call {
             Call::Register => self.register.failed(&self.settings, now_ms),
+            Call::Leave => self.leave.failed(&self.settings, now_ms),
             Call::Claim { id, .. } => {
                 if let Claiming::Asking { id: asked, resend } = &mut self.claim
                     && asked == id
@@ -441,6 +452,8 @@ impl Agent {
                     not_before_ms: now_ms + self.settings.call_retry_max_ms,
                 }
             }
+            // Whoever does not know this call does not miss it.
+            Call::Leave => self.left = true,
             Call::Register | Call::Heartbeat { .. } => self.call_failed(call, now_ms),
         }
     }
@@ -457,7 +470,16 @@ impl Agent {
             self.release_all(now_ms, out);
         } else {
             self.draining_since_ms = Some(now_ms);
+            let wait_ms = self.settings.drain_grace_ms + self.settings.drain_tell_ms;
+            self.end_by_ms.get_or_insert(now_ms + wait_ms);
         }
+    }
+
+    fn end(&mut self, now_ms: u64, out: &mut Vec<AgentEffect>) {
+        let by_ms = now_ms + self.settings.end_tell_ms;
+        self.end_by_ms = Some(self.end_by_ms.map_or(by_ms, |set| set.min(by_ms)));
+        self.draining_since_ms.get_or_insert(now_ms);
+        self.release_all(now_ms, out);
     }
 
     /// What is not finished is given back, uncounted.
@@ -545,13 +567,36 @@ impl Agent {
                 leases: self.heartbeat(),
             }));
         }
-        self.ask(now_ms, out);
         if self.draining_since_ms.is_some()
             && self.reports.is_empty()
             && self.slots.iter().all(|s| s.work.is_none())
         {
+            self.say_goodbye(now_ms, out);
+        } else {
+            self.ask(now_ms, out);
+        }
+        if self.end_by_ms.is_some_and(|by_ms| now_ms >= by_ms) {
             self.exited = true;
+        }
+        if self.exited {
             out.push(AgentEffect::Exit);
+        }
+    }
+
+    /// Nothing is held any more: the coordinator hears it, and this ends. A claim that is still open is closed with it.
+    fn say_goodbye(&mut self, now_ms: u64, out: &mut Vec<AgentEffect>) {
+        // A registration on its way is waited for, shortly: it must not arrive after its end.
+        let registering = self.register.in_flight
+            && self
+                .draining_since_ms
+                .is_some_and(|since| now_ms.saturating_sub(since) < self.settings.end_tell_ms);
+        if self.left || !(self.registered || registering) {
+            self.exited = true;
+        } else if !self.registered {
+            // Its answer or the next tick goes on.
+        } else if self.leave.is_due(now_ms) {
+            self.leave.sent();
+            out.push(AgentEffect::Send(Call::Leave));
         }
     }
 

@@ -29,6 +29,10 @@ pub struct AgentSettings {
     pub cancel_grace_ms: u64,
     /// From SIGTERM until what is not finished is released.
     pub drain_grace_ms: u64,
+    /// From then until the end, even if the coordinator does not answer.
+    pub drain_tell_ms: u64,
+    /// The same for an agent whose parent is gone: all that it waits for.
+    pub end_tell_ms: u64,
 }
 
 impl AgentSettings {
@@ -48,6 +52,8 @@ impl AgentSettings {
             loading_stall_ms: 600_000,
             cancel_grace_ms: 5_000,
             drain_grace_ms: 3_000,
+            drain_tell_ms: 25_000,
+            end_tell_ms: 2_000,
         }
     }
 }
@@ -115,6 +121,8 @@ pub enum AgentEvent {
     },
     /// SIGTERM. A second one does not wait for the grace.
     DrainRequested,
+    /// The parent is gone: everything is given back at once, and the end waits for little.
+    EndRequested,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,7 +150,7 @@ pub enum Answer {
         register: bool,
     },
     Completed(Verdict),
-    /// To Fail and Release.
+    /// To Fail, Release and Leave.
     Noted,
 }
 
@@ -176,6 +184,8 @@ pub enum Call {
     Release {
         lease: LeaseNumber,
     },
+    /// The last one: nothing is held here any more.
+    Leave,
 }
 
 impl Call {

@@ -316,16 +316,65 @@ fn sigterm_releases_what_is_not_finished_and_ends() {
         lease: LeaseNumber(1)
     }));
     assert!(!effects.contains(&AgentEffect::Exit));
-    assert!(
-        bench
-            .answer(
-                Call::Release {
-                    lease: LeaseNumber(1)
-                },
-                Answer::Noted
-            )
-            .contains(&AgentEffect::Exit)
+    let effects = bench.answer(
+        Call::Release {
+            lease: LeaseNumber(1),
+        },
+        Answer::Noted,
     );
+    assert_eq!(sent(&effects), [Call::Leave]);
+    assert!(!effects.contains(&AgentEffect::Exit));
+    let effects = bench.answer(Call::Leave, Answer::Noted);
+    assert_eq!(effects, [AgentEffect::Exit]);
+}
+
+#[test]
+fn an_idle_worker_says_that_it_leaves_until_it_is_heard() {
+    let (mut bench, claim) = Bench::registered(1);
+    assert_eq!(sent(&bench.tell(AgentEvent::DrainRequested)), [Call::Leave]);
+    bench.tell(AgentEvent::CallFailed { call: Call::Leave });
+    assert_eq!(sent(&bench.wait(1_000)), [Call::Leave]);
+    // What the claim got after all is given back first.
+    let effects = bench.answer(claim, Answer::Granted(Box::new(grant(1))));
+    assert!(matches!(sent(&effects)[..], [Call::Release { .. }]));
+    assert!(!effects.contains(&AgentEffect::Exit));
+}
+
+#[test]
+fn a_worker_without_parent_gives_back_at_once_and_does_not_wait_for_long() {
+    let mut bench = Bench::running(1);
+    let effects = bench.tell(AgentEvent::EndRequested);
+    assert!(effects.contains(&AgentEffect::KillExecutor { slot: 0 }));
+    let exit = Exit::Signal(9);
+    let effects = bench.tell(AgentEvent::ExecutorExited { slot: 0, exit });
+    assert!(matches!(sent(&effects)[..], [Call::Release { .. }]));
+    // Nobody answers.
+    assert!(!bench.wait(1_000).contains(&AgentEffect::Exit));
+    assert!(bench.wait(1_000).contains(&AgentEffect::Exit));
+}
+
+#[test]
+fn a_drained_worker_ends_within_half_a_minute_though_nobody_answers() {
+    let mut bench = Bench::running(1);
+    bench.tell(done(1));
+    bench.tell(AgentEvent::DrainRequested);
+    assert!(!bench.wait(27_000).contains(&AgentEffect::Exit));
+    assert!(bench.wait(1_000).contains(&AgentEffect::Exit));
+}
+
+#[test]
+fn a_worker_that_nobody_knows_just_ends() {
+    let settings = AgentSettings::new("w".parse().unwrap(), Incarnation(1), 1);
+    let mut bench = Bench {
+        agent: Agent::new(settings, 0),
+        now_ms: 0,
+    };
+    bench.tell(AgentEvent::Ticked);
+    let failed = AgentEvent::CallFailed {
+        call: Call::Register,
+    };
+    bench.tell(failed);
+    assert_eq!(bench.tell(AgentEvent::DrainRequested), [AgentEffect::Exit]);
 }
 
 #[test]

@@ -76,6 +76,17 @@ impl Desk {
     }
 
     pub fn register(&mut self, worker: &str, incarnation: u64) -> Sender {
+        let (from, reply) = self.register_as(worker, incarnation, false);
+        assert!(matches!(reply, Reply::Registered { .. }));
+        from
+    }
+
+    pub fn register_as(
+        &mut self,
+        worker: &str,
+        incarnation: u64,
+        temporary: bool,
+    ) -> (Sender, Reply) {
         let from = Sender {
             worker: worker.parse().unwrap(),
             incarnation: Incarnation(incarnation),
@@ -88,12 +99,26 @@ impl Desk {
             version: "1".to_owned(),
             engines: Vec::new(),
             memory_bytes: 1 << 40,
+            temporary,
         };
+        let reply = self.ask(|to| Event::WorkerRegistered { to, worker });
+        (from, reply)
+    }
+
+    pub fn leave(&mut self, from: &Sender) {
+        let from = from.clone();
         assert!(matches!(
-            self.ask(|to| Event::WorkerRegistered { to, worker }),
-            Reply::Registered { .. }
+            self.ask(|to| Event::WorkerLeft { to, from }),
+            Reply::Noted { .. }
         ));
-        from
+    }
+
+    /// How the worker is shown, if it is.
+    pub fn worker_state(&self, name: &str) -> Option<WorkerState> {
+        let mut views = self.core.worker_views();
+        views
+            .find(|view| view.row.worker.as_str() == name)
+            .map(|view| view.state)
     }
 
     pub fn submit(&mut self, submit: Submit) -> Reply {

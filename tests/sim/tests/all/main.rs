@@ -8,3 +8,4 @@ mod desk;
 mod liveness;
 mod schedules;
 mod size;
+mod workers;
