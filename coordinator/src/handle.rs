@@ -102,8 +102,6 @@ impl Handle {
 #[derive(Debug, Default)]
 pub struct Changes {
     watched: Mutex<HashMap<JobId, watch::Sender<()>>>,
-    /// What keeps a job's results from the store at present, for people. Volatile.
-    troubles: Mutex<HashMap<JobId, String>>,
 }
 
 impl Changes {
@@ -129,23 +127,5 @@ impl Changes {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
-    }
-
-    pub fn set_trouble(&self, job: &JobId, trouble: Option<String>) {
-        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        match trouble {
-            Some(text) => _ = troubles.insert(job.clone(), text),
-            None => _ = troubles.remove(job),
-        }
-        drop(troubles);
-        self.notify(job);
-    }
-
-    pub fn trouble(&self, job: &JobId) -> Option<String> {
-        self.troubles
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(job)
-            .cloned()
     }
 }

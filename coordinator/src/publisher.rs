@@ -72,19 +72,19 @@ async fn publish_job(job: JobId, mut rows: UnboundedReceiver<OutboxRow>, handle:
                 Err(error) => {
                     let error = chain(&error);
                     tracing::warn!(job = %job, outbox = row.id.0, %error, "could not publish; trying again");
-                    handle.changes().set_trouble(
-                        &job,
-                        Some(format!("could not publish, trying again: {error}")),
-                    );
+                    let failed = Event::DeliveryFailed {
+                        id: row.id,
+                        why: error,
+                    };
+                    if handle.tell(failed).is_err() {
+                        return;
+                    }
                 }
             }
             tokio::time::sleep(pause(failures)).await;
             failures += 1;
         };
-        if failures > 0 {
-            handle.changes().set_trouble(&job, None);
-        }
-        tracing::info!(job = %job, outbox = row.id.0, item = item_name(&row.item), "published");
+        tracing::info!(job = %job, outbox = row.id.0, item = row.item.word(), "published");
         if handle
             .tell(Event::OutboxDelivered {
                 id: row.id,
@@ -100,14 +100,6 @@ async fn publish_job(job: JobId, mut rows: UnboundedReceiver<OutboxRow>, handle:
 /// One second, doubling to a minute.
 fn pause(failures: u32) -> Duration {
     Duration::from_secs(1 << failures.min(6)).min(Duration::from_secs(60))
-}
-
-fn item_name(item: &OutboxItem) -> &'static str {
-    match item {
-        OutboxItem::Spec => "spec",
-        OutboxItem::Results { .. } => "results",
-        OutboxItem::Model { .. } => "model",
-    }
 }
 
 /// Does one row. Doing it twice leaves the same objects.

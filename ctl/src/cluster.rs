@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use proto::v1::{DrainRequest, ListWorkersRequest};
+use proto::v1::ListWorkersRequest;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 

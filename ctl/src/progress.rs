@@ -5,9 +5,9 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use proto::v1::{ActiveAttempt, Job, JobSnapshot, Run, TaskCounts};
+use proto::v1::{ActiveAttempt, Job, JobSnapshot, Run, TaskCounts, Unpublished};
 
-use crate::output::span;
+use crate::output::{now_ms, span};
 
 /// Between two plain lines about work in progress.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
@@ -59,6 +59,8 @@ pub struct Bars {
     screen: MultiProgress,
     job: ProgressBar,
     attempts: BTreeMap<String, ProgressBar>,
+    /// What was said last about a store that takes nothing.
+    told: String,
 }
 
 impl Bars {
@@ -73,6 +75,7 @@ impl Bars {
             screen,
             job,
             attempts: BTreeMap::new(),
+            told: String::new(),
         }
     }
 
@@ -81,6 +84,9 @@ impl Bars {
             let _ = self.screen.println(run_line(run));
         }
         if let Some(job) = &snapshot.job {
+            if let Some(news) = publishing_news(&mut self.told, job) {
+                let _ = self.screen.println(news);
+            }
             let counts = job.tasks.unwrap_or_default();
             self.job.set_length(all(&counts));
             self.job.set_position(settled(&counts));
@@ -124,6 +130,8 @@ fn style(template: &str) -> ProgressStyle {
 pub struct Plain {
     last: Option<Instant>,
     state: String,
+    /// What was said last about a store that takes nothing.
+    told: String,
 }
 
 impl Plain {
@@ -132,6 +140,9 @@ impl Plain {
             eprintln!("{}", run_line(run));
         }
         let Some(job) = &snapshot.job else { return };
+        if let Some(news) = publishing_news(&mut self.told, job) {
+            eprintln!("{news}");
+        }
         let changed = job.state != self.state;
         let due = self
             .last
@@ -195,6 +206,29 @@ fn rate_words(attempt: &ActiveAttempt) -> String {
         }
     }
     words
+}
+
+/// What a job's store does not take, for how long and why, in a line.
+pub fn unpublished(waits: &Unpublished, now_ms: i64) -> String {
+    let time = span(now_ms.saturating_sub(waits.since_ms).max(0));
+    format!(
+        "{} not taken by {} for {time}: {}",
+        waits.what, waits.store, waits.reason
+    )
+}
+
+/// A line when the store begins or ceases to refuse what the job wants to publish; `told` is what was said last.
+fn publishing_news(told: &mut String, job: &Job) -> Option<String> {
+    let first = job.unpublished.first();
+    let reason = first.map_or("", |waits| waits.reason.as_str());
+    if told == reason {
+        return None;
+    }
+    reason.clone_into(told);
+    Some(match first {
+        Some(waits) => format!("waiting: {}; trying again", unpublished(waits, now_ms())),
+        None => "the store takes it now".to_owned(),
+    })
 }
 
 /// A run in a few words, for people.

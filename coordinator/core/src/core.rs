@@ -24,6 +24,8 @@ pub struct Core {
     pub(crate) claims: BTreeMap<RequestId, LeaseNumber>,
     pub(crate) requests: BTreeMap<RequestId, RequestRow>,
     pub(crate) outbox: BTreeMap<OutboxId, OutboxRow>,
+    /// What the store did not take so far. Volatile: after a restart each entry is tried anew.
+    pub(crate) undelivered: BTreeMap<OutboxId, Undelivered>,
     pub(crate) models: BTreeMap<(String, u32), ModelRow>,
     pub(crate) workers: BTreeMap<WorkerName, Worker>,
     pub(crate) counters: Counters,
@@ -49,6 +51,16 @@ pub(crate) struct Held {
     pub progress: Option<Progress>,
 }
 
+/// Failed tries to deliver one entry of the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Undelivered {
+    /// By the wall clock, for people.
+    pub since_ms: i64,
+    pub tries: u32,
+    /// Why the last one failed.
+    pub why: String,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
     /// A task's backoff.
@@ -70,6 +82,7 @@ impl Core {
             claims: BTreeMap::new(),
             requests: BTreeMap::new(),
             outbox: BTreeMap::new(),
+            undelivered: BTreeMap::new(),
             models: BTreeMap::new(),
             workers: BTreeMap::new(),
             counters: Counters::default(),
@@ -148,6 +161,7 @@ impl Core {
                 answer(to, Ok(reply), &mut out);
             }
             Event::OutboxDelivered { id, version } => self.delivered(id, version, now, &mut out),
+            Event::DeliveryFailed { id, why } => self.delivery_failed(id, why, now, &mut out),
             Event::Ticked => self.tick(now, &mut out),
         }
         out

@@ -88,6 +88,11 @@ pub enum Event {
         id: OutboxId,
         version: Option<u32>,
     },
+    /// A try to bring the outbox entry to the store has failed; another one follows.
+    DeliveryFailed {
+        id: OutboxId,
+        why: String,
+    },
     /// About once a second, and only after everything that had arrived before was applied: leases
     /// expire here and nowhere else.
     Ticked,

@@ -41,8 +41,8 @@ pub use event::{Claim, Event, Now, Registration, Sender, Submit, Ticket};
 pub use job::Counts;
 pub use outbox::model_name;
 pub use query::{
-    ActiveAttempt, AttemptView, FindJobError, JobView, RunState, RunView, TaskView, Waiting,
-    WorkerState, WorkerView,
+    ActiveAttempt, AttemptView, FindJobError, JobView, RunState, RunView, TaskView, Unpublished,
+    Waiting, WorkerState, WorkerView,
 };
 pub use rebuild::RebuildError;
 pub use retry::{NextRetry, Policy, Site, Tried, next_retry};

@@ -5,7 +5,7 @@ use types::{LeaseNumber, OutputObject, TaskIndex};
 
 use crate::{
     assign::prefix,
-    core::Core,
+    core::{Core, Undelivered},
     effect::Effect,
     event::Now,
     job::JobNumber,
@@ -100,6 +100,27 @@ impl Core {
             .collect()
     }
 
+    /// Nothing is decided by it: whoever asks hears what the job waits for.
+    pub(crate) fn delivery_failed(
+        &mut self,
+        id: OutboxId,
+        why: String,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(row) = self.outbox.get(&id) else {
+            return;
+        };
+        let tries = self.undelivered.entry(id).or_insert(Undelivered {
+            since_ms: now.wall_ms,
+            tries: 0,
+            why: String::new(),
+        });
+        tries.tries += 1;
+        tries.why = why;
+        out.push(Effect::JobChanged(row.job.clone()));
+    }
+
     pub(crate) fn delivered(
         &mut self,
         id: OutboxId,
@@ -107,6 +128,7 @@ impl Core {
         now: Now,
         out: &mut Vec<Effect>,
     ) {
+        self.undelivered.remove(&id);
         // Delivered twice: the second says nothing new.
         let Some(row) = self.outbox.remove(&id) else {
             return;

@@ -38,6 +38,20 @@ pub struct JobView<'a> {
     pub source_yaml: &'a str,
     pub plan_json: &'a str,
     pub warnings: Vec<String>,
+    /// What the store does not take, oldest first; gone as soon as it does.
+    pub unpublished: Vec<Unpublished<'a>>,
+}
+
+/// An entry of the outbox that could not be delivered so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unpublished<'a> {
+    /// `results`, `model` or `spec`.
+    pub what: &'static str,
+    /// URI of the store.
+    pub store: &'a str,
+    pub why: &'a str,
+    pub since_ms: i64,
+    pub tries: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -268,7 +282,23 @@ impl Core {
             source_yaml: &job.row.source_yaml,
             plan_json: &job.row.plan_json,
             warnings: self.warnings(job),
+            unpublished: self.unpublished(job.id()),
         }
+    }
+
+    fn unpublished(&self, job: &JobId) -> Vec<Unpublished<'_>> {
+        let of_job = |(id, tries)| {
+            let row: &OutboxRow = self.outbox.get(id).filter(|row| row.job == *job)?;
+            let tries: &crate::core::Undelivered = tries;
+            Some(Unpublished {
+                what: row.item.word(),
+                store: &row.store,
+                why: &tries.why,
+                since_ms: tries.since_ms,
+                tries: tries.tries,
+            })
+        };
+        self.undelivered.iter().filter_map(of_job).collect()
     }
 
     /// In order of their index.

@@ -304,6 +304,17 @@ pub enum OutboxItem {
     },
 }
 
+impl OutboxItem {
+    /// The word for people and logs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Spec => "spec",
+            Self::Results { .. } => "results",
+            Self::Model { .. } => "model",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerRow {
     pub worker: WorkerName,

@@ -101,20 +101,18 @@ impl v1::coordinator_server::Coordinator for Service {
     }
 
     async fn get_job(&self, request: Request<v1::GetJobRequest>) -> Answer<v1::Job> {
-        let handle = self.handle.clone();
         let job = self
-            .of_job(request.into_inner().job, move |core, _, job| {
-                view::job(core, job, handle.changes(), true)
+            .of_job(request.into_inner().job, |core, _, job| {
+                view::job(core, job, true)
             })
             .await?;
         Ok(Response::new(job))
     }
 
     async fn list_jobs(&self, _: Request<v1::ListJobsRequest>) -> Answer<v1::ListJobsReply> {
-        let handle = self.handle.clone();
         let jobs = self
             .handle
-            .query(move |core, _| view::jobs(core, handle.changes()))
+            .query(|core, _| view::jobs(core))
             .await
             .map_err(RequestError::from)?;
         Ok(Response::new(v1::ListJobsReply { jobs }))

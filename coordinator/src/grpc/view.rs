@@ -1,6 +1,8 @@
 //! What the core shows, as messages.
 
-use coordinator_core::{ActiveAttempt, AttemptView, Core, JobView, Now, RunView, TaskView};
+use coordinator_core::{
+    ActiveAttempt, AttemptView, Core, JobView, Now, RunView, TaskView, Unpublished,
+};
 use proto::v1;
 use store::layout;
 use types::{JobId, JobState, TaskId, TaskState};
@@ -9,7 +11,6 @@ use super::{
     logs::{Attempt, Subject},
     status::RequestError,
 };
-use crate::handle::Changes;
 
 /// A job that was looked up in the same breath: missing only if somebody names one that never was.
 fn find<'a>(core: &'a Core, job: &JobId) -> Result<JobView<'a>, RequestError> {
@@ -23,27 +24,20 @@ fn no_job(job: &JobId) -> RequestError {
     }
 }
 
-pub fn job(
-    core: &Core,
-    job: &JobId,
-    changes: &Changes,
-    whole: bool,
-) -> Result<v1::Job, RequestError> {
+pub fn job(core: &Core, job: &JobId, whole: bool) -> Result<v1::Job, RequestError> {
     let view = find(core, job)?;
     let resolved = whole.then(|| view.resolved_json.to_owned());
-    let mut message = of_job(view, changes);
+    let mut message = of_job(view);
     message.resolved_json = resolved.unwrap_or_default();
     Ok(message)
 }
 
-pub fn jobs(core: &Core, changes: &Changes) -> Vec<v1::Job> {
-    core.job_views().map(|view| of_job(view, changes)).collect()
+pub fn jobs(core: &Core) -> Vec<v1::Job> {
+    core.job_views().map(of_job).collect()
 }
 
-fn of_job(view: JobView<'_>, changes: &Changes) -> v1::Job {
+fn of_job(view: JobView<'_>) -> v1::Job {
     let count = |state| view.tasks.of(state);
-    let mut warnings = view.warnings;
-    warnings.extend(changes.trouble(view.id));
     v1::Job {
         id: view.id.to_string(),
         name: view.name.to_owned(),
@@ -74,7 +68,18 @@ fn of_job(view: JobView<'_>, changes: &Changes) -> v1::Job {
             .collect(),
         results_generation: view.results_generation,
         resolved_json: String::new(),
-        warnings,
+        warnings: view.warnings,
+        unpublished: view.unpublished.into_iter().map(of_unpublished).collect(),
+    }
+}
+
+fn of_unpublished(waits: Unpublished<'_>) -> v1::Unpublished {
+    v1::Unpublished {
+        what: waits.what.to_owned(),
+        store: waits.store.to_owned(),
+        reason: waits.why.to_owned(),
+        since_ms: waits.since_ms,
+        tries: waits.tries,
     }
 }
 

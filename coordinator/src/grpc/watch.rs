@@ -10,7 +10,7 @@ use tonic::Status;
 use types::{JobId, JobState};
 
 use super::{status::RequestError, view};
-use crate::handle::{Changes, Ended, Handle};
+use crate::handle::{Ended, Handle};
 
 /// Between two snapshots: five a second are as many as a person reads.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -36,10 +36,8 @@ async fn follow(
     let mut changed = handle.changes().subscribe(job);
     loop {
         changed.mark_unchanged();
-        let (of, with) = (job.clone(), handle.clone());
-        let mut snapshot = handle
-            .query(move |core, _| take(core, &of, with.changes()))
-            .await??;
+        let of = job.clone();
+        let mut snapshot = handle.query(move |core, _| take(core, &of)).await??;
         let ended: BTreeSet<u32> = snapshot.ended_runs.iter().map(|run| run.index).collect();
         snapshot.ended_runs.retain(|run| !told.contains(&run.index));
         // A run that is tried again is told again when it ends.
@@ -60,9 +58,9 @@ async fn follow(
 }
 
 /// Everything that is to be seen of the job now, with all runs that have ended.
-fn take(core: &Core, job: &JobId, changes: &Changes) -> Result<v1::JobSnapshot, RequestError> {
+fn take(core: &Core, job: &JobId) -> Result<v1::JobSnapshot, RequestError> {
     Ok(v1::JobSnapshot {
-        job: Some(view::job(core, job, changes, false)?),
+        job: Some(view::job(core, job, false)?),
         active: view::active(core, job),
         ended_runs: view::ended_runs(core, job)?,
     })

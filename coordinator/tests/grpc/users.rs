@@ -270,25 +270,18 @@ async fn a_job_whose_results_cannot_be_published_waits_and_says_so() {
         .await
         .work_through(sandbox.store.path())
         .await;
-    let stuck = job_when(&mut client, &job, |job| !job.warnings.is_empty()).await;
+    let stuck = job_when(&mut client, &job, |job| {
+        job.unpublished.iter().any(|waits| waits.tries > 1)
+    })
+    .await;
     assert_eq!(stuck.state, "running");
-    assert!(
-        stuck
-            .warnings
-            .iter()
-            .any(|warning| warning.contains("could not publish")),
-        "{:?}",
-        stuck.warnings
-    );
+    let waits = &stuck.unpublished[0];
+    assert_eq!(waits.what, "results");
+    assert!(waits.since_ms >= stuck.created_ms, "{waits:?}");
+    assert!(waits.reason.contains("results"), "{waits:?}");
     fs::remove_file(in_the_way).unwrap();
     let done = job_when(&mut client, &job, |job| job.state == "succeeded").await;
-    assert!(
-        done.warnings
-            .iter()
-            .all(|warning| !warning.contains("could not publish")),
-        "{:?}",
-        done.warnings
-    );
+    assert_eq!(done.unpublished, []);
 }
 
 #[tokio::test]

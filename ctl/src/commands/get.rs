@@ -2,13 +2,13 @@
 
 use proto::v1::{
     Attempt, Job, ListJobsRequest, ListModelsRequest, ListRunsRequest, ListTasksRequest,
-    ListWorkersRequest, Model, Run, Task, Worker,
+    ListWorkersRequest, Model, Run, Task, Unpublished, Worker,
 };
 use serde_json::{Value, json};
 
 use super::{JobArg, with_cluster};
 use crate::output::{self, Table, ago, embedded, short_ids, time};
-use crate::progress::{all, settled};
+use crate::progress::{all, settled, unpublished};
 use crate::{Common, Error};
 
 #[derive(clap::Subcommand)]
@@ -99,7 +99,14 @@ pub fn job_value(job: &Job) -> Value {
             "blocked": counts.blocked, "ready": counts.ready, "running": counts.running, "succeeded": counts.succeeded,
             "failed": counts.failed, "dead": counts.dead, "skipped": counts.skipped, "cancelling": counts.cancelling, "cancelled": counts.cancelled,
         },
-        "failures": job.failures, "warnings": job.warnings, "results_generation": job.results_generation,
+        "failures": job.failures, "warnings": job.warnings,
+        "unpublished": job.unpublished.iter().map(unpublished_value).collect::<Value>(), "results_generation": job.results_generation,
+    })
+}
+
+fn unpublished_value(waits: &Unpublished) -> Value {
+    json!({
+        "what": waits.what, "store": waits.store, "reason": waits.reason, "since": time(waits.since_ms), "tries": waits.tries,
     })
 }
 
@@ -107,7 +114,15 @@ fn job_table(jobs: &[Job]) -> String {
     let ids = short_ids(&jobs.iter().map(|job| job.id.clone()).collect::<Vec<_>>());
     let now = output::now_ms();
     let mut table = Table::new(&[
-        "jobs", "name", "kind", "state", ">runs", ">tasks", "created", "key",
+        "jobs",
+        "name",
+        "kind",
+        "state",
+        ">runs",
+        ">tasks",
+        "created",
+        "key",
+        "waits for",
     ]);
     for (job, id) in jobs.iter().zip(ids) {
         let counts = job.tasks.unwrap_or_default();
@@ -120,6 +135,10 @@ fn job_table(jobs: &[Job]) -> String {
             format!("{}/{}", settled(&counts), all(&counts)),
             ago(job.created_ms, now),
             job.key.clone(),
+            job.unpublished
+                .first()
+                .map(|waits| unpublished(waits, now))
+                .unwrap_or_default(),
         ]);
     }
     table.render()
