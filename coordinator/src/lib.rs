@@ -4,7 +4,7 @@ mod chain;
 mod event_loop;
 mod grpc;
 mod handle;
-mod logging;
+mod journal;
 mod publisher;
 mod settings;
 mod socket;
@@ -72,7 +72,7 @@ impl RunError {
 
 /// Runs the program to its end.
 pub fn run(settings: Settings) -> ExitCode {
-    if let Err(error) = logging::init(&settings) {
+    if let Err(error) = logging::start(&settings.logging, serde_json::Map::new()) {
         eprintln!("coordinator: {}", chain(&error));
         return ExitCode::from(2);
     }
