@@ -27,19 +27,20 @@ fn attempt(row: &AttemptRow) {
     );
     let _inside = span.enter();
     let outcome = row.outcome.as_str();
-    let message = row.message.as_deref();
+    // A field named `message` would be the line's own.
+    let why = row.message.as_deref();
     match row.outcome {
         Outcome::Running if row.started => tracing::debug!("attempt started"),
         Outcome::Running => tracing::info!("attempt granted"),
         Outcome::Failed(_) => tracing::warn!(
             outcome,
-            message,
+            why,
             counted = row.counted,
             delay_ms = row.delay_ms,
             "attempt failed"
         ),
         Outcome::Accepted | Outcome::Superseded | Outcome::Cancelled => {
-            tracing::info!(outcome, message, ran_ms = row.ran_ms, "attempt ended");
+            tracing::info!(outcome, why, ran_ms = row.ran_ms, "attempt ended");
         }
     }
 }

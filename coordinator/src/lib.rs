@@ -108,7 +108,7 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
         path: folder.database(),
         source,
     })?;
-    tracing::info!(state = %folder.path().display(), epoch = store.epoch().0, jobs, attempts, rebuild_ms = started.elapsed().as_millis(), "state read");
+    tracing::info!(state = %folder.path().display(), epoch = store.epoch().0, jobs, attempts, rebuild_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX), "state read");
 
     let changes = Arc::new(Changes::default());
     let (handle, inbox) = Handle::new(changes.clone());

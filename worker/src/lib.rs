@@ -95,6 +95,7 @@ async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
         claim_pause_ms: 20,
         stall_ms: milliseconds(settings.stall_timeout),
         loading_stall_ms: milliseconds(settings.loading_timeout),
+        drain_grace_ms: milliseconds(settings.drain_timeout),
         ..AgentSettings::new(identity.name.clone(), identity.incarnation, identity.slots)
     };
     let coordinator = Arc::new(Coordinator::new(state, identity));
@@ -211,10 +212,7 @@ fn carry_out(
                 .in_scope(|| tracing::info!(slot, "task cancelled"));
             slots.cancel(slot, lease);
         }
-        AgentEffect::KillExecutor { slot } => {
-            tracing::warn!(slot, "executor killed");
-            slots.kill(slot);
-        }
+        AgentEffect::KillExecutor { slot } => slots.kill(slot),
         AgentEffect::Finished { lease } => slots.forget(lease),
         // Handled by the loop, which it ends.
         AgentEffect::Exit => {}

@@ -7,7 +7,7 @@ use types::{PoolName, WorkerName};
 
 /// Claims tasks from the coordinator and runs executors for them.
 ///
-/// SIGTERM drains: nothing more is claimed, what runs is finished or handed back within half a minute.
+/// SIGTERM drains: nothing more is claimed, what runs is finished within `--drain-timeout`, or handed back.
 ///
 /// Exit codes: 0 ended when asked to; 2 wrong usage; 6 cannot run here.
 #[derive(Debug, Clone, clap::Parser)]
@@ -42,6 +42,9 @@ pub struct Settings {
     /// The same while it loads and compiles
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10m", env = "NIGHTSHIFT_LOADING_TIMEOUT", hide_env_values = true)]
     pub loading_timeout: Duration,
+    /// How long a worker that was asked to end may go on with what it has begun
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "3s", env = "NIGHTSHIFT_DRAIN_TIMEOUT", hide_env_values = true)]
+    pub drain_timeout: Duration,
     #[command(flatten)]
     pub logging: LogSettings,
 }

@@ -87,6 +87,8 @@ impl Supervised {
                 order = orders.recv(), if killed.is_none() => match order {
                     Some(Order::Send(message, begins)) => self.send(&message, begins).await,
                     Some(Order::Kill) | None => {
+                        let (slot, pid) = (self.slot, self.process.pid());
+                        self.in_span(|| tracing::warn!(slot, pid, "executor killed"));
                         self.process.kill();
                         killed = Some(Instant::now() + GRACE);
                     }
