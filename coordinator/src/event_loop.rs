@@ -17,6 +17,7 @@ use types::{JobId, PoolName, WorkerName};
 
 use crate::{
     handle::{Changes, Look, Message},
+    journal,
     settings::{BATCH, TICK},
     state_store::{StateStore, StateStoreError},
 };
@@ -180,6 +181,7 @@ impl EventLoop {
         loop {
             if !batch.persist.is_empty() {
                 self.store.commit(&batch.persist)?;
+                batch.persist.iter().for_each(journal::note);
             }
             for (ticket, reply) in batch.replies {
                 self.answer(ticket, reply);

@@ -4,7 +4,7 @@ mod chain;
 mod event_loop;
 mod grpc;
 mod handle;
-mod logging;
+mod journal;
 mod publisher;
 mod settings;
 mod socket;
@@ -72,7 +72,7 @@ impl RunError {
 
 /// Runs the program to its end.
 pub fn run(settings: Settings) -> ExitCode {
-    if let Err(error) = logging::init(&settings) {
+    if let Err(error) = logging::start(&settings.logging, serde_json::Map::new()) {
         eprintln!("coordinator: {}", chain(&error));
         return ExitCode::from(2);
     }
@@ -108,7 +108,7 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
         path: folder.database(),
         source,
     })?;
-    tracing::info!(state = %folder.path().display(), epoch = store.epoch().0, jobs, attempts, rebuild_ms = started.elapsed().as_millis(), "state read");
+    tracing::info!(state = %folder.path().display(), epoch = store.epoch().0, jobs, attempts, rebuild_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX), "state read");
 
     let changes = Arc::new(Changes::default());
     let (handle, inbox) = Handle::new(changes.clone());

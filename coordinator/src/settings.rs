@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use logging::LogSettings;
+
 /// Keeps the state of jobs, hands out tasks, publishes results.
 ///
 /// Listens on the Unix socket `coordinator.sock` in its state folder. One coordinator at a time owns a folder.
@@ -22,18 +24,8 @@ pub struct Settings {
     /// End when standard input is closed: for a coordinator that must not outlive its parent
     #[arg(long)]
     pub exit_with_stdin: bool,
-    /// Log as one JSON object a line
-    #[arg(long)]
-    pub log_json: bool,
-    /// What to log: `warn`, `info`, `debug`, or targets such as `coordinator=debug`
-    #[arg(
-        long,
-        value_name = "FILTER",
-        env = "NIGHTSHIFT_LOG",
-        default_value = "info",
-        hide_env_values = true
-    )]
-    pub log: String,
+    #[command(flatten)]
+    pub logging: LogSettings,
 }
 
 /// Between two looks at deadlines.

@@ -156,6 +156,8 @@ mod tests {
             kind: "fit".to_owned(),
             stage: "total".to_owned(),
             wall_s: 1.5,
+            busy_s: Some(2.0),
+            blocked_s: None,
             cpu_s: None,
             items: 3,
             bytes: 4,
@@ -165,7 +167,7 @@ mod tests {
         assert_eq!(
             rows,
             [
-                serde_json::json!({"run": 1, "task": "abcd-0001", "kind": "fit", "stage": "total", "wall_s": 1.5, "cpu_s": null,
+                serde_json::json!({"run": 1, "task": "abcd-0001", "kind": "fit", "stage": "total", "wall_s": 1.5, "busy_s": 2.0, "blocked_s": null, "cpu_s": null,
                 "items": 3, "bytes": 4, "peak_memory": 5})
             ]
         );

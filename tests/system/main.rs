@@ -10,10 +10,12 @@
 mod bad_data;
 mod bad_files;
 mod commands;
+mod hangs;
 mod images;
 mod interrupts;
 mod kills;
 mod limits;
+mod logs;
 mod processes;
 mod rights;
 mod sandbox;

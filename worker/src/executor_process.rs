@@ -8,19 +8,20 @@ use std::{
     os::{fd::AsRawFd, unix::net::UnixStream as StdUnixStream},
     path::{Path, PathBuf},
     process::Stdio,
-    sync::{Arc, Mutex},
 };
 
 use prost::Message;
 use proto::v1::{FromExecutor, ToExecutor};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
     process::{Child, Command},
+    sync::mpsc,
 };
+use types::WorkerName;
 use worker_core::Exit;
 
 /// The environment variable that tells the executor which descriptor is its end of the socket pair.
@@ -29,8 +30,11 @@ pub const SOCKET_VARIABLE: &str = "NIGHTSHIFT_EXECUTOR_FD";
 /// Larger than any assignment; a length above it means that the stream is out of step.
 const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
-/// How much of the executor's last words is kept for the message of a crash.
-const STDERR_TAIL_BYTES: usize = 4096;
+/// A longer line of standard error is cut into several.
+const MAX_LINE_BYTES: usize = 4096;
+
+/// Lines of standard error that may wait to be looked at; then the executor waits.
+const WAITING_LINES: usize = 1024;
 
 /// What every executor of this agent is started with.
 #[derive(Debug, Clone)]
@@ -40,6 +44,15 @@ pub struct ExecutorCommand {
     pub native: Option<PathBuf>,
     pub threads: usize,
     pub json_logs: bool,
+    /// The agent's, for the executor's log.
+    pub worker: WorkerName,
+}
+
+/// A running executor with what it says: messages, and lines of standard error.
+pub struct Spawned {
+    pub process: ExecutorProcess,
+    pub reader: ExecutorReader,
+    pub stderr: mpsc::Receiver<String>,
 }
 
 /// A running executor, seen from the agent.
@@ -49,7 +62,6 @@ pub struct ExecutorProcess {
     child: Child,
     pid: u32,
     writer: OwnedWriteHalf,
-    stderr_tail: Arc<Mutex<Vec<u8>>>,
 }
 
 /// How an executor ended.
@@ -59,8 +71,6 @@ pub struct ExecutorExit {
     pub signal: Option<i32>,
     /// The kernel killed something of this control group for memory meanwhile.
     pub oom_kill: bool,
-    /// The last lines it wrote to its standard error.
-    pub last_words: String,
 }
 
 impl ExecutorExit {
@@ -76,7 +86,7 @@ impl ExecutorExit {
 
 impl ExecutorCommand {
     /// Starts an executor in a process group of its own.
-    pub fn spawn(&self) -> io::Result<(ExecutorProcess, ExecutorReader)> {
+    pub fn spawn(&self) -> io::Result<Spawned> {
         let (ours, theirs) = StdUnixStream::pair()?;
         let descriptor = theirs.as_raw_fd();
         let mut command = Command::new(&self.program);
@@ -84,14 +94,17 @@ impl ExecutorCommand {
             .env(SOCKET_VARIABLE, descriptor.to_string())
             .env("OMP_WAIT_POLICY", "PASSIVE")
             .env("OMP_NUM_THREADS", self.threads.to_string())
+            .env("NIGHTSHIFT_WORKER", self.worker.as_str())
+            // Said by the flag alone, which the environment may have set for the agent.
+            .env(
+                "NIGHTSHIFT_LOG_JSON",
+                if self.json_logs { "1" } else { "0" },
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
-        if self.json_logs {
-            command.env("NIGHTSHIFT_LOG_JSON", "1");
-        }
         if let Some(native) = &self.native {
             command.env("NIGHTSHIFT_NATIVE_DIR", native);
             command.env("LD_LIBRARY_PATH", library_path(native));
@@ -111,33 +124,25 @@ impl ExecutorCommand {
             .id()
             .ok_or_else(|| io::Error::other("the executor ended while it was started"))?;
         prefer_as_victim(pid);
-        let stderr_tail = Arc::new(Mutex::new(Vec::new()));
-        if let Some(mut stderr) = child.stderr.take() {
-            let tail = Arc::clone(&stderr_tail);
-            tokio::spawn(async move {
-                let mut buffer = [0; 1024];
-                while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
-                    let _ = io::Write::write_all(&mut io::stderr(), &buffer[..count]);
-                    if let Ok(mut tail) = tail.lock() {
-                        tail.extend_from_slice(&buffer[..count]);
-                        let excess = tail.len().saturating_sub(STDERR_TAIL_BYTES);
-                        tail.drain(..excess);
-                    }
-                }
-            });
+        let (lines, stderr) = mpsc::channel(WAITING_LINES);
+        if let Some(pipe) = child.stderr.take() {
+            tokio::spawn(read_lines(pipe, lines));
         }
         ours.set_nonblocking(true)?;
         let (reader, writer) = UnixStream::from_std(ours)?.into_split();
-        Ok((
-            ExecutorProcess {
+        Ok(Spawned {
+            process: ExecutorProcess {
                 oom_kills_before: oom_kills(),
                 child,
                 pid,
                 writer,
-                stderr_tail,
             },
-            ExecutorReader { reader },
-        ))
+            reader: ExecutorReader {
+                reader,
+                buffer: Vec::new(),
+            },
+            stderr,
+        })
     }
 }
 
@@ -168,57 +173,78 @@ impl ExecutorProcess {
             code: status.code(),
             signal: std::os::unix::process::ExitStatusExt::signal(&status),
             oom_kill: oom_kills() > self.oom_kills_before,
-            last_words: self.last_words(),
         })
     }
+}
 
-    fn last_words(&self) -> String {
-        let tail = self
-            .stderr_tail
-            .lock()
-            .map(|tail| tail.clone())
-            .unwrap_or_default();
-        let text = String::from_utf8_lossy(&tail);
-        let lines: Vec<&str> = text
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .collect();
-        lines[lines.len().saturating_sub(3)..].join(" | ")
+/// Sends each line, until the executor and all that it started have closed their end.
+async fn read_lines(mut pipe: impl AsyncRead + Unpin, lines: mpsc::Sender<String>) {
+    let (mut buffer, mut line) = (vec![0; 4096], Vec::new());
+    while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
+        for byte in &buffer[..count] {
+            if *byte != b'\n' {
+                line.push(*byte);
+            }
+            if *byte == b'\n' || line.len() == MAX_LINE_BYTES {
+                send_line(&lines, &mut line).await;
+            }
+        }
+    }
+    send_line(&lines, &mut line).await;
+}
+
+async fn send_line(lines: &mpsc::Sender<String>, line: &mut Vec<u8>) {
+    let text = String::from_utf8_lossy(line).trim_end().to_owned();
+    line.clear();
+    if !text.is_empty() {
+        // Nobody listens once the executor is done with; what it says is read all the same, so that it is not stuck.
+        let _ = lines.send(text).await;
     }
 }
 
 /// The executor's side of the conversation.
 pub struct ExecutorReader {
     reader: OwnedReadHalf,
+    /// What came of the next message so far.
+    buffer: Vec<u8>,
 }
 
 impl ExecutorReader {
-    /// The next message; `None` when the executor has closed its end.
+    /// The next message; `None` when the executor has closed its end. May be dropped while it waits: nothing is lost.
     pub async fn next(&mut self) -> io::Result<Option<FromExecutor>> {
-        let mut length = [0; 4];
-        match self.reader.read_exact(&mut length).await {
-            Ok(_) => {}
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
-                ) =>
-            {
-                return Ok(None);
+        loop {
+            if let Some(body) = self.whole_message()? {
+                return FromExecutor::decode(&body[..])
+                    .map(Some)
+                    .map_err(io::Error::other);
             }
-            Err(error) => return Err(error),
+            match self.reader.read_buf(&mut self.buffer).await {
+                // What a dead executor had begun to say is of no use.
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) => return Err(error),
+            }
         }
-        let length = u32::from_le_bytes(length) as usize;
+    }
+
+    /// Takes a message's body from the buffer, if all of it is there.
+    fn whole_message(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let Some(length) = self.buffer.first_chunk() else {
+            return Ok(None);
+        };
+        let length = u32::from_le_bytes(*length) as usize;
         if length > MAX_MESSAGE_BYTES {
             return Err(io::Error::other(format!(
                 "the executor announced a message of {length} bytes"
             )));
         }
-        let mut body = vec![0; length];
-        self.reader.read_exact(&mut body).await?;
-        FromExecutor::decode(&body[..])
-            .map(Some)
-            .map_err(io::Error::other)
+        if self.buffer.len() < 4 + length {
+            return Ok(None);
+        }
+        let body = self.buffer[4..4 + length].to_vec();
+        self.buffer.drain(..4 + length);
+        Ok(Some(body))
     }
 }
 

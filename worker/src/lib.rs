@@ -2,11 +2,13 @@
 //!
 //! What it decides is decided in `worker-core`; this is the loop around it.
 
+mod attempt_log;
 mod calls;
 mod executor_process;
 mod machine;
 mod settings;
 mod slots;
+mod supervise;
 
 use std::{
     io,
@@ -17,11 +19,15 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use logging::Fields;
+use serde_json::json;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
 };
-use worker_core::{Agent, AgentEffect, AgentEvent, AgentSettings};
+use tracing::{Instrument, Span};
+use types::{LeaseNumber, WorkerName};
+use worker_core::{Agent, AgentEffect, AgentEvent, AgentSettings, Answer, Call};
 
 pub use settings::Settings;
 
@@ -37,46 +43,37 @@ const TICK: Duration = Duration::from_millis(250);
 /// On one machine a heartbeat costs nothing and carries the progress that a person is looking at.
 const HEARTBEAT_MS: u64 = 1_000;
 
-/// Cannot run here (docs/cli.md lists the codes).
+/// Wrong usage and cannot run here (docs/cli.md lists the codes).
+const EXIT_USAGE: u8 = 2;
 const EXIT_CANNOT_RUN: u8 = 6;
 
 /// Runs the worker until it is told to end.
 pub fn run(settings: Settings) -> ExitCode {
-    start_logging(&settings);
+    let name = settings.name.clone().unwrap_or_else(machine::host_name);
+    let around = Fields::new([("worker", json!(name))]).rest;
+    if let Err(error) = logging::start(&settings.logging, around) {
+        eprintln!("worker: {:#}", anyhow::Error::new(error));
+        return ExitCode::from(EXIT_USAGE);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build();
     let result = runtime
         .context("cannot start the runtime")
-        .and_then(|runtime| runtime.block_on(serve(settings)));
+        .and_then(|runtime| runtime.block_on(serve(settings, name)));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("worker: {error:#}");
+            tracing::error!(error = format!("{error:#}"), "ending");
             ExitCode::from(EXIT_CANNOT_RUN)
         }
     }
 }
 
-fn start_logging(settings: &Settings) {
-    let filter =
-        tracing_subscriber::EnvFilter::try_new(&settings.log).unwrap_or_else(|_| "info".into());
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(false);
-    if settings.log_json {
-        log.json().init();
-    } else {
-        log.init();
-    }
-}
-
-async fn serve(settings: Settings) -> Result<()> {
+async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
     let state = state_folder(&settings)?;
-    let name = settings.name.clone().unwrap_or_else(machine::host_name);
-    let command = executor_command(&settings)?;
+    let command = executor_command(&settings, &name)?;
     let (events, mut inbox) = mpsc::unbounded_channel();
     let scratch = state.join("scratch").join(name.as_str());
     let mut slots = Slots::new(command, &scratch, events.clone())
@@ -92,11 +89,14 @@ async fn serve(settings: Settings) -> Result<()> {
         memory_bytes: machine::memory_bytes(),
         temporary: settings.exit_with_stdin,
     };
-    tracing::info!(worker = %identity.name, pool = %identity.pool, slots = identity.slots, "worker started");
+    tracing::info!(pool = %identity.pool, slots = identity.slots, "worker started");
     let agent_settings = AgentSettings {
         heartbeat_ms: HEARTBEAT_MS,
         // The coordinator holds the call: the pause is only for one that does not.
         claim_pause_ms: 20,
+        stall_ms: milliseconds(settings.stall_timeout),
+        loading_stall_ms: milliseconds(settings.loading_timeout),
+        drain_grace_ms: milliseconds(settings.drain_timeout),
         ..AgentSettings::new(identity.name.clone(), identity.incarnation, identity.slots)
     };
     let coordinator = Arc::new(Coordinator::new(state, identity));
@@ -108,7 +108,7 @@ async fn serve(settings: Settings) -> Result<()> {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
 
     let begun = Instant::now();
-    let now_ms = || u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let now_ms = || milliseconds(begun.elapsed());
     let mut agent = Agent::new(agent_settings, now_ms());
     let mut effects = agent.apply(AgentEvent::Ticked, now_ms());
     loop {
@@ -134,10 +134,49 @@ async fn serve(settings: Settings) -> Result<()> {
                 AgentEvent::EndRequested
             }
         };
-        if let AgentEvent::ExecutorExited { slot, .. } = &event {
-            slots.gone(*slot);
-        }
+        note(&event, &mut slots);
         effects = agent.apply(event, now_ms());
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What the shell itself has to know of an event.
+fn note(event: &AgentEvent, slots: &mut Slots) {
+    match event {
+        AgentEvent::ExecutorExited { slot, .. } => slots.gone(*slot),
+        AgentEvent::Answered {
+            answer: Answer::Granted(grant),
+            ..
+        } => slots.granted(grant),
+        AgentEvent::Answered { call, answer, .. } => {
+            let (Call::Complete { lease, .. } | Call::Fail { lease, .. } | Call::Release { lease }) =
+                call
+            else {
+                return;
+            };
+            slots.span(*lease).in_scope(|| match answer {
+                Answer::Completed(verdict) => tracing::info!(?verdict, "task completed"),
+                _ => tracing::info!("the coordinator has noted how the task ended"),
+            });
+            slots.told(*lease);
+        }
+        AgentEvent::CallRefused {
+            call: Call::Fail { lease, .. } | Call::Release { lease },
+        } => slots.told(*lease),
+        _ => {}
+    }
+}
+
+/// The lease that a call is about.
+fn lease_of(call: &Call) -> Option<LeaseNumber> {
+    match call {
+        Call::Complete { lease, .. } | Call::Fail { lease, .. } | Call::Release { lease } => {
+            Some(*lease)
+        }
+        Call::Register | Call::Claim { .. } | Call::Heartbeat { .. } => None,
     }
 }
 
@@ -150,18 +189,31 @@ fn carry_out(
 ) {
     match effect {
         AgentEffect::Send(call) => {
+            let span = lease_of(&call).map_or_else(Span::none, |lease| slots.span(lease));
+            if let Call::Fail { failure, .. } = &call {
+                span.in_scope(|| {
+                    tracing::warn!(
+                        class = failure.class.as_str(),
+                        failure = failure.message,
+                        "task failed"
+                    )
+                });
+            }
             let (coordinator, events) = (Arc::clone(coordinator), events.clone());
-            tokio::spawn(async move {
+            let answered = async move {
                 // The loop is gone only when the process ends.
                 let _ = events.send(coordinator.make(call).await);
-            });
+            };
+            tokio::spawn(answered.instrument(span));
         }
         AgentEffect::StartExecutor { slot } => slots.start(slot),
-        AgentEffect::RunTask { slot, grant } => {
-            tracing::info!(task = %grant.task, lease = %grant.lease, slot, "task begun");
-            slots.run(slot, &grant);
+        AgentEffect::RunTask { slot, grant } => slots.run(slot, &grant),
+        AgentEffect::CancelTask { slot, lease } => {
+            slots
+                .span(lease)
+                .in_scope(|| tracing::info!(slot, "task cancelled"));
+            slots.cancel(slot, lease);
         }
-        AgentEffect::CancelTask { slot, lease } => slots.cancel(slot, lease),
         AgentEffect::KillExecutor { slot } => slots.kill(slot),
         AgentEffect::Finished { lease } => slots.forget(lease),
         // Handled by the loop, which it ends.
@@ -180,7 +232,7 @@ fn state_folder(settings: &Settings) -> Result<PathBuf> {
     std::path::absolute(&folder).with_context(|| format!("cannot find {}", folder.display()))
 }
 
-fn executor_command(settings: &Settings) -> Result<ExecutorCommand> {
+fn executor_command(settings: &Settings, worker: &WorkerName) -> Result<ExecutorCommand> {
     let program = match &settings.executor {
         Some(program) => program.clone(),
         None => machine::executor_beside().context("cannot find the folder of this program")?,
@@ -197,7 +249,8 @@ fn executor_command(settings: &Settings) -> Result<ExecutorCommand> {
         program,
         native,
         threads,
-        json_logs: settings.log_json,
+        json_logs: settings.logging.log_json,
+        worker: worker.clone(),
     })
 }
 

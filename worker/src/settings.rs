@@ -1,12 +1,13 @@
 //! Command line and environment of the worker, merged once at start.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
+use logging::LogSettings;
 use types::{PoolName, WorkerName};
 
 /// Claims tasks from the coordinator and runs executors for them.
 ///
-/// SIGTERM drains: nothing more is claimed, what runs is finished or handed back within half a minute.
+/// SIGTERM drains: nothing more is claimed, what runs is finished within `--drain-timeout`, or handed back.
 ///
 /// Exit codes: 0 ended when asked to; 2 wrong usage; 6 cannot run here.
 #[derive(Debug, Clone, clap::Parser)]
@@ -35,16 +36,70 @@ pub struct Settings {
     /// Hand back everything and end when standard input is closed: for a worker that must not outlive its parent
     #[arg(long)]
     pub exit_with_stdin: bool,
-    /// Log as one JSON object a line
-    #[arg(long)]
-    pub log_json: bool,
-    /// What to log: `warn`, `info`, `debug`, or targets such as `worker=debug`
-    #[arg(
-        long,
-        value_name = "FILTER",
-        env = "NIGHTSHIFT_LOG",
-        default_value = "info",
-        hide_env_values = true
-    )]
-    pub log: String,
+    /// Kill a task when none of its counters has moved for so long: `90s`, `5m`
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m", env = "NIGHTSHIFT_STALL_TIMEOUT", hide_env_values = true)]
+    pub stall_timeout: Duration,
+    /// The same while it loads and compiles
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10m", env = "NIGHTSHIFT_LOADING_TIMEOUT", hide_env_values = true)]
+    pub loading_timeout: Duration,
+    /// How long a worker that was asked to end may go on with what it has begun
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "3s", env = "NIGHTSHIFT_DRAIN_TIMEOUT", hide_env_values = true)]
+    pub drain_timeout: Duration,
+    #[command(flatten)]
+    pub logging: LogSettings,
+}
+
+/// A number with a unit: `500ms`, `30s`, `5m`, `2h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => 0,
+    };
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(milliseconds))
+        .filter(|milliseconds| *milliseconds > 0)
+        .map(Duration::from_millis)
+        .ok_or_else(|| "expected a time above zero with its unit, such as 90s or 5m".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        for (text, milliseconds) in [
+            ("500ms", 500),
+            ("90s", 90_000),
+            ("5m", 300_000),
+            ("2h", 7_200_000),
+        ] {
+            assert_eq!(
+                duration(text),
+                Ok(Duration::from_millis(milliseconds)),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "0s",
+            "5",
+            "s",
+            "-5s",
+            "1.5m",
+            "5 m",
+            "5d",
+            "99999999999999999999h",
+            "18446744073709551615h",
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
 }

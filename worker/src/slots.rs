@@ -1,4 +1,4 @@
-//! The executors of this agent's slots: carrying out orders on them, and turning what they say into events.
+//! The executors of this agent's slots: carrying out orders on them.
 
 use std::{
     collections::BTreeMap,
@@ -6,12 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use proto::v1::{self, from_executor, to_executor};
+use proto::v1::{self, to_executor};
 use tokio::sync::mpsc;
-use types::{Failure, FailureClass, LeaseNumber, Progress};
+use types::{Failure, FailureClass, LeaseNumber};
 use worker_core::{AgentEvent, Exit, Grant, SlotNumber};
 
-use crate::executor_process::{ExecutorCommand, ExecutorProcess, ExecutorReader, resident_bytes};
+use crate::{
+    attempt_log::{About, OpenSegment},
+    executor_process::{ExecutorCommand, resident_bytes},
+    supervise::{Order, supervise},
+};
 
 /// The slots' processes and the scratch folders of their attempts.
 pub struct Slots {
@@ -19,16 +23,13 @@ pub struct Slots {
     scratch: PathBuf,
     events: mpsc::UnboundedSender<AgentEvent>,
     running: BTreeMap<SlotNumber, Running>,
+    /// The attempts that are not over here, for log lines about them.
+    attempts: BTreeMap<LeaseNumber, About>,
 }
 
 struct Running {
     pid: u32,
     orders: mpsc::UnboundedSender<Order>,
-}
-
-enum Order {
-    Send(Box<v1::ToExecutor>),
-    Kill,
 }
 
 impl Slots {
@@ -55,22 +56,18 @@ impl Slots {
             scratch,
             events,
             running: BTreeMap::new(),
+            attempts: BTreeMap::new(),
         })
     }
 
     pub fn start(&mut self, slot: SlotNumber) {
         match self.command.spawn() {
-            Ok((process, reader)) => {
-                tracing::info!(slot, pid = process.pid(), "executor started");
+            Ok(spawned) => {
+                let pid = spawned.process.pid();
+                tracing::info!(slot, pid, "executor started");
                 let (orders, inbox) = mpsc::unbounded_channel();
-                self.running.insert(
-                    slot,
-                    Running {
-                        pid: process.pid(),
-                        orders,
-                    },
-                );
-                tokio::spawn(supervise(slot, process, reader, inbox, self.events.clone()));
+                self.running.insert(slot, Running { pid, orders });
+                tokio::spawn(supervise(slot, spawned, inbox, self.events.clone()));
             }
             Err(error) => {
                 let program = self.command.program.display();
@@ -80,12 +77,16 @@ impl Slots {
                 self.tell(AgentEvent::ExecutorExited {
                     slot,
                     exit: Exit::NotStarted(message),
+                    last_words: String::new(),
                 });
             }
         }
     }
 
     pub fn run(&mut self, slot: SlotNumber, grant: &Grant) {
+        let log = self.open_log(grant);
+        self.span(grant.lease)
+            .in_scope(|| tracing::info!(slot, "task begun"));
         let scratch = self.scratch_of(grant.lease);
         if let Err(error) = fs::create_dir_all(&scratch) {
             let class = if error.kind() == io::ErrorKind::StorageFull {
@@ -109,22 +110,44 @@ impl Slots {
             scratch: scratch.display().to_string(),
             threads: u32::try_from(self.command.threads).unwrap_or(1),
         });
-        self.order(
-            slot,
-            Order::Send(Box::new(v1::ToExecutor {
-                message: Some(message),
-            })),
-        );
+        self.send(slot, message, log);
+    }
+
+    /// From now on lines about the lease say which attempt is meant.
+    pub fn granted(&mut self, grant: &Grant) {
+        if let Some(log) = self.open_log(grant) {
+            self.attempts.insert(grant.lease, log.about);
+        }
+    }
+
+    /// The attempt's log, which the executor's supervisor keeps while it runs.
+    fn open_log(&self, grant: &Grant) -> Option<OpenSegment> {
+        match OpenSegment::begin(grant, self.command.worker.clone(), self.command.json_logs) {
+            Ok(log) => Some(log),
+            Err(error) => {
+                tracing::error!(job = %grant.task.job, task = %grant.task, lease = grant.lease.0, %error, "the assignment cannot be read");
+                None
+            }
+        }
+    }
+
+    /// A span that says which attempt is meant, while it is known here.
+    pub fn span(&self, lease: LeaseNumber) -> tracing::Span {
+        self.attempts
+            .get(&lease)
+            .map_or_else(tracing::Span::none, About::span)
     }
 
     pub fn cancel(&mut self, slot: SlotNumber, lease: LeaseNumber) {
         let message = to_executor::Message::Cancel(v1::CancelTask { lease: lease.0 });
-        self.order(
-            slot,
-            Order::Send(Box::new(v1::ToExecutor {
-                message: Some(message),
-            })),
-        );
+        self.send(slot, message, None);
+    }
+
+    fn send(&self, slot: SlotNumber, message: to_executor::Message, begins: Option<OpenSegment>) {
+        let message = v1::ToExecutor {
+            message: Some(message),
+        };
+        self.order(slot, Order::Send(Box::new(message), begins));
     }
 
     pub fn kill(&mut self, slot: SlotNumber) {
@@ -137,8 +160,13 @@ impl Slots {
         if let Err(error) = fs::remove_dir_all(&folder)
             && error.kind() != io::ErrorKind::NotFound
         {
-            tracing::warn!(folder = %folder.display(), %error, "cannot remove a scratch folder");
+            self.span(lease).in_scope(|| tracing::warn!(folder = %folder.display(), %error, "cannot remove a scratch folder"));
         }
+    }
+
+    /// The coordinator knows how the attempt ended: nothing more is said about it.
+    pub fn told(&mut self, lease: LeaseNumber) {
+        self.attempts.remove(&lease);
     }
 
     /// Memory of every executor, as events.
@@ -181,105 +209,4 @@ impl Slots {
 /// Whether a process of this machine has the number.
 fn is_alive(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
-}
-
-/// Carries orders to one executor and its words back, until it is gone.
-async fn supervise(
-    slot: SlotNumber,
-    mut process: ExecutorProcess,
-    mut reader: ExecutorReader,
-    mut orders: mpsc::UnboundedReceiver<Order>,
-    events: mpsc::UnboundedSender<AgentEvent>,
-) {
-    loop {
-        tokio::select! {
-            message = reader.next() => match message {
-                Ok(Some(message)) => {
-                    if let Some(event) = heard(slot, message) {
-                        let _ = events.send(event);
-                    }
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::error!(slot, %error, "the executor cannot be understood");
-                    process.kill();
-                    break;
-                }
-            },
-            order = orders.recv() => match order {
-                Some(Order::Send(message)) => {
-                    if let Err(error) = process.send(&message).await {
-                        tracing::debug!(slot, %error, "the executor does not listen any more");
-                    }
-                }
-                Some(Order::Kill) | None => {
-                    process.kill();
-                    break;
-                }
-            },
-        }
-    }
-    // It closed its end or was killed; one that lingers without its socket is of no use.
-    let exit = match tokio::time::timeout(std::time::Duration::from_secs(5), process.wait()).await {
-        Ok(exit) => exit,
-        Err(_) => {
-            process.kill();
-            process.wait().await
-        }
-    };
-    let exit = match exit {
-        Ok(exit) => {
-            tracing::info!(
-                slot,
-                pid = process.pid(),
-                code = exit.code,
-                signal = exit.signal,
-                last_words = exit.last_words,
-                "executor ended"
-            );
-            exit.meaning()
-        }
-        Err(error) => Exit::NotStarted(format!("cannot learn how the executor ended: {error}")),
-    };
-    let _ = events.send(AgentEvent::ExecutorExited { slot, exit });
-}
-
-/// The event that an executor's message is.
-fn heard(slot: SlotNumber, message: v1::FromExecutor) -> Option<AgentEvent> {
-    Some(match message.message? {
-        from_executor::Message::Ready(_) => AgentEvent::ExecutorReady { slot },
-        from_executor::Message::Progress(report) => {
-            let progress = report.progress.unwrap_or_default();
-            AgentEvent::ExecutorProgressed {
-                slot,
-                lease: LeaseNumber(report.lease),
-                progress: Progress {
-                    stage: progress.stage,
-                    done: progress.done,
-                    total: progress.total,
-                    rate: progress.rate,
-                },
-                pulse: report.pulse,
-                loading: report.loading,
-            }
-        }
-        from_executor::Message::Done(done) => AgentEvent::TaskDone {
-            slot,
-            lease: LeaseNumber(done.lease),
-            result_json: done.result_json,
-            outputs_json: done.outputs_json,
-        },
-        from_executor::Message::Failed(failed) => {
-            let class = FailureClass::parse(&failed.class).unwrap_or(FailureClass::Internal);
-            let failure = Failure {
-                class,
-                message: failed.message,
-            };
-            AgentEvent::TaskFailed {
-                slot,
-                lease: LeaseNumber(failed.lease),
-                failure,
-            }
-        }
-    })
 }

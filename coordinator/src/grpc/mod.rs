@@ -257,7 +257,6 @@ impl v1::coordinator_server::Coordinator for Service {
         };
         match answer {
             ClaimAnswer::Granted(assignment) => {
-                tracing::info!(job = %assignment.task.job, task = %assignment.task, attempt = assignment.lease.0, worker = request.worker, "granted");
                 reply.assignment_json = serde_json::to_string(&assignment).map_err(|error| {
                     RequestError::WrongReply(format!("assignment {}: {error}", assignment.task))
                 })?;
@@ -310,12 +309,6 @@ impl v1::coordinator_server::Coordinator for Service {
             .await?
         {
             Reply::Completed { epoch, verdict } => {
-                tracing::info!(
-                    attempt = lease.0,
-                    worker = request.worker,
-                    ?verdict,
-                    "completed"
-                );
                 let verdict = match verdict {
                     Verdict::Accepted => v1::complete_reply::Verdict::Accepted,
                     Verdict::Superseded => v1::complete_reply::Verdict::Superseded,
@@ -334,7 +327,6 @@ impl v1::coordinator_server::Coordinator for Service {
         let request = request.into_inner();
         let from = read::sender(&request.worker, request.incarnation)?;
         let failure = read::failure(&request.class, request.message)?;
-        tracing::warn!(attempt = request.lease, worker = request.worker, class = %failure.class, message = failure.message, "attempt failed");
         let lease = LeaseNumber(request.lease);
         match self
             .ask(move |to| Event::AttemptFailed {

@@ -213,7 +213,13 @@ pub struct MetricValue {
 pub struct StageTiming {
     /// `fetch`, `decode`, `preprocess`, `infer`, `solve`, `metrics`, `write`, or `total` for the attempt as a whole.
     pub stage: String,
+    /// From the first beginning to the last end.
     pub wall_s: f64,
+    /// Sum of what its threads worked, and of what they waited for input or for room; not of `total`.
+    #[serde(default)]
+    pub busy_s: Option<f64>,
+    #[serde(default)]
+    pub blocked_s: Option<f64>,
     /// CPU seconds of all threads of the process while the stage ran; only the stage `total` has it.
     pub cpu_s: Option<f64>,
     pub items: u64,

@@ -21,6 +21,8 @@ pub trait Cell: Sized {
         Self: 'a;
     /// `None` if the column is of another type or holds a null that has no place here.
     fn column(array: &ArrayRef) -> Option<Vec<Self>>;
+    /// What stands for a column that an older version did not have: nulls, where they may be.
+    fn missing(rows: usize) -> Option<Vec<Self>>;
 }
 
 macro_rules! cell {
@@ -44,6 +46,10 @@ macro_rules! cell {
                     .iter()
                     .map(|cell| cell.map(|$from| $own))
                     .collect()
+            }
+
+            fn missing(_: usize) -> Option<Vec<Self>> {
+                None
             }
         }
 
@@ -72,6 +78,10 @@ macro_rules! cell {
                         .map(|cell| cell.map(|$from| $own))
                         .collect(),
                 )
+            }
+
+            fn missing(rows: usize) -> Option<Vec<Self>> {
+                Some(vec![None; rows])
             }
         }
     };

@@ -93,7 +93,7 @@ table! {
 
 table! {
     /// What one stage of one task took.
-    TimingRow = "timings" version 1 sorted by ["task", "stage"] {
+    TimingRow = "timings" version 2 sorted by ["task", "stage"] {
         /// Null for tasks of several runs.
         run: Option<u32>,
         task: String,
@@ -101,8 +101,12 @@ table! {
         kind: String,
         /// `fetch`, `decode`, `preprocess`, `infer`, `solve`, `metrics`, `write`...; `total` is the attempt as a whole.
         stage: String,
-        /// Seconds; of a stage that several threads share, the sum of their busy time.
+        /// Seconds from the stage's first beginning to its last end.
         wall_s: f64,
+        /// Seconds that its threads worked, their sum; not `total`; null in version 1.
+        busy_s: Option<f64>,
+        /// Seconds that its threads waited for input or for room in the next stage, their sum; as `busy_s`.
+        blocked_s: Option<f64>,
         /// CPU seconds of the process; only `total`.
         cpu_s: Option<f64>,
         items: u64,

@@ -85,9 +85,10 @@ macro_rules! table {
             }
 
             fn from_batch(batch: &arrow_array::RecordBatch) -> Result<Vec<Self>, $crate::TableError> {
-                $(let mut $field = batch
-                    .column_by_name(stringify!($field))
-                    .and_then(<$kind as $crate::cell::Cell>::column)
+                $(let mut $field = match batch.column_by_name(stringify!($field)) {
+                        Some(column) => <$kind as $crate::cell::Cell>::column(column),
+                        None => <$kind as $crate::cell::Cell>::missing(batch.num_rows()),
+                    }
                     .ok_or_else(|| $crate::TableError::Column {
                         table: $table,
                         column: stringify!($field),

@@ -101,6 +101,8 @@ fn every_table_keeps_its_values() {
         kind: "list".to_owned(),
         stage: "total".to_owned(),
         wall_s: 1.5,
+        busy_s: Some(2.0),
+        blocked_s: None,
         cpu_s: Some(2.5),
         items: 7,
         bytes: 9,
@@ -197,4 +199,39 @@ fn other_files_are_refused_by_name() {
         }
     ));
     assert!(table::check_tag::<SampleRow>(None).is_err());
+}
+
+crate::table::table! {
+    TimingRowBefore = "timings" version 1 sorted by ["task", "stage"] {
+        run: Option<u32>,
+        task: String,
+        kind: String,
+        stage: String,
+        wall_s: f64,
+        cpu_s: Option<f64>,
+        items: u64,
+        bytes: u64,
+        peak_memory: Option<u64>,
+    }
+}
+
+#[test]
+fn the_version_before_reads_with_nulls_for_what_it_did_not_have() {
+    let before = TimingRowBefore {
+        run: Some(1),
+        task: "abcd-0001".to_owned(),
+        kind: "fit".to_owned(),
+        stage: "infer".to_owned(),
+        wall_s: 1.5,
+        cpu_s: None,
+        items: 7,
+        bytes: 9,
+        peak_memory: None,
+    };
+    let rows = read_bytes::<TimingRow>(write_bytes([before]).unwrap().0).unwrap();
+    assert_eq!(
+        (rows[0].wall_s, rows[0].busy_s, rows[0].blocked_s),
+        (1.5, None, None)
+    );
+    assert_eq!(rows[0].items, 7);
 }

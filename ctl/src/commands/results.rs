@@ -38,12 +38,14 @@ const METRIC_COLUMNS: [&str; 13] = [
     ">normal",
     ">anomalous",
 ];
-const TIMING_COLUMNS: [&str; 9] = [
+const TIMING_COLUMNS: [&str; 11] = [
     "task",
     "kind",
     ">run",
     "stage",
     ">wall_s",
+    ">busy_s",
+    ">blocked_s",
     ">cpu_s",
     ">items",
     ">bytes",

@@ -342,7 +342,11 @@ impl World {
             },
             ExecutorDoes::Exits(exit) => {
                 machine.executors[slot as usize] += 1;
-                AgentEvent::ExecutorExited { slot, exit }
+                AgentEvent::ExecutorExited {
+                    slot,
+                    exit,
+                    last_words: String::new(),
+                }
             }
         };
         self.agent(number, life, event)

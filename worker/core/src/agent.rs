@@ -132,9 +132,11 @@ impl Agent {
             } => {
                 self.task_ended(slot, lease, Outcome::Fail(failure), now_ms, &mut out);
             }
-            AgentEvent::ExecutorExited { slot, exit } => {
-                self.executor_exited(slot, &exit, now_ms, &mut out)
-            }
+            AgentEvent::ExecutorExited {
+                slot,
+                exit,
+                last_words,
+            } => self.executor_exited(slot, &exit, &last_words, now_ms, &mut out),
             AgentEvent::MemorySampled { slot, bytes } => {
                 self.memory_sampled(slot, bytes, now_ms, &mut out)
             }
@@ -305,6 +307,7 @@ impl Agent {
         &mut self,
         slot: SlotNumber,
         exit: &Exit,
+        last_words: &str,
         now_ms: u64,
         out: &mut Vec<AgentEffect>,
     ) {
@@ -314,7 +317,7 @@ impl Agent {
         slot.executor = Executor::Absent;
         let Some(work) = slot.work.take() else { return };
         let outcome = match work.phase {
-            Phase::Waiting | Phase::Running => Outcome::Fail(failure_of(exit)),
+            Phase::Waiting | Phase::Running => Outcome::Fail(failure_of(exit, &work, last_words)),
             Phase::Cancelling | Phase::Killed(None) => Outcome::Release,
             Phase::Killed(Some(failure)) => Outcome::Fail(failure),
         };

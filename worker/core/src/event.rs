@@ -1,5 +1,7 @@
 //! What the agent is told, and what it orders.
 
+use std::fmt;
+
 use types::{Epoch, Failure, Incarnation, LeaseNumber, Progress, RequestId, TaskId, WorkerName};
 
 /// Executors are numbered by the slot they serve, from 0.
@@ -113,6 +115,8 @@ pub enum AgentEvent {
     ExecutorExited {
         slot: SlotNumber,
         exit: Exit,
+        /// The end of what it wrote to its standard error; empty: nothing.
+        last_words: String,
     },
     /// Resident memory of the executor.
     MemorySampled {
@@ -133,6 +137,45 @@ pub enum Exit {
     OutOfMemory,
     /// It could not be started; why.
     NotStarted(String),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "the executor exited with code {code}"),
+            Self::Signal(number) => {
+                write!(f, "the executor was killed by signal {number}")?;
+                match signal_name(*number) {
+                    Some(name) => write!(f, " ({name})"),
+                    None => Ok(()),
+                }
+            }
+            Self::OutOfMemory => f.write_str("the kernel killed the executor: no memory was left"),
+            Self::NotStarted(why) => write!(f, "the executor could not be started: {why}"),
+        }
+    }
+}
+
+/// Signals that end a process, by Linux's numbers (the same on x86-64 and arm64).
+fn signal_name(number: i32) -> Option<&'static str> {
+    Some(match number {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL: an instruction that this processor does not have",
+        5 => "SIGTRAP",
+        6 => "SIGABRT: a native library gave up",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV: a crash in native code",
+        13 => "SIGPIPE",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        31 => "SIGSYS",
+        _ => return None,
+    })
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

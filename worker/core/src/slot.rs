@@ -70,6 +70,18 @@ impl Work {
         self.since_ms = now_ms;
     }
 
+    /// How far it was when it was last heard of, for messages.
+    fn place(&self) -> String {
+        match &self.progress {
+            Some(progress) if progress.total > 0 => format!(
+                ", in stage {} at {} of {}",
+                progress.stage, progress.done, progress.total
+            ),
+            Some(progress) => format!(", in stage {}", progress.stage),
+            None => String::new(),
+        }
+    }
+
     /// Why the task must be killed now, if it must.
     pub fn overdue(&self, settings: &AgentSettings, now_ms: u64) -> Option<Failure> {
         let still_ms = now_ms.saturating_sub(self.moved_ms);
@@ -78,7 +90,11 @@ impl Work {
             false => (settings.stall_ms, "in the pipeline"),
         };
         if still_ms >= limit_ms {
-            let message = format!("nothing moved {what} for {} s", limit_ms / 1000);
+            let message = format!(
+                "nothing moved {what} for {} s{}",
+                limit_ms / 1000,
+                self.place()
+            );
             return Some(Failure {
                 class: FailureClass::Stalled,
                 message,
@@ -96,24 +112,16 @@ impl Work {
 }
 
 /// What an exit that nobody asked for says about the task.
-pub(crate) fn failure_of(exit: &Exit) -> Failure {
-    let (class, message) = match exit {
-        Exit::Code(code) => (
-            FailureClass::Crashed,
-            format!("the executor exited with code {code} without a word"),
-        ),
-        Exit::Signal(signal) => (
-            FailureClass::Crashed,
-            format!("the executor was killed by signal {signal}"),
-        ),
-        Exit::OutOfMemory => (
-            FailureClass::OutOfMemory,
-            "the kernel killed the executor: no memory was left".to_owned(),
-        ),
-        Exit::NotStarted(why) => (
-            FailureClass::Crashed,
-            format!("the executor could not be started: {why}"),
-        ),
+pub(crate) fn failure_of(exit: &Exit, work: &Work, last_words: &str) -> Failure {
+    let class = match exit {
+        Exit::OutOfMemory => FailureClass::OutOfMemory,
+        Exit::Code(_) | Exit::Signal(_) | Exit::NotStarted(_) => FailureClass::Crashed,
     };
+    let mut message = exit.to_string();
+    message.push_str(&work.place());
+    if !last_words.is_empty() {
+        message.push_str("; its last words: ");
+        message.push_str(last_words);
+    }
     Failure { class, message }
 }

@@ -185,6 +185,7 @@ fn what_hangs_is_stalled_and_what_moves_is_not() {
     let effects = bench.tell(AgentEvent::ExecutorExited {
         slot: 0,
         exit: Exit::Signal(9),
+        last_words: String::new(),
     });
     assert_eq!(failure_sent(&effects), Some(FailureClass::Stalled));
 }
@@ -203,6 +204,7 @@ fn the_memory_limit_and_the_time_limit_have_their_classes() {
     let effects = bench.tell(AgentEvent::ExecutorExited {
         slot: 0,
         exit: Exit::Signal(9),
+        last_words: String::new(),
     });
     assert_eq!(failure_sent(&effects), Some(FailureClass::OutOfMemory));
 
@@ -221,6 +223,7 @@ fn the_memory_limit_and_the_time_limit_have_their_classes() {
     let effects = bench.tell(AgentEvent::ExecutorExited {
         slot: 0,
         exit: Exit::Signal(9),
+        last_words: String::new(),
     });
     assert_eq!(failure_sent(&effects), Some(FailureClass::TimedOut));
 }
@@ -251,6 +254,7 @@ fn a_cancelled_task_has_five_seconds() {
     let effects = bench.tell(AgentEvent::ExecutorExited {
         slot: 0,
         exit: Exit::Signal(9),
+        last_words: String::new(),
     });
     assert!(sent(&effects).contains(&Call::Release {
         lease: LeaseNumber(1)
@@ -311,6 +315,7 @@ fn sigterm_releases_what_is_not_finished_and_ends() {
     let effects = bench.tell(AgentEvent::ExecutorExited {
         slot: 0,
         exit: Exit::Signal(9),
+        last_words: String::new(),
     });
     assert!(sent(&effects).contains(&Call::Release {
         lease: LeaseNumber(1)
@@ -383,6 +388,7 @@ fn an_exit_without_a_word_is_a_crash_and_the_next_task_gets_a_new_executor() {
     let effects = bench.tell(AgentEvent::ExecutorExited {
         slot: 0,
         exit: Exit::Signal(11),
+        last_words: String::new(),
     });
     assert_eq!(failure_sent(&effects), Some(FailureClass::Crashed));
     let claim = claim_of(&effects)
@@ -400,4 +406,37 @@ fn an_exit_without_a_word_is_a_crash_and_the_next_task_gets_a_new_executor() {
     );
     let effects = bench.answer(claim, Answer::Granted(Box::new(grant(2))));
     assert!(effects.contains(&AgentEffect::StartExecutor { slot: 0 }));
+}
+
+#[test]
+fn a_crash_says_how_where_and_with_which_last_words() {
+    let mut bench = Bench::running(1);
+    let progress = Progress {
+        stage: "features".to_owned(),
+        done: 37,
+        total: 300,
+        rate: 1.0,
+    };
+    let _ = bench.tell(AgentEvent::ExecutorProgressed {
+        slot: 0,
+        lease: LeaseNumber(1),
+        progress,
+        pulse: 5,
+        loading: false,
+    });
+    let effects = bench.tell(AgentEvent::ExecutorExited {
+        slot: 0,
+        exit: Exit::Signal(6),
+        last_words: "terminate called".to_owned(),
+    });
+    let message = effects.iter().find_map(|effect| match effect {
+        AgentEffect::Send(Call::Fail { failure, .. }) => Some(failure.message.clone()),
+        _ => None,
+    });
+    assert_eq!(
+        message.as_deref(),
+        Some(
+            "the executor was killed by signal 6 (SIGABRT: a native library gave up), in stage features at 37 of 300; its last words: terminate called"
+        )
+    );
 }

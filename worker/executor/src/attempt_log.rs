@@ -1,17 +1,16 @@
-//! The attempt's log: every tracing event as one line with job, task and attempt, kept until it goes to the store.
+//! The attempt's log: every tracing event as one line with job, task and attempt, told to the agent at once and kept
+//! until it goes to the store as a segment.
 
 use std::{
-    fmt, mem,
-    sync::{LazyLock, Mutex},
+    io::{self, Write},
+    mem,
+    sync::{LazyLock, Mutex, OnceLock},
 };
 
+use logging::{Fields, Sink};
 use plan::Assignment;
 use serde_json::{Map, Value, json};
-use tracing::{
-    Event, Subscriber,
-    field::{Field, Visit},
-};
-use tracing_subscriber::{Layer, layer::Context};
+use types::LeaseNumber;
 
 use crate::stages::lock;
 
@@ -23,17 +22,28 @@ const MAX_PENDING_BYTES: usize = 8 << 20;
 
 static LINES: Mutex<Lines> = Mutex::new(Lines {
     attempt: None,
+    segment: 0,
     text: String::new(),
     dropped: 0,
 });
+
+/// Tells the agent what a segment gets: lease, number, text.
+pub type Tell = Box<dyn Fn(LeaseNumber, u32, &str) + Send + Sync>;
+
+static TELL: OnceLock<Tell> = OnceLock::new();
 
 /// The agent passes its own `--log-json` on.
 static JSON: LazyLock<bool> =
     LazyLock::new(|| std::env::var_os("NIGHTSHIFT_LOG_JSON").is_some_and(|value| value == "1"));
 
+/// The agent passes its name on.
+static WORKER: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("NIGHTSHIFT_WORKER").ok());
+
 struct Lines {
-    /// Job, task and number of the running attempt.
-    attempt: Option<(String, String, u32)>,
+    /// The running attempt's lease, and what stands in each of its lines.
+    attempt: Option<(LeaseNumber, Map<String, Value>)>,
+    /// Number of the segment that is being gathered.
+    segment: u32,
     text: String,
     dropped: u64,
 }
@@ -42,15 +52,30 @@ struct Lines {
 pub struct AttemptLog;
 
 impl AttemptLog {
+    /// To be called once, before the first line.
+    pub fn tell_with(tell: Tell) {
+        // A second one would be a second agent, of which there is none.
+        let _ = TELL.set(tell);
+    }
+
+    /// Whether lines are JSON.
+    pub fn json() -> bool {
+        *JSON
+    }
+
     /// Begins an attempt's log; what was not fetched of the one before is gone.
     pub fn begin(assignment: &Assignment) {
-        let attempt = (
-            assignment.task.job.to_string(),
-            assignment.task.to_string(),
-            assignment.attempt,
-        );
+        let mut fields = Fields::new([
+            ("job", json!(assignment.task.job)),
+            ("task", json!(assignment.task)),
+            ("attempt", json!(assignment.attempt)),
+        ]);
+        if let Some(worker) = &*WORKER {
+            fields.rest.insert("worker".to_owned(), json!(worker));
+        }
         *lock(&LINES) = Lines {
-            attempt: Some(attempt),
+            attempt: Some((assignment.lease, fields.rest)),
+            segment: 0,
             text: String::new(),
             dropped: 0,
         };
@@ -60,8 +85,8 @@ impl AttemptLog {
         lock(&LINES).text.len()
     }
 
-    /// Takes what has been written since the last call.
-    pub fn take() -> String {
+    /// Takes what has been written of the open segment, and the segment's number.
+    pub fn take() -> (u32, String) {
         let mut lines = lock(&LINES);
         if lines.dropped > 0 {
             let note = format!(
@@ -71,88 +96,54 @@ impl AttemptLog {
             lines.text.push_str(&note);
             lines.dropped = 0;
         }
-        mem::take(&mut lines.text)
+        (lines.segment, mem::take(&mut lines.text))
+    }
+
+    /// What was taken is in the store: the next segment begins.
+    pub fn stored() {
+        let mut lines = lock(&LINES);
+        lines.segment += 1;
+        // What was written meanwhile belongs to the new one, but was told with the old one's number.
+        lines.tell(&lines.text);
+    }
+
+    /// What was taken could not be stored; it goes with what came since.
+    pub fn give_back(mut text: String) {
+        let mut lines = lock(&LINES);
+        text.push_str(&lines.text);
+        lines.text = text;
     }
 }
 
-impl<S: Subscriber> Layer<S> for AttemptLog {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        let (time, level) = (
-            format!("{:.3}", jiff::Timestamp::now()),
-            event.metadata().level().as_str(),
-        );
+impl Lines {
+    fn tell(&self, text: &str) {
+        if let (Some((lease, _)), Some(tell)) = (&self.attempt, TELL.get()) {
+            tell(*lease, self.segment, text);
+        }
+    }
+}
+
+impl Sink for AttemptLog {
+    fn around(&self) -> Map<String, Value> {
+        let attempt = &lock(&LINES).attempt;
+        attempt
+            .as_ref()
+            .map(|(_, fields)| fields.clone())
+            .unwrap_or_default()
+    }
+
+    fn write(&self, line: &str) {
         let mut lines = lock(&LINES);
+        if lines.attempt.is_none() {
+            // Before the first task: the agent shows what comes here.
+            let _ = io::stderr().lock().write_all(line.as_bytes());
+            return;
+        }
         if lines.text.len() > MAX_PENDING_BYTES {
             lines.dropped += 1;
             return;
         }
-        let (job, task, attempt) = lines.attempt.clone().unwrap_or_default();
-        let line = if *JSON {
-            let mut line = Map::from_iter([
-                ("time".to_owned(), json!(time)),
-                ("level".to_owned(), json!(level)),
-                ("job".to_owned(), json!(job)),
-                ("task".to_owned(), json!(task)),
-                ("attempt".to_owned(), json!(attempt)),
-                ("message".to_owned(), json!(fields.message)),
-            ]);
-            line.extend(fields.rest);
-            Value::Object(line).to_string()
-        } else {
-            let rest: String = fields
-                .rest
-                .iter()
-                .map(|(name, value)| format!(" {name}={value}"))
-                .collect();
-            format!(
-                "{time} {level:5} job={job} task={task} attempt={attempt} {}{rest}",
-                fields.message
-            )
-        };
-        lines.text.push_str(&line);
-        lines.text.push('\n');
-    }
-}
-
-#[derive(Default)]
-struct Fields {
-    message: String,
-    rest: Map<String, Value>,
-}
-
-impl Fields {
-    fn set(&mut self, field: &Field, value: Value) {
-        match (field.name(), value) {
-            ("message", Value::String(text)) => self.message = text,
-            (name, value) => drop(self.rest.insert(name.to_owned(), value)),
-        }
-    }
-}
-
-impl Visit for Fields {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.set(field, json!(value));
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.set(field, json!(value));
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.set(field, json!(value));
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.set(field, json!((value * 1e6).round() / 1e6));
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.set(field, json!(value));
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.set(field, json!(format!("{value:?}")));
+        lines.text.push_str(line);
+        lines.tell(line);
     }
 }

@@ -1,11 +1,31 @@
 //! Work on many items by a fixed number of threads, each with tools of its own, results in order of the items.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Instant,
 };
 
-use crate::{error::TaskError, stages::lock};
+use crate::{
+    error::TaskError,
+    stages::{Stages, lock},
+};
+
+/// The stage whose threads wait for each other at the end, and where their waiting is counted.
+#[derive(Clone, Copy)]
+pub struct Waits<'a>(pub &'a Stages, pub &'static str);
+
+impl Waits<'_> {
+    /// Counts, of threads that ended at these times, how long each waited for the last.
+    pub fn count(self, ended: impl Iterator<Item = Instant> + Clone) {
+        let last = ended.clone().max();
+        for waited in ended.filter_map(|one| Some(last? - one)) {
+            self.0.blocked(self.1, waited);
+        }
+    }
+}
 
 /// Calls `work` once an item. A thread takes the next item when it is free, so memory holds as many items as there are
 /// threads. The first error ends all; a cancelled attempt ends between two items.
@@ -13,6 +33,7 @@ pub fn for_each_item<Tools: Send, T: Send>(
     tools: Vec<Tools>,
     items: usize,
     cancelled: &AtomicBool,
+    waits: Waits<'_>,
     work: impl Fn(&mut Tools, usize) -> Result<T, TaskError> + Sync,
 ) -> Result<(Vec<T>, Vec<Tools>), TaskError> {
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -40,10 +61,10 @@ pub fn for_each_item<Tools: Send, T: Send>(
                 Err(error) => fail(index, error),
             }
         }
-        (tools, done)
+        ((tools, done), Instant::now())
     };
     let run = &run;
-    let finished: Vec<(Tools, Vec<(usize, T)>)> = std::thread::scope(|scope| {
+    let finished: Vec<((Tools, Vec<(usize, T)>), Instant)> = std::thread::scope(|scope| {
         let threads: Vec<_> = tools
             .into_iter()
             .map(|tools| scope.spawn(move || run(tools)))
@@ -57,10 +78,11 @@ pub fn for_each_item<Tools: Send, T: Send>(
             })
             .collect()
     });
+    waits.count(finished.iter().map(|(_, ended)| *ended));
     if let Some((_, error)) = lock(&first_error).take() {
         return Err(error);
     }
-    let (tools, done): (Vec<_>, Vec<_>) = finished.into_iter().unzip();
+    let (tools, done): (Vec<_>, Vec<_>) = finished.into_iter().map(|(done, _)| done).unzip();
     let mut done: Vec<_> = done.into_iter().flatten().collect();
     done.sort_unstable_by_key(|(index, _)| *index);
     Ok((done.into_iter().map(|(_, result)| result).collect(), tools))
@@ -79,6 +101,7 @@ mod tests {
                 vec![0_u64; threads],
                 100,
                 &AtomicBool::new(false),
+                Waits(&Stages::start(), "infer"),
                 |tool, index| {
                     *tool += 1;
                     Ok(index * index)
@@ -100,6 +123,7 @@ mod tests {
             vec![(), ()],
             1_000_000,
             &AtomicBool::new(false),
+            Waits(&Stages::start(), "infer"),
             |(), index| {
                 calls.fetch_add(1, Ordering::Relaxed);
                 if index == 3 {
@@ -115,7 +139,23 @@ mod tests {
 
     #[test]
     fn a_cancelled_attempt_does_nothing_more() {
-        let result = for_each_item(vec![()], 10, &AtomicBool::new(true), |(), _| Ok(()));
+        let stages = Stages::start();
+        let waits = Waits(&stages, "infer");
+        let result = for_each_item(vec![()], 10, &AtomicBool::new(true), waits, |(), _| Ok(()));
         assert!(matches!(result, Err(TaskError::Cancelled)));
+    }
+
+    #[test]
+    fn threads_that_end_before_the_last_are_blocked_until_then() {
+        let stages = Stages::start();
+        let begun = Instant::now();
+        let ended = [30, 10, 0].map(|ms| begun + std::time::Duration::from_millis(ms));
+        Waits(&stages, "infer").count(ended.into_iter());
+        let timings = stages.timings();
+        assert_eq!(timings[0].stage, "infer");
+        assert_eq!(timings[0].blocked_s, Some(0.05));
+        assert_eq!((timings[0].busy_s, timings[0].items), (Some(0.0), 0));
+        let total = timings.last().unwrap();
+        assert_eq!((total.busy_s, total.blocked_s), (None, None));
     }
 }

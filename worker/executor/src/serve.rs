@@ -11,10 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use logging::Lines;
 use plan::Assignment;
 use proto::v1::{
-    ExecutorProgress, ExecutorReady, FromExecutor, Progress, RunTask, TaskDone, TaskFailed,
-    ToExecutor, from_executor, to_executor,
+    ExecutorLog, ExecutorProgress, ExecutorReady, FromExecutor, Progress, RunTask, TaskDone,
+    TaskFailed, ToExecutor, from_executor, to_executor,
 };
 use tokio::runtime::{Handle, Runtime};
 use tracing_subscriber::{Layer as _, filter::LevelFilter, layer::SubscriberExt};
@@ -44,12 +45,29 @@ pub fn serve() -> anyhow::Result<()> {
         let place = info
             .location()
             .map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        // If the process dies of it, these are its last words.
+        eprintln!(
+            "panic at {place}: {}",
+            info.payload_as_str().unwrap_or("no message")
+        );
         lock(&PANIC_PLACE).get_or_insert(place);
     }));
-    let log = AttemptLog.with_filter(LevelFilter::INFO);
+    let agent = Agent(Arc::new(Mutex::new(socket.try_clone()?)));
+    let told = agent.clone();
+    AttemptLog::tell_with(Box::new(move |lease, segment, text| {
+        told.send(from_executor::Message::Log(ExecutorLog {
+            lease: lease.0,
+            segment,
+            text: text.to_owned(),
+        }));
+    }));
+    let log = Lines {
+        json: AttemptLog::json(),
+        sink: AttemptLog,
+    };
+    let log = log.with_filter(LevelFilter::INFO);
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(log))?;
     let runtime = Runtime::new()?;
-    let agent = Agent(Arc::new(Mutex::new(socket.try_clone()?)));
     let ready = from_executor::Message::Ready(ExecutorReady {
         // Loading them to see whether they load costs seconds and memory: that is what `executor --probe` is for.
         engines: engines::Choice::ALL
@@ -206,6 +224,8 @@ fn run_and_seal(attempt: &Attempt) -> Result<(String, Vec<OutputObject>), TaskEr
         tracing::info!(
             stage = timing.stage,
             seconds = timing.wall_s,
+            busy = timing.busy_s,
+            blocked = timing.blocked_s,
             items = timing.items,
             bytes = timing.bytes,
             "timing"
@@ -247,23 +267,18 @@ fn report(attempt: &Attempt, agent: &Agent, ended: &Ended) {
 
 /// Stores what the log has gathered. A log that cannot be stored is no reason to fail the task.
 fn flush_log(attempt: &Attempt) {
-    let text = AttemptLog::take();
+    let (segment, text) = AttemptLog::take();
     if text.is_empty() {
         return;
     }
-    let written = attempt.runtime.block_on(async {
-        let segments = attempt
-            .writer
-            .written()
-            .await
-            .iter()
-            .filter(|object| object.path.starts_with("log/"))
-            .count();
-        let name = store::layout::log_segment(u32::try_from(segments).unwrap_or(u32::MAX));
-        attempt.writer.put(&name, text.into(), None).await
-    });
-    if let Err(error) = written {
-        eprintln!("executor: {}", chain(&error));
+    let name = store::layout::log_segment(segment);
+    let put = attempt.writer.put(&name, text.clone().into(), None);
+    match attempt.runtime.block_on(put) {
+        Ok(_) => AttemptLog::stored(),
+        Err(error) => {
+            AttemptLog::give_back(text);
+            eprintln!("executor: cannot store the log: {}", chain(&error));
+        }
     }
 }
 

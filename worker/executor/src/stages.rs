@@ -1,4 +1,4 @@
-//! What the stages of a pipeline did: items, bytes and busy seconds, and how far the attempt has come.
+//! What the stages of a pipeline did: items, bytes, busy and blocked seconds, and how far the attempt has come.
 
 use std::{
     fs,
@@ -24,9 +24,12 @@ pub struct Stages {
     loading: AtomicBool,
 }
 
-#[derive(Default, Clone, Copy)]
+#[derive(Clone, Copy)]
 struct Totals {
+    first: Instant,
+    last: Instant,
     busy: Duration,
+    blocked: Duration,
     items: u64,
     bytes: u64,
 }
@@ -62,21 +65,45 @@ impl Stages {
         result
     }
 
+    /// Counts work that has just ended.
     pub fn add(&self, stage: &'static str, busy: Duration, items: u64, bytes: u64) {
+        self.count(stage, busy, |total| {
+            total.busy += busy;
+            total.items += items;
+            total.bytes += bytes;
+        });
+        self.pulse.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts time in which a thread of the stage had nothing to do or nowhere to put what it had done, and which has
+    /// just ended. Waiting is no sign of life: the pulse stands.
+    pub fn blocked(&self, stage: &'static str, waited: Duration) {
+        self.count(stage, waited, |total| total.blocked += waited);
+    }
+
+    fn count(&self, stage: &'static str, took: Duration, count: impl FnOnce(&mut Totals)) {
+        let last = Instant::now();
+        let first = last.checked_sub(took).unwrap_or(self.started);
         let mut totals = lock(&self.totals);
         let index = totals
             .iter()
             .position(|(name, _)| *name == stage)
             .unwrap_or_else(|| {
-                totals.push((stage, Totals::default()));
+                let total = Totals {
+                    first,
+                    last,
+                    busy: Duration::ZERO,
+                    blocked: Duration::ZERO,
+                    items: 0,
+                    bytes: 0,
+                };
+                totals.push((stage, total));
                 totals.len() - 1
             });
         let total = &mut totals[index].1;
-        total.busy += busy;
-        total.items += items;
-        total.bytes += bytes;
-        drop(totals);
-        self.pulse.fetch_add(1, Ordering::Relaxed);
+        total.first = total.first.min(first);
+        total.last = total.last.max(last);
+        count(total);
     }
 
     /// Work that has no items to count, such as compiling: it has a time limit of its own.
@@ -140,7 +167,9 @@ impl Stages {
         let totals = lock(&self.totals);
         let stage = |(name, total): &(&'static str, Totals)| StageTiming {
             stage: (*name).to_owned(),
-            wall_s: total.busy.as_secs_f64(),
+            wall_s: (total.last - total.first).as_secs_f64(),
+            busy_s: Some(total.busy.as_secs_f64()),
+            blocked_s: Some(total.blocked.as_secs_f64()),
             cpu_s: None,
             items: total.items,
             bytes: total.bytes,
@@ -149,6 +178,8 @@ impl Stages {
         let whole = StageTiming {
             stage: "total".to_owned(),
             wall_s: self.started.elapsed().as_secs_f64(),
+            busy_s: None,
+            blocked_s: None,
             cpu_s: Some(cpu_time().saturating_sub(self.cpu_at_start).as_secs_f64()),
             items: totals
                 .iter()

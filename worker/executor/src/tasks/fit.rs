@@ -14,7 +14,7 @@ use crate::{
     images::{BadImage, Images, describe_all},
     kept::STATISTICS,
     model::{Chosen, Engine},
-    parallel::for_each_item,
+    parallel::{Waits, for_each_item},
     spool::Spool,
 };
 
@@ -66,6 +66,7 @@ fn features(attempt: &Attempt, chosen: &Chosen, samples: &[SampleRow]) -> Result
         tools,
         samples.len(),
         &attempt.cancelled,
+        Waits(&attempt.stages, "infer"),
         |(session, input, outputs), index| {
             let outcome = match images.read(&samples[index], input)? {
                 Err(bad) => Some(bad),

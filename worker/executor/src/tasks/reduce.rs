@@ -166,6 +166,8 @@ pub fn timing_rows<'a>(accepted: &Accepted<'a>) -> impl Iterator<Item = TimingRo
         kind: input.spec.kind().to_string(),
         stage: timing.stage.clone(),
         wall_s: timing.wall_s,
+        busy_s: timing.busy_s,
+        blocked_s: timing.blocked_s,
         cpu_s: timing.cpu_s,
         items: timing.items,
         bytes: timing.bytes,

@@ -16,7 +16,7 @@ use crate::{
     error::TaskError,
     images::{BadImage, Images, Seen, describe_all},
     model::{Chosen, Engine, Scoring},
-    parallel::for_each_item,
+    parallel::{Waits, for_each_item},
     stages::lock,
 };
 
@@ -146,10 +146,13 @@ fn score(
     let (mut rows, buffers) = (Vec::with_capacity(samples.len()), Buffers::default());
     attempt.stages.show("score", samples.len() as u64);
     for round in samples.chunks(round_len) {
-        let (mut inferred, returned) =
-            for_each_item(tools, round.len(), &attempt.cancelled, |tools, index| {
-                tools.infer(attempt, &images, &round[index], head.is_some(), &buffers)
-            })?;
+        let (mut inferred, returned) = for_each_item(
+            tools,
+            round.len(),
+            &attempt.cancelled,
+            Waits(&attempt.stages, "infer"),
+            |tools, index| tools.infer(attempt, &images, &round[index], head.is_some(), &buffers),
+        )?;
         tools = returned;
         if let Some(head) = &head {
             head.distances(attempt, &mut inferred, &buffers);
@@ -162,6 +165,7 @@ fn score(
             gathered,
             round.len(),
             &attempt.cancelled,
+            Waits(&attempt.stages, "finish"),
             |gathered, index| {
                 let row = match lock(&inferred[index]).take() {
                     None => {
@@ -346,17 +350,31 @@ impl Head {
                 part.push(piece);
             }
         }
-        std::thread::scope(|scope| {
-            for (index, part) in parts.iter_mut().enumerate() {
-                let (first, features) = (index * share, &features);
-                let range = first..(first + share).min(positions);
-                scope.spawn(move || {
-                    attempt
-                        .stages
-                        .time("head", 0, || self.scorer.score(features, range, part))
-                });
-            }
+        let ended: Vec<Instant> = std::thread::scope(|scope| {
+            let threads: Vec<_> = parts
+                .iter_mut()
+                .enumerate()
+                .map(|(index, part)| {
+                    let (first, features) = (index * share, &features);
+                    let range = first..(first + share).min(positions);
+                    scope.spawn(move || {
+                        attempt
+                            .stages
+                            .time("head", 0, || self.scorer.score(features, range, part));
+                        Instant::now()
+                    })
+                })
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| {
+                    thread
+                        .join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
+                .collect()
         });
+        Waits(&attempt.stages, "head").count(ended.into_iter());
         let each_us = micros(start) / items.len() as u64;
         for (item, map) in items.iter_mut().zip(maps) {
             buffers.give(std::mem::replace(&mut item.values, map));

@@ -13,14 +13,15 @@ use std::{
 use executor::{FD_VARIABLE, read_message, write_message};
 use plan::Assignment;
 use proto::v1::{
-    CancelTask, ExecutorProgress, FromExecutor, RunTask, TaskDone, TaskFailed, ToExecutor,
-    from_executor, to_executor,
+    CancelTask, ExecutorLog, ExecutorProgress, FromExecutor, RunTask, TaskDone, TaskFailed,
+    ToExecutor, from_executor, to_executor,
 };
 
 pub struct Executor {
     pub child: Child,
     pub socket: Option<UnixStream>,
     pub progress: Vec<ExecutorProgress>,
+    pub log: Vec<ExecutorLog>,
 }
 
 /// Rights are only refused to those who do not have them all.
@@ -70,6 +71,7 @@ impl Executor {
             child,
             socket: Some(ours),
             progress: Vec::new(),
+            log: Vec::new(),
         };
         match executor.receive() {
             Some(from_executor::Message::Ready(ready)) => {
@@ -114,6 +116,7 @@ impl Executor {
         loop {
             match self.receive() {
                 Some(from_executor::Message::Progress(progress)) => self.progress.push(progress),
+                Some(from_executor::Message::Log(log)) => self.log.push(log),
                 Some(from_executor::Message::Done(done)) => return Ok(done),
                 Some(from_executor::Message::Failed(failed)) => return Err(failed),
                 other => panic!("expected an outcome, got {other:?}"),

@@ -1,0 +1,14 @@
+//! One form of log line for all programs, as text or as JSON: time, level, what the program and the spans around it
+//! say (worker, job, task, attempt), the message, its fields.
+
+mod fields;
+mod layer;
+mod start;
+
+pub use fields::{Fields, line};
+pub use layer::{Lines, Sink};
+#[cfg(feature = "flags")]
+pub use start::{LogFilterError, LogSettings, start};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! What programs and attempts write down: every line says whom it concerns, and an attempt's log outlives its executor.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+
+use serde_json::Value;
+
+use crate::hangs::{executor_at_fit, wait_for_state, with_worker};
+use crate::processes::{Signal, until};
+use crate::sandbox::{LIMIT, SOON};
+
+/// Each line is one JSON object; those about an attempt say which and whose.
+#[track_caller]
+fn expect_named(log: &str) -> Vec<Value> {
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect();
+    for line in &lines {
+        for key in ["time", "level", "message"] {
+            assert!(line[key].is_string(), "{key}: {line}");
+        }
+        let of_attempt = ["lease", "task", "attempt"];
+        if of_attempt.iter().any(|key| !line[key].is_null()) {
+            for key in ["job", "task", "worker"] {
+                assert!(line[key].is_string(), "{key}: {line}");
+            }
+            assert!(line["attempt"].is_u64(), "{line}");
+        }
+    }
+    lines
+}
+
+#[test]
+fn every_line_about_an_attempt_names_job_task_attempt_and_worker() {
+    let (sandbox, coordinator, worker) = with_worker(&[]);
+    sandbox.ctl(&["submit", "job.yaml", "--wait"]).expect(0);
+    worker.signal(Signal::TERM);
+    let worker = worker.wait(SOON);
+    coordinator.signal(Signal::TERM);
+    let coordinator = coordinator.wait(SOON);
+    let said = |lines: &[Value], message: &str| {
+        let of_attempt = |line: &&Value| line["message"] == message && line["task"].is_string();
+        lines.iter().filter(of_attempt).count()
+    };
+    // list, fit, score, evaluate, reduce
+    let lines = expect_named(&worker.stderr);
+    assert_eq!(said(&lines, "task begun"), 5, "{}", worker.stderr);
+    assert_eq!(said(&lines, "task completed"), 5, "{}", worker.stderr);
+    let lines = expect_named(&coordinator.stderr);
+    assert_eq!(said(&lines, "attempt granted"), 5, "{}", coordinator.stderr);
+    assert_eq!(said(&lines, "attempt ended"), 5, "{}", coordinator.stderr);
+    // The attempts' own, from the store.
+    let mut segments = 0;
+    for file in crate::sandbox::files(&sandbox.path("out")) {
+        if file.extension().is_some_and(|extension| extension == "log") {
+            let lines = expect_named(&fs::read_to_string(&file).unwrap());
+            assert!(lines.iter().all(|line| line["attempt"] == 1), "{file:?}");
+            segments += 1;
+        }
+    }
+    assert_eq!(segments, 5);
+}
+
+#[test]
+fn a_crash_says_the_signal_and_the_last_words_and_its_log_is_kept() {
+    let (sandbox, _coordinator, mut worker) = with_worker(&[]);
+    sandbox.ctl(&["submit", "job.yaml"]).expect(0);
+    let executor = executor_at_fit(&sandbox, &worker, 1);
+    // Held, so that the task does not end before its executor is killed.
+    executor.signal(Signal::STOP);
+    let mut stderr = OpenOptions::new()
+        .write(true)
+        .open(format!("/proc/{}/fd/2", executor.id))
+        .unwrap();
+    stderr
+        .write_all(b"terminate called: out of luck\n")
+        .unwrap();
+    drop(stderr);
+    worker.wait_for_word("out of luck");
+    executor.signal(Signal::ABORT);
+    executor.signal(Signal::CONT);
+    wait_for_state(&sandbox, "succeeded");
+    assert_eq!(sandbox.outcomes("fit"), ["crashed", "accepted"]);
+    let fit = &sandbox.tasks("fit")[0];
+    let message = fit["attempts"][0]["message"].as_str().unwrap();
+    for word in ["signal 6 (SIGABRT", "terminate called: out of luck"] {
+        assert!(message.contains(word), "{message}");
+    }
+    let log = sandbox.ctl(&["logs", fit["id"].as_str().unwrap()]);
+    let lines = expect_named(&log.expect(0).stdout);
+    let of = |attempt: u32| {
+        let messages = lines.iter().filter(move |line| line["attempt"] == attempt);
+        messages.map(|line| line["message"].as_str().unwrap())
+    };
+    assert_eq!(of(1).next(), Some("started"));
+    assert!(of(1).any(|message| message.contains("out of luck")));
+    assert!(of(1).last().unwrap().contains("SIGABRT"));
+    assert_eq!(of(2).last(), Some("finished"));
+}
+
+#[test]
+fn a_log_that_is_followed_comes_while_the_job_runs_and_ends_with_it() {
+    let (sandbox, _coordinator, worker) = with_worker(&[]);
+    sandbox.ctl(&["submit", "job.yaml"]).expect(0);
+    let executor = executor_at_fit(&sandbox, &worker, 1);
+    executor.signal(Signal::STOP);
+    let follow = sandbox.start("ctl", &["logs", "last", "-f"]);
+    until("the lines of the list task", LIMIT, || {
+        follow.stdout().contains("listed").then_some(())
+    });
+    executor.signal(Signal::CONT);
+    let followed = follow.wait(LIMIT);
+    followed.expect(0);
+    wait_for_state(&sandbox, "succeeded");
+    let ids: Vec<String> = ["list", "fit", "score", "evaluate", "reduce"]
+        .iter()
+        .map(|kind| sandbox.tasks(kind)[0]["id"].as_str().unwrap().to_owned())
+        .collect();
+    for id in ids {
+        let of_task = |line: &&str| line.starts_with(&id) && line.contains("finished");
+        let found = followed.stdout.lines().filter(of_task).count();
+        assert_eq!(found, 1, "{id}:\n{}", followed.stdout);
+    }
+}
