@@ -17,6 +17,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use proto::Place;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -74,11 +75,11 @@ fn start_logging(settings: &Settings) {
 }
 
 async fn serve(settings: Settings) -> Result<()> {
-    let state = state_folder(&settings)?;
+    let place = settings.reach.place()?;
     let name = settings.name.clone().unwrap_or_else(machine::host_name);
     let command = executor_command(&settings)?;
     let (events, mut inbox) = mpsc::unbounded_channel();
-    let scratch = state.join("scratch").join(name.as_str());
+    let scratch = scratch_folder(&settings, &place)?.join(name.as_str());
     let mut slots = Slots::new(command, &scratch, events.clone())
         .with_context(|| format!("cannot prepare the scratch folder {}", scratch.display()))?;
     let identity = Identity {
@@ -98,7 +99,7 @@ async fn serve(settings: Settings) -> Result<()> {
         claim_pause_ms: 20,
         ..AgentSettings::new(identity.name.clone(), identity.incarnation, identity.slots)
     };
-    let coordinator = Arc::new(Coordinator::new(state, identity));
+    let coordinator = Arc::new(Coordinator::new(place, identity));
     let mut parent_gone = std::pin::pin!(parent_gone(settings.exit_with_stdin));
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -167,15 +168,16 @@ fn carry_out(
     }
 }
 
-fn state_folder(settings: &Settings) -> Result<PathBuf> {
-    let folder = settings
-        .state
-        .clone()
-        .or_else(proto::local::default_state_folder);
-    let folder = folder.context(
-        "neither HOME nor XDG_STATE_HOME is set; say where the state is with --state DIR",
-    )?;
-    std::path::absolute(&folder).with_context(|| format!("cannot find {}", folder.display()))
+/// Where executors keep what they need while they compute.
+fn scratch_folder(settings: &Settings, place: &Place) -> Result<PathBuf> {
+    let base = match (&settings.scratch, place) {
+        (Some(folder), _) => folder.clone(),
+        (None, Place::State(folder)) => folder.join("scratch"),
+        (None, Place::Remote(_)) => proto::local::default_state_folder()
+            .context("neither HOME nor XDG_STATE_HOME is set; say where executors may write with --scratch DIR")?
+            .join("scratch"),
+    };
+    std::path::absolute(&base).with_context(|| format!("cannot find {}", base.display()))
 }
 
 fn executor_command(settings: &Settings) -> Result<ExecutorCommand> {

@@ -12,7 +12,12 @@
 mod document;
 mod file;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, Parser, parser::ValueSource, value_parser};
 
@@ -52,13 +57,21 @@ pub fn load<S: Parser>(
 ) -> Result<Start<S>, SettingsError> {
     let command = command::<S>();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let named = command
+    let first = command
         .clone()
         .ignore_errors(true)
         .try_get_matches_from(&arguments)
-        .ok()
+        .ok();
+    let named = first
+        .as_ref()
         .and_then(|matches| matches.get_one::<PathBuf>(CONFIG).cloned());
     let mut command = command;
+    if first.is_some_and(|matches| matches.get_flag(PRINT)) {
+        // Nothing is going to be done, so nothing has to be said about what to do.
+        command = command
+            .subcommand_required(false)
+            .arg_required_else_help(false);
+    }
     let mut from_file = Vec::new();
     if let Some(path) = &named {
         for (key, values) in file::section(path, section, &command)? {
@@ -86,12 +99,43 @@ pub fn load<S: Parser>(
     })
 }
 
+/// A program's `main`: reads its settings, runs it, or says what is wrong (exit code 2) or was asked for.
+pub fn start<S: Parser>(section: &str, run: impl FnOnce(S) -> ExitCode) -> ExitCode {
+    match load::<S>(section, std::env::args_os()) {
+        Ok(Start::Run { settings, .. }) => run(settings),
+        Ok(Start::Print(text)) => {
+            // Whoever closed the pipe early has read enough.
+            let _ = io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{}", described(section, &error).trim_end());
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The error with its causes; clap's own are complete.
+fn described(program: &str, error: &SettingsError) -> String {
+    let SettingsError::File(file) = error else {
+        return error.to_string();
+    };
+    let mut text = format!("{program}: {file}");
+    let mut cause = std::error::Error::source(file);
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
 /// The program's flags and the two that every program has.
 fn command<S: Parser>() -> Command {
     S::command()
         .arg(
             Arg::new(CONFIG)
                 .long("config")
+                .global(true)
                 .value_name("FILE")
                 .env(CONFIG_VARIABLE)
                 .hide_env_values(true)
@@ -101,6 +145,7 @@ fn command<S: Parser>() -> Command {
         .arg(
             Arg::new(PRINT)
                 .long("print-config")
+                .global(true)
                 .action(ArgAction::SetTrue)
                 .help("Print every setting with where it comes from, and end"),
         )
