@@ -1,10 +1,12 @@
 //! The program `coordinator` as a library: what starts, in which order, and how it ends.
 
+mod access;
 mod chain;
 mod event_loop;
 mod grpc;
 mod handle;
 mod journal;
+mod listen;
 mod publisher;
 mod settings;
 mod socket;
@@ -30,6 +32,7 @@ use crate::{
     chain::chain,
     event_loop::EventLoop,
     handle::{Changes, Handle},
+    listen::{ListenError, Network},
     state_folder::{StateFolder, StateFolderError},
     state_store::{StateStore, StateStoreError},
 };
@@ -47,6 +50,8 @@ enum RunError {
     Rebuild { path: PathBuf, source: RebuildError },
     #[error("cannot listen on {}", path.display())]
     Listen { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Network(#[from] ListenError),
     #[error("cannot start")]
     Start { source: io::Error },
     #[error("the server failed")]
@@ -60,6 +65,8 @@ impl RunError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Folder(StateFolderError::NoHome) => 2,
+            Self::Network(ListenError::Bind { .. }) => 6,
+            Self::Network(_) => 2,
             Self::Folder(StateFolderError::Io { source, .. }) | Self::Listen { source, .. }
                 if source.kind() == io::ErrorKind::PermissionDenied =>
             {
@@ -86,6 +93,7 @@ pub fn run(settings: Settings) -> ExitCode {
 }
 
 fn serve(settings: &Settings) -> Result<(), RunError> {
+    let network = Network::of(settings)?;
     let path = settings
         .state
         .clone()
@@ -140,6 +148,18 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
         let server = tokio::spawn(grpc::serve(handle.clone(), listener, async {
             let _ = closed.await;
         }));
+        let beyond = match &network {
+            Some(network) => Some(network.bind().await?),
+            None => None,
+        };
+        let (close_beyond, closed_beyond) = oneshot::channel::<()>();
+        let remote = tokio::spawn(grpc::serve_network(
+            handle.clone(),
+            network.zip(beyond),
+            async {
+                let _ = closed_beyond.await;
+            },
+        ));
         tracing::info!(socket = %folder.socket().display(), "listening");
         tokio::select! {
             why = stop::asked(settings.exit_with_stdin) => {
@@ -154,9 +174,15 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
         // Nobody has to wait for news any more.
         changes.close();
         let _ = close.send(());
-        match tokio::time::timeout(GRACE, server).await {
-            Ok(Ok(Err(source))) => Err(RunError::Serve { source }),
-            _ => Ok(()),
+        let _ = close_beyond.send(());
+        let ends = async { [server.await, remote.await] };
+        match tokio::time::timeout(GRACE, ends).await {
+            Ok(ends) => ends
+                .into_iter()
+                .flatten()
+                .collect::<Result<(), _>>()
+                .map_err(|source| RunError::Serve { source }),
+            Err(_) => Ok(()),
         }
     });
     runtime.shutdown_background();

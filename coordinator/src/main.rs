@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    coordinator::run(coordinator::Settings::parse())
+    settings::start("coordinator", coordinator::run)
 }

@@ -21,6 +21,41 @@ pub struct Settings {
         hide_env_values = true
     )]
     pub state: Option<PathBuf>,
+    /// Also listen here for workers and users, such as 0.0.0.0:7070
+    #[arg(
+        long,
+        value_name = "IP:PORT",
+        env = "NIGHTSHIFT_LISTEN",
+        hide_env_values = true
+    )]
+    pub listen: Option<String>,
+    /// Tokens of those who may call over the network: a list of {name, role: user|worker, sha256}
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "NIGHTSHIFT_TOKENS",
+        hide_env_values = true
+    )]
+    pub tokens: Option<PathBuf>,
+    /// PEM file of the certificate chain to show over the network
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "NIGHTSHIFT_TLS_CERT",
+        hide_env_values = true
+    )]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file of the certificate's private key
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "NIGHTSHIFT_TLS_KEY",
+        hide_env_values = true
+    )]
+    pub tls_key: Option<PathBuf>,
+    /// Listen beyond this machine without TLS
+    #[arg(long)]
+    pub insecure: bool,
     /// End when standard input is closed: for a coordinator that must not outlive its parent
     #[arg(long)]
     pub exit_with_stdin: bool,

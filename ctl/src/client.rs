@@ -1,60 +1,57 @@
-//! The connection to a coordinator: gRPC over the Unix socket of a state folder.
+//! The connection to a coordinator.
 
-use std::path::Path;
-
-use hyper_util::rt::TokioIo;
-use proto::v1::coordinator_client::CoordinatorClient;
+use proto::{Place, ReachError};
 use tokio::net::UnixStream;
-use tonic::transport::{Channel, Endpoint};
+
+pub use proto::Client;
 
 use crate::{Error, places};
 
-pub type Client = CoordinatorClient<Channel>;
-
-/// Largest answer: a listing of a hundred thousand tasks.
-const MAX_MESSAGE_BYTES: usize = 256 << 20;
-
-/// Connects; `None` if nobody listens there.
-pub async fn connect(state: &Path) -> Result<Option<Client>, Error> {
-    let socket = places::socket(state)?;
-    // Asked first with a plain connection: its error says which of the cases it is.
-    match UnixStream::connect(&socket).await {
-        Ok(_) => {}
-        Err(error)
-            if matches!(
-                error.kind(),
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
-            ) =>
-        {
-            return Ok(None);
+/// Connects; `None` if nobody listens in the state folder.
+pub async fn connect(place: &Place) -> Result<Option<Client>, Error> {
+    if let Place::State(folder) = place {
+        let socket = places::socket(folder)?;
+        // Asked first with a plain connection: its error says which of the cases it is.
+        match UnixStream::connect(&socket).await {
+            Ok(_) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
+                ) =>
+            {
+                return Ok(None);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                return Err(Error::Denied(format!(
+                    "the coordinator's socket {} belongs to somebody else; choose another folder with --state",
+                    socket.display()
+                )));
+            }
+            Err(error) => {
+                return Err(Error::Unreachable {
+                    what: format!("cannot reach the coordinator at {place}"),
+                    source: Some(Box::new(error)),
+                });
+            }
         }
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            return Err(Error::Denied(format!(
-                "the coordinator's socket {} belongs to somebody else; choose another folder with --state",
-                socket.display()
-            )));
-        }
-        Err(error) => return Err(unreachable(&socket, error)),
     }
-    let path = socket.clone();
-    let channel = Endpoint::from_static("http://coordinator")
-        .connect_with_connector(tower::service_fn(move |_| {
-            let path = path.clone();
-            async move { UnixStream::connect(path).await.map(TokioIo::new) }
-        }))
-        .await;
-    match channel {
-        Ok(channel) => Ok(Some(
-            CoordinatorClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES),
-        )),
-        Err(error) => Err(unreachable(&socket, error)),
-    }
+    Ok(Some(proto::connect(place).await?))
 }
 
-fn unreachable(socket: &Path, source: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::Unreachable {
-        what: format!("cannot reach the coordinator at {}", socket.display()),
-        source: Some(Box::new(source)),
+impl From<ReachError> for Error {
+    fn from(error: ReachError) -> Self {
+        match error {
+            ReachError::Connect { place, source } => Self::Unreachable {
+                what: format!("cannot reach the coordinator at {place}"),
+                source: Some(Box::new(source)),
+            },
+            ReachError::Read { path, source, .. } => Self::Read { path, source },
+            ReachError::NoHome => Self::cannot_run(error.to_string()),
+            ReachError::BadUrl { .. } | ReachError::BadToken { .. } | ReachError::Tls { .. } => {
+                Self::Usage(error.to_string())
+            }
+        }
     }
 }
 

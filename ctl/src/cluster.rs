@@ -1,4 +1,4 @@
-//! A coordinator to talk to: the one that listens in the state folder, or a private one for this command's life.
+//! A coordinator to talk to: a remote one, the one that listens in the state folder, or a private one for this command's life.
 //!
 //! Private programs hold the reading end of a pipe as standard input and leave when it closes, so they go with this
 //! process however it ends. They have process groups of their own: Ctrl-C reaches this process alone.
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use proto::Place;
 use proto::v1::ListWorkersRequest;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -39,7 +40,7 @@ pub struct WorkerOptions {
 
 pub struct Cluster {
     pub client: Client,
-    state: PathBuf,
+    place: Place,
     coordinator: Option<Child>,
     worker: Option<PrivateWorker>,
 }
@@ -50,27 +51,32 @@ struct PrivateWorker {
 }
 
 impl Cluster {
-    /// Joins whoever listens in `state`, or starts a private coordinator.
-    pub async fn open(state: &Path) -> Result<Self, Error> {
-        if let Some(client) = client::connect(state).await? {
-            return Ok(Self {
-                client,
-                state: state.to_owned(),
-                coordinator: None,
-                worker: None,
-            });
+    /// Joins the coordinator of that place; starts a private one in a state folder where nobody listens.
+    pub async fn open(place: &Place) -> Result<Self, Error> {
+        let joined = |client| Self {
+            client,
+            place: place.clone(),
+            coordinator: None,
+            worker: None,
+        };
+        let state = match place {
+            Place::State(state) => state,
+            Place::Remote(_) => return Ok(joined(proto::connect(place).await?)),
+        };
+        if let Some(client) = client::connect(place).await? {
+            return Ok(joined(client));
         }
         create_private(state)?;
         let mut child = start("coordinator", state, &[])?;
         let deadline = Instant::now() + START_LIMIT;
         let mut starts = 1;
         loop {
-            if let Some(client) = client::connect(state).await? {
+            if let Some(client) = client::connect(place).await? {
                 // Of two commands started together, one coordinator gets the lock; the other ends.
                 let coordinator = child.try_wait().ok().flatten().is_none().then_some(child);
                 return Ok(Self {
                     client,
-                    state: state.to_owned(),
+                    place: place.clone(),
                     coordinator,
                     worker: None,
                 });
@@ -80,13 +86,13 @@ impl Cluster {
                     return Err(ended(state, "coordinator", status));
                 }
                 // Somebody else's has the folder: it is about to listen, or on its way out.
-                while lock_is_held(state) && client::connect(state).await?.is_none() {
+                while lock_is_held(state) && client::connect(place).await?.is_none() {
                     if Instant::now() >= deadline {
                         return Err(ended(state, "coordinator", status));
                     }
                     sleep(POLL).await;
                 }
-                if client::connect(state).await?.is_none() {
+                if client::connect(place).await?.is_none() {
                     starts += 1;
                     child = start("coordinator", state, &[])?;
                 }
@@ -111,6 +117,10 @@ impl Cluster {
     /// Starts a worker unless a live one serves the pool already. With a coordinator that this command has just
     /// started it brings its own: whoever else lives there serves a command that is about to end.
     pub async fn ensure_worker(&mut self, options: &WorkerOptions) -> Result<(), Error> {
+        let Place::State(state) = self.place.clone() else {
+            // Who runs a coordinator on the network runs its workers, too.
+            return Ok(());
+        };
         let now = output::now_ms();
         if self.worker.is_some()
             || (!self.is_private()
@@ -133,19 +143,19 @@ impl Cluster {
         let slots = options.slots.to_string();
         let mut child = start(
             "worker",
-            &self.state,
+            &state,
             &["--name", &name, "--pool", &options.pool, "--slots", &slots],
         )?;
         let deadline = Instant::now() + WORKER_LIMIT;
         while !self.has_worker(|worker| worker.name == name).await? {
             if let Ok(Some(status)) = child.try_wait() {
-                return Err(ended(&self.state, "worker", status));
+                return Err(ended(&state, "worker", status));
             }
             if Instant::now() >= deadline {
                 return Err(Error::cannot_run(format!(
                     "the worker did not register within {} s{}",
                     WORKER_LIMIT.as_secs(),
-                    last_words(&self.state, "worker")
+                    last_words(&state, "worker")
                 )));
             }
             sleep(POLL).await;
@@ -176,18 +186,21 @@ impl Cluster {
 
     /// What ended of this command's own programs, if one did.
     pub fn fallen(&mut self) -> Option<Error> {
+        let Place::State(state) = &self.place else {
+            return None;
+        };
         if let Some(status) = self
             .worker
             .as_mut()
             .and_then(|worker| worker.child.try_wait().ok().flatten())
         {
-            return Some(ended(&self.state, "worker", status));
+            return Some(ended(state, "worker", status));
         }
         let status = self
             .coordinator
             .as_mut()
             .and_then(|child| child.try_wait().ok().flatten())?;
-        Some(ended(&self.state, "coordinator", status))
+        Some(ended(state, "coordinator", status))
     }
 
     /// Ends what is this command's own, the worker first.

@@ -37,30 +37,15 @@ pub struct Cli {
 /// Options of every command.
 #[derive(clap::Args)]
 pub struct Common {
-    /// State folder of the coordinator, where its socket lies [default: $XDG_STATE_HOME/nightshift]
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "NIGHTSHIFT_STATE",
-        hide_env = true
-    )]
-    state: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    reach: proto::Reach,
     /// Form of the output
     #[arg(short, long, global = true, value_enum, default_value_t)]
     output: output::Format,
 }
 
-/// Reads the arguments, does it, says what went wrong.
-pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        // Help and version are no errors; a reader that closed the pipe early is none of ours.
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { error::USAGE } else { 0 });
-        }
-    };
+/// Does what was asked, says what went wrong.
+pub fn run(cli: Cli) -> ExitCode {
     match commands::run(&cli.common, cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

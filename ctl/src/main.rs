@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ctl::main()
+    settings::start("ctl", ctl::run)
 }

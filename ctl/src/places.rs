@@ -3,28 +3,26 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use proto::Place;
+
 use crate::{Common, Error};
 
-/// Socket of the coordinator in its state folder.
-const SOCKET: &str = "coordinator.sock";
 /// Longest path of a Unix socket on Linux, without its final zero.
 const SOCKET_PATH_MAX: usize = 107;
 
-/// The state folder as an absolute path; it need not exist.
+/// Where the coordinator of this command is.
+pub fn coordinator(common: &Common) -> Result<Place, Error> {
+    Ok(common.reach.place()?)
+}
+
+/// The state folder of this machine, which need not exist, wherever the coordinator is.
 pub fn state_folder(common: &Common) -> Result<PathBuf, Error> {
-    let folder = match &common.state {
-        Some(folder) => folder.clone(),
-        None => base("XDG_STATE_HOME", ".local/state")?.join("nightshift"),
-    };
-    std::path::absolute(&folder).map_err(|source| Error::Read {
-        path: folder,
-        source,
-    })
+    Ok(common.reach.state_folder()?)
 }
 
 /// Path of the socket in a state folder; an error if the system cannot take a path that long.
 pub fn socket(state: &Path) -> Result<PathBuf, Error> {
-    let socket = state.join(SOCKET);
+    let socket = state.join(proto::local::SOCKET);
     let length = socket.as_os_str().len();
     if length > SOCKET_PATH_MAX {
         return Err(Error::Usage(format!(

@@ -1,8 +1,8 @@
 //! Follows a job to its end: progress, interruption, and going on when the coordinator goes away.
 
-use std::path::Path;
 use std::time::Duration;
 
+use proto::Place;
 use proto::v1::{CancelRequest, DrainRequest, Job, JobSnapshot, ListWorkersRequest, WatchRequest};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -21,7 +21,7 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(30);
 const MAX_LOSSES: u32 = 3;
 
 pub struct Follow<'a> {
-    pub state: &'a Path,
+    pub place: &'a Place,
     pub job: String,
     /// The worker to bring along, if the command does that.
     pub worker: Option<WorkerOptions>,
@@ -90,7 +90,7 @@ pub async fn follow(cluster: &mut Cluster, follow: &Follow<'_>) -> Result<Job, E
 }
 
 async fn reopen(follow: &Follow<'_>) -> Result<Cluster, Error> {
-    let mut cluster = Cluster::open(follow.state).await?;
+    let mut cluster = Cluster::open(follow.place).await?;
     if let Some(worker) = &follow.worker {
         cluster.ensure_worker(worker).await?;
     }

@@ -1,6 +1,9 @@
 //! The wire: messages and services generated from `proto/nightshift/v1`.
 
 pub mod local;
+mod reach;
+
+pub use reach::{Client, Place, Reach, ReachError, Remote, TOKEN_VARIABLE, connect};
 
 pub mod v1 {
     #![allow(clippy::all, clippy::pedantic, clippy::unwrap_used)]

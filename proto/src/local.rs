@@ -1,10 +1,6 @@
 //! Where a coordinator on this machine listens.
 
-use std::path::{Path, PathBuf};
-
-use tonic::transport::{Channel, Endpoint, Error};
-
-use crate::v1::coordinator_client::CoordinatorClient;
+use std::path::PathBuf;
 
 /// Name of the Unix socket in the state folder.
 pub const SOCKET: &str = "coordinator.sock";
@@ -22,13 +18,4 @@ pub fn default_state_folder() -> Option<PathBuf> {
     absolute("XDG_STATE_HOME")
         .or_else(|| Some(absolute("HOME")?.join(".local/state")))
         .map(|base| base.join("nightshift"))
-}
-
-/// A client of the coordinator that owns this state folder; an error if none listens there.
-pub async fn connect(state_folder: &Path) -> Result<CoordinatorClient<Channel>, Error> {
-    let uri = format!("unix://{}", state_folder.join(SOCKET).display());
-    let channel = Endpoint::from_shared(uri)?.connect().await?;
-    Ok(CoordinatorClient::new(channel)
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES))
 }

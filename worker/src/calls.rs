@@ -1,11 +1,11 @@
 //! Calls to the coordinator: each becomes the event that answers it.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use proto::v1::{self, coordinator_client::CoordinatorClient};
+use proto::{Client, Place, v1};
 use serde::Deserialize;
 use tokio::sync::Mutex;
-use tonic::{Code, Status, transport::Channel};
+use tonic::{Code, Status};
 use types::{Epoch, Incarnation, LeaseNumber, PoolName, TaskId, WorkerName};
 use worker_core::{AgentEvent, Answer, Call, Grant, Verdict};
 
@@ -30,11 +30,11 @@ pub struct Identity {
     pub temporary: bool,
 }
 
-/// The coordinator of a state folder, connected to when needed.
+/// The coordinator, connected to when needed.
 pub struct Coordinator {
-    state: PathBuf,
+    place: Place,
     identity: Identity,
-    client: Mutex<Option<CoordinatorClient<Channel>>>,
+    client: Mutex<Option<Client>>,
 }
 
 /// What the agent reads of a `plan::Assignment`.
@@ -52,9 +52,9 @@ struct ResourcesHead {
 }
 
 impl Coordinator {
-    pub fn new(state: PathBuf, identity: Identity) -> Self {
+    pub fn new(place: Place, identity: Identity) -> Self {
         Self {
-            state,
+            place,
             identity,
             client: Mutex::new(None),
         }
@@ -214,7 +214,7 @@ impl Coordinator {
     async fn call<T>(
         &self,
         limit: Duration,
-        send: impl AsyncFnOnce(CoordinatorClient<Channel>) -> Result<tonic::Response<T>, Status>,
+        send: impl AsyncFnOnce(Client) -> Result<tonic::Response<T>, Status>,
     ) -> Result<T, Status> {
         let client = self.client().await?;
         match tokio::time::timeout(limit, send(client)).await {
@@ -232,21 +232,18 @@ impl Coordinator {
         }
     }
 
-    async fn client(&self) -> Result<CoordinatorClient<Channel>, Status> {
+    async fn client(&self) -> Result<Client, Status> {
         let mut slot = self.client.lock().await;
         if let Some(client) = &*slot {
             return Ok(client.clone());
         }
-        let connecting =
-            tokio::time::timeout(HEARTBEAT_TIMEOUT, proto::local::connect(&self.state));
+        let connecting = tokio::time::timeout(HEARTBEAT_TIMEOUT, proto::connect(&self.place));
         let client = connecting
             .await
             .map_err(|_| Status::deadline_exceeded("no connection"))?
             .map_err(|error| {
-                Status::unavailable(format!(
-                    "cannot reach the coordinator in {}: {error}",
-                    self.state.display()
-                ))
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+                Status::unavailable(format!("{error}{}", cause.unwrap_or_default()))
             })?;
         *slot = Some(client.clone());
         Ok(client)

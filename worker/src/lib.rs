@@ -20,6 +20,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use logging::Fields;
+use proto::Place;
 use serde_json::json;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -72,10 +73,10 @@ pub fn run(settings: Settings) -> ExitCode {
 }
 
 async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
-    let state = state_folder(&settings)?;
+    let place = settings.reach.place()?;
     let command = executor_command(&settings, &name)?;
     let (events, mut inbox) = mpsc::unbounded_channel();
-    let scratch = state.join("scratch").join(name.as_str());
+    let scratch = scratch_folder(&settings, &place)?.join(name.as_str());
     let mut slots = Slots::new(command, &scratch, events.clone())
         .with_context(|| format!("cannot prepare the scratch folder {}", scratch.display()))?;
     let identity = Identity {
@@ -99,7 +100,7 @@ async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
         drain_grace_ms: milliseconds(settings.drain_timeout),
         ..AgentSettings::new(identity.name.clone(), identity.incarnation, identity.slots)
     };
-    let coordinator = Arc::new(Coordinator::new(state, identity));
+    let coordinator = Arc::new(Coordinator::new(place, identity));
     let mut has_parent = true;
     let mut parent_gone = std::pin::pin!(parent_gone(settings.exit_with_stdin));
     let mut terminate = signal(SignalKind::terminate())?;
@@ -176,7 +177,7 @@ fn lease_of(call: &Call) -> Option<LeaseNumber> {
         Call::Complete { lease, .. } | Call::Fail { lease, .. } | Call::Release { lease } => {
             Some(*lease)
         }
-        Call::Register | Call::Claim { .. } | Call::Heartbeat { .. } => None,
+        Call::Register | Call::Claim { .. } | Call::Heartbeat { .. } | Call::Leave => None,
     }
 }
 
@@ -221,15 +222,16 @@ fn carry_out(
     }
 }
 
-fn state_folder(settings: &Settings) -> Result<PathBuf> {
-    let folder = settings
-        .state
-        .clone()
-        .or_else(proto::local::default_state_folder);
-    let folder = folder.context(
-        "neither HOME nor XDG_STATE_HOME is set; say where the state is with --state DIR",
-    )?;
-    std::path::absolute(&folder).with_context(|| format!("cannot find {}", folder.display()))
+/// Where executors keep what they need while they compute.
+fn scratch_folder(settings: &Settings, place: &Place) -> Result<PathBuf> {
+    let base = match (&settings.scratch, place) {
+        (Some(folder), _) => folder.clone(),
+        (None, Place::State(folder)) => folder.join("scratch"),
+        (None, Place::Remote(_)) => proto::local::default_state_folder()
+            .context("neither HOME nor XDG_STATE_HOME is set; say where executors may write with --scratch DIR")?
+            .join("scratch"),
+    };
+    std::path::absolute(&base).with_context(|| format!("cannot find {}", base.display()))
 }
 
 fn executor_command(settings: &Settings, worker: &WorkerName) -> Result<ExecutorCommand> {

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    worker::run(worker::Settings::parse())
+    settings::start("worker", worker::run)
 }

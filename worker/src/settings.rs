@@ -13,14 +13,11 @@ use types::{PoolName, WorkerName};
 #[derive(Debug, Clone, clap::Parser)]
 #[command(name = "worker", version)]
 pub struct Settings {
-    /// State folder of the coordinator [default: $XDG_STATE_HOME/nightshift, else ~/.local/state/nightshift]
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "NIGHTSHIFT_STATE",
-        hide_env_values = true
-    )]
-    pub state: Option<PathBuf>,
+    #[command(flatten)]
+    pub reach: proto::Reach,
+    /// Folder for what executors keep while they compute [default: `scratch` in the state folder]
+    #[arg(long, value_name = "DIR", env = "NIGHTSHIFT_SCRATCH", hide_env = true)]
+    pub scratch: Option<PathBuf>,
     /// The worker's name: the same after each restart [default: the machine's host name]
     #[arg(long, env = "NIGHTSHIFT_WORKER")]
     pub name: Option<WorkerName>,

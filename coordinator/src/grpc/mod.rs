@@ -13,16 +13,24 @@ use coordinator_core::{ClaimAnswer, Core, Event, Now, Reply, Verdict};
 use futures::Stream;
 use proto::{local::MAX_MESSAGE_BYTES, v1, v1::coordinator_server::CoordinatorServer};
 use store::Store;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::wrappers::UnixListenerStream;
-use tonic::{Request, Response, Status, transport::Server};
+use tonic::{
+    Request, Response, Status,
+    transport::{Server, server::TcpIncoming},
+};
 use types::{JobId, LeaseNumber};
 
 use self::status::RequestError;
-use crate::{event_loop::nonce, handle::Handle};
+use crate::{access::Guard, event_loop::nonce, handle::Handle, listen::Network};
 
 /// Longest time for which a claim is held; then the worker asks again.
 const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// Calls that one connection may have open: a claim is held, a watch stays.
+const MAX_STREAMS: u32 = 256;
+/// A peer that vanished without a word is noticed after two of these.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// Serves the socket until `closed`.
 pub async fn serve(
@@ -30,13 +38,43 @@ pub async fn serve(
     listener: UnixListener,
     closed: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
-    let service = CoordinatorServer::new(Service { handle })
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES);
     Server::builder()
-        .add_service(service)
+        .add_service(service(handle))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), closed)
         .await
+}
+
+/// Serves a network address until `closed`; nothing to do without one.
+pub async fn serve_network(
+    handle: Handle,
+    network: Option<(Network, TcpListener)>,
+    closed: impl Future<Output = ()>,
+) -> Result<(), tonic::transport::Error> {
+    let Some((network, listener)) = network else {
+        return Ok(());
+    };
+    let mut server = Server::builder()
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        .max_concurrent_streams(MAX_STREAMS)
+        .concurrency_limit_per_connection(MAX_STREAMS as usize);
+    if let Some(tls) = network.tls {
+        server = server.tls_config(tls)?;
+    }
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    server
+        .layer(Guard {
+            access: network.access,
+        })
+        .add_service(service(handle))
+        .serve_with_incoming_shutdown(incoming, closed)
+        .await
+}
+
+fn service(handle: Handle) -> CoordinatorServer<Service> {
+    CoordinatorServer::new(Service { handle })
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES)
 }
 
 struct Service {

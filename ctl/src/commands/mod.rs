@@ -10,6 +10,7 @@ mod results;
 mod retry;
 mod run;
 mod submit;
+mod token;
 mod validate;
 mod weights;
 
@@ -41,6 +42,9 @@ pub enum Command {
     Cancel(cancel::Args),
     /// Compute again what failed or was cancelled, and nothing else
     Retry(retry::Args),
+    /// Make tokens for a coordinator that listens on the network
+    #[command(subcommand)]
+    Token(token::Args),
     /// Say what this machine has and lacks
     Doctor(doctor::Args),
     /// Import, list and check pretrained weights
@@ -60,6 +64,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Error> {
         Command::Results(args) => block_on(results::run(common, args)),
         Command::Cancel(args) => block_on(cancel::run(common, args)),
         Command::Retry(args) => block_on(retry::run(common, args)),
+        Command::Token(args) => token::run(common, &args),
         Command::Doctor(args) => doctor::run(common, &args),
         Command::Weights(args) => weights::run(common, args),
     }
@@ -79,7 +84,7 @@ async fn with_cluster<T>(
     common: &Common,
     action: impl AsyncFnOnce(&mut Cluster) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let mut cluster = Cluster::open(&places::state_folder(common)?).await?;
+    let mut cluster = Cluster::open(&places::coordinator(common)?).await?;
     let result = action(&mut cluster).await;
     cluster.close().await;
     result

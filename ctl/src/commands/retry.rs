@@ -19,8 +19,8 @@ pub struct Args {
 }
 
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
-    let state = places::state_folder(common)?;
-    let mut cluster = Cluster::open(&state).await?;
+    let place = places::coordinator(common)?;
+    let mut cluster = Cluster::open(&place).await?;
     let result = async {
         let job = cluster
             .client
@@ -59,7 +59,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         let job = follow(
             &mut cluster,
             &Follow {
-                state: &state,
+                place: &place,
                 job: job.id,
                 worker,
                 resume,

@@ -28,12 +28,12 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     let read = args.file.read()?;
     print_warnings(&read.reading);
     read.check_output()?;
-    let state = places::state_folder(common)?;
+    let place = places::coordinator(common)?;
     let worker = WorkerOptions {
         pool: read.reading.job.resources.pool.to_string(),
         slots: args.slots,
     };
-    let mut cluster = Cluster::open(&state).await?;
+    let mut cluster = Cluster::open(&place).await?;
     let result = async {
         cluster.ensure_worker(&worker).await?;
         let job = match unfinished(&mut cluster, &args, &read).await? {
@@ -44,7 +44,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         let job = follow(
             &mut cluster,
             &Follow {
-                state: &state,
+                place: &place,
                 job,
                 worker: Some(worker),
                 resume,
@@ -160,6 +160,7 @@ fn resume_command(common: &Common, args: &Args) -> String {
     let mut words = vec!["ctl run".to_owned(), args.file.file.display().to_string()];
     words.extend(
         common
+            .reach
             .state
             .iter()
             .map(|state| format!("--state {}", state.display())),

@@ -1,0 +1,276 @@
+//! Who may call what over the network: bearer tokens with roles, kept as hashes.
+//!
+//! Nothing of this concerns the Unix socket, which belongs to its user alone.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures::future::{Either, Ready, ready};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use tonic::{Status, codegen::http};
+use tower::{Layer, Service};
+
+/// What the holder of a token may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    User,
+    Worker,
+}
+
+/// Calls that agents make; all others are a user's.
+const OF_WORKERS: [&str; 7] = [
+    "Register",
+    "Claim",
+    "Heartbeat",
+    "Complete",
+    "Fail",
+    "Release",
+    "Leave",
+];
+
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    #[error("cannot read the tokens {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}: {message}; `ctl token new` prints a valid entry", path.display())]
+    Invalid { path: PathBuf, message: String },
+}
+
+/// One entry of the tokens file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    role: Role,
+    /// SHA-256 of the token in hexadecimal. A token is 256 random bits, so that a plain hash is enough.
+    sha256: String,
+}
+
+/// Whose a token is.
+#[derive(Debug, Clone)]
+struct Caller {
+    name: String,
+    role: Role,
+}
+
+/// The tokens that are valid; read once, at start.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    callers: HashMap<String, Caller>,
+}
+
+impl Access {
+    pub fn read(path: &Path) -> Result<Self, AccessError> {
+        let text = fs::read_to_string(path).map_err(|source| AccessError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let invalid = |message: String| AccessError::Invalid {
+            path: path.to_owned(),
+            message,
+        };
+        let entries: Vec<Entry> =
+            serde_saphyr::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+        let mut callers = HashMap::new();
+        for Entry { name, role, sha256 } in entries {
+            let hash = sha256.to_ascii_lowercase();
+            if hash.len() != 64 || !hash.chars().all(|c| c.is_ascii_hexdigit()) {
+                return Err(invalid(format!(
+                    "the entry {name:?} has no SHA-256 of 64 hexadecimal digits"
+                )));
+            }
+            if callers
+                .insert(
+                    hash,
+                    Caller {
+                        name: name.clone(),
+                        role,
+                    },
+                )
+                .is_some()
+            {
+                return Err(invalid(format!("the token of {name:?} stands there twice")));
+            }
+        }
+        if callers.is_empty() {
+            return Err(invalid("no token".to_owned()));
+        }
+        Ok(Self { callers })
+    }
+
+    /// Whether a call may be made, by whom. `path` is the call's, such as `/nightshift.v1.Coordinator/Claim`.
+    fn admit(&self, path: &str, authorization: Option<&str>) -> Result<&Caller, Status> {
+        let Some(token) = authorization.and_then(|value| value.strip_prefix("Bearer ")) else {
+            return Err(Status::unauthenticated(
+                "a token is needed: --token-file FILE or NIGHTSHIFT_TOKEN",
+            ));
+        };
+        let hash = hex(&Sha256::digest(token.trim()));
+        let Some(caller) = self.callers.get(&hash) else {
+            return Err(Status::unauthenticated(
+                "this token is not known here; `ctl token new` makes one, and its entry belongs into the coordinator's tokens file",
+            ));
+        };
+        let call = path.rsplit('/').next().unwrap_or_default();
+        let needed = if OF_WORKERS.contains(&call) {
+            Role::Worker
+        } else {
+            Role::User
+        };
+        if caller.role != needed {
+            return Err(Status::permission_denied(format!(
+                "the token {:?} is a {}'s; {call} needs a {}'s",
+                caller.name,
+                word(caller.role),
+                word(needed)
+            )));
+        }
+        Ok(caller)
+    }
+}
+
+fn word(role: Role) -> &'static str {
+    match role {
+        Role::User => "user",
+        Role::Worker => "worker",
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Lets in who may come; without `access` everybody.
+#[derive(Clone)]
+pub struct Guard {
+    pub access: Option<Arc<Access>>,
+}
+
+impl<S> Layer<S> for Guard {
+    type Service = Guarded<S>;
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded {
+            inner,
+            access: self.access.clone(),
+        }
+    }
+}
+
+#[derive(Clone)]
+pub struct Guarded<S> {
+    inner: S,
+    access: Option<Arc<Access>>,
+}
+
+impl<S, B> Service<http::Request<B>> for Guarded<S>
+where
+    S: Service<http::Request<B>, Response = http::Response<tonic::body::Body>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Either<S::Future, Ready<Result<S::Response, S::Error>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        if let Some(access) = &self.access {
+            let authorization = request
+                .headers()
+                .get("authorization")
+                .and_then(|value| value.to_str().ok());
+            match access.admit(request.uri().path(), authorization) {
+                Ok(caller) => {
+                    tracing::debug!(caller = caller.name, call = request.uri().path(), "let in");
+                }
+                Err(status) => {
+                    tracing::warn!(call = request.uri().path(), code = ?status.code(), "refused: {}", status.message());
+                    return Either::Right(ready(Ok(status.into_http())));
+                }
+            }
+        }
+        Either::Left(self.inner.call(request))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    fn access(entries: &str) -> Result<Access, AccessError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.yaml");
+        fs::write(&path, entries).unwrap();
+        Access::read(&path)
+    }
+
+    fn entry(name: &str, role: &str, token: &str) -> String {
+        format!(
+            "- {{name: {name}, role: {role}, sha256: {}}}\n",
+            hex(&Sha256::digest(token))
+        )
+    }
+
+    #[test]
+    fn each_role_calls_its_own() {
+        let access =
+            access(&(entry("ann", "user", "ns_a") + &entry("w1", "worker", "ns_w"))).unwrap();
+        let code = |call: &str, token: Option<&str>| {
+            let header = token.map(|token| format!("Bearer {token}"));
+            access
+                .admit(
+                    &format!("/nightshift.v1.Coordinator/{call}"),
+                    header.as_deref(),
+                )
+                .map(|caller| caller.name.clone())
+                .map_err(|status| status.code())
+        };
+        assert_eq!(code("Submit", Some("ns_a")), Ok("ann".to_owned()));
+        assert_eq!(code("Claim", Some("ns_w")), Ok("w1".to_owned()));
+        assert_eq!(code("Claim", Some("ns_a")), Err(Code::PermissionDenied));
+        assert_eq!(code("Submit", Some("ns_w")), Err(Code::PermissionDenied));
+        assert_eq!(code("Submit", Some("ns_b")), Err(Code::Unauthenticated));
+        assert_eq!(code("Submit", None), Err(Code::Unauthenticated));
+    }
+
+    #[test]
+    fn calls_of_workers_are_calls_of_the_service() {
+        let described = include_str!("../../proto/proto/nightshift/v1/coordinator.proto");
+        let workers = &described[described.find("// workers").unwrap()..];
+        for call in workers
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("rpc "))
+        {
+            let name = call.split('(').next().unwrap();
+            assert!(OF_WORKERS.contains(&name), "{name} is called by workers");
+        }
+    }
+
+    #[test]
+    fn a_bad_tokens_file_is_refused_without_showing_hashes() {
+        for (text, word) in [
+            ("[]", "no token"),
+            ("- {name: a, role: admin, sha256: '00'}", "role"),
+            (
+                "- {name: a, role: user, sha256: 'abc'}",
+                "64 hexadecimal digits",
+            ),
+        ] {
+            let error = access(text).unwrap_err().to_string();
+            assert!(
+                error.contains(word) && error.contains("ctl token new"),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Settings of a program, merged once at start: defaults < file < environment < flags.
+//!
+//! A program declares its flags with clap and nothing else. A configuration file holds one section a program, whose
+//! keys are the long flags with `_` for `-`; what it says becomes the flag's default, so that one parser checks every
+//! value wherever it came from:
+//!
+//! ```yaml
+//! coordinator: {listen: "0.0.0.0:7070", tls_cert: /etc/nightshift/tls.crt}
+//! worker: {pool: gpu, slots: 2}
+//! ```
+
+mod document;
+mod file;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Arg, ArgAction, ArgMatches, Command, Parser, parser::ValueSource, value_parser};
+
+pub use document::page;
+pub use file::{FileError, SECTIONS};
+
+const CONFIG: &str = "config";
+const PRINT: &str = "print_config";
+/// Where the file is looked for if no flag names it.
+pub const CONFIG_VARIABLE: &str = "NIGHTSHIFT_CONFIG";
+
+/// What a start comes to.
+#[derive(Debug)]
+pub enum Start<S> {
+    Run {
+        settings: S,
+        /// The configuration file that was read.
+        file: Option<PathBuf>,
+    },
+    /// Help, version or the merged settings were asked for: print this and end well.
+    Print(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Rendered by clap, with usage; ends with a line feed.
+    #[error("{0}")]
+    Usage(String),
+}
+
+/// Reads the program's settings. `section`: the program's name in the file.
+pub fn load<S: Parser>(
+    section: &str,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<Start<S>, SettingsError> {
+    let command = command::<S>();
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let first = command
+        .clone()
+        .ignore_errors(true)
+        .try_get_matches_from(&arguments)
+        .ok();
+    let named = first
+        .as_ref()
+        .and_then(|matches| matches.get_one::<PathBuf>(CONFIG).cloned());
+    let mut command = command;
+    if first.is_some_and(|matches| matches.get_flag(PRINT)) {
+        // Nothing is going to be done, so nothing has to be said about what to do.
+        command = command
+            .subcommand_required(false)
+            .arg_required_else_help(false);
+    }
+    let mut from_file = Vec::new();
+    if let Some(path) = &named {
+        for (key, values) in file::section(path, section, &command)? {
+            command = command.mut_arg(&key, |arg| arg.default_values(values));
+            from_file.push(key);
+        }
+    }
+    let matches = match command.try_get_matches_from_mut(&arguments) {
+        Ok(matches) => matches,
+        Err(error) if error.use_stderr() => {
+            return Err(SettingsError::Usage(error.render().to_string()));
+        }
+        Err(error) => return Ok(Start::Print(error.render().to_string())),
+    };
+    if matches.get_flag(PRINT) {
+        return Ok(Start::Print(printed(
+            &command, section, &matches, &from_file,
+        )));
+    }
+    let settings = S::from_arg_matches(&matches)
+        .map_err(|error| SettingsError::Usage(error.render().to_string()))?;
+    Ok(Start::Run {
+        settings,
+        file: named,
+    })
+}
+
+/// A program's `main`: reads its settings, runs it, or says what is wrong (exit code 2) or was asked for.
+pub fn start<S: Parser>(section: &str, run: impl FnOnce(S) -> ExitCode) -> ExitCode {
+    match load::<S>(section, std::env::args_os()) {
+        Ok(Start::Run { settings, .. }) => run(settings),
+        Ok(Start::Print(text)) => {
+            // Whoever closed the pipe early has read enough.
+            let _ = io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{}", described(section, &error).trim_end());
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The error with its causes; clap's own are complete.
+fn described(program: &str, error: &SettingsError) -> String {
+    let SettingsError::File(file) = error else {
+        return error.to_string();
+    };
+    let mut text = format!("{program}: {file}");
+    let mut cause = std::error::Error::source(file);
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// The program's flags and the two that every program has.
+fn command<S: Parser>() -> Command {
+    S::command()
+        .arg(
+            Arg::new(CONFIG)
+                .long("config")
+                .global(true)
+                .value_name("FILE")
+                .env(CONFIG_VARIABLE)
+                .hide_env_values(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("Configuration file; flags and environment win over it"),
+        )
+        .arg(
+            Arg::new(PRINT)
+                .long("print-config")
+                .global(true)
+                .action(ArgAction::SetTrue)
+                .help("Print every setting with where it comes from, and end"),
+        )
+}
+
+/// The flags that a configuration file may set.
+fn configurable(command: &Command) -> impl Iterator<Item = &Arg> {
+    command.get_arguments().filter(|arg| {
+        arg.get_long().is_some()
+            && !["help", "version", CONFIG, PRINT].contains(&arg.get_id().as_str())
+            && !arg.is_positional()
+    })
+}
+
+fn key(arg: &Arg) -> String {
+    arg.get_long().unwrap_or_default().replace('-', "_")
+}
+
+/// The merged settings as a section of a configuration file.
+fn printed(command: &Command, section: &str, matches: &ArgMatches, from_file: &[String]) -> String {
+    let mut text = format!("{section}:\n");
+    for arg in configurable(command) {
+        let id = arg.get_id().as_str();
+        let origin = match matches.value_source(id) {
+            Some(ValueSource::CommandLine) => "flag",
+            Some(ValueSource::EnvVariable) => "environment",
+            _ if from_file.iter().any(|key| key == id) => "file",
+            _ => "default",
+        };
+        let values: Vec<String> = matches
+            .get_raw(id)
+            .into_iter()
+            .flatten()
+            .map(|value| value.to_string_lossy().into_owned())
+            .collect();
+        let value = match (values.as_slice(), arg.get_action()) {
+            (_, ArgAction::SetTrue) => matches.get_flag(id).to_string(),
+            ([], _) => "null".to_owned(),
+            (values, ArgAction::Append) => format!(
+                "[{}]",
+                values
+                    .iter()
+                    .map(|value| quoted(value))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+            (values, _) => quoted(&values.join(",")),
+        };
+        text += &format!("  {}: {value}  # {origin}\n", key(arg));
+    }
+    text
+}
+
+fn quoted(value: &str) -> String {
+    let plain = value
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    if plain && !value.is_empty() {
+        value.to_owned()
+    } else {
+        format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+use std::{ffi::OsString, fs};
+
+use clap::Parser;
+
+use crate::{SettingsError, Start, load, page};
+
+#[derive(Debug, Parser)]
+struct Program {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Tasks at a time
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    slots: u32,
+    /// Log as JSON
+    #[arg(long)]
+    log_json: bool,
+    /// Words to match tasks with
+    #[arg(long = "label", value_name = "WORD")]
+    labels: Vec<String>,
+    #[arg(long, default_value = "set by nobody", env = "SETTINGS_TEST_PLACE")]
+    place: String,
+}
+
+fn start(file: &str, flags: &[&str]) -> Result<Start<Program>, SettingsError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nightshift.yaml");
+    fs::write(&path, file).unwrap();
+    let arguments = ["worker", "--config", path.to_str().unwrap()]
+        .into_iter()
+        .chain(flags.iter().copied())
+        .map(OsString::from);
+    load("worker", arguments)
+}
+
+fn settings(file: &str, flags: &[&str]) -> Program {
+    match start(file, flags) {
+        Ok(Start::Run { settings, .. }) => settings,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn error(file: &str, flags: &[&str]) -> String {
+    start(file, flags).unwrap_err().to_string()
+}
+
+#[test]
+fn a_file_wins_over_defaults_and_flags_win_over_the_file() {
+    let file = "worker: {slots: 4, listen: 'a:1', log_json: true, label: [x, y]}\ncoordinator: {anything: 1}\n";
+    let read = settings(file, &["--listen", "b:2"]);
+    assert_eq!(read.slots, 4);
+    assert_eq!(read.listen.as_deref(), Some("b:2"));
+    assert!(read.log_json);
+    assert_eq!(read.labels, ["x", "y"]);
+    assert_eq!(read.place, "set by nobody");
+    assert_eq!(settings(file, &["--label", "z"]).labels, ["z"]);
+}
+
+#[test]
+fn every_mistake_in_a_file_is_named_at_once() {
+    let text = error("worker: {slot: 1, log_json: 3}\nwrker: {}\n", &[]);
+    assert!(text.contains("did you mean \"slots\""), "{text}");
+    assert!(
+        text.contains("worker.log_json: expected true or false"),
+        "{text}"
+    );
+    assert!(text.contains("did you mean \"worker\""), "{text}");
+}
+
+#[test]
+fn a_value_out_of_range_is_refused_wherever_it_stands() {
+    let text = error("worker: {slots: 1000}\n", &[]);
+    assert!(text.contains("1000") && text.contains("--slots"), "{text}");
+}
+
+#[test]
+fn a_broken_or_missing_file_is_an_error_with_its_name() {
+    let text = error("worker: [\n", &[]);
+    assert!(text.contains("nightshift.yaml"), "{text}");
+    let missing = load::<Program>(
+        "worker",
+        ["worker", "--config", "/nowhere/at/all.yaml"].map(OsString::from),
+    );
+    assert!(
+        missing
+            .unwrap_err()
+            .to_string()
+            .contains("/nowhere/at/all.yaml")
+    );
+}
+
+#[test]
+fn the_merged_settings_are_printed_with_their_origin() {
+    let Ok(Start::Print(text)) = start(
+        "worker: {slots: 4}\n",
+        &["--print-config", "--listen", "b:2"],
+    ) else {
+        panic!("nothing printed");
+    };
+    assert!(text.contains("  slots: 4  # file\n"), "{text}");
+    assert!(text.contains("  listen: \"b:2\"  # flag\n"), "{text}");
+    assert!(text.contains("  log_json: false  # default\n"), "{text}");
+    // What is printed is a file that gives the same settings.
+    let again = settings(&text, &[]);
+    assert_eq!((again.slots, again.listen.as_deref()), (4, Some("b:2")));
+}
+
+#[test]
+fn the_page_has_every_setting() {
+    let page = page::<Program>("worker");
+    for key in ["listen", "slots", "log_json", "label", "place"] {
+        assert!(page.contains(&format!("| `{key}` |")), "{page}");
+    }
+    assert!(page.contains("`SETTINGS_TEST_PLACE`"), "{page}");
+}
