@@ -16,10 +16,19 @@ pub fn state_folder(common: &Common) -> Result<PathBuf, Error> {
         Some(folder) => folder.clone(),
         None => base("XDG_STATE_HOME", ".local/state")?.join("nightshift"),
     };
-    std::path::absolute(&folder).map_err(|source| Error::Read {
+    let folder = std::path::absolute(&folder).map_err(|source| Error::Read {
         path: folder,
         source,
-    })
+    })?;
+    // The nearest thing that is there must be a folder: the rest is made when needed.
+    match folder.ancestors().find(|there| there.exists()) {
+        Some(there) if !there.is_dir() => Err(Error::Usage(format!(
+            "the state folder cannot be {}: {} is a file; choose a folder with --state DIR",
+            folder.display(),
+            there.display()
+        ))),
+        _ => Ok(folder),
+    }
 }
 
 /// Path of the socket in a state folder; an error if the system cannot take a path that long.
