@@ -8,6 +8,7 @@ mod commands;
 mod error;
 mod job_file;
 mod output;
+mod page;
 mod places;
 mod progress;
 mod rows;

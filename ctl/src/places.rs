@@ -12,12 +12,28 @@ const SOCKET_PATH_MAX: usize = 107;
 
 /// Where the coordinator of this command is.
 pub fn coordinator(common: &Common) -> Result<Place, Error> {
-    Ok(common.reach.place()?)
+    match common.reach.place()? {
+        Place::State(folder) => usable(folder).map(Place::State),
+        remote => Ok(remote),
+    }
+}
+
+/// The folder, if it is one or can become one.
+fn usable(folder: PathBuf) -> Result<PathBuf, Error> {
+    // The nearest thing that is there must be a folder: the rest is made when needed.
+    match folder.ancestors().find(|there| there.exists()) {
+        Some(there) if !there.is_dir() => Err(Error::Usage(format!(
+            "the state folder cannot be {}: {} is a file; choose a folder with --state DIR",
+            folder.display(),
+            there.display()
+        ))),
+        _ => Ok(folder),
+    }
 }
 
 /// The state folder of this machine, which need not exist, wherever the coordinator is.
 pub fn state_folder(common: &Common) -> Result<PathBuf, Error> {
-    Ok(common.reach.state_folder()?)
+    usable(common.reach.state_folder()?)
 }
 
 /// Path of the socket in a state folder; an error if the system cannot take a path that long.

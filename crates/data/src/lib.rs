@@ -17,7 +17,7 @@ mod split;
 mod tests;
 
 pub use error::DataError;
-pub use registry::{REGISTRY, build};
+pub use registry::{REGISTRY, build, problems};
 pub use sample::{Label, ListedObject, Listing, Purpose, SampleSeed, Split};
 
 /// One configured dataset.

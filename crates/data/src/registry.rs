@@ -51,6 +51,20 @@ pub fn build(class: &str, init_args: &Map<String, Value>) -> Result<Box<dyn Data
     }
 }
 
+/// Everything that is wrong with a dataset's parameters together, as far as it can be told: `unreadable` names those whose
+/// own value is wrong, so that nothing is said of what depends on them.
+pub fn problems(
+    class: &str,
+    init_args: &Map<String, Value>,
+    unreadable: &[&str],
+) -> Vec<DataError> {
+    match class {
+        "Folder" => folder::problems(init_args, unreadable),
+        _ if !unreadable.is_empty() => Vec::new(),
+        _ => build(class, init_args).err().into_iter().collect(),
+    }
+}
+
 /// Parameters whose names, kinds and ranges the job reader has checked.
 pub(crate) fn parse<T: serde::de::DeserializeOwned>(
     init_args: &Map<String, Value>,

@@ -155,7 +155,17 @@ fn word(
     None
 }
 
-/// The parameters of a class with every default written out, in the order of its registry entry.
+/// The parameters of a class as far as they could be read.
+pub(crate) struct Arguments {
+    /// Every default written out, in the order of the registry entry.
+    pub values: Map<String, Json>,
+    /// Parameters of the class that are missing from `values`, because what was given for them is wrong.
+    pub unreadable: Vec<&'static str>,
+    /// False if there was anything to complain of.
+    pub right: bool,
+}
+
+/// Reads the parameters of a class.
 ///
 /// `implied` stands for a parameter that is not given, before its default. Ignored parameters are checked, warned about and
 /// left out: they have no effect, so they must not change a digest.
@@ -166,12 +176,13 @@ pub(crate) fn arguments(
     implied: &[(&str, Json)],
     current_dir: &Path,
     report: &mut Report<'_>,
-) -> Option<Map<String, Json>> {
+) -> Arguments {
     let params = entry.params.unwrap_or_default();
     let class = entry.class;
-    let before = report.errors.len();
+    let mut right = true;
     if let Some(node) = given.filter(|node| !node.is_null() && !matches!(node.value, Value::Map(_)))
     {
+        right = false;
         report.error(
             node.at,
             format!(
@@ -182,16 +193,21 @@ pub(crate) fn arguments(
     }
     for entry in given.map(Node::entries).unwrap_or_default() {
         if !params.iter().any(|param| param.name == entry.key) {
+            right = false;
             let suggestion = names::nearest(&entry.key, params.iter().map(|param| param.name));
-            report.suggest(
-                entry.at,
-                format!("{class} has no parameter {:?}", entry.key),
-                suggestion,
-            );
+            let mut message = format!("{class} has no parameter {:?}", entry.key);
+            if suggestion.is_none() {
+                let known: Vec<&str> = params.iter().map(|param| param.name).collect();
+                message.push_str(&match known.as_slice() {
+                    [] => "; it has none".to_owned(),
+                    known => format!("; it has {}", known.join(", ")),
+                });
+            }
+            report.suggest(entry.at, message, suggestion);
         }
     }
-    let mut arguments = Map::new();
-    let mut complete = true;
+    let mut values = Map::new();
+    let mut unreadable = Vec::new();
     for param in params {
         // Anomalib's files write null for a number that is not given, such as a dataset's seed.
         let left_out = |node: &Node| {
@@ -228,12 +244,14 @@ pub(crate) fn arguments(
                         param.kind.expected()
                     ),
                 );
+                unreadable.push(param.name);
                 continue;
             }
         };
         let checked = value(param.name, &param.kind, node, current_dir, report);
         match (param.ignored_because, checked) {
-            (Some(because), _) => {
+            (Some(because), checked) => {
+                right &= checked.is_some();
                 if written.is_some_and(|node| !node.is_null()) {
                     report.warn(
                         node.at,
@@ -241,9 +259,13 @@ pub(crate) fn arguments(
                     );
                 }
             }
-            (None, Some(json)) => _ = arguments.insert(param.name.to_owned(), json),
-            (None, None) => complete = false,
+            (None, Some(json)) => _ = values.insert(param.name.to_owned(), json),
+            (None, None) => unreadable.push(param.name),
         }
     }
-    (complete && report.errors.len() == before).then_some(arguments)
+    Arguments {
+        right: right && unreadable.is_empty(),
+        values,
+        unreadable,
+    }
 }

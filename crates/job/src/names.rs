@@ -3,7 +3,7 @@
 use params::{Entry, same_name};
 
 /// What a class path stands for.
-pub(crate) enum Class {
+pub(crate) enum Found {
     Built(&'static Entry),
     NotBuilt(&'static Entry),
     /// With the nearest class that is known.
@@ -11,15 +11,15 @@ pub(crate) enum Class {
 }
 
 /// Finds `Padim`, `padim`, `anomalib.models.Padim` or `anomalib.models.image.Padim`.
-pub(crate) fn class(registry: &'static [Entry], path: &str) -> Class {
+pub(crate) fn class(registry: &'static [Entry], path: &str) -> Found {
     let (module, name) = path.rsplit_once('.').unwrap_or(("", path));
     let found = registry
         .iter()
         .find(|entry| same_name(entry.class, name) && in_module(module, entry.module));
     match found {
-        Some(entry) if entry.params.is_some() => Class::Built(entry),
-        Some(entry) => Class::NotBuilt(entry),
-        None => Class::Unknown(nearest(name, registry.iter().map(|entry| entry.class))),
+        Some(entry) if entry.params.is_some() => Found::Built(entry),
+        Some(entry) => Found::NotBuilt(entry),
+        None => Found::Unknown(nearest(name, registry.iter().map(|entry| entry.class))),
     }
 }
 

@@ -80,6 +80,8 @@ fn job(
         return None;
     }
     let kind = kind(root, report)?;
+    // Whatever is wrong with the kind, the rest is read as well: all errors at once.
+    let of_kind = kind.unwrap_or_else(|| likely_kind(root));
     for entry in root.entries() {
         unknown_key(entry, report);
     }
@@ -90,10 +92,10 @@ fn job(
         .map_or(Some(0), |value| value.try_into().ok());
     let max_failed_tasks = integer(root, "max_failed_tasks", 0, u32::MAX.into(), report)
         .and_then(|value| value.try_into().ok());
-    let runs = runs(root, kind, current_dir, report);
+    let runs = runs(root, of_kind, current_dir, report);
     Some(ResolvedJob {
         format: ResolvedJob::FORMAT,
-        kind,
+        kind: kind?,
         name: name?,
         resources: resources?,
         output: output?,
@@ -103,7 +105,16 @@ fn job(
     })
 }
 
-fn kind(root: &Node, report: &mut Report<'_>) -> Option<JobKind> {
+/// What a job of a misspelt kind probably is: of the kind that allows the most.
+fn likely_kind(root: &Node) -> JobKind {
+    match root.get("model").and_then(|model| model.get("package")) {
+        Some(_) => JobKind::Test,
+        None => JobKind::Benchmark,
+    }
+}
+
+/// `None`: the file is none of ours, so that nothing more can be said of it; `Some(None)`: the word is wrong.
+fn kind(root: &Node, report: &mut Report<'_>) -> Option<Option<JobKind>> {
     let Some(node) = root.get("kind") else {
         report.error(
             At::START,
@@ -114,7 +125,7 @@ fn kind(root: &Node, report: &mut Report<'_>) -> Option<JobKind> {
     };
     let words = JobKind::ALL.map(JobKind::as_str);
     match node.text() {
-        Some(text) if JobKind::parse(text).is_some() => JobKind::parse(text),
+        Some(text) if JobKind::parse(text).is_some() => Some(JobKind::parse(text)),
         Some(text) if KINDS_NOT_BUILT.contains(&text) => {
             report.error(
                 node.at,
@@ -141,7 +152,7 @@ fn kind(root: &Node, report: &mut Report<'_>) -> Option<JobKind> {
                 ),
                 suggestion,
             );
-            None
+            Some(None)
         }
     }
 }
@@ -340,7 +351,6 @@ fn runs(
         .iter()
         .cloned()
         .partition(|entry| RUN_KEYS.contains(&entry.key.as_str()));
-    let before = report.errors.len();
     let misplaced: Vec<At> = of_job
         .iter()
         .flat_map(|entry| grid::places(&entry.node, report))
@@ -355,14 +365,16 @@ fn runs(
         );
     }
     let of_runs = Node::new(root.at, Value::Map(of_runs));
+    let before = report.errors.len();
     let grids = grid::places(&of_runs, report);
+    // What is no grid and looks like one can be read as nothing.
+    if report.errors.len() > before {
+        return Vec::new();
+    }
     if kind != JobKind::Benchmark {
         for at in grids {
             report.error(at, format!("a job of kind {kind} has one run, so no grid can stand here; use `kind: benchmark`"));
         }
-    }
-    if report.errors.len() > before {
-        return Vec::new();
     }
     if grid::count(&of_runs).is_none_or(|count| count > grid::MAX_RUNS) {
         report.error(

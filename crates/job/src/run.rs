@@ -6,8 +6,8 @@ use params::{Entry, same_name};
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    check,
-    names::{self, Class},
+    check::{self, Arguments},
+    names::{self, Found},
     node::{At, Node, Value},
     paths,
     report::Report,
@@ -48,13 +48,9 @@ impl<'a> Reader<'a> {
         let seed = seed(node.get("seed"), report);
         let normalization = normalization(node.get("normalization"), report);
         // Whatever is wrong with the task, the rest is read as well: all errors at once.
-        let data = self.data(node, task.unwrap_or(VisionTask::Segmentation), report);
+        let data = self.data(node, task, report);
         // The dataset's own task wins: one benchmark can hold datasets with and without masks.
-        let task = match data
-            .as_ref()
-            .and_then(|data| data.init_args.get("task"))
-            .and_then(Json::as_str)
-        {
+        let task = match data.as_ref().and_then(|data| data.text("task")) {
             Some(own) => VisionTask::parse(own),
             None => task,
         };
@@ -65,11 +61,11 @@ impl<'a> Reader<'a> {
             self.current_dir,
             report,
         );
-        let model = self.model(node, data.as_ref(), seed, report);
+        let model = self.model(node, data.as_ref(), report);
         Some(RunSpec {
             axes,
             model: model?,
-            data: data?,
+            data: data.filter(|data| data.arguments.right)?.spec(),
             metrics: metrics?,
             normalization: normalization?,
             task: task?,
@@ -98,8 +94,7 @@ impl<'a> Reader<'a> {
     fn model(
         &mut self,
         node: &Node,
-        data: Option<&ClassSpec>,
-        seed: Option<u64>,
+        data: Option<&Class>,
         report: &mut Report<'_>,
     ) -> Option<ModelSource> {
         let Some(model) = node.get("model").filter(|model| !model.is_null()) else {
@@ -136,11 +131,11 @@ impl<'a> Reader<'a> {
                     self.current_dir,
                     report,
                 )?;
-                let size = data
-                    .and_then(|data| data.init_args.get("image_size"))
-                    .and_then(size);
-                self.try_model(&class, size, seed.unwrap_or_default(), model, report)?;
-                Some(ModelSource::Train(class))
+                self.model_together(&class, data, (model, node.get("data")), report);
+                class
+                    .arguments
+                    .right
+                    .then(|| ModelSource::Train(class.spec()))
             }
         }
     }
@@ -186,18 +181,24 @@ impl<'a> Reader<'a> {
         None
     }
 
+    /// `task` is the job's; `None` if it is wrong.
     fn data(
         &mut self,
         node: &Node,
-        task: VisionTask,
+        task: Option<VisionTask>,
         report: &mut Report<'_>,
-    ) -> Option<ClassSpec> {
+    ) -> Option<Class> {
         let Some(data_node) = node.get("data").filter(|data| !data.is_null()) else {
             report.error(node.at, "the key `data` is missing; such as `data: {class_path: MVTec, init_args: {root: ./datasets, category: bottle}}`");
             return None;
         };
-        let implied = [("task", Json::String(task.as_str().to_owned()))];
-        let class = class(
+        let own = data_node
+            .get("init_args")
+            .and_then(|args| args.get("task"))
+            .is_some_and(|task| !task.is_null());
+        let word = task.unwrap_or(VisionTask::Segmentation).as_str();
+        let implied = [("task", Json::String(word.to_owned()))];
+        let mut class = class(
             "data",
             data::REGISTRY,
             data_node,
@@ -205,62 +206,103 @@ impl<'a> Reader<'a> {
             self.current_dir,
             report,
         )?;
-        if self.first_time(&class, String::new())
-            && let Err(error) = data::build(&class.class_path, &class.init_args)
-        {
-            let init_args = data_node.get("init_args");
-            let at = match &error {
-                data::DataError::Parameter { parameter, .. } => init_args
-                    .and_then(|args| args.get(parameter))
-                    .map(|node| node.at),
-                _ => None,
-            };
-            report.error(at.unwrap_or(data_node.at), error.to_string());
-            return None;
+        if task.is_none() && !own && class.arguments.values.shift_remove("task").is_some() {
+            class.arguments.unreadable.push("task");
         }
+        self.data_together(&mut class, data_node, report);
         Some(class)
     }
 
-    /// Builds the model once: what no single parameter's range can say (layers that the backbone lacks) is said here.
-    fn try_model(
-        &mut self,
-        class: &ClassSpec,
-        image_size: Option<[usize; 2]>,
-        seed: u64,
-        node: &Node,
-        report: &mut Report<'_>,
-    ) -> Option<()> {
-        if !self.first_time(class, format!("{image_size:?}")) {
-            return Some(());
+    /// What no single parameter of a dataset can say.
+    fn data_together(&mut self, class: &mut Class, node: &Node, report: &mut Report<'_>) {
+        let Arguments {
+            values,
+            unreadable,
+            right,
+        } = &mut class.arguments;
+        if !self.first_time(class.entry, values, unreadable, String::new()) {
+            return;
         }
-        match models::build(&class.class_path, &class.init_args, image_size, seed) {
-            Ok(_) => Some(()),
-            Err(error) => {
-                let mut message = error.to_string();
-                let mut source = std::error::Error::source(&error);
-                while let Some(cause) = source {
-                    message.push_str(&format!(": {cause}"));
-                    source = cause.source();
-                }
-                let args = node.get("init_args");
-                let at = error
-                    .parameter()
-                    .and_then(|parameter| args?.get(parameter))
-                    .or(args)
-                    .map_or(node.at, |node| node.at);
-                report.error(at, message);
-                None
-            }
+        for problem in data::problems(class.entry.class, values, unreadable) {
+            let parameter = match &problem {
+                data::DataError::Parameter { parameter, .. } => Some(*parameter),
+                _ => None,
+            };
+            *right = false;
+            report.error(place(node, parameter), problem.to_string());
         }
     }
 
-    fn first_time(&mut self, class: &ClassSpec, beside: String) -> bool {
-        self.tried.insert(format!(
-            "{} {} {beside}",
-            class.class_path,
-            Json::Object(class.init_args.clone())
-        ))
+    /// What no single parameter of a model can say, such as layers that the backbone lacks.
+    fn model_together(
+        &mut self,
+        class: &Class,
+        data: Option<&Class>,
+        (node, data_node): (&Node, Option<&Node>),
+        report: &mut Report<'_>,
+    ) {
+        let Arguments {
+            values, unreadable, ..
+        } = &class.arguments;
+        let image_size = data
+            .and_then(|data| data.arguments.values.get("image_size"))
+            .and_then(size);
+        if !self.first_time(class.entry, values, unreadable, format!("{image_size:?}")) {
+            return;
+        }
+        for problem in models::problems(class.entry.class, values, unreadable, image_size) {
+            let mut message = problem.to_string();
+            let mut source = std::error::Error::source(&problem);
+            while let Some(cause) = source {
+                message.push_str(&format!(": {cause}"));
+                source = cause.source();
+            }
+            let at = match (&problem, data_node) {
+                (models::ModelError::ImageSize { .. }, Some(data_node)) => {
+                    place(data_node, Some("image_size"))
+                }
+                _ => place(node, problem.parameter()),
+            };
+            let Some((wrong, known)) = problem.unknown_name() else {
+                report.error(at, message);
+                continue;
+            };
+            // In a list it is the item that is wrong.
+            let given = problem
+                .parameter()
+                .and_then(|parameter| node.get("init_args")?.get(parameter));
+            let item = match given.map(|given| &given.value) {
+                Some(Value::List(items)) => items.iter().find(|item| item.text() == Some(wrong)),
+                _ => None,
+            };
+            report.suggest(
+                item.map_or(at, |item| item.at),
+                message,
+                names::nearest(wrong, known.iter().map(String::as_str)),
+            );
+        }
     }
+
+    fn first_time(
+        &mut self,
+        entry: &Entry,
+        values: &Map<String, Json>,
+        unreadable: &[&str],
+        beside: String,
+    ) -> bool {
+        let values = Json::Object(values.clone());
+        self.tried
+            .insert(format!("{} {values} {unreadable:?} {beside}", entry.class))
+    }
+}
+
+/// Where a parameter of a class stands, else its parameters, else the class.
+fn place(node: &Node, parameter: Option<&str>) -> At {
+    let args = node.get("init_args").filter(|args| !args.is_null());
+    parameter
+        .and_then(|parameter| args?.get(parameter))
+        .or(args)
+        .map_or(node.at, |node| node.at)
 }
 
 fn size(json: &Json) -> Option<[usize; 2]> {
@@ -268,7 +310,26 @@ fn size(json: &Json) -> Option<[usize; 2]> {
     Some([side(0)?, side(1)?])
 }
 
-/// A class of a registry: its name alone, or `{class_path, init_args}`.
+/// A class of a registry with its parameters as far as they could be read.
+struct Class {
+    entry: &'static Entry,
+    arguments: Arguments,
+}
+
+impl Class {
+    fn text(&self, parameter: &str) -> Option<&str> {
+        self.arguments.values.get(parameter)?.as_str()
+    }
+
+    fn spec(self) -> ClassSpec {
+        ClassSpec {
+            class_path: self.entry.class.to_owned(),
+            init_args: self.arguments.values,
+        }
+    }
+}
+
+/// Reads a class: its name alone, or `{class_path, init_args}`.
 fn class(
     what: &str,
     registry: &'static [Entry],
@@ -276,14 +337,11 @@ fn class(
     implied: &[(&str, Json)],
     current_dir: &Path,
     report: &mut Report<'_>,
-) -> Option<ClassSpec> {
+) -> Option<Class> {
     let (path, init_args) = class_path(what, node, report)?;
     let entry = find(what, registry, path, report)?;
-    let init_args = check::arguments(entry, init_args, node.at, implied, current_dir, report)?;
-    Some(ClassSpec {
-        class_path: entry.class.to_owned(),
-        init_args,
-    })
+    let arguments = check::arguments(entry, init_args, node.at, implied, current_dir, report);
+    Some(Class { entry, arguments })
 }
 
 /// The node that holds the class path, and the one that holds the parameters.
@@ -340,8 +398,8 @@ fn find(
         return None;
     };
     match names::class(registry, text) {
-        Class::Built(entry) => Some(entry),
-        Class::NotBuilt(entry) => {
+        Found::Built(entry) => Some(entry),
+        Found::NotBuilt(entry) => {
             let built: Vec<&str> = registry
                 .iter()
                 .filter(|entry| entry.params.is_some())
@@ -357,7 +415,7 @@ fn find(
             );
             None
         }
-        Class::Unknown(suggestion) => {
+        Found::Unknown(suggestion) => {
             report.suggest(path.at, format!("unknown {what} {text:?}"), suggestion);
             None
         }
@@ -486,7 +544,14 @@ fn metric_names(
         );
     };
     let metric = |node: &Node, report: &mut Report<'_>| {
-        class(what, metrics::REGISTRY, node, &[], current_dir, report).map(|class| class.class_path)
+        if let Some(threshold) = threshold_class(node) {
+            let message =
+                format!("{what}: {threshold} is no metric; it belongs below metrics.threshold");
+            report.error(node.at, message);
+            return None;
+        }
+        let class = class(what, metrics::REGISTRY, node, &[], current_dir, report)?;
+        Some(class.entry.class.to_owned())
     };
     let single = matches!(&node.value, Value::Map(entries) if entries.iter().any(|entry| entry.key == "class_path"));
     let found: Vec<Option<String>> = match &node.value {
@@ -495,7 +560,17 @@ fn metric_names(
             .iter()
             .map(|entry| match entry.node.value {
                 Value::Null => metric(&Node::new(entry.at, Value::Text(entry.key.clone())), report),
-                _ => metric(&entry.node, report),
+                _ => {
+                    let found = metric(&entry.node, report);
+                    if let Some(name) = found.as_ref().filter(|name| !same_name(name, &entry.key)) {
+                        let message = format!(
+                            "{what}: the name {:?} has no effect: results say {name}",
+                            entry.key
+                        );
+                        report.warn(entry.at, message);
+                    }
+                    found
+                }
             })
             .collect(),
         _ => vec![metric(node, report)],
@@ -507,6 +582,15 @@ fn metric_names(
         }
     }
     Some(names)
+}
+
+/// The threshold that stands where a metric should.
+fn threshold_class(node: &Node) -> Option<&'static str> {
+    let path = node.get("class_path").unwrap_or(node).text()?;
+    match names::class(metrics::THRESHOLDS, path) {
+        Found::Built(entry) | Found::NotBuilt(entry) => Some(entry.class),
+        Found::Unknown(_) => None,
+    }
 }
 
 /// Of image and pixel: one for both, a list of two, or a map with `image` and `pixel`.
@@ -569,13 +653,9 @@ fn threshold(node: &Node, current_dir: &Path, report: &mut Report<'_>) -> Option
         current_dir,
         report,
     )?;
-    match class.class_path.as_str() {
+    match class.entry.class {
         "ManualThreshold" => {
-            let value = class
-                .init_args
-                .get("default_value")
-                .and_then(Json::as_f64)
-                .unwrap_or(0.5);
+            let value = class.arguments.values.get("default_value")?.as_f64()?;
             Some(ThresholdSpec::Manual { value })
         }
         _ => Some(ThresholdSpec::F1Adaptive),

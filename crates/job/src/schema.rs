@@ -54,16 +54,17 @@ pub fn schema() -> Json {
                 "enum": JobKind::ALL.map(JobKind::as_str),
                 "description": format!("What the job does. Known but not built yet: {}.", KINDS_NOT_BUILT.join(", ")),
             },
-            "name": {"type": "string", "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$", "description": "Default: the file's name."},
+            "name": {"type": ["string", "null"], "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$", "description": "Default: the file's name."},
             "model": grid(any(vec![names(models::REGISTRY), class(models::REGISTRY), package])),
             "data": grid(any(vec![names(data::REGISTRY), class(data::REGISTRY)])),
             "metrics": grid(json!({
-                "type": "object",
+                "type": ["object", "null"],
                 "additionalProperties": false,
                 "properties": {
                     "image": grid(metrics_list.clone()),
                     "pixel": grid(metrics_list),
                     "threshold": grid(any(vec![
+                        json!({"type": "null"}),
                         threshold.clone(),
                         json!({"type": "array", "minItems": 1, "maxItems": 2, "items": threshold.clone()}),
                         json!({"type": "object", "additionalProperties": false, "properties": {"image": threshold.clone(), "pixel": threshold}}),
@@ -71,13 +72,13 @@ pub fn schema() -> Json {
                 },
             })),
             "normalization": grid(any(vec![
-                json!({"enum": ["min_max", "none"]}),
+                json!({"enum": ["min_max", "none", null]}),
                 json!({"type": "object", "additionalProperties": false, "properties": {"normalization_method": {"enum": ["min_max", "none"]}}}),
             ])),
-            "task": grid(json!({"enum": ["classification", "segmentation"], "default": "segmentation"})),
-            "seed": grid(json!({"type": "integer", "minimum": 0, "default": 0})),
+            "task": grid(json!({"enum": ["classification", "segmentation", null], "default": "segmentation"})),
+            "seed": grid(json!({"type": ["integer", "null"], "minimum": 0, "default": 0})),
             "resources": {
-                "type": "object",
+                "type": ["object", "null"],
                 "additionalProperties": false,
                 "properties": {
                     "pool": {"type": "string", "default": "cpu"},
@@ -87,8 +88,8 @@ pub fn schema() -> Json {
                     "engine": {"enum": ENGINES, "default": "auto"},
                 },
             },
-            "output": {"type": "string", "default": "./results", "description": "Folder of the results, relative to the current directory."},
-            "priority": {"type": "integer", "default": 0, "description": "Higher goes first."},
+            "output": {"type": ["string", "null"], "default": "./results", "description": "Folder of the results, relative to the current directory."},
+            "priority": {"type": ["integer", "null"], "default": 0, "description": "Higher goes first."},
             "max_failed_tasks": {
                 "type": ["integer", "null"],
                 "minimum": 0,
@@ -158,7 +159,14 @@ fn init_args(params: &[Param]) -> Json {
 }
 
 fn property(param: &Param) -> Json {
-    let mut property = grid(kind(&param.kind));
+    let mut value = kind(&param.kind);
+    // As the reader has it: null for a number is a number that is not given.
+    if let (Kind::Int { .. }, Default::Json(_), Json::Object(fields)) =
+        (&param.kind, param.default, &mut value)
+    {
+        fields.insert("type".into(), json!(["integer", "null"]));
+    }
+    let mut property = grid(value);
     if let Json::Object(fields) = &mut property {
         let effect = if param.ignored_because.is_some() {
             "No effect: "

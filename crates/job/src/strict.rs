@@ -147,7 +147,7 @@ fn class(registry: &'static [Entry], class: &ClassSpec, what: &str) -> Result<()
     if let Some(error) = report.errors.first() {
         return invalid(what, error.message.clone());
     }
-    if checked.as_ref() != Some(&class.init_args) {
+    if checked.values != class.init_args {
         return invalid(what, "its parameters are not written out in full");
     }
     Ok(())

@@ -657,11 +657,11 @@ fn what_only_the_model_knows_has_its_place_too() {
     };
     says(
         &model("{backbone: resnet81}"),
-        &["job.yaml:3:45: unknown backbone `resnet81`"],
+        &["job.yaml:3:45: unknown backbone `resnet81` .. ; did you mean \"resnet18\"?"],
     );
     says(
         &model("{backbone: resnet18, layers: [layr2]}"),
-        &["job.yaml:3:63: resnet18 has no layer `layr2`"],
+        &["job.yaml:3:64: resnet18 has no layer `layr2` .. ; did you mean \"layer2\"?"],
     );
     says(
         &model("{backbone: resnet18, n_features: 5000}"),
@@ -672,6 +672,8 @@ fn what_only_the_model_knows_has_its_place_too() {
         &["job.yaml:9:7: seed: expected an integer .. found a map with the key \"gird\""],
     );
 }
+
+mod mistakes;
 
 mod properties {
     use proptest::prelude::*;

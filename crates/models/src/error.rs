@@ -2,6 +2,8 @@
 
 use graph::GraphError;
 
+use crate::backbones::{self, Layer};
+
 /// An error of building, fitting or loading a model.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
@@ -17,11 +19,18 @@ pub enum ModelError {
     },
     #[error("unknown backbone `{name}`; known: {known}")]
     UnknownBackbone { name: String, known: String },
-    #[error("{backbone} has no layer `{layer}`; its layers: {known}")]
+    #[error("the backbone {name} is known but not built yet; built: {built}")]
+    BackboneNotBuilt { name: String, built: String },
+    #[error(
+        "weights from a URI are known but not built yet; say {network}, and bring them with \
+         `ctl weights import FILE --backbone {network}`"
+    )]
+    BackboneAtUri { network: String },
+    #[error("{backbone} has no layer `{layer}`; its layers: {}", layer_list(.layers))]
     UnknownLayer {
         backbone: &'static str,
         layer: String,
-        known: String,
+        layers: Vec<Layer>,
     },
     #[error("these are not the weights of {backbone}: tensor `{tensor}` {problem}")]
     Weights {
@@ -53,9 +62,39 @@ impl ModelError {
     pub fn parameter(&self) -> Option<&str> {
         match self {
             Self::Argument { name, .. } => Some(name),
-            Self::UnknownBackbone { .. } => Some("backbone"),
+            Self::UnknownBackbone { .. }
+            | Self::BackboneNotBuilt { .. }
+            | Self::BackboneAtUri { .. } => Some("backbone"),
             Self::UnknownLayer { .. } => Some("layers"),
             _ => None,
         }
     }
+
+    /// The name that is not known, with all names that would be.
+    pub fn unknown_name(&self) -> Option<(&str, Vec<String>)> {
+        match self {
+            Self::UnknownBackbone { name, .. } => Some((
+                name,
+                backbones::names()
+                    .chain(backbones::NOT_BUILT.iter().copied())
+                    .map(str::to_owned)
+                    .collect(),
+            )),
+            Self::UnknownLayer { layer, layers, .. } => {
+                let names = layers
+                    .iter()
+                    .flat_map(|layer| [Some(layer.name.clone()), layer.alias.clone()]);
+                Some((layer, names.flatten().collect()))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn layer_list(layers: &[Layer]) -> String {
+    let known = layers.iter().map(|layer| match &layer.alias {
+        Some(alias) => format!("{} (= {alias})", layer.name),
+        None => layer.name.clone(),
+    });
+    known.collect::<Vec<_>>().join(", ")
 }

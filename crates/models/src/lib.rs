@@ -19,7 +19,7 @@ use graph::{Graph, Tensor};
 pub use error::ModelError;
 pub use features::{FeatureSource, MemoryFeatures};
 pub use random::Stream;
-pub use registry::{REGISTRY, build};
+pub use registry::{REGISTRY, build, problems};
 
 /// A backbone's tensors by name, as weight files hold them.
 pub type StateDict = BTreeMap<String, Tensor>;

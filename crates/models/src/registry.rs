@@ -71,6 +71,23 @@ pub fn build(
     }
 }
 
+/// Everything that is wrong with a model's parameters together, as far as it can be told: `unreadable` names those whose own
+/// value is wrong, so that nothing is said of what depends on them.
+pub fn problems(
+    class: &str,
+    init_args: &Map<String, Value>,
+    unreadable: &[&str],
+    image_size: Option<[usize; 2]>,
+) -> Vec<ModelError> {
+    match class {
+        "Padim" => padim::Padim::problems(init_args, unreadable, image_size),
+        _ => build(class, init_args, image_size, 0)
+            .err()
+            .into_iter()
+            .collect(),
+    }
+}
+
 fn names(which: impl Fn(&Entry) -> bool) -> String {
     let names: Vec<&str> = REGISTRY
         .iter()

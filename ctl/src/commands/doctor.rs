@@ -26,7 +26,7 @@ pub struct Args {}
 /// One thing looked at.
 struct Check {
     what: String,
-    /// `ok`, `warning` or `missing`.
+    /// `ok`; `optional`: not here, and only some jobs need it; `warning`; `missing`: no job runs without it.
     state: &'static str,
     found: String,
     /// What to do about it; empty if nothing.
@@ -61,9 +61,14 @@ impl Check {
 pub fn run(common: &Common, _: &Args) -> Result<(), Error> {
     let state = places::state_folder(common)?;
     let folder = WeightsFolder::new(places::weights_folder()?);
-    let weights = super::weights::listing(&folder);
+    let weights = super::weights::checked(&folder);
     let probe = probe();
-    let mut checks = vec![cpu()];
+    let mut checks = vec![
+        Check::ok("version", env!("CARGO_PKG_VERSION")),
+        cpu(&probe),
+        Check::ok("devices", "cpu"),
+        libraries(),
+    ];
     checks.extend(programs());
     checks.extend(engines(&probe));
     checks.extend(weight_checks(&folder, &weights));
@@ -128,9 +133,14 @@ fn cpu_features() -> Vec<&'static str> {
     Vec::new()
 }
 
-fn cpu() -> Check {
+fn cpu(probe: &Result<Value, String>) -> Check {
     let features = cpu_features();
-    let found = format!("{} cores; {}", cores(), features.join(" "));
+    let model = probe
+        .as_ref()
+        .ok()
+        .and_then(|answer| answer["cpu"]["model"].as_str())
+        .map_or(String::new(), |model| format!("{model}; "));
+    let found = format!("{model}{} cores; {}", cores(), features.join(" "));
     if features.contains(&"avx2") {
         Check::ok("cpu", found)
     } else {
@@ -140,6 +150,24 @@ fn cpu() -> Check {
             found,
             "works, slowly: the engines are fast with AVX2 or AVX-512",
         )
+    }
+}
+
+/// Where the native libraries are looked for first.
+fn libraries() -> Check {
+    let what = "library folder";
+    match places::native_folder() {
+        Some(folder) if folder.is_dir() => Check::ok(what, folder.display().to_string()),
+        Some(folder) => Check::bad(
+            "warning",
+            what,
+            format!("{} is no folder", folder.display()),
+            "set NIGHTSHIFT_NATIVE_DIR to the folder of the native libraries, or unset it",
+        ),
+        None => Check::ok(
+            what,
+            "none beside the programs: the system's loader finds them",
+        ),
     }
 }
 
@@ -247,39 +275,36 @@ fn engines(probe: &Result<Value, String>) -> Vec<Check> {
 }
 
 fn weight_checks(folder: &WeightsFolder, weights: &[Value]) -> Vec<Check> {
-    let here: Vec<_> = weights
-        .iter()
-        .filter(|weights| weights["path"].is_string())
-        .collect();
-    if here.is_empty() {
-        let advice =
-            "`ctl weights import FILE --backbone NAME`, or `pre_trained: false` in the job";
-        return vec![Check::bad(
-            "warning",
-            "weights",
-            format!("none in {}", folder.root().display()),
-            advice,
-        )];
-    }
-    here.iter()
-        .map(|weights| {
-            let what = format!(
-                "weights {}",
-                weights["backbone"].as_str().unwrap_or_default()
-            );
-            match weights["licence"].as_str() {
-                Some(licence) if licence != "unknown" => {
-                    Check::ok(what, format!("licence {licence}"))
-                }
-                _ => Check::bad(
-                    "warning",
-                    what,
-                    "licence unknown",
-                    "import again with --licence",
+    let check = |weights: &Value| {
+        let backbone = weights["backbone"].as_str().unwrap_or_default();
+        let what = format!("weights {backbone}");
+        let import = format!("`ctl weights import FILE --backbone {backbone}`");
+        if weights["path"].is_null() {
+            return Check::bad(
+                "optional",
+                what,
+                format!("none in {}", folder.root().display()),
+                format!(
+                    "{import}, FILE: torchvision's .pth or timm's safetensors; jobs with `pre_trained: false` need none"
                 ),
+            );
+        }
+        if let Some(problem) = weights["problem"].as_str() {
+            return Check::bad("warning", what, problem, format!("{import}, again"));
+        }
+        match weights["licence"].as_str() {
+            Some(licence) if licence != "unknown" => {
+                Check::ok(what, format!("whole; licence {licence}"))
             }
-        })
-        .collect()
+            _ => Check::bad(
+                "warning",
+                what,
+                "whole; licence unknown",
+                format!("{import} --licence NAME, again"),
+            ),
+        }
+    };
+    weights.iter().map(check).collect()
 }
 
 fn storage(state: &Path) -> Check {
@@ -321,7 +346,12 @@ fn storage(state: &Path) -> Check {
                 Check::ok(what, found)
             }
         }
-        Err(error) => Check::bad("warning", what, format!("{}: {error}", there.display()), ""),
+        Err(error) => Check::bad(
+            "warning",
+            what,
+            format!("{}: {error}", there.display()),
+            "choose another with --state",
+        ),
     }
 }
 
@@ -345,7 +375,12 @@ fn memory() -> Check {
                 Check::ok("memory", found)
             }
         }
-        _ => Check::bad("warning", "memory", "not known", ""),
+        _ => Check::bad(
+            "warning",
+            "memory",
+            "not known",
+            "give tasks a limit: `resources: {memory: 8GiB}`",
+        ),
     }
 }
 

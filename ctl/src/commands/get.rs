@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{JobArg, with_cluster};
 use crate::output::{self, Table, ago, embedded, short_ids, time};
+use crate::page::{self, Causes};
 use crate::progress::{all, settled, unpublished};
 use crate::{Common, Error};
 
@@ -169,6 +170,7 @@ fn task_table(tasks: &[Task]) -> String {
         "took",
         "reason",
     ]);
+    let causes = Causes::of(tasks);
     for task in tasks {
         let last = task.attempts.last();
         let took = last
@@ -183,7 +185,10 @@ fn task_table(tasks: &[Task]) -> String {
             last.map(|attempt| attempt.worker.clone())
                 .unwrap_or_default(),
             took.unwrap_or_default(),
-            task.reason.clone(),
+            match task.state.as_str() {
+                "skipped" => page::needs(task, &causes),
+                _ => task.reason.clone(),
+            },
         ]);
     }
     table.render()

@@ -3,7 +3,7 @@
 mod cancel;
 mod describe;
 mod doctor;
-mod get;
+pub(crate) mod get;
 mod logs;
 mod plan;
 mod results;

@@ -83,6 +83,31 @@ pub fn listing(folder: &WeightsFolder) -> Vec<Value> {
         .collect()
 }
 
+/// As [`listing`], and for every file what is wrong with it, if anything: digest, names, shapes.
+pub fn checked(folder: &WeightsFolder) -> Vec<Value> {
+    let findings = folder.check(expected);
+    let mut listing = listing(folder);
+    for weights in &mut listing {
+        let problem = findings
+            .iter()
+            .find(|finding| weights["backbone"] == finding.backbone)
+            .and_then(|finding| finding.problem.as_ref());
+        weights["problem"] = problem.map(chain).into();
+    }
+    listing
+}
+
+/// An error with its causes.
+fn chain(error: &WeightsError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
 fn list(common: &Common, folder: &WeightsFolder) -> Result<(), Error> {
     let listing = listing(folder);
     common.output.print(
@@ -114,15 +139,6 @@ fn list(common: &Common, folder: &WeightsFolder) -> Result<(), Error> {
 
 fn check(common: &Common, folder: &WeightsFolder) -> Result<(), Error> {
     let findings = folder.check(expected);
-    let chain = |error: &WeightsError| {
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(error);
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
-        text
-    };
     let value: Vec<Value> = findings
         .iter()
         .map(|finding| json!({"backbone": finding.backbone, "path": finding.path, "tensors": finding.tensors, "problem": finding.problem.as_ref().map(chain)}))
@@ -169,7 +185,6 @@ fn expected(backbone: &str) -> Vec<(String, Vec<usize>)> {
 }
 
 fn user_error(error: WeightsError) -> Error {
-    use std::error::Error as _;
     let denied = |source: &std::io::Error| source.kind() == std::io::ErrorKind::PermissionDenied;
     match error {
         WeightsError::Io {
@@ -179,14 +194,6 @@ fn user_error(error: WeightsError) -> Error {
         } => Error::Read { path, source },
         WeightsError::Io { path, source, .. } if denied(&source) => Error::Write { path, source },
         WeightsError::Io { path, source, .. } => Error::Write { path, source },
-        error => {
-            let mut text = error.to_string();
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                text.push_str(&format!(": {error}"));
-                cause = error.source();
-            }
-            Error::Usage(text)
-        }
+        error => Error::Usage(chain(&error)),
     }
 }

@@ -7,11 +7,12 @@ mod tests;
 
 use params::{Default, Kind, Param};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::{
     DataError, Dataset, ListedObject, Listing, Purpose, Split,
     layout::join,
-    parameters::{self, ImageDataset, Task},
+    parameters::{self, ImageDataset},
     registry::parse,
 };
 
@@ -110,86 +111,84 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    pub fn build(
-        init_args: &serde_json::Map<String, serde_json::Value>,
-    ) -> Result<Box<dyn Dataset>, DataError> {
+    pub fn build(init_args: &Map<String, Value>) -> Result<Box<dyn Dataset>, DataError> {
+        if let Some(problem) = problems(init_args, &[]).into_iter().next() {
+            return Err(problem);
+        }
         let mut dataset: Self = parse(init_args)?;
-        dataset.check()?;
-        dataset.make_absolute()?;
+        dataset.make_absolute();
         Ok(Box::new(dataset))
     }
 
-    /// What no single parameter's range can say.
-    fn check(&self) -> Result<(), DataError> {
-        let wrong = |parameter, reason: &str| {
-            Err(DataError::Parameter {
-                parameter,
-                reason: reason.to_owned(),
-            })
-        };
-        match (self.shared.task, &self.mask_dir, &self.abnormal_dir) {
-            (Task::Classification, Some(_), _) => {
-                return wrong(
-                    "mask_dir",
-                    "the task classification has no masks; leave it out, or use the task segmentation",
-                );
-            }
-            (Task::Segmentation, None, Some(_)) => {
-                return wrong(
-                    "mask_dir",
-                    "the task segmentation needs it for abnormal_dir; else use the task classification",
-                );
-            }
-            (Task::Segmentation, Some(masks), Some(images))
-                if masks.len() != 1 && masks.len() != images.len() =>
-            {
-                return wrong(
-                    "mask_dir",
-                    "give as many folders as abnormal_dir has, in its order, or one for all",
-                );
-            }
-            (_, Some(_), None) => {
-                return wrong(
-                    "mask_dir",
-                    "there is no abnormal_dir that the masks could belong to",
-                );
-            }
-            _ => {}
-        }
-        if let Some(bad) = self
-            .extensions
-            .iter()
-            .flatten()
-            .find(|extension| !extension.starts_with('.'))
-        {
-            return wrong("extensions", &format!("{bad:?} does not begin with a dot"));
-        }
-        Ok(())
-    }
-
-    fn make_absolute(&mut self) -> Result<(), DataError> {
+    fn make_absolute(&mut self) {
+        let root = self.root.as_deref().unwrap_or_default();
         let folders = self
             .normal_dir
             .iter_mut()
-            .chain(self.abnormal_dir.iter_mut().flatten());
-        for folder in folders
+            .chain(self.abnormal_dir.iter_mut().flatten())
             .chain(self.normal_test_dir.iter_mut().flatten())
-            .chain(self.mask_dir.iter_mut().flatten())
-        {
-            *folder = match &self.root {
-                Some(root) => join(root, folder),
-                None if folder.starts_with('/') || folder.contains("://") => join("", folder),
-                None => {
-                    let reason = format!("without it the folder {folder:?} has no place");
-                    return Err(DataError::Parameter {
-                        parameter: "root",
-                        reason,
-                    });
-                }
-            };
+            .chain(self.mask_dir.iter_mut().flatten());
+        for folder in folders {
+            *folder = join(root, folder);
         }
-        Ok(())
     }
+}
+
+/// What no single parameter's range can say. Of what depends on an unreadable one, nothing is said.
+pub(crate) fn problems(init_args: &Map<String, Value>, unreadable: &[&str]) -> Vec<DataError> {
+    let mut problems = Vec::new();
+    let mut wrong = |parameter, reason: String| {
+        problems.push(DataError::Parameter { parameter, reason });
+    };
+    let readable = |names: &[&str]| names.iter().all(|name| !unreadable.contains(name));
+    let folders = |name: &str| {
+        let items = init_args.get(name).and_then(Value::as_array);
+        items.map(|items| items.iter().filter_map(Value::as_str).collect::<Vec<_>>())
+    };
+    let (masks, images) = (folders("mask_dir"), folders("abnormal_dir"));
+    if readable(&["task", "mask_dir", "abnormal_dir"]) {
+        let segmentation = init_args.get("task").and_then(Value::as_str) != Some("classification");
+        let reason = match (segmentation, &masks, &images) {
+            (false, Some(_), _) => Some(
+                "the task classification has no masks; leave it out, or use the task segmentation",
+            ),
+            (true, None, Some(_)) => Some(
+                "the task segmentation needs it for abnormal_dir; else use the task classification",
+            ),
+            (true, Some(masks), Some(images))
+                if masks.len() != 1 && masks.len() != images.len() =>
+            {
+                Some("give as many folders as abnormal_dir has, in its order, or one for all")
+            }
+            (true, Some(_), None) => {
+                Some("there is no abnormal_dir that the masks could belong to")
+            }
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            wrong("mask_dir", reason.to_owned());
+        }
+    }
+    for bad in folders("extensions").unwrap_or_default() {
+        if !bad.starts_with('.') {
+            wrong("extensions", format!("{bad:?} does not begin with a dot"));
+        }
+    }
+    if readable(&["root"]) && init_args.get("root").is_none_or(Value::is_null) {
+        let names = ["normal_dir", "abnormal_dir", "normal_test_dir", "mask_dir"];
+        let homeless = names
+            .into_iter()
+            .filter_map(folders)
+            .flatten()
+            .find(|folder| !folder.starts_with('/') && !folder.contains("://"));
+        if let Some(folder) = homeless {
+            wrong(
+                "root",
+                format!("without it the folder {folder:?} has no place"),
+            );
+        }
+    }
+    problems
 }
 
 impl Dataset for Folder {

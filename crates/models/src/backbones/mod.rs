@@ -35,20 +35,58 @@ pub const ARCHITECTURES: &[Architecture] = &[
     },
 ];
 
+/// Networks that the reference's models or documents name, and that are not built yet. Sorted.
+pub const NOT_BUILT: &[&str] = &[
+    "cait_m48_448",
+    "cait_s24_224",
+    "deit_base_distilled_patch16_384",
+    "efficientnet_b5",
+    "mcait",
+    "mobilenetv3_large_100",
+    "resnet101",
+    "resnet152",
+    "resnet50",
+    "resnext101_32x8d",
+    "resnext50_32x4d",
+    "vgg19_bn",
+    "wide_resnet101_2",
+    "wide_resnet50_2",
+];
+
+/// Separates a network from the place of its weights in the reference's names.
+const AT_URI: &str = "__AT__";
+
+/// Every name that a job file may use.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ARCHITECTURES
+        .iter()
+        .flat_map(|a| std::iter::once(a.name).chain(a.aliases.iter().copied()))
+}
+
 /// The network of that name or alias.
 pub fn find(name: &str) -> Result<&'static Architecture, ModelError> {
     let found = ARCHITECTURES
         .iter()
         .find(|a| a.name == name || a.aliases.contains(&name));
-    found.ok_or_else(|| {
-        let names = ARCHITECTURES
-            .iter()
-            .flat_map(|a| std::iter::once(a.name).chain(a.aliases.iter().copied()));
-        ModelError::UnknownBackbone {
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    let built = names().collect::<Vec<_>>().join(", ");
+    let not_built = ModelError::BackboneNotBuilt {
+        name: name.to_owned(),
+        built: built.clone(),
+    };
+    match name.split_once(AT_URI) {
+        Some((network, _)) if find(network).is_ok() => Err(ModelError::BackboneAtUri {
+            network: network.to_owned(),
+        }),
+        Some(_) => Err(not_built),
+        None if NOT_BUILT.contains(&name) => Err(not_built),
+        None => Err(ModelError::UnknownBackbone {
             name: name.to_owned(),
-            known: names.collect::<Vec<_>>().join(", "),
-        }
-    })
+            known: built,
+        }),
+    }
 }
 
 #[cfg(test)]

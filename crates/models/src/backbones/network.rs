@@ -57,16 +57,10 @@ impl Architecture {
         let found = layers
             .iter()
             .find(|layer| layer.name == name || layer.alias.as_deref() == Some(name));
-        found.cloned().ok_or_else(|| {
-            let known = layers.iter().map(|layer| match &layer.alias {
-                Some(alias) => format!("{} (= {alias})", layer.name),
-                None => layer.name.clone(),
-            });
-            ModelError::UnknownLayer {
-                backbone: self.name,
-                layer: name.to_owned(),
-                known: known.collect::<Vec<_>>().join(", "),
-            }
+        found.cloned().ok_or_else(|| ModelError::UnknownLayer {
+            backbone: self.name,
+            layer: name.to_owned(),
+            layers,
         })
     }
 

@@ -179,3 +179,17 @@ fn weight_files_are_known_for_every_architecture() {
         assert_eq!(renamed.into_keys().collect::<Vec<_>>(), names);
     }
 }
+
+#[test]
+fn what_is_not_built_is_known_and_nothing_is_both() {
+    assert!(NOT_BUILT.windows(2).all(|pair| pair[0] < pair[1]));
+    for name in NOT_BUILT {
+        assert!(names().all(|built| built != *name), "{name}");
+        let error = find(name).err().expect("not built").to_string();
+        assert!(error.contains("not built yet"), "{error}");
+    }
+    let error = find("resnet18__AT__file:///x.pth")
+        .err()
+        .expect("not built");
+    assert!(error.to_string().contains("ctl weights import"), "{error}");
+}

@@ -42,23 +42,25 @@ impl Padim {
         seed: u64,
     ) -> Result<Self, ModelError> {
         let size = image_size.unwrap_or(DEFAULT_SIZE);
-        let half = kernel_size(graph::SIGMA) / 2;
-        if size.iter().any(|&side| side <= half) {
-            let reason = format!(
-                "the anomaly map's blur reflects {half} pixels at each edge and needs sides of at least {}",
-                half + 1
-            );
-            return Err(ModelError::ImageSize {
-                height: size[0],
-                width: size[1],
-                reason,
-            });
-        }
+        check_size(size)?;
         Ok(Self {
             settings: Settings::read(init_args, seed)?,
             size,
             seed,
         })
+    }
+
+    /// Everything that is wrong with the parameters beside what is known to be: `unreadable` names those.
+    pub(crate) fn problems(
+        init_args: &Map<String, Value>,
+        unreadable: &[&str],
+        image_size: Option<[usize; 2]>,
+    ) -> Vec<ModelError> {
+        let mut problems = Vec::new();
+        problems.extend(check_size(image_size.unwrap_or(DEFAULT_SIZE)).err());
+        // What is right does not depend on the seed.
+        Settings::check(init_args, unreadable, 0, &mut problems);
+        problems
     }
 
     /// The chosen channels, counted over the layers in their order.
@@ -82,6 +84,21 @@ impl Padim {
         }
         Ok(gaussians)
     }
+}
+
+fn check_size(size: [usize; 2]) -> Result<(), ModelError> {
+    let half = kernel_size(graph::SIGMA) / 2;
+    if size.iter().all(|&side| side > half) {
+        return Ok(());
+    }
+    Err(ModelError::ImageSize {
+        height: size[0],
+        width: size[1],
+        reason: format!(
+            "the anomaly map's blur reflects {half} pixels at each edge and needs sides of at least {}",
+            half + 1
+        ),
+    })
 }
 
 fn settings_mismatch(problem: String) -> ModelError {

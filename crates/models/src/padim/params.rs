@@ -61,118 +61,196 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn read(args: &Map<String, Value>, seed: u64) -> Result<Self, ModelError> {
+        let mut problems = Vec::new();
+        match Self::check(args, &[], seed, &mut problems) {
+            Some(settings) if problems.is_empty() => Ok(settings),
+            // Nothing comes of it only where something was said.
+            _ => Err(problems
+                .into_iter()
+                .next()
+                .unwrap_or_else(|| wrong("init_args", "they cannot be used"))),
+        }
+    }
+
+    /// Tells everything that is wrong. `unreadable` names parameters whose values are known to be wrong already: what
+    /// depends on them is not judged.
+    pub(super) fn check(
+        args: &Map<String, Value>,
+        unreadable: &[&str],
+        seed: u64,
+        problems: &mut Vec<ModelError>,
+    ) -> Option<Self> {
         if let Some(name) = args
             .keys()
             .find(|name| PARAMS.iter().all(|param| param.name != **name))
         {
             let known: Vec<&str> = PARAMS.iter().map(|param| param.name).collect();
-            return Err(wrong(
+            problems.push(wrong(
                 name,
                 format!("unknown parameter; known: {}", known.join(", ")),
             ));
         }
-        let value = |name: &str| args.get(name).filter(|value| !value.is_null());
-        let backbone = match value("backbone") {
-            None => backbones::find("resnet18")?,
-            Some(value) => backbones::find(
-                value
-                    .as_str()
-                    .ok_or_else(|| wrong("backbone", "expected a name"))?,
-            )?,
-        };
-        let layers = match value("layers") {
-            None => vec![
-                "layer1".to_owned(),
-                "layer2".to_owned(),
-                "layer3".to_owned(),
-            ],
-            Some(value) => list(value, |item| item.as_str().map(str::to_owned))
-                .ok_or_else(|| wrong("layers", "expected a list of names"))?,
-        };
-        let layers = layers
-            .iter()
-            .map(|name| backbone.layer(name))
-            .collect::<Result<Vec<_>, _>>()?;
-        if let Some(layer) = layers
-            .iter()
-            .enumerate()
-            .find_map(|(i, layer)| layers[..i].contains(layer).then_some(layer))
+        let readable = |name: &str| !unreadable.contains(&name);
+        let backbone = told(readable("backbone"), || backbone(args), problems);
+        let names = told(readable("layers"), || layer_names(args), problems);
+        let pre_trained = told(readable("pre_trained"), || pre_trained(args), problems);
+        let count = told(readable("n_features"), || count(args), problems);
+        let indices = told(readable("channel_indices"), || indices(args), problems);
+        if let (Some(Some(count)), Some(Some(indices))) = (count, &indices)
+            && count != indices.len()
         {
-            return Err(wrong("layers", format!("`{}` is there twice", layer.name)));
+            let there = indices.len();
+            problems.push(wrong(
+                "channel_indices",
+                format!("there are {there} of them, but n_features says otherwise"),
+            ));
         }
-        let pre_trained = match value("pre_trained") {
-            None => true,
-            Some(value) => value
-                .as_bool()
-                .ok_or_else(|| wrong("pre_trained", "expected true or false"))?,
-        };
+        let backbone = backbone?;
+        let layers = layers(backbone, &names?, problems)?;
         let total = layers.iter().map(|layer| layer.channels).sum();
-        let channels = channels(args, backbone.name, total, seed)?;
-        Ok(Self {
+        let channels = match channels(backbone.name, total, count?, indices?, seed) {
+            Ok(channels) => channels,
+            Err(problem) => {
+                problems.push(problem);
+                return None;
+            }
+        };
+        Some(Self {
             backbone,
             layers,
-            pre_trained,
+            pre_trained: pre_trained?,
             channels,
         })
     }
 }
 
-fn channels(
-    args: &Map<String, Value>,
-    backbone: &str,
-    total: usize,
-    seed: u64,
-) -> Result<Vec<usize>, ModelError> {
-    let value = |name: &str| args.get(name).filter(|value| !value.is_null());
-    let count = match value("n_features") {
-        None => None,
-        Some(value) => Some(
-            index(value)
-                .filter(|&n| n > 0)
-                .ok_or_else(|| wrong("n_features", "expected a positive integer"))?,
-        ),
-    };
-    let Some(given) = value("channel_indices") else {
-        let default = || {
-            DEFAULT_FEATURES
-                .iter()
-                .find(|(name, _)| *name == backbone)
-                .map(|&(_, count)| count.min(total))
-        };
-        let count = count.or_else(default).ok_or_else(|| wrong("n_features", format!("{backbone} has no default; give a number up to {total}, the channels of the layers")))?;
-        if count > total {
-            return Err(wrong(
-                "n_features",
-                format!("{count} channels are asked for, but the layers have {total}"),
-            ));
+/// The value, or `None` after telling what is wrong with it.
+fn told<T>(
+    readable: bool,
+    read: impl FnOnce() -> Result<T, ModelError>,
+    problems: &mut Vec<ModelError>,
+) -> Option<T> {
+    match readable.then(read)? {
+        Ok(value) => Some(value),
+        Err(problem) => {
+            problems.push(problem);
+            None
         }
-        return Ok(Stream::new(seed, "padim.channels").choose(count, total));
+    }
+}
+
+fn given<'a>(args: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    args.get(name).filter(|value| !value.is_null())
+}
+
+fn backbone(args: &Map<String, Value>) -> Result<&'static Architecture, ModelError> {
+    match given(args, "backbone") {
+        None => backbones::find("resnet18"),
+        Some(value) => backbones::find(
+            value
+                .as_str()
+                .ok_or_else(|| wrong("backbone", "expected a name"))?,
+        ),
+    }
+}
+
+fn layer_names(args: &Map<String, Value>) -> Result<Vec<String>, ModelError> {
+    match given(args, "layers") {
+        None => Ok(["layer1", "layer2", "layer3"].map(str::to_owned).into()),
+        Some(value) => list(value, |item| item.as_str().map(str::to_owned))
+            .ok_or_else(|| wrong("layers", "expected a list of names")),
+    }
+}
+
+fn pre_trained(args: &Map<String, Value>) -> Result<bool, ModelError> {
+    match given(args, "pre_trained") {
+        None => Ok(true),
+        Some(value) => value
+            .as_bool()
+            .ok_or_else(|| wrong("pre_trained", "expected true or false")),
+    }
+}
+
+fn count(args: &Map<String, Value>) -> Result<Option<usize>, ModelError> {
+    let positive = |value| {
+        index(value)
+            .filter(|&n| n > 0)
+            .ok_or_else(|| wrong("n_features", "expected a positive integer"))
     };
-    let given = list(given, index)
+    given(args, "n_features").map(positive).transpose()
+}
+
+/// Without repetitions; whether the layers have them is not known here.
+fn indices(args: &Map<String, Value>) -> Result<Option<Vec<usize>>, ModelError> {
+    let Some(value) = given(args, "channel_indices") else {
+        return Ok(None);
+    };
+    let indices = list(value, index)
         .ok_or_else(|| wrong("channel_indices", "expected a list of integers from 0"))?;
-    if count.is_some_and(|count| count != given.len()) {
-        return Err(wrong(
-            "channel_indices",
-            format!(
-                "there are {} of them, but n_features says otherwise",
-                given.len()
-            ),
-        ));
-    }
-    if let Some(outside) = given.iter().find(|&&index| index >= total) {
-        return Err(wrong(
-            "channel_indices",
-            format!("{outside} is outside of the layers' {total} channels (counted from 0)"),
-        ));
-    }
-    let mut sorted = given.clone();
+    let mut sorted = indices.clone();
     sorted.sort_unstable();
     match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(wrong(
             "channel_indices",
             format!("{} is there twice", pair[0]),
         )),
-        None => Ok(given),
+        None => Ok(Some(indices)),
+    }
+}
+
+fn layers(
+    backbone: &Architecture,
+    names: &[String],
+    problems: &mut Vec<ModelError>,
+) -> Option<Vec<Layer>> {
+    let before = problems.len();
+    let mut layers: Vec<Layer> = Vec::with_capacity(names.len());
+    for name in names {
+        match backbone.layer(name) {
+            Ok(layer) if layers.contains(&layer) => {
+                problems.push(wrong("layers", format!("`{}` is there twice", layer.name)));
+            }
+            Ok(layer) => layers.push(layer),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    (problems.len() == before).then_some(layers)
+}
+
+fn channels(
+    backbone: &str,
+    total: usize,
+    count: Option<usize>,
+    indices: Option<Vec<usize>>,
+    seed: u64,
+) -> Result<Vec<usize>, ModelError> {
+    if let Some(indices) = indices {
+        return match indices.iter().find(|&&index| index >= total) {
+            Some(outside) => Err(wrong(
+                "channel_indices",
+                format!("{outside} is outside of the layers' {total} channels (counted from 0)"),
+            )),
+            None => Ok(indices),
+        };
+    }
+    let default = || {
+        DEFAULT_FEATURES
+            .iter()
+            .find(|(name, _)| *name == backbone)
+            .map(|&(_, count)| count.min(total))
+    };
+    match count.or_else(default) {
+        None => Err(wrong(
+            "n_features",
+            format!(
+                "{backbone} has no default; give a number up to {total}, the channels of the layers"
+            ),
+        )),
+        Some(count) if count > total => Err(wrong(
+            "n_features",
+            format!("{count} channels are asked for, but the layers have {total}"),
+        )),
+        Some(count) => Ok(Stream::new(seed, "padim.channels").choose(count, total)),
     }
 }
 

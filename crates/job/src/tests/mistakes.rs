@@ -1,0 +1,117 @@
+//! Everything that is wrong with a file is said at once, and each at its place.
+
+use super::*;
+
+#[test]
+fn eleven_mistakes_are_eleven_messages() {
+    says(
+        include_str!("mistakes.yaml"),
+        &[
+            "job.yaml:2:7: kind: expected one of train, test, benchmark, found \"bench\"",
+            "job.yaml:3:7: name: expected 1 to 128 letters",
+            "job.yaml:7:15: unknown backbone `mobilnet_v2`; .. ; did you mean \"mobilenet_v2\"?",
+            "job.yaml:9:17: n_features: expected an integer from 1 to 65536, found 0",
+            "job.yaml:10:22: Padim: channel_indices: 4 is there twice",
+            "job.yaml:14:5: mask_dir: the task segmentation needs it",
+            "job.yaml:17:5: Folder has no parameter \"extension\"; did you mean \"extensions\"?",
+            "job.yaml:18:22: val_split_ratio: expected a number from 0 to 1, found 1.5",
+            "job.yaml:19:26: unknown metrics.image \"F1Scor\"; did you mean \"F1Score\"?",
+            "job.yaml:19:46: unknown metrics.threshold \"ManualTreshold\"; did you mean \"ManualThreshold\"?",
+            "job.yaml:20:19: max_failed_tasks: expected an integer from 0",
+        ],
+    );
+}
+
+#[test]
+fn every_wrong_layer_has_its_place() {
+    says(
+        &RIGHT.replace(
+            "class_path: Padim",
+            "{class_path: Padim, init_args: {layers: [layr1, layer2, layer7], n_features: -1}}",
+        ),
+        &[
+            "job.yaml:3:44: resnet18 has no layer `layr1`; .. ; did you mean \"layer1\"?",
+            "job.yaml:3:59: resnet18 has no layer `layer7`; .. ?",
+            "job.yaml:3:80: n_features: expected",
+        ],
+    );
+}
+
+#[test]
+fn backbones_of_the_reference_are_known() {
+    let model = |backbone: &str| {
+        RIGHT.replace(
+            "class_path: Padim",
+            &format!("{{class_path: Padim, init_args: {{backbone: {backbone}}}}}"),
+        )
+    };
+    for backbone in ["wide_resnet50_2", "resnet50", "mobilenetv3_large_100"] {
+        says(
+            &model(backbone),
+            &[&format!(
+                "job.yaml:3:45: the backbone {backbone} is known but not built yet; built: efficientnet_lite0"
+            )],
+        );
+    }
+    says(
+        &model("resnet18__AT__https://example.org/resnet18.pth"),
+        &["job.yaml:3:45: weights from a URI are known but not built yet; say resnet18"],
+    );
+}
+
+#[test]
+fn a_grid_in_a_train_job_hides_nothing() {
+    says(
+        &format!("{RIGHT}seed: {{grid: [1, -2]}}\npriority: {{grid: [1]}}\ntask: x\n"),
+        &[
+            "job.yaml:9:8: a job of kind train has one run",
+            "job.yaml:9:18: seed: expected an integer",
+            "job.yaml:10:11: priority: expected",
+            "job.yaml:10:12: a grid cannot stand here",
+            "job.yaml:11:7: task: expected one of",
+        ],
+    );
+}
+
+#[test]
+fn a_wrong_task_is_no_reason_to_ask_for_masks() {
+    let folder = RIGHT.replace("MVTec", "Folder").replace(
+        "    root: data\n    category: bottle\n",
+        "    name: x\n    normal_dir: a\n    abnormal_dir: b\n",
+    );
+    says(
+        &format!("{folder}task: classify\n"),
+        &["job.yaml:10:7: task: expected one of"],
+    );
+    says(
+        &folder,
+        &["job.yaml:7:5: mask_dir: the task segmentation needs it"],
+    );
+}
+
+#[test]
+fn thresholds_and_metrics_are_not_mixed_up() {
+    says(
+        &format!("{RIGHT}metrics: {{image: [AUROC, F1AdaptiveThreshold]}}"),
+        &[
+            "job.yaml:9:26: metrics.image: F1AdaptiveThreshold is no metric; it belongs below metrics.threshold",
+        ],
+    );
+    says(
+        &format!(
+            "{RIGHT}metrics: {{image: {{AUROC: {{class_path: AUROC, init_args: {{treshold: 1, thresholds: one}}}}}}}}"
+        ),
+        &[
+            "job.yaml:9:58: AUROC has no parameter \"treshold\"; did you mean \"thresholds\"?",
+            "job.yaml:9:83: thresholds: expected an integer",
+        ],
+    );
+    let warnings = right(&format!(
+        "{RIGHT}metrics: {{image: {{mine: {{class_path: AUROC}}}}}}"
+    ))
+    .warnings;
+    assert!(
+        warnings[0].message.contains("\"mine\" has no effect"),
+        "{warnings:?}"
+    );
+}

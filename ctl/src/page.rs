@@ -1,0 +1,287 @@
+//! The page of `ctl describe`: how far a job is, what went wrong and where its results are.
+
+use std::collections::BTreeMap;
+
+use proto::v1::{Job, Run, Task};
+
+use crate::commands::get::run_table;
+use crate::output::{self, Table, ago, span};
+
+/// Tasks that neither failed nor wait for one that did, in the order in which they are told.
+const OPEN: [&str; 4] = ["running", "cancelling", "ready", "blocked"];
+
+/// `results` is where the published tables are; `now_ms` the time that it is.
+pub fn render(
+    job: &Job,
+    runs: &[Run],
+    tasks: &[Task],
+    results: Option<&str>,
+    now_ms: i64,
+) -> String {
+    let mut text = head(job, runs, results, now_ms);
+    for warning in &job.warnings {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
+    let causes = Causes::of(tasks);
+    for part in [
+        run_table(&without_repetitions(runs, &causes)),
+        causes.render(),
+        open(tasks),
+        skipped(tasks, &causes),
+    ] {
+        if !part.is_empty() {
+            text.push('\n');
+            text.push_str(&part);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn head(job: &Job, runs: &[Run], results: Option<&str>, now_ms: i64) -> String {
+    let when = if job.finished_ms > 0 {
+        let took = span(job.finished_ms.saturating_sub(job.created_ms));
+        format!("{}, took {took}", ago(job.created_ms, now_ms))
+    } else {
+        ago(job.created_ms, now_ms)
+    };
+    let results = match results {
+        Some(place) => format!("{place} (generation {})", job.results_generation),
+        None => "none published yet".to_owned(),
+    };
+    let mut rows = vec![
+        ("job", job.id.clone()),
+        ("name", job.name.clone()),
+        ("kind", job.kind.clone()),
+        ("state", job.state.clone()),
+        ("begun", when),
+        ("runs", counted(runs.iter().map(|run| run.state.as_str()))),
+        ("tasks", task_counts(job)),
+        ("store", job.store.clone()),
+        ("results", results),
+    ];
+    if !job.key.is_empty() {
+        rows.insert(1, ("key", job.key.clone()));
+    }
+    if job.priority != 0 {
+        rows.push(("priority", job.priority.to_string()));
+    }
+    rows.iter()
+        .map(|(name, value)| format!("{name:<9}{value}\n"))
+        .collect()
+}
+
+/// `8: 7 succeeded, 1 failed`.
+fn counted<'a>(states: impl Iterator<Item = &'a str>) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    states.for_each(|state| *counts.entry(state).or_default() += 1);
+    let all: usize = counts.values().sum();
+    let parts: Vec<String> = counts
+        .iter()
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
+    match parts.as_slice() {
+        [] => "0".to_owned(),
+        parts => format!("{all}: {}", parts.join(", ")),
+    }
+}
+
+fn task_counts(job: &Job) -> String {
+    let counts = job.tasks.unwrap_or_default();
+    let named = [
+        (counts.succeeded, "succeeded"),
+        (counts.running, "running"),
+        (counts.ready, "ready"),
+        (counts.blocked, "blocked"),
+        (counts.failed, "failed"),
+        (counts.dead, "dead"),
+        (counts.skipped, "skipped"),
+        (counts.cancelling, "cancelling"),
+        (counts.cancelled, "cancelled"),
+    ];
+    let all: u64 = named.iter().map(|(count, _)| count).sum();
+    let parts: Vec<String> = named
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, state)| format!("{count} {state}"))
+        .collect();
+    format!("{all}: {}", parts.join(", "))
+}
+
+/// What went wrong, each cause once, with the tasks that met it.
+pub struct Causes<'a>(Vec<(&'a str, Vec<&'a Task>)>);
+
+impl<'a> Causes<'a> {
+    pub fn of(tasks: &'a [Task]) -> Self {
+        let mut causes: Vec<(&str, Vec<&Task>)> = Vec::new();
+        for task in tasks
+            .iter()
+            .filter(|task| matches!(task.state.as_str(), "failed" | "dead"))
+        {
+            let cause = reason(task);
+            match causes.iter_mut().find(|(known, _)| *known == cause) {
+                Some((_, tasks)) => tasks.push(task),
+                None => causes.push((cause, vec![task])),
+            }
+        }
+        Self(causes)
+    }
+
+    /// The task whose failure this is: of the same run if one of it failed so.
+    pub fn task(&self, cause: &str, run: Option<u32>) -> Option<&'a Task> {
+        let (_, tasks) = self.0.iter().find(|(known, _)| *known == cause)?;
+        tasks
+            .iter()
+            .find(|task| task.run == run)
+            .or(tasks.first())
+            .copied()
+    }
+
+    fn render(&self) -> String {
+        let mut lines = Vec::new();
+        for (cause, tasks) in &self.0 {
+            lines.push(format!("failed: {cause}"));
+            for task in tasks.iter().take(MOST) {
+                let run = task
+                    .run
+                    .map_or(String::new(), |run| format!(" of run {run}"));
+                let attempts = task.attempts.len();
+                let plural = if attempts == 1 { "" } else { "s" };
+                lines.push(format!(
+                    "  {}{run}, {attempts} attempt{plural}; `ctl logs {}` shows what it wrote",
+                    task.kind, task.id
+                ));
+            }
+            if tasks.len() > MOST {
+                lines.push(format!("  and {} tasks more", tasks.len() - MOST));
+            }
+        }
+        lines.join("\n")
+    }
+}
+
+/// Lines of one kind that anybody reads.
+const MOST: usize = 5;
+
+/// Why a task is in its state.
+pub fn reason(task: &Task) -> &str {
+    match (task.reason.as_str(), task.attempts.last()) {
+        ("", Some(attempt)) => &attempt.message,
+        (reason, _) => reason,
+    }
+}
+
+/// A run's error is told with the task that failed.
+fn without_repetitions(runs: &[Run], causes: &Causes<'_>) -> Vec<Run> {
+    runs.iter()
+        .map(|run| {
+            let mut run = run.clone();
+            if let Some(task) = causes.task(&run.error, Some(run.index)) {
+                run.error = format!("{} {}", task.kind, task.id);
+            }
+            run
+        })
+        .collect()
+}
+
+fn open(tasks: &[Task]) -> String {
+    let mut table = Table::new(&["open tasks", "kind", ">run", "state", ">attempts", "reason"]);
+    for state in OPEN {
+        for task in tasks.iter().filter(|task| task.state == state) {
+            table.row([
+                task.id.clone(),
+                task.kind.clone(),
+                task.run.map(|run| run.to_string()).unwrap_or_default(),
+                task.state.clone(),
+                task.attempts.len().to_string(),
+                reason(task).to_owned(),
+            ]);
+        }
+    }
+    if table.is_empty() {
+        String::new()
+    } else {
+        table.render()
+    }
+}
+
+/// Skipped tasks say only which task they would have needed.
+fn skipped(tasks: &[Task], causes: &Causes<'_>) -> String {
+    let mut after: Vec<(String, Vec<&Task>)> = Vec::new();
+    for task in tasks.iter().filter(|task| task.state == "skipped") {
+        let needed = needs(task, causes);
+        match after.iter_mut().find(|(known, _)| *known == needed) {
+            Some((_, tasks)) => tasks.push(task),
+            None => after.push((needed, vec![task])),
+        }
+    }
+    let lines: Vec<String> = after
+        .iter()
+        .map(|(needed, tasks)| {
+            let kinds = counted(tasks.iter().map(|task| task.kind.as_str()));
+            format!("skipped {kinds}; {needed}")
+        })
+        .collect();
+    lines.join("\n")
+}
+
+/// `after TASK` where the failed task is known, else the reason in full.
+pub fn needs(task: &Task, causes: &Causes<'_>) -> String {
+    match causes.task(&task.reason, task.run) {
+        Some(failed) => format!("after {}", failed.id),
+        None => reason(task).to_owned(),
+    }
+}
+
+/// The page as it is now.
+pub fn now(job: &Job, runs: &[Run], tasks: &[Task], results: Option<&str>) -> String {
+    render(job, runs, tasks, results, output::now_ms())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(id: &str, kind: &str, run: Option<u32>, state: &str, reason: &str) -> Task {
+        Task {
+            id: id.to_owned(),
+            kind: kind.to_owned(),
+            run,
+            state: state.to_owned(),
+            reason: reason.to_owned(),
+            ..Task::default()
+        }
+    }
+
+    #[test]
+    fn a_cause_is_told_once_and_skipped_tasks_name_the_failed_one() {
+        let cause = "invalid_input: no images in /d/good";
+        let tasks = [
+            task("j-0", "list", None, "failed", cause),
+            task("j-1", "fit", Some(1), "skipped", cause),
+            task("j-2", "evaluate", Some(1), "skipped", cause),
+            task("j-3", "fit", Some(0), "blocked", "needs j-9"),
+        ];
+        let runs = [Run {
+            index: 1,
+            state: "failed".to_owned(),
+            error: cause.to_owned(),
+            ..Run::default()
+        }];
+        let job = Job {
+            id: "j".to_owned(),
+            state: "running".to_owned(),
+            created_ms: 1_000,
+            ..Job::default()
+        };
+        let page = render(&job, &runs, &tasks, None, 61_000);
+        assert_eq!(page.matches(cause).count(), 1, "{page}");
+        assert!(
+            page.contains("skipped 2: 1 evaluate, 1 fit; after j-0"),
+            "{page}"
+        );
+        assert!(page.contains("begun    1 min 0 s ago\n"), "{page}");
+        assert!(page.contains("needs j-9"), "{page}");
+        assert!(page.contains("results  none published yet"), "{page}");
+    }
+}
