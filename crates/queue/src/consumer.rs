@@ -1,0 +1,472 @@
+//! The worker's side: one consumer of a pool's queue, one wake-up at a time.
+//!
+//! ```text
+//!            link lost, channel closed, consumer cancelled by the broker
+//!        ┌──────────────────────────────┬───────────────────────────┐
+//!        ▼                              │                           │
+//!  Disconnected ── link, declare ─▶  Paused ── resume: consume ─▶ Consuming
+//!        ▲  backoff                     ◀──── pause: cancel ────────┘ │
+//!        └──────────────────────────────────── a wake-up crossed the cancel: given back
+//! ```
+//!
+//! A background task owns the connection. Any error of connection, channel or consumer replaces all of it: the queue
+//! is declared again, and a delivery can only be acked where it came from.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use lapin::Acker;
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use tokio::sync::{mpsc, oneshot, watch};
+use types::PoolName;
+
+use crate::backoff::{self, Backoff};
+use crate::error::{self, AckError, BrokerError};
+use crate::link::Link;
+use crate::settings::Settings;
+use crate::topology::{self, queue_name};
+use crate::wake_up::{TraceContext, WakeUp};
+
+/// Receives the wake-ups of one pool. It starts consuming; `pause` and `resume` follow the agent's free slots.
+///
+/// The order that never holds a wake-up too many: `next`, claim, `pause` if that was the last slot, `ack`. The broker
+/// sends no second wake-up before the ack, so none can cross the cancel.
+#[derive(Debug)]
+pub struct Consumer {
+    commands: mpsc::UnboundedSender<Command>,
+    waiting: watch::Receiver<()>,
+    slot: Slot,
+    state: watch::Receiver<ConsumerState>,
+    background: Option<tokio::task::JoinHandle<()>>,
+}
+
+/// What an operator wants to know.
+#[derive(Debug, Clone)]
+pub enum ConsumerState {
+    Consuming,
+    Paused,
+    Disconnected(Arc<BrokerError>),
+}
+
+/// A wake-up that the broker holds for us until it is acked. One that is dropped is acked: it has no value, and the
+/// consumer would get no other.
+#[derive(Debug)]
+#[must_use = "the broker sends no other wake-up until this one is acked"]
+pub struct Delivery {
+    pub wake_up: WakeUp,
+    acker: Option<Acker>,
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+#[derive(Debug)]
+enum Command {
+    Pause(oneshot::Sender<()>),
+    Resume,
+    /// Without a receiver for a delivery that was dropped.
+    Ack(Acker, Option<oneshot::Sender<Result<(), AckError>>>),
+    Close,
+}
+
+/// Where the wake-up lies until the agent takes it: with prefetch 1 there is at most one that counts, and one of an
+/// ended connection is worth nothing.
+type Slot = Arc<std::sync::Mutex<Option<Delivery>>>;
+
+impl Delivery {
+    /// Always ack, whatever the claim's answer was. Bounded by `command_timeout`.
+    pub async fn ack(mut self) -> Result<(), AckError> {
+        let Some(acker) = self.acker.take() else {
+            return Err(AckError);
+        };
+        let (reply, answer) = oneshot::channel();
+        self.commands
+            .send(Command::Ack(acker, Some(reply)))
+            .map_err(|_| AckError)?;
+        answer.await.unwrap_or(Err(AckError))
+    }
+
+    /// Neither acked nor kept: the end of its channel gives it back.
+    fn give_back(mut self) {
+        self.acker = None;
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if let Some(acker) = self.acker.take() {
+            // Nobody listens any more: then its channel is gone too.
+            let _ = self.commands.send(Command::Ack(acker, None));
+        }
+    }
+}
+
+impl Consumer {
+    /// Returns at once; connects and consumes in the background. Needs a tokio runtime.
+    pub fn start(settings: Settings, pool: PoolName) -> Self {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let (arrived, waiting) = watch::channel(());
+        let not_yet = ConsumerState::Disconnected(Arc::new(BrokerError::NotYet));
+        let (report, state) = watch::channel(not_yet);
+        let slot = Slot::default();
+        let task = Background {
+            backoff: Backoff::new(settings.backoff_first, settings.backoff_longest),
+            settings,
+            queue: queue_name(&pool),
+            pool,
+            wanted: true,
+            closing: false,
+            receiver,
+            commands: commands.clone(),
+            arrived,
+            slot: Arc::clone(&slot),
+            report,
+        };
+        Self {
+            commands,
+            waiting,
+            slot,
+            state,
+            background: Some(tokio::spawn(task.run())),
+        }
+    }
+
+    /// The next wake-up; waits while there is none, paused or not connected. May be dropped at any time without
+    /// losing one. None when the consumer has ended, which happens only with its runtime.
+    pub async fn next(&mut self) -> Option<Delivery> {
+        loop {
+            self.waiting.mark_unchanged();
+            if let Some(delivery) = lock(&self.slot).take() {
+                return Some(delivery);
+            }
+            self.waiting.changed().await.ok()?;
+        }
+    }
+
+    /// Stops the deliveries (`basic.cancel`). When it returns, `next` yields nothing until `resume`: a wake-up that
+    /// crossed the cancel went back to the queue, for another worker. Bounded by `command_timeout`.
+    pub async fn pause(&mut self) {
+        let (reply, answer) = oneshot::channel();
+        if self.commands.send(Command::Pause(reply)).is_ok() {
+            // An error means that the task has ended, and then nothing is delivered either.
+            let _ = answer.await;
+        }
+    }
+
+    /// Wants deliveries again (`basic.consume`), now or as soon as there is a connection.
+    pub fn resume(&mut self) {
+        let _ = self.commands.send(Command::Resume);
+    }
+
+    pub fn state(&self) -> watch::Receiver<ConsumerState> {
+        self.state.clone()
+    }
+
+    /// Says goodbye to the broker, which gives what was not acked to somebody else. Bounded.
+    pub async fn close(mut self) {
+        let _ = self.commands.send(Command::Close);
+        if let Some(task) = self.background.take() {
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        let _ = self.commands.send(Command::Close);
+    }
+}
+
+struct Background {
+    settings: Settings,
+    pool: PoolName,
+    queue: String,
+    /// Whether the agent wants deliveries; outlives connections.
+    wanted: bool,
+    closing: bool,
+    receiver: mpsc::UnboundedReceiver<Command>,
+    /// For deliveries.
+    commands: mpsc::UnboundedSender<Command>,
+    arrived: watch::Sender<()>,
+    slot: Slot,
+    report: watch::Sender<ConsumerState>,
+    backoff: Backoff,
+}
+
+/// How a session ended without an error.
+enum End {
+    Closed,
+    /// A wake-up has to go back, and only the end of its channel returns it.
+    GiveBack,
+}
+
+impl Background {
+    async fn run(mut self) {
+        while !self.closing {
+            let ended = self.session().await;
+            // What it delivered cannot be acked any more.
+            if let Some(stale) = lock(&self.slot).take() {
+                stale.give_back();
+            }
+            match ended {
+                Ok(End::Closed) => return,
+                Ok(End::GiveBack) => {}
+                Err(error) => self.wait_after(error).await,
+            }
+        }
+    }
+
+    async fn wait_after(&mut self, error: BrokerError) {
+        let wait = self.backoff.next(backoff::random());
+        tracing::warn!(queue = %self.queue, error = %error::chain(&error), retry_in = ?wait, "not consuming");
+        self.report
+            .send_replace(ConsumerState::Disconnected(Arc::new(error)));
+        self.meanwhile(async |_| tokio::time::sleep(wait).await)
+            .await;
+    }
+
+    /// Does something without a connection, and answers commands at the same time. None when closed meanwhile.
+    async fn meanwhile<T>(&mut self, act: impl AsyncFnOnce(&Settings) -> T) -> Option<T> {
+        let settings = self.settings.clone();
+        let act = act(&settings);
+        tokio::pin!(act);
+        loop {
+            let command = tokio::select! {
+                done = &mut act => return Some(done),
+                command = self.receiver.recv() => command,
+            };
+            match command {
+                Some(Command::Pause(reply)) => {
+                    self.wanted = false;
+                    let _ = reply.send(());
+                }
+                Some(Command::Resume) => self.wanted = true,
+                Some(Command::Ack(_, reply)) => answer(reply, Err(AckError)),
+                Some(Command::Close) | None => {
+                    self.closing = true;
+                    return None;
+                }
+            }
+        }
+    }
+
+    async fn session(&mut self) -> Result<End, BrokerError> {
+        let Some(link) = self
+            .meanwhile(async |settings| Link::open(settings).await)
+            .await
+        else {
+            return Ok(End::Closed);
+        };
+        let link = link?;
+        let pool = self.pool.clone();
+        let prepared = self.meanwhile(async |_| prepare(&link, &pool).await).await;
+        let Some(prepared) = prepared else {
+            link.close().await;
+            return Ok(End::Closed);
+        };
+        let ended = self.consume(&link, &prepared?).await;
+        if matches!(ended, Ok(_) | Err(BrokerError::ConsumerCancelled { .. })) {
+            link.close().await;
+        }
+        ended
+    }
+
+    async fn consume(&mut self, link: &Link, channel: &lapin::Channel) -> Result<End, BrokerError> {
+        let mut consumer: Option<lapin::Consumer> = None;
+        tracing::info!(queue = %self.queue, broker = %self.settings.url, "connected to the broker");
+        self.report.send_replace(ConsumerState::Paused);
+        loop {
+            if self.wanted && consumer.is_none() {
+                consumer = Some(self.start_consuming(link, channel).await?);
+                self.report.send_replace(ConsumerState::Consuming);
+            }
+            let command = tokio::select! {
+                biased;
+                error = link.ended() => return Err(shared(&error)),
+                command = self.receiver.recv() => command,
+                message = next_message(&mut consumer) => {
+                    self.deliver(message).await?;
+                    continue;
+                }
+            };
+            match command {
+                Some(Command::Pause(reply)) => {
+                    self.wanted = false;
+                    let crossed = match consumer.take() {
+                        Some(consumer) => self.stop_consuming(link, channel, consumer).await,
+                        None => Ok(false),
+                    };
+                    // Answered in any case: after an error nothing is delivered either.
+                    let _ = reply.send(());
+                    if crossed? {
+                        return Ok(End::GiveBack);
+                    }
+                    self.report.send_replace(ConsumerState::Paused);
+                }
+                Some(Command::Resume) => self.wanted = true,
+                Some(Command::Ack(acker, reply)) => {
+                    let acked = self.ack(link, &acker).await;
+                    answer(reply, acked.as_ref().copied().map_err(|_| AckError));
+                    acked?;
+                }
+                Some(Command::Close) | None => {
+                    self.closing = true;
+                    return Ok(End::Closed);
+                }
+            }
+        }
+    }
+
+    async fn start_consuming(
+        &self,
+        link: &Link,
+        channel: &lapin::Channel,
+    ) -> Result<lapin::Consumer, BrokerError> {
+        link.command("consume", async {
+            channel
+                .basic_consume(
+                    self.queue.as_str().into(),
+                    // The broker chooses a tag, another one each time: a late delivery cannot meet a new consumer.
+                    "".into(),
+                    BasicConsumeOptions::default(),
+                    FieldTable::default(),
+                )
+                .await
+                .map_err(|error| topology::refusal(&self.queue, error))
+        })
+        .await
+    }
+
+    /// True when a wake-up crossed the cancel: undelivered, and held by the broker for us.
+    async fn stop_consuming(
+        &self,
+        link: &Link,
+        channel: &lapin::Channel,
+        mut consumer: lapin::Consumer,
+    ) -> Result<bool, BrokerError> {
+        let untaken = lock(&self.slot).take();
+        let mut crossed = untaken.is_some();
+        if let Some(delivery) = untaken {
+            delivery.give_back();
+        }
+        link.command("cancel", async {
+            channel
+                .basic_cancel(consumer.tag(), BasicCancelOptions::default())
+                .await
+                .map_err(error::closed)?;
+            // lapin ends the stream when the broker has agreed; what comes before that crossed the cancel.
+            while let Some(message) = consumer.next().await {
+                message.map_err(error::closed)?;
+                crossed = true;
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(crossed)
+    }
+
+    async fn deliver(
+        &mut self,
+        message: Option<Result<lapin::message::Delivery, lapin::Error>>,
+    ) -> Result<(), BrokerError> {
+        let message = match message {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => return Err(topology::refusal(&self.queue, error)),
+            None => {
+                return Err(BrokerError::ConsumerCancelled {
+                    queue: self.queue.clone(),
+                });
+            }
+        };
+        match WakeUp::decode(&message.data, trace(&message.properties)) {
+            Ok(wake_up) => {
+                self.backoff.reset();
+                let delivery = Delivery {
+                    wake_up,
+                    acker: Some(message.acker),
+                    commands: self.commands.clone(),
+                };
+                *lock(&self.slot) = Some(delivery);
+                self.arrived.send_replace(());
+            }
+            Err(error) => {
+                tracing::warn!(queue = %self.queue, %error, "a message that is no wake-up is dropped");
+                // By the same way as any ack, so that it is bounded too.
+                let _ = self.commands.send(Command::Ack(message.acker, None));
+            }
+        }
+        Ok(())
+    }
+
+    /// `Err` when the session is not to be used further. An acker of an earlier one fails by itself.
+    async fn ack(&self, link: &Link, acker: &Acker) -> Result<(), BrokerError> {
+        let acked = link
+            .command("ack", async {
+                acker
+                    .ack(BasicAckOptions::default())
+                    .await
+                    .map_err(error::closed)
+            })
+            .await?;
+        if !acked {
+            tracing::debug!(queue = %self.queue, "a wake-up's connection was gone before its ack");
+        }
+        Ok(())
+    }
+}
+
+/// Channel, queue, prefetch.
+async fn prepare(link: &Link, pool: &PoolName) -> Result<lapin::Channel, BrokerError> {
+    let channel = link.channel().await?;
+    link.command("declare", topology::declare(&channel, pool))
+        .await?;
+    link.command("set the prefetch", async {
+        channel
+            // Not the global kind: quorum queues never had it, and RabbitMQ 4.3 refuses it.
+            .basic_qos(1, BasicQosOptions { global: false })
+            .await
+            .map_err(error::closed)
+    })
+    .await?;
+    Ok(channel)
+}
+
+async fn next_message(
+    consumer: &mut Option<lapin::Consumer>,
+) -> Option<Result<lapin::message::Delivery, lapin::Error>> {
+    match consumer {
+        Some(consumer) => consumer.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn trace(properties: &lapin::BasicProperties) -> TraceContext {
+    let header = |name: &str| match properties.headers().as_ref()?.inner().get(name)? {
+        AMQPValue::LongString(text) => String::from_utf8(text.as_bytes().to_vec()).ok(),
+        _ => None,
+    };
+    TraceContext {
+        traceparent: header("traceparent"),
+        tracestate: header("tracestate"),
+    }
+    .bounded()
+}
+
+fn answer(reply: Option<oneshot::Sender<Result<(), AckError>>>, result: Result<(), AckError>) {
+    if let Some(reply) = reply {
+        // The agent may have stopped waiting.
+        let _ = reply.send(result);
+    }
+}
+
+/// The link's own reason is shared with others; ours is told in its words.
+fn shared(error: &Arc<BrokerError>) -> BrokerError {
+    BrokerError::Closed {
+        reason: error::chain(&**error),
+    }
+}
+
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
