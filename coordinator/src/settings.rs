@@ -19,6 +19,14 @@ pub struct Settings {
         hide_env_values = true
     )]
     pub state: Option<PathBuf>,
+    /// Configuration file: which remote stores there are (docs/operations.md)
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "NIGHTSHIFT_CONFIG",
+        hide_env_values = true
+    )]
+    pub config: Option<PathBuf>,
     /// End when standard input is closed: for a coordinator that must not outlive its parent
     #[arg(long)]
     pub exit_with_stdin: bool,

@@ -10,6 +10,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use proto::v1::{DrainRequest, ListWorkersRequest};
+use store::Stores;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -42,6 +43,9 @@ pub struct WorkerOptions {
 
 pub struct Cluster {
     pub client: Client,
+    /// That this command can read itself.
+    pub stores: Stores,
+    config: Option<PathBuf>,
     state: PathBuf,
     coordinator: Option<Child>,
     worker: Option<PrivateWorker>,
@@ -54,17 +58,20 @@ struct PrivateWorker {
 
 impl Cluster {
     /// Joins whoever listens in `state`, or starts a private coordinator.
-    pub async fn open(state: &Path) -> Result<Self, Error> {
+    pub async fn open(state: &Path, config: Option<&Path>) -> Result<Self, Error> {
+        let stores = Stores::read(config)?;
         if let Some(client) = client::connect(state).await? {
             return Ok(Self {
                 client,
+                stores,
+                config: config.map(Path::to_owned),
                 state: state.to_owned(),
                 coordinator: None,
                 worker: None,
             });
         }
         create_private(state)?;
-        let mut child = start("coordinator", state, &[])?;
+        let mut child = start("coordinator", state, config, &[])?;
         let deadline = Instant::now() + START_LIMIT;
         let mut starts = 1;
         loop {
@@ -73,6 +80,8 @@ impl Cluster {
                 let coordinator = child.try_wait().ok().flatten().is_none().then_some(child);
                 return Ok(Self {
                     client,
+                    stores,
+                    config: config.map(Path::to_owned),
                     state: state.to_owned(),
                     coordinator,
                     worker: None,
@@ -91,7 +100,7 @@ impl Cluster {
                 }
                 if client::connect(state).await?.is_none() {
                     starts += 1;
-                    child = start("coordinator", state, &[])?;
+                    child = start("coordinator", state, config, &[])?;
                 }
                 continue;
             }
@@ -137,6 +146,7 @@ impl Cluster {
         let mut child = start(
             "worker",
             &self.state,
+            self.config.as_deref(),
             &["--name", &name, "--pool", &options.pool, "--slots", &slots],
         )?;
         let deadline = Instant::now() + WORKER_LIMIT;
@@ -238,7 +248,12 @@ fn log_path(state: &Path, program: &str) -> PathBuf {
 }
 
 /// Starts one of our programs with its standard error in the state folder's log.
-fn start(program: &str, state: &Path, arguments: &[&str]) -> Result<Child, Error> {
+fn start(
+    program: &str,
+    state: &Path,
+    config: Option<&Path>,
+    arguments: &[&str],
+) -> Result<Child, Error> {
     let path = places::program(program)?;
     let log = log_path(state, program);
     let file = OpenOptions::new()
@@ -256,6 +271,11 @@ fn start(program: &str, state: &Path, arguments: &[&str]) -> Result<Child, Error
         .arg("--state")
         .arg(state)
         .arg("--exit-with-stdin")
+        .args(
+            config
+                .into_iter()
+                .flat_map(|file| [Path::new("--config"), file]),
+        )
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::from(twin))

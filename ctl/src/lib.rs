@@ -46,6 +46,15 @@ pub struct Common {
         hide_env = true
     )]
     state: Option<std::path::PathBuf>,
+    /// Configuration file: which remote stores there are (docs/operations.md)
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "NIGHTSHIFT_CONFIG",
+        hide_env = true
+    )]
+    config: Option<std::path::PathBuf>,
     /// Form of the output
     #[arg(short, long, global = true, value_enum, default_value_t)]
     output: output::Format,

@@ -22,6 +22,8 @@ const MAX_LOSSES: u32 = 3;
 
 pub struct Follow<'a> {
     pub state: &'a Path,
+    /// Configuration file.
+    pub config: Option<&'a Path>,
     pub job: String,
     /// The worker to bring along, if the command does that.
     pub worker: Option<WorkerOptions>,
@@ -90,7 +92,7 @@ pub async fn follow(cluster: &mut Cluster, follow: &Follow<'_>) -> Result<Job, E
 }
 
 async fn reopen(follow: &Follow<'_>) -> Result<Cluster, Error> {
-    let mut cluster = Cluster::open(follow.state).await?;
+    let mut cluster = Cluster::open(follow.state, follow.config).await?;
     if let Some(worker) = &follow.worker {
         cluster.ensure_worker(worker).await?;
     }

@@ -40,6 +40,8 @@ pub struct ExecutorCommand {
     pub native: Option<PathBuf>,
     pub threads: usize,
     pub json_logs: bool,
+    /// Configuration file, an absolute path.
+    pub config: Option<PathBuf>,
 }
 
 /// A running executor, seen from the agent.
@@ -91,6 +93,9 @@ impl ExecutorCommand {
             .kill_on_drop(true);
         if self.json_logs {
             command.env("NIGHTSHIFT_LOG_JSON", "1");
+        }
+        if let Some(config) = &self.config {
+            command.env("NIGHTSHIFT_CONFIG", config);
         }
         if let Some(native) = &self.native {
             command.env("NIGHTSHIFT_NATIVE_DIR", native);

@@ -196,7 +196,19 @@ fn executor_command(settings: &Settings) -> Result<ExecutorCommand> {
         native,
         threads,
         json_logs: settings.log_json,
+        config: config_file(settings)?,
     })
+}
+
+/// A file with mistakes in it is said now, not by the first task.
+fn config_file(settings: &Settings) -> Result<Option<PathBuf>> {
+    let Some(file) = &settings.config else {
+        return Ok(None);
+    };
+    store::StoresConfig::read(file)?;
+    let file =
+        std::path::absolute(file).with_context(|| format!("cannot find {}", file.display()))?;
+    Ok(Some(file))
 }
 
 /// Ends when standard input is closed, if that was asked for.

@@ -20,6 +20,14 @@ pub struct Settings {
         hide_env_values = true
     )]
     pub state: Option<PathBuf>,
+    /// Configuration file, for the executors: which remote stores there are (docs/operations.md)
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "NIGHTSHIFT_CONFIG",
+        hide_env_values = true
+    )]
+    pub config: Option<PathBuf>,
     /// The worker's name: the same after each restart [default: the machine's host name]
     #[arg(long, env = "NIGHTSHIFT_WORKER")]
     pub name: Option<WorkerName>,

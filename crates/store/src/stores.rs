@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use crate::{
@@ -19,6 +19,7 @@ pub struct Stores(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     config: StoresConfig,
+    files: OnceLock<Store>,
     /// Remote stores that were opened, by name.
     opened: Mutex<BTreeMap<String, Store>>,
 }
@@ -36,6 +37,7 @@ impl Stores {
     pub fn new(config: StoresConfig) -> Self {
         Self(Arc::new(Inner {
             config,
+            files: OnceLock::new(),
             opened: Mutex::default(),
         }))
     }
@@ -70,7 +72,7 @@ impl Stores {
     pub fn locate(&self, uri: &str) -> Result<(Store, String), StoreError> {
         let location = Location::parse(uri)?;
         match location.scheme {
-            Scheme::File => Ok((Store::open(&location.root)?, location.path)),
+            Scheme::File => Ok((self.files()?, location.path)),
             _ => self.remote(uri, &location),
         }
     }
@@ -125,6 +127,15 @@ impl Stores {
         }
         let folder = folder.clone().or_else(default_cache_folder)?;
         Some(LocalCache::new(folder, limit_mib << 20))
+    }
+
+    /// Every local file, opened once: an image is located each time it is read.
+    fn files(&self) -> Result<Store, StoreError> {
+        if let Some(store) = self.0.files.get() {
+            return Ok(store.clone());
+        }
+        let store = Store::open("file:///")?;
+        Ok(self.0.files.get_or_init(|| store).clone())
     }
 
     fn remote(&self, uri: &str, location: &Location) -> Result<(Store, String), StoreError> {

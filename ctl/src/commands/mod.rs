@@ -79,7 +79,8 @@ async fn with_cluster<T>(
     common: &Common,
     action: impl AsyncFnOnce(&mut Cluster) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let mut cluster = Cluster::open(&places::state_folder(common)?).await?;
+    let mut cluster =
+        Cluster::open(&places::state_folder(common)?, common.config.as_deref()).await?;
     let result = action(&mut cluster).await;
     cluster.close().await;
     result

@@ -20,7 +20,7 @@ pub struct Args {
 
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     let state = places::state_folder(common)?;
-    let mut cluster = Cluster::open(&state).await?;
+    let mut cluster = Cluster::open(&state, common.config.as_deref()).await?;
     let result = async {
         let job = cluster
             .client
@@ -60,6 +60,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             &mut cluster,
             &Follow {
                 state: &state,
+                config: common.config.as_deref(),
                 job: job.id,
                 worker,
                 resume,

@@ -24,7 +24,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     print_warnings(&read.reading);
     read.check_output()?;
     let state = places::state_folder(common)?;
-    let mut cluster = Cluster::open(&state).await?;
+    let mut cluster = Cluster::open(&state, common.config.as_deref()).await?;
     let result = async {
         let job = super::run::submit(&mut cluster, &read, args.key.as_deref()).await?;
         if !args.wait {
@@ -38,7 +38,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             cluster.ensure_worker(worker).await?;
         }
         let resume = format!("ctl retry {job} --wait");
-        let job = follow(&mut cluster, &Follow { state: &state, job, worker, resume }).await?;
+        let job = follow(&mut cluster, &Follow { state: &state, config: common.config.as_deref(), job, worker, resume }).await?;
         super::results::show_end(common, &mut cluster, &job).await
     }
     .await;
