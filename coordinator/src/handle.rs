@@ -7,6 +7,7 @@ use std::{
 };
 
 use coordinator_core::{Claim, Core, Event, Now, Reply, Ticket};
+use store::Stores;
 use tokio::sync::{oneshot, watch};
 use types::JobId;
 
@@ -44,12 +45,23 @@ pub enum Message {
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
     changes: Arc<Changes>,
+    stores: Stores,
 }
 
 impl Handle {
-    pub fn new(changes: Arc<Changes>) -> (Self, mpsc::Receiver<Message>) {
+    pub fn new(changes: Arc<Changes>, stores: Stores) -> (Self, mpsc::Receiver<Message>) {
         let (inbox, receiver) = mpsc::channel();
-        (Self { inbox, changes }, receiver)
+        let handle = Self {
+            inbox,
+            changes,
+            stores,
+        };
+        (handle, receiver)
+    }
+
+    /// Where jobs' objects lie.
+    pub fn stores(&self) -> &Stores {
+        &self.stores
     }
 
     pub async fn ask(

@@ -24,6 +24,7 @@ use std::{
 };
 
 use coordinator_core::{Core, RebuildError};
+use store::{ConfigError, Stores};
 use tokio::sync::{mpsc::unbounded_channel, oneshot};
 
 pub use settings::Settings;
@@ -46,6 +47,8 @@ enum RunError {
     Folder(#[from] StateFolderError),
     #[error(transparent)]
     Store(#[from] StateStoreError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     #[error("the database {} contradicts itself", path.display())]
     Rebuild { path: PathBuf, source: RebuildError },
     #[error("cannot listen on {}", path.display())]
@@ -64,7 +67,7 @@ impl RunError {
     /// Exit codes are documented at [`Settings`].
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Folder(StateFolderError::NoHome) => 2,
+            Self::Folder(StateFolderError::NoHome) | Self::Config(_) => 2,
             Self::Network(ListenError::Bind { .. }) => 6,
             Self::Network(_) => 2,
             Self::Folder(StateFolderError::Io { source, .. }) | Self::Listen { source, .. }
@@ -94,6 +97,7 @@ pub fn run(settings: Settings) -> ExitCode {
 
 fn serve(settings: &Settings) -> Result<(), RunError> {
     let network = Network::of(settings)?;
+    let stores = Stores::read(settings.file.config.as_deref())?;
     let path = settings
         .state
         .clone()
@@ -119,7 +123,7 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
     tracing::info!(state = %folder.path().display(), epoch = store.epoch().0, jobs, attempts, rebuild_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX), "state read");
 
     let changes = Arc::new(Changes::default());
-    let (handle, inbox) = Handle::new(changes.clone());
+    let (handle, inbox) = Handle::new(changes.clone(), stores.clone());
     let (deliveries, outbox) = unbounded_channel();
     let event_loop = EventLoop::new(core, store, inbox, changes.clone(), deliveries, started);
     let (ended, mut loop_ended) = oneshot::channel();
@@ -144,6 +148,8 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
             source,
         })?;
         tokio::spawn(publisher::publish(outbox, handle.clone()));
+        // A store that does not answer now is no reason not to start: its jobs wait and say why.
+        tokio::spawn(async move { stores.probe().await });
         let (close, closed) = oneshot::channel::<()>();
         let server = tokio::spawn(grpc::serve(handle.clone(), listener, async {
             let _ = closed.await;

@@ -112,7 +112,7 @@ async fn deliver(row: &OutboxRow, handle: &Handle) -> Result<Option<u32>, Publis
             tables,
             manifest,
         } => {
-            let store = Store::open(&row.store)?;
+            let store = handle.stores().open(&row.store)?;
             for table in tables {
                 store
                     .copy(
@@ -136,7 +136,7 @@ async fn deliver(row: &OutboxRow, handle: &Handle) -> Result<Option<u32>, Publis
             package,
             sha256,
         } => {
-            let store = Store::open(&row.store)?;
+            let store = handle.stores().open(&row.store)?;
             let pointer = ModelPointer {
                 format: POINTER_FORMAT,
                 name: name.clone(),
@@ -160,7 +160,7 @@ async fn put_spec(row: &OutboxRow, handle: &Handle) -> Result<(), PublishError> 
         })
         .await?;
     let (spec, plan) = texts.ok_or_else(|| PublishError::NoJob(row.job.clone()))?;
-    let store = Store::create(&row.store)?;
+    let store = handle.stores().create(&row.store)?;
     store.put(&layout::spec(&row.job), spec.into()).await?;
     store.put(&layout::plan(&row.job), plan.into()).await?;
     Ok(())

@@ -13,6 +13,8 @@ use logging::LogSettings;
 #[derive(Debug, Clone, clap::Parser)]
 #[command(name = "coordinator", version)]
 pub struct Settings {
+    #[command(flatten)]
+    pub file: settings::ConfigFile,
     /// State folder [default: $XDG_STATE_HOME/nightshift, else ~/.local/state/nightshift]
     #[arg(
         long,

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use proto::Place;
 use proto::v1::ListWorkersRequest;
+use store::Stores;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -40,6 +41,9 @@ pub struct WorkerOptions {
 
 pub struct Cluster {
     pub client: Client,
+    /// That this command can read itself.
+    pub stores: Stores,
+    config: Option<PathBuf>,
     place: Place,
     coordinator: Option<Child>,
     worker: Option<PrivateWorker>,
@@ -52,34 +56,32 @@ struct PrivateWorker {
 
 impl Cluster {
     /// Joins the coordinator of that place; starts a private one in a state folder where nobody listens.
-    pub async fn open(place: &Place) -> Result<Self, Error> {
-        let joined = |client| Self {
+    pub async fn open(place: &Place, config: Option<&Path>) -> Result<Self, Error> {
+        let stores = Stores::read(config)?;
+        let joined = |client, coordinator| Self {
             client,
+            stores,
+            config: config.map(Path::to_owned),
             place: place.clone(),
-            coordinator: None,
+            coordinator,
             worker: None,
         };
         let state = match place {
             Place::State(state) => state,
-            Place::Remote(_) => return Ok(joined(proto::connect(place).await?)),
+            Place::Remote(_) => return Ok(joined(proto::connect(place).await?, None)),
         };
         if let Some(client) = client::connect(place).await? {
-            return Ok(joined(client));
+            return Ok(joined(client, None));
         }
         create_private(state)?;
-        let mut child = start("coordinator", state, &[])?;
+        let mut child = start("coordinator", state, config, &[])?;
         let deadline = Instant::now() + START_LIMIT;
         let mut starts = 1;
         loop {
             if let Some(client) = client::connect(place).await? {
                 // Of two commands started together, one coordinator gets the lock; the other ends.
                 let coordinator = child.try_wait().ok().flatten().is_none().then_some(child);
-                return Ok(Self {
-                    client,
-                    place: place.clone(),
-                    coordinator,
-                    worker: None,
-                });
+                return Ok(joined(client, coordinator));
             }
             if let Ok(Some(status)) = child.try_wait() {
                 if status.code() != Some(STATE_IN_USE) || starts == MAX_STARTS {
@@ -94,7 +96,7 @@ impl Cluster {
                 }
                 if client::connect(place).await?.is_none() {
                     starts += 1;
-                    child = start("coordinator", state, &[])?;
+                    child = start("coordinator", state, config, &[])?;
                 }
                 continue;
             }
@@ -144,6 +146,7 @@ impl Cluster {
         let mut child = start(
             "worker",
             &state,
+            self.config.as_deref(),
             &["--name", &name, "--pool", &options.pool, "--slots", &slots],
         )?;
         let deadline = Instant::now() + WORKER_LIMIT;
@@ -243,7 +246,12 @@ fn log_path(state: &Path, program: &str) -> PathBuf {
 }
 
 /// Starts one of our programs with its standard error in the state folder's log.
-fn start(program: &str, state: &Path, arguments: &[&str]) -> Result<Child, Error> {
+fn start(
+    program: &str,
+    state: &Path,
+    config: Option<&Path>,
+    arguments: &[&str],
+) -> Result<Child, Error> {
     let path = places::program(program)?;
     let log = log_path(state, program);
     let file = OpenOptions::new()
@@ -261,6 +269,11 @@ fn start(program: &str, state: &Path, arguments: &[&str]) -> Result<Child, Error
         .arg("--state")
         .arg(state)
         .arg("--exit-with-stdin")
+        .args(
+            config
+                .into_iter()
+                .flat_map(|file| [Path::new("--config"), file]),
+        )
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::from(twin))

@@ -50,6 +50,8 @@ pub enum Error {
     #[error("cannot read the results")]
     Results(#[from] tables::TableError),
     #[error(transparent)]
+    Config(#[from] store::ConfigError),
+    #[error(transparent)]
     Store(#[from] store::StoreError),
     #[error("interrupted; job {job} is kept: {hint}")]
     Interrupted { job: String, hint: String },
@@ -80,7 +82,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::JobFailed { .. } => 1,
-            Self::InvalidFile { .. } | Self::Usage(_) => USAGE,
+            Self::InvalidFile { .. } | Self::Usage(_) | Self::Config(_) => USAGE,
             Self::NotFound(_) => 3,
             Self::Unreachable { .. } => 4,
             Self::Denied(_) => 5,
@@ -108,7 +110,9 @@ impl Error {
             cause = error.source();
         }
         match self {
-            Self::InvalidFile { .. } => eprintln!("{text}"),
+            Self::InvalidFile { .. } | Self::Config(store::ConfigError::Invalid { .. }) => {
+                eprintln!("{text}")
+            }
             _ => eprintln!("ctl: {text}"),
         }
     }
@@ -127,6 +131,7 @@ fn of_store(error: &store::StoreError) -> u8 {
     match error.word() {
         "not_found" => 3,
         "denied" => 5,
+        "unconfigured" | "unknown_scheme" | "invalid_uri" => USAGE,
         _ if error.class() == types::FailureClass::Unavailable => 4,
         _ => 6,
     }

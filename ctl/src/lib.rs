@@ -16,6 +16,7 @@ mod summary;
 mod watch;
 mod yaml;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -40,9 +41,17 @@ pub struct Cli {
 pub struct Common {
     #[command(flatten)]
     reach: proto::Reach,
+    #[command(flatten)]
+    file: settings::ConfigFile,
     /// Form of the output
     #[arg(short, long, global = true, value_enum, default_value_t)]
     output: output::Format,
+}
+
+impl Common {
+    fn config(&self) -> Option<&Path> {
+        self.file.config.as_deref()
+    }
 }
 
 /// Does what was asked, says what went wrong.

@@ -10,7 +10,7 @@ use arrow_array::{Array, RecordBatch};
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 use proto::v1::{ResultsReply, ResultsRequest};
 use serde_json::{Map, Value};
-use store::Store;
+use store::{Store, Stores};
 use tables::Row;
 
 use crate::client::Client;
@@ -25,25 +25,29 @@ pub struct Results {
 
 impl Results {
     /// `None` if the job has not published any yet.
-    pub async fn find(client: &mut Client, job: &str) -> Result<Option<Self>, Error> {
+    pub async fn find(
+        client: &mut Client,
+        stores: &Stores,
+        job: &str,
+    ) -> Result<Option<Self>, Error> {
         match client
             .results(ResultsRequest {
                 job: job.to_owned(),
             })
             .await
         {
-            Ok(reply) => Self::of(&reply.into_inner()),
+            Ok(reply) => Self::of(stores, &reply.into_inner()),
             Err(status) if status.code() == tonic::Code::FailedPrecondition => Ok(None),
             Err(status) => Err(status.into()),
         }
     }
 
-    fn of(reply: &ResultsReply) -> Result<Option<Self>, Error> {
+    fn of(stores: &Stores, reply: &ResultsReply) -> Result<Option<Self>, Error> {
         if reply.generation == 0 {
             return Ok(None);
         }
         Ok(Some(Self {
-            store: Store::open(&reply.store)?,
+            store: stores.open(&reply.store)?,
             path: reply.path.clone(),
         }))
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use std::path::Path;
+
 use proto::Place;
 use proto::v1::{CancelRequest, DrainRequest, Job, JobSnapshot, ListWorkersRequest, WatchRequest};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,6 +24,8 @@ const MAX_LOSSES: u32 = 3;
 
 pub struct Follow<'a> {
     pub place: &'a Place,
+    /// Configuration file.
+    pub config: Option<&'a Path>,
     pub job: String,
     /// The worker to bring along, if the command does that.
     pub worker: Option<WorkerOptions>,
@@ -90,7 +94,7 @@ pub async fn follow(cluster: &mut Cluster, follow: &Follow<'_>) -> Result<Job, E
 }
 
 async fn reopen(follow: &Follow<'_>) -> Result<Cluster, Error> {
-    let mut cluster = Cluster::open(follow.place).await?;
+    let mut cluster = Cluster::open(follow.place, follow.config).await?;
     if let Some(worker) = &follow.worker {
         cluster.ensure_worker(worker).await?;
     }

@@ -44,6 +44,8 @@ pub struct ExecutorCommand {
     pub native: Option<PathBuf>,
     pub threads: usize,
     pub json_logs: bool,
+    /// Configuration file, an absolute path.
+    pub config: Option<PathBuf>,
     /// The agent's, for the executor's log.
     pub worker: WorkerName,
 }
@@ -105,6 +107,9 @@ impl ExecutorCommand {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
+        if let Some(config) = &self.config {
+            command.env("NIGHTSHIFT_CONFIG", config);
+        }
         if let Some(native) = &self.native {
             command.env("NIGHTSHIFT_NATIVE_DIR", native);
             command.env("LD_LIBRARY_PATH", library_path(native));

@@ -252,8 +252,20 @@ fn executor_command(settings: &Settings, worker: &WorkerName) -> Result<Executor
         native,
         threads,
         json_logs: settings.logging.log_json,
+        config: config_file(settings)?,
         worker: worker.clone(),
     })
+}
+
+/// A file with mistakes in it is said now, not by the first task.
+fn config_file(settings: &Settings) -> Result<Option<PathBuf>> {
+    let Some(file) = &settings.file.config else {
+        return Ok(None);
+    };
+    store::StoresConfig::read(file)?;
+    let file =
+        std::path::absolute(file).with_context(|| format!("cannot find {}", file.display()))?;
+    Ok(Some(file))
 }
 
 /// Ends when standard input is closed, if that was asked for.

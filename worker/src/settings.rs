@@ -14,6 +14,8 @@ use types::{PoolName, WorkerName};
 #[command(name = "worker", version)]
 pub struct Settings {
     #[command(flatten)]
+    pub file: settings::ConfigFile,
+    #[command(flatten)]
     pub reach: proto::Reach,
     /// Folder for what executors keep while they compute [default: `scratch` in the state folder]
     #[arg(long, value_name = "DIR", env = "NIGHTSHIFT_SCRATCH", hide_env = true)]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use coordinator_core::{Core, Now};
 use proto::v1;
-use store::{Store, StoreError};
+use store::{StoreError, Stores};
 use tokio::sync::mpsc::{Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -90,7 +90,9 @@ async fn send(
                 continue;
             }
             let last = sent.entry(attempt.lease).or_default();
-            for (name, text) in newer(&subject.store, &attempt.prefix, last).await? {
+            for (name, text) in
+                newer(handle.stores(), &subject.store, &attempt.prefix, last).await?
+            {
                 let chunk = v1::LogChunk {
                     task: attempt.task.to_string(),
                     lease: attempt.lease.0,
@@ -120,11 +122,12 @@ async fn send(
 
 /// The segments after `last`: path and content.
 async fn newer(
+    stores: &Stores,
     store: &str,
     prefix: &str,
     last: &str,
 ) -> Result<Vec<(String, Vec<u8>)>, RequestError> {
-    let store = match Store::open(store) {
+    let store = match stores.open(store) {
         Ok(store) => store,
         // Nothing was ever written there.
         Err(StoreError::NotFound { .. }) => return Ok(Vec::new()),

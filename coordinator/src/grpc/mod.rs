@@ -12,7 +12,7 @@ use std::{future::Future, pin::Pin, time::Duration};
 use coordinator_core::{ClaimAnswer, Core, Event, Now, Reply, Verdict};
 use futures::Stream;
 use proto::{local::MAX_MESSAGE_BYTES, v1, v1::coordinator_server::CoordinatorServer};
-use store::Store;
+use store::Stores;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{
@@ -121,8 +121,11 @@ fn wrong(reply: &Reply) -> Status {
 }
 
 /// The names of the tables that the store holds for these results.
-async fn with_tables(mut reply: v1::ResultsReply) -> Result<v1::ResultsReply, RequestError> {
-    let objects = Store::open(&reply.store)?.list(&reply.path).await?;
+async fn with_tables(
+    stores: &Stores,
+    mut reply: v1::ResultsReply,
+) -> Result<v1::ResultsReply, RequestError> {
+    let objects = stores.open(&reply.store)?.list(&reply.path).await?;
     let names = objects
         .iter()
         .filter_map(|object| object.path.strip_prefix(&reply.path)?.strip_prefix('/'));
@@ -236,7 +239,9 @@ impl v1::coordinator_server::Coordinator for Service {
                 view::results(core, job)
             })
             .await?;
-        Ok(Response::new(with_tables(reply).await?))
+        Ok(Response::new(
+            with_tables(self.handle.stores(), reply).await?,
+        ))
     }
 
     type LogsStream = Streamed<v1::LogChunk>;

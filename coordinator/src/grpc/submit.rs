@@ -3,7 +3,7 @@
 use coordinator_core::{Event, Refusal, Reply, Submit, SubmitOutcome};
 use job::ResolvedJob;
 use proto::v1;
-use store::Location;
+use store::Stores;
 
 use super::{
     read::{id, random_id, request_id},
@@ -22,7 +22,8 @@ pub async fn submit(
     request: v1::SubmitRequest,
 ) -> Result<v1::SubmitReply, RequestError> {
     // Reading and planning a large benchmark takes a while: not on the threads that answer heartbeats.
-    let submit = tokio::task::spawn_blocking(move || prepare(request))
+    let stores = handle.stores().clone();
+    let submit = tokio::task::spawn_blocking(move || prepare(request, &stores))
         .await
         .map_err(|panic| RequestError::WrongReply(panic.to_string()))??;
     loop {
@@ -60,7 +61,7 @@ pub async fn submit(
     }
 }
 
-fn prepare(request: v1::SubmitRequest) -> Result<Submit, RequestError> {
+fn prepare(request: v1::SubmitRequest, stores: &Stores) -> Result<Submit, RequestError> {
     let bad = |field, what: String| RequestError::BadField { field, what };
     if request.source_yaml.len() > MAX_SOURCE_BYTES {
         let what = format!(
@@ -77,7 +78,7 @@ fn prepare(request: v1::SubmitRequest) -> Result<Submit, RequestError> {
     }
     let resolved: ResolvedJob = ResolvedJob::from_json(&request.resolved_json)
         .map_err(|error| bad("resolved_json", chain(&error)))?;
-    Location::parse(&resolved.output)?;
+    stores.check(&resolved.output)?;
     let plan = plan::plan(&resolved);
     Ok(Submit {
         request: request_id(&request.request_id)?,

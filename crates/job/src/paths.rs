@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
-/// Storage that the design knows; the reader refuses it by name until it is built.
-const NOT_BUILT: &[&str] = &["s3", "gs", "az", "abfs", "http", "https"];
+/// Remote storage; which of it can be reached is the configuration's matter.
+const REMOTE: &[&str] = &["s3", "gs", "az"];
 
-/// An absolute path, without `.` and `..`; `Err` says why there is none.
+/// Storage that the design knows; the reader refuses it by name until it is built.
+const NOT_BUILT: &[&str] = &["abfs", "http", "https"];
+
+/// An absolute path, without `.` and `..`, or the URI of remote storage; `Err` says why there is none.
 pub(crate) fn absolute(text: &str, current_dir: &Path) -> Result<String, String> {
     if text.is_empty() {
         return Err("the path is empty".into());
@@ -19,11 +22,12 @@ pub(crate) fn absolute(text: &str, current_dir: &Path) -> Result<String, String>
             "file" => Err(format!(
                 "{text:?} names a host; a file URI begins with file:///"
             )),
+            remote if REMOTE.contains(&remote) => bucket(remote, rest),
             known if NOT_BUILT.contains(&known) => Err(format!(
-                "storage {known}:// is known but not built yet; use a path or file:///…"
+                "storage {known}:// is known but not built yet; use a path, file:///…, s3://, az:// or gs://"
             )),
             other => Err(format!(
-                "unknown storage {other}://; use a path or file:///…"
+                "unknown storage {other}://; use a path, file:///…, s3://, az:// or gs://"
             )),
         };
     }
@@ -36,6 +40,33 @@ pub(crate) fn absolute(text: &str, current_dir: &Path) -> Result<String, String>
         return Ok(normal(text));
     }
     Ok(normal(&format!("{}/{text}", current_dir.to_string_lossy())))
+}
+
+/// The URI of what [`absolute`] gave.
+pub fn uri(absolute: &str) -> String {
+    if is_remote(absolute) {
+        absolute.to_owned()
+    } else {
+        file_uri(absolute)
+    }
+}
+
+/// Whether a text is the URI of remote storage.
+pub fn is_remote(text: &str) -> bool {
+    text.split_once("://")
+        .is_some_and(|(scheme, _)| REMOTE.contains(&scheme))
+}
+
+fn bucket(scheme: &str, rest: &str) -> Result<String, String> {
+    let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if bucket.len() < 3 || bucket.contains(['@', ':', '?', '#', '%', ' ']) {
+        return Err(format!(
+            "{bucket:?} is not a bucket's name: {scheme}://BUCKET/PATH; its endpoint and keys stand in the configuration"
+        ));
+    }
+    Ok(format!("{scheme}://{bucket}{}", normal(path))
+        .trim_end_matches('/')
+        .to_owned())
 }
 
 /// The `file://` URI of an absolute path.
@@ -109,6 +140,8 @@ mod tests {
             ("../../../../x", "/x"),
             ("/data//set/", "/data/set"),
             ("file:///a%20b/c", "/a b/c"),
+            ("s3://bucket/a//b/../c/", "s3://bucket/a/c"),
+            ("az://container", "az://container"),
         ];
         for (text, expected) in cases {
             assert_eq!(
@@ -119,7 +152,9 @@ mod tests {
         }
         for bad in [
             "",
-            "s3://bucket/x",
+            "s3://b/x",
+            "s3://key:secret@bucket/x",
+            "https://bucket/x",
             "ftp://x",
             "file://host/x",
             "file:///a%2",

@@ -226,7 +226,7 @@ fn output(root: &Node, current_dir: &Path, report: &mut Report<'_>) -> Option<St
         },
     };
     match paths::absolute(text, current_dir) {
-        Ok(path) => Some(paths::file_uri(&path)),
+        Ok(path) => Some(paths::uri(&path)),
         Err(reason) => {
             report.error(at, format!("output: {reason}"));
             None

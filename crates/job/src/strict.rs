@@ -51,10 +51,10 @@ impl ResolvedJob {
         if !read::is_name(&self.name) {
             return invalid("name", format!("{:?} is not a name", self.name));
         }
-        if paths::file_path(&self.output).is_none() {
+        if paths::file_path(&self.output).is_none() && !paths::is_remote(&self.output) {
             return invalid(
                 "output",
-                format!("{:?} is not an absolute file:// URI", self.output),
+                format!("{:?} is not an absolute URI", self.output),
             );
         }
         let runs = self.runs.len() as u64;

@@ -155,8 +155,8 @@ fn what_is_not_built_is_known_by_name() {
         &["job.yaml:9:21: resources.engine: torch-cuda is known but not built yet"],
     );
     says(
-        &format!("{RIGHT}output: s3://lab/results"),
-        &["job.yaml:9:9: output: storage s3:// is known but not built yet"],
+        &format!("{RIGHT}output: https://lab/results"),
+        &["job.yaml:9:9: output: storage https:// is known but not built yet"],
     );
     for kind in ["predict", "hpo", "export"] {
         says(

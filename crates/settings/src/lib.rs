@@ -19,7 +19,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Arg, ArgAction, ArgMatches, Command, Parser, parser::ValueSource, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, Parser, parser::ValueSource};
 
 pub use document::page;
 pub use file::{FileError, SECTIONS};
@@ -29,14 +29,24 @@ const PRINT: &str = "print_config";
 /// Where the file is looked for if no flag names it.
 pub const CONFIG_VARIABLE: &str = "NIGHTSHIFT_CONFIG";
 
+/// The flag that names the configuration file; part of every program's settings.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ConfigFile {
+    /// Configuration file; flags and environment win over it
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = CONFIG_VARIABLE,
+        hide_env = true
+    )]
+    pub config: Option<PathBuf>,
+}
+
 /// What a start comes to.
 #[derive(Debug)]
 pub enum Start<S> {
-    Run {
-        settings: S,
-        /// The configuration file that was read.
-        file: Option<PathBuf>,
-    },
+    Run(S),
     /// Help, version or the merged settings were asked for: print this and end well.
     Print(String),
 }
@@ -93,16 +103,13 @@ pub fn load<S: Parser>(
     }
     let settings = S::from_arg_matches(&matches)
         .map_err(|error| SettingsError::Usage(error.render().to_string()))?;
-    Ok(Start::Run {
-        settings,
-        file: named,
-    })
+    Ok(Start::Run(settings))
 }
 
 /// A program's `main`: reads its settings, runs it, or says what is wrong (exit code 2) or was asked for.
 pub fn start<S: Parser>(section: &str, run: impl FnOnce(S) -> ExitCode) -> ExitCode {
     match load::<S>(section, std::env::args_os()) {
-        Ok(Start::Run { settings, .. }) => run(settings),
+        Ok(Start::Run(settings)) => run(settings),
         Ok(Start::Print(text)) => {
             // Whoever closed the pipe early has read enough.
             let _ = io::stdout().write_all(text.as_bytes());
@@ -129,19 +136,9 @@ fn described(program: &str, error: &SettingsError) -> String {
     text
 }
 
-/// The program's flags and the two that every program has.
+/// The program's flags, and the one that asks for the merged settings.
 fn command<S: Parser>() -> Command {
     S::command()
-        .arg(
-            Arg::new(CONFIG)
-                .long("config")
-                .global(true)
-                .value_name("FILE")
-                .env(CONFIG_VARIABLE)
-                .hide_env_values(true)
-                .value_parser(value_parser!(PathBuf))
-                .help("Configuration file; flags and environment win over it"),
-        )
         .arg(
             Arg::new(PRINT)
                 .long("print-config")

@@ -6,6 +6,8 @@ use crate::{SettingsError, Start, load, page};
 
 #[derive(Debug, Parser)]
 struct Program {
+    #[command(flatten)]
+    file: crate::ConfigFile,
     /// Where to listen
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
@@ -35,7 +37,7 @@ fn start(file: &str, flags: &[&str]) -> Result<Start<Program>, SettingsError> {
 
 fn settings(file: &str, flags: &[&str]) -> Program {
     match start(file, flags) {
-        Ok(Start::Run { settings, .. }) => settings,
+        Ok(Start::Run(settings)) => settings,
         other => panic!("{other:?}"),
     }
 }

@@ -1,86 +1,171 @@
-//! Bounded local copies of remote objects. Stores of the scheme `file://` are read in place and never pass through here.
+//! Bounded local copies of remote objects, in a folder that all executors of a machine share.
+//!
+//! A copy is good for one address and etag only, so it is never stale. Each is a file that appears whole (written beside,
+//! then renamed) and ends with the digest of its content: what a crash or a disk left damaged is a miss. No locks: two who
+//! miss the same object both fetch it; who removes a file that another reads takes nothing from the reader.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 use crate::{Store, StoreError};
 
-/// Keeps the objects that were read last, up to a number of bytes; an entry is good for one address and etag only.
-pub struct LocalCache {
-    limit: u64,
-    entries: Mutex<Entries>,
-}
+const DIGEST_BYTES: usize = 32;
 
-#[derive(Default)]
-struct Entries {
-    bytes: u64,
-    /// Counts uses: the entry with the lowest number was used longest ago.
-    clock: u64,
-    by_key: BTreeMap<(String, String), (u64, Bytes)>,
-    by_use: BTreeMap<u64, (String, String)>,
+/// What is left after copies had to go, of the limit: so that not every insertion has to look for the oldest.
+const KEPT_PERCENT: u64 = 90;
+
+/// After so much was written by this process it looks at the folder again, where others write, too.
+const LOOK_AFTER_PERCENT: u64 = 5;
+
+/// A file that is being written is not older than this; what is older was left behind by a crash.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
+
+static NEXT_TEMPORARY: AtomicU64 = AtomicU64::new(0);
+
+/// Keeps the objects that were read last, up to a number of bytes.
+#[derive(Debug)]
+pub struct LocalCache {
+    folder: PathBuf,
+    limit: u64,
+    /// Written since the folder was looked at; starts high, so that the first insertion looks.
+    since_look: AtomicU64,
 }
 
 impl LocalCache {
-    pub fn new(limit_bytes: u64) -> Self {
+    pub fn new(folder: PathBuf, limit_bytes: u64) -> Self {
         Self {
+            folder,
             limit: limit_bytes,
-            entries: Mutex::default(),
+            since_look: AtomicU64::new(u64::MAX / 2),
         }
     }
 
-    /// Reads an object of the given etag from here, else from the store.
+    /// Reads an object of the given etag from here, else from the store. Stores of files are read in place.
     pub async fn get(&self, store: &Store, path: &str, etag: &str) -> Result<Bytes, StoreError> {
-        if store.local_path(path).is_some() {
-            return store.get(path, Some(etag)).await;
+        if !store.is_remote() || etag.is_empty() {
+            return store.get(path, (!etag.is_empty()).then_some(etag)).await;
         }
-        let key = (store.uri(path), etag.to_owned());
-        if let Some(bytes) = self.lock().touch(&key) {
+        let file = self.file(&store.uri(path), etag);
+        let reading = file.clone();
+        // A task that panicked or a runtime that ends is a miss like any other.
+        if let Ok(Some(bytes)) = tokio::task::spawn_blocking(move || read(&reading)).await {
             return Ok(bytes);
         }
         let bytes = store.get(path, Some(etag)).await?;
-        self.lock().insert(key, bytes.clone(), self.limit);
+        self.insert(file, bytes.clone()).await;
         Ok(bytes)
     }
 
-    pub fn bytes(&self) -> u64 {
-        self.lock().bytes
+    fn file(&self, uri: &str, etag: &str) -> PathBuf {
+        let mut hash = Sha256::new();
+        hash.update(uri);
+        hash.update([0]);
+        hash.update(etag);
+        let name: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        self.folder.join(&name[..2]).join(&name[2..])
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Entries> {
-        // Entries are whole after every call, whatever panicked elsewhere.
-        self.entries
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// A copy that cannot be kept is not missed: the next reader fetches it again.
+    async fn insert(&self, file: PathBuf, bytes: Bytes) {
+        let size = bytes.len() as u64 + DIGEST_BYTES as u64;
+        if size > self.limit / 2 {
+            return;
+        }
+        let written = self.since_look.fetch_add(size, Ordering::Relaxed) + size;
+        let look = written >= self.limit / 100 * LOOK_AFTER_PERCENT;
+        if look {
+            self.since_look.store(0, Ordering::Relaxed);
+        }
+        let (folder, limit) = (self.folder.clone(), self.limit);
+        let done = tokio::task::spawn_blocking(move || {
+            if look {
+                // Room for what may come before the next look.
+                let room = limit / 100 * LOOK_AFTER_PERCENT + size;
+                make_room(&folder, limit.saturating_sub(room));
+            }
+            write(&file, &bytes)
+        });
+        match done.await {
+            Ok(Err(error)) => {
+                tracing::debug!(folder = %self.folder.display(), %error, "could not keep a copy");
+            }
+            Ok(Ok(())) | Err(_) => {}
+        }
     }
 }
 
-impl Entries {
-    fn touch(&mut self, key: &(String, String)) -> Option<Bytes> {
-        let (used, bytes) = self.by_key.get_mut(key)?;
-        self.by_use.remove(used);
-        self.clock += 1;
-        *used = self.clock;
-        self.by_use.insert(self.clock, key.clone());
-        Some(bytes.clone())
+/// `None`: not there, or not whole.
+fn read(path: &Path) -> Option<Bytes> {
+    let mut file = File::open(path).ok()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).ok()?;
+    let content = bytes.len().checked_sub(DIGEST_BYTES)?;
+    if Sha256::digest(&bytes[..content]).as_slice() != &bytes[content..] {
+        // Somebody may have replaced it by a whole one meanwhile: that one is fetched again, no more.
+        let _ = fs::remove_file(path);
+        return None;
     }
+    bytes.truncate(content);
+    // The age of a copy is the time of its last use.
+    let _ = file.set_modified(SystemTime::now());
+    Some(bytes.into())
+}
 
-    fn insert(&mut self, key: (String, String), bytes: Bytes, limit: u64) {
-        let size = bytes.len() as u64;
-        if size > limit || self.by_key.contains_key(&key) {
-            return;
-        }
-        while self.bytes + size > limit {
-            let Some((_, oldest)) = self.by_use.pop_first() else {
-                break;
-            };
-            if let Some((_, dropped)) = self.by_key.remove(&oldest) {
-                self.bytes -= dropped.len() as u64;
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let number = NEXT_TEMPORARY.fetch_add(1, Ordering::Relaxed);
+    let temporary = path.with_extension(format!("{}-{number}.tmp", std::process::id()));
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.write_all(&Sha256::digest(bytes))
+    });
+    let done = written.and_then(|()| fs::rename(&temporary, path));
+    if done.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    done
+}
+
+/// Removes what was used longest ago until at most `limit` bytes are left, with some room.
+fn make_room(folder: &Path, limit: u64) {
+    let (mut files, mut total) = (Vec::new(), 0);
+    let folders = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in
+        folders.flat_map(|folder| fs::read_dir(folder.path()).into_iter().flatten().flatten())
+    {
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        };
+        let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "tmp") {
+            if used.elapsed().is_ok_and(|age| age > ABANDONED_AFTER) {
+                let _ = fs::remove_file(path);
             }
+            continue;
         }
-        self.clock += 1;
-        self.bytes += size;
-        self.by_use.insert(self.clock, key.clone());
-        self.by_key.insert(key, (self.clock, bytes));
+        total += metadata.len();
+        files.push((used, metadata.len(), path));
+    }
+    if total <= limit {
+        return;
+    }
+    files.sort_unstable();
+    for (_, size, path) in files {
+        if total <= limit / 100 * KEPT_PERCENT {
+            break;
+        }
+        let _ = fs::remove_file(path);
+        total -= size;
     }
 }

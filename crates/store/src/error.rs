@@ -45,8 +45,47 @@ pub enum StoreError {
     },
     #[error("{uri:?} is not a usable address: {reason}")]
     InvalidUri { uri: String, reason: String },
-    #[error("{uri}: stores of the scheme {scheme:?} are not built yet; use file:///absolute/path")]
-    NotBuilt { uri: String, scheme: String },
+    #[error(
+        "{uri}: there is no storage {scheme}://; use a path, file:///absolute/path, s3://, az:// or gs://"
+    )]
+    UnknownScheme { uri: String, scheme: String },
+    /// `known` is a sentence about the stores that there are.
+    #[error(
+        "{uri} belongs to no configured store ({known}); add it under `stores:` in the file that --config or NIGHTSHIFT_CONFIG names"
+    )]
+    Unconfigured { uri: String, known: String },
+    #[error("the store {store} cannot be used: {reason}")]
+    Misconfigured { store: String, reason: String },
+    #[error(
+        "{uri}: the bucket {bucket} does not exist at {endpoint}; create it, or correct `url` of the store {store}"
+    )]
+    NoBucket {
+        uri: String,
+        bucket: String,
+        store: String,
+        endpoint: String,
+    },
+    #[error(
+        "cannot {action} {uri}: the certificate of {endpoint} is not trusted; name its authority by `ca_certificate` of the store {store}"
+    )]
+    Certificate {
+        action: &'static str,
+        uri: String,
+        store: String,
+        endpoint: String,
+        #[source]
+        source: Source,
+    },
+    #[error(
+        "cannot {action} {uri}: this machine's clock and that of {endpoint} are too far apart; set the clock (timedatectl)"
+    )]
+    Clock {
+        action: &'static str,
+        uri: String,
+        endpoint: String,
+        #[source]
+        source: Source,
+    },
     #[error("{uri} comes after the attempt was sealed")]
     Sealed { uri: String },
     #[error("{uri} would take {size} bytes, more than the {limit} allowed")]
@@ -69,9 +108,14 @@ impl StoreError {
             | Self::Conflict { .. }
             | Self::ReadOnly { .. }
             | Self::InvalidUri { .. }
-            | Self::NotBuilt { .. } => FailureClass::InvalidInput,
+            | Self::UnknownScheme { .. }
+            | Self::Unconfigured { .. }
+            | Self::Misconfigured { .. }
+            | Self::NoBucket { .. }
+            | Self::Certificate { .. } => FailureClass::InvalidInput,
             Self::DiskFull { .. } => FailureClass::DiskFull,
-            Self::Unavailable { .. } => FailureClass::Unavailable,
+            // Another machine's clock may be right.
+            Self::Unavailable { .. } | Self::Clock { .. } => FailureClass::Unavailable,
             Self::LocalFile { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FailureClass::DiskFull,
                 _ => FailureClass::Internal,
@@ -83,7 +127,7 @@ impl StoreError {
     /// The word for this error in the column `error_class` of a scores table.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::NotFound { .. } => "not_found",
+            Self::NotFound { .. } | Self::NoBucket { .. } => "not_found",
             Self::Denied { .. } => "denied",
             Self::Changed { .. } => "changed",
             Self::Conflict { .. } => "conflict",
@@ -91,9 +135,17 @@ impl StoreError {
             Self::ReadOnly { .. } => "read_only",
             Self::Unavailable { .. } => "unavailable",
             Self::InvalidUri { .. } => "invalid_uri",
-            Self::NotBuilt { .. } => "not_built",
+            Self::UnknownScheme { .. } => "unknown_scheme",
+            Self::Unconfigured { .. } | Self::Misconfigured { .. } => "unconfigured",
+            Self::Certificate { .. } => "certificate",
+            Self::Clock { .. } => "clock",
             Self::Sealed { .. } | Self::TooLarge { .. } | Self::LocalFile { .. } => "internal",
         }
+    }
+
+    /// Whether the same call may succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
     }
 
     pub(crate) fn from_object_store(
@@ -165,4 +217,16 @@ fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
         next = error.source();
     }
     None
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
 }

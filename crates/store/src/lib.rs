@@ -1,21 +1,30 @@
 //! Object storage as the system uses it: one place for paths, typed errors, immutable objects, the commit of an attempt.
 //!
 //! It is not a file system: objects appear whole or not at all, folders do not exist, nothing is renamed or changed
-//! in place, and no function here deletes. `file://` stores write through fsync, so what a call returned is on disk.
+//! in place, and no function here deletes what somebody wrote. `file://` stores write through fsync, so what a call returned is on disk.
 
+mod answer;
 mod attempt;
 mod cache;
+mod config;
 pub mod contract;
 mod error;
 pub mod layout;
+mod pointer;
+mod remote;
 mod store;
+mod stores;
 mod uri;
 
 pub use attempt::AttemptWriter;
 pub use cache::LocalCache;
+pub use config::{
+    CacheConfig, ConfigError, Credentials, Problem, SecretSource, StoreConfig, StoresConfig,
+};
 pub use error::StoreError;
 pub use store::{ObjectInfo, Put, Store};
-pub use uri::{Location, file_uri};
+pub use stores::{Probe, Stores};
+pub use uri::{Location, Scheme, file_uri};
 
 #[cfg(test)]
 mod tests;

@@ -11,27 +11,38 @@ use std::{
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{
-    CopyOptions, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
-    PutPayload, WriteMultipart, local::LocalFileSystem, memory::InMemory, path::Path as Key,
+    CopyOptions, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart,
+    local::LocalFileSystem, memory::InMemory, path::Path as Key, prefix::PrefixStore,
 };
 use tokio::io::AsyncReadExt;
 
 use crate::{
-    StoreError,
-    uri::{self, Location},
+    StoreError, answer, pointer,
+    remote::{Opened, Remote},
+    uri::{self, Location, Scheme},
 };
 
 /// Pieces in which a local file goes up; the smallest that every cloud accepts but for the last is 5 MiB.
-const PIECE_BYTES: usize = 8 << 20;
+pub(crate) const PIECE_BYTES: usize = 8 << 20;
+
+/// From here on an object goes up to a remote store in pieces: what fails is sent again by the piece.
+const LARGE_BYTES: u64 = 16 << 20;
+
+/// Pieces of one object under way to a remote store, which bounds memory.
+const PIECES_IN_FLIGHT: usize = 4;
+
+/// Times that a whole upload is begun, besides what each of its requests is tried.
+const UPLOAD_TRIES: u32 = 3;
 
 /// A handle on a store; clones share it.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<dyn ObjectStore>,
+    pub(crate) inner: Arc<dyn ObjectStore>,
     /// Without a slash at its end, but for `file:///` itself.
     root: String,
     /// Folder of a `file://` store.
     local: Option<PathBuf>,
+    remote: Option<Arc<Remote>>,
 }
 
 /// What a listing says about an object.
@@ -53,9 +64,15 @@ pub enum Put {
 }
 
 impl Store {
-    /// Opens an existing store; nothing is written.
+    /// Opens an existing folder; nothing is written. Remote stores are opened by [`Stores`](crate::Stores).
     pub fn open(uri: &str) -> Result<Self, StoreError> {
         let location = Location::parse(uri)?;
+        if location.scheme != Scheme::File {
+            return Err(StoreError::Unconfigured {
+                uri: uri.to_owned(),
+                known: "none is configured".to_owned(),
+            });
+        }
         let folder = location.local();
         let root = uri::file_uri(&folder);
         let metadata = fs::metadata(&folder)
@@ -73,15 +90,42 @@ impl Store {
             inner: Arc::new(inner),
             root,
             local: Some(folder),
+            remote: None,
         })
     }
 
-    /// Opens a store, making its folder first where there is none.
+    /// Opens a folder, making it first where there is none.
     pub fn create(uri: &str) -> Result<Self, StoreError> {
-        let folder = Location::parse(uri)?.local();
-        fs::create_dir_all(&folder)
-            .map_err(|error| StoreError::from_io("create", uri::file_uri(&folder), error))?;
+        let location = Location::parse(uri)?;
+        if location.scheme == Scheme::File {
+            let folder = location.local();
+            fs::create_dir_all(&folder)
+                .map_err(|error| StoreError::from_io("create", uri::file_uri(&folder), error))?;
+        }
         Self::open(uri)
+    }
+
+    pub(crate) fn remote(opened: Opened) -> Result<Self, StoreError> {
+        let bucket = Self {
+            inner: opened.client,
+            root: opened.remote.bucket.clone(),
+            local: None,
+            remote: Some(Arc::new(opened.remote)),
+        };
+        bucket.below(&opened.prefix)
+    }
+
+    /// The same store, seen from one of its prefixes.
+    pub(crate) fn below(&self, prefix: &str) -> Result<Self, StoreError> {
+        if prefix.is_empty() {
+            return Ok(self.clone());
+        }
+        Ok(Self {
+            inner: Arc::new(PrefixStore::new(self.inner.clone(), self.key(prefix)?)),
+            root: self.uri(prefix),
+            local: self.local_path(prefix),
+            remote: self.remote.clone(),
+        })
     }
 
     /// A store that lives as long as its handles, for tests.
@@ -90,6 +134,24 @@ impl Store {
             inner: Arc::new(InMemory::new()),
             root: "memory://".to_owned(),
             local: None,
+            remote: None,
+        }
+    }
+
+    /// Whether objects come over the network.
+    pub fn is_remote(&self) -> bool {
+        self.remote.is_some()
+    }
+
+    /// Whether of many who put a pointer exactly one creates it by the store's own doing. Found out once, by trying.
+    pub async fn conditional(&self) -> Result<bool, StoreError> {
+        match &self.remote {
+            Some(remote) => remote
+                .conditional
+                .get_or_try_init(|| pointer::probe(self))
+                .await
+                .copied(),
+            None => Ok(true),
         }
     }
 
@@ -194,6 +256,10 @@ impl Store {
 
     /// [`Store::put`] of an object whose content lies in several places.
     pub async fn put_parts(&self, path: &str, parts: Vec<Bytes>) -> Result<(), StoreError> {
+        let size: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        if self.is_remote() && size > LARGE_BYTES {
+            return self.upload(path, Source::Memory(&parts)).await;
+        }
         self.inner
             .put(&self.key(path)?, parts.into_iter().collect::<PutPayload>())
             .await
@@ -207,61 +273,77 @@ impl Store {
             path: file.display().to_string(),
             source,
         };
-        let failed = |error| self.error("write", path, None, error);
-        let mut source = tokio::fs::File::open(file).await.map_err(local)?;
-        let upload = self
-            .inner
-            .put_multipart(&self.key(path)?)
-            .await
-            .map_err(failed)?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, PIECE_BYTES);
-        loop {
-            let mut piece = Vec::with_capacity(PIECE_BYTES);
-            if (&mut source)
-                .take(PIECE_BYTES as u64)
-                .read_to_end(&mut piece)
-                .await
-                .map_err(local)?
-                == 0
-            {
-                break;
-            }
-            // One piece in flight while the next is read.
-            upload.wait_for_capacity(1).await.map_err(failed)?;
-            upload.put(piece.into());
+        let size = tokio::fs::metadata(file).await.map_err(local)?.len();
+        if self.is_remote() && size <= PIECE_BYTES as u64 {
+            let bytes = tokio::fs::read(file).await.map_err(local)?;
+            return self.put(path, bytes.into()).await;
         }
-        upload.finish().await.map_err(failed)?;
-        Ok(())
+        self.upload(path, Source::File(file)).await
+    }
+
+    /// Writes a large object in pieces. It appears as a whole when the last is there, so that it can be begun again.
+    async fn upload(&self, path: &str, source: Source<'_>) -> Result<(), StoreError> {
+        let mut tries = 1;
+        loop {
+            match self.try_upload(path, &source).await {
+                Err(UploadError::Store(error))
+                    if tries < UPLOAD_TRIES && self.may_pass(path, &error) =>
+                {
+                    tries += 1;
+                }
+                Err(UploadError::Store(error)) => {
+                    return Err(self.error("write", path, None, error));
+                }
+                Err(UploadError::Typed(error)) => return Err(error),
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+
+    async fn try_upload(&self, path: &str, source: &Source<'_>) -> Result<(), UploadError> {
+        let key = self.key(path)?;
+        let in_flight = if self.is_remote() {
+            PIECES_IN_FLIGHT - 1
+        } else {
+            1
+        };
+        let upload = self.inner.put_multipart(&key).await?;
+        let mut upload = WriteMultipart::new_with_chunk_size(upload, PIECE_BYTES);
+        let sent = match source {
+            Source::Memory(parts) => send_parts(&mut upload, parts, in_flight).await,
+            Source::File(file) => send_file(&mut upload, file, in_flight).await,
+        };
+        match sent {
+            // Aborts by itself if it fails.
+            Ok(()) => Ok(upload.finish().await.map(drop)?),
+            Err(error) => {
+                // The first error says what is wrong; a server keeps the pieces until its own housekeeping.
+                let _ = upload.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether a failed upload is worth beginning again. One that is gone may have been completed by a request whose
+    /// answer was lost; writing the same object once more does no harm.
+    fn may_pass(&self, path: &str, error: &object_store::Error) -> bool {
+        let Some(remote) = &self.remote else {
+            return false;
+        };
+        answer::upload_is_gone(error)
+            || answer::explain(remote, "write", self.uri(path), None, error).is_transient()
     }
 
     /// Writes a small object unless there is one: of many writers exactly one creates it. A writer that finds its own
     /// content there (a reply was lost, a twin was faster) has succeeded; other content is [`StoreError::Conflict`].
+    ///
+    /// Where the store's conditional writes cannot be trusted ([`Store::conditional`]), two who write at the same moment may
+    /// both be told that they created it; the later content stays.
     pub async fn put_if_absent(&self, path: &str, bytes: Bytes) -> Result<Put, StoreError> {
-        let options = PutOptions {
-            mode: PutMode::Create,
-            ..PutOptions::default()
-        };
-        match self
-            .inner
-            .put_opts(&self.key(path)?, PutPayload::from(bytes.clone()), options)
-            .await
-        {
-            Ok(_) => Ok(Put::Created),
-            Err(object_store::Error::AlreadyExists { .. }) => self.same_content(path, &bytes).await,
-            Err(error) => match self.get(path, None).await {
-                Ok(found) if found == bytes => Ok(Put::SameContent),
-                _ => Err(self.error("write", path, None, error)),
-            },
-        }
-    }
-
-    async fn same_content(&self, path: &str, bytes: &Bytes) -> Result<Put, StoreError> {
-        if self.get(path, None).await? == *bytes {
-            Ok(Put::SameContent)
+        if self.conditional().await? {
+            pointer::put_conditionally(self, path, bytes).await
         } else {
-            Err(StoreError::Conflict {
-                uri: self.uri(path),
-            })
+            pointer::put_and_compare(self, path, bytes).await
         }
     }
 
@@ -274,21 +356,90 @@ impl Store {
             .map_err(|error| self.error("copy", from, None, error))
     }
 
-    fn key(&self, path: &str) -> Result<Key, StoreError> {
+    pub(crate) fn key(&self, path: &str) -> Result<Key, StoreError> {
         Key::parse(path).map_err(|error| StoreError::InvalidUri {
             uri: self.uri(path),
             reason: error.to_string(),
         })
     }
 
-    fn error(
+    pub(crate) fn error(
         &self,
         action: &'static str,
         path: &str,
         etag: Option<&str>,
         error: object_store::Error,
     ) -> StoreError {
-        StoreError::from_object_store(action, self.uri(path), etag, error)
+        match &self.remote {
+            Some(remote) => answer::explain(remote, action, self.uri(path), etag, &error),
+            None => StoreError::from_object_store(action, self.uri(path), etag, error),
+        }
+    }
+}
+
+/// Where the content of an upload is.
+enum Source<'a> {
+    Memory(&'a [Bytes]),
+    File(&'a Path),
+}
+
+enum UploadError {
+    Store(object_store::Error),
+    Typed(StoreError),
+}
+
+impl From<object_store::Error> for UploadError {
+    fn from(error: object_store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<StoreError> for UploadError {
+    fn from(error: StoreError) -> Self {
+        Self::Typed(error)
+    }
+}
+
+async fn send_parts(
+    upload: &mut WriteMultipart,
+    parts: &[Bytes],
+    in_flight: usize,
+) -> Result<(), UploadError> {
+    for part in parts {
+        for start in (0..part.len()).step_by(PIECE_BYTES) {
+            upload.wait_for_capacity(in_flight).await?;
+            upload.put(part.slice(start..part.len().min(start + PIECE_BYTES)));
+        }
+    }
+    Ok(())
+}
+
+async fn send_file(
+    upload: &mut WriteMultipart,
+    file: &Path,
+    in_flight: usize,
+) -> Result<(), UploadError> {
+    let local = |source| {
+        UploadError::Typed(StoreError::LocalFile {
+            path: file.display().to_string(),
+            source,
+        })
+    };
+    let mut source = tokio::fs::File::open(file).await.map_err(local)?;
+    loop {
+        let mut piece = Vec::with_capacity(PIECE_BYTES);
+        if (&mut source)
+            .take(PIECE_BYTES as u64)
+            .read_to_end(&mut piece)
+            .await
+            .map_err(local)?
+            == 0
+        {
+            return Ok(());
+        }
+        // Some pieces are in flight while the next is read.
+        upload.wait_for_capacity(in_flight).await?;
+        upload.put(piece.into());
     }
 }
 

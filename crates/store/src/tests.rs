@@ -1,4 +1,4 @@
-//! The store: one contract for files and memory, addresses, rights, failure classes and the cache.
+//! The store: one contract for files and memory, addresses, rights and failure classes.
 
 use std::{fs, io::Write, os::unix::fs::PermissionsExt, path::Path};
 
@@ -75,11 +75,64 @@ fn addresses_are_read_and_refused() {
         parse("relative/a"),
         Err(StoreError::InvalidUri { .. })
     ));
-    let error = parse("s3://lab/mvtec").unwrap_err();
+    let remote = Location::parse("s3://lab/mv%20tec//x/").unwrap();
+    assert_eq!(
+        (remote.root.as_str(), remote.path.as_str()),
+        ("s3://lab", "mv tec/x")
+    );
+    for bad in ["s3://", "s3://user:secret@lab/x", "s3://lab/../other"] {
+        let error = Location::parse(bad).unwrap_err();
+        assert!(matches!(error, StoreError::InvalidUri { .. }), "{error:?}");
+    }
+    let error = parse("ftp://lab/mvtec").unwrap_err();
     assert!(
-        error.to_string().contains("not built yet") && error.to_string().contains("s3://lab/mvtec"),
+        matches!(error, StoreError::UnknownScheme { .. }) && error.to_string().contains("s3://"),
         "{error}"
     );
+}
+
+#[test]
+fn an_address_belongs_to_the_store_with_the_longest_prefix() {
+    let store = |url: &str| {
+        format!(
+            "{{url: {url}, endpoint: 'http://127.0.0.1:1', allow_http: true, credentials: anonymous}}"
+        )
+    };
+    let text = format!(
+        "stores: {{wide: {}, narrow: {}, other: {}}}",
+        store("s3://lab"),
+        store("s3://lab/a/b"),
+        store("s3://elsewhere/x")
+    );
+    let stores = Stores::new(StoresConfig::parse(&text, "c.yaml").unwrap());
+    let located = |uri: &str| {
+        let (store, path) = stores.locate(uri).unwrap();
+        (store.root().to_owned(), path)
+    };
+    let pair = |root: &str, path: &str| (root.to_owned(), path.to_owned());
+    assert_eq!(
+        located("s3://lab/a/b/c d.png"),
+        pair("s3://lab/a/b", "c d.png")
+    );
+    assert_eq!(located("s3://lab/a/bc"), pair("s3://lab", "a/bc"));
+    assert_eq!(located("s3://lab/a/b"), pair("s3://lab/a/b", ""));
+    assert_eq!(located("/data/x"), pair("file:///", "data/x"));
+    let store = stores.open("s3://lab/a/b/results").unwrap();
+    assert_eq!(store.uri("jobs/1"), "s3://lab/a/b/results/jobs/1");
+    let error = stores.open("s3://elsewhere/xy").unwrap_err();
+    assert!(
+        matches!(error, StoreError::Unconfigured { .. }),
+        "{error:?}"
+    );
+    for word in [
+        "s3://elsewhere/xy",
+        "narrow = s3://lab/a/b",
+        "other",
+        "--config",
+    ] {
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    assert!(stores.check("s3://lab").is_ok() && stores.check("gs://lab").is_err());
 }
 
 #[test]
@@ -160,31 +213,4 @@ fn unprivileged(body: fn()) {
             assert_eq!(status, 0, "the test failed in the unprivileged child");
         }
     }
-}
-
-#[test]
-fn the_cache_is_bounded_and_true_to_the_etag() {
-    let store = Store::in_memory();
-    let cache = LocalCache::new(10);
-    runtime().block_on(async {
-        for path in ["a", "b", "c"] {
-            store.put(path, Bytes::from_static(b"1234")).await.unwrap();
-        }
-        let etag = |path: &'static str| async { store.head(path).await.unwrap().etag };
-        let first = etag("a").await;
-        for path in ["a", "b", "c"] {
-            cache.get(&store, path, &etag(path).await).await.unwrap();
-            assert!(cache.bytes() <= 10);
-        }
-        assert_eq!(cache.bytes(), 8);
-        store.put("a", Bytes::from_static(b"other")).await.unwrap();
-        assert!(matches!(
-            cache.get(&store, "a", &first).await,
-            Err(StoreError::Changed { .. })
-        ));
-        // Still the old object: what was listed under this etag.
-        let old = etag("c").await;
-        store.put("c", Bytes::from_static(b"other")).await.unwrap();
-        assert_eq!(cache.get(&store, "c", &old).await.unwrap(), "1234");
-    });
 }

@@ -1,12 +1,48 @@
 //! Addresses of objects: splitting a URI into its store and the path within.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use crate::StoreError;
+
+/// Kinds of storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    File,
+    S3,
+    Az,
+    Gs,
+}
+
+impl Scheme {
+    /// Of stores that the configuration names.
+    pub(crate) fn remote(scheme: &str) -> Option<Self> {
+        match scheme {
+            "s3" => Some(Self::S3),
+            "az" => Some(Self::Az),
+            "gs" => Some(Self::Gs),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File => "file",
+            Self::S3 => "s3",
+            Self::Az => "az",
+            Self::Gs => "gs",
+        })
+    }
+}
 
 /// An address, split where its store begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
+    pub scheme: Scheme,
     /// The widest store that holds it: `file:///`, `s3://bucket`.
     pub root: String,
     /// Relative to the root, decoded, without slashes at its ends.
@@ -21,16 +57,21 @@ impl Location {
             reason: reason.to_owned(),
         };
         if uri.starts_with('/') {
+            return Ok(Self::file(uri));
+        }
+        let (scheme, rest) = uri.split_once("://").ok_or_else(|| {
+            invalid("expected file:///absolute/path, an absolute path, or s3://bucket/path")
+        })?;
+        if Scheme::remote(scheme).is_some() {
+            let (scheme, bucket, path) = split_remote(uri).map_err(|reason| invalid(&reason))?;
             return Ok(Self {
-                root: "file:///".to_owned(),
-                path: trim(uri),
+                scheme,
+                root: format!("{scheme}://{bucket}"),
+                path,
             });
         }
-        let (scheme, rest) = uri
-            .split_once("://")
-            .ok_or_else(|| invalid("expected file:///absolute/path or an absolute path"))?;
         if scheme != "file" {
-            return Err(StoreError::NotBuilt {
+            return Err(StoreError::UnknownScheme {
                 uri: uri.to_owned(),
                 scheme: scheme.to_owned(),
             });
@@ -42,16 +83,46 @@ impl Location {
             ));
         }
         let decoded = decode(path).ok_or_else(|| invalid("its percent-encoding is not UTF-8"))?;
-        Ok(Self {
+        Ok(Self::file(&decoded))
+    }
+
+    fn file(path: &str) -> Self {
+        Self {
+            scheme: Scheme::File,
             root: "file:///".to_owned(),
-            path: trim(&decoded),
-        })
+            path: trim(path),
+        }
     }
 
     /// The local folder or file that a `file://` address names.
     pub fn local(&self) -> PathBuf {
         Path::new("/").join(&self.path)
     }
+}
+
+/// Scheme, bucket (or container) and decoded path of a remote address; `Err` says what is wrong with it.
+pub(crate) fn split_remote(uri: &str) -> Result<(Scheme, String, String), String> {
+    let (scheme, rest) = uri
+        .split_once("://")
+        .and_then(|(scheme, rest)| Some((Scheme::remote(scheme)?, rest)))
+        .ok_or("expected s3://, az:// or gs://")?;
+    let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if bucket.contains(['@', ':', '?', '#', '%', ' ']) {
+        return Err(format!(
+            "{bucket:?} is not a bucket's name; endpoint and keys stand in the configuration of its store"
+        ));
+    }
+    if bucket.len() < 3 {
+        return Err(format!(
+            "the bucket's name {bucket:?} is too short: {scheme}://BUCKET/PATH"
+        ));
+    }
+    let path = decode(path).ok_or("its percent-encoding is not UTF-8")?;
+    let path = trim(&path);
+    if path.split('/').any(|part| part == "..") {
+        return Err("a path in a store cannot hold `..`".to_owned());
+    }
+    Ok((scheme, bucket.to_owned(), path))
 }
 
 /// The URI of a local path, which must be absolute.

@@ -84,7 +84,8 @@ async fn with_cluster<T>(
     common: &Common,
     action: impl AsyncFnOnce(&mut Cluster) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let mut cluster = Cluster::open(&places::coordinator(common)?).await?;
+    let mut cluster =
+        Cluster::open(&places::coordinator(common)?, common.config()).await?;
     let result = action(&mut cluster).await;
     cluster.close().await;
     result

@@ -86,7 +86,8 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         if !(args.scores || args.metrics || args.timings) {
             return show(common, cluster, &job).await.map(drop);
         }
-        let Some(results) = Results::find(&mut cluster.client, &job.id).await? else {
+        let Some(results) = Results::find(&mut cluster.client, &cluster.stores, &job.id).await?
+        else {
             return Err(none_yet(&job));
         };
         let (rows, columns): (Vec<Value>, &[&'static str]) = if args.scores {
@@ -128,7 +129,7 @@ async fn show(common: &Common, cluster: &mut Cluster, job: &Job) -> Result<Vec<S
         .await?
         .into_inner()
         .runs;
-    let results = Results::find(&mut cluster.client, &job.id).await?;
+    let results = Results::find(&mut cluster.client, &cluster.stores, &job.id).await?;
     let (metrics, timings) = match &results {
         Some(results) => (
             results.read::<MetricRow>().await?,

@@ -20,7 +20,7 @@ pub struct Args {
 
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     let place = places::coordinator(common)?;
-    let mut cluster = Cluster::open(&place).await?;
+    let mut cluster = Cluster::open(&place, common.config()).await?;
     let result = async {
         let job = cluster
             .client
@@ -60,6 +60,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             &mut cluster,
             &Follow {
                 place: &place,
+                config: common.config(),
                 job: job.id,
                 worker,
                 resume,

@@ -33,7 +33,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         pool: read.reading.job.resources.pool.to_string(),
         slots: args.slots,
     };
-    let mut cluster = Cluster::open(&place).await?;
+    let mut cluster = Cluster::open(&place, common.config()).await?;
     let result = async {
         cluster.ensure_worker(&worker).await?;
         let job = match unfinished(&mut cluster, &args, &read).await? {
@@ -45,6 +45,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             &mut cluster,
             &Follow {
                 place: &place,
+                config: common.config(),
                 job,
                 worker: Some(worker),
                 resume,

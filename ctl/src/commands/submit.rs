@@ -24,7 +24,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     print_warnings(&read.reading);
     read.check_output()?;
     let place = places::coordinator(common)?;
-    let mut cluster = Cluster::open(&place).await?;
+    let mut cluster = Cluster::open(&place, common.config()).await?;
     let result = async {
         let job = super::run::submit(&mut cluster, &read, args.key.as_deref()).await?;
         if !args.wait {
@@ -38,7 +38,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             cluster.ensure_worker(worker).await?;
         }
         let resume = format!("ctl retry {job} --wait");
-        let job = follow(&mut cluster, &Follow { place: &place, job, worker, resume }).await?;
+        let job = follow(&mut cluster, &Follow { place: &place, config: common.config(), job, worker, resume }).await?;
         super::results::show_end(common, &mut cluster, &job).await
     }
     .await;

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use plan::{Assignment, Input, InputOutcome, PlannedRun, TaskResult};
-use store::{AttemptWriter, Store};
+use store::{AttemptWriter, Store, Stores};
 use tables::{Row, TableReader, TableWriter};
 use tokio::runtime::Handle;
 use types::{OutputObject, TaskKind};
@@ -19,6 +19,7 @@ use crate::{error::TaskError, stages::Stages};
 /// Shared by all threads of the attempt.
 pub struct Attempt {
     pub assignment: Assignment,
+    pub stores: Stores,
     pub store: Store,
     pub writer: AttemptWriter,
     /// Removed by the agent afterwards.
@@ -53,12 +54,14 @@ impl Attempt {
     /// Opens the job's store and the attempt's prefix in it.
     pub fn open(
         assignment: Assignment,
+        stores: Stores,
         scratch: PathBuf,
         threads: usize,
         runtime: Handle,
     ) -> Result<Self, TaskError> {
-        let store = Store::open(&assignment.store)?;
+        let store = stores.open(&assignment.store)?;
         Ok(Self {
+            stores,
             writer: AttemptWriter::new(store.clone(), assignment.prefix.clone()),
             store,
             scratch,

@@ -1,9 +1,9 @@
 //! From a sample to numbers: fetch, decode, preprocess, with every way in which an image can be bad told by name.
 
-use std::{collections::BTreeMap, sync::Mutex, time::Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use store::{Location, Store, StoreError};
+use store::Store;
 use tables::SampleRow;
 use types::FailureClass;
 use vision::{DecodeOptions, Image, Mask, Preprocess, VisionError};
@@ -11,7 +11,6 @@ use vision::{DecodeOptions, Image, Mask, Preprocess, VisionError};
 use crate::{
     attempt::Attempt,
     error::{TaskError, chain},
-    stages::lock,
 };
 
 /// Reads the images and masks of samples for one attempt; shared by its threads.
@@ -19,7 +18,6 @@ pub struct Images<'a> {
     attempt: &'a Attempt,
     pub preprocess: Preprocess,
     options: DecodeOptions,
-    stores: Mutex<BTreeMap<String, Store>>,
 }
 
 /// An image or mask that cannot be used: a row with an error while scoring, the end of training.
@@ -59,7 +57,6 @@ impl<'a> Images<'a> {
             attempt,
             preprocess,
             options: DecodeOptions::default(),
-            stores: Mutex::default(),
         }
     }
 
@@ -124,15 +121,10 @@ impl<'a> Images<'a> {
     }
 
     fn fetch(&self, uri: &str, etag: &str) -> Outcome<Bytes> {
-        let location = Location::parse(uri)?;
-        let store = self.store(&location.root)?;
+        let (store, path) = self.locate(uri)?;
         let etag = (!etag.is_empty()).then_some(etag);
         let start = Instant::now();
-        match self
-            .attempt
-            .runtime
-            .block_on(store.get(&location.path, etag))
-        {
+        match self.attempt.runtime.block_on(store.get(&path, etag)) {
             Ok(bytes) => {
                 self.attempt
                     .stages
@@ -149,14 +141,8 @@ impl<'a> Images<'a> {
         }
     }
 
-    fn store(&self, root: &str) -> Result<Store, StoreError> {
-        let mut stores = lock(&self.stores);
-        if let Some(store) = stores.get(root) {
-            return Ok(store.clone());
-        }
-        let store = Store::open(root)?;
-        stores.insert(root.to_owned(), store.clone());
-        Ok(store)
+    fn locate(&self, uri: &str) -> Result<(Store, String), TaskError> {
+        Ok(self.attempt.stores.locate(uri)?)
     }
 }
 

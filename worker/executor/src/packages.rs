@@ -9,7 +9,7 @@ use job::resolved::ClassSpec;
 use models::Statistics;
 use plan::PlannedRun;
 use serde::Deserialize;
-use store::{Location, Store, layout};
+use store::layout;
 use types::TaskKind;
 
 use crate::{
@@ -128,9 +128,8 @@ struct Pointer {
 }
 
 fn read(attempt: &Attempt, uri: &str) -> Result<Bytes, TaskError> {
-    let location = Location::parse(uri)?;
-    let store = Store::open(&location.root)?;
-    Ok(attempt.runtime.block_on(store.get(&location.path, None))?)
+    let (store, path) = attempt.stores.locate(uri)?;
+    Ok(attempt.runtime.block_on(store.get(&path, None))?)
 }
 
 /// An address, absolute or relative to a folder; `..` goes up, so that a store can be moved as a whole.

@@ -17,6 +17,7 @@ use proto::v1::{
     ExecutorLog, ExecutorProgress, ExecutorReady, FromExecutor, Progress, RunTask, TaskDone,
     TaskFailed, ToExecutor, from_executor, to_executor,
 };
+use store::Stores;
 use tokio::runtime::{Handle, Runtime};
 use tracing_subscriber::{Layer as _, filter::LevelFilter, layer::SubscriberExt};
 use types::{Failure, FailureClass, LeaseNumber, OutputObject};
@@ -33,6 +34,9 @@ use crate::{
 
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 const SEGMENT_EVERY: Duration = Duration::from_secs(10);
+
+/// Names the configuration file; set by the agent.
+const CONFIG_VARIABLE: &str = "NIGHTSHIFT_CONFIG";
 
 /// Where the last panic happened, for the failure's message.
 static PANIC_PLACE: Mutex<Option<String>> = Mutex::new(None);
@@ -68,6 +72,8 @@ pub fn serve() -> anyhow::Result<()> {
     let log = log.with_filter(LevelFilter::INFO);
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(log))?;
     let runtime = Runtime::new()?;
+    let config = std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from);
+    let stores = Stores::read(config.as_deref())?;
     let ready = from_executor::Message::Ready(ExecutorReady {
         // Loading them to see whether they load costs seconds and memory: that is what `executor --probe` is for.
         engines: engines::Choice::ALL
@@ -81,7 +87,7 @@ pub fn serve() -> anyhow::Result<()> {
     if taken_over.is_none() {
         agent.send(ready);
     }
-    receive(socket, taken_over, &agent, runtime.handle())
+    receive(socket, taken_over, &agent, &stores, runtime.handle())
 }
 
 /// Never returns while the agent lives: its death, or its wish, ends the process at once, whatever is being computed.
@@ -89,9 +95,10 @@ fn receive(
     mut socket: UnixStream,
     first: Option<RunTask>,
     agent: &Agent,
+    stores: &Stores,
     runtime: &Handle,
 ) -> anyhow::Result<()> {
-    let mut current = first.and_then(|run| begin(run, agent, runtime));
+    let mut current = first.and_then(|run| begin(run, agent, stores, runtime));
     loop {
         let message = read_message::<ToExecutor>(&mut socket);
         match message.ok().flatten().map(|message| message.message) {
@@ -100,7 +107,7 @@ fn receive(
                 if let Some((_, _, thread)) = current.take() {
                     let _ = thread.join();
                 }
-                current = begin(run, agent, runtime);
+                current = begin(run, agent, stores, runtime);
             }
             Some(Some(to_executor::Message::Cancel(cancel))) => {
                 if let Some((_, attempt, _)) = current
@@ -118,6 +125,7 @@ fn receive(
 fn begin(
     run: RunTask,
     agent: &Agent,
+    stores: &Stores,
     runtime: &Handle,
 ) -> Option<(LeaseNumber, Arc<Attempt>, thread::JoinHandle<()>)> {
     let assignment: Assignment = match serde_json::from_str(&run.assignment_json) {
@@ -145,6 +153,7 @@ fn begin(
     let threads = usize::try_from(run.threads).unwrap_or(1);
     let attempt = match Attempt::open(
         assignment,
+        stores.clone(),
         PathBuf::from(run.scratch),
         threads,
         runtime.clone(),

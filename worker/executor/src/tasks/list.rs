@@ -8,7 +8,7 @@ use std::{
 use data::{DataError, Dataset, ListedObject, Purpose, SampleSeed, Split};
 use job::resolved::ModelSource;
 use plan::{ResultDetail, TaskResult};
-use store::{Store, StoreError};
+use store::StoreError;
 use tables::{Micros, SampleRow};
 
 use super::names;
@@ -56,7 +56,7 @@ fn list(attempt: &Attempt, dataset: &dyn Dataset) -> Result<Vec<ListedObject>, T
     let mut objects = Vec::new();
     for root in roots {
         attempt.check_cancelled()?;
-        let store = match Store::open(&root) {
+        let store = match attempt.stores.open(&root) {
             // The dataset knows better what it means that a folder is not there.
             Err(StoreError::NotFound { .. }) => continue,
             other => other?,
@@ -81,7 +81,10 @@ fn suggest(attempt: &Attempt, error: DataError) -> TaskError {
     let Some(folder) = error.wants_names_in() else {
         return error.into();
     };
-    let names = Store::open(folder).and_then(|store| attempt.runtime.block_on(store.folders("")));
+    let names = attempt
+        .stores
+        .open(folder)
+        .and_then(|store| attempt.runtime.block_on(store.folders("")));
     error.with_names(&names.unwrap_or_default()).into()
 }
 

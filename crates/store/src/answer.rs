@@ -1,0 +1,197 @@
+//! What a remote store's failure means: its own error code, or what the connection died of, as a typed error.
+
+use std::{error::Error, fmt, io};
+
+use crate::{StoreError, remote::Remote};
+
+/// Longest piece of a server's message that is shown.
+const MAX_MESSAGE: usize = 300;
+
+/// Why, in words that hold no secret: the client's own errors print addresses and whole answers, which may.
+#[derive(Debug)]
+struct Cause(String);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Cause {}
+
+/// Turns the failure of one call into an error; `expected` is the etag that the call insisted on.
+pub(crate) fn explain(
+    remote: &Remote,
+    action: &'static str,
+    uri: String,
+    expected: Option<&str>,
+    error: &object_store::Error,
+) -> StoreError {
+    use object_store::Error as E;
+    let answer = Answer::of(error);
+    let (store, endpoint) = (remote.name.clone(), remote.endpoint.clone());
+    match (answer.code.as_deref(), error) {
+        (Some("NoSuchBucket" | "ContainerNotFound" | "ContainerBeingDeleted"), _) => {
+            StoreError::NoBucket {
+                uri,
+                bucket: remote.bucket.clone(),
+                store,
+                endpoint,
+            }
+        }
+        (Some("RequestTimeTooSkewed" | "RequestExpired"), _) => StoreError::Clock {
+            action,
+            uri,
+            endpoint,
+            source: answer.cause(remote, None),
+        },
+        (Some("AuthenticationFailed"), _) if answer.message.contains("date header") => {
+            StoreError::Clock {
+                action,
+                uri,
+                endpoint,
+                source: answer.cause(remote, None),
+            }
+        }
+        (_, E::Precondition { .. }) => StoreError::Changed {
+            uri,
+            expected: expected.unwrap_or_default().to_owned(),
+        },
+        (_, E::NotFound { .. }) => StoreError::NotFound { uri },
+        (code, E::PermissionDenied { .. } | E::Unauthenticated { .. }) => StoreError::Denied {
+            action,
+            uri,
+            source: answer.cause(remote, Some(denied_hint(code))),
+        },
+        (Some("InvalidAccessKeyId" | "InvalidTokenId" | "ExpiredToken"), _) => StoreError::Denied {
+            action,
+            uri,
+            source: answer.cause(remote, Some(denied_hint(answer.code.as_deref()))),
+        },
+        (_, E::InvalidPath { source }) => StoreError::InvalidUri {
+            uri,
+            reason: source.to_string(),
+        },
+        (Some("InvalidBucketName" | "InvalidResourceName"), _) => StoreError::InvalidUri {
+            uri,
+            reason: answer.message,
+        },
+        _ if answer.is_certificate() => StoreError::Certificate {
+            action,
+            uri,
+            store,
+            endpoint,
+            source: answer.cause(remote, None),
+        },
+        _ => {
+            let hint = answer
+                .refused
+                .then_some("nobody listens there: is `endpoint` right, and is the server running?");
+            StoreError::Unavailable {
+                action,
+                uri,
+                source: answer.cause(remote, hint),
+            }
+        }
+    }
+}
+
+fn denied_hint(code: Option<&str>) -> &'static str {
+    match code {
+        Some("SignatureDoesNotMatch" | "AuthenticationFailed") => {
+            "the secret does not belong to the key"
+        }
+        Some("InvalidAccessKeyId" | "InvalidTokenId" | "ExpiredToken") => {
+            "the key is unknown or expired"
+        }
+        _ => "its credentials lack this right; docs/operations.md lists those that are needed",
+    }
+}
+
+#[derive(Debug, Default)]
+struct Answer {
+    /// Of the server, such as `NoSuchBucket`.
+    code: Option<String>,
+    message: String,
+    refused: bool,
+}
+
+impl Answer {
+    fn of(error: &object_store::Error) -> Self {
+        let (mut refused, mut deepest) = (false, String::new());
+        let mut next: Option<&(dyn Error + 'static)> = Some(error);
+        let mut whole = String::new();
+        while let Some(error) = next {
+            if let Some(error) = error.downcast_ref::<io::Error>() {
+                refused |= error.kind() == io::ErrorKind::ConnectionRefused;
+            }
+            deepest = error.to_string();
+            if whole.is_empty() || !whole.contains(&deepest) {
+                whole.push_str(&deepest);
+                whole.push('\n');
+            }
+            next = error.source();
+        }
+        if let Some(code) = element(&whole, "Code") {
+            return Self {
+                code: Some(short(code)),
+                message: short(element(&whole, "Message").unwrap_or_default()),
+                refused,
+            };
+        }
+        // An answer without a code, such as that to HEAD: the status is all there is.
+        let message = match whole.split_once("status code: ") {
+            Some((_, status)) => {
+                let end = status.find([':', '\n', '<']).unwrap_or(status.len());
+                format!("the server answered {}", status[..end].trim())
+            }
+            None => deepest,
+        };
+        Self {
+            code: None,
+            message: short(&message),
+            refused,
+        }
+    }
+
+    fn is_certificate(&self) -> bool {
+        self.code.is_none()
+            && (self.message.contains("certificate") || self.message.contains("UnknownIssuer"))
+    }
+
+    fn cause(&self, remote: &Remote, hint: Option<&str>) -> Box<dyn Error + Send + Sync> {
+        let mut text = format!("store {} at {}: ", remote.name, remote.endpoint);
+        match &self.code {
+            Some(code) if self.message.is_empty() => text.push_str(code),
+            Some(code) => text.push_str(&format!("{code}: {}", self.message)),
+            None => text.push_str(&self.message),
+        }
+        if let Some(hint) = hint {
+            text.push_str("; ");
+            text.push_str(hint);
+        }
+        Box::new(Cause(text))
+    }
+}
+
+/// Content of the first XML element of that name.
+fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    let (content, _) = rest.split_once(&format!("</{name}>"))?;
+    Some(content.trim())
+}
+
+/// One line of bounded length.
+fn short(text: &str) -> String {
+    let line: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(MAX_MESSAGE)
+        .collect();
+    line.trim_end_matches(['.', ' ']).to_owned()
+}
+
+/// Whether a multipart upload was closed already: by an earlier try whose answer was lost, or by the server's housekeeping.
+pub(crate) fn upload_is_gone(error: &object_store::Error) -> bool {
+    Answer::of(error).code.as_deref() == Some("NoSuchUpload")
+}
