@@ -11,8 +11,8 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{configurable, key};
 
-/// Sections that a file may have. `stores` is read by whoever opens stores.
-pub const SECTIONS: [&str; 4] = ["coordinator", "worker", "ctl", "stores"];
+/// Sections that a file may have. `stores` and `cache` are read by whoever opens stores.
+pub const SECTIONS: [&str; 5] = ["coordinator", "worker", "ctl", "stores", "cache"];
 
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {

@@ -31,7 +31,7 @@ use crate::uri::Scheme;
 use yaml::Document;
 
 /// Sections of the file that this crate reads.
-const SECTIONS: &[&str] = &["stores", "cache"];
+const SECTIONS: &[&str] = &["stores", "cache", "coordinator", "worker", "ctl"];
 
 const STORE_KEYS: &[&str] = &[
     "url",
