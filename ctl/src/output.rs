@@ -106,6 +106,14 @@ pub fn span(ms: i64) -> String {
     }
 }
 
+/// How long something took: short times with a tenth.
+pub fn took(ms: i64) -> String {
+    match ms {
+        0..10_000 => format!("{:.1} s", ms as f64 / 1e3),
+        _ => span(ms),
+    }
+}
+
 pub fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
@@ -171,5 +179,6 @@ mod tests {
         assert_eq!(span(12_345), "12 s");
         assert_eq!(span(125_000), "2 min 5 s");
         assert_eq!(span(7_260_000), "2 h 1 min");
+        assert_eq!((took(437), took(12_345)), ("0.4 s".into(), "12 s".into()));
     }
 }

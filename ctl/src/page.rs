@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proto::v1::{Job, Run, Task};
 
 use crate::commands::get::run_table;
-use crate::output::{self, Table, ago, span};
+use crate::output::{self, Table, ago, took};
 
 /// Tasks that neither failed nor wait for one that did, in the order in which they are told.
 const OPEN: [&str; 4] = ["running", "cancelling", "ready", "blocked"];
@@ -40,7 +40,7 @@ pub fn render(
 
 fn head(job: &Job, runs: &[Run], results: Option<&str>, now_ms: i64) -> String {
     let when = if job.finished_ms > 0 {
-        let took = span(job.finished_ms.saturating_sub(job.created_ms));
+        let took = took(job.finished_ms.saturating_sub(job.created_ms));
         format!("{}, took {took}", ago(job.created_ms, now_ms))
     } else {
         ago(job.created_ms, now_ms)

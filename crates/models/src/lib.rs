@@ -78,6 +78,12 @@ pub trait Model: Send + Sync {
     /// Positions and dimensions of one image's features, as [`Model::feature_graph`] gives them.
     fn feature_shape(&self) -> Result<[usize; 2], ModelError>;
 
+    /// Bytes of memory that [`Model::fit`] takes at most on so many threads, beside the engine's and one thread's
+    /// backlog of images; `None` if it cannot be told beforehand.
+    fn fit_memory(&self, _threads: usize) -> Option<u64> {
+        None
+    }
+
     /// Input `image` [N, 3, H, W] in [0, 1]; output `features` [N, positions, dims], positions in row-major order.
     fn feature_graph(&self, weights: &StateDict) -> Result<Graph, ModelError>;
 

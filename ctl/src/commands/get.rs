@@ -175,7 +175,7 @@ fn task_table(tasks: &[Task]) -> String {
         let last = task.attempts.last();
         let took = last
             .filter(|attempt| attempt.ended_ms > 0)
-            .map(|attempt| output::span(attempt.ended_ms.saturating_sub(attempt.started_ms)));
+            .map(|attempt| output::took(attempt.ended_ms.saturating_sub(attempt.started_ms)));
         table.row([
             task.id.clone(),
             task.kind.clone(),

@@ -54,14 +54,14 @@ const TIMING_COLUMNS: [&str; 11] = [
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Id of a job or a unique prefix of it
+    /// Id of a job or a unique prefix of it; `last` is the newest
     #[arg(
         value_name = "JOB",
         required_unless_present = "last",
         conflicts_with = "last"
     )]
     job: Option<String>,
-    /// The newest job
+    /// The newest job, as JOB `last`
     #[arg(long)]
     last: bool,
     /// The rows of the table `scores`: one an image and run
@@ -158,7 +158,8 @@ async fn show(common: &Common, cluster: &mut Cluster, job: &Job) -> Result<Vec<S
         }
         for (run, images) in unreadable(&metrics) {
             text.push_str(&format!(
-                "\nwarning: run {run}: {images} images could not be scored; `ctl results {} --scores` says which and why",
+                "\nwarning: run {run}: {images} image{} could not be scored; `ctl results {} --scores` says which and why",
+                if images == 1 { "" } else { "s" },
                 job.id
             ));
         }
@@ -201,7 +202,7 @@ pub async fn show_end(common: &Common, cluster: &mut Cluster, job: &Job) -> Resu
     }
     let said = show(common, cluster, job).await?;
     if job.state == "succeeded" {
-        let took = output::span(job.finished_ms.saturating_sub(job.created_ms));
+        let took = output::took(job.finished_ms.saturating_sub(job.created_ms));
         eprintln!("job {} succeeded in {took}", job.id);
         return Ok(());
     }

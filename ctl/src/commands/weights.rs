@@ -46,6 +46,11 @@ pub fn run(common: &Common, args: Args) -> Result<(), Error> {
 }
 
 fn import(common: &Common, folder: &WeightsFolder, args: &ImportArgs) -> Result<(), Error> {
+    if let Err(error @ models::ModelError::BackboneNotBuilt { .. }) =
+        models::backbones::find(&args.backbone)
+    {
+        return Err(Error::Usage(error.to_string()));
+    }
     let expected = expected(&args.backbone);
     let import = Import {
         file: &args.file,

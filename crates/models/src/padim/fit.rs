@@ -16,6 +16,13 @@ const TILE: usize = 4 << 20;
 /// Positions of a tile at most: enough to make reads long, few enough to share the work evenly.
 const MAX_POSITIONS: usize = 8 * POSITIONS;
 
+/// What the result and the threads' tiles take at most. Thousands of images of very many channels take more: a tile has
+/// at least [`POSITIONS`] positions.
+pub(super) fn memory(positions: usize, dims: usize, threads: usize) -> u64 {
+    let numbers = positions * (dims + packed(dims)) + threads * TILE;
+    (numbers * size_of::<f32>()) as u64
+}
+
 /// A tile of the result: the first position, its means, its whitening matrices.
 type Piece<'a> = (usize, &'a mut [f32], &'a mut [f32]);
 

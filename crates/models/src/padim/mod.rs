@@ -140,6 +140,11 @@ impl Model for Padim {
         Ok([height * width, self.settings.channels.len()])
     }
 
+    fn fit_memory(&self, threads: usize) -> Option<u64> {
+        let [positions, dims] = self.feature_shape().ok()?;
+        Some(fit::memory(positions, dims, threads))
+    }
+
     fn feature_graph(&self, weights: &StateDict) -> Result<Graph, ModelError> {
         graph::features(self, weights)
     }
