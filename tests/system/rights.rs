@@ -120,7 +120,7 @@ fn results_that_cannot_be_published_are_said_by_run_describe_and_get_until_they_
     assert_eq!(waits["what"], "results");
     assert!(waits["since"].is_string(), "{waits}");
     assert!(
-        waits["reason"].as_str().unwrap().contains("results"),
+        waits["reason"].as_str().unwrap().contains(&id),
         "{waits}"
     );
     let listed = sandbox.ctl(&["get", "jobs"]);
