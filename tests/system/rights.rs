@@ -119,10 +119,7 @@ fn results_that_cannot_be_published_are_said_by_run_describe_and_get_until_they_
     let waits = &described["job"]["unpublished"][0];
     assert_eq!(waits["what"], "results");
     assert!(waits["since"].is_string(), "{waits}");
-    assert!(
-        waits["reason"].as_str().unwrap().contains(&id),
-        "{waits}"
-    );
+    assert!(waits["reason"].as_str().unwrap().contains(&id), "{waits}");
     let listed = sandbox.ctl(&["get", "jobs"]);
     assert!(
         listed.stdout.contains("results not taken by"),

@@ -300,8 +300,12 @@ async fn a_failed_job_is_tried_again_without_what_succeeded() {
             "/data/texture/brick/train/good: no normal images",
         )
         .await;
-    // Training fails fast: nothing else of the job is done.
+    // Training fails fast: nothing else of the job is done but its tables.
+    let reduce = worker.claim().await;
+    assert_eq!(reduce.spec, plan::TaskSpec::Reduce);
+    worker.complete(&reduce, sandbox.store.path()).await;
     let failed = job_when(&mut client, &job, |job| job.state == "failed").await;
+    assert_eq!(failed.results_generation, 1);
     assert!(
         failed.failures[0].contains("no normal images"),
         "{:?}",
