@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::images;
-use crate::sandbox::{Ended, Sandbox};
+use crate::sandbox::{Ended, JOB, Sandbox};
 
 /// Runs the job on data that was spoilt; it must fail with these words.
 #[track_caller]
@@ -135,4 +135,38 @@ fn an_unreadable_test_image_is_a_row_with_its_error_and_the_job_succeeds_with_a_
             .all(|row| row["value"].is_number()),
         "{metrics}"
     );
+}
+
+#[test]
+fn a_failed_train_job_has_its_tables_with_the_run_as_a_row_and_what_was_accepted_of_it() {
+    let sandbox = Sandbox::with_job(6, 3);
+    sandbox.write("job.yaml", &JOB.replace("kind: benchmark", "kind: train"));
+    fs::write(sandbox.path("data/tiny/train/good/text.png"), "no picture").unwrap();
+    let ended = sandbox.ctl(&["run", "job.yaml"]);
+    ended.expect(1).says(&["text.png", "invalid_input"]);
+    one_clear_message(&ended);
+    let metrics = sandbox.json(&["results", "--last", "--metrics"]);
+    let metrics = metrics.as_array().unwrap();
+    assert_eq!(metrics.len(), 4);
+    for row in metrics {
+        assert!(row["value"].is_null(), "{row}");
+        assert!(
+            row["reason"].as_str().unwrap().contains("text.png"),
+            "{row}"
+        );
+    }
+    let id = sandbox.job_ids().remove(0);
+    let timings = sandbox.json(&["results", &id, "--timings"]);
+    let timed = |kind: &str| {
+        let mut rows = timings.as_array().unwrap().iter();
+        rows.any(|row| row["kind"] == kind)
+    };
+    assert!(timed("list") && !timed("fit"), "{timings}");
+    assert!(
+        sandbox
+            .path(&format!("out/jobs/{id}/manifest/000001.parquet"))
+            .is_file()
+    );
+    let models = sandbox.json(&["get", "models"]);
+    assert_eq!(models.as_array().unwrap().len(), 0);
 }

@@ -104,3 +104,30 @@ fn a_state_folder_that_may_not_be_written_is_denied() {
         .expect(5)
         .says(&["closed", "ermission"]);
 }
+
+#[test]
+fn results_that_cannot_be_published_are_said_by_run_describe_and_get_until_they_are() {
+    let sandbox = Sandbox::with_job(600, 3);
+    let mut run = sandbox.start("ctl", &["run", "job.yaml"]);
+    sandbox.wait_for_running("fit");
+    let id = sandbox.job_ids().remove(0);
+    // A file where the folder of results belongs.
+    let in_the_way = sandbox.path(&format!("out/jobs/{id}/results"));
+    std::fs::write(&in_the_way, "").unwrap();
+    run.wait_for_word("results not taken by file://");
+    let described = sandbox.json(&["describe", "last"]);
+    let waits = &described["job"]["unpublished"][0];
+    assert_eq!(waits["what"], "results");
+    assert!(waits["since"].is_string(), "{waits}");
+    assert!(waits["reason"].as_str().unwrap().contains(&id), "{waits}");
+    let listed = sandbox.ctl(&["get", "jobs"]);
+    assert!(
+        listed.stdout.contains("results not taken by"),
+        "{}",
+        listed.stdout
+    );
+    std::fs::remove_file(in_the_way).unwrap();
+    run.wait(crate::sandbox::LIMIT).expect(0);
+    let jobs = sandbox.json(&["get", "jobs"]);
+    assert_eq!(jobs[0]["unpublished"].as_array().unwrap().len(), 0);
+}

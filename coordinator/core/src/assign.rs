@@ -31,6 +31,9 @@ impl Core {
             | TaskSpec::Evaluate { run: of } => run(of).into_iter().collect(),
         };
         let mut on: Vec<TaskIndex> = task.depends_on.iter().map(|d| d.task).collect();
+        if matches!(task.spec, TaskSpec::Reduce) {
+            on.extend(self.behind_failed_runs(job, &on));
+        }
         on.sort();
         on.dedup();
         Some(Assignment {
@@ -51,6 +54,18 @@ impl Core {
                 .filter_map(|index| self.input(job, index))
                 .collect(),
         })
+    }
+
+    /// Of runs without an accepted evaluation: the tasks before it that were accepted, for manifest and timings.
+    fn behind_failed_runs(&self, job: &Job, evaluates: &[TaskIndex]) -> Vec<TaskIndex> {
+        let accepted = |index: &TaskIndex| job.task(*index).is_some_and(|t| t.accepted.is_some());
+        evaluates
+            .iter()
+            .filter(|index| !accepted(index))
+            .filter_map(|index| job.task(*index))
+            .flat_map(|evaluate| evaluate.depends_on.iter().map(|d| d.task))
+            .filter(accepted)
+            .collect()
     }
 
     fn input(&self, job: &Job, index: TaskIndex) -> Option<Input> {

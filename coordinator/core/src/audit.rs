@@ -90,7 +90,7 @@ impl Core {
                 ));
             }
             let eligible =
-                job.progress.stop.is_none() && job.paused_until_ms.is_none() && !ready.is_empty();
+                !job.is_cancelled() && job.paused_until_ms.is_none() && !ready.is_empty();
             let listed = job.rank.is_some_and(|rank| {
                 self.pools
                     .get(&job.resolved.resources.pool)

@@ -203,10 +203,7 @@ impl Core {
         let Some((number, index)) = self.place(lease) else {
             return Verdict::Superseded;
         };
-        let stopped = self
-            .jobs
-            .get(&number)
-            .is_some_and(|job| job.progress.stop.is_some());
+        let stopped = self.is_cancelling(number, index);
         let was_held = self.held.contains_key(&lease);
         let ran_ms = self.free(lease, now);
         let Some(attempt) = self.attempts.get_mut(&lease) else {
@@ -283,10 +280,7 @@ impl Core {
             return;
         };
         let ran_ms = self.free(lease, now);
-        let stopped = self
-            .jobs
-            .get(&number)
-            .is_some_and(|job| job.progress.stop.is_some());
+        let stopped = self.is_cancelling(number, index);
         let Some(attempt) = self.attempts.get_mut(&lease) else {
             return;
         };
@@ -436,8 +430,17 @@ impl Core {
     ) {
         if let Some(job) = self.jobs.get_mut(&number) {
             job.set_state(index, TaskState::Cancelled, out);
+            job.propagate(index, out);
         }
         self.settle(number, now, out);
+    }
+
+    /// Whether the task has a lease that was stopped by its job's end.
+    fn is_cancelling(&self, number: JobNumber, index: TaskIndex) -> bool {
+        self.jobs
+            .get(&number)
+            .and_then(|job| job.task(index))
+            .is_some_and(|task| task.state == TaskState::Cancelling)
     }
 
     pub(crate) fn place(&self, lease: LeaseNumber) -> Option<(JobNumber, TaskIndex)> {

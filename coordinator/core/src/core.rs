@@ -187,15 +187,16 @@ impl Core {
             out.push(Effect::Persist(Change::JobProgress(job.progress.clone())));
         }
         let pool = &job.resolved.resources.pool;
-        let wanted =
-            (job.progress.stop.is_none() && job.paused_until_ms.is_none() && !job.ready.is_empty())
-                .then(|| {
-                    (
-                        std::cmp::Reverse(job.resolved.priority),
-                        job.counts.held(),
-                        number,
-                    )
-                });
+        let wanted = (!job.is_cancelled()
+            && job.paused_until_ms.is_none()
+            && !job.ready.is_empty())
+        .then(|| {
+            (
+                std::cmp::Reverse(job.resolved.priority),
+                job.counts.held(),
+                number,
+            )
+        });
         if wanted != job.rank {
             let ranks = self.pools.entry(pool.clone()).or_default();
             if let Some(old) = job.rank.take() {

@@ -420,6 +420,12 @@ impl Job {
         }
     }
 
+    /// A user stopped it: nothing more is granted or accepted. Of a job that stopped because too much failed
+    /// only the reduce is open.
+    pub fn is_cancelled(&self) -> bool {
+        self.progress.stop == Some(Stop::User)
+    }
+
     /// Ends the job if nothing of it is open any more, once what it published stands in the store.
     pub fn finish_if_done(&mut self, now: Now) {
         if self.progress.finished_ms.is_none()

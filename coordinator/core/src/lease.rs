@@ -152,7 +152,7 @@ impl Core {
             return false;
         };
         unfinished
-            && job.progress.stop.is_none()
+            && !job.is_cancelled()
             && attempt.generation >= task.accepts_from
             && matches!(task.state, TaskState::Ready | TaskState::Running)
     }

@@ -1,5 +1,6 @@
 //! How jobs stop and start again: cancel, too many failures, the user's retry.
 
+use plan::TaskSpec;
 use types::{JobId, RequestId, TaskIndex, TaskState};
 
 use crate::{
@@ -55,21 +56,31 @@ impl Core {
         Ok(Reply::Cancelled { state })
     }
 
-    /// From here on nothing of the job is granted or accepted. What runs is told by the next heartbeat's answer.
+    /// From here on nothing of the job is granted or accepted, but for the reduce of a job that failed: its
+    /// tables say what became of each run. What runs is told by the next heartbeat's answer.
     pub(crate) fn stop(&mut self, number: JobNumber, stop: Stop, _now: Now, out: &mut Vec<Effect>) {
         let Some(job) = self.jobs.get_mut(&number) else {
             return;
         };
         job.progress.stop = Some(stop);
         job.dirty = true;
+        let mut cancelled = Vec::new();
         for index in (0..job.tasks.len()).map(|i| TaskIndex(i as u32)) {
-            match job.tasks[index.0 as usize].state {
+            let task = &job.tasks[index.0 as usize];
+            if stop == Stop::TooManyFailures && matches!(task.spec, TaskSpec::Reduce) {
+                continue;
+            }
+            match task.state {
                 TaskState::Blocked | TaskState::Ready => {
-                    job.set_state(index, TaskState::Cancelled, out)
+                    job.set_state(index, TaskState::Cancelled, out);
+                    cancelled.push(index);
                 }
                 TaskState::Running => job.set_state(index, TaskState::Cancelling, out),
                 _ => {}
             }
+        }
+        for index in cancelled {
+            job.propagate(index, out);
         }
     }
 
@@ -113,7 +124,7 @@ impl Core {
         if job.progress.finished_ms.is_none() && job.progress.stop.is_none() {
             return 0;
         }
-        self.end_cancelling(number, now, out);
+        self.end_open(number, now, out);
         let Some(job) = self.jobs.get_mut(&number) else {
             return 0;
         };
@@ -150,16 +161,16 @@ impl Core {
         again.len() as u32
     }
 
-    /// Does not wait for agents to say that they stopped: their leases end here.
-    fn end_cancelling(&mut self, number: JobNumber, now: Now, out: &mut Vec<Effect>) {
+    /// Does not wait for agents to say that they stopped: their leases end here, as does the reduce of what had failed.
+    fn end_open(&mut self, number: JobNumber, now: Now, out: &mut Vec<Effect>) {
         let Some(job) = self.jobs.get(&number) else {
             return;
         };
-        let cancelling: Vec<TaskIndex> = (0..job.tasks.len())
+        let open: Vec<TaskIndex> = (0..job.tasks.len())
             .map(|i| TaskIndex(i as u32))
-            .filter(|i| job.tasks[i.0 as usize].state == TaskState::Cancelling)
+            .filter(|i| !job.tasks[i.0 as usize].state.is_terminal())
             .collect();
-        for index in cancelling {
+        for index in open {
             for lease in self.current_leases(number, index) {
                 let ran_ms = self.free(lease, now);
                 if let Some(attempt) = self.attempts.get_mut(&lease) {

@@ -431,20 +431,30 @@ fn a_newer_database_is_refused() {
 fn a_failed_migration_leaves_the_version_before_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(&dir);
-    let broken = [
-        MIGRATIONS[0],
-        "CREATE TABLE extra (a); CREATE TABLE jobs (a);",
-    ];
+    let next = MIGRATIONS.len() + 1;
+    let with = |step| [MIGRATIONS, &[step]].concat();
+    let broken = with("CREATE TABLE extra (a); CREATE TABLE jobs (a);");
     assert!(matches!(
         store.migrate(&broken),
-        Err(StateStoreError::Migrate { version: 2, .. })
+        Err(StateStoreError::Migrate { version, .. }) if version as usize == next
     ));
-    let good = [MIGRATIONS[0], "CREATE TABLE extra (a)"];
-    store.migrate(&good).unwrap();
+    store.migrate(&with("CREATE TABLE extra (a)")).unwrap();
     assert!(matches!(
         store.migrate(MIGRATIONS),
-        Err(StateStoreError::TooNew { found: 2, .. })
+        Err(StateStoreError::TooNew { found, .. }) if found as usize == next
     ));
+}
+
+#[test]
+fn a_forgotten_worker_has_no_row() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(&dir);
+    store.commit(&one_of_everything()).unwrap();
+    let names: Vec<_> = store.load().unwrap().workers.into_keys().collect();
+    assert!(!names.is_empty());
+    let forgotten: Vec<_> = names.into_iter().map(Change::WorkerForgotten).collect();
+    store.commit(&forgotten).unwrap();
+    assert!(store.load().unwrap().workers.is_empty());
 }
 
 #[test]

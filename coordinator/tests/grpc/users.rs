@@ -278,7 +278,7 @@ async fn a_job_whose_results_cannot_be_published_waits_and_says_so() {
     let waits = &stuck.unpublished[0];
     assert_eq!(waits.what, "results");
     assert!(waits.since_ms >= stuck.created_ms, "{waits:?}");
-    assert!(waits.reason.contains("results"), "{waits:?}");
+    assert!(waits.reason.contains(&job), "{waits:?}");
     fs::remove_file(in_the_way).unwrap();
     let done = job_when(&mut client, &job, |job| job.state == "succeeded").await;
     assert_eq!(done.unpublished, []);
@@ -300,8 +300,12 @@ async fn a_failed_job_is_tried_again_without_what_succeeded() {
             "/data/texture/brick/train/good: no normal images",
         )
         .await;
-    // Training fails fast: nothing else of the job is done.
+    // Training fails fast: nothing else of the job is done but its tables.
+    let reduce = worker.claim().await;
+    assert_eq!(reduce.spec, plan::TaskSpec::Reduce);
+    worker.complete(&reduce, sandbox.store.path()).await;
     let failed = job_when(&mut client, &job, |job| job.state == "failed").await;
+    assert_eq!(failed.results_generation, 1);
     assert!(
         failed.failures[0].contains("no normal images"),
         "{:?}",

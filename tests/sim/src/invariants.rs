@@ -43,7 +43,7 @@ impl History {
             self.leases_only_grow(row)?;
             accepted_is_final(before, row)?;
         }
-        a_stopped_job_gets_nothing_more(before, changes)?;
+        a_stopped_job_gets_nothing_more(before, after, changes)?;
         a_drained_worker_gets_nothing_more(before, changes)?;
         for row in last.values() {
             let place = (row.job.clone(), row.task);
@@ -247,12 +247,12 @@ fn accepted_is_final(before: &Rows, row: &coordinator_core::AttemptRow) -> Check
     }
 }
 
-/// I11. Walks the changes in their order: within one batch a job may be retried, granted and stopped again.
-fn a_stopped_job_gets_nothing_more(before: &Rows, changes: &[Change]) -> Check {
-    let mut stopped: BTreeMap<&JobId, bool> = before
+/// I11, but for the reduce of a job that failed. Walks the changes in their order: within one batch a job may be retried, granted and stopped again.
+fn a_stopped_job_gets_nothing_more(before: &Rows, after: &Rows, changes: &[Change]) -> Check {
+    let mut stopped: BTreeMap<&JobId, Option<Stop>> = before
         .job_progress
         .iter()
-        .map(|(job, row)| (job, row.stop.is_some()))
+        .map(|(job, row)| (job, row.stop))
         .collect();
     let mut outcomes: BTreeMap<LeaseNumber, Outcome> = before
         .attempts
@@ -261,12 +261,17 @@ fn a_stopped_job_gets_nothing_more(before: &Rows, changes: &[Change]) -> Check {
         .collect();
     for change in changes {
         match change {
-            Change::JobProgress(row) => _ = stopped.insert(&row.job, row.stop.is_some()),
+            Change::JobProgress(row) => _ = stopped.insert(&row.job, row.stop),
             Change::Attempt(row) => {
                 let old = outcomes.insert(row.lease, row.outcome);
                 let granted = old.is_none() && row.outcome == Outcome::Running;
                 let accepted = old != Some(Outcome::Accepted) && row.outcome == Outcome::Accepted;
-                if (granted || accepted) && stopped.get(&row.job) == Some(&true) {
+                let open = match stopped.get(&row.job).copied().flatten() {
+                    None => true,
+                    Some(Stop::TooManyFailures) => is_reduce(after, row),
+                    Some(Stop::User) => false,
+                };
+                if (granted || accepted) && !open {
                     return Err(format!(
                         "I11: lease {} is {} although job {} was stopped",
                         row.lease,
@@ -279,6 +284,14 @@ fn a_stopped_job_gets_nothing_more(before: &Rows, changes: &[Change]) -> Check {
         }
     }
     Ok(())
+}
+
+/// The plans here end with their reduce, and expansions come after it.
+fn is_reduce(rows: &Rows, row: &coordinator_core::AttemptRow) -> bool {
+    let plan = rows.jobs.get(&row.job).map(|job| job.plan_json.as_str());
+    plan.and_then(|json| serde_json::from_str::<plan::Plan>(json).ok())
+        .and_then(|plan| plan.tasks.get(row.task.0 as usize).cloned())
+        .is_some_and(|task| matches!(task.spec, plan::TaskSpec::Reduce))
 }
 
 /// C15: from the answer to a drain or a leave on, the worker's incarnation gets no lease.

@@ -5,6 +5,7 @@
 
 mod crash_points;
 mod desk;
+mod failed_jobs;
 mod liveness;
 mod schedules;
 mod size;

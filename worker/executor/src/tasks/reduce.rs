@@ -113,6 +113,11 @@ fn timings(attempt: &Attempt) -> Result<OutputObject, TaskError> {
         );
         rows.extend(timing_rows(&evaluated));
     }
+    rows.extend(
+        behind_failed_runs(attempt)
+            .flat_map(|accepted| timing_rows(&accepted).collect::<Vec<_>>())
+            .filter(|row| seen.insert((row.task.clone(), row.stage.clone()))),
+    );
     rows.sort_by(|a, b| a.task.cmp(&b.task).then_with(|| a.stage.cmp(&b.stage)));
     attempt.put_table(names::TIMINGS, rows)
 }
@@ -129,6 +134,11 @@ fn manifest(attempt: &Attempt, own: Vec<OutputObject>) -> Result<OutputObject, T
                 .filter(|row| seen.insert(row.path.clone())),
         );
     }
+    rows.extend(
+        behind_failed_runs(attempt)
+            .flat_map(|accepted| manifest_rows(&accepted).collect::<Vec<_>>())
+            .filter(|row| seen.insert(row.path.clone())),
+    );
     let task = attempt.assignment.task.to_string();
     rows.extend(own.into_iter().map(|object| ManifestRow {
         task: task.clone(),
@@ -141,6 +151,13 @@ fn manifest(attempt: &Attempt, own: Vec<OutputObject>) -> Result<OutputObject, T
     }));
     rows.sort_by(|a, b| a.path.cmp(&b.path));
     attempt.put_table(names::MANIFEST, rows)
+}
+
+/// What was accepted of runs that have no evaluation: an evaluation brings along what lies behind it.
+fn behind_failed_runs(attempt: &Attempt) -> impl Iterator<Item = Accepted<'_>> {
+    [TaskKind::List, TaskKind::Fit, TaskKind::Score]
+        .into_iter()
+        .flat_map(|kind| attempt.accepted(kind))
 }
 
 /// The objects of an accepted attempt as rows of the manifest.
