@@ -57,7 +57,8 @@ impl Attempt {
         threads: usize,
         runtime: Handle,
     ) -> Result<Self, TaskError> {
-        let store = Store::open(&assignment.store)?;
+        // The coordinator makes a new store's folder when it publishes the job's spec, which may come later than this.
+        let store = Store::create(&assignment.store)?;
         Ok(Self {
             writer: AttemptWriter::new(store.clone(), assignment.prefix.clone()),
             store,
