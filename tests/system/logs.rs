@@ -95,8 +95,8 @@ fn a_crash_says_the_signal_and_the_last_words_and_its_log_is_kept() {
     };
     assert_eq!(of(1).next(), Some("started"));
     assert!(of(1).any(|message| message.contains("out of luck")));
-    assert!(of(1).last().unwrap().contains("SIGABRT"));
-    assert_eq!(of(2).last(), Some("finished"));
+    assert!(of(1).next_back().unwrap().contains("SIGABRT"));
+    assert_eq!(of(2).next_back(), Some("finished"));
 }
 
 #[test]

@@ -147,7 +147,7 @@ impl Slots {
         let message = v1::ToExecutor {
             message: Some(message),
         };
-        self.order(slot, Order::Send(Box::new(message), begins));
+        self.order(slot, Order::Send(Box::new(message), begins.map(Box::new)));
     }
 
     pub fn kill(&mut self, slot: SlotNumber) {

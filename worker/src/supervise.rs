@@ -23,7 +23,7 @@ const LAST_WORDS: usize = 3;
 
 pub enum Order {
     /// With the log of the task that it begins, if it begins one.
-    Send(Box<v1::ToExecutor>, Option<OpenSegment>),
+    Send(Box<v1::ToExecutor>, Option<Box<OpenSegment>>),
     Kill,
 }
 
@@ -98,9 +98,9 @@ impl Supervised {
         }
     }
 
-    async fn send(&mut self, message: &v1::ToExecutor, begins: Option<OpenSegment>) {
+    async fn send(&mut self, message: &v1::ToExecutor, begins: Option<Box<OpenSegment>>) {
         if begins.is_some() {
-            self.open = begins;
+            self.open = begins.map(|log| *log);
             self.last_words.clear();
         }
         if let Err(error) = self.process.send(message).await {

@@ -27,8 +27,7 @@ fn logged(json: bool, say: impl FnOnce()) -> String {
         sink: kept.clone(),
     };
     tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), say);
-    let text = kept.0.lock().unwrap().clone();
-    text
+    kept.0.lock().unwrap().clone()
 }
 
 #[test]

@@ -59,7 +59,8 @@ impl Attempt {
         threads: usize,
         runtime: Handle,
     ) -> Result<Self, TaskError> {
-        let store = stores.open(&assignment.store)?;
+        // The coordinator makes a new store's folder when it publishes the job's spec, which may come later than this.
+        let store = stores.create(&assignment.store)?;
         Ok(Self {
             stores,
             writer: AttemptWriter::new(store.clone(), assignment.prefix.clone()),

@@ -27,6 +27,9 @@ impl Waits<'_> {
     }
 }
 
+/// A thread's tools, and its results with their items' places.
+type Done<Tools, T> = (Tools, Vec<(usize, T)>);
+
 /// Calls `work` once an item. A thread takes the next item when it is free, so memory holds as many items as there are
 /// threads. The first error ends all; a cancelled attempt ends between two items.
 pub fn for_each_item<Tools: Send, T: Send>(
@@ -64,7 +67,7 @@ pub fn for_each_item<Tools: Send, T: Send>(
         ((tools, done), Instant::now())
     };
     let run = &run;
-    let finished: Vec<((Tools, Vec<(usize, T)>), Instant)> = std::thread::scope(|scope| {
+    let finished: Vec<(Done<Tools, T>, Instant)> = std::thread::scope(|scope| {
         let threads: Vec<_> = tools
             .into_iter()
             .map(|tools| scope.spawn(move || run(tools)))

@@ -49,6 +49,7 @@ fn computing(folder: &std::path::Path, executor: &mut Executor) -> u64 {
                     return assignment.lease.0;
                 }
             }
+            Some(proto::v1::from_executor::Message::Log(_)) => {}
             other => panic!("expected progress, got {other:?}"),
         }
     }
