@@ -10,7 +10,8 @@
 //! ```
 //!
 //! A background task owns the connection. Any error of connection, channel or consumer replaces all of it: the queue
-//! is declared again, and a delivery can only be acked where it came from.
+//! is declared again, and a delivery can only be acked where it came from. A consumer that hears nothing for a while
+//! consumes anew, since brokers lose consumers without telling them.
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use lapin::Acker;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
 use types::PoolName;
 
 use crate::backoff::{self, Backoff};
@@ -274,17 +276,31 @@ impl Background {
         let mut consumer: Option<lapin::Consumer> = None;
         tracing::info!(queue = %self.queue, broker = %self.settings.url, "connected to the broker");
         self.report.send_replace(ConsumerState::Paused);
+        // While the agent holds a wake-up there is nothing to wait for.
+        let mut holding = false;
+        let mut idle_since = Instant::now();
         loop {
             if self.wanted && consumer.is_none() {
                 consumer = Some(self.start_consuming(link, channel).await?);
                 self.report.send_replace(ConsumerState::Consuming);
+                idle_since = Instant::now();
             }
+            let renew_at = idle_since + self.settings.renew_idle;
             let command = tokio::select! {
                 biased;
                 error = link.ended() => return Err(shared(&error)),
                 command = self.receiver.recv() => command,
                 message = next_message(&mut consumer) => {
-                    self.deliver(message).await?;
+                    holding = self.deliver(message)?;
+                    continue;
+                }
+                () = sleep_until(renew_at), if consumer.is_some() && !holding => {
+                    if let Some(consumer) = consumer.take()
+                        && self.stop_consuming(link, channel, consumer).await?
+                    {
+                        return Ok(End::GiveBack);
+                    }
+                    link.command("declare", topology::declare(channel, &self.pool)).await?;
                     continue;
                 }
             };
@@ -305,7 +321,14 @@ impl Background {
                 Some(Command::Resume) => self.wanted = true,
                 Some(Command::Ack(acker, reply)) => {
                     let acked = self.ack(link, &acker).await;
-                    answer(reply, acked.as_ref().copied().map_err(|_| AckError));
+                    if matches!(acked, Ok(true)) {
+                        holding = false;
+                        idle_since = Instant::now();
+                    }
+                    answer(
+                        reply,
+                        matches!(acked, Ok(true)).then_some(()).ok_or(AckError),
+                    );
                     acked?;
                 }
                 Some(Command::Close) | None => {
@@ -364,10 +387,11 @@ impl Background {
         Ok(crossed)
     }
 
-    async fn deliver(
+    /// True: a wake-up is held until it is acked (as is a message that is none, for a moment).
+    fn deliver(
         &mut self,
         message: Option<Result<lapin::message::Delivery, lapin::Error>>,
-    ) -> Result<(), BrokerError> {
+    ) -> Result<bool, BrokerError> {
         let message = match message {
             Some(Ok(message)) => message,
             Some(Err(error)) => return Err(topology::refusal(&self.queue, error)),
@@ -394,23 +418,16 @@ impl Background {
                 let _ = self.commands.send(Command::Ack(message.acker, None));
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// `Err` when the session is not to be used further. An acker of an earlier one fails by itself.
-    async fn ack(&self, link: &Link, acker: &Acker) -> Result<(), BrokerError> {
-        let acked = link
-            .command("ack", async {
-                acker
-                    .ack(BasicAckOptions::default())
-                    .await
-                    .map_err(error::closed)
-            })
-            .await?;
-        if !acked {
-            tracing::debug!(queue = %self.queue, "a wake-up's connection was gone before its ack");
-        }
-        Ok(())
+    /// False where the acker is of an earlier session; `Err` when this one is not to be used further.
+    async fn ack(&self, link: &Link, acker: &Acker) -> Result<bool, BrokerError> {
+        let ack = async {
+            let acked = acker.ack(BasicAckOptions::default()).await;
+            acked.map_err(error::closed)
+        };
+        link.command("ack", ack).await
     }
 }
 

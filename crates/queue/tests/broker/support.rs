@@ -14,8 +14,18 @@ pub const POLL: Duration = Duration::from_secs(20);
 
 /// One node for the tests that do it no harm. It ends with this process.
 pub fn broker() -> &'static Broker {
+    log();
     static BROKER: OnceLock<Broker> = OnceLock::new();
     BROKER.get_or_init(|| Broker::start(&Options::default()).expect("broker"))
+}
+
+/// What the queue says, where RUST_LOG asks for it: `RUST_LOG=queue=info cargo test ... -- --nocapture`.
+pub fn log() {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_test_writer()
+        .try_init();
 }
 
 pub fn settings(address: SocketAddr) -> Settings {
@@ -25,10 +35,11 @@ pub fn settings(address: SocketAddr) -> Settings {
     Settings {
         backoff_first: Duration::from_millis(10),
         backoff_longest: Duration::from_millis(200),
+        renew_idle: Duration::from_secs(1),
         heartbeat: Duration::from_secs(1),
         connect_timeout: Duration::from_secs(2),
-        command_timeout: Duration::from_secs(2),
-        publish_timeout: Duration::from_secs(2),
+        command_timeout: Duration::from_secs(5),
+        publish_timeout: Duration::from_secs(5),
         ..Settings::new(url, "test")
     }
 }
