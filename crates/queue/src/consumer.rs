@@ -197,8 +197,9 @@ struct Background {
 /// How a session ended without an error.
 enum End {
     Closed,
-    /// A wake-up has to go back, and only the end of its channel returns it.
-    GiveBack,
+    /// The connection stays, the channel ends: what it holds goes back to the queue, and what the broker has muddled
+    /// for it is forgotten.
+    NewChannel,
 }
 
 impl Background {
@@ -211,7 +212,7 @@ impl Background {
             }
             match ended {
                 Ok(End::Closed) => return,
-                Ok(End::GiveBack) => {}
+                Ok(End::NewChannel) => {}
                 Err(error) => self.wait_after(error).await,
             }
         }
@@ -260,12 +261,23 @@ impl Background {
         };
         let link = link?;
         let pool = self.pool.clone();
-        let prepared = self.meanwhile(async |_| prepare(&link, &pool).await).await;
-        let Some(prepared) = prepared else {
-            link.close().await;
-            return Ok(End::Closed);
+        let ended = loop {
+            let prepared = self.meanwhile(async |_| prepare(&link, &pool).await).await;
+            let Some(prepared) = prepared else {
+                break Ok(End::Closed);
+            };
+            let channel = prepared?;
+            match self.consume(&link, &channel).await {
+                Ok(End::NewChannel) => {
+                    link.command("close a channel", async {
+                        let closed = channel.close(200, "OK".into()).await;
+                        closed.map_err(error::closed)
+                    })
+                    .await?;
+                }
+                ended => break ended,
+            }
         };
-        let ended = self.consume(&link, &prepared?).await;
         if matches!(ended, Ok(_) | Err(BrokerError::ConsumerCancelled { .. })) {
             link.close().await;
         }
@@ -274,8 +286,14 @@ impl Background {
 
     async fn consume(&mut self, link: &Link, channel: &lapin::Channel) -> Result<End, BrokerError> {
         let mut consumer: Option<lapin::Consumer> = None;
-        tracing::info!(queue = %self.queue, broker = %self.settings.url, "connected to the broker");
-        self.report.send_replace(ConsumerState::Paused);
+        self.report.send_if_modified(|state| {
+            let connected = matches!(state, ConsumerState::Disconnected(_));
+            if connected {
+                tracing::info!(queue = %self.queue, broker = %self.settings.url, "connected to the broker");
+                *state = ConsumerState::Paused;
+            }
+            connected
+        });
         // While the agent holds a wake-up there is nothing to wait for.
         let mut holding = false;
         let mut idle_since = Instant::now();
@@ -295,13 +313,8 @@ impl Background {
                     continue;
                 }
                 () = sleep_until(renew_at), if consumer.is_some() && !holding => {
-                    if let Some(consumer) = consumer.take()
-                        && self.stop_consuming(link, channel, consumer).await?
-                    {
-                        return Ok(End::GiveBack);
-                    }
-                    link.command("declare", topology::declare(channel, &self.pool)).await?;
-                    continue;
+                    // Its wake-up, had one just come, goes back with the channel and comes again.
+                    return Ok(End::NewChannel);
                 }
             };
             match command {
@@ -314,7 +327,7 @@ impl Background {
                     // Answered in any case: after an error nothing is delivered either.
                     let _ = reply.send(());
                     if crossed? {
-                        return Ok(End::GiveBack);
+                        return Ok(End::NewChannel);
                     }
                     self.report.send_replace(ConsumerState::Paused);
                 }

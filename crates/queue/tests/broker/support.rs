@@ -21,7 +21,8 @@ pub fn broker() -> &'static Broker {
 
 /// What the queue says, where RUST_LOG asks for it: `RUST_LOG=queue=info cargo test ... -- --nocapture`.
 pub fn log() {
-    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let asked = std::env::var("RUST_LOG").unwrap_or_else(|_| "off".to_owned());
+    let filter = tracing_subscriber::EnvFilter::new(asked);
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_test_writer()
@@ -29,6 +30,7 @@ pub fn log() {
 }
 
 pub fn settings(address: SocketAddr) -> Settings {
+    log();
     let url = format!("amqp://guest:guest@{address}/")
         .parse()
         .expect("url");
