@@ -357,19 +357,25 @@ impl Background {
         link: &Link,
         channel: &lapin::Channel,
     ) -> Result<lapin::Consumer, BrokerError> {
-        link.command("consume", async {
-            channel
-                .basic_consume(
-                    self.queue.as_str().into(),
-                    // The broker chooses a tag, another one each time: a late delivery cannot meet a new consumer.
-                    "".into(),
-                    BasicConsumeOptions::default(),
-                    FieldTable::default(),
-                )
-                .await
-                .map_err(|error| topology::refusal(&self.queue, error))
+        let consume = channel.basic_consume(
+            self.queue.as_str().into(),
+            // The broker chooses a tag, another one each time: a late delivery cannot meet a new consumer.
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        );
+        let consuming = link.command("consume", async {
+            let consumer = consume.await;
+            consumer.map_err(|error| topology::refusal(&self.queue, error))
+        });
+        consuming.await.map_err(|error| match error {
+            // The broker has answered other commands just before.
+            BrokerError::TimedOut { after, .. } => BrokerError::QueueSilent {
+                queue: self.queue.clone(),
+                after,
+            },
+            error => error,
         })
-        .await
     }
 
     /// True when a wake-up crossed the cancel: undelivered, and held by the broker for us.

@@ -19,6 +19,14 @@ async fn the_broker_is_killed_at_each_step() {
     let publisher = Publisher::start(settings(broker.address()));
     let mut consumer = Consumer::start(settings(broker.address()), pool.clone());
     works(&publisher, &mut consumer, &wake_up(&pool, 0)).await;
+    // In an orderly way it says so before it goes. First, since a broker that is killed within three seconds of a
+    // queue's first declaration may have lost the queue's replica for good (docs/decisions/0104-wake-ups.md).
+    broker.stop().expect("stop");
+    within(POLL, "publish", publisher.publish(&wake_up(&pool, 1)))
+        .await
+        .expect_err("nobody is there");
+    broker.start_again().expect("start again");
+    works(&publisher, &mut consumer, &wake_up(&pool, 2)).await;
     let mut number = 0;
     let mut longest = Duration::ZERO;
     for _ in 0..rounds(1, 10) {
@@ -32,13 +40,6 @@ async fn the_broker_is_killed_at_each_step() {
         }
     }
     println!("killed at {STEPS:?}; longest recovery once it was back {longest:?}");
-    // In an orderly way it says so before it goes.
-    broker.stop().expect("stop");
-    within(POLL, "publish", publisher.publish(&wake_up(&pool, number)))
-        .await
-        .expect_err("nobody is there");
-    broker.start_again().expect("start again");
-    works(&publisher, &mut consumer, &wake_up(&pool, number + 100)).await;
 }
 
 async fn killed_at(
