@@ -61,6 +61,11 @@ test: ## run every test
 	$(MAKE) --no-print-directory weights texture WHAT=--all-targets
 	LD_LIBRARY_PATH="$(ROOT)/native/lib$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}" OMP_WAIT_POLICY=PASSIVE cargo test --locked --workspace
 
+.PHONY: chaos
+chaos: ## kill and cut a real RabbitMQ far more often than `test` does (about ten minutes)
+	$(PYTHON) scripts/setup.py test
+	NIGHTSHIFT_CHAOS=1 cargo test --locked --package queue -- --nocapture
+
 .PHONY: lint
 lint: ## format, clippy, documents: no warnings
 	$(PYTHON) scripts/setup.py build

@@ -2,12 +2,13 @@
 """Installs what this machine is missing, and nothing twice.
 
     python3 scripts/setup.py build      what `make build` needs: a C++ compiler, the native libraries
-    python3 scripts/setup.py test       also the weights that tests use
+    python3 scripts/setup.py test       also the weights and the RabbitMQ server that tests use
     python3 scripts/setup.py demo       also the ELPV images and the photographs that textures are made from
 
 Packages of the system are installed with apt-get when this runs as root; otherwise it says which to ask for.
 Standard library and pip only; every download is pinned and checked (setup_native.py, fetch_parts.py).
 """
+import glob
 import os
 import shutil
 import subprocess
@@ -20,6 +21,8 @@ ROOT = SCRIPTS.parent
 # program: Debian package that brings it
 SYSTEM = {"g++": "g++", "cc": "gcc", "make": "make", "ld": "binutils"}
 TOOLCHAIN = {"cargo": "the Rust toolchain", "rustc": "the Rust toolchain"}
+# Debian package: a file that it brings, for programs that are on nobody's PATH.
+TEST_SYSTEM = {"rabbitmq-server": "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server"}
 PARTS = {"build": [], "test": ["weights"], "demo": ["weights", "elpv", "photos"]}
 # Free space that a step may take, in bytes: wheels, native libraries, build output.
 NEEDED_BYTES = 5 * 10**9
@@ -41,15 +44,17 @@ def check_machine():
         fail(f"{shutil.disk_usage(ROOT).free // 10**6} MB are free at {ROOT}, about {NEEDED_BYTES // 10**6} MB are needed")
 
 
-def missing_packages():
+def missing_packages(part):
     missing = {package for program, package in SYSTEM.items() if not shutil.which(program)}
+    if part == "test":
+        missing.update(package for package, pattern in TEST_SYSTEM.items() if not glob.glob(pattern))
     if subprocess.run([sys.executable, "-m", "pip", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
         missing.add("python3-pip")
     return sorted(missing)
 
 
-def system_packages():
-    missing = missing_packages()
+def system_packages(part):
+    missing = missing_packages(part)
     if not missing:
         return
     words = " ".join(missing)
@@ -62,8 +67,8 @@ def system_packages():
     for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "--no-install-recommends"] + missing):
         if subprocess.run(command, env=environment, stdout=subprocess.DEVNULL).returncode:
             fail(f"{' '.join(command)} failed: is there a network, and are apt's sources right?")
-    if missing_packages():
-        fail(f"still missing after installing: {' '.join(missing_packages())}")
+    if missing_packages(part):
+        fail(f"still missing after installing: {' '.join(missing_packages(part))}")
 
 
 def script(name, *arguments):
@@ -76,7 +81,7 @@ def main():
     if len(sys.argv) != 2 or sys.argv[1] not in PARTS:
         fail(f"expected one of: {', '.join(PARTS)}")
     check_machine()
-    system_packages()
+    system_packages(sys.argv[1])
     script("setup_native.py", "native")
     if PARTS[sys.argv[1]]:
         script("fetch_parts.py", *PARTS[sys.argv[1]])

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! A background task owns the connection. Any error of connection, channel or consumer replaces all of it: the queue
-//! is declared again, and a delivery can only be acked where it came from.
+//! is declared again, and a delivery can only be acked where it came from. A consumer that hears nothing for a while
+//! consumes anew, since brokers lose consumers without telling them.
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use lapin::Acker;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
 use types::PoolName;
 
 use crate::backoff::{self, Backoff};
@@ -195,8 +197,9 @@ struct Background {
 /// How a session ended without an error.
 enum End {
     Closed,
-    /// A wake-up has to go back, and only the end of its channel returns it.
-    GiveBack,
+    /// The connection stays, the channel ends: what it holds goes back to the queue, and what the broker has muddled
+    /// for it is forgotten.
+    NewChannel,
 }
 
 impl Background {
@@ -209,7 +212,7 @@ impl Background {
             }
             match ended {
                 Ok(End::Closed) => return,
-                Ok(End::GiveBack) => {}
+                Ok(End::NewChannel) => {}
                 Err(error) => self.wait_after(error).await,
             }
         }
@@ -258,12 +261,23 @@ impl Background {
         };
         let link = link?;
         let pool = self.pool.clone();
-        let prepared = self.meanwhile(async |_| prepare(&link, &pool).await).await;
-        let Some(prepared) = prepared else {
-            link.close().await;
-            return Ok(End::Closed);
+        let ended = loop {
+            let prepared = self.meanwhile(async |_| prepare(&link, &pool).await).await;
+            let Some(prepared) = prepared else {
+                break Ok(End::Closed);
+            };
+            let channel = prepared?;
+            match self.consume(&link, &channel).await {
+                Ok(End::NewChannel) => {
+                    link.command("close a channel", async {
+                        let closed = channel.close(200, "OK".into()).await;
+                        closed.map_err(error::closed)
+                    })
+                    .await?;
+                }
+                ended => break ended,
+            }
         };
-        let ended = self.consume(&link, &prepared?).await;
         if matches!(ended, Ok(_) | Err(BrokerError::ConsumerCancelled { .. })) {
             link.close().await;
         }
@@ -272,20 +286,35 @@ impl Background {
 
     async fn consume(&mut self, link: &Link, channel: &lapin::Channel) -> Result<End, BrokerError> {
         let mut consumer: Option<lapin::Consumer> = None;
-        tracing::info!(queue = %self.queue, broker = %self.settings.url, "connected to the broker");
-        self.report.send_replace(ConsumerState::Paused);
+        self.report.send_if_modified(|state| {
+            let connected = matches!(state, ConsumerState::Disconnected(_));
+            if connected {
+                tracing::info!(queue = %self.queue, broker = %self.settings.url, "connected to the broker");
+                *state = ConsumerState::Paused;
+            }
+            connected
+        });
+        // While the agent holds a wake-up there is nothing to wait for.
+        let mut holding = false;
+        let mut idle_since = Instant::now();
         loop {
             if self.wanted && consumer.is_none() {
                 consumer = Some(self.start_consuming(link, channel).await?);
                 self.report.send_replace(ConsumerState::Consuming);
+                idle_since = Instant::now();
             }
+            let renew_at = idle_since + self.settings.renew_idle;
             let command = tokio::select! {
                 biased;
                 error = link.ended() => return Err(shared(&error)),
                 command = self.receiver.recv() => command,
                 message = next_message(&mut consumer) => {
-                    self.deliver(message).await?;
+                    holding = self.deliver(message)?;
                     continue;
+                }
+                () = sleep_until(renew_at), if consumer.is_some() && !holding => {
+                    // Its wake-up, had one just come, goes back with the channel and comes again.
+                    return Ok(End::NewChannel);
                 }
             };
             match command {
@@ -298,14 +327,21 @@ impl Background {
                     // Answered in any case: after an error nothing is delivered either.
                     let _ = reply.send(());
                     if crossed? {
-                        return Ok(End::GiveBack);
+                        return Ok(End::NewChannel);
                     }
                     self.report.send_replace(ConsumerState::Paused);
                 }
                 Some(Command::Resume) => self.wanted = true,
                 Some(Command::Ack(acker, reply)) => {
                     let acked = self.ack(link, &acker).await;
-                    answer(reply, acked.as_ref().copied().map_err(|_| AckError));
+                    if matches!(acked, Ok(true)) {
+                        holding = false;
+                        idle_since = Instant::now();
+                    }
+                    answer(
+                        reply,
+                        matches!(acked, Ok(true)).then_some(()).ok_or(AckError),
+                    );
                     acked?;
                 }
                 Some(Command::Close) | None => {
@@ -321,19 +357,25 @@ impl Background {
         link: &Link,
         channel: &lapin::Channel,
     ) -> Result<lapin::Consumer, BrokerError> {
-        link.command("consume", async {
-            channel
-                .basic_consume(
-                    self.queue.as_str().into(),
-                    // The broker chooses a tag, another one each time: a late delivery cannot meet a new consumer.
-                    "".into(),
-                    BasicConsumeOptions::default(),
-                    FieldTable::default(),
-                )
-                .await
-                .map_err(|error| topology::refusal(&self.queue, error))
+        let consume = channel.basic_consume(
+            self.queue.as_str().into(),
+            // The broker chooses a tag, another one each time: a late delivery cannot meet a new consumer.
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        );
+        let consuming = link.command("consume", async {
+            let consumer = consume.await;
+            consumer.map_err(|error| topology::refusal(&self.queue, error))
+        });
+        consuming.await.map_err(|error| match error {
+            // The broker has answered other commands just before.
+            BrokerError::TimedOut { after, .. } => BrokerError::QueueSilent {
+                queue: self.queue.clone(),
+                after,
+            },
+            error => error,
         })
-        .await
     }
 
     /// True when a wake-up crossed the cancel: undelivered, and held by the broker for us.
@@ -364,10 +406,11 @@ impl Background {
         Ok(crossed)
     }
 
-    async fn deliver(
+    /// True: a wake-up is held until it is acked (as is a message that is none, for a moment).
+    fn deliver(
         &mut self,
         message: Option<Result<lapin::message::Delivery, lapin::Error>>,
-    ) -> Result<(), BrokerError> {
+    ) -> Result<bool, BrokerError> {
         let message = match message {
             Some(Ok(message)) => message,
             Some(Err(error)) => return Err(topology::refusal(&self.queue, error)),
@@ -394,23 +437,16 @@ impl Background {
                 let _ = self.commands.send(Command::Ack(message.acker, None));
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// `Err` when the session is not to be used further. An acker of an earlier one fails by itself.
-    async fn ack(&self, link: &Link, acker: &Acker) -> Result<(), BrokerError> {
-        let acked = link
-            .command("ack", async {
-                acker
-                    .ack(BasicAckOptions::default())
-                    .await
-                    .map_err(error::closed)
-            })
-            .await?;
-        if !acked {
-            tracing::debug!(queue = %self.queue, "a wake-up's connection was gone before its ack");
-        }
-        Ok(())
+    /// False where the acker is of an earlier session; `Err` when this one is not to be used further.
+    async fn ack(&self, link: &Link, acker: &Acker) -> Result<bool, BrokerError> {
+        let ack = async {
+            let acked = acker.ack(BasicAckOptions::default()).await;
+            acked.map_err(error::closed)
+        };
+        link.command("ack", ack).await
     }
 }
 

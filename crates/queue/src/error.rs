@@ -60,6 +60,10 @@ pub enum BrokerError {
         after: Duration,
     },
     #[error(
+        "queue \"{queue}\" did not answer within {after:?}; if that stays so, its replicas are gone or without a majority (rabbitmq-queues quorum_status): delete it (rabbitmqctl delete_queue; it holds wake-ups only)"
+    )]
+    QueueSilent { queue: String, after: Duration },
+    #[error(
         "the broker stopped our consumer of queue \"{queue}\": the queue was deleted or moved, or a wake-up was held too long"
     )]
     ConsumerCancelled { queue: String },

@@ -23,6 +23,9 @@ pub struct Settings {
     pub publish_timeout: Duration,
     /// A peer that was silent for twice this long is gone. Whole seconds; the broker may ask for less.
     pub heartbeat: Duration,
+    /// A consumer that has got nothing for so long consumes anew: brokers lose consumers without telling them (RabbitMQ
+    /// 3.10 does, where a deleted queue is declared again at once).
+    pub renew_idle: Duration,
     pub backoff_first: Duration,
     pub backoff_longest: Duration,
 }
@@ -38,6 +41,7 @@ impl Settings {
             command_timeout: Duration::from_secs(5),
             publish_timeout: Duration::from_secs(5),
             heartbeat: Duration::from_secs(8),
+            renew_idle: Duration::from_secs(15),
             backoff_first: Duration::from_millis(100),
             backoff_longest: Duration::from_secs(5),
         }

@@ -58,7 +58,7 @@ impl Broker {
         epmd.env("PATH", path());
         let mut broker = Self {
             node: None,
-            _epmd: Guarded::start(&epmd)?,
+            _epmd: Guarded::start(&epmd, Some(folder.path()))?,
             folder,
             scripts,
             ports,
@@ -73,7 +73,7 @@ impl Broker {
         until(START_LIMIT, "epmd", || {
             Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, epmd)).is_ok())
         })?;
-        let mut node = Guarded::start(&self.command("rabbitmq-server"))?;
+        let mut node = Guarded::start(&self.command("rabbitmq-server"), None)?;
         let address = self.address();
         let started = until(START_LIMIT, "the broker to start", || {
             if node.has_ended()? {

@@ -2,23 +2,25 @@
 
 use std::io;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
 /// Runs a command in a process group of its own. The group ends when the command does, and when our end of its
-/// standard input closes, which the kernel sees to even if this process is killed.
-const GUARD: &str = r#"("$@"; kill -9 0) & read -r _; kill -9 0"#;
+/// standard input closes, which the kernel sees to even if this process is killed; then a folder goes too.
+const GUARD: &str = r#"folder=$1; shift; ("$@"; kill -9 0) & read -r _; [ -z "$folder" ] || rm -rf "$folder"; kill -9 0"#;
 
 #[derive(Debug)]
 pub(crate) struct Guarded(Child);
 
 impl Guarded {
     /// `command` has its arguments, environment and outputs; its input is ours.
-    pub(crate) fn start(command: &Command) -> io::Result<Self> {
+    pub(crate) fn start(command: &Command, folder: Option<&Path>) -> io::Result<Self> {
         let mut guarded = Command::new("/bin/sh");
         guarded.args(["-c", GUARD, "guard"]);
+        guarded.arg(folder.unwrap_or(Path::new("")));
         guarded.arg(command.get_program()).args(command.get_args());
         guarded.env_clear();
         for (name, value) in command.get_envs() {

@@ -14,21 +14,34 @@ pub const POLL: Duration = Duration::from_secs(20);
 
 /// One node for the tests that do it no harm. It ends with this process.
 pub fn broker() -> &'static Broker {
+    log();
     static BROKER: OnceLock<Broker> = OnceLock::new();
     BROKER.get_or_init(|| Broker::start(&Options::default()).expect("broker"))
 }
 
+/// What the queue says, where RUST_LOG asks for it: `RUST_LOG=queue=info cargo test ... -- --nocapture`.
+pub fn log() {
+    let asked = std::env::var("RUST_LOG").unwrap_or_else(|_| "off".to_owned());
+    let filter = tracing_subscriber::EnvFilter::new(asked);
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_test_writer()
+        .try_init();
+}
+
 pub fn settings(address: SocketAddr) -> Settings {
+    log();
     let url = format!("amqp://guest:guest@{address}/")
         .parse()
         .expect("url");
     Settings {
         backoff_first: Duration::from_millis(10),
         backoff_longest: Duration::from_millis(200),
+        renew_idle: Duration::from_secs(1),
         heartbeat: Duration::from_secs(1),
         connect_timeout: Duration::from_secs(2),
-        command_timeout: Duration::from_secs(2),
-        publish_timeout: Duration::from_secs(2),
+        command_timeout: Duration::from_secs(5),
+        publish_timeout: Duration::from_secs(5),
         ..Settings::new(url, "test")
     }
 }
