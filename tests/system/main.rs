@@ -15,5 +15,6 @@ mod interrupts;
 mod kills;
 mod limits;
 mod processes;
+mod remote;
 mod rights;
 mod sandbox;

@@ -119,7 +119,7 @@ impl Shared {
             Fault::Answer(status, content) => {
                 let length = content.len();
                 let answer = format!(
-                    "HTTP/1.1 {status}\r\nContent-Type: application/xml\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{content}"
+                    "HTTP/1.1 {status}\r\nContent-Type: application/xml\r\nETag: \"proxy\"\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{content}"
                 );
                 return client.write_all(answer.as_bytes());
             }
