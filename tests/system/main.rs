@@ -17,5 +17,6 @@ mod kills;
 mod limits;
 mod logs;
 mod processes;
+mod remote;
 mod rights;
 mod sandbox;

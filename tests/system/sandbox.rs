@@ -116,6 +116,7 @@ impl Sandbox {
             .env_remove("LD_LIBRARY_PATH")
             .env_remove("NIGHTSHIFT_NATIVE_DIR")
             .env_remove("NIGHTSHIFT_WEIGHTS")
+            .env_remove("NIGHTSHIFT_CONFIG")
             .stdin(Stdio::null());
         if let Some(user) = self.user {
             use std::os::unix::process::CommandExt;

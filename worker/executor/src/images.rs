@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use store::Store;
+use store::{LocalCache, Store};
 use tables::SampleRow;
 use types::FailureClass;
 use vision::{DecodeOptions, Image, Mask, Preprocess, VisionError};
@@ -18,6 +18,8 @@ pub struct Images<'a> {
     attempt: &'a Attempt,
     pub preprocess: Preprocess,
     options: DecodeOptions,
+    /// Of images in remote stores.
+    cache: Option<LocalCache>,
 }
 
 /// An image or mask that cannot be used: a row with an error while scoring, the end of training.
@@ -57,6 +59,7 @@ impl<'a> Images<'a> {
             attempt,
             preprocess,
             options: DecodeOptions::default(),
+            cache: attempt.stores.cache(),
         }
     }
 
@@ -122,9 +125,14 @@ impl<'a> Images<'a> {
 
     fn fetch(&self, uri: &str, etag: &str) -> Outcome<Bytes> {
         let (store, path) = self.locate(uri)?;
-        let etag = (!etag.is_empty()).then_some(etag);
         let start = Instant::now();
-        match self.attempt.runtime.block_on(store.get(&path, etag)) {
+        let reading = async {
+            match &self.cache {
+                Some(cache) => cache.get(&store, &path, etag).await,
+                None => store.get(&path, (!etag.is_empty()).then_some(etag)).await,
+            }
+        };
+        match self.attempt.runtime.block_on(reading) {
             Ok(bytes) => {
                 self.attempt
                     .stages
