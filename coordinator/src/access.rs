@@ -76,8 +76,10 @@ impl Access {
             path: path.to_owned(),
             message,
         };
+        let document = yaml::Document::parse(&text)
+            .map_err(|((line, column), why)| invalid(format!("line {line}, column {column}: {why}")))?;
         let entries: Vec<Entry> =
-            serde_saphyr::from_str(&text).map_err(|error| invalid(error.to_string()))?;
+            serde_json::from_value(document.value).map_err(|error| invalid(error.to_string()))?;
         let mut callers = HashMap::new();
         for Entry { name, role, sha256 } in entries {
             let hash = sha256.to_ascii_lowercase();

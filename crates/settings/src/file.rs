@@ -1,13 +1,13 @@
 //! A configuration file: YAML, one section a program; everything in it is checked.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 
 use clap::{ArgAction, Command};
-use serde::{Deserialize, de::IgnoredAny};
+use serde_json::Value;
+use yaml::Document;
 
 use crate::{configurable, key};
 
@@ -21,30 +21,9 @@ pub enum FileError {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("{}: not a valid configuration: {message}", path.display())]
-    Syntax { path: PathBuf, message: String },
-    #[error("{}: {}", path.display(), problems.join("; "))]
-    Invalid {
-        path: PathBuf,
-        problems: Vec<String>,
-    },
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Setting {
-    Flag(bool),
-    Integer(i64),
-    Text(String),
-    List(Vec<String>),
-    Null(()),
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Section {
-    Settings(BTreeMap<String, Setting>),
-    Other(IgnoredAny),
+    /// One line a problem, each with file, line and column.
+    #[error("{}", problems.join("\n"))]
+    Invalid { problems: Vec<String> },
 }
 
 /// The section's settings: ids of flags with their values as one would type them.
@@ -57,70 +36,84 @@ pub(crate) fn section(
         path: path.to_owned(),
         source,
     })?;
-    let sections: BTreeMap<String, Section> =
-        // YAML 1.2's booleans alone: a label `y` is a text.
-        serde_saphyr::from_str_with_options(&text, serde_saphyr::options! { strict_booleans: true })
-            .map_err(|error| FileError::Syntax {
-                path: path.to_owned(),
-                message: error.to_string(),
-            })?;
+    let at = |(line, column), what: &str| format!("{}:{line}:{column}: {what}", path.display());
+    let document = Document::parse(&text).map_err(|(place, why)| FileError::Invalid {
+        problems: vec![at(place, &why)],
+    })?;
     let mut problems = Vec::new();
     let mut found = Vec::new();
+    let sections = match &document.value {
+        Value::Null => return Ok(found),
+        Value::Object(sections) => sections,
+        _ => {
+            let problem = at((1, 1), "expected sections, such as `worker: {slots: 2}`");
+            return Err(FileError::Invalid {
+                problems: vec![problem],
+            });
+        }
+    };
     for (section, content) in sections {
-        if !SECTIONS.contains(&section.as_str()) {
-            problems.push(unknown("section", &section, SECTIONS));
-        } else if section == name {
-            match content {
-                Section::Settings(settings) => {
-                    for (setting, value) in settings {
-                        match of_flag(command, name, &setting, value) {
-                            Ok(Some(one)) => found.push(one),
-                            Ok(None) => {}
-                            Err(problem) => problems.push(problem),
+        let place = document.place(section);
+        match content {
+            _ if !SECTIONS.contains(&section.as_str()) => {
+                problems.push(at(place, &unknown("section", section, SECTIONS)));
+            }
+            _ if section != name => {}
+            Value::Object(settings) => {
+                for (setting, value) in settings {
+                    match of_flag(command, setting, value) {
+                        Ok(Some(one)) => found.push(one),
+                        Ok(None) => {}
+                        Err(problem) => {
+                            let place = document.place(&format!("{section}.{setting}"));
+                            problems.push(at(place, &format!("{section}.{setting}: {problem}")));
                         }
                     }
                 }
-                Section::Other(_) => problems.push(format!(
-                    "{section}: expected settings (`key: value`), each a text, a number, true, false or a list of texts"
-                )),
             }
+            Value::Null => {}
+            _ => problems.push(at(
+                place,
+                &format!("{section}: expected settings, such as `key: value`"),
+            )),
         }
     }
     if problems.is_empty() {
         Ok(found)
     } else {
-        Err(FileError::Invalid {
-            path: path.to_owned(),
-            problems,
-        })
+        Err(FileError::Invalid { problems })
     }
 }
 
 /// The flag's id and values; none for null, which leaves the default.
 fn of_flag(
     command: &Command,
-    section: &str,
     setting: &str,
-    value: Setting,
+    value: &Value,
 ) -> Result<Option<(String, Vec<String>)>, String> {
     let Some(arg) = configurable(command).find(|arg| key(arg) == setting) else {
         let known: Vec<String> = configurable(command).map(key).collect();
-        return Err(format!(
-            "{section}: {}",
-            unknown("setting", setting, known.iter().map(String::as_str))
+        return Err(unknown(
+            "setting",
+            setting,
+            known.iter().map(String::as_str),
         ));
     };
     let takes_value = !matches!(arg.get_action(), ArgAction::SetTrue);
+    let one = |value: &Value| match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Bool(flag) => Ok(flag.to_string()),
+        Value::Number(number) => Ok(number.to_string()),
+        _ => Err("expected a text, a number, true or false".to_owned()),
+    };
     let values = match value {
-        Setting::Null(()) => return Ok(None),
-        Setting::Flag(flag) => vec![flag.to_string()],
-        _ if !takes_value => {
-            return Err(format!("{section}.{setting}: expected true or false"));
+        Value::Null => return Ok(None),
+        _ if !takes_value && !value.is_boolean() => return Err("expected true or false".to_owned()),
+        Value::Array(values) if matches!(arg.get_action(), ArgAction::Append) => {
+            values.iter().map(one).collect::<Result<_, _>>()?
         }
-        Setting::Integer(number) => vec![number.to_string()],
-        Setting::Text(text) => vec![text],
-        Setting::List(list) if matches!(arg.get_action(), ArgAction::Append) => list,
-        Setting::List(_) => return Err(format!("{section}.{setting}: expected one value")),
+        Value::Array(_) => return Err("expected one value".to_owned()),
+        value => vec![one(value)?],
     };
     Ok(Some((arg.get_id().to_string(), values)))
 }

@@ -138,14 +138,13 @@ fn described(program: &str, error: &SettingsError) -> String {
 
 /// The program's flags, and the one that asks for the merged settings.
 fn command<S: Parser>() -> Command {
-    S::command()
-        .arg(
-            Arg::new(PRINT)
-                .long("print-config")
-                .global(true)
-                .action(ArgAction::SetTrue)
-                .help("Print every setting with where it comes from, and end"),
-        )
+    S::command().arg(
+        Arg::new(PRINT)
+            .long("print-config")
+            .global(true)
+            .action(ArgAction::SetTrue)
+            .help("Print every setting with where it comes from, and end"),
+    )
 }
 
 /// The flags that a configuration file may set.

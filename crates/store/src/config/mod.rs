@@ -11,7 +11,6 @@
 //! ```
 
 mod secret;
-mod yaml;
 
 #[cfg(test)]
 mod tests;

@@ -97,13 +97,20 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             errors: images.all_errors(),
         },
         timings: Vec::new(),
-        warnings: warnings(attempt),
+        warnings: warnings(attempt, images.errors(Split::Validation)),
     })
 }
 
-/// What the run's earlier tasks warned of, each once: the evaluation is where people look.
-fn warnings(attempt: &Attempt) -> Vec<String> {
+/// What the run's earlier tasks warned of, each once: the evaluation is where people look. Unreadable test images are
+/// counted in every metric; those that were to choose the threshold stand nowhere else.
+fn warnings(attempt: &Attempt, unread_validation: u64) -> Vec<String> {
     let mut warnings = Vec::new();
+    if unread_validation > 0 {
+        let images = if unread_validation == 1 { "image" } else { "images" };
+        warnings.push(format!(
+            "{unread_validation} validation {images} could not be read, and chose no threshold: table `scores` says why"
+        ));
+    }
     for input in &attempt.assignment.inputs {
         if let InputOutcome::Accepted { result, .. } = &input.outcome {
             for warning in &result.warnings {

@@ -9,11 +9,11 @@ const MAX_BYTES: usize = 1 << 20;
 const MAX_DEPTH: usize = 16;
 
 /// Line and column, from 1.
-pub(super) type Place = (usize, usize);
+pub type Place = (usize, usize);
 
 /// One document; keys of `places` are paths such as `stores.lab.url`.
 #[derive(Debug)]
-pub(super) struct Document {
+pub struct Document {
     pub value: Value,
     places: BTreeMap<String, Place>,
 }
