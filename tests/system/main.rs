@@ -10,6 +10,7 @@
 mod bad_data;
 mod bad_files;
 mod commands;
+mod configuration;
 mod hangs;
 mod images;
 mod interrupts;
