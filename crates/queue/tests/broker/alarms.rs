@@ -66,10 +66,7 @@ async fn a_wake_up_held_too_long_costs_the_connection_and_nothing_else() {
     let pool = pool("held");
     let publisher = Publisher::start(settings(broker.address()));
     let mut consumer = Consumer::start(settings(broker.address()), pool.clone());
-    publisher
-        .publish(&wake_up(&pool, 1))
-        .await
-        .expect("publish");
+    publish(&publisher, &wake_up(&pool, 1)).await;
     let held = next(&mut consumer).await;
     let mut state = consumer.state();
     let lost = |s: &ConsumerState| matches!(s, ConsumerState::Disconnected(_));

@@ -26,13 +26,13 @@ async fn a_wake_up_arrives_as_it_was_sent() {
     let publisher = Publisher::start(settings(broker().address()));
     let mut consumer = Consumer::start(settings(broker().address()), pool.clone());
     let mut sent = wake_up(&pool, 7);
-    publisher.publish(&sent).await.expect("publish");
+    publish(&publisher, &sent).await;
     let delivery = next(&mut consumer).await;
     assert_eq!(delivery.wake_up, sent);
     delivery.ack().await.expect("ack");
     sent.hint = None;
     sent.trace = queue::TraceContext::default();
-    publisher.publish(&sent).await.expect("publish");
+    publish(&publisher, &sent).await;
     let delivery = next(&mut consumer).await;
     assert_eq!(delivery.wake_up, sent);
     delivery.ack().await.expect("ack");
@@ -48,10 +48,7 @@ async fn one_wake_up_at_a_time_and_none_after_pause_then_ack() {
     let publisher = Publisher::start(settings(broker().address()));
     let mut first = Consumer::start(settings(broker().address()), pool.clone());
     for number in 0..3 {
-        publisher
-            .publish(&wake_up(&pool, number))
-            .await
-            .expect("publish");
+        publish(&publisher, &wake_up(&pool, number)).await;
     }
     let held = next(&mut first).await;
     // The broker has answered a round trip later, and two are still with it.
@@ -65,10 +62,7 @@ async fn one_wake_up_at_a_time_and_none_after_pause_then_ack() {
         delivery.ack().await.expect("ack");
     }
     second.pause().await;
-    publisher
-        .publish(&wake_up(&pool, 3))
-        .await
-        .expect("publish");
+    publish(&publisher, &wake_up(&pool, 3)).await;
     first.resume();
     let delivery = next(&mut first).await;
     assert_eq!(delivery.wake_up.number, 3);
@@ -81,10 +75,7 @@ async fn a_wake_up_that_crossed_the_cancel_goes_to_another_consumer() {
     let publisher = Publisher::start(settings(broker().address()));
     let mut first = Consumer::start(settings(broker().address()), pool.clone());
     consuming(&first).await;
-    publisher
-        .publish(&wake_up(&pool, 1))
-        .await
-        .expect("publish");
+    publish(&publisher, &wake_up(&pool, 1)).await;
     within(POLL, "delivery", async {
         while publisher.depth(&pool).await.expect("depth").ready > 0 {}
     })
@@ -105,10 +96,7 @@ async fn a_dropped_delivery_does_not_stop_the_consumer() {
     let publisher = Publisher::start(settings(broker().address()));
     let mut consumer = Consumer::start(settings(broker().address()), pool.clone());
     for number in 0..2 {
-        publisher
-            .publish(&wake_up(&pool, number))
-            .await
-            .expect("publish");
+        publish(&publisher, &wake_up(&pool, number)).await;
     }
     drop(next(&mut consumer).await);
     assert_eq!(next(&mut consumer).await.wake_up.number, 1);
@@ -149,10 +137,7 @@ async fn what_is_no_wake_up_is_acked_and_does_not_come_again() {
 async fn a_deleted_queue_is_declared_again_by_both_sides() {
     let pool = pool("deleted");
     let publisher = Publisher::start(settings(broker().address()));
-    publisher
-        .publish(&wake_up(&pool, 1))
-        .await
-        .expect("publish");
+    publish(&publisher, &wake_up(&pool, 1)).await;
     let (_connection, channel) = raw().await;
     let delete = || channel.queue_delete(queue_name(&pool).into(), QueueDeleteOptions::default());
     delete().await.expect("delete");
@@ -179,10 +164,7 @@ async fn a_delivery_cannot_be_acked_on_another_connection() {
     let publisher = Publisher::start(settings(broker().address()));
     let mut consumer = Consumer::start(settings(proxy.address()), pool.clone());
     for number in 0..2 {
-        publisher
-            .publish(&wake_up(&pool, number))
-            .await
-            .expect("publish");
+        publish(&publisher, &wake_up(&pool, number)).await;
     }
     let old = next(&mut consumer).await;
     proxy.cut();

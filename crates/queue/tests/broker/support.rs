@@ -76,7 +76,7 @@ pub async fn next(consumer: &mut Consumer) -> Delivery {
         .expect("the consumer lives")
 }
 
-/// Publishes until the broker has it.
+/// Publishes until the broker has it. A queue that is just being declared by the other side nacks for a moment.
 pub async fn publish(publisher: &Publisher, wake_up: &WakeUp) {
     within(POLL, "publish", async {
         while publisher.publish(wake_up).await.is_err() {
