@@ -76,8 +76,9 @@ impl Access {
             path: path.to_owned(),
             message,
         };
-        let document = yaml::Document::parse(&text)
-            .map_err(|((line, column), why)| invalid(format!("line {line}, column {column}: {why}")))?;
+        let document = yaml::Document::parse(&text).map_err(|((line, column), why)| {
+            invalid(format!("line {line}, column {column}: {why}"))
+        })?;
         let entries: Vec<Entry> =
             serde_json::from_value(document.value).map_err(|error| invalid(error.to_string()))?;
         let mut callers = HashMap::new();

@@ -72,7 +72,10 @@ async fn it_ends_with_its_parent() {
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"anything\n").unwrap();
-    while proto::local::connect(state.path()).await.is_err() {
+    while proto::connect(&proto::Place::State(state.path().to_owned()))
+        .await
+        .is_err()
+    {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     assert!(child.try_wait().unwrap().is_none());
@@ -160,7 +163,10 @@ async fn logs_are_json_when_asked() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    while proto::local::connect(state.path()).await.is_err() {
+    while proto::connect(&proto::Place::State(state.path().to_owned()))
+        .await
+        .is_err()
+    {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     drop(child.stdin.take());

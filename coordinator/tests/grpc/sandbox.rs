@@ -8,12 +8,11 @@ use std::{
 };
 
 use plan::{Assignment, PublishedTable, ResultDetail, TaskResult};
-use proto::v1::{self, complete_reply::Verdict, coordinator_client::CoordinatorClient};
+use proto::v1::{self, complete_reply::Verdict};
 use tempfile::TempDir;
-use tonic::transport::Channel;
 use types::OutputObject;
 
-pub type Client = CoordinatorClient<Channel>;
+pub use proto::Client;
 
 /// Longer than anything here takes, shorter than a person waits.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -71,7 +70,7 @@ impl Sandbox {
     pub async fn client(&self) -> Client {
         let start = Instant::now();
         loop {
-            match proto::local::connect(self.state.path()).await {
+            match proto::connect(&proto::Place::State(self.state.path().to_owned())).await {
                 Ok(client) => return client,
                 Err(error) => assert!(start.elapsed() < PATIENCE, "nobody listens: {error}"),
             }

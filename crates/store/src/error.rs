@@ -232,7 +232,9 @@ fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
 fn system_error(error: &(dyn Error + 'static)) -> Option<io::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
-        let code = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        let code = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::raw_os_error);
         if let Some(code) = code {
             return Some(io::Error::from_raw_os_error(code));
         }

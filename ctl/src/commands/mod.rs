@@ -84,8 +84,7 @@ async fn with_cluster<T>(
     common: &Common,
     action: impl AsyncFnOnce(&mut Cluster) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let mut cluster =
-        Cluster::open(&places::coordinator(common)?, common.config()).await?;
+    let mut cluster = Cluster::open(&places::coordinator(common)?, common.config()).await?;
     let result = action(&mut cluster).await;
     cluster.close().await;
     result

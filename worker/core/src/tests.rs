@@ -351,7 +351,11 @@ fn a_worker_without_parent_gives_back_at_once_and_does_not_wait_for_long() {
     let effects = bench.tell(AgentEvent::EndRequested);
     assert!(effects.contains(&AgentEffect::KillExecutor { slot: 0 }));
     let exit = Exit::Signal(9);
-    let effects = bench.tell(AgentEvent::ExecutorExited { slot: 0, exit });
+    let effects = bench.tell(AgentEvent::ExecutorExited {
+        slot: 0,
+        exit,
+        last_words: String::new(),
+    });
     assert!(matches!(sent(&effects)[..], [Call::Release { .. }]));
     // Nobody answers.
     assert!(!bench.wait(1_000).contains(&AgentEffect::Exit));

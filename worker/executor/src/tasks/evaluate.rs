@@ -106,7 +106,11 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
 fn warnings(attempt: &Attempt, unread_validation: u64) -> Vec<String> {
     let mut warnings = Vec::new();
     if unread_validation > 0 {
-        let images = if unread_validation == 1 { "image" } else { "images" };
+        let images = if unread_validation == 1 {
+            "image"
+        } else {
+            "images"
+        };
         warnings.push(format!(
             "{unread_validation} validation {images} could not be read, and chose no threshold: table `scores` says why"
         ));
