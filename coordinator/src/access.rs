@@ -263,7 +263,7 @@ mod tests {
     fn a_bad_tokens_file_is_refused_without_showing_hashes() {
         for (text, word) in [
             ("[]", "no token"),
-            ("- {name: a, role: admin, sha256: '00'}", "role"),
+            ("- {name: a, role: admin, sha256: '00'}", "admin"),
             (
                 "- {name: a, role: user, sha256: 'abc'}",
                 "64 hexadecimal digits",

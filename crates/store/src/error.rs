@@ -164,10 +164,7 @@ impl StoreError {
             E::PermissionDenied { .. } | E::Unauthenticated { .. } => Self::Denied {
                 action,
                 uri,
-                source: match system_error(&error) {
-                    Some(system) => system.into(),
-                    None => error.into(),
-                },
+                source: error.into(),
             },
             E::InvalidPath { source } => Self::InvalidUri {
                 uri,
@@ -184,13 +181,7 @@ impl StoreError {
 
     /// Looks for the operating system's word in the chain of causes: object_store wraps it without a kind of its own.
     fn from_cause(action: &'static str, uri: String, source: Source) -> Self {
-        let kind = io_kind(source.as_ref());
-        // What the client and its walker say around it repeats the path and names their own insides.
-        let source = match system_error(source.as_ref()) {
-            Some(error) => error.into(),
-            None => source,
-        };
-        match kind {
+        match io_kind(source.as_ref()) {
             Some(io::ErrorKind::PermissionDenied) => Self::Denied {
                 action,
                 uri,
@@ -224,27 +215,6 @@ fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
             return Some(io.kind());
         }
         next = error.source();
-    }
-    None
-}
-
-/// The operating system's own error at the end of the causes.
-fn system_error(error: &(dyn Error + 'static)) -> Option<io::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let code = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::raw_os_error);
-        if let Some(code) = code {
-            return Some(io::Error::from_raw_os_error(code));
-        }
-        // walkdir's error gives its system error by a method, not as a source.
-        next = error.source().or_else(|| {
-            error
-                .downcast_ref::<io::Error>()
-                .and_then(io::Error::get_ref)
-                .map(|inner| inner as &(dyn Error + 'static))
-        });
     }
     None
 }
