@@ -76,7 +76,9 @@ pub fn load<S: Parser>(
         .as_ref()
         .and_then(|matches| matches.get_one::<PathBuf>(CONFIG).cloned());
     let mut command = command;
-    if first.is_some_and(|matches| matches.get_flag(PRINT)) {
+    // After an error this first look may have stopped before the defaults.
+    let print = first.and_then(|matches| matches.try_get_one(PRINT).ok().flatten().copied());
+    if print == Some(true) {
         // Nothing is going to be done, so nothing has to be said about what to do.
         command = command
             .subcommand_required(false)

@@ -115,3 +115,15 @@ fn the_page_has_every_setting() {
     }
     assert!(page.contains("`SETTINGS_TEST_PLACE`"), "{page}");
 }
+
+#[test]
+fn a_wrong_flag_is_an_error_of_usage() {
+    for flags in [
+        ["--slots", "many"],
+        ["--sloots", "1"],
+        ["--print-config", "--sloots"],
+    ] {
+        let text = error("worker: {slots: 4}\n", &flags);
+        assert!(text.contains("slo") && text.contains("error:"), "{text}");
+    }
+}

@@ -93,11 +93,8 @@ impl LocalCache {
             }
             write(&file, &bytes)
         });
-        match done.await {
-            Ok(Err(error)) => {
-                tracing::debug!(folder = %self.folder.display(), %error, "could not keep a copy");
-            }
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = done.await {
+            tracing::debug!(folder = %self.folder.display(), %error, "could not keep a copy");
         }
     }
 }

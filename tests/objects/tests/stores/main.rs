@@ -1,5 +1,10 @@
 //! The store on a real S3 server: its contract, its failures in words, and commits whose answers get lost.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which clippy does not take for tests"
+)]
+
 use std::{collections::BTreeSet, path::Path, sync::LazyLock};
 
 use bytes::Bytes;
