@@ -14,7 +14,9 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub row: WorkerRow,
-    /// Incarnations that were followed by another: their late messages change nothing. Volatile.
+    /// Incarnations that were followed by another: their late messages change nothing, unless the one that followed has
+    /// not been heard for a ttl. Then what follows was a dead process's late start, and who still speaks is the living one.
+    /// Volatile.
     pub past: BTreeSet<Incarnation>,
     pub last_seen_ms: u64,
     pub last_seen_wall_ms: i64,
@@ -68,7 +70,7 @@ impl Core {
         let mut orphans = Vec::new();
         match known {
             Some(known)
-                if known.past.contains(&worker.incarnation)
+                if (known.past.contains(&worker.incarnation) && !known.gone)
                     || (known.row.left && known.row.incarnation == worker.incarnation) =>
             {
                 return Err(Refusal::StaleIncarnation {
@@ -80,6 +82,8 @@ impl Core {
                     row.draining = known.row.draining;
                 } else {
                     known.past.insert(known.row.incarnation);
+                    // One that came back: the start that followed it was a late message of a dead process.
+                    known.past.remove(&row.incarnation);
                     orphans.extend(known.held.iter().copied());
                 }
                 known.seen(now);
