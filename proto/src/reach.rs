@@ -37,7 +37,7 @@ pub struct Reach {
         hide_env = true
     )]
     pub state: Option<PathBuf>,
-    /// A coordinator on the network, such as https://nightshift.example:7070
+    /// A coordinator on the network, such as `https://nightshift.example:7070`
     #[arg(
         long,
         global = true,
