@@ -63,9 +63,10 @@ test: ## run every test
 	LD_LIBRARY_PATH="$(ROOT)/native/lib$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}" OMP_WAIT_POLICY=PASSIVE cargo test --locked --workspace
 
 .PHONY: chaos
-chaos: ## kill and cut a real RabbitMQ far more often than `test` does (about ten minutes)
+chaos: ## kill and cut a real RabbitMQ and a real S3 server far more often than `test` does (about half an hour)
 	$(PYTHON) scripts/setup.py test
-	NIGHTSHIFT_CHAOS=1 cargo test --locked --package queue -- --nocapture
+	$(PYTHON) scripts/fetch_parts.py servers
+	NIGHTSHIFT_CHAOS=1 cargo test --locked --workspace --test broker --test stores -- --nocapture
 
 .PHONY: lint
 lint: ## format, clippy, documents: no warnings
@@ -77,7 +78,7 @@ lint: ## format, clippy, documents: no warnings
 .PHONY: bench
 bench: ## measure against the peer: JSON lines; ONLY=name for one of them
 	$(PYTHON) scripts/setup.py demo
-	$(MAKE) --no-print-directory weights
+	$(MAKE) --no-print-directory weights texture
 	$(PYTHON) tests/bench/bench.py $(if $(ONLY),--only $(ONLY))
 
 .PHONY: parity
@@ -95,7 +96,8 @@ test-readers: programs texture ## read a job's tables with pandas, polars and du
 
 .PHONY: sim
 sim: ## simulate the scheduling core for SECONDS=n (60)
-	cargo run --locked --quiet --package sim -- --seconds $(SECONDS_OF_SIM)
+	cargo build --locked --quiet --workspace --bins
+	"$(TARGET)/debug/sim" --seconds $(SECONDS_OF_SIM)
 
 .PHONY: clean
 clean: ## remove what was built; downloads, weights and datasets stay

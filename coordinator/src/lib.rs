@@ -5,6 +5,7 @@ mod chain;
 mod event_loop;
 mod grpc;
 mod handle;
+mod http;
 mod journal;
 mod listen;
 mod publisher;
@@ -33,6 +34,7 @@ use crate::{
     chain::chain,
     event_loop::EventLoop,
     handle::{Changes, Handle},
+    http::HttpError,
     listen::{ListenError, Network},
     state_folder::{StateFolder, StateFolderError},
     state_store::{StateStore, StateStoreError},
@@ -55,6 +57,10 @@ enum RunError {
     Listen { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Network(#[from] ListenError),
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    #[error("the server for monitoring failed")]
+    ServeHttp { source: io::Error },
     #[error("cannot start")]
     Start { source: io::Error },
     #[error("the server failed")]
@@ -68,8 +74,8 @@ impl RunError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Folder(StateFolderError::NoHome) | Self::Config(_) => 2,
-            Self::Network(ListenError::Bind { .. }) => 6,
-            Self::Network(_) => 2,
+            Self::Network(ListenError::Bind { .. }) | Self::Http(HttpError::Bind { .. }) => 6,
+            Self::Network(_) | Self::Http(_) => 2,
             Self::Folder(StateFolderError::Io { source, .. }) | Self::Listen { source, .. }
                 if source.kind() == io::ErrorKind::PermissionDenied =>
             {
@@ -97,6 +103,7 @@ pub fn run(settings: Settings) -> ExitCode {
 
 fn serve(settings: &Settings) -> Result<(), RunError> {
     let network = Network::of(settings)?;
+    let monitoring = http::address(settings)?;
     let stores = Stores::read(settings.file.config.as_deref())?;
     let path = settings
         .state
@@ -166,6 +173,21 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
                 let _ = closed_beyond.await;
             },
         ));
+        let (close_http, closed_http) = oneshot::channel::<()>();
+        let http = match monitoring {
+            Some(address) => Some(http::bind(address).await?),
+            None => None,
+        };
+        let watched = handle.clone();
+        let http = tokio::spawn(async move {
+            match http {
+                Some(listener) => {
+                    let ends = async { drop(closed_http.await) };
+                    http::serve(listener, watched, ends).await
+                }
+                None => Ok(()),
+            }
+        });
         tracing::info!(socket = %folder.socket().display(), "listening");
         tokio::select! {
             why = stop::asked(settings.exit_with_stdin) => {
@@ -181,13 +203,18 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
         changes.close();
         let _ = close.send(());
         let _ = close_beyond.send(());
-        let ends = async { [server.await, remote.await] };
+        let _ = close_http.send(());
+        let ends = async { ([server.await, remote.await], http.await) };
         match tokio::time::timeout(GRACE, ends).await {
-            Ok(ends) => ends
+            Ok((servers, http)) => servers
                 .into_iter()
                 .flatten()
                 .collect::<Result<(), _>>()
-                .map_err(|source| RunError::Serve { source }),
+                .map_err(|source| RunError::Serve { source })
+                .and(
+                    http.unwrap_or(Ok(()))
+                        .map_err(|source| RunError::ServeHttp { source }),
+                ),
             Err(_) => Ok(()),
         }
     });

@@ -3,7 +3,7 @@
 use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tokio::net::TcpListener;
-use tonic::transport::{Identity, ServerTlsConfig};
+use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 use crate::{
     Settings,
@@ -24,6 +24,12 @@ pub enum ListenError {
     NoTls { address: SocketAddr },
     #[error("--tls-cert and --tls-key belong together: {missing} is missing")]
     HalfTls { missing: &'static str },
+    #[error("cannot use the certificate {} with the key {}; both must be PEM and belong together", certificate.display(), key.display())]
+    BadTls {
+        certificate: PathBuf,
+        key: PathBuf,
+        source: tonic::transport::Error,
+    },
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -55,7 +61,15 @@ impl Network {
         let tls = match (&settings.tls_cert, &settings.tls_key) {
             (Some(certificate), Some(key)) => {
                 let identity = Identity::from_pem(read(certificate)?, read(key)?);
-                Some(ServerTlsConfig::new().identity(identity))
+                let tls = ServerTlsConfig::new().identity(identity);
+                // The files are looked into only when a server takes them.
+                let tried = Server::builder().tls_config(tls.clone());
+                tried.map_err(|source| ListenError::BadTls {
+                    certificate: certificate.clone(),
+                    key: key.clone(),
+                    source,
+                })?;
+                Some(tls)
             }
             (None, None) => None,
             (None, _) => {
@@ -138,6 +152,16 @@ mod tests {
         assert!(refused(&["--listen", "0.0.0.0:0", "--insecure"]).contains("--tokens"));
         assert!(refused(&["--listen", "0.0.0.0:0", "--tokens", tokens]).contains("--tls-cert"));
         assert!(refused(&["--listen", "[::]:0", "--tokens", tokens]).contains("--tls-cert"));
+        // The tokens file is no PEM file.
+        let tls = [
+            "--listen",
+            "127.0.0.1:0",
+            "--tls-cert",
+            tokens,
+            "--tls-key",
+            tokens,
+        ];
+        assert!(refused(&tls).contains("cannot use the certificate"));
         assert!(refused(&["--listen", "nowhere"]).contains("IP:PORT"));
         assert!(refused(&["--listen", "127.0.0.1:0", "--tls-cert", "x"]).contains("--tls-key"));
         let flags = [

@@ -1,12 +1,15 @@
 //! Brings to the store what the database says is true: the outbox, one job's entries in order.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque, hash_map::Entry},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use coordinator_core::{Event, OutboxItem, OutboxRow};
 use serde::{Deserialize, Serialize};
 use store::{Store, StoreError, layout};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::{sync::mpsc::UnboundedReceiver, task::JoinSet};
 use types::JobId;
 
 use crate::{
@@ -22,11 +25,6 @@ enum PublishError {
     NoJob(JobId),
     #[error(transparent)]
     Ended(#[from] Ended),
-    #[error("{uri} is not a model's pointer")]
-    BadPointer {
-        uri: String,
-        source: serde_json::Error,
-    },
     #[error("cannot write down the pointer")]
     Pointer { source: serde_json::Error },
 }
@@ -47,54 +45,59 @@ pub struct ModelPointer {
 
 const POINTER_FORMAT: u32 = 1;
 
-/// Takes outbox rows until the loop that sends them ends. Jobs do not wait for each other.
+/// Takes outbox rows until the loop that sends them ends. A job's rows go one after the other; jobs do not wait for each
+/// other.
 pub async fn publish(mut rows: UnboundedReceiver<OutboxRow>, handle: Handle) {
-    let mut queues: HashMap<JobId, UnboundedSender<OutboxRow>> = HashMap::new();
-    while let Some(row) = rows.recv().await {
-        queues.retain(|_, queue| !queue.is_closed());
-        let queue = queues.entry(row.job.clone()).or_insert_with(|| {
-            let (queue, rows) = unbounded_channel();
-            tokio::spawn(publish_job(row.job.clone(), rows, handle.clone()));
-            queue
-        });
-        // Always open: a job's task ends only when its sender here is dropped.
-        let _ = queue.send(row);
+    // Of each job with a row under way, the rows behind it.
+    let mut behind: HashMap<JobId, VecDeque<OutboxRow>> = HashMap::new();
+    let mut under_way = JoinSet::new();
+    loop {
+        tokio::select! {
+            row = rows.recv() => match row {
+                Some(row) => match behind.entry(row.job.clone()) {
+                    Entry::Occupied(queue) => queue.into_mut().push_back(row),
+                    Entry::Vacant(queue) => {
+                        queue.insert(VecDeque::new());
+                        under_way.spawn(publish_row(row, handle.clone()));
+                    }
+                },
+                None => return,
+            },
+            Some(done) = under_way.join_next() => {
+                let Ok(Some(job)) = done else {
+                    continue;
+                };
+                match behind.get_mut(&job).and_then(VecDeque::pop_front) {
+                    Some(next) => _ = under_way.spawn(publish_row(next, handle.clone())),
+                    None => _ = behind.remove(&job),
+                }
+            }
+        }
     }
 }
 
-async fn publish_job(job: JobId, mut rows: UnboundedReceiver<OutboxRow>, handle: Handle) {
-    while let Some(row) = rows.recv().await {
-        let mut failures = 0;
-        let version = loop {
-            match deliver(&row, &handle).await {
-                Ok(version) => break version,
-                Err(PublishError::Ended(_)) => return,
-                Err(error) => {
-                    let error = chain(&error);
-                    tracing::warn!(job = %job, outbox = row.id.0, %error, "could not publish; trying again");
-                    let failed = Event::DeliveryFailed {
-                        id: row.id,
-                        why: error,
-                    };
-                    if handle.tell(failed).is_err() {
-                        return;
-                    }
-                }
+/// Tries until the store has it; the row's job then, or nothing if the loop has ended.
+async fn publish_row(row: OutboxRow, handle: Handle) -> Option<JobId> {
+    let mut failures = 0;
+    let version = loop {
+        match deliver(&row, &handle).await {
+            Ok(version) => break version,
+            Err(PublishError::Ended(_)) => return None,
+            Err(error) => {
+                let why = chain(&error);
+                tracing::warn!(job = %row.job, outbox = row.id.0, error = why, "could not publish; trying again");
+                handle
+                    .tell(Event::DeliveryFailed { id: row.id, why })
+                    .ok()?;
             }
-            tokio::time::sleep(pause(failures)).await;
-            failures += 1;
-        };
-        tracing::info!(job = %job, outbox = row.id.0, item = row.item.word(), "published");
-        if handle
-            .tell(Event::OutboxDelivered {
-                id: row.id,
-                version,
-            })
-            .is_err()
-        {
-            return;
         }
-    }
+        tokio::time::sleep(pause(failures)).await;
+        failures += 1;
+    };
+    tracing::info!(job = %row.job, outbox = row.id.0, item = row.item.word(), "published");
+    let id = row.id;
+    handle.tell(Event::OutboxDelivered { id, version }).ok()?;
+    Some(row.job)
 }
 
 /// One second, doubling to a minute.
@@ -171,16 +174,23 @@ async fn put_pointer(store: &Store, mut pointer: ModelPointer) -> Result<u32, Pu
     loop {
         let mut last = 0;
         for object in store.list(&layout::models(&pointer.name)).await? {
+            // What has no version's name is somebody else's.
+            let Some(version) = layout::version(&object.path) else {
+                continue;
+            };
+            last = last.max(version);
             let bytes = store.get(&object.path, None).await?;
-            let found: ModelPointer =
-                serde_json::from_slice(&bytes).map_err(|source| PublishError::BadPointer {
-                    uri: store.uri(&object.path),
-                    source,
-                })?;
-            if (&found.package, &found.sha256) == (&pointer.package, &pointer.sha256) {
-                return Ok(found.version);
+            match serde_json::from_slice::<ModelPointer>(&bytes) {
+                Ok(found)
+                    if (&found.package, &found.sha256) == (&pointer.package, &pointer.sha256) =>
+                {
+                    return Ok(version);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(uri = store.uri(&object.path), %error, "no model's pointer: its version is left alone");
+                }
             }
-            last = last.max(found.version);
         }
         pointer.version = last + 1;
         let bytes = serde_json::to_vec_pretty(&pointer)
@@ -238,17 +248,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_foreign_object_among_the_pointers_is_named() {
+    async fn foreign_objects_among_the_pointers_are_left_alone() {
         let store = Store::in_memory();
-        store
-            .put("models/brick/000001.json", Bytes::from_static(b"{}"))
-            .await
-            .unwrap();
-        let error = put_pointer(&store, pointer(0))
-            .await
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("models/brick/000001.json"), "{error}");
+        for foreign in ["000001.json", "latest.json", "notes.txt"] {
+            let path = format!("models/brick/{foreign}");
+            store.put(&path, Bytes::from_static(b"{}")).await.unwrap();
+        }
+        assert_eq!(put_pointer(&store, pointer(0)).await.unwrap(), 2);
+        assert_eq!(put_pointer(&store, pointer(0)).await.unwrap(), 2);
+        assert_eq!(
+            store.get("models/brick/000001.json", None).await.unwrap(),
+            "{}"
+        );
     }
 
     #[test]

@@ -58,6 +58,17 @@ pub struct Settings {
     /// Listen beyond this machine without TLS
     #[arg(long)]
     pub insecure: bool,
+    /// Answer /healthz, /readyz and /metrics here over plain HTTP, such as 127.0.0.1:9090
+    #[arg(
+        long,
+        value_name = "IP:PORT",
+        env = "NIGHTSHIFT_HTTP",
+        hide_env_values = true
+    )]
+    pub http: Option<String>,
+    /// Let others than this machine read --http: numbers of jobs, tasks and workers, no names but those of pools
+    #[arg(long)]
+    pub http_insecure: bool,
     /// End when standard input is closed: for a coordinator that must not outlive its parent
     #[arg(long)]
     pub exit_with_stdin: bool,

@@ -13,6 +13,9 @@ pub enum Error {
         "job {job} {state}; `ctl describe {job}` says why, `ctl retry {job} --wait` computes only what is missing"
     )]
     JobFailed { job: String, state: String },
+    /// What is wrong is printed already.
+    #[error("the results of job {job} are not whole")]
+    NotWhole { job: String },
     /// Everything wrong with a job file, one line each.
     #[error("{}", .lines.join("\n"))]
     InvalidFile { lines: Vec<String> },
@@ -81,7 +84,7 @@ impl Error {
     /// See `docs/cli.md`.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::JobFailed { .. } => 1,
+            Self::JobFailed { .. } | Self::NotWhole { .. } => 1,
             Self::InvalidFile { .. } | Self::Usage(_) | Self::Config(_) => USAGE,
             Self::NotFound(_) => 3,
             Self::Unreachable { .. } => 4,

@@ -5,6 +5,7 @@
 mod client;
 mod cluster;
 mod commands;
+mod coverage;
 mod error;
 mod job_file;
 mod output;
@@ -25,7 +26,7 @@ pub use error::Error;
 
 /// Score last night's images before the morning shift arrives.
 ///
-/// Exit codes: 0 ok, 1 job failed, 2 usage or invalid file, 3 not found, 4 cannot reach, 5 denied,
+/// Exit codes: 0 ok, 1 job failed or not whole, 2 usage or invalid file, 3 not found, 4 cannot reach, 5 denied,
 /// 6 cannot run here, 130 interrupted.
 #[derive(Parser)]
 #[command(name = "ctl", version, max_term_width = 100)]

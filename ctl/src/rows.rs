@@ -60,6 +60,11 @@ impl Results {
         }
     }
 
+    /// The store that the tables are in.
+    pub fn into_store(self) -> Store {
+        self.store
+    }
+
     pub async fn read<R: Row>(&self) -> Result<Vec<R>, Error> {
         let bytes = self
             .store

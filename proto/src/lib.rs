@@ -1,5 +1,6 @@
 //! The wire: messages and services generated from `proto/nightshift/v1`.
 
+pub mod executor_socket;
 pub mod local;
 mod reach;
 

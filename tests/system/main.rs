@@ -21,3 +21,4 @@ mod processes;
 mod remote;
 mod rights;
 mod sandbox;
+mod verify;

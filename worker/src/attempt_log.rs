@@ -6,7 +6,7 @@ use logging::{Fields, line};
 use proto::v1::ExecutorLog;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use store::{Store, StoreError, layout};
+use store::{StoreError, Stores, layout};
 use tracing::Level;
 use types::{JobId, LeaseNumber, TaskId, WorkerName};
 use worker_core::Grant;
@@ -97,12 +97,13 @@ impl OpenSegment {
     }
 
     /// Stores the rest of the log, ending with how the executor ended. Whoever follows it sees this before the failure.
-    pub async fn close(mut self, end: &str) {
+    pub async fn close(mut self, stores: &Stores, end: &str) {
         let last = self.line(Level::ERROR, end, "agent");
         self.text.extend(self.stderr.drain(..));
         self.text.push_str(&last);
         let path = format!("{}/{}", self.prefix, layout::log_segment(self.number));
-        let stored = tokio::time::timeout(STORE_TIMEOUT, put(&self.store, &path, self.text)).await;
+        let stored =
+            tokio::time::timeout(STORE_TIMEOUT, put(stores, &self.store, &path, self.text)).await;
         let error = match stored {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
@@ -128,6 +129,6 @@ impl OpenSegment {
     }
 }
 
-async fn put(store: &str, path: &str, text: String) -> Result<(), StoreError> {
-    Store::open(store)?.put(path, text.into()).await.map(drop)
+async fn put(stores: &Stores, store: &str, path: &str, text: String) -> Result<(), StoreError> {
+    stores.open(store)?.put(path, text.into()).await.map(drop)
 }

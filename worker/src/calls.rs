@@ -1,6 +1,9 @@
 //! Calls to the coordinator: each becomes the event that answers it.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use proto::{Client, Place, v1};
 use serde::Deserialize;
@@ -35,6 +38,8 @@ pub struct Coordinator {
     place: Place,
     identity: Identity,
     client: Mutex<Option<Client>>,
+    /// The last call got no answer.
+    unheard: AtomicBool,
 }
 
 /// What the agent reads of a `plan::Assignment`.
@@ -57,6 +62,7 @@ impl Coordinator {
             place,
             identity,
             client: Mutex::new(None),
+            unheard: AtomicBool::new(false),
         }
     }
 
@@ -64,17 +70,29 @@ impl Coordinator {
     pub async fn make(&self, call: Call) -> AgentEvent {
         let short = call.short();
         match self.ask(call).await {
-            Ok((epoch, answer)) => AgentEvent::Answered {
-                call: short,
-                epoch: Epoch(epoch),
-                answer,
-            },
+            Ok((epoch, answer)) => {
+                if self.unheard.swap(false, Ordering::Relaxed) {
+                    tracing::info!("the coordinator answers");
+                }
+                AgentEvent::Answered {
+                    call: short,
+                    epoch: Epoch(epoch),
+                    answer,
+                }
+            }
             Err(status) if is_refusal(status.code()) => {
                 tracing::warn!(call = ?short, %status, "the coordinator refuses");
-                AgentEvent::CallRefused { call: short }
+                AgentEvent::CallRefused {
+                    call: short,
+                    why: status.message().to_owned(),
+                }
             }
             Err(status) => {
-                tracing::debug!(call = ?short, %status, "no answer from the coordinator");
+                // Said once, until it answers again.
+                if !self.unheard.swap(true, Ordering::Relaxed) {
+                    let (code, why) = (status.code(), status.message());
+                    tracing::warn!(place = %self.place, ?code, why, "no answer from the coordinator; trying on");
+                }
                 AgentEvent::CallFailed { call: short }
             }
         }

@@ -11,7 +11,10 @@ use std::{
 };
 
 use prost::Message;
-use proto::v1::{FromExecutor, ToExecutor};
+use proto::{
+    executor_socket,
+    v1::{FromExecutor, ToExecutor},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::{
@@ -24,11 +27,7 @@ use tokio::{
 use types::WorkerName;
 use worker_core::Exit;
 
-/// The environment variable that tells the executor which descriptor is its end of the socket pair.
-pub const SOCKET_VARIABLE: &str = "NIGHTSHIFT_EXECUTOR_FD";
-
-/// Larger than any assignment; a length above it means that the stream is out of step.
-const MAX_MESSAGE_BYTES: usize = 64 << 20;
+use crate::cgroup::oom_kills;
 
 /// A longer line of standard error is cut into several.
 const MAX_LINE_BYTES: usize = 4096;
@@ -64,6 +63,9 @@ pub struct ExecutorProcess {
     child: Child,
     pid: u32,
     writer: OwnedWriteHalf,
+    /// Messages, of which the first `sent` bytes are gone.
+    outgoing: Vec<u8>,
+    sent: usize,
 }
 
 /// How an executor ended.
@@ -93,7 +95,7 @@ impl ExecutorCommand {
         let descriptor = theirs.as_raw_fd();
         let mut command = Command::new(&self.program);
         command
-            .env(SOCKET_VARIABLE, descriptor.to_string())
+            .env(executor_socket::DESCRIPTOR_VARIABLE, descriptor.to_string())
             .env("OMP_WAIT_POLICY", "PASSIVE")
             .env("OMP_NUM_THREADS", self.threads.to_string())
             .env("NIGHTSHIFT_WORKER", self.worker.as_str())
@@ -141,6 +143,8 @@ impl ExecutorCommand {
                 child,
                 pid,
                 writer,
+                outgoing: Vec::new(),
+                sent: 0,
             },
             reader: ExecutorReader {
                 reader,
@@ -156,12 +160,31 @@ impl ExecutorProcess {
         self.pid
     }
 
-    pub async fn send(&mut self, message: &ToExecutor) -> io::Result<()> {
-        let body = message.encode_to_vec();
-        let length = u32::try_from(body.len())
-            .map_err(|_| io::Error::other("the assignment is larger than 4 GiB"))?;
-        self.writer.write_all(&length.to_le_bytes()).await?;
-        self.writer.write_all(&body).await
+    /// Puts a message behind what is still to be sent; an error says that it is too long.
+    pub fn queue(&mut self, message: &ToExecutor) -> io::Result<()> {
+        let frame = executor_socket::frame(message)?;
+        if self.sent == self.outgoing.len() {
+            self.outgoing.clear();
+            self.sent = 0;
+        }
+        self.outgoing.extend(frame);
+        Ok(())
+    }
+
+    /// Whether something is still to be sent.
+    pub fn is_sending(&self) -> bool {
+        self.sent < self.outgoing.len()
+    }
+
+    /// Sends some of it. May be dropped while it waits: an executor that does not read keeps nobody from killing it.
+    pub async fn send_some(&mut self) -> io::Result<()> {
+        self.sent += self.writer.write(&self.outgoing[self.sent..]).await?;
+        Ok(())
+    }
+
+    /// Nothing more is sent: the executor does not listen any more.
+    pub fn stop_sending(&mut self) {
+        self.sent = self.outgoing.len();
     }
 
     /// Kills the whole process group, so that nothing the executor started survives it.
@@ -238,12 +261,7 @@ impl ExecutorReader {
         let Some(length) = self.buffer.first_chunk() else {
             return Ok(None);
         };
-        let length = u32::from_le_bytes(*length) as usize;
-        if length > MAX_MESSAGE_BYTES {
-            return Err(io::Error::other(format!(
-                "the executor announced a message of {length} bytes"
-            )));
-        }
+        let length = executor_socket::length(*length)?;
         if self.buffer.len() < 4 + length {
             return Ok(None);
         }
@@ -258,15 +276,6 @@ pub fn resident_bytes(pid: u32) -> Option<u64> {
     let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
-}
-
-/// How many processes of this control group the kernel has killed for memory.
-fn oom_kills() -> u64 {
-    let events = std::fs::read_to_string("/sys/fs/cgroup/memory.events").unwrap_or_default();
-    events
-        .lines()
-        .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
-        .unwrap_or(0)
 }
 
 /// When the machine runs out of memory, the kernel shall take the executor and not the agent.

@@ -4,6 +4,7 @@
 
 mod attempt_log;
 mod calls;
+mod cgroup;
 mod executor_process;
 mod machine;
 mod settings;
@@ -20,8 +21,9 @@ use std::{
 
 use anyhow::{Context, Result};
 use logging::Fields;
-use proto::Place;
+use proto::{Place, ReachError};
 use serde_json::json;
+use store::{ConfigError, Stores};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -67,17 +69,20 @@ pub fn run(settings: Settings) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "ending");
-            ExitCode::from(EXIT_CANNOT_RUN)
+            // What the user has to correct, against what this machine lacks.
+            let usage = error.is::<ReachError>() || error.is::<ConfigError>();
+            ExitCode::from(if usage { EXIT_USAGE } else { EXIT_CANNOT_RUN })
         }
     }
 }
 
 async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
     let place = settings.reach.place()?;
+    let stores = Stores::read(settings.file.config.as_deref())?;
     let command = executor_command(&settings, &name)?;
     let (events, mut inbox) = mpsc::unbounded_channel();
     let scratch = scratch_folder(&settings, &place)?.join(name.as_str());
-    let mut slots = Slots::new(command, &scratch, events.clone())
+    let mut slots = Slots::new(command, &scratch, stores, events.clone())
         .with_context(|| format!("cannot prepare the scratch folder {}", scratch.display()))?;
     let identity = Identity {
         name,
@@ -166,6 +171,7 @@ fn note(event: &AgentEvent, slots: &mut Slots) {
         }
         AgentEvent::CallRefused {
             call: Call::Fail { lease, .. } | Call::Release { lease },
+            ..
         } => slots.told(*lease),
         _ => {}
     }
@@ -231,7 +237,7 @@ fn scratch_folder(settings: &Settings, place: &Place) -> Result<PathBuf> {
             .context("neither HOME nor XDG_STATE_HOME is set; say where executors may write with --scratch DIR")?
             .join("scratch"),
     };
-    std::path::absolute(&base).with_context(|| format!("cannot find {}", base.display()))
+    absolute(&base)
 }
 
 fn executor_command(settings: &Settings, worker: &WorkerName) -> Result<ExecutorCommand> {
@@ -252,20 +258,13 @@ fn executor_command(settings: &Settings, worker: &WorkerName) -> Result<Executor
         native,
         threads,
         json_logs: settings.logging.log_json,
-        config: config_file(settings)?,
+        config: settings.file.config.as_deref().map(absolute).transpose()?,
         worker: worker.clone(),
     })
 }
 
-/// A file with mistakes in it is said now, not by the first task.
-fn config_file(settings: &Settings) -> Result<Option<PathBuf>> {
-    let Some(file) = &settings.file.config else {
-        return Ok(None);
-    };
-    store::StoresConfig::read(file)?;
-    let file =
-        std::path::absolute(file).with_context(|| format!("cannot find {}", file.display()))?;
-    Ok(Some(file))
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("cannot find {}", path.display()))
 }
 
 /// Ends when standard input is closed, if that was asked for.

@@ -8,6 +8,8 @@ use std::{
 
 use types::{Incarnation, WorkerName};
 
+use crate::cgroup;
+
 /// The host name, as far as a worker's name can hold it.
 pub fn host_name() -> WorkerName {
     let raw = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -53,10 +55,9 @@ pub fn memory_bytes() -> u64 {
             .ok()
             .map(|kib| kib * 1024)
     });
-    let group = fs::read_to_string("/sys/fs/cgroup/memory.max")
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
-    machine.unwrap_or(u64::MAX).min(group.unwrap_or(u64::MAX))
+    machine
+        .unwrap_or(u64::MAX)
+        .min(cgroup::memory_limit().unwrap_or(u64::MAX))
 }
 
 /// The executor beside this program.

@@ -2,13 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
 use proto::v1::{self, to_executor};
+use rustix::fs::{FlockOperation, flock};
+use store::Stores;
 use tokio::sync::mpsc;
-use types::{Failure, FailureClass, LeaseNumber};
+use types::LeaseNumber;
 use worker_core::{AgentEvent, Exit, Grant, SlotNumber};
 
 use crate::{
@@ -17,11 +20,17 @@ use crate::{
     supervise::{Order, supervise},
 };
 
+/// In an agent's scratch folder, locked by it.
+const LOCK: &str = ".lock";
+
 /// The slots' processes and the scratch folders of their attempts.
 pub struct Slots {
     command: ExecutorCommand,
     scratch: PathBuf,
+    stores: Stores,
     events: mpsc::UnboundedSender<AgentEvent>,
+    /// Held while the agent lives: nobody else removes its scratch folder.
+    _lock: File,
     running: BTreeMap<SlotNumber, Running>,
     /// The attempts that are not over here, for log lines about them.
     attempts: BTreeMap<LeaseNumber, About>,
@@ -34,27 +43,37 @@ struct Running {
 
 impl Slots {
     /// `scratch` is that of the worker's name; this agent takes a folder in it and removes those of agents that are gone.
+    /// Process numbers do not tell: a restarted container's agent has the same as its predecessor.
     pub fn new(
         command: ExecutorCommand,
         scratch: &Path,
+        stores: Stores,
         events: mpsc::UnboundedSender<AgentEvent>,
     ) -> io::Result<Self> {
         fs::create_dir_all(scratch)?;
+        // One agent at a time looks round and settles.
+        let all = File::create(scratch.join(LOCK))?;
+        flock(&all, FlockOperation::LockExclusive)?;
         for entry in fs::read_dir(scratch)? {
             let folder = entry?.path();
-            let owner = folder
-                .file_name()
-                .and_then(|name| name.to_str()?.parse().ok());
-            if owner.is_none_or(|pid| !is_alive(pid)) {
+            if !folder.is_dir() {
+                continue;
+            }
+            let lock = File::open(folder.join(LOCK)).ok();
+            let alive = lock
+                .as_ref()
+                .is_some_and(|lock| flock(lock, FlockOperation::NonBlockingLockExclusive).is_err());
+            if !alive {
                 fs::remove_dir_all(&folder)?;
             }
         }
-        let scratch = scratch.join(std::process::id().to_string());
-        fs::create_dir_all(&scratch)?;
+        let (scratch, lock) = own_folder(scratch)?;
         Ok(Self {
             command,
             scratch,
+            stores,
             events,
+            _lock: lock,
             running: BTreeMap::new(),
             attempts: BTreeMap::new(),
         })
@@ -67,7 +86,8 @@ impl Slots {
                 tracing::info!(slot, pid, "executor started");
                 let (orders, inbox) = mpsc::unbounded_channel();
                 self.running.insert(slot, Running { pid, orders });
-                tokio::spawn(supervise(slot, spawned, inbox, self.events.clone()));
+                let (events, stores) = (self.events.clone(), self.stores.clone());
+                tokio::spawn(supervise(slot, spawned, inbox, events, stores));
             }
             Err(error) => {
                 let program = self.command.program.display();
@@ -88,27 +108,11 @@ impl Slots {
         self.span(grant.lease)
             .in_scope(|| tracing::info!(slot, "task begun"));
         let scratch = self.scratch_of(grant.lease);
-        if let Err(error) = fs::create_dir_all(&scratch) {
-            let class = if error.kind() == io::ErrorKind::StorageFull {
-                FailureClass::DiskFull
-            } else {
-                FailureClass::Internal
-            };
-            let message = format!(
-                "cannot make the scratch folder {}: {error}",
-                scratch.display()
-            );
-            self.tell(AgentEvent::TaskFailed {
-                slot,
-                lease: grant.lease,
-                failure: Failure { class, message },
-            });
-            return;
-        }
         let message = to_executor::Message::Run(v1::RunTask {
             assignment_json: grant.assignment_json.clone(),
             scratch: scratch.display().to_string(),
             threads: u32::try_from(self.command.threads).unwrap_or(1),
+            lease: grant.lease.0,
         });
         self.send(slot, message, log);
     }
@@ -154,14 +158,16 @@ impl Slots {
         self.order(slot, Order::Kill);
     }
 
-    /// Removes the attempt's scratch folder.
+    /// Removes the attempt's scratch folder, beside the loop: leases are renewed even if the disk hangs.
     pub fn forget(&self, lease: LeaseNumber) {
-        let folder = self.scratch_of(lease);
-        if let Err(error) = fs::remove_dir_all(&folder)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            self.span(lease).in_scope(|| tracing::warn!(folder = %folder.display(), %error, "cannot remove a scratch folder"));
-        }
+        let (folder, span) = (self.scratch_of(lease), self.span(lease));
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = fs::remove_dir_all(&folder)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                span.in_scope(|| tracing::warn!(folder = %folder.display(), %error, "cannot remove a scratch folder"));
+            }
+        });
     }
 
     /// The coordinator knows how the attempt ended: nothing more is said about it.
@@ -206,7 +212,20 @@ impl Slots {
     }
 }
 
-/// Whether a process of this machine has the number.
-fn is_alive(pid: u32) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
+/// A new folder that this agent holds.
+fn own_folder(scratch: &Path) -> io::Result<(PathBuf, File)> {
+    let number = std::process::id();
+    for attempt in 0_u32.. {
+        let folder = scratch.join(format!("{number}-{attempt}"));
+        match fs::create_dir(&folder) {
+            Ok(()) => {
+                let lock = File::create(folder.join(LOCK))?;
+                flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+                return Ok((folder, lock));
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::other("no name is free"))
 }

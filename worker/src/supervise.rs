@@ -1,8 +1,9 @@
 //! One executor's life: orders to it, its words as events and log lines, and what is left to do when it dies.
 
-use std::{collections::VecDeque, future::pending, time::Duration};
+use std::{collections::VecDeque, future::pending, io, time::Duration};
 
-use proto::v1::{self, from_executor};
+use proto::v1::{self, from_executor, to_executor};
+use store::Stores;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until, timeout},
@@ -33,6 +34,7 @@ pub async fn supervise(
     spawned: Spawned,
     mut orders: mpsc::UnboundedReceiver<Order>,
     events: mpsc::UnboundedSender<AgentEvent>,
+    stores: Stores,
 ) {
     let Spawned {
         process,
@@ -45,6 +47,7 @@ pub async fn supervise(
         open: None,
         last_words: VecDeque::new(),
         events,
+        stores,
     };
     executor
         .converse(&mut reader, &mut stderr, &mut orders)
@@ -59,6 +62,7 @@ struct Supervised {
     open: Option<OpenSegment>,
     last_words: VecDeque<String>,
     events: mpsc::UnboundedSender<AgentEvent>,
+    stores: Stores,
 }
 
 impl Supervised {
@@ -85,7 +89,7 @@ impl Supervised {
                 },
                 Some(line) = stderr.recv() => self.said(line),
                 order = orders.recv(), if killed.is_none() => match order {
-                    Some(Order::Send(message, begins)) => self.send(&message, begins).await,
+                    Some(Order::Send(message, begins)) => self.send(*message, begins),
                     Some(Order::Kill) | None => {
                         let (slot, pid) = (self.slot, self.process.pid());
                         self.in_span(|| tracing::warn!(slot, pid, "executor killed"));
@@ -93,19 +97,36 @@ impl Supervised {
                         killed = Some(Instant::now() + GRACE);
                     }
                 },
+                sent = self.process.send_some(), if self.process.is_sending() => {
+                    if let Err(error) = sent {
+                        self.process.stop_sending();
+                        let slot = self.slot;
+                        self.in_span(|| tracing::debug!(slot, %error, "the executor does not listen any more"));
+                    }
+                }
                 () = until(killed) => return,
             }
         }
     }
 
-    async fn send(&mut self, message: &v1::ToExecutor, begins: Option<Box<OpenSegment>>) {
+    fn send(&mut self, message: v1::ToExecutor, begins: Option<Box<OpenSegment>>) {
         if begins.is_some() {
             self.open = begins.map(|log| *log);
             self.last_words.clear();
         }
-        if let Err(error) = self.process.send(message).await {
-            let slot = self.slot;
-            self.in_span(|| tracing::debug!(slot, %error, "the executor does not listen any more"));
+        let Err(error) = self.process.queue(&message) else {
+            return;
+        };
+        if let Some(to_executor::Message::Run(run)) = message.message {
+            self.open = None;
+            self.tell(AgentEvent::TaskFailed {
+                slot: self.slot,
+                lease: LeaseNumber(run.lease),
+                failure: Failure {
+                    class: FailureClass::Internal,
+                    message: error.to_string(),
+                },
+            });
         }
     }
 
@@ -148,7 +169,10 @@ impl Supervised {
             Ok(ended) => ended,
             Err(_) => {
                 self.process.kill();
-                self.process.wait().await
+                // One that hangs in the kernel does not die of it; the task must not wait for that.
+                timeout(GRACE, self.process.wait())
+                    .await
+                    .unwrap_or_else(|_| Err(io::Error::other("killed, but it does not die: does a disk or a network file system hang?")))
             }
         };
         // Its last words may be under way; something that it started and that outlives it must not hold this up.
@@ -166,7 +190,7 @@ impl Supervised {
         let (slot, pid) = (self.slot, self.process.pid());
         self.in_span(|| tracing::info!(slot, pid, last_words, "executor ended: {exit}"));
         if let Some(open) = self.open.take() {
-            open.close(&exit.to_string()).await;
+            open.close(&self.stores, &exit.to_string()).await;
         }
         self.tell(AgentEvent::ExecutorExited {
             slot,

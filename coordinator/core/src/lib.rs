@@ -18,6 +18,7 @@
 
 mod assign;
 mod audit;
+mod census;
 mod claim;
 mod complete;
 mod core;
@@ -35,6 +36,7 @@ mod stop;
 mod submit;
 mod worker;
 
+pub use census::{Census, Pool};
 pub use core::Core;
 pub use effect::{ClaimAnswer, Effect, HeartbeatAnswer, Refusal, Reply, SubmitOutcome, Verdict};
 pub use event::{Claim, Event, Now, Registration, Sender, Submit, Ticket};

@@ -15,8 +15,13 @@ pub struct Policy {
     pub timed_out_retries: u32,
     /// Of `stalled`, `out_of_memory` and `disk_full`.
     pub single_retries: u32,
-    /// How long `unavailable` is tried, waiting and running together.
+    /// How long one outage may last, waiting and running together.
     pub unavailable_ms: u64,
+    /// An attempt that ran longer had got on with its work: the outage that ended it began with it. Also bounds what a
+    /// jump of the wall clock over a restart can add.
+    pub outage_begins_ms: u64,
+    /// Outages that may begin during one task.
+    pub outages: u32,
     /// A task that crashed on this many workers is dead, where there are as many.
     pub crashed_workers: usize,
 }
@@ -30,6 +35,8 @@ impl Default for Policy {
             timed_out_retries: 0,
             single_retries: 1,
             unavailable_ms: 3_600_000,
+            outage_begins_ms: 600_000,
+            outages: 5,
             crashed_workers: 2,
         }
     }
@@ -104,10 +111,17 @@ pub fn next_retry(policy: &Policy, tried: &[Tried<'_>], site: &Site<'_>) -> Next
             counted: false,
         },
         Class::Unavailable => {
-            let spent: u64 = same
-                .map(|t| t.ran_ms.saturating_add(t.delay_ms))
-                .fold(0, u64::saturating_add);
-            if spent >= policy.unavailable_ms {
+            let worked = |t: &Tried<'_>| t.ran_ms > policy.outage_begins_ms;
+            let outages = same.clone().filter(|t| worked(t)).count() as u32;
+            let mut spent = 0_u64;
+            for one in same.rev() {
+                spent = spent.saturating_add(one.delay_ms);
+                if worked(one) {
+                    break;
+                }
+                spent = spent.saturating_add(one.ran_ms);
+            }
+            if spent >= policy.unavailable_ms || outages > policy.outages {
                 NextRetry::Dead
             } else {
                 again(None)

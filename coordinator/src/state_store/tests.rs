@@ -1,6 +1,6 @@
 //! The suite that any state store has to pass: what was committed reads back, whatever happened to the process.
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{path::Path, sync::Arc};
 
 use coordinator_core::{
     AttemptRow, Avoid, Change, Counters, Deadline, ExpansionRow, JobProgressRow, JobRow, ModelRow,
@@ -471,35 +471,4 @@ fn a_damaged_row_is_named_by_table_and_column() {
         error.contains("tasks") && error.contains("state") && error.contains("dreaming"),
         "{error}"
     );
-}
-
-/// Not a check but a measurement: `cargo test -p coordinator --lib updates_per_second -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn updates_per_second() {
-    for batch in [1_u64, 16, 128] {
-        let dir = tempfile::tempdir_in(".").unwrap();
-        let mut store = open(&dir);
-        let start = Instant::now();
-        let mut lease = 0;
-        while start.elapsed().as_secs_f64() < 2.0 {
-            let mut changes = Vec::new();
-            for _ in 0..batch {
-                lease += 1;
-                let index = u32::try_from(lease % 10_000).unwrap();
-                changes.push(Change::Attempt(attempt(lease, Outcome::Running)));
-                changes.push(Change::Task(task(index, TaskState::Running)));
-            }
-            changes.push(Change::Counters(Counters {
-                lease,
-                job: 1,
-                outbox: 0,
-            }));
-            store.commit(&changes).unwrap();
-        }
-        println!(
-            "batch {batch:>4}: {:>8.0} updates/s",
-            lease as f64 / start.elapsed().as_secs_f64()
-        );
-    }
 }

@@ -96,6 +96,8 @@ impl ImageDataset {
         }
         if count(&candidates, Split::Test, None) == 0 {
             warnings.push("there is no test image: metrics have no value".into());
+        } else if count(&candidates, Split::Test, Some(Label::Anomalous)) == 0 {
+            warnings.push("there is no anomalous test image: metrics have no value".into());
         }
         if purpose == Purpose::Train && count(&candidates, Split::Train, None) == 0 {
             return Err(DataError::NoNormalImages {

@@ -181,7 +181,10 @@ impl StoreError {
 
     /// Looks for the operating system's word in the chain of causes: object_store wraps it without a kind of its own.
     fn from_cause(action: &'static str, uri: String, source: Source) -> Self {
-        match io_kind(source.as_ref()) {
+        let system = io_error(source.as_ref());
+        let kind = system.as_ref().map(io::Error::kind);
+        let source = system.map_or(source, Source::from);
+        match kind {
             Some(io::ErrorKind::PermissionDenied) => Self::Denied {
                 action,
                 uri,
@@ -207,13 +210,17 @@ impl StoreError {
     }
 }
 
-fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
-    let mut next = Some(error);
+/// The system's error among the causes, in the words of the one above it, which names the place if it is another; the
+/// client's inner steps above that say nothing to a person.
+fn io_error(error: &(dyn Error + 'static)) -> Option<io::Error> {
+    let (mut above, mut next) = (String::new(), Some(error));
     while let Some(error) = next {
+        let text = error.to_string();
         if let Some(io) = error.downcast_ref::<io::Error>() {
-            // walkdir wraps the system's error in one that keeps its kind.
-            return Some(io.kind());
+            let text = if above.ends_with(&text) { above } else { text };
+            return Some(io::Error::new(io.kind(), text));
         }
+        above = text;
         next = error.source();
     }
     None

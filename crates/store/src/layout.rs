@@ -54,6 +54,11 @@ pub fn model(name: &str, version: u32) -> String {
     format!("models/{name}/{version:06}.json")
 }
 
+/// The version that a pointer's path says; `None` if it is none.
+pub fn version(path: &str) -> Option<u32> {
+    path.rsplit('/').next()?.strip_suffix(".json")?.parse().ok()
+}
+
 /// A segment of an attempt's log, relative to the attempt's prefix.
 pub fn log_segment(number: u32) -> String {
     format!("log/{number:06}.log")

@@ -12,6 +12,7 @@ mod run;
 mod submit;
 mod token;
 mod validate;
+mod verify;
 mod weights;
 
 use std::future::Future;
@@ -38,6 +39,8 @@ pub enum Command {
     Logs(logs::Args),
     /// Show the results of a job
     Results(results::Args),
+    /// Prove from the stored files that every image has exactly one row
+    Verify(verify::Args),
     /// Cancel a job
     Cancel(cancel::Args),
     /// Compute again what failed or was cancelled, and nothing else
@@ -62,6 +65,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Error> {
         Command::Describe(args) => block_on(describe::run(common, args)),
         Command::Logs(args) => block_on(logs::run(common, args)),
         Command::Results(args) => block_on(results::run(common, args)),
+        Command::Verify(args) => block_on(verify::run(common, args)),
         Command::Cancel(args) => block_on(cancel::run(common, args)),
         Command::Retry(args) => block_on(retry::run(common, args)),
         Command::Token(args) => token::run(common, &args),

@@ -112,7 +112,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     .await
 }
 
-fn none_yet(job: &Job) -> Error {
+pub(super) fn none_yet(job: &Job) -> Error {
     Error::NotFound(format!(
         "job {} is {} and has no published results; `ctl describe {}` says how far it is",
         job.id, job.state, job.id

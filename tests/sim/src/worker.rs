@@ -561,7 +561,10 @@ impl World {
             Reply::Noted { epoch } => (epoch, Answer::Noted),
             Reply::Refused(refusal) => {
                 self.note(|| format!("refused: {refusal}"));
-                return AgentEvent::CallRefused { call };
+                return AgentEvent::CallRefused {
+                    call,
+                    why: "refused".to_owned(),
+                };
             }
             Reply::Submitted { .. }
             | Reply::Cancelled { .. }

@@ -90,7 +90,7 @@ impl Agent {
                 }
             }
             AgentEvent::CallFailed { call } => self.call_failed(&call, now_ms),
-            AgentEvent::CallRefused { call } => self.refused(&call, now_ms, &mut out),
+            AgentEvent::CallRefused { call, why } => self.refused(&call, &why, now_ms),
             AgentEvent::ExecutorReady { slot } => self.executor_ready(slot),
             AgentEvent::ExecutorProgressed {
                 slot,
@@ -430,13 +430,13 @@ impl Agent {
         }
     }
 
-    fn refused(&mut self, call: &Call, now_ms: u64, _out: &mut Vec<AgentEffect>) {
+    fn refused(&mut self, call: &Call, why: &str, now_ms: u64) {
         match call {
             Call::Complete { lease, .. } => {
                 // What it made is not accepted as a result; the task is told apart from a lost one.
                 let refused = self.reports.remove(lease).is_some();
                 if refused {
-                    let message = "the coordinator refused the task's result".to_owned();
+                    let message = format!("the coordinator refused the task's result: {why}");
                     self.reports.insert(
                         *lease,
                         Report::new(
@@ -473,8 +473,11 @@ impl Agent {
             self.release_all(now_ms, out);
         } else {
             self.draining_since_ms = Some(now_ms);
-            let wait_ms = self.settings.drain_grace_ms + self.settings.drain_tell_ms;
-            self.end_by_ms.get_or_insert(now_ms + wait_ms);
+            let settings = &self.settings;
+            let wait_ms = settings
+                .drain_grace_ms
+                .saturating_add(settings.drain_tell_ms);
+            self.end_by_ms.get_or_insert(now_ms.saturating_add(wait_ms));
         }
     }
 

@@ -87,6 +87,8 @@ pub enum AgentEvent {
     },
     /// The coordinator refused the call for good.
     CallRefused {
+        /// In the coordinator's words.
+        why: String,
         call: Call,
     },
     ExecutorReady {

@@ -1,10 +1,13 @@
 //! One attempt at a task: what it was told, where it reads and writes, how it counts and when it stops.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::BufWriter,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -26,7 +29,7 @@ pub struct Attempt {
     pub scratch: PathBuf,
     pub threads: usize,
     pub stages: Stages,
-    pub cancelled: AtomicBool,
+    pub cancelled: Arc<AtomicBool>,
     /// Store calls are async; this is where they run.
     pub runtime: Handle,
 }
@@ -58,7 +61,9 @@ impl Attempt {
         scratch: PathBuf,
         threads: usize,
         runtime: Handle,
+        cancelled: Arc<AtomicBool>,
     ) -> Result<Self, TaskError> {
+        fs::create_dir_all(&scratch).map_err(TaskError::scratch(&scratch))?;
         // The coordinator makes a new store's folder when it publishes the job's spec, which may come later than this.
         let store = stores.create(&assignment.store)?;
         Ok(Self {
@@ -68,7 +73,7 @@ impl Attempt {
             scratch,
             threads: threads.max(1),
             stages: Stages::start(),
-            cancelled: AtomicBool::new(false),
+            cancelled,
             runtime,
             assignment,
         })

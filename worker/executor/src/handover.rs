@@ -11,20 +11,25 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use engines::{Choice, EngineError};
 use job::resolved::EngineChoice;
 use plan::Assignment;
 use prost::Message;
-use proto::v1::RunTask;
+use proto::{executor_socket::DESCRIPTOR_VARIABLE, v1::RunTask};
 use types::TaskKind;
 
-use crate::{error::TaskError, wire::FD_VARIABLE};
+use crate::error::TaskError;
 
 const PROGRAM: &str = "executor-torch";
 const TASK_VARIABLE: &str = "NIGHTSHIFT_EXECUTOR_TASK";
 const TASK_FILE: &str = "handover.pb";
+/// Loading libtorch from a cold disk takes seconds.
+const ANSWER: Duration = Duration::from_secs(60);
 
 /// Whether the task runs a graph in libtorch and this program has none.
 pub fn needed(assignment: &Assignment) -> bool {
@@ -56,7 +61,7 @@ pub fn hand_over(socket: &UnixStream, run: &RunTask) -> TaskError {
         return unusable(io::Error::last_os_error().to_string());
     }
     let failed = Command::new(program())
-        .env(FD_VARIABLE, descriptor.to_string())
+        .env(DESCRIPTOR_VARIABLE, descriptor.to_string())
         .env(TASK_VARIABLE, &file)
         .exec();
     // The file and the flag are of no more use, and do no harm: the agent empties scratch, and nothing else is started.
@@ -76,11 +81,7 @@ pub fn take_over() -> anyhow::Result<Option<RunTask>> {
 
 /// What `executor-torch` answers to an argument.
 pub fn ask(argument: &str) -> Result<String, TaskError> {
-    let answer = Command::new(program())
-        .arg(argument)
-        .stdin(Stdio::null())
-        .output();
-    match answer {
+    match answer(argument) {
         Ok(Output { status, stdout, .. }) if status.success() => {
             Ok(String::from_utf8_lossy(&stdout).into_owned())
         }
@@ -92,6 +93,27 @@ pub fn ask(argument: &str) -> Result<String, TaskError> {
         }
         Err(error) => Err(unusable(error.to_string())),
     }
+}
+
+/// The agent is not heard meanwhile: so the wait has an end.
+fn answer(argument: &str) -> io::Result<Output> {
+    let child = Command::new(program())
+        .arg(argument)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let id = child.id();
+    let (done, output) = mpsc::channel();
+    thread::spawn(move || done.send(child.wait_with_output()));
+    output.recv_timeout(ANSWER).unwrap_or_else(|_| {
+        // SAFETY: sends a signal to a child that has not been waited for.
+        unsafe { libc::kill(id.cast_signed(), libc::SIGKILL) };
+        Err(io::Error::other(format!(
+            "no answer within {} s",
+            ANSWER.as_secs()
+        )))
+    })
 }
 
 /// Beside this program, even after that has been replaced while it ran.

@@ -23,7 +23,7 @@ mod wire;
 
 pub use probe::probe;
 pub use serve::serve;
-pub use wire::{FD_VARIABLE, read_message, write_message};
+pub use wire::{read_message, write_message};
 
 /// What `executor` and `executor-torch` do alike.
 pub fn main() -> anyhow::Result<()> {

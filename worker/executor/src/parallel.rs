@@ -19,12 +19,37 @@ pub struct Waits<'a>(pub &'a Stages, pub &'static str);
 
 impl Waits<'_> {
     /// Counts, of threads that ended at these times, how long each waited for the last.
-    pub fn count(self, ended: impl Iterator<Item = Instant> + Clone) {
+    fn count(self, ended: impl Iterator<Item = Instant> + Clone) {
         let last = ended.clone().max();
         for waited in ended.filter_map(|one| Some(last? - one)) {
             self.0.blocked(self.1, waited);
         }
     }
+}
+
+/// Gives each share to a thread of its own; results in order of the shares. A panic of one goes on here.
+pub fn on_threads<Share: Send, T: Send>(
+    shares: Vec<Share>,
+    waits: Waits<'_>,
+    work: impl Fn(Share) -> T + Sync,
+) -> Vec<T> {
+    let work = &work;
+    let (results, ended): (Vec<T>, Vec<Instant>) = std::thread::scope(|scope| {
+        let threads: Vec<_> = shares
+            .into_iter()
+            .map(|share| scope.spawn(move || (work(share), Instant::now())))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .unzip()
+    });
+    waits.count(ended.into_iter());
+    results
 }
 
 /// A thread's tools, and its results with their items' places.
@@ -64,28 +89,13 @@ pub fn for_each_item<Tools: Send, T: Send>(
                 Err(error) => fail(index, error),
             }
         }
-        ((tools, done), Instant::now())
+        (tools, done)
     };
-    let run = &run;
-    let finished: Vec<(Done<Tools, T>, Instant)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = tools
-            .into_iter()
-            .map(|tools| scope.spawn(move || run(tools)))
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect()
-    });
-    waits.count(finished.iter().map(|(_, ended)| *ended));
+    let finished: Vec<Done<Tools, T>> = on_threads(tools, waits, run);
     if let Some((_, error)) = lock(&first_error).take() {
         return Err(error);
     }
-    let (tools, done): (Vec<_>, Vec<_>) = finished.into_iter().map(|(done, _)| done).unzip();
+    let (tools, done): (Vec<_>, Vec<_>) = finished.into_iter().unzip();
     let mut done: Vec<_> = done.into_iter().flatten().collect();
     done.sort_unstable_by_key(|(index, _)| *index);
     Ok((done.into_iter().map(|(_, result)| result).collect(), tools))

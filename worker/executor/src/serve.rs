@@ -6,16 +6,22 @@ use std::{
     os::{fd::FromRawFd, unix::net::UnixStream},
     panic::{self, AssertUnwindSafe},
     path::PathBuf,
-    sync::{Arc, Condvar, Mutex, PoisonError, atomic::Ordering},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use logging::Lines;
 use plan::Assignment;
-use proto::v1::{
-    ExecutorLog, ExecutorProgress, ExecutorReady, FromExecutor, Progress, RunTask, TaskDone,
-    TaskFailed, ToExecutor, from_executor, to_executor,
+use proto::{
+    executor_socket::DESCRIPTOR_VARIABLE,
+    v1::{
+        ExecutorLog, ExecutorProgress, ExecutorReady, FromExecutor, Progress, RunTask, TaskDone,
+        TaskFailed, ToExecutor, from_executor, to_executor,
+    },
 };
 use store::Stores;
 use tokio::runtime::{Handle, Runtime};
@@ -29,7 +35,7 @@ use crate::{
     handover,
     stages::{lock, reset_peak_memory},
     tasks,
-    wire::{FD_VARIABLE, read_message, write_message},
+    wire::{read_message, write_message},
 };
 
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
@@ -90,6 +96,9 @@ pub fn serve() -> anyhow::Result<()> {
     receive(socket, taken_over, &agent, &stores, runtime.handle())
 }
 
+/// A task that was begun: its lease, the flag that cancels it, its thread.
+type Begun = (LeaseNumber, Arc<AtomicBool>, thread::JoinHandle<()>);
+
 /// Never returns while the agent lives: its death, or its wish, ends the process at once, whatever is being computed.
 fn receive(
     mut socket: UnixStream,
@@ -100,49 +109,46 @@ fn receive(
 ) -> anyhow::Result<()> {
     let mut current = first.and_then(|run| begin(run, agent, stores, runtime));
     loop {
-        let message = read_message::<ToExecutor>(&mut socket);
-        match message.ok().flatten().map(|message| message.message) {
-            None => leave(),
-            Some(Some(to_executor::Message::Run(run))) => {
-                if let Some((_, _, thread)) = current.take() {
-                    let _ = thread.join();
-                }
-                current = begin(run, agent, stores, runtime);
+        match read_message::<ToExecutor>(&mut socket) {
+            Ok(None) => leave(),
+            Err(error) => {
+                // Its last words: the agent tells them with the failure.
+                eprintln!("executor: cannot read from the worker: {error}");
+                return Err(error.into());
             }
-            Some(Some(to_executor::Message::Cancel(cancel))) => {
-                if let Some((_, attempt, _)) = current
-                    .as_ref()
-                    .filter(|(lease, _, _)| lease.0 == cancel.lease)
-                {
-                    attempt.cancelled.store(true, Ordering::Relaxed);
+            Ok(Some(message)) => match message.message {
+                Some(to_executor::Message::Run(run)) => {
+                    if let Some((_, _, thread)) = current.take() {
+                        let _ = thread.join();
+                    }
+                    current = begin(run, agent, stores, runtime);
                 }
-            }
-            Some(None) => tracing::warn!("a message of a kind that this version does not know"),
+                Some(to_executor::Message::Cancel(cancel)) => {
+                    if let Some((_, cancelled, _)) = current
+                        .as_ref()
+                        .filter(|(lease, _, _)| lease.0 == cancel.lease)
+                    {
+                        cancelled.store(true, Ordering::Relaxed);
+                    }
+                }
+                None => tracing::warn!("a message of a kind that this version does not know"),
+            },
         }
     }
 }
 
-fn begin(
-    run: RunTask,
-    agent: &Agent,
-    stores: &Stores,
-    runtime: &Handle,
-) -> Option<(LeaseNumber, Arc<Attempt>, thread::JoinHandle<()>)> {
+/// Starts the task on its own thread, so that this one goes on hearing the agent: a store may hang at the first touch.
+fn begin(run: RunTask, agent: &Agent, stores: &Stores, runtime: &Handle) -> Option<Begun> {
+    let lease = LeaseNumber(run.lease);
     let assignment: Assignment = match serde_json::from_str(&run.assignment_json) {
         Ok(assignment) => assignment,
         Err(error) => {
-            // The lease is in what cannot be read; the agent ends an executor that fails lease 0.
-            agent.fail(
-                LeaseNumber(0),
-                Failure {
-                    class: FailureClass::Internal,
-                    message: format!("unreadable assignment: {error}"),
-                },
-            );
+            let message = format!("unreadable assignment: {error}");
+            agent.fail(lease, TaskError::Assignment(message).failure());
             return None;
         }
     };
-    let lease = assignment.lease;
+    // Here and not on the task's thread: nobody may read from the socket when the other program takes it over.
     if handover::needed(&assignment) {
         let error = handover::hand_over(&lock(&agent.0), &run);
         agent.fail(lease, error.failure());
@@ -150,26 +156,25 @@ fn begin(
     }
     reset_peak_memory();
     AttemptLog::begin(&assignment);
-    let threads = usize::try_from(run.threads).unwrap_or(1);
-    let attempt = match Attempt::open(
-        assignment,
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let (agent, stores, runtime, flag) = (
+        agent.clone(),
         stores.clone(),
-        PathBuf::from(run.scratch),
-        threads,
         runtime.clone(),
-    ) {
-        Ok(attempt) => Arc::new(attempt),
-        Err(error) => {
-            agent.fail(lease, error.failure());
-            return None;
-        }
-    };
-    let (agent, shared) = (agent.clone(), attempt.clone());
+        cancelled.clone(),
+    );
     let task = thread::Builder::new()
         .name("task".to_owned())
-        .spawn(move || execute(&shared, &agent));
+        .spawn(move || {
+            let threads = usize::try_from(run.threads).unwrap_or(1);
+            let scratch = PathBuf::from(run.scratch);
+            match Attempt::open(assignment, stores, scratch, threads, runtime, flag) {
+                Ok(attempt) => execute(&attempt, &agent),
+                Err(error) => agent.fail(lease, error.failure()),
+            }
+        });
     match task {
-        Ok(thread) => Some((lease, attempt, thread)),
+        Ok(thread) => Some((lease, cancelled, thread)),
         Err(_) => leave(),
     }
 }
@@ -274,8 +279,12 @@ fn report(attempt: &Attempt, agent: &Agent, ended: &Ended) {
     }
 }
 
+/// Held from taking a segment until it is stored: the reporter's and the task's own flush would write the same one.
+static FLUSHING: Mutex<()> = Mutex::new(());
+
 /// Stores what the log has gathered. A log that cannot be stored is no reason to fail the task.
 fn flush_log(attempt: &Attempt) {
+    let _alone = lock(&FLUSHING);
     let (segment, text) = AttemptLog::take();
     if text.is_empty() {
         return;
@@ -360,17 +369,20 @@ fn leave() -> ! {
 }
 
 fn inherited_socket() -> anyhow::Result<UnixStream> {
-    let number = std::env::var(FD_VARIABLE).map_err(|_| {
+    let number = std::env::var(DESCRIPTOR_VARIABLE).map_err(|_| {
         anyhow::anyhow!(
-            "{FD_VARIABLE} is not set: the executor is started by `worker`; try `executor --probe`"
+            "{DESCRIPTOR_VARIABLE} is not set: the executor is started by `worker`; try `executor --probe`"
         )
     })?;
-    let number: i32 = number
-        .parse()
-        .map_err(|_| anyhow::anyhow!("{FD_VARIABLE}={number:?} is not a file descriptor"))?;
+    let number: i32 = number.parse().map_err(|_| {
+        anyhow::anyhow!("{DESCRIPTOR_VARIABLE}={number:?} is not a file descriptor")
+    })?;
     // SAFETY: asks about a number; a descriptor that is not open is an error.
     if number < 3 || unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
-        anyhow::bail!("{FD_VARIABLE}={number}: {}", io::Error::last_os_error());
+        anyhow::bail!(
+            "{DESCRIPTOR_VARIABLE}={number}: {}",
+            io::Error::last_os_error()
+        );
     }
     // SAFETY: the agent opened it for this process, which owns it from here on.
     Ok(unsafe { UnixStream::from_raw_fd(number) })

@@ -84,6 +84,40 @@ fn a_crash_on_two_workers_is_the_tasks_fault() {
 }
 
 #[test]
+fn long_work_does_not_count_as_an_outage() {
+    let job: JobId = "abcd".parse().unwrap();
+    let worker = name("a");
+    let site = Site {
+        job: &job,
+        task: TaskIndex(0),
+        crashed_retries: 2,
+        live_workers: 1,
+        pauses: 0,
+        memory_bytes: 0,
+    };
+    let after = |minutes: u64| Tried {
+        class: Unavailable,
+        worker: &worker,
+        ran_ms: minutes * 60_000,
+        delay_ms: 1_000,
+    };
+    let next = |tried: &[Tried<'_>]| next_retry(&Policy::default(), tried, &site);
+    // A fit of more than an hour meets one storage error; so it does again.
+    assert!(is_again(&next(&[after(61)])));
+    assert!(is_again(&next(&[after(61), after(70)])));
+    // What was spent on an earlier outage is forgiven by an attempt that got on.
+    let mut tried = vec![after(9); 6];
+    assert!(is_again(&next(&tried)));
+    tried.push(after(9));
+    assert_eq!(next(&tried), NextRetry::Dead);
+    tried.push(after(61));
+    assert!(is_again(&next(&tried)));
+    // But not for ever.
+    assert!(is_again(&next(&[after(61); 5])));
+    assert_eq!(next(&[after(61); 6]), NextRetry::Dead);
+}
+
+#[test]
 fn unavailable_is_bounded_in_time_not_in_number() {
     let job: JobId = "abcd".parse().unwrap();
     let worker = name("a");

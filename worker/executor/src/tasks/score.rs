@@ -16,7 +16,7 @@ use crate::{
     error::TaskError,
     images::{BadImage, Images, Seen, describe_all},
     model::{Chosen, Engine, Scoring},
-    parallel::{Waits, for_each_item},
+    parallel::{Waits, for_each_item, on_threads},
     stages::lock,
 };
 
@@ -350,31 +350,14 @@ impl Head {
                 part.push(piece);
             }
         }
-        let ended: Vec<Instant> = std::thread::scope(|scope| {
-            let threads: Vec<_> = parts
-                .iter_mut()
-                .enumerate()
-                .map(|(index, part)| {
-                    let (first, features) = (index * share, &features);
-                    let range = first..(first + share).min(positions);
-                    scope.spawn(move || {
-                        attempt
-                            .stages
-                            .time("head", 0, || self.scorer.score(features, range, part));
-                        Instant::now()
-                    })
-                })
-                .collect();
-            threads
-                .into_iter()
-                .map(|thread| {
-                    thread
-                        .join()
-                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                })
-                .collect()
+        let shares: Vec<(usize, &mut Vec<&mut [f32]>)> =
+            (0..positions).step_by(share).zip(&mut parts).collect();
+        on_threads(shares, Waits(&attempt.stages, "head"), |(first, part)| {
+            let range = first..(first + share).min(positions);
+            attempt
+                .stages
+                .time("head", 0, || self.scorer.score(&features, range, part));
         });
-        Waits(&attempt.stages, "head").count(ended.into_iter());
         let each_us = micros(start) / items.len() as u64;
         for (item, map) in items.iter_mut().zip(maps) {
             buffers.give(std::mem::replace(&mut item.values, map));

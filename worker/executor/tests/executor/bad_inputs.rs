@@ -161,6 +161,7 @@ fn an_unreadable_folder_is_named() {
         failure.message.contains("permission") && failure.message.contains("test/bad"),
         "{failure}"
     );
+    assert!(!failure.message.contains("LocalFileSystem"), "{failure}");
 }
 
 #[test]

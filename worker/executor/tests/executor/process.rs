@@ -10,11 +10,14 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use executor::{FD_VARIABLE, read_message, write_message};
+use executor::{read_message, write_message};
 use plan::Assignment;
-use proto::v1::{
-    CancelTask, ExecutorLog, ExecutorProgress, FromExecutor, RunTask, TaskDone, TaskFailed,
-    ToExecutor, from_executor, to_executor,
+use proto::{
+    executor_socket::DESCRIPTOR_VARIABLE,
+    v1::{
+        CancelTask, ExecutorLog, ExecutorProgress, FromExecutor, RunTask, TaskDone, TaskFailed,
+        ToExecutor, from_executor, to_executor,
+    },
 };
 
 pub struct Executor {
@@ -52,7 +55,7 @@ impl Executor {
         let descriptor = theirs.as_raw_fd();
         let mut command = Command::new(program);
         command
-            .env(FD_VARIABLE, descriptor.to_string())
+            .env(DESCRIPTOR_VARIABLE, descriptor.to_string())
             .env("OMP_WAIT_POLICY", "PASSIVE")
             .stdin(Stdio::null());
         command.envs(environment.iter().copied());
@@ -105,6 +108,7 @@ impl Executor {
             assignment_json: serde_json::to_string(assignment).expect("json"),
             scratch: scratch.display().to_string(),
             threads,
+            lease: assignment.lease.0,
         }));
     }
 

@@ -1,0 +1,66 @@
+//! How many there are of what: the numbers that monitoring asks for. No ids, so that their number stays bounded.
+
+use std::collections::BTreeMap;
+
+use types::{JobState, PoolName, TaskState};
+
+use crate::{core::Core, query::WorkerState, rows::Outcome};
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Census {
+    pub jobs: BTreeMap<JobState, u64>,
+    pub pools: BTreeMap<PoolName, Pool>,
+    /// Attempts since the state folder was made, by how they ended; without those that run.
+    pub attempts: BTreeMap<&'static str, u64>,
+    /// Leases that are current.
+    pub leases: u64,
+    /// What the stores have not taken yet, and how much of it was refused at least once.
+    pub outbox: u64,
+    pub refused: u64,
+}
+
+/// What jobs want of a pool, and what it has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pool {
+    pub tasks: BTreeMap<TaskState, u64>,
+    pub workers: BTreeMap<&'static str, u64>,
+    /// Of live workers.
+    pub slots: u64,
+}
+
+impl Core {
+    /// Walks over jobs and attempts: for a question every few seconds, not for one a task.
+    pub fn census(&self) -> Census {
+        let mut census = Census {
+            leases: self.held.len() as u64,
+            outbox: self.outbox.len() as u64,
+            refused: self.undelivered.len() as u64,
+            ..Census::default()
+        };
+        for job in self.jobs.values() {
+            *census.jobs.entry(job.state()).or_default() += 1;
+            let pool = census
+                .pools
+                .entry(job.resolved.resources.pool.clone())
+                .or_default();
+            for &state in TaskState::ALL {
+                *pool.tasks.entry(state).or_default() += job.counts.of(state);
+            }
+        }
+        for view in self.worker_views() {
+            let pool = census.pools.entry(view.row.pool.clone()).or_default();
+            *pool.workers.entry(view.state.as_str()).or_default() += 1;
+            if view.state == WorkerState::Live {
+                pool.slots += u64::from(view.row.slots);
+            }
+        }
+        for attempt in self
+            .attempts
+            .values()
+            .filter(|one| one.outcome != Outcome::Running)
+        {
+            *census.attempts.entry(attempt.outcome.as_str()).or_default() += 1;
+        }
+        census
+    }
+}
