@@ -694,6 +694,7 @@ fn what_only_the_model_knows_has_its_place_too() {
 
 mod grids;
 mod mistakes;
+mod schema;
 
 mod properties {
     use proptest::prelude::*;
