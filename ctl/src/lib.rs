@@ -5,13 +5,16 @@
 mod client;
 mod cluster;
 mod commands;
+mod differences;
 mod error;
 mod job_file;
 mod output;
 mod page;
 mod places;
 mod progress;
+mod resume;
 mod rows;
+
 mod summary;
 mod watch;
 mod yaml;

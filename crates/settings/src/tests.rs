@@ -72,7 +72,10 @@ fn every_mistake_in_a_file_is_named_at_once() {
 #[test]
 fn a_value_out_of_range_is_refused_wherever_it_stands() {
     let text = error("worker: {slots: 1000}\n", &[]);
-    assert!(text.contains("1000") && text.contains("worker.slots"), "{text}");
+    assert!(
+        text.contains("1000") && text.contains("worker.slots"),
+        "{text}"
+    );
 }
 
 #[test]
