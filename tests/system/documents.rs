@@ -32,7 +32,8 @@ fn name(value: &Value) -> String {
 
 /// One line for all packages with the same dependencies; those without any first.
 fn dependencies() -> String {
-    let packages = packages(&["--no-deps"]);
+    let mut packages = packages(&["--no-deps"]);
+    packages.sort_by_key(name);
     let ours: BTreeSet<String> = packages.iter().map(name).collect();
     let mut lines: BTreeMap<(usize, String), Vec<String>> = BTreeMap::new();
     for package in &packages {
