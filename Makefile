@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
+# Targets install and build into the same folders, and say in their order what must be there first; cargo uses all cores.
+.NOTPARALLEL:
 
 ROOT := $(CURDIR)
 PYTHON := python3
@@ -47,7 +49,7 @@ weights: programs
 .PHONY: texture
 texture: programs
 	$(PYTHON) scripts/fetch_parts.py photos
-	if ! [ -f datasets/texture/.complete ] || [ tests/texture/src/lib.rs -nt datasets/texture/.complete ]; then \
+	if ! [ -f datasets/texture/.complete ] || [ -n "$$(find tests/texture/src -newer datasets/texture/.complete)" ]; then \
 		"$(TARGET)/debug/texture" .cache/photos datasets/texture && touch datasets/texture/.complete; fi
 
 .PHONY: demo

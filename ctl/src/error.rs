@@ -9,10 +9,14 @@ pub const USAGE: u8 = 2;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The job reached its end, and it was not success. The reasons are printed already.
-    #[error(
-        "job {job} {state}; `ctl describe {job}` says why, `ctl retry {job} --wait` computes only what is missing"
-    )]
-    JobFailed { job: String, state: String },
+    #[error("job {job} {state}; `{describe}` says why, `{retry}` computes only what is missing")]
+    JobFailed {
+        job: String,
+        state: String,
+        /// Commands to type.
+        describe: String,
+        retry: String,
+    },
     /// What is wrong is printed already.
     #[error("the results of job {job} are not whole")]
     NotWhole { job: String },

@@ -51,22 +51,23 @@ impl JobFile {
 impl ReadJob {
     /// An output folder that this user may not write: found out before anything is begun.
     pub fn check_output(&self) -> Result<(), Error> {
-        let Some(folder) = self
-            .reading
-            .job
-            .output
-            .strip_prefix("file://")
-            .map(Path::new)
-        else {
+        let Some(folder) = job::file_path(&self.reading.job.output).map(PathBuf::from) else {
             return Ok(());
         };
         // What is not there yet will be made in the nearest folder that is.
         let Some(there) = folder.ancestors().find(|folder| folder.exists()) else {
             return Ok(());
         };
+        if !there.is_dir() {
+            return Err(Error::Usage(format!(
+                "the output folder cannot be {}: {} is no folder",
+                folder.display(),
+                there.display()
+            )));
+        }
         let wanted = Access::WRITE_OK | Access::EXEC_OK;
         rustix::fs::access(there, wanted).map_err(|errno| Error::Write {
-            path: folder.to_owned(),
+            path: folder.clone(),
             source: errno.into(),
         })
     }

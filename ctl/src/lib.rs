@@ -6,13 +6,16 @@ mod client;
 mod cluster;
 mod commands;
 mod coverage;
+mod differences;
 mod error;
 mod job_file;
 mod output;
 mod page;
 mod places;
 mod progress;
+mod resume;
 mod rows;
+
 mod summary;
 mod watch;
 mod yaml;

@@ -81,7 +81,7 @@ pub fn program(name: &str) -> Result<PathBuf, Error> {
         Ok(path)
     } else {
         Err(Error::cannot_run(format!(
-            "the program {name} is missing beside ctl in {}; `make build` makes all four",
+            "the program {name} is missing beside ctl in {}; `make build` makes all of them",
             folder.display()
         )))
     }

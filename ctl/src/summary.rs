@@ -6,7 +6,8 @@ use proto::v1::Run;
 use serde_json::{Value, json};
 use tables::{MetricRow, TimingRow};
 
-use crate::output::Table;
+use crate::differences;
+use crate::output::{Table, embedded};
 
 /// One line of the table.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +17,10 @@ pub struct Line {
     pub dataset: String,
     pub category: String,
     pub seed: u64,
+    /// The run's coordinates in the grids, as the job has them.
+    pub axes: Value,
+    /// By path, what tells it from the runs of the same model on the same dataset, besides category and seed.
+    pub settings: BTreeMap<String, Value>,
     pub state: String,
     /// `image AUROC` and the like to the value.
     pub metrics: BTreeMap<String, Option<f64>>,
@@ -31,7 +36,8 @@ pub struct Line {
 /// Puts together what the tables say about each run.
 pub fn lines(runs: &[Run], metrics: &[MetricRow], timings: &[TimingRow]) -> Vec<Line> {
     runs.iter()
-        .map(|run| {
+        .zip(differences::of_runs(runs))
+        .map(|(run, settings)| {
             let of_run = || metrics.iter().filter(|row| row.run == run.index);
             let total = |kind: &str| {
                 let rows: Vec<_> = timings
@@ -54,6 +60,8 @@ pub fn lines(runs: &[Run], metrics: &[MetricRow], timings: &[TimingRow]) -> Vec<
                 dataset: run.dataset.clone(),
                 category: run.category.clone(),
                 seed: run.seed,
+                axes: embedded(&run.axes_json),
+                settings,
                 state: run.state.clone(),
                 metrics: of_run()
                     .map(|row| (format!("{} {}", row.level, row.metric), row.value))
@@ -77,14 +85,16 @@ fn warnings(run: &Run) -> Vec<String> {
         .map_or(Vec::new(), |result| result.warnings)
 }
 
-/// Means over the runs of one model on one dataset, where there are several.
+/// Means over the runs of one model on one dataset with the same settings, where there are several.
 fn means(lines: &[Line]) -> Vec<Line> {
     let mut groups: Vec<Vec<&Line>> = Vec::new();
     for line in lines.iter().filter(|line| line.state == "succeeded") {
-        match groups
-            .iter_mut()
-            .find(|group| group[0].model == line.model && group[0].dataset == line.dataset)
-        {
+        match groups.iter_mut().find(|group| {
+            let first = group[0];
+            first.model == line.model
+                && first.dataset == line.dataset
+                && first.settings == line.settings
+        }) {
             Some(group) => group.push(line),
             None => groups.push(vec![line]),
         }
@@ -118,6 +128,8 @@ fn mean(group: &[&Line]) -> Line {
         dataset: group[0].dataset.clone(),
         category: format!("mean of {}", group.len()),
         seed: 0,
+        axes: Value::Null,
+        settings: group[0].settings.clone(),
         state: "mean".to_owned(),
         metrics: names
             .into_iter()
@@ -152,10 +164,14 @@ pub fn table(lines: &[Line]) -> String {
     }
     names.retain(|name| lines.iter().any(|line| line.metrics.contains_key(*name)));
     let mut columns = vec!["model", "dataset", "category", ">seed"];
+    let with_settings = lines.iter().any(|line| !line.settings.is_empty());
+    columns.extend(with_settings.then_some("settings"));
     // Column names are static in `Table`: the closed set of metric names is small, unknown ones go by their level.
     let labels: Vec<&'static str> = names.iter().map(|name| label(name)).collect();
     columns.extend(&labels);
     columns.extend([">fit s", ">test s", ">images/s", "threshold from"]);
+    let with_states = lines.iter().any(|line| line.state != "succeeded");
+    columns.extend(with_states.then_some("state"));
     let mut table = Table::new(&columns);
     for line in lines.iter().cloned().chain(means(lines)) {
         let number = |value: Option<f64>, digits: usize| {
@@ -171,6 +187,7 @@ pub fn table(lines: &[Line]) -> String {
                 line.seed.to_string()
             },
         ];
+        cells.extend(with_settings.then(|| differences::text(&line.settings)));
         cells.extend(
             names
                 .iter()
@@ -181,13 +198,12 @@ pub fn table(lines: &[Line]) -> String {
             number(line.test_s, 2),
             number(line.images_per_s, 1),
         ]);
-        cells.push(if matches!(line.state.as_str(), "succeeded" | "mean") {
+        cells.push(
             line.threshold_split
                 .clone()
-                .unwrap_or_else(|| "-".to_owned())
-        } else {
-            line.state.clone()
-        });
+                .unwrap_or_else(|| "-".to_owned()),
+        );
+        cells.extend(with_states.then(|| line.state.clone()));
         table.row(cells);
     }
     table.render()
@@ -209,13 +225,14 @@ pub fn json(lines: &[Line]) -> Value {
     let object = |line: &Line| {
         json!({
             "run": line.run, "model": line.model, "dataset": line.dataset, "category": line.category, "seed": line.seed, "state": line.state,
+            "axes": line.axes, "settings": line.settings,
             "metrics": line.metrics, "threshold_split": line.threshold_split, "fit_s": line.fit_s, "test_s": line.test_s,
             "images_per_s": line.images_per_s, "error": if line.error.is_empty() { Value::Null } else { line.error.clone().into() },
         })
     };
     let mean = |line: &Line| {
         json!({
-            "model": line.model, "dataset": line.dataset, "of": line.category, "metrics": line.metrics, "fit_s": line.fit_s,
+            "model": line.model, "dataset": line.dataset, "settings": line.settings, "of": line.category, "metrics": line.metrics, "fit_s": line.fit_s,
             "test_s": line.test_s, "images_per_s": line.images_per_s,
         })
     };
@@ -233,6 +250,8 @@ mod tests {
             dataset: "texture".to_owned(),
             category: category.to_owned(),
             seed: 3,
+            axes: Value::Null,
+            settings: BTreeMap::new(),
             state: state.to_owned(),
             metrics: [("image AUROC".to_owned(), auroc)].into(),
             threshold_split: Some("validation".to_owned()),
@@ -267,6 +286,52 @@ mod tests {
         assert!(means(&lines).is_empty());
         let table = table(&lines);
         assert_eq!(table.lines().count(), 3);
-        assert!(table.contains("failed"), "{table}");
+        let states: Vec<&str> = table
+            .lines()
+            .filter_map(|line| line.split_ascii_whitespace().last())
+            .collect();
+        assert_eq!(states, ["STATE", "succeeded", "failed"], "{table}");
+    }
+
+    #[test]
+    fn grids_over_anything_tell_runs_apart() {
+        let runs: Vec<Run> = [(64, "none"), (64, "min_max"), (128, "none"), (128, "min_max")]
+            .into_iter()
+            .flat_map(|(size, normalization)| [(size, normalization, "a"), (size, normalization, "b")])
+            .map(|(size, normalization, category)| {
+                let axes = json!({
+                    "data": {"class_path": "MVTec", "init_args": {"image_size": size, "category": category, "root": "r"}},
+                    "normalization": normalization, "model": "Padim", "seed": 1,
+                });
+                Run {
+                    model: "Padim".to_owned(),
+                    dataset: "texture".to_owned(),
+                    category: category.to_owned(),
+                    state: "succeeded".to_owned(),
+                    axes_json: axes.to_string(),
+                    ..Run::default()
+                }
+            })
+            .collect();
+        let lines = lines(&runs, &[], &[]);
+        let table = table(&lines);
+        for settings in [
+            "data.image_size=64 normalization=none",
+            "data.image_size=128 normalization=min_max",
+        ] {
+            // Two categories and their mean.
+            assert_eq!(table.matches(settings).count(), 3, "{table}");
+        }
+        assert!(
+            !table.contains("root") && !table.contains("mean of 8"),
+            "{table}"
+        );
+        let json = json(&lines);
+        assert_eq!(json["means"].as_array().map(Vec::len), Some(4));
+        assert_eq!(json["means"][0]["settings"]["normalization"], "none");
+        assert_eq!(
+            json["runs"][0]["axes"]["data"]["init_args"]["image_size"],
+            64
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! The command line's own promises.
 
+use std::collections::BTreeSet;
+
 use clap::CommandFactory;
 
 use super::*;
@@ -10,7 +12,7 @@ fn the_arguments_are_consistent() {
 }
 
 #[test]
-fn every_exit_code_of_the_documents_is_given_by_some_error() {
+fn the_exit_codes_of_the_documents_are_those_of_the_errors() {
     let io = |kind: std::io::ErrorKind| Error::Read {
         path: "x".into(),
         source: kind.into(),
@@ -20,6 +22,8 @@ fn every_exit_code_of_the_documents_is_given_by_some_error() {
             Error::JobFailed {
                 job: "abcd".to_owned(),
                 state: "failed".to_owned(),
+                describe: String::new(),
+                retry: String::new(),
             },
             1,
         ),
@@ -44,8 +48,26 @@ fn every_exit_code_of_the_documents_is_given_by_some_error() {
             130,
         ),
     ];
+    let mut given = BTreeSet::from([0]);
     for (error, code) in cases {
         assert_eq!(error.exit_code(), code, "{error}");
+        given.insert(code);
+    }
+    let (_, table) = include_str!("../../docs/cli.md")
+        .split_once("## Exit codes")
+        .unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
+    let documented: BTreeSet<u8> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse().ok())
+        .collect();
+    assert_eq!(documented, given);
+    let help = Cli::command().render_long_help().to_string();
+    for code in documented {
+        assert!(
+            help.contains(&format!("{code} ")),
+            "{code} is not in the help"
+        );
     }
 }
 

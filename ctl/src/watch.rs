@@ -19,16 +19,21 @@ use crate::{Error, client};
 const LOOK: Duration = Duration::from_millis(250);
 /// How long a cancelled job may take to wind down: the attempts' grace and some.
 const CANCEL_LIMIT: Duration = Duration::from_secs(30);
-/// Coordinators lost in a row, without a snapshot between them, before giving up.
+/// Coordinators of this machine lost in a row, without a snapshot between them, before giving up.
 const MAX_LOSSES: u32 = 3;
+/// How long one on the network may be away: it is being restarted, or the network is.
+const AWAY_LIMIT: Duration = Duration::from_secs(300);
+/// Between two tries to reach it, at first and at most.
+const PAUSE: Duration = Duration::from_millis(200);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 pub struct Follow<'a> {
     pub place: &'a Place,
     /// Configuration file.
     pub config: Option<&'a Path>,
     pub job: String,
-    /// The worker to bring along, if the command does that.
-    pub worker: Option<WorkerOptions>,
+    /// The worker to bring along where no other serves the pool.
+    pub worker: WorkerOptions,
     /// What to type to go on after an interruption.
     pub resume: String,
 }
@@ -45,6 +50,26 @@ struct Signals {
     terminate: Signal,
 }
 
+/// Coordinators lost since the last snapshot.
+#[derive(Default)]
+struct Losses {
+    count: u32,
+    since: Option<Instant>,
+}
+
+impl Losses {
+    /// How long to wait before the next try; `None` to give up.
+    fn another(&mut self, place: &Place) -> Option<Duration> {
+        self.count += 1;
+        let since = *self.since.get_or_insert_with(Instant::now);
+        match place {
+            Place::State(_) => (self.count <= MAX_LOSSES).then_some(PAUSE * self.count),
+            Place::Remote(_) => (since.elapsed() < AWAY_LIMIT)
+                .then(|| MAX_PAUSE.min(PAUSE * (1 << (self.count - 1).min(10)))),
+        }
+    }
+}
+
 /// Returns the job at its end; an interruption is an error that says how to go on.
 pub async fn follow(cluster: &mut Cluster, follow: &Follow<'_>) -> Result<Job, Error> {
     let listen = |kind| {
@@ -56,8 +81,8 @@ pub async fn follow(cluster: &mut Cluster, follow: &Follow<'_>) -> Result<Job, E
     };
     let mut display = Display::new();
     let mut interruption = Interruption::None;
-    let mut losses = 0;
-    loop {
+    let mut losses = Losses::default();
+    let result = loop {
         let ended = match open_stream(cluster, follow).await {
             Ok(mut stream) => {
                 follow_stream(
@@ -73,32 +98,53 @@ pub async fn follow(cluster: &mut Cluster, follow: &Follow<'_>) -> Result<Job, E
             }
             Err(error) => Err(error),
         };
-        match ended {
-            Err(error @ Error::Unreachable { .. }) if losses < MAX_LOSSES => {
-                losses += 1;
-                display.note(&format!(
-                    "{}; starting another one, the job goes on",
-                    cluster.fallen().unwrap_or(error)
-                ));
-                sleep(Duration::from_millis(200) * losses).await;
+        let lost = match ended {
+            Err(Error::Unreachable { what, source }) => (what, source),
+            other => break other,
+        };
+        let Some(pause) = losses.another(follow.place) else {
+            let (what, source) = lost;
+            let what = format!("{what}; go on with `{}`", follow.resume);
+            break Err(Error::Unreachable { what, source });
+        };
+        if losses.count == 1 || matches!(follow.place, Place::State(_)) {
+            let why = cluster.fallen().map_or(lost.0, |error| error.to_string());
+            let what_next = match follow.place {
+                Place::State(_) => "starting another one, the job goes on",
+                Place::Remote(_) => "connecting again",
+            };
+            display.note(&format!("{why}; {what_next}"));
+        }
+        let opened = tokio::select! {
+            opened = async {
+                sleep(pause).await;
                 // Ended first: a coordinator on its way out would only be lost once more.
                 cluster.close().await;
-                *cluster = reopen(follow).await?;
-            }
-            other => {
-                display.finish();
-                return other;
-            }
+                reopen(follow).await
+            } => opened,
+            _ = signals.interrupt.recv() => break Err(interrupted(follow)),
+            _ = signals.terminate.recv() => break Err(interrupted(follow)),
+        };
+        match opened {
+            Ok(opened) => *cluster = opened,
+            // The next try says so, or finds it again.
+            Err(Error::Unreachable { .. }) => {}
+            Err(error) => break Err(error),
         }
-    }
+    };
+    display.finish();
+    result
 }
 
 async fn reopen(follow: &Follow<'_>) -> Result<Cluster, Error> {
     let mut cluster = Cluster::open(follow.place, follow.config).await?;
-    if let Some(worker) = &follow.worker {
-        cluster.ensure_worker(worker).await?;
+    match cluster.ensure_worker(&follow.worker).await {
+        Ok(()) => Ok(cluster),
+        Err(error) => {
+            cluster.close().await;
+            Err(error)
+        }
     }
-    Ok(cluster)
 }
 
 async fn open_stream(
@@ -121,7 +167,7 @@ async fn follow_stream(
     signals: &mut Signals,
     display: &mut Display,
     interruption: &mut Interruption,
-    losses: &mut u32,
+    losses: &mut Losses,
 ) -> Result<Job, Error> {
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -131,7 +177,7 @@ async fn follow_stream(
                 let Some(snapshot) = message? else {
                     return Err(Error::Unreachable { what: "the coordinator went away".to_owned(), source: None });
                 };
-                *losses = 0;
+                *losses = Losses::default();
                 display.update(&snapshot);
                 if let Some(job) = snapshot.job.filter(|job| is_terminal(&job.state)) {
                     return match interruption {
@@ -153,11 +199,9 @@ async fn follow_stream(
                 match interruption {
                     Interruption::Draining if is_drained(cluster).await? => return Err(interrupted(follow)),
                     Interruption::Cancelling(since) if since.elapsed() > CANCEL_LIMIT => return Err(interrupted(follow)),
-                    Interruption::None if follow.worker.is_some() && !cluster.is_private() => {
-                        // Joined somebody else's coordinator: their worker may have left.
-                        if let Some(worker) = &follow.worker {
-                            cluster.ensure_worker(worker).await?;
-                        }
+                    // Joined somebody else's coordinator: their worker may have left.
+                    Interruption::None if !cluster.is_private() => {
+                        cluster.ensure_worker(&follow.worker).await?;
                     }
                     _ => {}
                 }

@@ -5,6 +5,8 @@
     reason = "helpers of tests, which clippy does not take for tests"
 )]
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -281,20 +283,6 @@ fn without_its_sibling_programs_it_says_which_is_missing() {
 }
 
 #[test]
-fn help_comes_in_milliseconds() {
-    let folder = folder();
-    let best = (0..20)
-        .map(|_| {
-            let start = Instant::now();
-            assert!(ctl(folder.path(), &["--help"]).status.success());
-            start.elapsed()
-        })
-        .min()
-        .unwrap();
-    assert!(best < Duration::from_millis(20), "{best:?}");
-}
-
-#[test]
 fn no_native_library_and_no_image_codec_is_linked() {
     for package in ["ctl", "worker"] {
         let output = Command::new(env!("CARGO"))
@@ -338,4 +326,47 @@ fn no_native_library_and_no_image_codec_is_linked() {
             assert!(!linked.contains(&unwanted), "{package} links {unwanted}");
         }
     }
+}
+
+#[test]
+fn an_output_folder_is_looked_at_before_anything_is_begun() {
+    let folder = folder();
+    let output = |place: &str| {
+        let text = format!("{VALID}output: {place}\n");
+        std::fs::write(folder.path().join("job.yaml"), text).unwrap();
+        ctl(folder.path(), &["submit", "job.yaml"])
+    };
+    std::fs::write(folder.path().join("my ü file"), "").unwrap();
+    for place in ["./my ü file", "./my ü file/below"] {
+        let refused = output(place);
+        assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+        assert!(
+            stderr(&refused).contains("my ü file is no folder"),
+            "{}",
+            stderr(&refused)
+        );
+    }
+    // A folder of that kind of name is one, also for somebody who may write nowhere else.
+    let mine = folder.path().join("my ö folder");
+    std::fs::create_dir(&mine).unwrap();
+    let taken = output("./my ö folder/new");
+    assert_ne!(taken.status.code(), Some(2), "{}", stderr(&taken));
+    std::fs::set_permissions(&mine, Permissions::from_mode(0o555)).unwrap();
+    if std::fs::write(mine.join("probe"), "").is_err() {
+        let refused = output("./my ö folder/new");
+        assert_eq!(refused.status.code(), Some(5), "{}", stderr(&refused));
+        assert!(stderr(&refused).contains("my ö folder/new"));
+    }
+}
+
+#[test]
+fn a_configuration_file_that_is_not_there_is_exit_code_3() {
+    let folder = folder();
+    let output = ctl(folder.path(), &["doctor", "--config", "nowhere.yaml"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("nowhere.yaml"),
+        "{}",
+        stderr(&output)
+    );
 }

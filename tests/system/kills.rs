@@ -93,7 +93,11 @@ fn a_killed_executor_is_a_crashed_attempt_and_the_task_is_done_again() {
     for signal in [Signal::KILL, Signal::TERM] {
         let sandbox = long_job();
         let run = run_to_fit(&sandbox, &[]);
-        run.program("executor").signal(signal);
+        let executor = run.program("executor");
+        // Stopped, it cannot finish before the signal arrives.
+        executor.signal(Signal::STOP);
+        executor.signal(signal);
+        executor.signal(Signal::CONT);
         run.wait(LIMIT).expect(0);
         assert_eq!(sandbox.outcomes("fit"), ["crashed", "accepted"]);
         let described = sandbox.json(&["describe", "last"]);

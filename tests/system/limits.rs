@@ -6,7 +6,8 @@ use crate::sandbox::{JOB, LIMIT, Sandbox};
 #[test]
 fn a_task_that_takes_too_long_is_timed_out() {
     let sandbox = Sandbox::with_job(600, 3);
-    sandbox.write("job.yaml", &format!("{JOB}resources: {{timeout: 2s}}\n"));
+    // The limit is every task's: long enough to list on a busy machine, short enough to wait for.
+    sandbox.write("job.yaml", &format!("{JOB}resources: {{timeout: 15s}}\n"));
     let run = crate::kills::run_to_fit(&sandbox, &[]);
     run.program("executor").signal(Signal::STOP);
     run.wait(LIMIT)
@@ -17,8 +18,8 @@ fn a_task_that_takes_too_long_is_timed_out() {
 
 #[test]
 fn a_task_that_takes_too_much_memory_is_out_of_memory() {
-    // Long enough for the agent to look at it more than once.
-    let sandbox = Sandbox::with_job(600, 3);
+    // So many images that no machine is done before the agent has looked at it more than once.
+    let sandbox = Sandbox::with_job(5000, 3);
     sandbox.write("job.yaml", &format!("{JOB}resources: {{memory: 64MiB}}\n"));
     sandbox
         .ctl(&["run", "job.yaml"])

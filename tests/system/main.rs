@@ -11,6 +11,8 @@ mod bad_data;
 mod bad_files;
 mod commands;
 mod configuration;
+mod documents;
+mod following;
 mod hangs;
 mod images;
 mod interrupts;

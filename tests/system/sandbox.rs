@@ -104,7 +104,7 @@ impl Sandbox {
         fs::write(self.path(relative), text).unwrap();
     }
 
-    /// One of the four programs, with nothing of the caller's surroundings that would change what it does.
+    /// One of the programs, with nothing of the caller's surroundings that would change what it does.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.bin.join(program));
         command

@@ -3,7 +3,7 @@
 use serde_json::{Map, Number, Value as Json};
 
 /// Where something was written; [`Place`](crate::Place) is its form for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum At {
     /// Both from 1.
     File { line: usize, column: usize },
@@ -14,6 +14,9 @@ pub(crate) enum At {
 impl At {
     pub const START: Self = Self::File { line: 1, column: 1 };
 }
+
+/// Bytes of text that count as one more value.
+const LONG: usize = 256;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Node {
@@ -84,7 +87,8 @@ impl Node {
             Value::Null => "null".into(),
             Value::Bool(value) => value.to_string(),
             Value::Int(value) => value.to_string(),
-            Value::Float(value) => value.to_string(),
+            // As a float: 256.0 is no integer, and 1e300 has no 301 digits.
+            Value::Float(value) => format!("{value:?}"),
             Value::Text(text) if text.chars().count() > 60 => {
                 format!("{:?}", text.chars().take(60).collect::<String>() + "…")
             }
@@ -108,11 +112,15 @@ impl Node {
         }
     }
 
-    /// Nodes in the tree.
+    /// Values in the tree; a long text or key counts as several, since it takes as much.
     pub fn size(&self) -> usize {
         1 + match &self.value {
+            Value::Text(text) => text.len() / LONG,
             Value::List(items) => items.iter().map(Node::size).sum(),
-            Value::Map(entries) => entries.iter().map(|entry| entry.node.size()).sum(),
+            Value::Map(entries) => entries
+                .iter()
+                .map(|entry| entry.key.len() / LONG + entry.node.size())
+                .sum(),
             _ => 0,
         }
     }

@@ -59,7 +59,7 @@ pub fn read(
             job,
             warnings: report.warnings.into_iter().collect(),
         }),
-        _ => Err(report.errors.into_iter().collect()),
+        _ => Err(report.into_errors()),
     }
 }
 
@@ -79,7 +79,7 @@ fn job(
         );
         return None;
     }
-    let kind = kind(root, report)?;
+    let kind = kind(root, report);
     // Whatever is wrong with the kind, the rest is read as well: all errors at once.
     let of_kind = kind.unwrap_or_else(|| likely_kind(root));
     for entry in root.entries() {
@@ -113,8 +113,7 @@ fn likely_kind(root: &Node) -> JobKind {
     }
 }
 
-/// `None`: the file is none of ours, so that nothing more can be said of it; `Some(None)`: the word is wrong.
-fn kind(root: &Node, report: &mut Report<'_>) -> Option<Option<JobKind>> {
+fn kind(root: &Node, report: &mut Report<'_>) -> Option<JobKind> {
     let Some(node) = root.get("kind") else {
         report.error(
             At::START,
@@ -125,17 +124,14 @@ fn kind(root: &Node, report: &mut Report<'_>) -> Option<Option<JobKind>> {
     };
     let words = JobKind::ALL.map(JobKind::as_str);
     match node.text() {
-        Some(text) if JobKind::parse(text).is_some() => Some(JobKind::parse(text)),
-        Some(text) if KINDS_NOT_BUILT.contains(&text) => {
-            report.error(
-                node.at,
-                format!(
-                    "jobs of kind {text} are known but not built yet; built: {}",
-                    words.join(", ")
-                ),
-            );
-            None
-        }
+        Some(text) if JobKind::parse(text).is_some() => return JobKind::parse(text),
+        Some(text) if KINDS_NOT_BUILT.contains(&text) => report.error(
+            node.at,
+            format!(
+                "jobs of kind {text} are known but not built yet; built: {}",
+                words.join(", ")
+            ),
+        ),
         text => {
             let suggestion = text.and_then(|text| {
                 names::nearest(
@@ -152,9 +148,9 @@ fn kind(root: &Node, report: &mut Report<'_>) -> Option<Option<JobKind>> {
                 ),
                 suggestion,
             );
-            Some(None)
         }
     }
+    None
 }
 
 fn unknown_key(entry: &Entry, report: &mut Report<'_>) {
@@ -352,8 +348,8 @@ fn runs(
         .cloned()
         .partition(|entry| RUN_KEYS.contains(&entry.key.as_str()));
     let misplaced: Vec<At> = of_job
-        .iter()
-        .flat_map(|entry| grid::places(&entry.node, report))
+        .into_iter()
+        .flat_map(|mut entry| grid::settle(&mut entry.node, report))
         .collect();
     for at in misplaced {
         report.error(
@@ -364,33 +360,35 @@ fn runs(
             ),
         );
     }
-    let of_runs = Node::new(root.at, Value::Map(of_runs));
-    let before = report.errors.len();
-    let grids = grid::places(&of_runs, report);
-    // What is no grid and looks like one can be read as nothing.
-    if report.errors.len() > before {
-        return Vec::new();
-    }
+    let mut of_runs = Node::new(root.at, Value::Map(of_runs));
+    let grids = grid::settle(&mut of_runs, report);
     if kind != JobKind::Benchmark {
         for at in grids {
             report.error(at, format!("a job of kind {kind} has one run, so no grid can stand here; use `kind: benchmark`"));
         }
     }
-    if grid::count(&of_runs).is_none_or(|count| count > grid::MAX_RUNS) {
-        report.error(
-            of_runs.at,
-            format!("the grids have more than {} combinations", grid::MAX_RUNS),
-        );
-        return Vec::new();
-    }
     let mut reader = run::Reader::new(kind, current_dir);
     let mut runs = Vec::new();
-    for (node, axes) in grid::expand(&of_runs) {
-        runs.extend(reader.run(&node, axes, report));
-        if report.errors.len() > ENOUGH {
-            break;
+    let grids = grid::Grids::new(&of_runs);
+    match grids.points() {
+        Ok(points) => {
+            for (node, axes) in points {
+                runs.extend(reader.run(&node, axes, report));
+                if report.errors.len() > ENOUGH {
+                    break;
+                }
+            }
+            reader.finish(&of_runs, &runs, report);
+        }
+        Err((at, message)) => {
+            report.error(at, message);
+            for (node, axes) in grids.once() {
+                reader.run(&node, axes, report);
+                if report.errors.len() > ENOUGH {
+                    break;
+                }
+            }
         }
     }
-    reader.finish(&of_runs, &runs, report);
     runs
 }

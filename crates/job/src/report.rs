@@ -1,6 +1,6 @@
 //! Collects everything that is wrong with a job file, so that it is said at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::{Diagnostic, Place, node::At};
 
@@ -12,6 +12,8 @@ pub(crate) struct Report<'a> {
     overrides: &'a [(String, String)],
     pub errors: BTreeSet<Diagnostic>,
     pub warnings: BTreeSet<Diagnostic>,
+    /// Places of which everything is said.
+    muted: HashSet<At>,
 }
 
 impl<'a> Report<'a> {
@@ -21,6 +23,7 @@ impl<'a> Report<'a> {
             overrides,
             errors: BTreeSet::new(),
             warnings: BTreeSet::new(),
+            muted: HashSet::new(),
         }
     }
 
@@ -29,8 +32,34 @@ impl<'a> Report<'a> {
     }
 
     pub fn suggest(&mut self, at: At, message: impl Into<String>, suggestion: Option<String>) {
+        if self.is_muted(at) {
+            return;
+        }
         let diagnostic = self.diagnostic(at, message.into(), suggestion);
         self.errors.insert(diagnostic);
+    }
+
+    /// Takes no more errors of that place: what stands there now only follows from what was said.
+    pub fn mute(&mut self, at: At) {
+        self.muted.insert(at);
+    }
+
+    pub fn is_muted(&self, at: At) -> bool {
+        self.muted.contains(&at)
+    }
+
+    /// The errors in the order of their places, and whether there are more than anybody reads.
+    pub fn into_errors(self) -> Vec<Diagnostic> {
+        let more = self.errors.len() > ENOUGH;
+        let mut errors: Vec<Diagnostic> = self.errors.into_iter().take(ENOUGH).collect();
+        if more && let Some(last) = errors.last().cloned() {
+            errors.push(Diagnostic {
+                message: format!("and more: these are the first {ENOUGH} errors"),
+                suggestion: None,
+                ..last
+            });
+        }
+        errors
     }
 
     pub fn warn(&mut self, at: At, message: impl Into<String>) {

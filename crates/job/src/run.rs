@@ -18,7 +18,8 @@ use crate::{
 };
 
 pub(crate) const METRICS_KEYS: &[&str] = &["image", "pixel", "threshold"];
-const CLASS_KEYS: &[&str] = &["class_path", "init_args"];
+pub(crate) const CLASS_KEYS: &[&str] = &["class_path", "init_args"];
+const THRESHOLD_KEYS: &[&str] = &["image", "pixel"];
 
 /// Reads the runs of one job.
 pub(crate) struct Reader<'a> {
@@ -97,7 +98,7 @@ impl<'a> Reader<'a> {
         data: Option<&Class>,
         report: &mut Report<'_>,
     ) -> Option<ModelSource> {
-        let Some(model) = node.get("model").filter(|model| !model.is_null()) else {
+        let Some(model) = given(node, "model", report)? else {
             let example = if self.kind == JobKind::Test {
                 "{package: NAME}"
             } else {
@@ -111,9 +112,11 @@ impl<'a> Reader<'a> {
         };
         let package = model.entries().iter().find(|entry| entry.key == "package");
         match (self.kind, package) {
-            (JobKind::Test, Some(package)) => self
-                .package(model, &package.node, report)
-                .map(ModelSource::Package),
+            (JobKind::Test, Some(package)) => {
+                owned_by_package(node, report);
+                self.package(model, &package.node, report)
+                    .map(ModelSource::Package)
+            }
             (JobKind::Test, None) => {
                 report.error(model.at, "a job of kind test has a trained package: `model: {package: NAME}`, NAME@VERSION or a path to its package.json");
                 None
@@ -188,7 +191,7 @@ impl<'a> Reader<'a> {
         task: Option<VisionTask>,
         report: &mut Report<'_>,
     ) -> Option<Class> {
-        let Some(data_node) = node.get("data").filter(|data| !data.is_null()) else {
+        let Some(data_node) = given(node, "data", report)? else {
             report.error(node.at, "the key `data` is missing; such as `data: {class_path: MVTec, init_args: {root: ./datasets, category: bottle}}`");
             return None;
         };
@@ -296,6 +299,31 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Warns of values beside a package that has them itself.
+fn owned_by_package(node: &Node, report: &mut Report<'_>) {
+    let written = |node: Option<&Node>| Some(node.filter(|node| !node.is_null())?.at);
+    if let Some(at) = written(node.get("seed")) {
+        report.warn(at, "seed has no effect: the package's model has its own");
+    }
+    let size = node
+        .get("data")
+        .and_then(|data| data.get("init_args")?.get("image_size"));
+    if let Some(at) = written(size) {
+        report.warn(
+            at,
+            "image_size has no effect: the package has its own, and scores images of no other size",
+        );
+    }
+}
+
+/// The value of a key that must be there; `None` if everything is said of it.
+fn given<'n>(node: &'n Node, key: &str, report: &Report<'_>) -> Option<Option<&'n Node>> {
+    match node.get(key) {
+        Some(value) if report.is_muted(value.at) => None,
+        value => Some(value.filter(|value| !value.is_null())),
+    }
+}
+
 /// Where a parameter of a class stands, else its parameters, else the class.
 fn place(node: &Node, parameter: Option<&str>) -> At {
     let args = node.get("init_args").filter(|args| !args.is_null());
@@ -400,26 +428,34 @@ fn find(
     match names::class(registry, text) {
         Found::Built(entry) => Some(entry),
         Found::NotBuilt(entry) => {
-            let built: Vec<&str> = registry
-                .iter()
-                .filter(|entry| entry.params.is_some())
-                .map(|entry| entry.class)
-                .collect();
             report.error(
                 path.at,
                 format!(
                     "{what}: {} is known but not built yet; built: {}",
                     entry.class,
-                    built.join(", ")
+                    built(registry)
                 ),
             );
             None
         }
         Found::Unknown(suggestion) => {
-            report.suggest(path.at, format!("unknown {what} {text:?}"), suggestion);
+            let mut message = format!("unknown {what} {text:?}");
+            if suggestion.is_none() {
+                message.push_str(&format!("; expected one of {}", built(registry)));
+            }
+            report.suggest(path.at, message, suggestion);
             None
         }
     }
+}
+
+fn built(registry: &[Entry]) -> String {
+    let built: Vec<&str> = registry
+        .iter()
+        .filter(|entry| entry.params.is_some())
+        .map(|entry| entry.class)
+        .collect();
+    built.join(", ")
 }
 
 fn task(node: Option<&Node>, report: &mut Report<'_>) -> Option<VisionTask> {
@@ -608,7 +644,7 @@ fn thresholds(
     let Some(node) = node.filter(|node| !node.is_null()) else {
         return Some((standard, standard));
     };
-    let mut one = |node: &Node| threshold(node, current_dir, report);
+    let mut one = |node: &Node| threshold(node, current_dir, &mut *report);
     match &node.value {
         Value::List(items) => match items.as_slice() {
             [both] => one(both).map(|both| (both, both)),
@@ -620,12 +656,28 @@ fn thresholds(
         },
         Value::Map(entries)
             if !entries.is_empty()
-                && entries.iter().all(|entry| {
-                    same_name(&entry.key, "image") || same_name(&entry.key, "pixel")
-                }) =>
+                && !entries
+                    .iter()
+                    .any(|entry| CLASS_KEYS.contains(&entry.key.as_str())) =>
         {
             let image = node.get("image").map_or(Some(standard), &mut one);
-            image.zip(node.get("pixel").map_or(Some(standard), one))
+            let pixel = node.get("pixel").map_or(Some(standard), one);
+            let mut right = true;
+            for entry in entries
+                .iter()
+                .filter(|entry| !THRESHOLD_KEYS.contains(&entry.key.as_str()))
+            {
+                right = false;
+                let message = format!(
+                    "metrics.threshold has no key {:?}; it has {}, or as one for both {}",
+                    entry.key,
+                    THRESHOLD_KEYS.join(", "),
+                    CLASS_KEYS.join(", ")
+                );
+                let known = THRESHOLD_KEYS.iter().chain(CLASS_KEYS).copied();
+                report.suggest(entry.at, message, names::nearest(&entry.key, known));
+            }
+            image.zip(pixel).filter(|_| right)
         }
         _ => one(node).map(|both| (both, both)),
     }
@@ -633,17 +685,11 @@ fn thresholds(
 
 fn threshold(node: &Node, current_dir: &Path, report: &mut Report<'_>) -> Option<ThresholdSpec> {
     // A plain number is a threshold that the user has chosen.
-    let number = match node.value {
-        Value::Int(value) => Some(value as f64),
-        Value::Float(value) => Some(value),
-        _ => None,
-    };
-    if let Some(value) = number {
-        if value.is_finite() {
-            return Some(ThresholdSpec::Manual { value: value + 0.0 });
-        }
-        report.error(node.at, "metrics.threshold: expected a finite number");
-        return None;
+    if let (Value::Int(_) | Value::Float(_), Some(kind)) = (&node.value, manual_threshold()) {
+        let value = check::value("metrics.threshold", kind, node, current_dir, report)?;
+        return Some(ThresholdSpec::Manual {
+            value: value.as_f64()?,
+        });
     }
     let class = class(
         "metrics.threshold",
@@ -660,4 +706,12 @@ fn threshold(node: &Node, current_dir: &Path, report: &mut Report<'_>) -> Option
         }
         _ => Some(ThresholdSpec::F1Adaptive),
     }
+}
+
+/// What a threshold chosen by the user may be.
+pub(crate) fn manual_threshold() -> Option<&'static params::Kind> {
+    let entry = metrics::THRESHOLDS
+        .iter()
+        .find(|entry| entry.class == "ManualThreshold")?;
+    entry.params?.first().map(|param| &param.kind)
 }

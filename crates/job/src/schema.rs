@@ -8,6 +8,12 @@ use crate::{
     resolved::JobKind,
 };
 
+/// What the reader takes for a text, since people write versions and names without quotes.
+const TEXT: [&str; 3] = ["string", "number", "boolean"];
+const TEXT_OR_NULL: [&str; 4] = ["string", "number", "boolean", "null"];
+const NORMALIZATIONS: &[&str] = &["min_max", "none"];
+const TASKS: &[&str] = &["classification", "segmentation"];
+
 /// Draft 7, which editors' YAML plug-ins know best.
 pub fn schema() -> Json {
     let metric = defined("metric");
@@ -16,8 +22,8 @@ pub fn schema() -> Json {
     let metrics_definition = any(vec![
         json!({"type": "null"}),
         metric.clone(),
-        json!({"type": "array", "items": metric}),
-        json!({"type": "object", "additionalProperties": any(vec![json!({"type": "null"}), defined("metric")])}),
+        json!({"type": "array", "items": grid(metric.clone())}),
+        json!({"type": "object", "additionalProperties": grid(any(vec![json!({"type": "null"}), metric]))}),
     ]);
     let threshold = defined("threshold");
     let threshold_definition = any(vec![
@@ -29,7 +35,7 @@ pub fn schema() -> Json {
         "type": "object",
         "required": ["package"],
         "additionalProperties": false,
-        "properties": {"package": {"type": "string", "description": "NAME, NAME@VERSION, or the path of a package.json; with `kind: test`."}},
+        "properties": {"package": {"type": TEXT, "description": "NAME, NAME@VERSION, or the path of a package.json; with `kind: test`."}},
     });
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -54,9 +60,9 @@ pub fn schema() -> Json {
                 "enum": JobKind::ALL.map(JobKind::as_str),
                 "description": format!("What the job does. Known but not built yet: {}.", KINDS_NOT_BUILT.join(", ")),
             },
-            "name": {"type": ["string", "null"], "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$", "description": "Default: the file's name."},
-            "model": grid(any(vec![names(models::REGISTRY), class(models::REGISTRY), package])),
-            "data": grid(any(vec![names(data::REGISTRY), class(data::REGISTRY)])),
+            "name": {"type": TEXT_OR_NULL, "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$", "description": "Default: the file's name."},
+            "model": grid(any(vec![short_names(models::REGISTRY), class(models::REGISTRY), package])),
+            "data": grid(any(vec![short_names(data::REGISTRY), class(data::REGISTRY)])),
             "metrics": grid(json!({
                 "type": ["object", "null"],
                 "additionalProperties": false,
@@ -66,33 +72,40 @@ pub fn schema() -> Json {
                     "threshold": grid(any(vec![
                         json!({"type": "null"}),
                         threshold.clone(),
-                        json!({"type": "array", "minItems": 1, "maxItems": 2, "items": threshold.clone()}),
-                        json!({"type": "object", "additionalProperties": false, "properties": {"image": threshold.clone(), "pixel": threshold}}),
+                        json!({"type": "array", "minItems": 1, "maxItems": 2, "items": grid(threshold.clone())}),
+                        json!({"type": "object", "additionalProperties": false, "properties": {"image": grid(threshold.clone()), "pixel": grid(threshold)}}),
                     ])),
                 },
             })),
             "normalization": grid(any(vec![
-                json!({"enum": ["min_max", "none", null]}),
-                json!({"type": "object", "additionalProperties": false, "properties": {"normalization_method": {"enum": ["min_max", "none"]}}}),
+                json!({"type": "null"}),
+                words(NORMALIZATIONS),
+                json!({
+                    "type": "object",
+                    "required": ["normalization_method"],
+                    "additionalProperties": false,
+                    "properties": {"normalization_method": grid(words(NORMALIZATIONS))},
+                }),
             ])),
-            "task": grid(json!({"enum": ["classification", "segmentation", null], "default": "segmentation"})),
-            "seed": grid(json!({"type": ["integer", "null"], "minimum": 0, "default": 0})),
+            "task": grid(any(vec![json!({"type": "null"}), words(TASKS)])),
+            "seed": grid(json!({"type": ["integer", "null"], "minimum": 0, "maximum": u64::MAX, "default": 0})),
             "resources": {
                 "type": ["object", "null"],
                 "additionalProperties": false,
                 "properties": {
-                    "pool": {"type": "string", "default": "cpu"},
+                    "pool": {"type": TEXT, "default": "cpu"},
                     "timeout": {"type": ["string", "null"], "pattern": "^([0-9]+[smhd])+$", "description": "A task's own time limit, such as 2h."},
                     "retries": {"type": "integer", "minimum": 0, "maximum": 100, "default": 2},
                     "memory": {"type": ["string", "null"], "description": "A task's memory limit, such as 8GiB."},
-                    "engine": {"enum": ENGINES, "default": "auto"},
+                    "engine": words(ENGINES),
                 },
             },
-            "output": {"type": ["string", "null"], "default": "./results", "description": "Folder of the results, relative to the current directory."},
-            "priority": {"type": ["integer", "null"], "default": 0, "description": "Higher goes first."},
+            "output": {"type": TEXT_OR_NULL, "default": "./results", "description": "Folder of the results, relative to the current directory."},
+            "priority": {"type": ["integer", "null"], "minimum": i32::MIN, "maximum": i32::MAX, "default": 0, "description": "Higher goes first."},
             "max_failed_tasks": {
                 "type": ["integer", "null"],
                 "minimum": 0,
+                "maximum": u32::MAX,
                 "description": "The job fails once more tasks than this have failed; null: any number in a benchmark, none elsewhere.",
             },
         },
@@ -124,13 +137,69 @@ fn names(registry: &'static [Entry]) -> Json {
     json!({"anyOf": [{"enum": names}, {"type": "string"}]})
 }
 
+/// Class names that can stand alone: without those whose parameters cannot be left out.
+fn short_names(registry: &'static [Entry]) -> Json {
+    let (long, short): (Vec<&Entry>, Vec<&Entry>) = built(registry)
+        .map(|(entry, _)| entry)
+        .partition(|entry| needs_parameters(entry));
+    let names: Vec<&str> = short.iter().map(|entry| entry.class).collect();
+    let mut other = json!({"type": "string"});
+    if let (false, Json::Object(fields)) = (long.is_empty(), &mut other) {
+        let patterns: Vec<Json> = long
+            .iter()
+            .map(|entry| json!({"pattern": class_pattern(entry)}))
+            .collect();
+        fields.insert("not".into(), any(patterns));
+    }
+    any(vec![json!({"enum": names}), other])
+}
+
+fn needs_parameters(entry: &Entry) -> bool {
+    let mut params = entry.params.unwrap_or_default().iter();
+    params.any(|param| param.default == Default::Required)
+}
+
+/// Every spelling of a word that the reader takes: without regard to case, `_` and `-`.
+fn spelling(word: &str) -> String {
+    word.chars()
+        .filter(|c| !matches!(c, '_' | '-'))
+        .map(|c| match (c.to_ascii_lowercase(), c.to_ascii_uppercase()) {
+            (lower, upper) if lower == upper => format!("{c}[-_]*"),
+            (lower, upper) => format!("[{lower}{upper}][-_]*"),
+        })
+        .collect()
+}
+
+/// Every spelling of a class, with and without a module.
+fn class_pattern(entry: &Entry) -> String {
+    let module = entry.module.replace('.', "\\.");
+    format!(
+        "^(anomalib\\.|{module}\\.(.*\\.)?)?[-_]*{}$",
+        spelling(entry.class)
+    )
+}
+
+/// Words of a closed set: the canonical ones for completion.
+fn words(words: &[&str]) -> Json {
+    let spellings: Vec<String> = words.iter().map(|word| spelling(word)).collect();
+    let pattern = format!("^[-_]*({})$", spellings.join("|"));
+    any(vec![
+        json!({"enum": words}),
+        json!({"type": "string", "pattern": pattern}),
+    ])
+}
+
 /// `{class_path, init_args}`: the parameters of each class that is built, chosen by its name.
 fn class(registry: &'static [Entry]) -> Json {
     let rules: Vec<Json> = built(registry)
         .map(|(entry, params)| {
+            let mut then = json!({"properties": {"init_args": init_args(params)}});
+            if let (true, Json::Object(fields)) = (needs_parameters(entry), &mut then) {
+                fields.insert("required".into(), json!(["init_args"]));
+            }
             json!({
-                "if": {"properties": {"class_path": {"enum": [entry.class, format!("{}.{}", entry.module, entry.class)]}}},
-                "then": {"properties": {"init_args": init_args(params)}},
+                "if": {"properties": {"class_path": {"type": "string", "pattern": class_pattern(entry)}}},
+                "then": then,
             })
         })
         .collect();
@@ -153,8 +222,13 @@ fn init_args(params: &[Param]) -> Json {
         .filter(|param| param.default == Default::Required)
         .map(|param| param.name)
         .collect();
+    let types = if required.is_empty() {
+        json!(["object", "null"])
+    } else {
+        json!("object")
+    };
     grid(
-        json!({"type": ["object", "null"], "additionalProperties": false, "properties": properties, "required": required}),
+        json!({"type": types, "additionalProperties": false, "properties": properties, "required": required}),
     )
 }
 
@@ -204,9 +278,8 @@ fn kind(kind: &Kind) -> Json {
             }
             bounds
         }
-        Kind::Text => json!({"type": ["string", "number", "boolean"]}),
-        Kind::Path => json!({"type": "string"}),
-        Kind::Enum(words) | Kind::Choice { built: words, .. } => json!({"enum": words}),
+        Kind::Text | Kind::Path => json!({"type": TEXT}),
+        Kind::Enum(words) | Kind::Choice { built: words, .. } => self::words(words),
         Kind::List(item) => {
             json!({"type": "array", "minItems": 1, "items": grid(self::kind(item))})
         }
@@ -220,7 +293,7 @@ fn kind(kind: &Kind) -> Json {
             let side = json!({"type": "integer", "minimum": min, "maximum": max});
             any(vec![
                 side.clone(),
-                json!({"type": "array", "minItems": 2, "maxItems": 2, "items": side}),
+                json!({"type": "array", "minItems": 2, "maxItems": 2, "items": grid(side)}),
             ])
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use params::Entry;
+use params::{Entry, Kind};
 use serde_json::Value as Json;
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     paths, read,
     report::Report,
     resolved::{ClassSpec, JobKind, ModelSource, ThresholdSpec},
+    run,
 };
 
 /// Why a text is not a resolved job.
@@ -95,8 +96,8 @@ impl ResolvedJob {
             }
             for threshold in [run.metrics.image_threshold, run.metrics.pixel_threshold] {
                 match threshold {
-                    ThresholdSpec::Manual { value } if !value.is_finite() => {
-                        return invalid(what("threshold"), "not finite");
+                    ThresholdSpec::Manual { value } if !is_manual(value) => {
+                        return invalid(what("threshold"), format!("{value:?} cannot be one"));
                     }
                     ThresholdSpec::Package if self.kind != JobKind::Test => {
                         return invalid(what("threshold"), "there is no package to take it from");
@@ -107,6 +108,10 @@ impl ResolvedJob {
         }
         Ok(())
     }
+}
+
+fn is_manual(value: f64) -> bool {
+    matches!(run::manual_threshold(), Some(Kind::Float { min, max }) if (*min..=*max).contains(&value))
 }
 
 fn invalid<T>(what: impl Into<String>, reason: impl Into<String>) -> Result<T, ResolvedError> {

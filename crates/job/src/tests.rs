@@ -335,7 +335,7 @@ fn grids_that_cannot_be_are_refused() {
         + &format!("seed: {{grid: [{many}]}}");
     says(
         &text,
-        &["job.yaml:1:1: the grids have more than 10000 combinations"],
+        &["job.yaml:8:15: the grids have more than 10000 combinations"],
     );
 }
 
@@ -502,6 +502,25 @@ fn an_alias_bomb_does_not_go_off() {
         errors[0].contains("with its aliases written out"),
         "{errors:?}"
     );
+    let texts = format!(
+        "a: &a {}\nb: [{}]\n",
+        "x".repeat(400_000),
+        "*a, ".repeat(90_000)
+    );
+    let nested = format!(
+        "{}{}{}",
+        "&a [".repeat(30),
+        "x, ".repeat(30_000),
+        "]".repeat(30)
+    );
+    for bomb in [texts, nested] {
+        let errors = wrong(&bomb);
+        assert!(
+            errors[0].contains("with its aliases written out"),
+            "{}",
+            errors[0]
+        );
+    }
     only_run(
         &RIGHT
             .replace("kind: train", "kind: &k train")
@@ -673,7 +692,9 @@ fn what_only_the_model_knows_has_its_place_too() {
     );
 }
 
+mod grids;
 mod mistakes;
+mod schema;
 
 mod properties {
     use proptest::prelude::*;

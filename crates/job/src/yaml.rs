@@ -82,10 +82,14 @@ impl Tree {
     fn apply(&mut self, event: Event<'_>, at: At) -> Result<(), String> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                if self.takes_key(&text, style, at)? {
+                let is_key = self.takes_key(&text, style, at)?;
+                let node = scalar(&text, style, tag.as_deref(), at)?;
+                if is_key {
+                    if anchor > 0 {
+                        self.anchors.insert(anchor, node);
+                    }
                     return Ok(());
                 }
-                let node = scalar(&text, style, tag.as_deref(), at)?;
                 self.finish(node, anchor)
             }
             Event::SequenceStart(anchor, tag) => {
@@ -121,14 +125,8 @@ impl Tree {
             }
             Event::Alias(anchor) => match self.anchors.get(&anchor) {
                 Some(node) => {
-                    let size = node.size();
-                    if self.nodes + size > MAX_NODES {
-                        return Err(format!(
-                            "with its aliases written out the file has more than {MAX_NODES} values"
-                        ));
-                    }
-                    self.nodes += size;
                     let node = node.clone();
+                    self.count_copy(&node)?;
                     self.put(node)
                 }
                 None => Err("the alias stands inside the value that it names".into()),
@@ -186,9 +184,21 @@ impl Tree {
             return Err(format!("the file has more than {MAX_NODES} values"));
         }
         if anchor > 0 {
+            self.count_copy(&node)?;
             self.anchors.insert(anchor, node.clone());
         }
         self.put(node)
+    }
+
+    /// What is kept for aliases is a copy, as what stands for them.
+    fn count_copy(&mut self, node: &Node) -> Result<(), String> {
+        self.nodes += node.size();
+        if self.nodes > MAX_NODES {
+            return Err(format!(
+                "with its aliases written out the file has more than {MAX_NODES} values"
+            ));
+        }
+        Ok(())
     }
 
     fn put(&mut self, node: Node) -> Result<(), String> {

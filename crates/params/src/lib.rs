@@ -47,8 +47,12 @@ impl Kind {
             Self::Int { min, max: i64::MAX } => format!("an integer, at least {min}"),
             Self::Int { min, max } => format!("an integer from {min} to {max}"),
             Self::Float { min, max } if *min == f64::MIN && *max == f64::MAX => "a number".into(),
-            Self::Float { min, max } if *max == f64::MAX => format!("a number, at least {min}"),
-            Self::Float { min, max } => format!("a number from {min} to {max}"),
+            Self::Float { min, max } if *max == f64::MAX => {
+                format!("a number, at least {}", number(*min))
+            }
+            Self::Float { min, max } => {
+                format!("a number from {} to {}", number(*min), number(*max))
+            }
             Self::Text => "a text".into(),
             Self::Path => "a path".into(),
             Self::Enum([]) => "nothing".into(),
@@ -62,6 +66,15 @@ impl Kind {
                 format!("a size from {min} to {max}: one number, or [height, width]")
             }
         }
+    }
+}
+
+/// Without hundreds of digits.
+fn number(value: f64) -> String {
+    if value.abs() < 1e15 {
+        value.to_string()
+    } else {
+        format!("{value:.4e}")
     }
 }
 

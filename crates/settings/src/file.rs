@@ -1,11 +1,14 @@
 //! A configuration file: YAML, one section a program; everything in it is checked.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use clap::{ArgAction, Command};
+use clap::{
+    Arg, ArgAction, Command,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use serde_json::Value;
 use yaml::Document;
 
@@ -24,6 +27,23 @@ pub enum FileError {
     /// One line a problem, each with file, line and column.
     #[error("{}", problems.join("\n"))]
     Invalid { problems: Vec<String> },
+}
+
+impl FileError {
+    /// As of every file that a user names, see `docs/cli.md`: 3 not found, 5 denied, 2 no configuration file.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Read { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => 3,
+                io::ErrorKind::PermissionDenied => 5,
+                io::ErrorKind::IsADirectory
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::InvalidData => 2,
+                _ => 6,
+            },
+            Self::Invalid { .. } => 2,
+        }
+    }
 }
 
 /// The section's settings: ids of flags with their values as one would type them.
@@ -115,7 +135,45 @@ fn of_flag(
         Value::Array(_) => return Err("expected one value".to_owned()),
         value => vec![one(value)?],
     };
+    for value in values.iter().filter(|_| takes_value) {
+        refused(command, arg, value).map_or(Ok(()), Err)?;
+    }
     Ok(Some((arg.get_id().to_string(), values)))
+}
+
+/// What the flag's own parser says against the value; nothing else that may be wrong with the command line.
+fn refused(command: &Command, arg: &Arg, value: &str) -> Option<String> {
+    let flag = format!("--{}={value}", arg.get_long()?);
+    let error = command
+        .clone()
+        .subcommand_required(false)
+        .arg_required_else_help(false)
+        .try_get_matches_from([command.get_name(), &flag])
+        .err()?;
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => Some(texts.join(", ")),
+        _ => None,
+    };
+    let is_ours = matches!(
+        error.kind(),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation
+    ) && text(ContextKind::InvalidArg).is_some_and(|shown| {
+        // `--slots <N>`
+        shown.split(['=', ' ', '[']).next() == flag.split('=').next()
+    });
+    if !is_ours {
+        return None;
+    }
+    let why = match (
+        text(ContextKind::ValidValue),
+        std::error::Error::source(&error),
+    ) {
+        (Some(known), _) if !known.is_empty() => format!("; expected one of {known}"),
+        (_, Some(source)) => format!(": {source}"),
+        _ => String::new(),
+    };
+    Some(format!("invalid value {value:?}{why}"))
 }
 
 fn unknown<'a>(what: &str, text: &str, known: impl IntoIterator<Item = &'a str>) -> String {

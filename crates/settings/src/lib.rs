@@ -108,7 +108,7 @@ pub fn load<S: Parser>(
     Ok(Start::Run(settings))
 }
 
-/// A program's `main`: reads its settings, runs it, or says what is wrong (exit code 2) or was asked for.
+/// A program's `main`: reads its settings, runs it, or says what is wrong or was asked for.
 pub fn start<S: Parser>(section: &str, run: impl FnOnce(S) -> ExitCode) -> ExitCode {
     match load::<S>(section, std::env::args_os()) {
         Ok(Start::Run(settings)) => run(settings),
@@ -119,7 +119,10 @@ pub fn start<S: Parser>(section: &str, run: impl FnOnce(S) -> ExitCode) -> ExitC
         }
         Err(error) => {
             eprintln!("{}", described(section, &error).trim_end());
-            ExitCode::from(2)
+            ExitCode::from(match error {
+                SettingsError::File(file) => file.exit_code(),
+                SettingsError::Usage(_) => 2,
+            })
         }
     }
 }

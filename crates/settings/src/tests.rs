@@ -72,7 +72,10 @@ fn every_mistake_in_a_file_is_named_at_once() {
 #[test]
 fn a_value_out_of_range_is_refused_wherever_it_stands() {
     let text = error("worker: {slots: 1000}\n", &[]);
-    assert!(text.contains("1000") && text.contains("--slots"), "{text}");
+    assert!(
+        text.contains("1000") && text.contains("worker.slots"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -126,4 +129,85 @@ fn a_wrong_flag_is_an_error_of_usage() {
         let text = error("worker: {slots: 4}\n", &flags);
         assert!(text.contains("slo") && text.contains("error:"), "{text}");
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Form {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Parser)]
+struct WithCommands {
+    #[command(flatten)]
+    file: crate::ConfigFile,
+    #[arg(long, global = true, value_enum, default_value = "table")]
+    output: Form,
+    #[command(subcommand)]
+    command: Commands,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Commands {
+    Do,
+}
+
+#[test]
+fn a_wrong_value_in_the_file_has_its_place() {
+    let text = error("worker:\n  slots: 4000\n  log_json: true\n", &[]);
+    assert!(
+        text.contains(
+            "nightshift.yaml:2:3: worker.slots: invalid value \"4000\": 4000 is not in 1..=256"
+        ),
+        "{text}"
+    );
+    // A flag that wins over it does not make it right.
+    let text = error("worker: {slots: many}\n", &["--slots", "3"]);
+    assert!(
+        text.contains("nightshift.yaml:1:10: worker.slots: invalid value \"many\""),
+        "{text}"
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nightshift.yaml");
+    fs::write(&path, "ctl: {output: xml}\n").unwrap();
+    let arguments = |path: &std::path::Path| {
+        ["ctl", "--config", path.to_str().unwrap(), "do"].map(OsString::from)
+    };
+    let text = load::<WithCommands>("ctl", arguments(&path))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.ends_with(
+            "nightshift.yaml:1:7: ctl.output: invalid value \"xml\"; expected one of table, json"
+        ),
+        "{text}"
+    );
+    fs::write(&path, "ctl: {output: json}\n").unwrap();
+    assert!(matches!(
+        load::<WithCommands>("ctl", arguments(&path)),
+        Ok(Start::Run(WithCommands {
+            output: Form::Json,
+            ..
+        }))
+    ));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_has_the_exit_code_of_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let code = |path: &std::path::Path| {
+        let arguments = ["worker", "--config", path.to_str().unwrap()].map(OsString::from);
+        match load::<Program>("worker", arguments) {
+            Err(SettingsError::File(file)) => file.exit_code(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(code(&folder.path().join("missing.yaml")), 3);
+    assert_eq!(code(folder.path()), 2);
+    let denied = crate::FileError::Read {
+        path: "x".into(),
+        source: std::io::ErrorKind::PermissionDenied.into(),
+    };
+    assert_eq!(denied.exit_code(), 5);
 }

@@ -1,6 +1,6 @@
 //! `ctl cancel`: ends a job; what succeeded stays readable.
 
-use proto::v1::CancelRequest;
+use proto::v1::{CancelRequest, GetJobRequest};
 use serde_json::json;
 
 use super::{JobArg, with_cluster};
@@ -14,15 +14,18 @@ pub struct Args {
 
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     with_cluster(common, async |cluster| {
+        // Its id first: `last` may be another one by the time of the answer.
+        let request = GetJobRequest { job: args.job.job };
+        let job = cluster.client.get_job(request).await?.into_inner().id;
         let request = CancelRequest {
             request_id: client::request_id()?,
-            job: args.job.job.clone(),
+            job: job.clone(),
         };
         let state = cluster.client.cancel(request).await?.into_inner().state;
         common
             .output
-            .print(&json!({"job": args.job.job, "state": state}), || {
-                format!("job {} {state}", args.job.job)
+            .print(&json!({"job": job, "state": state}), || {
+                format!("job {job} {state}")
             })
     })
     .await

@@ -180,7 +180,7 @@ fn programs() -> Vec<Check> {
                 "missing",
                 format!("program {name}"),
                 error.to_string(),
-                "`make build`, or copy the four programs and lib/ together",
+                "`make build`, or copy all programs and lib/ together",
             ),
         })
         .collect()

@@ -3,9 +3,11 @@
 use std::io::{self, Write};
 
 use proto::v1::{LogChunk, LogsRequest};
+use serde_json::json;
 
 use super::with_cluster;
-use crate::{Common, Error};
+use crate::output::Format;
+use crate::{Common, Error, output};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -32,7 +34,10 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         loop {
             tokio::select! {
                 chunk = stream.message() => match chunk? {
-                    Some(chunk) => write(&chunk, named)?,
+                    Some(chunk) => match common.output {
+                        Format::Table => write(&chunk, named)?,
+                        format => write_value(&chunk, format)?,
+                    },
                     None => return Ok(()),
                 },
                 _ = tokio::signal::ctrl_c() => return Ok(()),
@@ -40,6 +45,14 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         }
     })
     .await
+}
+
+/// One object a chunk, so that a program can read on while it comes: JSON lines, or items of a YAML list.
+fn write_value(chunk: &LogChunk, format: Format) -> Result<(), Error> {
+    let text = String::from_utf8_lossy(&chunk.text);
+    let object = json!({"task": chunk.task, "lease": chunk.lease, "text": text});
+    let item = if format == Format::Yaml { "- " } else { "" };
+    output::line(&format!("{item}{object}"))
 }
 
 fn write(chunk: &LogChunk, named: bool) -> Result<(), Error> {

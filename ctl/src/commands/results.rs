@@ -9,7 +9,7 @@ use tables::{MetricRow, ScoreRow, TimingRow};
 use super::with_cluster;
 use crate::cluster::Cluster;
 use crate::rows::{self, Results};
-use crate::{Common, Error, output, summary};
+use crate::{Common, Error, output, resume, summary};
 
 // What people see of each table; programs get every column.
 const SCORE_COLUMNS: [&str; 9] = [
@@ -83,13 +83,13 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             .get_job(GetJobRequest { job: wanted })
             .await?
             .into_inner();
-        if !(args.scores || args.metrics || args.timings) {
-            return show(common, cluster, &job).await.map(drop);
-        }
         let Some(results) = Results::find(&mut cluster.client, &cluster.stores, &job.id).await?
         else {
             return Err(none_yet(&job));
         };
+        if !(args.scores || args.metrics || args.timings) {
+            return show(common, cluster, &job, Some(results)).await.map(drop);
+        }
         let (rows, columns): (Vec<Value>, &[&'static str]) = if args.scores {
             (
                 rows::json(&results.read::<ScoreRow>().await?)?,
@@ -120,7 +120,12 @@ pub(super) fn none_yet(job: &Job) -> Error {
 }
 
 /// Prints the result table and where the files are; returns the runs' errors, which are said with it.
-async fn show(common: &Common, cluster: &mut Cluster, job: &Job) -> Result<Vec<String>, Error> {
+async fn show(
+    common: &Common,
+    cluster: &mut Cluster,
+    job: &Job,
+    results: Option<Results>,
+) -> Result<Vec<String>, Error> {
     let runs = cluster
         .client
         .list_runs(ListRunsRequest {
@@ -129,7 +134,6 @@ async fn show(common: &Common, cluster: &mut Cluster, job: &Job) -> Result<Vec<S
         .await?
         .into_inner()
         .runs;
-    let results = Results::find(&mut cluster.client, &cluster.stores, &job.id).await?;
     let (metrics, timings) = match &results {
         Some(results) => (
             results.read::<MetricRow>().await?,
@@ -158,9 +162,9 @@ async fn show(common: &Common, cluster: &mut Cluster, job: &Job) -> Result<Vec<S
         }
         for (run, images) in unreadable(&metrics) {
             text.push_str(&format!(
-                "\nwarning: run {run}: {images} image{} could not be scored; `ctl results {} --scores` says which and why",
+                "\nwarning: run {run}: {images} image{} could not be scored; `{}` says which and why",
                 if images == 1 { "" } else { "s" },
-                job.id
+                resume::command(common, &["results", &job.id, "--scores"])
             ));
         }
         match &place {
@@ -200,7 +204,8 @@ pub async fn show_end(common: &Common, cluster: &mut Cluster, job: &Job) -> Resu
     for warning in &job.warnings {
         eprintln!("warning: {warning}");
     }
-    let said = show(common, cluster, job).await?;
+    let results = Results::find(&mut cluster.client, &cluster.stores, &job.id).await?;
+    let said = show(common, cluster, job, results).await?;
     if job.state == "succeeded" {
         let took = output::took(job.finished_ms.saturating_sub(job.created_ms));
         eprintln!("job {} succeeded in {took}", job.id);
@@ -213,5 +218,7 @@ pub async fn show_end(common: &Common, cluster: &mut Cluster, job: &Job) -> Resu
     Err(Error::JobFailed {
         job: job.id.clone(),
         state: job.state.clone(),
+        describe: resume::command(common, &["describe", &job.id]),
+        retry: resume::command(common, &["retry", &job.id, "--wait"]),
     })
 }

@@ -7,13 +7,13 @@ use serde_json::json;
 use super::JobArg;
 use crate::cluster::{Cluster, WorkerOptions};
 use crate::watch::{Follow, follow};
-use crate::{Common, Error, client, places};
+use crate::{Common, Error, client, places, resume};
 
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     job: JobArg,
-    /// Stay until the job has ended, and show its results; brings a worker along if nobody else listens
+    /// Stay until the job has ended, and show its results; brings a worker along if no live one serves the job's pool
     #[arg(long)]
     wait: bool,
 }
@@ -48,14 +48,12 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         let pool = serde_json::from_str::<ResolvedJob>(&job.resolved_json)
             .map(|job| job.resources.pool)
             .unwrap_or_default();
-        let worker = cluster.is_private().then(|| WorkerOptions {
+        let worker = WorkerOptions {
             pool: pool.to_string(),
             slots: 1,
-        });
-        if let Some(worker) = &worker {
-            cluster.ensure_worker(worker).await?;
-        }
-        let resume = format!("ctl retry {} --wait", job.id);
+        };
+        cluster.ensure_worker(&worker).await?;
+        let resume = resume::command(common, &["retry", &job.id, "--wait"]);
         let job = follow(
             &mut cluster,
             &Follow {

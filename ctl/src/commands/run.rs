@@ -7,7 +7,9 @@ use serde_json::Value;
 use crate::cluster::{Cluster, WorkerOptions};
 use crate::job_file::{JobFile, ReadJob, print_warnings};
 use crate::watch::{Follow, follow, is_terminal};
-use crate::{Common, Error, client, places};
+use crate::{Common, Error, client, places, resume};
+
+const DEFAULT_SLOTS: u32 = 1;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -20,7 +22,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "key")]
     new: bool,
     /// Tasks that the private worker does at a time
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_SLOTS, value_parser = clap::value_parser!(u32).range(1..=256))]
     slots: u32,
 }
 
@@ -47,7 +49,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
                 place: &place,
                 config: common.config(),
                 job,
-                worker: Some(worker),
+                worker,
                 resume,
             },
         )
@@ -156,22 +158,18 @@ async fn go_on(cluster: &mut Cluster, job: &Job) -> Result<String, Error> {
     Ok(job.id.clone())
 }
 
-/// What to type to go on after an interruption.
+/// What to type to go on after an interruption. Without `--new`: the job is there.
 fn resume_command(common: &Common, args: &Args) -> String {
-    let mut words = vec!["ctl run".to_owned(), args.file.file.display().to_string()];
-    words.extend(
-        common
-            .reach
-            .state
-            .iter()
-            .map(|state| format!("--state {}", state.display())),
-    );
-    words.extend(
-        args.file
-            .set
-            .iter()
-            .map(|(key, value)| format!("--set {key}={value}")),
-    );
-    words.extend(args.key.iter().map(|key| format!("--key {key}")));
-    words.join(" ")
+    let mut words = vec!["run".to_owned(), args.file.file.display().to_string()];
+    for (key, value) in &args.file.set {
+        words.extend(["--set".to_owned(), format!("{key}={value}")]);
+    }
+    if let Some(key) = &args.key {
+        words.extend(["--key".to_owned(), key.clone()]);
+    }
+    if args.slots != DEFAULT_SLOTS {
+        words.extend(["--slots".to_owned(), args.slots.to_string()]);
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    resume::command(common, &words)
 }

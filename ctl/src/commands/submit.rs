@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::cluster::{Cluster, WorkerOptions};
 use crate::job_file::{JobFile, print_warnings};
 use crate::watch::{Follow, follow};
-use crate::{Common, Error, places};
+use crate::{Common, Error, places, resume};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -33,11 +33,9 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             }
             return common.output.print(&json!({ "job": job }), || job.clone());
         }
-        let worker = cluster.is_private().then(|| WorkerOptions { pool: read.reading.job.resources.pool.to_string(), slots: 1 });
-        if let Some(worker) = &worker {
-            cluster.ensure_worker(worker).await?;
-        }
-        let resume = format!("ctl retry {job} --wait");
+        let worker = WorkerOptions { pool: read.reading.job.resources.pool.to_string(), slots: 1 };
+        cluster.ensure_worker(&worker).await?;
+        let resume = resume::command(common, &["retry", &job, "--wait"]);
         let job = follow(&mut cluster, &Follow { place: &place, config: common.config(), job, worker, resume }).await?;
         super::results::show_end(common, &mut cluster, &job).await
     }

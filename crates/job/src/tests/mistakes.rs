@@ -115,3 +115,63 @@ fn thresholds_and_metrics_are_not_mixed_up() {
         "{warnings:?}"
     );
 }
+
+#[test]
+fn thresholds_have_exact_keys_and_one_range() {
+    let threshold = |value: &str| format!("{RIGHT}metrics: {{threshold: {value}}}\n");
+    says(
+        &threshold("{Image: 0.7, pixel: x}"),
+        &[
+            "job.yaml:9:23: metrics.threshold has no key \"Image\"; .. ; did you mean \"image\"?",
+            "job.yaml:9:42: unknown metrics.threshold \"x\"; expected one of F1AdaptiveThreshold, ManualThreshold",
+        ],
+    );
+    let range = "expected a number from -3.4028e38 to 3.4028e38, found 1e300";
+    says(
+        &threshold("1e300"),
+        &[&format!("job.yaml:9:22: metrics.threshold: {range}")],
+    );
+    says(
+        &threshold("{class_path: ManualThreshold, init_args: {default_value: 1e300}}"),
+        &[&format!("job.yaml:9:79: default_value: {range}")],
+    );
+}
+
+#[test]
+fn what_is_like_nothing_known_names_what_there_is() {
+    says(
+        &RIGHT.replace("Padim", "Foo").replace("MVTec", "Bar"),
+        &[
+            "job.yaml:3:15: unknown model \"Foo\"; expected one of Padim",
+            "job.yaml:5:15: unknown data \"Bar\"; expected one of Folder, MVTec",
+        ],
+    );
+}
+
+#[test]
+fn what_a_package_has_itself_is_warned_about() {
+    let text = "kind: test\nmodel: {package: x}\nseed: 3\n\
+        data: {class_path: MVTec, init_args: {image_size: 64}}\n";
+    let warnings: Vec<String> = right(text)
+        .warnings
+        .iter()
+        .map(Diagnostic::to_string)
+        .collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].starts_with("job.yaml:3:7: seed has no effect"));
+    assert!(warnings[1].starts_with("job.yaml:4:51: image_size has no effect"));
+}
+
+#[test]
+fn a_float_is_said_as_one() {
+    says(
+        &format!("{RIGHT}    image_size: 256.0\n"),
+        &["job.yaml:9:17: image_size: expected a size from .. found 256.0"],
+    );
+}
+
+#[test]
+fn a_key_can_have_an_anchor() {
+    let text = format!("&k name: foo\noutput: *k\n{RIGHT}");
+    assert_eq!(right(&text).job.output, "file:///home/me/name");
+}

@@ -1,0 +1,134 @@
+//! `--wait` through what happens to coordinators and workers.
+
+use std::net::TcpListener;
+
+use crate::kills::wait_for_socket;
+use crate::processes::{Signal, until};
+use crate::sandbox::{LIMIT, Running, SOON, Sandbox};
+
+/// A coordinator that listens on this machine's network as well; the port stays the same over its restarts.
+fn coordinator(sandbox: &Sandbox, address: &str) -> Running {
+    let coordinator = sandbox.start("coordinator", &["--listen", address]);
+    until("a coordinator on the network", LIMIT, || {
+        std::net::TcpStream::connect(address).ok()
+    });
+    coordinator
+}
+
+#[test]
+fn a_remote_coordinator_may_be_restarted_while_a_command_waits() {
+    let sandbox = Sandbox::with_job(6, 3);
+    let port = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = port.local_addr().unwrap().to_string();
+    drop(port);
+    let url = format!("http://{address}");
+    let first = coordinator(&sandbox, &address);
+    let mut waiting = sandbox.start(
+        "ctl",
+        &["submit", "job.yaml", "--wait", "--coordinator", &url],
+    );
+    waiting.wait_for_word("submitted");
+    first.signal(Signal::TERM);
+    first.wait(SOON).expect(0);
+    waiting.wait_for_word("connecting again");
+    let _second = coordinator(&sandbox, &address);
+    let _worker = sandbox.start("worker", &["--coordinator", &url, "--name", "box"]);
+    waiting.wait(LIMIT).expect(0).says(&["succeeded in"]);
+}
+
+#[test]
+fn an_interrupt_is_heard_while_the_coordinator_is_away() {
+    let sandbox = Sandbox::with_job(3, 3);
+    let port = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = port.local_addr().unwrap().to_string();
+    drop(port);
+    let url = format!("http://{address}");
+    let first = coordinator(&sandbox, &address);
+    let mut waiting = sandbox.start(
+        "ctl",
+        &["submit", "job.yaml", "--wait", "--coordinator", &url],
+    );
+    waiting.wait_for_word("submitted");
+    first.signal(Signal::KILL);
+    waiting.wait_for_word("connecting again");
+    waiting.signal(Signal::INT);
+    let retry = format!("--wait --coordinator {url}`");
+    waiting
+        .wait(SOON)
+        .expect(130)
+        .says(&["go on with `ctl retry ", &retry]);
+}
+
+#[test]
+fn a_command_that_waits_brings_a_worker_where_there_is_none() {
+    let sandbox = Sandbox::with_job(6, 3);
+    let coordinator = sandbox.start("coordinator", &[]);
+    wait_for_socket(&sandbox);
+    let waiting = sandbox.start("ctl", &["submit", "job.yaml", "--wait"]);
+    waiting.wait(LIMIT).expect(0);
+    sandbox
+        .ctl(&["submit", "job.yaml", "--set", "seed=1"])
+        .expect(0);
+    sandbox.ctl(&["cancel", "last"]).expect(0);
+    sandbox.ctl(&["retry", "last", "--wait"]).expect(0);
+    drop(coordinator);
+}
+
+#[test]
+fn a_command_that_waits_goes_on_when_the_coordinator_that_it_joined_ends() {
+    let sandbox = Sandbox::with_job(6, 3);
+    let coordinator = sandbox.start("coordinator", &[]);
+    wait_for_socket(&sandbox);
+    let worker = sandbox.start("worker", &["--name", "box"]);
+    until("the worker", LIMIT, || {
+        let workers = sandbox.json(&["get", "workers"]);
+        (workers[0]["state"] == "live").then_some(())
+    });
+    // Stopped, so that it takes nothing: the job is open when both are gone.
+    worker.signal(Signal::STOP);
+    let mut waiting = sandbox.start("ctl", &["submit", "job.yaml", "--wait"]);
+    waiting.wait_for_word("submitted");
+    worker.signal(Signal::KILL);
+    coordinator.signal(Signal::TERM);
+    coordinator.wait(SOON).expect(0);
+    waiting
+        .wait(LIMIT)
+        .expect(0)
+        .says(&["starting another one"]);
+    assert_eq!(sandbox.outcomes("fit").last().unwrap(), "accepted");
+}
+
+#[test]
+fn what_has_no_results_says_so_with_exit_code_3_and_a_cancelled_job_has_its_id() {
+    let sandbox = Sandbox::with_job(3, 3);
+    sandbox.ctl(&["submit", "job.yaml"]).expect(0);
+    let cancelled = sandbox.json(&["cancel", "last"]);
+    assert_eq!(cancelled["job"], sandbox.job_ids()[0].as_str());
+    assert_eq!(cancelled["state"], "cancelled");
+    for table in [&[][..], &["--metrics"], &["--scores"]] {
+        let results = sandbox.ctl(&[&["results", "--last"], table].concat());
+        results
+            .expect(3)
+            .says(&["is cancelled and has no published results"]);
+    }
+}
+
+#[test]
+fn logs_for_programs_are_one_object_a_line() {
+    let sandbox = Sandbox::with_job(3, 3);
+    sandbox.ctl(&["run", "job.yaml"]).expect(0);
+    for form in ["json", "yaml"] {
+        let logs = sandbox.ctl(&["logs", "last", "-o", form]);
+        logs.expect(0);
+        assert!(!logs.stdout.is_empty());
+        for line in logs.stdout.lines() {
+            let item = line.strip_prefix("- ").unwrap_or(line);
+            let object: serde_json::Value = serde_json::from_str(item).expect(line);
+            assert!(
+                object["task"].is_string() && object["text"].is_string(),
+                "{line}"
+            );
+            assert_eq!(line != item, form == "yaml");
+        }
+    }
+}
