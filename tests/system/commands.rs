@@ -141,7 +141,7 @@ output: ./out
     assert!(metrics[0]["value"].is_number(), "{metrics}");
     let rows = metrics.as_array().unwrap();
     let f1 = rows.iter().find(|row| row["metric"] == "F1Score").unwrap();
-    assert_eq!(f1["threshold_split"], "package", "{metrics}");
+    assert_eq!(f1["threshold_split"], "package:test", "{metrics}");
 
     // Trained again, it is the next version.
     sandbox.ctl(&["run", "train.yaml"]).expect(0);

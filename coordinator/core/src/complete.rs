@@ -80,7 +80,7 @@ impl Core {
             .and_then(|(number, index)| Some(&self.jobs.get(&number)?.task(index)?.spec));
         let named: Vec<&str> = match (spec, &result.detail) {
             (Some(TaskSpec::List { .. }), ResultDetail::List { samples, .. }) => vec![samples],
-            (Some(TaskSpec::Fit { .. }), ResultDetail::Fit { statistics }) => vec![statistics],
+            (Some(TaskSpec::Fit { .. }), ResultDetail::Fit { statistics, .. }) => vec![statistics],
             (Some(TaskSpec::Score { .. }), ResultDetail::Score { scores, .. }) => vec![scores],
             (Some(TaskSpec::Evaluate { .. }), ResultDetail::Evaluate { package, .. }) => {
                 package.iter().map(String::as_str).collect()

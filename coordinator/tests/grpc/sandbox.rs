@@ -295,6 +295,7 @@ fn made_up(assignment: &Assignment) -> (ResultDetail, Vec<&'static str>) {
                     samples: samples.to_owned(),
                     train: 4,
                     scored: 300,
+                    packages: Vec::new(),
                 },
                 vec![samples],
             )
@@ -304,6 +305,7 @@ fn made_up(assignment: &Assignment) -> (ResultDetail, Vec<&'static str>) {
             (
                 ResultDetail::Fit {
                     statistics: statistics.to_owned(),
+                    weights: None,
                 },
                 vec![statistics],
             )

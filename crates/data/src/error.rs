@@ -1,7 +1,7 @@
 //! What can be wrong with a dataset: always the user's to mend, so every message names the place.
 
 /// All of them are of the failure class `invalid_input`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum DataError {
     #[error("unknown dataset {class:?}")]
     UnknownClass { class: String },
@@ -21,6 +21,15 @@ pub enum DataError {
     #[error("no normal images to train on: {folder} holds none")]
     NoNormalImages { folder: String },
     #[error(
+        "no normal images to train on: the test folders hold no normal image, and test_split_ratio {ratio} makes test \
+         images of all {moved} in {folder}; lower it, or set test_split_mode: none"
+    )]
+    AllBecameTest {
+        folder: String,
+        moved: usize,
+        ratio: f64,
+    },
+    #[error(
         "val_split_mode is from_dir, but {folder} holds no images; another mode is same_as_test"
     )]
     NoValidationImages { folder: String },
@@ -28,6 +37,15 @@ pub enum DataError {
         "the anomalous image {image} has no mask in {masks}; add it, or use the task classification"
     )]
     MaskMissing { image: String, masks: String },
+    #[error(
+        "the mask {mask} belongs to both {first} and {second}: give each image a mask of its own, and masks of \
+         different kinds folders of their own"
+    )]
+    MaskOfTwo {
+        mask: String,
+        first: String,
+        second: String,
+    },
     #[error("the mask {mask} belongs to no image")]
     MaskWithoutImage { mask: String },
     #[error(

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::{DataError, layout::Placed};
+use crate::{DataError, layout::Placed, split::Candidate};
 
 /// The mask of each image, in the order of `images`.
 ///
@@ -44,6 +44,23 @@ pub(crate) fn pair<'a>(
         }),
         None => Ok(paired),
     }
+}
+
+/// Two images of one name would silently be measured against one mask.
+pub(crate) fn one_image_each(candidates: &[Candidate<'_>]) -> Result<(), DataError> {
+    let mut image_of: HashMap<&str, &str> = HashMap::new();
+    for one in candidates {
+        let Some(mask) = &one.mask_uri else { continue };
+        let image = one.placed.object.path.as_str();
+        if let Some(first) = image_of.insert(mask, image) {
+            return Err(DataError::MaskOfTwo {
+                mask: mask.clone(),
+                first: first.to_owned(),
+                second: image.to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn in_sorted_order<'a>(

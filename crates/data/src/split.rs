@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     DataError, Label, Listing, Purpose, SampleSeed, Split,
     layout::Placed,
+    mask,
     parameters::{ImageDataset, TestSplitMode, ValSplitMode},
 };
 
@@ -48,6 +49,7 @@ impl ImageDataset {
         purpose: Purpose,
         mut warnings: Vec<String>,
     ) -> Result<Listing, DataError> {
+        mask::one_image_each(&candidates)?;
         if purpose == Purpose::Train && count(&candidates, Split::Train, None) == 0 {
             return Err(DataError::NoNormalImages {
                 folder: folders.train.clone(),
@@ -64,6 +66,13 @@ impl ImageDataset {
                 self.seed,
                 Split::Test,
             );
+            if purpose == Purpose::Train && count(&candidates, Split::Train, None) == 0 {
+                return Err(DataError::AllBecameTest {
+                    folder: folders.train.clone(),
+                    moved,
+                    ratio: test_split_ratio,
+                });
+            }
             if moved > 0 {
                 warnings.push(format!(
                     "the test folders hold no normal image: {moved} training images, chosen by seed {}, became test",
@@ -94,15 +103,21 @@ impl ImageDataset {
             }
             ValSplitMode::FromDir | ValSplitMode::None | ValSplitMode::SameAsTest => {}
         }
+        if count(&candidates, Split::Validation, None) > 0 {
+            let lacks = |label| count(&candidates, Split::Validation, Some(label)) == 0;
+            if lacks(Label::Anomalous) {
+                warnings.push(
+                    "there is no anomalous validation image: no adaptive threshold can be chosen"
+                        .into(),
+                );
+            } else if lacks(Label::Normal) {
+                warnings.push("there is no normal validation image: an adaptive threshold is the lowest score".into());
+            }
+        }
         if count(&candidates, Split::Test, None) == 0 {
             warnings.push("there is no test image: metrics have no value".into());
         } else if count(&candidates, Split::Test, Some(Label::Anomalous)) == 0 {
             warnings.push("there is no anomalous test image: metrics have no value".into());
-        }
-        if purpose == Purpose::Train && count(&candidates, Split::Train, None) == 0 {
-            return Err(DataError::NoNormalImages {
-                folder: folders.train.clone(),
-            });
         }
         let mut samples: Vec<SampleSeed> = candidates.into_iter().map(Candidate::seal).collect();
         samples.sort_by(|left, right| left.uri.cmp(&right.uri));

@@ -1,9 +1,8 @@
 //! The one mergeable state that all metrics finish from.
 
-use crate::{
-    Merge, Pass, RawScore, RawScores, StateError, StateReader, StateWriter, Step, Summary,
-    Threshold, Totals,
-};
+#[cfg(test)]
+use crate::{Merge, StateReader};
+use crate::{Pass, RawScore, RawScores, StateError, StateWriter, Step, Summary, Threshold, Totals};
 use crate::{radix, score};
 
 /// How often each score was seen on normal and on anomalous items.
@@ -145,7 +144,17 @@ impl ScoreCounts {
         pass.finish()
     }
 
-    /// The compact form that [`StateReader`] describes. Equal states give equal bytes.
+    /// Writes what [`ScoreCounts::to_bytes`] gives, without holding it.
+    pub fn write(&mut self, sink: &mut impl std::io::Write) -> Result<(), StateError> {
+        let mut writer = StateWriter::new(Vec::new(), self.totals());
+        for step in self.ordered() {
+            writer.step(step);
+            writer.pass_on(sink)?;
+        }
+        sink.write_all(&writer.finish()).map_err(StateError::Write)
+    }
+
+    /// The compact form that [`crate::StateReader`] reads. Equal states give equal bytes.
     pub fn to_bytes(&mut self) -> Vec<u8> {
         let totals = self.totals();
         let mut writer = StateWriter::new(
@@ -157,7 +166,11 @@ impl ScoreCounts {
         }
         writer.finish()
     }
+}
 
+/// Back from bytes: the programs read written states with a merge.
+#[cfg(test)]
+impl ScoreCounts {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
         let mut rest = bytes;
         let mut counts = Self::default();

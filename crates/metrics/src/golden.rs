@@ -170,7 +170,26 @@ fn range_over_batches() {
         expected["min"].as_f64().unwrap() as f32,
         expected["max"].as_f64().unwrap() as f32,
     );
-    let mut merged = counts(&[max, 1.0], &[]);
-    merged.merge(&counts(&[2.0], &[min, 0.5]));
+    // Batch k holds seven of the formula's numbers, k + 1 times as large.
+    let batch = |k: u8| -> Vec<f32> {
+        let number = |i| formula(&format!("mm{k}"), i) as f32 * f32::from(k + 1);
+        (0..7).map(number).collect()
+    };
+    let mut merged = counts(&batch(0), &[]);
+    merged.merge(&counts(&[], &batch(1)));
+    merged.merge(&counts(&batch(2), &[]));
     assert_eq!(merged.summary(&[]).min_max, Ok(MinMax { min, max }));
+}
+
+/// Number `i` of a name, uniform in [0, 1): how the golden sets make inputs without files.
+fn formula(name: &str, i: u64) -> f64 {
+    const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+    let key = name.bytes().fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3)
+    });
+    let mut z = key.wrapping_add((i + 1).wrapping_mul(STEP));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^= z >> 31;
+    (z >> 40) as f64 / f64::from(1 << 24)
 }

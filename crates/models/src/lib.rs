@@ -102,8 +102,8 @@ pub trait Model: Send + Sync {
         statistics: &Statistics,
     ) -> Result<Graph, ModelError>;
 
-    /// A faster execution of the inference graph's tail, from features on; `None` if there is none.
-    fn scorer(&self, statistics: &Statistics) -> Result<Option<Box<dyn Scorer>>, ModelError>;
+    /// A faster execution of the inference graph's tail, from features on.
+    fn scorer(&self, statistics: &Statistics) -> Result<Box<dyn Scorer>, ModelError>;
 }
 
 /// Scores features without an engine. Must agree with the model's inference graph within 1e-4.

@@ -30,6 +30,4 @@ pub enum PackageError {
     },
     #[error("the package's statistics cannot be read")]
     Statistics(#[source] weights::WeightsError),
-    #[error("the package's statistics cannot be written")]
-    Write(#[source] std::io::Error),
 }

@@ -11,7 +11,7 @@ pub use manifest::{
     Bounds, ChosenOn, FORMAT, Model, Normalization, Object, PackageManifest, Preprocessing,
     Provenance, Threshold, Thresholds, Weights,
 };
-pub use statistics::{read_statistics, write_statistics};
+pub use statistics::read_statistics;
 
 /// sha256 in lower-case hexadecimal.
 pub use weights::digest;

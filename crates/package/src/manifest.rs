@@ -51,7 +51,7 @@ pub struct Preprocessing {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Object {
-    /// Relative to the package's place, or absolute.
+    /// Relative to the package's folder, and not outside of its store.
     pub uri: String,
     /// Lower-case hexadecimal.
     pub sha256: String,
@@ -120,7 +120,7 @@ pub struct Provenance {
     pub run: u32,
     pub dataset: String,
     pub category: String,
-    /// Of data and weights, such as `weights: MIT`.
+    /// Of what went into the model, as far as known: `weights: MIT`. Datasets do not say theirs.
     pub licences: Vec<String>,
     pub engine: String,
     pub engine_version: String,

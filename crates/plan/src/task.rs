@@ -164,10 +164,16 @@ pub enum ResultDetail {
         train: u64,
         /// Samples that are scored: those not in `train`.
         scored: u64,
+        /// What the packages that its runs name were then; every later task takes these, whatever is published since.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        packages: Vec<FoundPackage>,
     },
     Fit {
         /// Statistics of the model (safetensors).
         statistics: String,
+        /// The weights that they were learned with; the run's other tasks take no others. `None`: random ones, or no backbone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        weights: Option<UsedWeights>,
     },
     Score {
         /// Raw scores part.
@@ -189,6 +195,25 @@ pub enum ResultDetail {
         /// The manifest of the job's committed objects.
         manifest: String,
     },
+}
+
+/// A package that a run names, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundPackage {
+    /// As the job has it: `NAME`, `NAME@VERSION` or an address.
+    pub name: String,
+    /// `None` if an address names it.
+    pub version: Option<u32>,
+    /// Of its `package.json`.
+    pub uri: String,
+    pub sha256: String,
+}
+
+/// Weights of a backbone, from the weights folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedWeights {
+    pub backbone: String,
+    pub sha256: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -61,6 +61,7 @@ fn listed(scored: u64) -> TaskResult {
         samples: "samples.parquet".into(),
         train: 9,
         scored,
+        packages: vec![],
     };
     TaskResult {
         detail,
@@ -139,6 +140,7 @@ fn only_a_list_expands() {
     let fit = TaskResult {
         detail: ResultDetail::Fit {
             statistics: "x".into(),
+            weights: None,
         },
         timings: vec![],
         warnings: vec![],

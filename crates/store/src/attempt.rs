@@ -121,13 +121,6 @@ impl AttemptWriter {
         Ok(object)
     }
 
-    /// What has been written so far, in order of path.
-    pub async fn written(&self) -> Vec<OutputObject> {
-        let mut objects = self.written.lock().await.clone().unwrap_or_default();
-        objects.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        objects
-    }
-
     /// Seals the attempt: writes `_outputs.json` and returns its content, sorted by path.
     pub async fn finish(&self) -> Result<Vec<OutputObject>, StoreError> {
         let uri = || self.uri(layout::OUTPUTS);

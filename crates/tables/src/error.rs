@@ -16,6 +16,14 @@ pub enum TableError {
         #[source]
         source: ParquetError,
     },
+    #[error(
+        "row {row} of the table {table} comes after a higher one: its rows are sorted by {columns}"
+    )]
+    Order {
+        table: &'static str,
+        row: u64,
+        columns: String,
+    },
     #[error("expected the table {table}, but the file says {found:?}")]
     OtherTable { table: &'static str, found: String },
     #[error(

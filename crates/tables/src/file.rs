@@ -31,6 +31,8 @@ const GROUP_ROWS: usize = 1 << 20;
 pub struct TableWriter<R: Row, W: Write + Send> {
     inner: ArrowWriter<W>,
     pending: Vec<R>,
+    /// Before the first pending one.
+    last: Option<R>,
     rows: u64,
 }
 
@@ -41,11 +43,21 @@ impl<R: Row, W: Write + Send> TableWriter<R, W> {
         Ok(Self {
             inner,
             pending: Vec::with_capacity(BATCH_ROWS),
+            last: None,
             rows: 0,
         })
     }
 
     pub fn push(&mut self, row: R) -> Result<(), TableError> {
+        // The file says that its rows are sorted, and readers that believe it would miss some.
+        let before = self.pending.last().or(self.last.as_ref());
+        if before.is_some_and(|before| before.order(&row).is_gt()) {
+            return Err(TableError::Order {
+                table: R::TABLE,
+                row: self.rows,
+                columns: R::SORTED_BY.join(", "),
+            });
+        }
         self.pending.push(row);
         self.rows += 1;
         if self.pending.len() == BATCH_ROWS {
@@ -71,6 +83,7 @@ impl<R: Row, W: Write + Send> TableWriter<R, W> {
             return Ok(());
         }
         let batch = R::to_batch(&self.pending).map_err(|error| write_error::<R>(error.into()))?;
+        self.last = self.pending.pop();
         self.pending.clear();
         self.inner.write(&batch).map_err(write_error::<R>)
     }

@@ -4,7 +4,7 @@ use crate::{cell::Micros, table::table};
 
 table! {
     /// One image of a dataset, sealed by a `list` task.
-    SampleRow = "samples" version 1 sorted by ["uri"] {
+    SampleRow = "samples" version 1 sorted by [uri] {
         /// From 0, in order of the uri.
         sample: u64,
         uri: String,
@@ -27,7 +27,7 @@ table! {
 
 table! {
     /// What one run says about one image. An image that could not be scored is a row with an error.
-    ScoreRow = "scores" version 1 sorted by ["run", "uri"] {
+    ScoreRow = "scores" version 1 sorted by [run, uri] {
         run: u32,
         sample: u64,
         uri: String,
@@ -59,13 +59,13 @@ table! {
 
 table! {
     /// One metric of one run: a value, or the reason why there is none.
-    MetricRow = "metrics" version 1 sorted by ["run", "level", "metric"] {
+    MetricRow = "metrics" version 1 sorted by [run, level, metric] {
         run: u32,
         model: String,
         dataset: String,
         category: String,
         seed: u64,
-        /// The run's grid coordinates and its model's parameters, JSON.
+        /// The run's grid coordinates, its model's parameters, and which package and weights these came to use, JSON.
         parameters: String,
         /// `image` or `pixel`.
         level: String,
@@ -78,7 +78,7 @@ table! {
         high: Option<f64>,
         /// The threshold that the metric was taken at, for those that need one.
         threshold: Option<f64>,
-        /// Which split chose the threshold: `validation`, `test` (selected on test!), `manual` or `package`.
+        /// What chose the threshold: `validation`, `test` (selected on test!), `manual`; `package:` before it, if it is a package's.
         threshold_split: Option<String>,
         /// What was counted: images or pixels of the split `test`.
         normal: u64,
@@ -93,7 +93,7 @@ table! {
 
 table! {
     /// What one stage of one task took.
-    TimingRow = "timings" version 2 sorted by ["task", "stage"] {
+    TimingRow = "timings" version 2 sorted by [task, stage] {
         /// Null for tasks of several runs.
         run: Option<u32>,
         task: String,
@@ -118,7 +118,7 @@ table! {
 
 table! {
     /// One committed object of a job.
-    ManifestRow = "manifest" version 1 sorted by ["path"] {
+    ManifestRow = "manifest" version 1 sorted by [path] {
         task: String,
         /// `list`, `fit`, `score`, `evaluate`, `reduce`.
         kind: String,

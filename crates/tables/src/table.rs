@@ -1,6 +1,6 @@
 //! A table: a row type, its columns in order, its version.
 
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
 
 use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, SchemaRef};
@@ -17,6 +17,8 @@ pub trait Row: Sized {
     /// Columns that the rows of a file are sorted by.
     const SORTED_BY: &'static [&'static str];
 
+    /// By the columns of [`Self::SORTED_BY`].
+    fn order(&self, other: &Self) -> Ordering;
     fn schema() -> SchemaRef;
     fn to_batch(rows: &[Self]) -> Result<RecordBatch, ArrowError>;
     fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, TableError>;
@@ -54,7 +56,7 @@ pub(crate) type Shared<T> = Arc<T>;
 macro_rules! table {
     (
         $(#[$doc:meta])*
-        $name:ident = $table:literal version $version:literal sorted by [$($sort:literal),*] {
+        $name:ident = $table:literal version $version:literal sorted by [$($sort:ident),*] {
             $($(#[$field_doc:meta])* $field:ident: $kind:ty),+ $(,)?
         }
     ) => {
@@ -65,7 +67,11 @@ macro_rules! table {
         impl $crate::table::Row for $name {
             const TABLE: &'static str = $table;
             const VERSION: u32 = $version;
-            const SORTED_BY: &'static [&'static str] = &[$($sort),*];
+            const SORTED_BY: &'static [&'static str] = &[$(stringify!($sort)),*];
+
+            fn order(&self, other: &Self) -> std::cmp::Ordering {
+                std::cmp::Ordering::Equal$(.then_with(|| self.$sort.cmp(&other.$sort)))*
+            }
 
             fn schema() -> arrow_schema::SchemaRef {
                 $crate::table::Shared::new(arrow_schema::Schema::new(vec![$(

@@ -235,3 +235,21 @@ fn the_version_before_reads_with_nulls_for_what_it_did_not_have() {
     );
     assert_eq!(rows[0].items, 7);
 }
+
+#[test]
+fn rows_out_of_order_are_refused() {
+    // Within a batch, and at the seam of two.
+    for length in [3, 8192, 8193] {
+        let mut rows: Vec<_> = (0..length).map(sample).collect();
+        rows.push(sample(length - 2));
+        let error = write_bytes(rows).unwrap_err();
+        assert!(
+            matches!(&error, TableError::Order { row, columns, .. } if *row == length && columns == "uri"),
+            "{error}"
+        );
+    }
+    let mut later = score(1);
+    later.run = 2;
+    assert!(write_bytes([score(5), later]).is_ok(), "by the run first");
+    assert!(write_bytes([score(5), score(5)]).is_ok());
+}

@@ -7,7 +7,6 @@ use zune_jpeg::JpegDecoder;
 
 use crate::{
     error::VisionError,
-    exif,
     header::{Format, Header, header, unlimited},
     image::{Channels, Image, Mask},
 };
@@ -28,38 +27,26 @@ impl Default for Limits {
     }
 }
 
-/// 16 bits to 8.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Depth16 {
-    /// `v / 257`, rounded: white stays white.
-    #[default]
-    Scale,
-    /// `min(v, 255)`, as Pillow's `convert("RGB")` and so Anomalib does.
-    Clip,
+impl Limits {
+    /// Can be asked before the file is read.
+    pub fn check_bytes(&self, bytes: u64) -> Result<(), VisionError> {
+        if bytes > self.bytes {
+            return Err(VisionError::TooManyBytes {
+                bytes,
+                limit: self.bytes,
+            });
+        }
+        Ok(())
+    }
 }
 
-/// What to do about a camera's orientation tag (EXIF).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Orientation {
-    /// As Anomalib: masks would not follow.
-    #[default]
-    Ignore,
-    Apply,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct DecodeOptions {
-    pub limits: Limits,
-    pub depth16: Depth16,
-    pub orientation: Orientation,
-}
-
-/// Decodes a file. Alpha is dropped without blending; palettes and CMYK become RGB.
-pub fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, VisionError> {
-    let header = allowed(bytes, &options.limits)?;
+/// Decodes a file. Alpha is dropped without blending; palettes and CMYK become RGB; a camera's orientation tag (EXIF) is
+/// ignored, as by Anomalib: masks would not follow.
+pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image, VisionError> {
+    let header = allowed(bytes, limits)?;
     match header.format {
-        Format::Png => png(bytes, header, options.depth16),
-        Format::Jpeg => jpeg(bytes, header, options.orientation),
+        Format::Png => png(bytes, header),
+        Format::Jpeg => jpeg(bytes, header),
         format => Err(VisionError::Unsupported { format }),
     }
 }
@@ -68,13 +55,7 @@ pub fn decode(bytes: &[u8], options: &DecodeOptions) -> Result<Image, VisionErro
 ///
 /// Anomalib's data sets count the value 255 alone, so that a resaved mask loses its border.
 pub fn read_mask(bytes: &[u8], limits: &Limits) -> Result<Mask, VisionError> {
-    let image = decode(
-        bytes,
-        &DecodeOptions {
-            limits: *limits,
-            ..DecodeOptions::default()
-        },
-    )?;
+    let image = decode(bytes, limits)?;
     let data = match image.channels {
         Channels::Grey => image
             .data
@@ -96,13 +77,7 @@ pub fn read_mask(bytes: &[u8], limits: &Limits) -> Result<Mask, VisionError> {
 }
 
 fn allowed(bytes: &[u8], limits: &Limits) -> Result<Header, VisionError> {
-    let size = bytes.len() as u64;
-    if size > limits.bytes {
-        return Err(VisionError::TooManyBytes {
-            bytes: size,
-            limit: limits.bytes,
-        });
-    }
+    limits.check_bytes(bytes.len() as u64)?;
     let header = header(bytes)?;
     let (width, height) = (u64::from(header.width), u64::from(header.height));
     let pixels = width.saturating_mul(height);
@@ -117,7 +92,7 @@ fn allowed(bytes: &[u8], limits: &Limits) -> Result<Header, VisionError> {
     Ok(header)
 }
 
-fn png(bytes: &[u8], header: Header, depth16: Depth16) -> Result<Image, VisionError> {
+fn png(bytes: &[u8], header: Header) -> Result<Image, VisionError> {
     let failed = |error: png::DecodingError| match error {
         png::DecodingError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             VisionError::Truncated {
@@ -143,7 +118,7 @@ fn png(bytes: &[u8], header: Header, depth16: Depth16) -> Result<Image, VisionEr
     let frame = reader.next_frame(&mut data).map_err(failed)?;
     data.truncate(frame.buffer_size());
     if frame.bit_depth == png::BitDepth::Sixteen {
-        data = to_8_bits(&data, depth16);
+        data = to_8_bits(&data);
     }
     let (channels, data) = match frame.color_type {
         png::ColorType::Grayscale => (Channels::Grey, data),
@@ -173,21 +148,47 @@ fn png(bytes: &[u8], header: Header, depth16: Depth16) -> Result<Image, VisionEr
     })
 }
 
-fn to_8_bits(data: &[u8], rule: Depth16) -> Vec<u8> {
+/// `v / 257`, rounded: white stays white. (Pillow's `convert("RGB")`, and so Anomalib, cuts at 255: nearly all is white.)
+fn to_8_bits(data: &[u8]) -> Vec<u8> {
     let convert = |pair: &[u8]| {
         let value = u32::from(pair[0]) << 8 | u32::from(pair[1]);
-        let eight = match rule {
-            Depth16::Scale => (value + 128) / 257,
-            Depth16::Clip => value.min(255),
-        };
-        u8::try_from(eight).unwrap_or(u8::MAX)
+        u8::try_from((value + 128) / 257).unwrap_or(u8::MAX)
     };
     data.chunks_exact(2).map(convert).collect()
 }
 
-fn jpeg(bytes: &[u8], header: Header, orientation: Orientation) -> Result<Image, VisionError> {
+/// Whether the image's end marker comes after its first scan began. A thumbnail in the metadata before has one, too.
+fn has_end(bytes: &[u8]) -> bool {
+    const START: u8 = 0xd8;
+    const END: u8 = 0xd9;
+    const SCAN: u8 = 0xda;
+    let mut rest = bytes;
+    loop {
+        // What lies between segments is passed over, as the decoder does.
+        let Some(at) = rest
+            .windows(2)
+            .position(|pair| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff))
+        else {
+            return false;
+        };
+        let marker = rest[at + 1];
+        rest = &rest[at + 2..];
+        match marker {
+            SCAN => return rest.windows(2).rev().any(|pair| pair == [0xff, END]),
+            END => return false,
+            // Without a length: start, restarts, TEM.
+            START | 0xd0..=0xd7 | 0x01 => {}
+            _ => {
+                let length = rest.first_chunk().map_or(2, |two| u16::from_be_bytes(*two));
+                rest = rest.get(usize::from(length)..).unwrap_or_default();
+            }
+        }
+    }
+}
+
+fn jpeg(bytes: &[u8], header: Header) -> Result<Image, VisionError> {
     // The decoder fills what is missing with grey; an image that ends early is not a grey one.
-    if !bytes.windows(2).rev().any(|pair| pair == [0xff, 0xd9]) {
+    if !has_end(bytes) {
         return Err(VisionError::Truncated {
             format: Format::Jpeg,
             bytes: bytes.len() as u64,
@@ -227,11 +228,5 @@ fn jpeg(bytes: &[u8], header: Header, orientation: Orientation) -> Result<Image,
             reason,
         });
     }
-    match orientation {
-        Orientation::Ignore => Ok(image),
-        Orientation::Apply => Ok(exif::apply(
-            image,
-            decoder.exif().map_or(1, |tags| exif::orientation(tags)),
-        )),
-    }
+    Ok(image)
 }

@@ -11,7 +11,9 @@ pub enum VisionError {
     NotAnImage { found: String },
     #[error("{format} images cannot be read yet; convert it to PNG or JPEG")]
     Unsupported { format: Format },
-    #[error("{width}x{height} is {pixels} pixels, more than the {limit} allowed")]
+    #[error(
+        "{width}x{height} is {pixels} pixels, more than the {limit} allowed; scale it down, or cut it into tiles"
+    )]
     TooManyPixels {
         width: u64,
         height: u64,

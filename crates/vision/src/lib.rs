@@ -4,7 +4,6 @@
 
 mod decode;
 mod error;
-mod exif;
 mod header;
 mod image;
 mod map;
@@ -12,7 +11,7 @@ mod preprocess;
 mod resize;
 mod simd;
 
-pub use decode::{DecodeOptions, Depth16, Limits, Orientation, decode, read_mask};
+pub use decode::{Limits, decode, read_mask};
 pub use error::VisionError;
 pub use header::{Format, Header, header};
 pub use image::{Channels, Image, Mask};

@@ -48,6 +48,14 @@ pub fn canonical_names(backbone: &str, state: StateDict) -> Result<StateDict, We
     Ok(renamed)
 }
 
+/// Whether a file may as well be of timm's own `efficientnet_lite0`, which has the tensors of `tf_efficientnet_lite0` but
+/// other numbers: it pads symmetrically, and its batch norms have another epsilon. Ours is the second, for which the shipped
+/// weights were trained; their own layout, and timm's full name, leave no doubt.
+pub(crate) fn is_of_two_networks(name: &str, state: &StateDict) -> bool {
+    let timm = ["conv_stem.weight", "module.conv_stem.weight"];
+    name == "efficientnet_lite0" && timm.iter().any(|tensor| state.contains_key(*tensor))
+}
+
 /// Training on several devices puts `module.` before every name.
 fn without_prefix(state: StateDict) -> StateDict {
     const PREFIX: &str = "module.";

@@ -59,6 +59,11 @@ pub enum WeightsError {
     /// Tensors are missing or have another shape than the backbone has.
     #[error("these are not the weights of {backbone}: {problem}")]
     Mismatch { backbone: String, problem: String },
+    /// The names leave open whose weights these are, and wrong ones would silently score worse.
+    #[error(
+        "these tensors can be of timm's tf_efficientnet_lite0, which efficientnet_lite0 is here, or of timm's efficientnet_lite0, which pads otherwise and is not built; say `--backbone tf_efficientnet_lite0` if they are of the first"
+    )]
+    TwoNetworks,
     /// No backbone of that name.
     #[error("unknown backbone `{name}`; known: {known}")]
     UnknownBackbone { name: String, known: String },

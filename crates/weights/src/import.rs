@@ -1,10 +1,10 @@
 //! Import of a weight file into the folder: read, rename, check, write beside, rename into place.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use crate::canonical::is_of_two_networks;
 use crate::{
     Sidecar, StateDict, WeightsError, WeightsFolder, backbone_name, canonical_names, digest, load,
     read, write_safetensors,
@@ -29,16 +29,17 @@ pub fn import(folder: &WeightsFolder, import: &Import) -> Result<Sidecar, Weight
     let file = import.file.display().to_string();
     let bytes = load(import.file)?;
     let original_sha256 = digest(&bytes);
-    let state = canonical_names(backbone, read(&file, &bytes)?).map_err(|e| e.in_file(&file))?;
+    let state = read(&file, &bytes)?;
+    if is_of_two_networks(import.backbone, &state) {
+        return Err(WeightsError::TwoNetworks.in_file(&file));
+    }
+    let state = canonical_names(backbone, state).map_err(|e| e.in_file(&file))?;
     check_tensors(backbone, &state, import.expected).map_err(|e| e.in_file(&file))?;
     let licence = import.licence.unwrap_or("unknown");
     let mut converted = Vec::new();
-    let metadata = BTreeMap::from([
-        ("backbone".to_owned(), backbone.to_owned()),
-        ("licence".to_owned(), licence.to_owned()),
-    ]);
     let path = folder.path(backbone)?;
-    write_safetensors(&state, &metadata, &mut converted).map_err(|source| WeightsError::Io {
+    // Tensors alone: packages insist on the digest, and equal weights are to have equal ones, whatever is said about them.
+    write_safetensors(&state, &mut converted).map_err(|source| WeightsError::Io {
         what: "convert",
         path: path.clone(),
         source,

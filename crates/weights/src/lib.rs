@@ -23,9 +23,7 @@ pub use error::WeightsError;
 pub use folder::{Finding, Listed, Loaded, Sidecar, WeightsFolder};
 pub use import::{Import, import};
 pub use pth::read_pth;
-pub use safetensors::{
-    read_safetensors, safetensors_metadata, safetensors_parts, write_safetensors,
-};
+pub use safetensors::{read_safetensors, safetensors_parts, write_safetensors};
 
 /// Tensors by name, as a network's state is stored.
 pub type StateDict = BTreeMap<String, graph::Tensor>;

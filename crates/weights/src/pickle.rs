@@ -1,8 +1,8 @@
 //! The few pickle instructions that a torch state dictionary needs, interpreted without executing anything.
 //!
 //! Values live in one flat arena and refer to each other by position, so that references repeated through the memo cost
-//! nothing and deep nesting needs no recursion. Each instruction makes at most one value: memory is linear in the
-//! length of the pickle. Every global outside of [`Global`] is an error that names it.
+//! nothing and deep nesting needs no recursion. Each instruction makes at most one value, and what values copy of others
+//! is counted: memory is linear in the length of the pickle. Every global outside of [`Global`] is an error that names it.
 
 use std::collections::HashMap;
 
@@ -101,6 +101,7 @@ pub(crate) fn interpret(bytes: &[u8]) -> Result<Pickle, WeightsError> {
         stack: Vec::new(),
         marks: Vec::new(),
         memo: HashMap::new(),
+        copied: 0,
     }
     .run()
 }
@@ -113,7 +114,13 @@ struct Machine<'a> {
     /// Heights of the stack where marks were set.
     marks: Vec<usize>,
     memo: HashMap<u32, Ref>,
+    /// Items and bytes of names that values hold twice.
+    copied: usize,
 }
+
+/// What may be copied for each byte of the pickle. A dictionary made of pairs copies one for some twenty bytes, a tensor its
+/// storage's name and its shape; but a long list in the memo can be copied by every three bytes.
+const COPIES_PER_BYTE: usize = 8;
 
 impl Machine<'_> {
     fn run(mut self) -> Result<Pickle, WeightsError> {
@@ -413,21 +420,38 @@ impl Machine<'_> {
         }
     }
 
+    fn copies(&mut self, count: usize) -> Result<(), WeightsError> {
+        self.copied = self.copied.saturating_add(count);
+        if self.copied > COPIES_PER_BYTE * self.at {
+            return Err(
+                self.fail("the same values are copied over and over: this is no state dictionary")
+            );
+        }
+        Ok(())
+    }
+
     /// The call of a known global: what torch would build, as plain data.
     fn reduce(&mut self) -> Result<(), WeightsError> {
         let operands = self.pop_many(2)?;
         let Node::Tuple(arguments) = &self.nodes[operands[1]] else {
             return Err(self.fail("a call without a tuple of arguments"));
         };
+        // Of all calls that are known, none has more; and the memo can repeat them.
+        const MAX_ARGUMENTS: usize = 16;
+        if arguments.len() > MAX_ARGUMENTS {
+            return Err(self.fail("a call that a state dictionary does not need"));
+        }
         let arguments = arguments.clone();
         match (&self.nodes[operands[0]], &arguments[..]) {
             (Node::Global(Global::OrderedDict), []) => self.push(Node::Dict(Vec::new())),
             (Node::Global(Global::OrderedDict), [pairs]) => {
                 let dict = self.pairs(*pairs)?;
+                self.copies(dict.len())?;
                 self.push(Node::Dict(dict));
             }
             (Node::Global(Global::RebuildTensor), [storage, offset, shape, strides, ..]) => {
                 let tensor = self.tensor(*storage, *offset, *shape, *strides)?;
+                self.copies(tensor.storage.key.len() + tensor.shape.len())?;
                 self.push(Node::Tensor(tensor));
             }
             // The parameter is its tensor.
@@ -521,6 +545,7 @@ impl Machine<'_> {
                     element: *element,
                     elements: self.size(elements)?,
                 };
+                self.copies(storage.key.len())?;
                 self.push(Node::Storage(storage));
                 Ok(())
             }

@@ -1,6 +1,5 @@
 //! The safetensors format, both directions.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -40,26 +39,9 @@ pub fn read_safetensors(bytes: &[u8]) -> Result<StateDict, WeightsError> {
     Ok(state)
 }
 
-/// The free-form strings of a file's header.
-pub fn safetensors_metadata(bytes: &[u8]) -> Result<BTreeMap<String, String>, WeightsError> {
-    check_header(bytes)?;
-    let (_, metadata) = SafeTensors::read_metadata(bytes)
-        .map_err(|e| WeightsError::format(FORMAT, 0, e.to_string()))?;
-    Ok(metadata
-        .metadata()
-        .iter()
-        .flatten()
-        .map(|(k, v)| (k.clone(), v.clone()))
-        .collect())
-}
-
 /// Writes tensors as f32, sorted by name: equal content gives equal bytes.
-pub fn write_safetensors(
-    state: &StateDict,
-    metadata: &BTreeMap<String, String>,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    out.write_all(&header(state, metadata)?)?;
+pub fn write_safetensors(state: &StateDict, out: &mut impl Write) -> io::Result<()> {
+    out.write_all(&header(state)?)?;
     let mut buffer = Vec::with_capacity(64 << 10);
     for tensor in state.values() {
         for block in tensor.data().chunks(16 << 10) {
@@ -71,9 +53,9 @@ pub fn write_safetensors(
     Ok(())
 }
 
-/// What [`write_safetensors`] writes, without metadata, as pieces that share the tensors' memory.
+/// What [`write_safetensors`] writes, as pieces that share the tensors' memory.
 pub fn safetensors_parts(state: &StateDict) -> io::Result<Vec<Bytes>> {
-    let header = Bytes::from(header(state, &BTreeMap::new())?);
+    let header = Bytes::from(header(state)?);
     let tensors = state.values().map(|tensor| little_endian(&tensor.data));
     Ok(std::iter::once(header).chain(tensors).collect())
 }
@@ -96,11 +78,8 @@ fn little_endian(data: &Arc<[f32]>) -> Bytes {
 }
 
 /// Everything before the tensors' bytes.
-fn header(state: &StateDict, metadata: &BTreeMap<String, String>) -> io::Result<Vec<u8>> {
+fn header(state: &StateDict) -> io::Result<Vec<u8>> {
     let mut header = serde_json::Map::new();
-    if !metadata.is_empty() {
-        header.insert("__metadata__".to_owned(), serde_json::json!(metadata));
-    }
     let mut end = 0;
     for (name, tensor) in state {
         let start = end;

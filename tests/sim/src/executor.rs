@@ -43,9 +43,11 @@ pub fn work(assignment: &Assignment) -> (TaskResult, Vec<OutputObject>, u64) {
             samples: path.clone(),
             train: 1,
             scored: workload::samples(chunks),
+            packages: Vec::new(),
         },
         TaskSpec::Fit { .. } => ResultDetail::Fit {
             statistics: path.clone(),
+            weights: None,
         },
         TaskSpec::Score { count, .. } => ResultDetail::Score {
             scores: path.clone(),

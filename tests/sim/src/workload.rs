@@ -175,6 +175,7 @@ pub fn expected_reduce(plan: &Plan, chunks: u64) -> u64 {
             samples: String::new(),
             train: 1,
             scored: samples(chunks),
+            packages: Vec::new(),
         },
         timings: Vec::new(),
         warnings: Vec::new(),

@@ -47,10 +47,6 @@ impl Accepted<'_> {
     pub fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.prefix)
     }
-
-    pub fn has(&self, name: &str) -> bool {
-        self.outputs.iter().any(|object| object.path == name)
-    }
 }
 
 impl Attempt {
@@ -190,8 +186,8 @@ impl Attempt {
     pub fn begin_table<R: Row>(&self, name: &'static str) -> Result<Part<'_, R>, TaskError> {
         let path = self.scratch.join(name);
         let file = File::create(&path).map_err(TaskError::scratch(&path))?;
-        let writer = TableWriter::new(BufWriter::new(file))
-            .map_err(|source| self.table_error(name, source))?;
+        let writer =
+            TableWriter::new(BufWriter::new(file)).map_err(TaskError::scratch_table(&path))?;
         Ok(Part {
             attempt: self,
             name,
@@ -242,7 +238,7 @@ impl<R: Row> Part<'_, R> {
     pub fn push(&mut self, row: R) -> Result<(), TaskError> {
         self.writer
             .push(row)
-            .map_err(|source| self.attempt.table_error(self.name, source))
+            .map_err(TaskError::scratch_table(&self.path))
     }
 
     /// Puts the table under the attempt's prefix.
@@ -250,7 +246,7 @@ impl<R: Row> Part<'_, R> {
         let (sink, rows) = self
             .writer
             .finish()
-            .map_err(|source| self.attempt.table_error(self.name, source))?;
+            .map_err(TaskError::scratch_table(&self.path))?;
         // A disk that fills up says so here at the latest.
         sink.into_inner()
             .map_err(|error| TaskError::scratch(&self.path)(error.into_error()))?;

@@ -64,12 +64,17 @@ pub fn decide(
             manual_threshold(value).map_err(|_| Undefined::NoThreshold),
             "manual",
         ),
-        (ThresholdSpec::Package, _) => (from_package(given)?, "package"),
+        (ThresholdSpec::Package, _) => from_package(given)?,
         (ThresholdSpec::F1Adaptive, None) => (Err(Undefined::NoThreshold), "none"),
         (ThresholdSpec::F1Adaptive, Some((split, role))) => {
             let best = seen
                 .as_ref()
-                .map_or(Err(Undefined::NoThreshold), |summary| summary.best_f1);
+                .map_or(Err(Undefined::NoThreshold), |summary| summary.best_f1)
+                // What is missing in another split is no word about the split that is measured.
+                .map_err(|reason| match role {
+                    SplitRole::Test => reason,
+                    _ => Undefined::NoThreshold,
+                });
             (best.map(|best| best.threshold(role)), split.as_str())
         }
     };
@@ -97,19 +102,26 @@ fn role(split: Split) -> Option<SplitRole> {
     }
 }
 
-fn from_package(given: Option<&Given>) -> Result<Result<Threshold, Undefined>, TaskError> {
+/// A package's threshold with the word for what chose it there: on test images it flatters, wherever it is used.
+fn from_package(
+    given: Option<&Given>,
+) -> Result<(Result<Threshold, Undefined>, &'static str), TaskError> {
     let given = given.ok_or_else(|| {
         TaskError::Assignment("a threshold from a package, but no package".to_owned())
     })?;
     let Some(threshold) = &given.threshold else {
-        return Ok(Err(Undefined::NoThreshold));
+        return Ok((Err(Undefined::NoThreshold), "none"));
     };
-    let origin = match threshold.chosen_on {
-        ChosenOn::Validation => Origin::ChosenOn(SplitRole::Validation),
-        ChosenOn::Test => Origin::ChosenOn(SplitRole::Test),
-        ChosenOn::Manual => Origin::Manual,
+    let (origin, word) = match threshold.chosen_on {
+        ChosenOn::Validation => (
+            Origin::ChosenOn(SplitRole::Validation),
+            "package:validation",
+        ),
+        ChosenOn::Test => (Origin::ChosenOn(SplitRole::Test), "package:test"),
+        ChosenOn::Manual => (Origin::Manual, "package:manual"),
     };
-    Ok(Threshold::restore(threshold.value, origin).map_err(|_| Undefined::NoThreshold))
+    let threshold = Threshold::restore(threshold.value, origin).map_err(|_| Undefined::NoThreshold);
+    Ok((threshold, word))
 }
 
 impl Decision {

@@ -45,10 +45,18 @@ pub enum TaskError {
         theirs: String,
         ours: String,
     },
+    #[error(
+        "data.init_args.image_size is {asked}, but the package {uri} sees {own}; leave it out, or train for that size"
+    )]
+    OtherImageSize {
+        uri: String,
+        asked: String,
+        own: String,
+    },
     #[error("there is no model {name:?} in {store}; `ctl get models` lists them")]
     NoModel { name: String, store: String },
     #[error(
-        "the weights of {backbone} here (sha256 {found}) are not those that the package was trained with ({expected}); import those with `ctl weights import`"
+        "the weights of {backbone} here (sha256 {found}) are not those that the model has learned with ({expected}); import those with `ctl weights import`"
     )]
     OtherWeights {
         backbone: String,
@@ -68,6 +76,12 @@ pub enum TaskError {
         #[source]
         source: io::Error,
     },
+    #[error("cannot use the scratch file {path}")]
+    ScratchTable {
+        path: PathBuf,
+        #[source]
+        source: TableError,
+    },
     #[error("the task's assignment makes no sense: {0}")]
     Assignment(String),
     #[error("cancelled")]
@@ -80,6 +94,11 @@ impl TaskError {
         move |source| Self::Scratch { path, source }
     }
 
+    pub fn scratch_table(path: impl Into<PathBuf>) -> impl FnOnce(TableError) -> Self {
+        let path = path.into();
+        move |source| Self::ScratchTable { path, source }
+    }
+
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Store(error) => error.class(),
@@ -89,6 +108,7 @@ impl TaskError {
             | Self::Damaged { .. }
             | Self::Package { .. }
             | Self::OtherPreprocessing { .. }
+            | Self::OtherImageSize { .. }
             | Self::NoModel { .. }
             | Self::OtherWeights { .. }
             | Self::NoTorchProgram { .. } => FailureClass::InvalidInput,
@@ -106,11 +126,11 @@ impl TaskError {
                 | EngineError::Load { .. } => FailureClass::InvalidInput,
                 _ => FailureClass::Internal,
             },
-            Self::Scratch { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FailureClass::DiskFull,
-                io::ErrorKind::OutOfMemory => FailureClass::OutOfMemory,
-                _ => FailureClass::Unavailable,
-            },
+            Self::Scratch { source, .. } => scratch_class(source.kind()),
+            // The table's writer wraps what the disk said.
+            Self::ScratchTable { source, .. } => {
+                io_kind(source).map_or(FailureClass::Internal, scratch_class)
+            }
             // A part of an accepted attempt that does not read: no retry of this task will mend it.
             Self::Table { .. } | Self::State(_) | Self::Assignment(_) => FailureClass::Internal,
             Self::Cancelled => FailureClass::Released,
@@ -123,6 +143,28 @@ impl TaskError {
             message: chain(self),
         }
     }
+}
+
+fn scratch_class(kind: io::ErrorKind) -> FailureClass {
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            FailureClass::DiskFull
+        }
+        io::ErrorKind::OutOfMemory => FailureClass::OutOfMemory,
+        _ => FailureClass::Unavailable,
+    }
+}
+
+/// The operating system's word in a chain of causes.
+fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return Some(io.kind());
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// An error and its causes in one line.
@@ -139,4 +181,43 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
         next = cause.source();
     }
     text.replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use tables::{TableWriter, TimingRow};
+
+    use super::*;
+
+    /// A disk on which there is room for the first bytes.
+    struct Full(usize);
+
+    impl io::Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self
+                .0
+                .checked_sub(bytes.len())
+                .ok_or(io::ErrorKind::StorageFull)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_disk_that_fills_up_under_a_table_is_no_bug() {
+        for room in [0, 4] {
+            let writer = TableWriter::<TimingRow, _>::new(Full(room));
+            let failed = match writer {
+                Ok(writer) => writer.finish().map(drop).unwrap_err(),
+                Err(error) => error,
+            };
+            let error = TaskError::scratch_table("/scratch/timings.parquet")(failed);
+            assert_eq!(error.class(), FailureClass::DiskFull, "{error:?}");
+            let text = chain(&error);
+            assert!(text.contains("/scratch/timings.parquet"), "{text}");
+        }
+    }
 }

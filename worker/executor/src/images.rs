@@ -6,7 +6,7 @@ use bytes::Bytes;
 use store::{LocalCache, Store};
 use tables::SampleRow;
 use types::FailureClass;
-use vision::{DecodeOptions, Image, Mask, Preprocess, VisionError};
+use vision::{Image, Limits, Mask, Preprocess, VisionError};
 
 use crate::{
     attempt::Attempt,
@@ -17,7 +17,7 @@ use crate::{
 pub struct Images<'a> {
     attempt: &'a Attempt,
     pub preprocess: Preprocess,
-    options: DecodeOptions,
+    limits: Limits,
     /// Of images in remote stores.
     cache: Option<LocalCache>,
 }
@@ -58,13 +58,17 @@ impl<'a> Images<'a> {
         Self {
             attempt,
             preprocess,
-            options: DecodeOptions::default(),
+            limits: Limits::default(),
             cache: attempt.stores.cache(),
         }
     }
 
     /// Reads an image as the model wants it: channels first, 0 to 1.
     pub fn read(&self, sample: &SampleRow, out: &mut [f32]) -> Outcome<Seen> {
+        // Before a byte of it is in memory.
+        if let Err(error) = self.limits.check_bytes(sample.size) {
+            return Ok(Err(bad_image(&sample.uri, &error)));
+        }
         let bytes = match self.fetch(&sample.uri, &sample.etag)? {
             Ok(bytes) => bytes,
             Err(bad) => return Ok(Err(bad)),
@@ -72,7 +76,7 @@ impl<'a> Images<'a> {
         let stages = &self.attempt.stages;
         let start = Instant::now();
         let decoded = stages.time("decode", bytes.len() as u64, || {
-            vision::decode(&bytes, &self.options)
+            vision::decode(&bytes, &self.limits)
         });
         let decode_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
         let image: Image = match decoded {
@@ -99,7 +103,7 @@ impl<'a> Images<'a> {
             Err(bad) => return Ok(Err(bad)),
         };
         let read = self.attempt.stages.time("mask", bytes.len() as u64, || {
-            vision::read_mask(&bytes, &self.options.limits)
+            vision::read_mask(&bytes, &self.limits)
         });
         let mask: Mask = match read {
             Ok(mask) => mask,
@@ -154,7 +158,7 @@ impl<'a> Images<'a> {
     }
 }
 
-fn bad_image(uri: &str, error: &VisionError) -> BadImage {
+pub fn bad_image(uri: &str, error: &VisionError) -> BadImage {
     BadImage {
         uri: uri.to_owned(),
         class: error.word(),

@@ -1,6 +1,11 @@
 //! The two levels of a run's metrics: images, counted from the scores' rows, and pixels, merged from the parts' states.
 
-use std::{cell::RefCell, collections::BTreeMap, fs::File, io::BufReader};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    fs::File,
+    io::{BufReader, Cursor, Read},
+};
 
 use data::Split;
 use metrics::{Merge, RawScore, ScoreCounts, Summary, Threshold};
@@ -8,8 +13,9 @@ use tables::ScoreRow;
 use types::TaskKind;
 
 use crate::{
-    attempt::Attempt,
+    attempt::{Accepted, Attempt},
     error::TaskError,
+    states::{AT_ONCE, Sealed},
     tasks::{names, pixels_of},
 };
 
@@ -97,25 +103,70 @@ impl<'a> Pixels<'a> {
         }
     }
 
-    fn sources(&self, split: Split) -> Result<Vec<Box<dyn std::io::Read>>, TaskError> {
+    /// Paths and sizes of the parts' states.
+    fn parts(&self, split: Split) -> Vec<(String, u64)> {
         let name = pixels_of(split);
-        let parts = self
-            .attempt
+        let part = |part: Accepted<'_>| {
+            let object = part.outputs.iter().find(|object| object.path == name)?;
+            Some((part.path(&name), object.size))
+        };
+        self.attempt
             .accepted(TaskKind::Score)
-            .filter(|part| part.has(&name));
+            .filter_map(part)
+            .collect()
+    }
+
+    fn open(&self, parts: &[(String, u64)]) -> Result<Vec<Box<dyn Read>>, TaskError> {
         parts
-            .map(|part| {
-                let path = part.path(&name);
-                Ok(match self.attempt.store.local_path(&path).map(File::open) {
-                    Some(Ok(file)) => Box::new(BufReader::new(file)) as Box<dyn std::io::Read>,
+            .iter()
+            .map(|(path, _)| {
+                Ok(match self.attempt.store.local_path(path).map(File::open) {
+                    Some(Ok(file)) => Box::new(BufReader::new(file)) as Box<dyn Read>,
                     // The store's own read says what is wrong, and why.
-                    Some(Err(_)) | None => {
-                        Box::new(std::io::Cursor::new(self.attempt.read(&path)?))
-                    }
+                    Some(Err(_)) | None => Box::new(Cursor::new(self.attempt.read(path)?)),
                 })
             })
             .collect()
     }
+
+    /// As many parts as one merge can read go through no scratch.
+    fn merged(&self, split: Split, thresholds: &[Threshold]) -> Result<Summary, TaskError> {
+        let parts = self.parts(split);
+        let memory = match parts.first() {
+            Some((path, _)) if self.attempt.store.local_path(path).is_some() => u64::MAX,
+            _ => FETCHED,
+        };
+        let passes = passes(&parts, memory);
+        if let [] | [_] = passes[..] {
+            return Ok(Merge::open(self.open(&parts)?)?.summary(thresholds)?);
+        }
+        let mut sealed = Sealed::new(&self.attempt.scratch);
+        for pass in passes {
+            self.attempt.check_cancelled()?;
+            sealed.add_merged(self.open(pass)?)?;
+        }
+        sealed.summary(thresholds)
+    }
+}
+
+/// Bytes of states from a remote store, which memory holds while they are merged.
+const FETCHED: u64 = 256 << 20;
+
+/// Cuts parts into those that are merged at once: not too many open files, not too many bytes in memory.
+fn passes(parts: &[(String, u64)], memory: u64) -> Vec<&[(String, u64)]> {
+    let (mut passes, mut first, mut bytes) = (Vec::new(), 0, 0_u64);
+    for (index, (_, size)) in parts.iter().enumerate() {
+        let full = index - first == AT_ONCE || bytes.saturating_add(*size) > memory;
+        if full && index > first {
+            passes.push(&parts[first..index]);
+            (first, bytes) = (index, 0);
+        }
+        bytes += size;
+    }
+    if first < parts.len() {
+        passes.push(&parts[first..]);
+    }
+    passes
 }
 
 impl Level for Pixels<'_> {
@@ -133,12 +184,40 @@ impl Level for Pixels<'_> {
         if let Some(summary) = known {
             return Ok(summary);
         }
-        let sources = self.sources(split)?;
         let summary = self
             .attempt
             .stages
-            .time("metrics", 0, || Merge::open(sources)?.summary(thresholds))?;
+            .time("metrics", 0, || self.merged(split, thresholds))?;
         *self.last.borrow_mut() = Some((split, summary.clone()));
         Ok(summary)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_are_bounded_in_files_and_bytes_and_leave_nothing_out() {
+        let parts = |sizes: &[u64]| -> Vec<(String, u64)> {
+            let part = |(index, size): (usize, &u64)| (index.to_string(), *size);
+            sizes.iter().enumerate().map(part).collect()
+        };
+        let lengths = |sizes: &[u64], memory| -> Vec<usize> {
+            let parts = parts(sizes);
+            let passes = passes(&parts, memory);
+            assert_eq!(passes.concat(), parts);
+            passes.iter().map(|pass| pass.len()).collect()
+        };
+        assert_eq!(lengths(&[], u64::MAX), [0; 0]);
+        assert_eq!(lengths(&[7; AT_ONCE], u64::MAX), [AT_ONCE]);
+        let many = [u64::MAX; 2 * AT_ONCE + 1];
+        assert_eq!(lengths(&many[..1], 9), [1]);
+        assert_eq!(
+            lengths(&[1; 2 * AT_ONCE + 1], u64::MAX),
+            [AT_ONCE, AT_ONCE, 1]
+        );
+        // One that is too large alone is read alone.
+        assert_eq!(lengths(&[4, 4, 4, 20, 1, 1], 9), [2, 1, 1, 2]);
     }
 }

@@ -14,10 +14,12 @@ mod level;
 mod model;
 mod packages;
 mod parallel;
+mod pixels;
 mod probe;
 mod serve;
 mod spool;
 mod stages;
+mod states;
 mod tasks;
 mod wire;
 

@@ -5,6 +5,7 @@ use std::{env, path::PathBuf, sync::Arc};
 use engines::{Choice, CompileOptions};
 use job::resolved::{ClassSpec, EngineChoice, ModelSource, RunSpec};
 use models::{BackboneUse, Model, StateDict, Statistics};
+use plan::{ResultDetail, UsedWeights};
 use types::TaskKind;
 use vision::Preprocess;
 
@@ -40,7 +41,8 @@ impl Chosen {
     /// The model of a run that trains, without statistics.
     pub fn to_train(attempt: &Attempt) -> Result<Self, TaskError> {
         let (class, spec) = trained_class(attempt)?;
-        Self::new(class, image_size(spec), spec.seed, None)
+        let weights = weights_of_fit(attempt).map(|weights| weights.sha256.as_str());
+        Self::new(class, image_size(spec), spec.seed, weights)
     }
 
     /// The model of any run, ready to score.
@@ -66,7 +68,7 @@ impl Chosen {
                 let ours = chosen.preprocess().hash();
                 if ours != manifest.preprocessing.hash {
                     return Err(TaskError::OtherPreprocessing {
-                        uri: package.uri,
+                        uri: package.found.uri,
                         theirs: manifest.preprocessing.hash.clone(),
                         ours,
                     });
@@ -123,6 +125,14 @@ fn trained_class(attempt: &Attempt) -> Result<(&ClassSpec, &RunSpec), TaskError>
         ModelSource::Package(_) => Err(TaskError::Assignment(
             "its model is a package, which has learned already".to_owned(),
         )),
+    }
+}
+
+/// The weights that the run's fit task has learned with; `None` before it has, and where they are random.
+pub fn weights_of_fit(attempt: &Attempt) -> Option<&UsedWeights> {
+    match &attempt.accepted(TaskKind::Fit).next()?.result.detail {
+        ResultDetail::Fit { weights, .. } => weights.as_ref(),
+        _ => None,
     }
 }
 
@@ -255,28 +265,13 @@ impl Engine {
             (0..sessions).map(|_| Ok(compiled.session()?)).collect()
         })
     }
-
-    /// Sessions that turn images into maps and scores.
-    fn whole_sessions(
-        &self,
-        attempt: &Attempt,
-        chosen: &Chosen,
-        statistics: &Statistics,
-    ) -> Result<Vec<Box<dyn engines::Session>>, TaskError> {
-        let sessions = attempt.threads;
-        attempt.stages.load("compile", || {
-            let graph = chosen.model.inference_graph(&chosen.weights, statistics)?;
-            let compiled = self.compile(&graph, sessions)?;
-            (0..sessions).map(|_| Ok(compiled.session()?)).collect()
-        })
-    }
 }
 
-/// The way from an image to its map: features in the engine and the rest in the model's own head, which is faster and
-/// held to the graph by a parity test; or the whole graph in the engine.
+/// The way from an image to its map: features in the engine, and the rest in the model's own head, which is faster than
+/// the whole graph and held to it by a parity test.
 pub struct Scoring {
     pub sessions: Vec<Box<dyn engines::Session>>,
-    pub head: Option<Box<dyn models::Scorer>>,
+    pub head: Box<dyn models::Scorer>,
 }
 
 impl Scoring {
@@ -289,10 +284,7 @@ impl Scoring {
         let head = attempt
             .stages
             .load("load", || chosen.model.scorer(&statistics))?;
-        let sessions = match &head {
-            Some(_) => engine.feature_sessions(attempt, chosen)?,
-            None => engine.whole_sessions(attempt, chosen, &statistics)?,
-        };
+        let sessions = engine.feature_sessions(attempt, chosen)?;
         Ok(Self { sessions, head })
     }
 }

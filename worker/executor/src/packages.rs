@@ -7,7 +7,7 @@ use ::package::{
 use bytes::Bytes;
 use job::resolved::ClassSpec;
 use models::Statistics;
-use plan::PlannedRun;
+use plan::{FoundPackage, PlannedRun, ResultDetail};
 use serde::Deserialize;
 use store::layout;
 use types::TaskKind;
@@ -20,38 +20,55 @@ use crate::{
     tasks::{ComputedBy, names},
 };
 
-/// A package that was found, its digest checked where one is known.
+/// A package whose digest has been checked.
 pub struct Opened {
     pub manifest: PackageManifest,
-    pub uri: String,
+    pub found: FoundPackage,
 }
 
-/// Finds a package by the path or URI of its `package.json`, or by `NAME[@VERSION]` in the job's store.
-pub fn open(attempt: &Attempt, name: &str) -> Result<Opened, TaskError> {
-    let (uri, expected) = if name.contains("://") || name.starts_with('/') {
-        (name.to_owned(), None)
+/// Finds a package by the path or URI of its `package.json`, or by `NAME[@VERSION]` in the job's store. Only the `list`
+/// task asks: what it finds is the job's package from then on.
+pub fn find(attempt: &Attempt, name: &str) -> Result<Opened, TaskError> {
+    let (uri, version, expected) = if name.contains("://") || name.starts_with('/') {
+        (name.to_owned(), None, None)
     } else {
-        let pointer = pointer(attempt, name)?;
-        (
-            resolve(attempt.store.root(), &pointer.package),
-            Some(pointer.sha256),
-        )
+        let (version, pointer) = pointer(attempt, name)?;
+        (pointer.package, Some(version), Some(pointer.sha256))
     };
     let bytes = read(attempt, &uri)?;
+    let found = FoundPackage {
+        name: name.to_owned(),
+        version,
+        uri,
+        sha256: expected.unwrap_or_else(|| ::package::digest(&bytes)),
+    };
+    parse(found, &bytes)
+}
+
+/// The package that the run's listing found, if it is still the same.
+pub fn open(attempt: &Attempt, name: &str) -> Result<Opened, TaskError> {
+    let found = match &attempt.input(TaskKind::List)?.result.detail {
+        ResultDetail::List { packages, .. } => packages.iter().find(|found| found.name == name),
+        _ => None,
+    };
+    let found = found
+        .ok_or_else(|| TaskError::Assignment(format!("its list task found no package {name:?}")))?;
+    parse(found.clone(), &read(attempt, &found.uri)?)
+}
+
+fn parse(found: FoundPackage, bytes: &[u8]) -> Result<Opened, TaskError> {
     let failed = |source| TaskError::Package {
-        uri: uri.clone(),
+        uri: found.uri.clone(),
         source,
     };
-    if let Some(sha256) = expected {
-        let named = Object {
-            uri: uri.clone(),
-            sha256,
-            size: bytes.len() as u64,
-        };
-        verify(&named, &bytes).map_err(failed)?;
-    }
-    let manifest = PackageManifest::from_json(&bytes).map_err(failed)?;
-    Ok(Opened { manifest, uri })
+    let named = Object {
+        uri: found.uri.clone(),
+        sha256: found.sha256.clone(),
+        size: bytes.len() as u64,
+    };
+    verify(&named, bytes).map_err(failed)?;
+    let manifest = PackageManifest::from_json(bytes).map_err(failed)?;
+    Ok(Opened { manifest, found })
 }
 
 impl Opened {
@@ -74,49 +91,61 @@ impl Opened {
     /// What the model learned, its digest checked before it is parsed.
     pub fn statistics(&self, attempt: &Attempt) -> Result<Statistics, TaskError> {
         let object = &self.manifest.statistics;
-        let folder = self.uri.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let bytes = read(attempt, &resolve(folder, &object.uri))?;
         let failed = |source| TaskError::Package {
-            uri: self.uri.clone(),
+            uri: self.found.uri.clone(),
             source,
         };
+        let uri = resolve(&self.found.uri, &object.uri).ok_or_else(|| {
+            failed(PackageError::Field {
+                field: "statistics",
+                problem: format!(
+                    "its address {:?} leads out of the package's store",
+                    object.uri
+                ),
+            })
+        })?;
+        let bytes = read(attempt, &uri)?;
         verify(object, &bytes).map_err(failed)?;
         ::package::read_statistics(&bytes).map_err(failed)
     }
 }
 
-/// The pointer of the given version, or of the highest.
-fn pointer(attempt: &Attempt, name: &str) -> Result<Pointer, TaskError> {
-    let (name, version) = name
+/// The pointer of the given version, or of the highest, with its version.
+fn pointer(attempt: &Attempt, name: &str) -> Result<(u32, Pointer), TaskError> {
+    let (model, version) = name
         .split_once('@')
-        .map_or((name, None), |(name, version)| (name, Some(version)));
-    let path = match version {
-        Some(version) => {
-            let version = version.parse().map_err(|_| {
-                TaskError::Assignment(format!("{version:?} is not a version of the model {name}"))
-            })?;
-            layout::model(name, version)
-        }
-        None => {
-            let versions = attempt
-                .runtime
-                .block_on(attempt.store.list(&layout::models(name)))?;
-            let newest = versions
-                .into_iter()
-                .rfind(|info| info.path.ends_with(".json"));
-            newest
-                .map(|info| info.path)
-                .ok_or_else(|| TaskError::NoModel {
-                    name: name.to_owned(),
-                    store: attempt.store.root().to_owned(),
-                })?
-        }
+        .map_or((name, None), |(model, version)| (model, Some(version)));
+    let version = match version {
+        Some(version) => version.parse().map_err(|_| {
+            TaskError::Assignment(format!("{version:?} is not a version of the model {model}"))
+        })?,
+        None => newest(attempt, model)?,
     };
+    let path = layout::model(model, version);
     let bytes = attempt.read(&path)?;
-    serde_json::from_slice(&bytes).map_err(|error| TaskError::Package {
+    let pointer = serde_json::from_slice(&bytes).map_err(|error| TaskError::Package {
         uri: attempt.store.uri(&path),
         source: PackageError::Json(error),
-    })
+    })?;
+    Ok((version, pointer))
+}
+
+fn newest(attempt: &Attempt, model: &str) -> Result<u32, TaskError> {
+    let pointers = attempt
+        .runtime
+        .block_on(attempt.store.list(&layout::models(model)))?;
+    let version = |path: &str| {
+        let (_, file) = path.rsplit_once('/')?;
+        file.strip_suffix(".json")?.parse().ok()
+    };
+    pointers
+        .iter()
+        .filter_map(|info| version(&info.path))
+        .max()
+        .ok_or_else(|| TaskError::NoModel {
+            name: model.to_owned(),
+            store: attempt.store.root().to_owned(),
+        })
 }
 
 /// What a published pointer says of its package; it says more, for people.
@@ -132,18 +161,30 @@ fn read(attempt: &Attempt, uri: &str) -> Result<Bytes, TaskError> {
     Ok(attempt.runtime.block_on(store.get(&path, None))?)
 }
 
-/// An address, absolute or relative to a folder; `..` goes up, so that a store can be moved as a whole.
-fn resolve(folder: &str, uri: &str) -> String {
-    if uri.contains("://") || uri.starts_with('/') {
-        return uri.to_owned();
-    }
-    let mut folder = folder.trim_end_matches('/');
+/// What an address in a package means: relative to the package's folder, so that a store can be moved as a whole. `None`
+/// if it leads out of the package's store, or is absolute: nobody reads with a worker's rights by writing a package.
+fn resolve(package: &str, uri: &str) -> Option<String> {
+    let (mut folder, _) = package.rsplit_once('/')?;
+    let root = root(folder);
     let mut rest = uri;
     while let Some(below) = rest.strip_prefix("../") {
-        folder = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
+        folder = folder.rsplit_once('/')?.0;
         rest = below;
     }
-    format!("{folder}/{rest}")
+    let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['%', ':', '\\']);
+    let inside = folder
+        .strip_prefix(root)
+        .is_some_and(|below| below.is_empty() || below.starts_with('/'));
+    (inside && rest.split('/').all(plain)).then(|| format!("{folder}/{rest}"))
+}
+
+/// The store's root where an evaluate task has put a package; for one that somebody has put elsewhere its own folder.
+fn root(folder: &str) -> &str {
+    let parts: Vec<&str> = folder.rsplitn(6, '/').collect();
+    match parts[..] {
+        [_attempt, _task, "tasks", _job, "jobs", root] => root,
+        _ => folder,
+    }
 }
 
 /// Writes the package of a run that trained; returns its path below the attempt's prefix.
@@ -233,24 +274,42 @@ mod tests {
     use super::resolve;
 
     #[test]
-    fn addresses_in_packages_are_relative_to_their_folder() {
-        let folder = "file:///out/jobs/j/tasks/j-0002/5-00000001";
+    fn addresses_in_packages_stay_in_the_packages_store() {
+        let package = "file:///out/jobs/j/tasks/j-0002/5-00000001/package.json";
+        let inside = [
+            (
+                "statistics.safetensors",
+                "file:///out/jobs/j/tasks/j-0002/5-00000001/statistics.safetensors",
+            ),
+            (
+                "../../j-0001/4-00000001/s",
+                "file:///out/jobs/j/tasks/j-0001/4-00000001/s",
+            ),
+            ("../../../../../shared/s", "file:///out/shared/s"),
+        ];
+        for (uri, expected) in inside {
+            assert_eq!(resolve(package, uri).as_deref(), Some(expected));
+        }
+        for outside in [
+            "/elsewhere/s",
+            "file:///out/s",
+            "s3://other/s",
+            "../../../../../../s",
+            "../../../../../../../../../../../../s",
+            "a/../../s",
+            "..",
+            "%2e%2e/s",
+            "",
+        ] {
+            assert_eq!(resolve(package, outside), None, "{outside}");
+        }
+        // One that somebody copied has its own folder alone.
+        let copied = "s3://lab/models/mine/package.json";
         assert_eq!(
-            resolve(folder, "statistics.safetensors"),
-            format!("{folder}/statistics.safetensors")
+            resolve(copied, "s").as_deref(),
+            Some("s3://lab/models/mine/s")
         );
-        assert_eq!(
-            resolve(folder, "../../j-0001/4-00000001/s"),
-            "file:///out/jobs/j/tasks/j-0001/4-00000001/s"
-        );
-        assert_eq!(
-            resolve("file:///out/", "jobs/j/package.json"),
-            "file:///out/jobs/j/package.json"
-        );
-        assert_eq!(
-            resolve(folder, "file:///elsewhere/s"),
-            "file:///elsewhere/s"
-        );
-        assert_eq!(resolve(folder, "/elsewhere/s"), "/elsewhere/s");
+        assert_eq!(resolve(copied, "../s"), None);
+        assert_eq!(resolve("s3://lab/package.json", "../other/s"), None);
     }
 }

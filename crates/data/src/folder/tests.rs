@@ -101,6 +101,38 @@ fn masks_by_folder_or_all_in_one() {
 }
 
 #[test]
+fn a_mask_of_two_images_is_an_error_that_names_both() {
+    let args = json!({"name": "screws", "root": "/d", "normal_dir": ["good"], "abnormal_dir": ["crack", "dent"],
+        "mask_dir": ["mask"], "task": "segmentation", "val_split_mode": "none"});
+    let objects = listing(&[
+        "/d/good/0.png",
+        "/d/good/1.png",
+        "/d/crack/0.png",
+        "/d/dent/0.png",
+        "/d/mask/0.png",
+    ]);
+    let error = dataset("Folder", args)
+        .expect("right")
+        .samples(&objects, Purpose::Train)
+        .expect_err("wrong")
+        .to_string();
+    for part in ["mask/0.png", "/d/crack/0.png", "/d/dent/0.png"] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_share_that_leaves_nothing_to_train_on_is_named() {
+    let error = samples(json!({"normal_split_ratio": 1.0}))
+        .expect_err("wrong")
+        .to_string();
+    assert!(
+        error.contains("test_split_ratio 1") && error.contains("all 5 in /d/good"),
+        "{error}"
+    );
+}
+
+#[test]
 fn parameters_that_do_not_fit_each_other() {
     let wrong = |given: Value| match samples(given).expect_err("wrong") {
         DataError::Parameter { parameter, .. } => parameter,

@@ -240,3 +240,58 @@ fn a_mistyped_category_meets_its_neighbours() {
         "no images in /d/brik: it is empty or does not exist; did you mean \"brick\"?"
     );
 }
+
+#[test]
+fn a_mask_of_two_images_is_an_error_that_names_both() {
+    let both = |paths: &[&str], given: Value| match samples(given, &with(paths)) {
+        Err(DataError::MaskOfTwo {
+            mask,
+            first,
+            second,
+        }) => [mask, first, second],
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        both(&["/d/brick/test/crack/1.jpg"], json!({})),
+        [
+            "file:///d/brick/ground_truth/crack/1_mask.png",
+            "/d/brick/test/crack/1.jpg",
+            "/d/brick/test/crack/1.png",
+        ]
+    );
+    // A validation image without a mask of its own takes none of test's.
+    assert_eq!(
+        both(
+            &["/d/brick/validation/crack/1.png"],
+            json!({"val_split_mode": "from_dir"})
+        ),
+        [
+            "file:///d/brick/ground_truth/crack/1_mask.png",
+            "/d/brick/test/crack/1.png",
+            "/d/brick/validation/crack/1.png",
+        ]
+    );
+}
+
+#[test]
+fn a_validation_split_without_a_class_is_a_warning() {
+    let warnings = |path: &str, mask: &str| {
+        let given = json!({"val_split_mode": "from_dir"});
+        samples(given, &with(&[path, mask]))
+            .expect("right")
+            .warnings
+    };
+    let said = warnings(
+        "/d/brick/validation/good/1.png",
+        "/d/brick/validation/good/2.png",
+    );
+    assert!(
+        said[0].contains("no anomalous validation image"),
+        "{said:?}"
+    );
+    let said = warnings(
+        "/d/brick/validation/hole/1.png",
+        "/d/brick/ground_truth/validation/hole/1.png",
+    );
+    assert!(said[0].contains("no normal validation image"), "{said:?}");
+}

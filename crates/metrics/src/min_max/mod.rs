@@ -11,16 +11,6 @@ pub struct MinMax {
     pub max: f32,
 }
 
-impl MinMax {
-    /// Of both splits or chunks together.
-    pub fn merge(self, other: Self) -> Self {
-        Self {
-            min: self.min.min(other.min),
-            max: self.max.max(other.max),
-        }
-    }
-}
-
 /// clip((score - threshold) / (max - min) + 0.5, 0, 1), in f32 as the reference.
 ///
 /// For people and pictures only; metrics and decisions take raw scores. A range without width (all scores equal, or a

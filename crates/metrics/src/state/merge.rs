@@ -3,9 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
-use std::io::Read;
+use std::io::{Read, Write};
 
-use super::{StateError, StateReader};
+use super::{StateError, StateReader, StateWriter};
 use crate::{Pass, RawScore, Step, Summary, Threshold, Totals};
 
 /// A k-way merge: holds one block of each source, however many items the sources have.
@@ -118,6 +118,16 @@ impl<R: Read> Merge<R> {
             Ok(())
         })?;
         Ok(pass.finish())
+    }
+
+    /// Writes all sources as one state: the bytes that [`crate::ScoreCounts::to_bytes`] gives of the same items.
+    pub fn write(self, sink: &mut impl Write) -> Result<(), StateError> {
+        let mut writer = StateWriter::new(Vec::new(), self.totals);
+        self.for_each(|step| {
+            writer.step(step);
+            writer.pass_on(sink)
+        })?;
+        sink.write_all(&writer.finish()).map_err(StateError::Write)
     }
 
     fn head(&mut self, source: usize) -> Result<Option<Head>, StateError> {

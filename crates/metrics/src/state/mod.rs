@@ -43,6 +43,8 @@ const BOTH: u64 = 3;
 pub enum StateError {
     #[error("cannot read a metric state")]
     Io(#[source] std::io::Error),
+    #[error("cannot write a metric state")]
+    Write(#[source] std::io::Error),
     #[error("metric state ends early")]
     Truncated,
     #[error("not a metric state: it starts with {found:02x?} instead of \"NSSC\"")]

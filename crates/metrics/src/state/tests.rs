@@ -30,6 +30,30 @@ fn comes_back_the_same_over_several_blocks() {
 }
 
 #[test]
+fn a_merge_writes_what_the_whole_state_does() {
+    // Longer than what a writer keeps, so that blocks are passed on between steps.
+    let value = |i: u64| (uniform(3, i) * 40.0) as f32;
+    let parts: Vec<Vec<f32>> = (0..3)
+        .map(|part| (0..500_000).map(|i| value(part * 500_000 + i)).collect())
+        .collect();
+    let mut whole = counts(&parts.concat(), &[1.0, 2.0]);
+    let expected = whole.to_bytes();
+    assert!(expected.len() > 20 * BLOCK_BYTES, "{}", expected.len());
+    let mut streamed = Vec::new();
+    whole.write(&mut streamed).unwrap();
+    assert!(streamed == expected);
+    let states: Vec<Vec<u8>> = parts
+        .iter()
+        .map(|part| counts(part, &[]).to_bytes())
+        .chain([counts(&[], &[1.0, 2.0]).to_bytes()])
+        .collect();
+    let mut merged = Vec::new();
+    let merge = Merge::open(states.iter().map(Vec::as_slice)).unwrap();
+    merge.write(&mut merged).unwrap();
+    assert!(merged == expected);
+}
+
+#[test]
 fn every_flipped_byte_is_noticed() {
     let bytes = counts(&[0.5, 0.5, 1.5, -3.0], &[0.5, 9.0]).to_bytes();
     for at in 0..bytes.len() {

@@ -1,7 +1,9 @@
 //! Writing of states.
 
+use std::io::Write;
+
 use super::crc::crc32;
-use super::{BLOCK_BYTES, BOTH, MAGIC, NORMALS, ONE_ANOMALOUS, ONE_NORMAL, VERSION};
+use super::{BLOCK_BYTES, BOTH, MAGIC, NORMALS, ONE_ANOMALOUS, ONE_NORMAL, StateError, VERSION};
 use crate::{Step, Totals};
 
 /// The longest entry: three varints of at most ten bytes.
@@ -60,6 +62,19 @@ impl StateWriter {
         if self.out.len() - self.block - 8 > BLOCK_BYTES - MAX_ENTRY_BYTES {
             self.close_block();
         }
+    }
+
+    /// Hands full blocks over to a sink once they are many, so that memory does not hold the whole state.
+    pub(crate) fn pass_on(&mut self, sink: &mut impl Write) -> Result<(), StateError> {
+        const MANY: usize = 16 * BLOCK_BYTES;
+        if self.block < MANY {
+            return Ok(());
+        }
+        sink.write_all(&self.out[..self.block])
+            .map_err(StateError::Write)?;
+        self.out.drain(..self.block);
+        self.block = 0;
+        Ok(())
     }
 
     pub fn finish(mut self) -> Vec<u8> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use graph::Tensor;
 
 use super::CLASS;
-use super::solve::{POSITIONS, Tile, solve};
+use super::solve::{self, POSITIONS, Tile, solve};
 use super::statistics::{Gaussians, packed};
 use crate::{FeatureSource, ModelError, Progress, Statistics};
 
@@ -16,11 +16,10 @@ const TILE: usize = 4 << 20;
 /// Positions of a tile at most: enough to make reads long, few enough to share the work evenly.
 const MAX_POSITIONS: usize = 8 * POSITIONS;
 
-/// What the result and the threads' tiles take at most. Thousands of images of very many channels take more: a tile has
-/// at least [`POSITIONS`] positions.
+/// What the result and the threads' tiles and matrices take at most, however many images there are.
 pub(super) fn memory(positions: usize, dims: usize, threads: usize) -> u64 {
     let numbers = positions * (dims + packed(dims)) + threads * TILE;
-    (numbers * size_of::<f32>()) as u64
+    (numbers * size_of::<f32>() + threads * solve::memory(dims)) as u64
 }
 
 /// A tile of the result: the first position, its means, its whitening matrices.
@@ -34,10 +33,22 @@ pub(super) fn fit(
     threads: usize,
     progress: &Progress,
 ) -> Result<Statistics, ModelError> {
+    fit_in(TILE, grid, channels, features, threads, progress)
+}
+
+/// With room for so many numbers a thread. Nor does the result depend on that.
+pub(super) fn fit_in(
+    room: usize,
+    grid: [usize; 2],
+    channels: &[usize],
+    features: &dyn FeatureSource,
+    threads: usize,
+    progress: &Progress,
+) -> Result<Statistics, ModelError> {
     let (images, positions, dims) = (features.images(), features.positions(), features.dims());
     check(grid, channels, features)?;
     let (mut mean, mut whitening) = (zeros(positions * dims), zeros(positions * packed(dims)));
-    let tile = (TILE / (images * dims)).clamp(POSITIONS, MAX_POSITIONS) / POSITIONS * POSITIONS;
+    let tile = (room / (images * dims)).clamp(POSITIONS, MAX_POSITIONS) / POSITIONS * POSITIONS;
     let pieces = Arc::make_mut(&mut mean)
         .chunks_mut(tile * dims)
         .zip(Arc::make_mut(&mut whitening).chunks_mut(tile * packed(dims)));
@@ -58,7 +69,7 @@ pub(super) fn fit(
         let mut buffer = Vec::new();
         while let Some(piece) = next() {
             let solved = piece.1.len() / dims;
-            solve_piece(features, piece, &mut buffer)
+            solve_piece(features, piece, room, &mut buffer)
                 .inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
             let done = done.fetch_add(solved as u64, Ordering::Relaxed) + solved as u64;
             progress(done, positions as u64);
@@ -120,23 +131,13 @@ fn check(
 fn solve_piece(
     features: &dyn FeatureSource,
     (first, mean, whitening): Piece,
+    room: usize,
     buffer: &mut Vec<f32>,
 ) -> Result<(), ModelError> {
-    let (images, dims) = (features.images(), features.dims());
+    let dims = features.dims();
     let positions = mean.len() / dims;
-    buffer.resize(images * positions * dims, 0.0);
-    features
-        .read(0..images, first..first + positions, buffer)
-        .map_err(ModelError::Features)?;
-    solve(
-        Tile {
-            features: buffer,
-            positions,
-            dims,
-        },
-        mean,
-        whitening,
-    );
+    let tile = Tile::new(features, first..first + positions, room, buffer);
+    solve(tile, mean, whitening)?;
     // Only features that are not finite, or absurdly large, leave anything else: variances are at least the ridge.
     match whitening
         .chunks_exact(packed(dims))

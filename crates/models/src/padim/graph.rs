@@ -88,7 +88,6 @@ pub(super) fn score(
     let white = builder.matmul(rows, whitening)?;
     let squares = builder.mul(white, white)?;
     let distance = builder.reduce_sum(squares, &[2, 3], false)?;
-    let distance = builder.maximum_scalar(distance, 0.0)?;
     let distance = builder.sqrt(distance)?;
     let [height, width] = gaussians.grid;
     let map = builder.reshape(

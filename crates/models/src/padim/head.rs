@@ -117,7 +117,8 @@ fn groups<const G: usize, const FUSED: bool>(task: Task, maps: &mut [&mut [f32]]
         centre(task.features, position, mean, &mut centred);
         let squares = squared_norm::<G, FUSED>(matrix, &centred);
         for (image, map) in maps.iter_mut().enumerate() {
-            map[out] = squares[image / LANES].0[image % LANES].max(0.0).sqrt();
+            // A sum of squares is not below 0; `max(0.0)` would make 0 of NaN, a perfect image.
+            map[out] = squares[image / LANES].0[image % LANES].sqrt();
         }
     }
 }

@@ -172,16 +172,13 @@ impl Model for Padim {
         graph::inference(self, weights, &self.gaussians(statistics)?)
     }
 
-    fn scorer(&self, statistics: &Statistics) -> Result<Option<Box<dyn Scorer>>, ModelError> {
+    fn scorer(&self, statistics: &Statistics) -> Result<Box<dyn Scorer>, ModelError> {
         let finish = MapFinish {
             size: self.size,
             sigma: graph::SIGMA,
             kernel: kernel_size(graph::SIGMA),
         };
-        Ok(Some(Box::new(Head::new(
-            self.gaussians(statistics)?,
-            finish,
-        ))))
+        Ok(Box::new(Head::new(self.gaussians(statistics)?, finish)))
     }
 }
 

@@ -237,13 +237,19 @@ fn channels(
         DEFAULT_FEATURES
             .iter()
             .find(|(name, _)| *name == backbone)
-            .map(|&(_, count)| count.min(total))
+            .map(|&(_, count)| count)
     };
     match count.or_else(default) {
         None => Err(wrong(
             "n_features",
             format!(
                 "{backbone} has no default; give a number up to {total}, the channels of the layers"
+            ),
+        )),
+        Some(default) if default > total && count.is_none() => Err(wrong(
+            "n_features",
+            format!(
+                "null means {default} channels for {backbone}, but the layers have {total}; give a number up to that"
             ),
         )),
         Some(count) if count > total => Err(wrong(

@@ -3,8 +3,11 @@
 //! Sums and factors are f64; matrices are lower triangles, row after row, padded to a multiple of [`BLOCK`] dimensions, and
 //! worked on in square blocks that stay in registers.
 
+use std::ops::Range;
+
 use super::lanes::{Instructions, Lanes};
 use super::statistics::packed;
+use crate::{FeatureSource, ModelError};
 
 /// Added to each variance: 0.01, as in the paper and the reference.
 const RIDGE: f64 = 0.01;
@@ -18,28 +21,79 @@ const IMAGES: usize = 64;
 /// Positions solved at once at most.
 pub(super) const POSITIONS: usize = 8;
 
-/// Features of the training images at neighbouring positions.
-#[derive(Clone, Copy)]
+/// Features of the training images at neighbouring positions: all of them in memory, or block by block.
 pub(super) struct Tile<'a> {
-    /// [images, positions, dims]
-    pub features: &'a [f32],
-    pub positions: usize,
-    pub dims: usize,
+    source: &'a dyn FeatureSource,
+    positions: Range<usize>,
+    /// Images in memory: all, or a multiple of [`IMAGES`], so that sums are the same however they are read.
+    at_once: usize,
+    /// [held, positions, dims]
+    buffer: &'a mut Vec<f32>,
+    /// The images that the buffer has.
+    held: Range<usize>,
 }
 
-impl Tile<'_> {
-    fn images(&self) -> usize {
-        self.features.len() / (self.positions * self.dims)
+impl<'a> Tile<'a> {
+    /// `room`: numbers that the buffer should have at most.
+    pub(super) fn new(
+        source: &'a dyn FeatureSource,
+        positions: Range<usize>,
+        room: usize,
+        buffer: &'a mut Vec<f32>,
+    ) -> Self {
+        let images = room / (positions.len() * source.dims());
+        let at_once = if images >= source.images() {
+            source.images()
+        } else {
+            (images / IMAGES * IMAGES).max(IMAGES)
+        };
+        Self {
+            source,
+            positions,
+            at_once,
+            buffer,
+            held: 0..0,
+        }
     }
 
-    fn row(&self, image: usize, position: usize) -> &[f32] {
-        let start = (image * self.positions + position) * self.dims;
-        &self.features[start..start + self.dims]
+    /// Blocks of images, in their order.
+    fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (images, at_once) = (self.source.images(), self.at_once);
+        (0..images)
+            .step_by(at_once)
+            .map(move |start| start..(start + at_once).min(images))
     }
+
+    /// Has a block in memory.
+    fn hold(&mut self, images: Range<usize>) -> Result<(), ModelError> {
+        if self.held != images {
+            let length = images.len() * self.positions.len() * self.source.dims();
+            self.buffer.resize(length, 0.0);
+            self.source
+                .read(images.clone(), self.positions.clone(), self.buffer)
+                .map_err(ModelError::Features)?;
+            self.held = images;
+        }
+        Ok(())
+    }
+
+    /// Of an image that is held.
+    #[inline(always)]
+    fn row(&self, image: usize, position: usize) -> &[f32] {
+        let dims = self.source.dims();
+        let start = ((image - self.held.start) * self.positions.len() + position) * dims;
+        &self.buffer[start..start + dims]
+    }
+}
+
+/// Bytes that [`solve`] takes beside its tile's buffer and its results.
+pub(super) fn memory(dims: usize) -> usize {
+    let padded = dims.next_multiple_of(BLOCK);
+    (packed(padded) + IMAGES * padded + dims) * size_of::<Lanes<f64, POSITIONS>>()
 }
 
 /// Fills `mean` [positions, dims] and `whitening` [positions, packed] for every position of the tile.
-pub(super) fn solve(tile: Tile, mean: &mut [f32], whitening: &mut [f32]) {
+pub(super) fn solve(tile: Tile, mean: &mut [f32], whitening: &mut [f32]) -> Result<(), ModelError> {
     match Instructions::of_this_machine() {
         // SAFETY: the machine has these instructions: that is what was asked.
         #[cfg(target_arch = "x86_64")]
@@ -53,30 +107,31 @@ pub(super) fn solve(tile: Tile, mean: &mut [f32], whitening: &mut [f32]) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,fma")]
-fn avx512(tile: Tile, mean: &mut [f32], whitening: &mut [f32]) {
-    all_groups::<8, true>(tile, mean, whitening);
+fn avx512(tile: Tile, mean: &mut [f32], whitening: &mut [f32]) -> Result<(), ModelError> {
+    all_groups::<8, true>(tile, mean, whitening)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn avx2(tile: Tile, mean: &mut [f32], whitening: &mut [f32]) {
-    all_groups::<4, true>(tile, mean, whitening);
+fn avx2(tile: Tile, mean: &mut [f32], whitening: &mut [f32]) -> Result<(), ModelError> {
+    all_groups::<4, true>(tile, mean, whitening)
 }
 
 #[inline(always)]
 fn all_groups<const N: usize, const FUSED: bool>(
-    tile: Tile,
+    mut tile: Tile,
     mean: &mut [f32],
     whitening: &mut [f32],
-) {
-    let (dims, size) = (tile.dims, packed(tile.dims));
+) -> Result<(), ModelError> {
+    let dims = tile.source.dims();
+    let size = packed(dims);
     let mut group = Group::<N>::new(dims);
     for (g, (mean, whitening)) in mean
         .chunks_mut(N * dims)
         .zip(whitening.chunks_mut(N * size))
         .enumerate()
     {
-        group.covariance::<FUSED>(tile, g * N, mean);
+        group.covariance::<FUSED>(&mut tile, g * N, mean)?;
         group.cholesky::<FUSED>();
         group.invert::<FUSED>();
         for (lane, out) in whitening.chunks_exact_mut(size).enumerate() {
@@ -85,6 +140,7 @@ fn all_groups<const N: usize, const FUSED: bool>(
             }
         }
     }
+    Ok(())
 }
 
 type Block<const N: usize> = [[Lanes<f64, N>; BLOCK]; BLOCK];
@@ -140,14 +196,23 @@ impl<const N: usize> Group<N> {
 
     /// Mean and covariance of the positions from `first`; lanes beyond the tile's last position repeat it.
     #[inline(always)]
-    fn covariance<const FUSED: bool>(&mut self, tile: Tile, first: usize, mean: &mut [f32]) {
-        let (images, dims, padded) = (tile.images(), self.dims, self.padded);
-        let position = |lane: usize| (first + lane).min(tile.positions - 1);
+    fn covariance<const FUSED: bool>(
+        &mut self,
+        tile: &mut Tile,
+        first: usize,
+        mean: &mut [f32],
+    ) -> Result<(), ModelError> {
+        let (images, dims, padded) = (tile.source.images(), self.dims, self.padded);
+        let last = tile.positions.len() - 1;
+        let position = |lane: usize| (first + lane).min(last);
         self.mean.fill(0.0);
-        for image in 0..images {
-            for (lane, sums) in self.mean.chunks_exact_mut(dims).enumerate() {
-                for (sum, &value) in sums.iter_mut().zip(tile.row(image, position(lane))) {
-                    *sum += f64::from(value);
+        for block in tile.blocks() {
+            tile.hold(block.clone())?;
+            for image in block {
+                for (lane, sums) in self.mean.chunks_exact_mut(dims).enumerate() {
+                    for (sum, &value) in sums.iter_mut().zip(tile.row(image, position(lane))) {
+                        *sum += f64::from(value);
+                    }
                 }
             }
         }
@@ -158,21 +223,24 @@ impl<const N: usize> Group<N> {
             *out = value as f32;
         }
         self.matrix.fill(Lanes::ZERO);
-        for start in (0..images).step_by(IMAGES) {
-            let count = IMAGES.min(images - start);
-            for i in 0..count {
-                for (lane, mean) in self.mean.chunks_exact(dims).enumerate() {
-                    let values = tile.row(start + i, position(lane)).chunks(BLOCK);
-                    let blocks = self.centred.chunks_exact_mut(IMAGES * BLOCK);
-                    for ((block, values), mean) in blocks.zip(values).zip(mean.chunks(BLOCK)) {
-                        let out = &mut block[i * BLOCK..(i + 1) * BLOCK];
-                        for ((out, &value), &mean) in out.iter_mut().zip(values).zip(mean) {
-                            out.0[lane] = f64::from(value) - mean;
+        for block in tile.blocks() {
+            tile.hold(block.clone())?;
+            for start in block.clone().step_by(IMAGES) {
+                let count = IMAGES.min(block.end - start);
+                for i in 0..count {
+                    for (lane, mean) in self.mean.chunks_exact(dims).enumerate() {
+                        let values = tile.row(start + i, position(lane)).chunks(BLOCK);
+                        let blocks = self.centred.chunks_exact_mut(IMAGES * BLOCK);
+                        for ((block, values), mean) in blocks.zip(values).zip(mean.chunks(BLOCK)) {
+                            let out = &mut block[i * BLOCK..(i + 1) * BLOCK];
+                            for ((out, &value), &mean) in out.iter_mut().zip(values).zip(mean) {
+                                out.0[lane] = f64::from(value) - mean;
+                            }
                         }
                     }
                 }
+                self.add_products::<FUSED>(count);
             }
-            self.add_products::<FUSED>(count);
         }
         let scale = Lanes::splat(1.0 / (images - 1) as f64);
         for entry in &mut self.matrix {
@@ -183,6 +251,7 @@ impl<const N: usize> Group<N> {
                 *value += RIDGE;
             }
         }
+        Ok(())
     }
 
     /// Adds the products of the first `count` centred images to the matrix.

@@ -131,10 +131,7 @@ fn fit_and_distances_match_the_reference() {
             );
         }
 
-        let head = model
-            .scorer(&statistics)
-            .expect("fits")
-            .expect("there is one");
+        let head = model.scorer(&statistics).expect("fits");
         let features = by_position(&data["test_embedding"]);
         let images: Vec<&[f32]> = features.chunks_exact(positions * dims).collect();
         let maps = score(&*head, &images);
@@ -241,6 +238,45 @@ fn fit_does_not_depend_on_threads_and_tells_its_progress() {
     }
 }
 
+/// Thousands of images of many channels do not fit into a thread's room, and are read in blocks.
+#[test]
+fn fit_holds_no_more_features_than_it_has_room_for() {
+    struct Watched(MemoryFeatures, AtomicU64);
+    impl FeatureSource for Watched {
+        fn images(&self) -> usize {
+            self.0.images()
+        }
+        fn positions(&self) -> usize {
+            self.0.positions()
+        }
+        fn dims(&self) -> usize {
+            self.0.dims()
+        }
+        fn read(
+            &self,
+            images: Range<usize>,
+            positions: Range<usize>,
+            out: &mut [f32],
+        ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+            self.1.fetch_max(out.len() as u64, Ordering::Relaxed);
+            self.0.read(images, positions, out)
+        }
+    }
+    let (images, dims) = (300, 9);
+    let model = small(dims);
+    let fit = |room: usize| {
+        let features = Watched(synthetic(images, 64, dims, 5), AtomicU64::new(0));
+        let found = fit::fit_in(room, [8, 8], model.channels(), &features, 2, &|_, _| {});
+        (found.expect("fits"), features.1.into_inner() as usize)
+    };
+    let (expected, _) = fit(usize::MAX);
+    for room in [64, 130, 299].map(|images| images * 8 * dims) {
+        let (found, held) = fit(room);
+        assert!(held <= room, "{held} of {room}");
+        assert_eq!(found, expected, "room for {room}");
+    }
+}
+
 #[test]
 fn fit_refuses_what_it_cannot_learn_from() {
     struct Broken;
@@ -284,10 +320,7 @@ fn a_score_depends_on_neither_batch_mates_nor_ranges() {
     let statistics = model
         .fit(&synthetic(50, 64, dims, 3), 1, &|_, _| {})
         .expect("fits");
-    let head = model
-        .scorer(&statistics)
-        .expect("fits")
-        .expect("there is one");
+    let head = model.scorer(&statistics).expect("fits");
     let mut features = vec![0.0; 40 * 64 * dims];
     synthetic(40, 64, dims, 4)
         .read(0..40, 0..64, &mut features)
@@ -304,6 +337,23 @@ fn a_score_depends_on_neither_batch_mates_nor_ranges() {
     let mut part = vec![0.0; 11];
     head.score(&images[7..8], 20..31, &mut [&mut part]);
     assert_eq!(part, together[7][20..31]);
+}
+
+#[test]
+fn a_feature_that_is_no_number_gives_no_score() {
+    let dims = 6;
+    let model = small(dims);
+    let statistics = model
+        .fit(&synthetic(9, 64, dims, 3), 1, &|_, _| {})
+        .expect("fits");
+    let head = model.scorer(&statistics).expect("fits");
+    let mut features = vec![0.5; 2 * 64 * dims];
+    features[17 * dims + 3] = f32::NAN;
+    let images: Vec<&[f32]> = features.chunks_exact(64 * dims).collect();
+    let maps = score(&*head, &images);
+    let broken = |map: &[f32]| map.iter().filter(|value| value.is_nan()).count();
+    assert!(maps[0][17].is_nan());
+    assert_eq!((broken(&maps[0]), broken(&maps[1])), (1, 0));
 }
 
 #[test]
@@ -350,6 +400,7 @@ fn parameters_are_checked_with_the_way_out() {
         (json!({"layers": ["layer1", "layer1"]}), "twice"),
         (json!({"layers": []}), "layers"),
         (json!({"n_features": 449}), "448"),
+        (json!({"layers": ["layer1"]}), "null means 100 channels"),
         (json!({"n_features": 0}), "n_features"),
         (json!({"channel_indices": [1, 448]}), "448"),
         (json!({"channel_indices": [1, 2, 1]}), "1 is there twice"),

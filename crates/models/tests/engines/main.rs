@@ -2,7 +2,6 @@
 
 mod formula;
 mod images;
-mod maps;
 
 use std::collections::BTreeMap;
 
@@ -302,9 +301,7 @@ fn engines_agree_at_batch_1_and_5() {
 fn scorers_agree_with_the_graph() {
     for (class, args) in small_cases() {
         let (model, weights, statistics) = trained(class, args.as_object().expect("an object"));
-        let Some(scorer) = model.scorer(&statistics).expect("fits") else {
-            continue;
-        };
+        let scorer = model.scorer(&statistics).expect("fits");
         let test = images::uniform_images("test", 3, 72 * 56);
         let graph = model
             .inference_graph(&weights, &statistics)
@@ -317,15 +314,15 @@ fn scorers_agree_with_the_graph() {
             1,
         );
         let [height, width] = scorer.grid();
+        let finish = scorer.finish();
+        let finish =
+            vision::MapFinish::new([height, width], finish.size, finish.sigma, finish.kernel);
         let each = features["features"].len() / test.len();
         let features: Vec<&[f32]> = features["features"].chunks(each).collect();
         let mut distances = vec![vec![0.0; height * width]; test.len()];
         let mut slices: Vec<&mut [f32]> = distances.iter_mut().map(Vec::as_mut_slice).collect();
         scorer.score(&features, 0..height * width, &mut slices);
-        let maps: Vec<Vec<f32>> = distances
-            .iter()
-            .map(|map| maps::finished(map, [height, width], scorer.finish()))
-            .collect();
+        let maps: Vec<Vec<f32>> = distances.iter().map(|map| finish.apply(map)).collect();
         let scores: Vec<f32> = maps
             .iter()
             .map(|map| map.iter().copied().fold(f32::MIN, f32::max))

@@ -17,7 +17,7 @@ impl Folder {
 
     fn write(&self, name: &str, state: &StateDict) -> PathBuf {
         let mut bytes = Vec::new();
-        write_safetensors(state, &BTreeMap::new(), &mut bytes).expect("writes to memory");
+        write_safetensors(state, &mut bytes).expect("writes to memory");
         let path = self.0.join(name);
         std::fs::write(&path, bytes).expect("writes");
         path
@@ -100,8 +100,18 @@ fn imported_weights_are_listed_loaded_and_checked() {
             .iter()
             .all(|finding| finding.problem.is_none() && finding.tensors == 2)
     );
-    // Importing again gives the same file.
+    // Importing again gives the same file, whatever is said about it.
     assert_eq!(import(&folder, &request).expect("imports"), sidecar);
+    let said = Import {
+        licence: Some("MIT"),
+        notes: "asked the author",
+        ..request.clone()
+    };
+    let other = import(&folder, &said).expect("imports");
+    assert_eq!(
+        (other.licence.as_str(), other.sha256),
+        ("MIT", sidecar.sha256.clone())
+    );
 
     let path = folder.find("efficientnet_lite0").expect("there");
     let mut bytes = std::fs::read(&path).expect("reads");
@@ -177,4 +187,33 @@ fn weights_of_another_network_are_not_imported() {
         folder.list().iter().all(|listed| listed.path.is_none()),
         "nothing half-written"
     );
+}
+
+#[test]
+fn tensors_of_either_of_two_networks_are_imported_under_the_full_name_only() {
+    let place = Folder::new("two-networks");
+    let folder = WeightsFolder::new(place.0.join("weights"));
+    let timm = StateDict::from_iter(expected("").into_iter().map(|(name, shape)| {
+        let tensor = Tensor::new(shape, vec![0.5, 1.5]).expect("fits");
+        (name, tensor)
+    }));
+    let file = place.write("timm.safetensors", &timm);
+    let tensors = expected("");
+    let request = |backbone| Import {
+        file: &file,
+        backbone,
+        licence: None,
+        source: None,
+        notes: "",
+        expected: &tensors,
+    };
+    let error = import(&folder, &request("efficientnet_lite0")).expect_err("which one");
+    let cause = std::error::Error::source(&error).expect("why").to_string();
+    assert!(
+        cause.contains("--backbone tf_efficientnet_lite0"),
+        "{cause}"
+    );
+    assert!(!folder.root().exists());
+    import(&folder, &request("tf_efficientnet_lite0")).expect("imports");
+    assert!(folder.load("efficientnet_lite0").is_ok());
 }

@@ -507,6 +507,43 @@ fn bombs_stay_small() {
 }
 
 #[test]
+fn what_the_memo_repeats_is_not_copied_without_end() {
+    let refused = |pickle: Encoder| {
+        let file = torch_zip(&pickle.stop());
+        let error = read_pth(&file).expect_err("a bomb");
+        let mut text = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            text += &cause.to_string();
+            source = cause.source();
+        }
+        assert!(text.contains("over and over"), "{text}");
+    };
+    // 2,000 pairs, which every six bytes become another dictionary.
+    let pairs = (0..2000)
+        .fold(Encoder::new().op(b"]("), |encoder, i| {
+            encoder.text(&i.to_string()).op(b"N\x86")
+        })
+        .op(b"e\x85q\x01")
+        .global("collections", "OrderedDict")
+        .op(b"q\x02");
+    let once = pairs.clone().op(b"h\x02h\x01R");
+    let dict = interpret(&once.stop()).expect("as old versions wrote it");
+    assert!(matches!(dict.node(dict.root), Node::Dict(pairs) if pairs.len() == 2000));
+    refused((0..10_000).fold(pairs, |encoder, _| encoder.op(b"h\x02h\x01R0")));
+    // A storage with a long name.
+    let storage = Encoder::new()
+        .op(b"(")
+        .text("storage")
+        .global("torch", "FloatStorage")
+        .text(&"n".repeat(10_000))
+        .text("cpu")
+        .int(1)
+        .op(b"tq\x01");
+    refused((0..10_000).fold(storage, |encoder, _| encoder.op(b"h\x01Q0")));
+}
+
+#[test]
 fn truncated_files_are_errors_everywhere() {
     let whole = [
         legacy(&contents(true, &ENTRIES, None)),

@@ -6,7 +6,8 @@ use data::Split;
 use job::resolved::ModelSource;
 use metrics::{Interval, RawScore, SplitRole, Summary, Undefined};
 use plan::{InputOutcome, MetricValue, PlannedRun, ResultDetail, TaskResult};
-use tables::{MetricRow, ScoreRow};
+use serde_json::{Value, json};
+use tables::{ManifestRow, MetricRow, Row, ScoreRow, TimingRow};
 use types::TaskKind;
 
 use super::{
@@ -19,6 +20,7 @@ use crate::{
     decision::{Decision, Given, decide},
     error::TaskError,
     level::{Images, Level, Pixels},
+    model::weights_of_fit,
     packages,
 };
 
@@ -28,8 +30,9 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     let computed_by = computed_by(attempt)?;
     let given = match &run.spec.model {
         ModelSource::Train(_) => None,
-        ModelSource::Package(name) => Some(packages::open(attempt, name)?.manifest),
+        ModelSource::Package(name) => Some(packages::open(attempt, name)?),
     };
+    let template = empty_row(run, used(attempt, given.as_ref()), &computed_by);
     let images = attempt
         .stages
         .time("metrics", 0, || Images::count(attempt))?;
@@ -37,15 +40,17 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         run,
         run.spec.metrics.image_threshold,
         &images,
-        given.as_ref().map(Given::image).as_ref(),
+        given
+            .as_ref()
+            .map(|package| Given::image(&package.manifest))
+            .as_ref(),
     )?;
     let mut rows = level_rows(
-        run,
         &run.spec.metrics.image,
         &images,
         &image,
         images.errors(Split::Test),
-        &computed_by,
+        &template,
     )?;
     let mut pixel = None;
     if wants_pixels(run) {
@@ -54,15 +59,17 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             run,
             run.spec.metrics.pixel_threshold,
             &pixels,
-            given.as_ref().map(Given::pixel).as_ref(),
+            given
+                .as_ref()
+                .map(|package| Given::pixel(&package.manifest))
+                .as_ref(),
         )?;
         rows.extend(level_rows(
-            run,
             &run.spec.metrics.pixel,
             &pixels,
             &decision,
             images.errors(Split::Test),
-            &computed_by,
+            &template,
         )?);
         pixel = Some(decision);
     } else {
@@ -71,9 +78,10 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
                 .metrics
                 .pixel
                 .iter()
-                .map(|metric| no_mask_row(run, metric, &computed_by)),
+                .map(|metric| no_mask_row(metric, &template)),
         );
     }
+    rows.sort_by(Row::order);
     let metrics = rows.iter().map(value).collect();
     attempt.put_table(names::METRICS, rows)?;
     let rows = write_scores(attempt, &image)?;
@@ -129,12 +137,11 @@ fn warnings(attempt: &Attempt, unread_validation: u64) -> Vec<String> {
 
 /// Every metric of a level, computed from the split `test` alone.
 fn level_rows(
-    run: &PlannedRun,
     wanted: &[String],
     level: &dyn Level,
     decision: &Decision,
     errors: u64,
-    computed_by: &ComputedBy,
+    template: &MetricRow,
 ) -> Result<Vec<MetricRow>, TaskError> {
     let thresholds: Vec<_> = decision.threshold.iter().copied().collect();
     let summary = level.summary(Split::Test, &thresholds)?;
@@ -144,6 +151,7 @@ fn level_rows(
         let interval = computed.interval.filter(|_| level.name() == "image");
         MetricRow {
             level: level.name().to_owned(),
+            metric: metric.to_owned(),
             value: computed.value.ok(),
             reason: computed.value.err().map(|reason| reason.word().to_owned()),
             low: interval.map(|interval| interval.low),
@@ -153,7 +161,7 @@ fn level_rows(
             normal: summary.totals.normal,
             anomalous: summary.totals.anomalous,
             errors,
-            ..empty_row(run, metric, computed_by)
+            ..template.clone()
         }
     };
     Ok(wanted.iter().map(row).collect())
@@ -199,24 +207,26 @@ fn compute(metric: &str, summary: &Summary, decision: &Decision) -> Computed {
     }
 }
 
-fn no_mask_row(run: &PlannedRun, metric: &str, computed_by: &ComputedBy) -> MetricRow {
+fn no_mask_row(metric: &str, template: &MetricRow) -> MetricRow {
     MetricRow {
         level: "pixel".to_owned(),
+        metric: metric.to_owned(),
         reason: Some(Undefined::NoMask.word().to_owned()),
-        ..empty_row(run, metric, computed_by)
+        ..template.clone()
     }
 }
 
-fn empty_row(run: &PlannedRun, metric: &str, computed_by: &ComputedBy) -> MetricRow {
+/// What a run's rows have in common.
+fn empty_row(run: &PlannedRun, used: Value, computed_by: &ComputedBy) -> MetricRow {
     MetricRow {
         run: run.index,
         model: run.model.clone(),
         dataset: run.dataset.clone(),
         category: run.category.clone(),
         seed: run.spec.seed,
-        parameters: parameters(run),
+        parameters: parameters(run, used),
         level: String::new(),
-        metric: metric.to_owned(),
+        metric: String::new(),
         value: None,
         reason: None,
         low: None,
@@ -231,9 +241,23 @@ fn empty_row(run: &PlannedRun, metric: &str, computed_by: &ComputedBy) -> Metric
     }
 }
 
-/// The run's model with every parameter, and its grid coordinates, as JSON.
-pub fn parameters(run: &PlannedRun) -> String {
-    serde_json::json!({ "model": run.spec.model, "axes": run.spec.axes }).to_string()
+/// The run's model with every parameter, its grid coordinates, and which package and weights it came to use, as JSON.
+pub fn parameters(run: &PlannedRun, used: Value) -> String {
+    json!({ "model": run.spec.model, "axes": run.spec.axes, "used": used }).to_string()
+}
+
+/// What the job's words for its model stood for in this run.
+fn used(attempt: &Attempt, given: Option<&packages::Opened>) -> Value {
+    let weights = match given {
+        Some(package) => package
+            .manifest
+            .weights
+            .as_ref()
+            .map(|weights| json!({ "backbone": weights.backbone, "sha256": weights.sha256 })),
+        None => weights_of_fit(attempt).map(|weights| json!(weights)),
+    };
+    let package = given.map(|package| &package.found);
+    json!({ "package": package, "weights": weights })
 }
 
 fn value(row: &MetricRow) -> MetricValue {
@@ -266,14 +290,12 @@ fn write_scores(attempt: &Attempt, decision: &Decision) -> Result<u64, TaskError
 /// What the run's tasks left and took, for the job's own tables: reduce sees evaluate tasks only.
 fn write_inherited(attempt: &Attempt) -> Result<(), TaskError> {
     let inputs = || attempt.assignment.inputs.iter().filter_map(accepted);
-    attempt.put_table(
-        names::TIMINGS,
-        inputs().flat_map(|input| timing_rows(&input)),
-    )?;
-    attempt.put_table(
-        names::MANIFEST,
-        inputs().flat_map(|input| manifest_rows(&input)),
-    )?;
+    let mut timings: Vec<TimingRow> = inputs().flat_map(|input| timing_rows(&input)).collect();
+    timings.sort_by(Row::order);
+    attempt.put_table(names::TIMINGS, timings)?;
+    let mut manifest: Vec<ManifestRow> = inputs().flat_map(|input| manifest_rows(&input)).collect();
+    manifest.sort_by(Row::order);
+    attempt.put_table(names::MANIFEST, manifest)?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use data::Split;
-use plan::{ResultDetail, TaskResult};
+use plan::{ResultDetail, TaskResult, UsedWeights};
 use tables::SampleRow;
 use types::TaskKind;
 
@@ -29,6 +29,10 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     Ok(TaskResult {
         detail: ResultDetail::Fit {
             statistics: names::STATISTICS.to_owned(),
+            weights: chosen.origin.map(|origin| UsedWeights {
+                backbone: origin.backbone,
+                sha256: origin.sha256,
+            }),
         },
         timings: Vec::new(),
         warnings: Vec::new(),

@@ -1,26 +1,35 @@
 //! `list`: what lies in the dataset's folders becomes its sealed samples.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, SystemTime},
 };
 
 use data::{DataError, Dataset, ListedObject, Purpose, SampleSeed, Split};
 use job::resolved::ModelSource;
-use plan::{ResultDetail, TaskResult};
+use plan::{FoundPackage, ResultDetail, TaskResult};
 use store::StoreError;
 use tables::{Micros, SampleRow};
+use vision::Limits;
 
-use super::names;
-use crate::{attempt::Attempt, error::TaskError};
+use super::{names, score::wants_pixels};
+use crate::{
+    attempt::Attempt,
+    error::TaskError,
+    images::{BadImage, bad_image, describe_all},
+    model::image_size,
+    packages,
+};
 
 pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
+    let packages = packages(attempt)?;
     let spec = &attempt.run()?.spec.data;
     let dataset = data::build(&spec.class_path, &spec.init_args)?;
     let objects = list(attempt, dataset.as_ref())?;
     let listing = dataset
         .samples(&objects, purpose(attempt))
         .map_err(|error| suggest(attempt, error))?;
+    check_masks(attempt, &listing.samples, &objects)?;
     let train = listing
         .samples
         .iter()
@@ -34,10 +43,43 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             samples: names::SAMPLES.to_owned(),
             train,
             scored,
+            packages,
         },
         timings: Vec::new(),
         warnings: listing.warnings,
     })
+}
+
+/// What the packages are that the runs name. A newer version that is published while the job runs changes nothing.
+fn packages(attempt: &Attempt) -> Result<Vec<FoundPackage>, TaskError> {
+    let mut found: Vec<FoundPackage> = Vec::new();
+    for run in &attempt.assignment.runs {
+        let ModelSource::Package(name) = &run.spec.model else {
+            continue;
+        };
+        if found.iter().any(|one| one.name == *name) {
+            continue;
+        }
+        let package = packages::find(attempt, name)?;
+        let own = package.image_size();
+        if let Some(asked) = image_size(&run.spec).filter(|asked| *asked != own) {
+            let text = |[height, width]: [usize; 2]| format!("{height}x{width}");
+            return Err(TaskError::OtherImageSize {
+                uri: package.found.uri,
+                asked: text(asked),
+                own: text(own),
+            });
+        }
+        tracing::info!(
+            name,
+            version = package.found.version,
+            uri = package.found.uri,
+            sha256 = package.found.sha256,
+            "found the package"
+        );
+        found.push(package.found);
+    }
+    Ok(found)
 }
 
 /// Normal images to train on are needed as soon as one of the runs trains.
@@ -86,6 +128,34 @@ fn suggest(attempt: &Attempt, error: DataError) -> TaskError {
         .open(folder)
         .and_then(|store| attempt.runtime.block_on(store.folders("")));
     error.with_names(&names.unwrap_or_default()).into()
+}
+
+/// A mask too large to read would end every score task: better now than after the training.
+fn check_masks(
+    attempt: &Attempt,
+    samples: &[SampleSeed],
+    objects: &[ListedObject],
+) -> Result<(), TaskError> {
+    if !attempt.assignment.runs.iter().any(wants_pixels) {
+        return Ok(());
+    }
+    let masks: HashSet<&str> = samples
+        .iter()
+        .filter_map(|sample| sample.mask_uri.as_deref())
+        .collect();
+    let bad: Vec<BadImage> = objects
+        .iter()
+        .filter(|object| masks.contains(object.uri.as_str()))
+        .filter_map(|object| {
+            let error = Limits::default().check_bytes(object.size).err()?;
+            Some(bad_image(&object.uri, &error))
+        })
+        .collect();
+    if bad.is_empty() {
+        Ok(())
+    } else {
+        Err(describe_all("mask", &bad))
+    }
 }
 
 fn rows(samples: &[SampleSeed], objects: &[ListedObject]) -> impl Iterator<Item = SampleRow> {

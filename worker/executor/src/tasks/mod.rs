@@ -6,7 +6,7 @@ mod list;
 mod reduce;
 mod score;
 
-pub use score::{ComputedBy, pixels as pixels_of};
+pub use score::{ComputedBy, pixels_of};
 
 use plan::{TaskResult, TaskSpec};
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use plan::{InputOutcome, PlannedRun, PublishedTable, ResultDetail, TaskResult, TaskSpec};
-use tables::{ManifestRow, MetricRow, ScoreRow, TimingRow};
+use tables::{ManifestRow, MetricRow, Row, ScoreRow, TimingRow};
 use types::{Failure, OutputObject, TaskKind};
 
 use super::names;
@@ -42,22 +42,22 @@ enum Outcome<'a> {
     Failed(Failure),
 }
 
-fn outcome<'a>(attempt: &'a Attempt, run: &PlannedRun) -> Outcome<'a> {
+fn outcome<'a>(attempt: &'a Attempt, run: &PlannedRun) -> Result<Outcome<'a>, TaskError> {
     let of_run =
         |spec: &TaskSpec| spec.kind() == TaskKind::Evaluate && spec.run() == Some(run.index);
-    let Some(input) = attempt
+    // Every run has one from the start, and this task waits until it has ended, however it did.
+    let input = attempt
         .assignment
         .inputs
         .iter()
         .find(|input| of_run(&input.spec))
-    else {
-        let message = "the run has no evaluate task: its dataset could not be listed".to_owned();
-        return Outcome::Failed(Failure {
-            class: types::FailureClass::InvalidInput,
-            message,
-        });
-    };
-    match &input.outcome {
+        .ok_or_else(|| {
+            TaskError::Assignment(format!(
+                "there is no outcome of run {}'s evaluate task",
+                run.index
+            ))
+        })?;
+    Ok(match &input.outcome {
         InputOutcome::Accepted {
             prefix,
             result,
@@ -69,20 +69,22 @@ fn outcome<'a>(attempt: &'a Attempt, run: &PlannedRun) -> Outcome<'a> {
             outputs,
         }),
         InputOutcome::Failed { failure, .. } => Outcome::Failed(failure.clone()),
-    }
+    })
 }
 
 fn metrics(attempt: &Attempt) -> Result<OutputObject, TaskError> {
     let mut part = attempt.begin_table::<MetricRow>(names::METRICS)?;
     for run in &attempt.assignment.runs {
-        match outcome(attempt, run) {
+        match outcome(attempt, run)? {
             Outcome::Evaluated(evaluated) => {
                 push_all(attempt, &evaluated.path(names::METRICS), &mut part)?
             }
             Outcome::Failed(failure) => {
-                for (level, metric) in wanted(run) {
-                    part.push(failed_row(run, level, metric, &failure))?;
-                }
+                let mut rows: Vec<MetricRow> = wanted(run)
+                    .map(|(level, metric)| failed_row(run, level, metric, &failure))
+                    .collect();
+                rows.sort_by(Row::order);
+                rows.into_iter().try_for_each(|row| part.push(row))?;
             }
         }
         attempt.stages.step();
@@ -93,7 +95,7 @@ fn metrics(attempt: &Attempt) -> Result<OutputObject, TaskError> {
 fn scores(attempt: &Attempt) -> Result<OutputObject, TaskError> {
     let mut part = attempt.begin_table::<ScoreRow>(names::SCORES)?;
     for run in &attempt.assignment.runs {
-        if let Outcome::Evaluated(evaluated) = outcome(attempt, run) {
+        if let Outcome::Evaluated(evaluated) = outcome(attempt, run)? {
             push_all(attempt, &evaluated.path(names::SCORES), &mut part)?;
         }
     }
@@ -118,7 +120,7 @@ fn timings(attempt: &Attempt) -> Result<OutputObject, TaskError> {
             .flat_map(|accepted| timing_rows(&accepted).collect::<Vec<_>>())
             .filter(|row| seen.insert((row.task.clone(), row.stage.clone()))),
     );
-    rows.sort_by(|a, b| a.task.cmp(&b.task).then_with(|| a.stage.cmp(&b.stage)));
+    rows.sort_by(Row::order);
     attempt.put_table(names::TIMINGS, rows)
 }
 
@@ -149,7 +151,7 @@ fn manifest(attempt: &Attempt, own: Vec<OutputObject>) -> Result<OutputObject, T
         sha256: object.sha256,
         rows: object.rows,
     }));
-    rows.sort_by(|a, b| a.path.cmp(&b.path));
+    rows.sort_by(Row::order);
     attempt.put_table(names::MANIFEST, rows)
 }
 
@@ -192,7 +194,7 @@ pub fn timing_rows<'a>(accepted: &Accepted<'a>) -> impl Iterator<Item = TimingRo
     })
 }
 
-fn push_all<R: tables::Row>(
+fn push_all<R: Row>(
     attempt: &Attempt,
     path: &str,
     part: &mut crate::attempt::Part<'_, R>,
@@ -218,7 +220,7 @@ fn failed_row(run: &PlannedRun, level: &str, metric: &str, failure: &Failure) ->
         dataset: run.dataset.clone(),
         category: run.category.clone(),
         seed: run.spec.seed,
-        parameters: super::evaluate::parameters(run),
+        parameters: super::evaluate::parameters(run, serde_json::Value::Null),
         level: level.to_owned(),
         metric: metric.to_owned(),
         value: None,

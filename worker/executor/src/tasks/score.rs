@@ -1,10 +1,10 @@
 //! `score`: one chunk of images becomes raw scores, and the pixels of its maps become mergeable counts.
 
-use std::{collections::BTreeMap, sync::Mutex, time::Instant};
+use std::{path::Path, sync::Mutex, time::Instant};
 
 use data::{Label, Split};
 use job::resolved::VisionTask;
-use metrics::{RawScore, RawScores, ScoreCounts};
+use metrics::{RawScore, RawScores};
 use plan::{PlannedRun, ResultDetail, TaskResult};
 use serde::{Deserialize, Serialize};
 use tables::{SampleRow, ScoreRow};
@@ -17,6 +17,7 @@ use crate::{
     images::{BadImage, Images, Seen, describe_all},
     model::{Chosen, Engine, Scoring},
     parallel::{Waits, for_each_item, on_threads},
+    pixels::{self, PixelCounts},
     stages::lock,
 };
 
@@ -29,7 +30,7 @@ pub struct ComputedBy {
 }
 
 /// Name of the pixel counts of a split.
-pub fn pixels(split: Split) -> String {
+pub fn pixels_of(split: Split) -> String {
     format!("pixels-{split}.counts")
 }
 
@@ -51,10 +52,7 @@ pub fn run(attempt: &Attempt, first: u64, count: u64) -> Result<TaskResult, Task
         .count() as u64;
     let rows = scored.rows.len() as u64;
     attempt.put_table(names::SCORES, scored.rows)?;
-    for (split, mut counts) in scored.pixels {
-        let bytes = attempt.stages.time("metrics", 0, || counts.to_bytes());
-        attempt.put(&pixels(split), bytes)?;
-    }
+    scored.pixels.put(attempt)?;
     let computed_by = ComputedBy {
         engine: engine.name().to_owned(),
         version: engine.version(),
@@ -101,49 +99,65 @@ fn chunk(attempt: &Attempt, first: u64, count: u64) -> Result<Vec<SampleRow>, Ta
     }
 }
 
-struct Scored {
+struct Scored<'a> {
     rows: Vec<ScoreRow>,
-    pixels: BTreeMap<Split, ScoreCounts>,
+    pixels: PixelCounts<'a>,
     warnings: Vec<String>,
 }
 
 /// What one thread gathers besides rows.
-#[derive(Default)]
-struct Gathered {
-    pixels: BTreeMap<Split, ScoreCounts>,
+struct Gathered<'a> {
+    pixels: PixelCounts<'a>,
     bad_masks: Vec<BadImage>,
     unmasked: u64,
+    /// Masks of anomalous images that show no defect.
+    empty_masks: u64,
+}
+
+impl<'a> Gathered<'a> {
+    fn new(scratch: &'a Path, pixels_in_memory: u64) -> Self {
+        Self {
+            pixels: PixelCounts::new(scratch, pixels_in_memory),
+            bad_masks: Vec::new(),
+            unmasked: 0,
+            empty_masks: 0,
+        }
+    }
 }
 
 /// An image on its way from the engine to its row.
 struct Inferred {
     seen: Seen,
-    /// Features for the model's head, or the finished map.
-    values: Vec<f32>,
-    /// Of the finished map; the head's comes later.
-    score: Option<f32>,
+    /// Until the head has made distances of them.
+    features: Vec<f32>,
+    /// On the model's grid.
+    distances: Vec<f32>,
     infer_us: u64,
 }
 
 /// Scores the samples in rounds of as many images as the model's head likes to see at once: every thread infers images of
 /// the round, then every thread does some positions of all of them, then every thread finishes maps.
-fn score(
-    attempt: &Attempt,
+fn score<'a>(
+    attempt: &'a Attempt,
     run: &PlannedRun,
     mut chosen: Chosen,
     engine: &Engine,
     samples: &[SampleRow],
-) -> Result<Scored, TaskError> {
+) -> Result<Scored<'a>, TaskError> {
     let Scoring { sessions, head } = Scoring::open(attempt, &mut chosen, engine)?;
     let images = Images::new(attempt, chosen.preprocess());
-    let head = head.map(Head::new);
-    let round_len = head.as_ref().map_or(32, Head::batch).max(attempt.threads);
+    let head = Head::new(head);
+    let round_len = head.scorer.batch().max(attempt.threads);
     let mut tools: Vec<_> = sessions
         .into_iter()
         .map(|session| Inference::new(session, chosen.input_len()))
         .collect();
-    let mut gathered: Vec<Gathered> = tools.iter().map(|_| Gathered::default()).collect();
-    let (mut rows, buffers) = (Vec::with_capacity(samples.len()), Buffers::default());
+    let pixels_in_memory = pixels::IN_MEMORY / tools.len().max(1) as u64;
+    let mut gathered: Vec<Gathered<'a>> = tools
+        .iter()
+        .map(|_| Gathered::new(&attempt.scratch, pixels_in_memory))
+        .collect();
+    let (mut rows, buffers) = (Vec::with_capacity(samples.len()), Buffers::new(round_len));
     attempt.stages.show("score", samples.len() as u64);
     for round in samples.chunks(round_len) {
         let (mut inferred, returned) = for_each_item(
@@ -151,12 +165,10 @@ fn score(
             round.len(),
             &attempt.cancelled,
             Waits(&attempt.stages, "infer"),
-            |tools, index| tools.infer(attempt, &images, &round[index], head.is_some(), &buffers),
+            |tools, index| tools.infer(attempt, &images, &round[index], &buffers),
         )?;
         tools = returned;
-        if let Some(head) = &head {
-            head.distances(attempt, &mut inferred, &buffers);
-        }
+        head.distances(attempt, &mut inferred, &buffers);
         let inferred: Vec<Mutex<Option<Result<Inferred, BadImage>>>> = inferred
             .into_iter()
             .map(|item| Mutex::new(Some(item)))
@@ -174,16 +186,9 @@ fn score(
                         ));
                     }
                     Some(Err(bad)) => error_row(run, &round[index], &bad),
-                    Some(Ok(item)) => finish(
-                        attempt,
-                        run,
-                        &images,
-                        &round[index],
-                        item,
-                        head.as_ref(),
-                        gathered,
-                        &buffers,
-                    )?,
+                    Some(Ok(item)) => {
+                        finish(attempt, run, &images, &round[index], item, &head, gathered)?
+                    }
                 };
                 attempt.stages.step();
                 Ok(row)
@@ -196,43 +201,32 @@ fn score(
 }
 
 /// The finished map's row, and its pixels counted.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one image's way through the attempt's shared parts"
-)]
 fn finish(
     attempt: &Attempt,
     run: &PlannedRun,
     images: &Images<'_>,
     sample: &SampleRow,
-    mut item: Inferred,
-    head: Option<&Head>,
-    gathered: &mut Gathered,
-    buffers: &Buffers,
+    item: Inferred,
+    head: &Head,
+    gathered: &mut Gathered<'_>,
 ) -> Result<ScoreRow, TaskError> {
     let start = Instant::now();
-    if let Some(head) = head {
-        let map = attempt
-            .stages
-            .time("finish", 4 * item.values.len() as u64, || {
-                head.finish.apply(&item.values)
-            });
-        buffers.give(std::mem::replace(&mut item.values, map));
-        item.score = Some(item.values.iter().copied().fold(f32::NEG_INFINITY, maximum));
-        item.infer_us += micros(start);
-    }
-    let score = RawScore::new(item.score.unwrap_or(f32::NAN));
-    let row = match score.and_then(|score| Ok((score, RawScores::new(&item.values)?))) {
-        Err(error) => error_row(run, sample, &not_finite(sample, &error)),
+    let map = attempt
+        .stages
+        .time("finish", 4 * item.distances.len() as u64, || {
+            head.finish.apply(&item.distances)
+        });
+    let score = RawScore::new(map.iter().copied().fold(f32::NEG_INFINITY, maximum));
+    let infer_us = item.infer_us + micros(start);
+    match score.and_then(|score| Ok((score, RawScores::new(&map)?))) {
+        Err(error) => Ok(error_row(run, sample, &not_finite(sample, &error))),
         Ok((score, map)) => {
             if wants_pixels(run) {
                 count_pixels(attempt, images, sample, item.seen, map, gathered)?;
             }
-            scored_row(run, sample, item.seen, score, item.infer_us)
+            Ok(scored_row(run, sample, item.seen, score, infer_us))
         }
-    };
-    buffers.give(item.values);
-    Ok(row)
+    }
 }
 
 /// Unlike `f32::max`, keeps NaN: a broken map has no score.
@@ -259,7 +253,6 @@ impl Inference {
         attempt: &Attempt,
         images: &Images<'_>,
         sample: &SampleRow,
-        for_head: bool,
         buffers: &Buffers,
     ) -> Result<Result<Inferred, BadImage>, TaskError> {
         let seen = match images.read(sample, &mut self.input)? {
@@ -267,40 +260,46 @@ impl Inference {
             Err(bad) => return Ok(Err(bad)),
         };
         let start = Instant::now();
-        // Outputs in the graph's order: features alone, or the anomaly map and the score.
-        let mut outputs = vec![buffers.take()];
-        if !for_head {
-            outputs.push(Vec::new());
-        }
+        let mut outputs = [buffers.take()];
         attempt
             .stages
             .time("infer", 4 * self.input.len() as u64, || {
                 self.session.run(&[&self.input], &mut outputs)
             })?;
-        let score = (!for_head)
-            .then(|| outputs.pop().and_then(|score| score.first().copied()))
-            .flatten();
-        let values = outputs.pop().unwrap_or_default();
+        let [features] = outputs;
         Ok(Ok(Inferred {
             seen,
-            values,
-            score,
+            features,
+            distances: Vec::new(),
             infer_us: micros(start),
         }))
     }
 }
 
-/// Large buffers that go round instead of being allocated for each image.
-#[derive(Default)]
-pub struct Buffers(Mutex<Vec<Vec<f32>>>);
+/// Buffers for features, which go round instead of being allocated for each image.
+struct Buffers {
+    free: Mutex<Vec<Vec<f32>>>,
+    most: usize,
+}
 
 impl Buffers {
+    /// Keeps as many as a round's images need.
+    fn new(most: usize) -> Self {
+        Self {
+            free: Mutex::default(),
+            most,
+        }
+    }
+
     fn take(&self) -> Vec<f32> {
-        lock(&self.0).pop().unwrap_or_default()
+        lock(&self.free).pop().unwrap_or_default()
     }
 
     fn give(&self, buffer: Vec<f32>) {
-        lock(&self.0).push(buffer);
+        let mut free = lock(&self.free);
+        if free.len() < self.most {
+            free.push(buffer);
+        }
     }
 }
 
@@ -321,11 +320,7 @@ impl Head {
         Self { scorer, finish }
     }
 
-    fn batch(&self) -> usize {
-        self.scorer.batch()
-    }
-
-    /// Replaces features by distances on the model's grid. Each thread takes a share of the positions of all images, so
+    /// Makes distances of features on the model's grid. Each thread takes a share of the positions of all images, so
     /// that the model's matrices are read once.
     fn distances(
         &self,
@@ -342,7 +337,7 @@ impl Head {
         let start = Instant::now();
         let share = positions.div_ceil(attempt.threads);
         let mut maps = vec![vec![0.0; positions]; items.len()];
-        let features: Vec<&[f32]> = items.iter().map(|item| item.values.as_slice()).collect();
+        let features: Vec<&[f32]> = items.iter().map(|item| item.features.as_slice()).collect();
         let mut parts: Vec<Vec<&mut [f32]>> =
             (0..positions.div_ceil(share)).map(|_| Vec::new()).collect();
         for map in &mut maps {
@@ -360,7 +355,8 @@ impl Head {
         });
         let each_us = micros(start) / items.len() as u64;
         for (item, map) in items.iter_mut().zip(maps) {
-            buffers.give(std::mem::replace(&mut item.values, map));
+            buffers.give(std::mem::take(&mut item.features));
+            item.distances = map;
             item.infer_us += each_us;
         }
     }
@@ -370,38 +366,32 @@ fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
-/// States are integer counts: whichever thread counted what, their sum is the same.
-fn gather(
-    attempt: &Attempt,
+/// What the threads have gathered, together.
+fn gather<'a>(
+    attempt: &'a Attempt,
     rows: Vec<ScoreRow>,
-    mut threads: Vec<Gathered>,
-) -> Result<Scored, TaskError> {
+    mut threads: Vec<Gathered<'a>>,
+) -> Result<Scored<'a>, TaskError> {
     attempt.stages.time("metrics", 0, || {
         std::thread::scope(|scope| {
-            for counts in threads.iter_mut().flat_map(|one| one.pixels.values_mut()) {
-                scope.spawn(|| counts.sort());
+            for one in &mut threads {
+                scope.spawn(|| one.pixels.sort());
             }
         });
     });
     let mut scored = Scored {
         rows,
-        pixels: BTreeMap::new(),
+        pixels: PixelCounts::new(&attempt.scratch, pixels::IN_MEMORY),
         warnings: Vec::new(),
     };
-    let (mut bad_masks, mut unmasked) = (Vec::new(), 0);
+    let (mut bad_masks, mut unmasked, mut empty_masks) = (Vec::new(), 0, 0);
     for gathered in threads {
         bad_masks.extend(gathered.bad_masks);
         unmasked += gathered.unmasked;
-        attempt.stages.time("metrics", 0, || {
-            for (split, counts) in gathered.pixels {
-                match scored.pixels.entry(split) {
-                    std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(counts)),
-                    std::collections::btree_map::Entry::Occupied(mut entry) => {
-                        entry.get_mut().merge(&counts)
-                    }
-                }
-            }
-        });
+        empty_masks += gathered.empty_masks;
+        attempt
+            .stages
+            .time("metrics", 0, || scored.pixels.merge(gathered.pixels))?;
     }
     if !bad_masks.is_empty() {
         // A wrong mask makes every pixel metric of the run wrong: no result is better than that one.
@@ -413,6 +403,11 @@ fn gather(
             "{unmasked} anomalous images without a mask are not in the pixel metrics"
         ));
     }
+    if empty_masks > 0 {
+        scored.warnings.push(format!(
+            "{empty_masks} masks of anomalous images show no defect at the model's size, so that all their pixels count as normal; a defect's pixels have values above 127 (of 255)"
+        ));
+    }
     Ok(scored)
 }
 
@@ -422,14 +417,17 @@ fn count_pixels(
     sample: &SampleRow,
     seen: Seen,
     map: RawScores<'_>,
-    gathered: &mut Gathered,
+    gathered: &mut Gathered<'_>,
 ) -> Result<(), TaskError> {
     let split = Split::parse(&sample.split)
         .ok_or_else(|| TaskError::Assignment(format!("split {:?}", sample.split)))?;
     let mask = match (&sample.mask_uri, sample.label == Label::Normal.as_str()) {
         (_, true) => None,
         (Some(uri), false) => match images.mask(sample, uri, seen)? {
-            Ok(mask) => Some(mask),
+            Ok(mask) => {
+                gathered.empty_masks += u64::from(mask.iter().all(|defect| *defect == 0));
+                Some(mask)
+            }
             Err(bad) => {
                 gathered.bad_masks.push(bad);
                 return Ok(());
@@ -440,14 +438,11 @@ fn count_pixels(
             return Ok(());
         }
     };
-    let counts = gathered.pixels.entry(split).or_default();
     attempt
         .stages
-        .time("metrics", 4 * map.values().len() as u64, || match &mask {
-            Some(mask) => counts.observe_map(map, mask),
-            None => counts.observe_normal(map),
-        });
-    Ok(())
+        .time("metrics", 4 * map.values().len() as u64, || {
+            gathered.pixels.observe(split, map, mask.as_deref())
+        })
 }
 
 fn not_finite(sample: &SampleRow, error: &metrics::NotFinite) -> BadImage {
@@ -505,5 +500,20 @@ fn empty_row(run: &PlannedRun, sample: &SampleRow) -> ScoreRow {
         error: None,
         decode_us: None,
         infer_us: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Buffers;
+
+    #[test]
+    fn no_more_buffers_are_kept_than_a_round_needs() {
+        let buffers = Buffers::new(2);
+        for length in 1..=5 {
+            buffers.give(vec![0.0; length]);
+        }
+        let kept = [(); 3].map(|()| buffers.take().len());
+        assert_eq!(kept, [2, 1, 0]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use tables::{MetricRow, ScoreRow};
+use tables::{MetricRow, ScoreRow, TimingRow};
 use types::{FailureClass, TaskKind};
 
 use crate::{
@@ -32,14 +32,19 @@ fn bad_test_images_are_rows_with_errors() {
         fs::write(data.join("test/good/empty.jpg"), b"").unwrap();
         fs::write(data.join("test/good/text.png"), b"this is no picture").unwrap();
         images::write_bomb(&data.join("test/good/bomb.png"));
+        // Takes no room on the disk, and must take none in memory.
+        fs::File::create(data.join("test/good/huge.png"))
+            .and_then(|file| file.set_len(4 << 30))
+            .unwrap();
     });
     let rows: Vec<ScoreRow> = job.table(TaskKind::Reduce, "scores.parquet");
-    assert_eq!(rows.len(), 10);
+    assert_eq!(rows.len(), 11);
     for (name, word) in [
         ("truncated.png", "decode_error"),
         ("empty.jpg", "empty"),
         ("text.png", "not_an_image"),
         ("bomb.png", "too_large"),
+        ("huge.png", "too_large"),
     ] {
         let row = rows.iter().find(|row| row.uri.ends_with(name)).unwrap();
         assert!(
@@ -54,9 +59,14 @@ fn bad_test_images_are_rows_with_errors() {
         metrics
             .iter()
             .filter(|row| row.level == "image")
-            .all(|row| row.errors == 4 && row.normal == 3),
+            .all(|row| row.errors == 5 && row.normal == 3),
         "{metrics:?}"
     );
+    let timings: Vec<TimingRow> = job.table(TaskKind::Reduce, "timings.parquet");
+    let scored = timings
+        .iter()
+        .find(|row| row.kind == "score" && row.stage == "total");
+    assert!(scored.unwrap().peak_memory.unwrap() < 2 << 30, "{scored:?}");
 }
 
 #[test]
@@ -105,6 +115,72 @@ fn a_mask_of_another_size_names_both() {
     for part in ["001_mask.png", "32x16", "bad/001.png", "64x64"] {
         assert!(failure.message.contains(part), "{failure}");
     }
+}
+
+#[test]
+fn a_mask_too_large_to_read_is_named_before_anything_is_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = run(folder.path(), |data| {
+        fs::File::create(data.join("ground_truth/bad/001_mask.png"))
+            .and_then(|file| file.set_len(4 << 30))
+            .unwrap();
+    });
+    let failure = job.failure(TaskKind::List);
+    assert_eq!(failure.class, FailureClass::InvalidInput);
+    for part in ["001_mask.png", "4294967296 bytes"] {
+        assert!(failure.message.contains(part), "{failure}");
+    }
+}
+
+/// Such as label masks of 0 and 1, which look black.
+#[test]
+fn masks_without_a_defect_are_counted_in_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = run(folder.path(), |data| {
+        for name in ["000", "002"] {
+            images::write(
+                &data.join(format!("ground_truth/bad/{name}_mask.png")),
+                &[1; 64 * 64],
+            );
+        }
+    });
+    let (result, _) = job.accepted(TaskKind::Evaluate);
+    let warned = |text: &str| result.warnings.iter().any(|warning| warning.contains(text));
+    assert!(
+        warned("2 masks of anomalous images show no defect") && warned("127"),
+        "{:?}",
+        result.warnings
+    );
+}
+
+#[test]
+fn a_validation_split_of_one_class_is_no_word_about_the_test_split() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    images::dataset(&folder.join("data"), 4, 3);
+    images::write(
+        &folder.join("data/tiny/validation/good/000.png"),
+        &images::texture(7),
+    );
+    let text =
+        yaml(folder, "").replace("image_size: 64", "image_size: 64, val_split_mode: from_dir");
+    let mut job = Job::new(folder, &text);
+    job.run(&mut Executor::start(), 2);
+    let metrics: Vec<MetricRow> = job.table(TaskKind::Reduce, "metrics.parquet");
+    for row in &metrics {
+        let reason = (row.metric == "F1Score").then_some("no_threshold");
+        assert_eq!(row.reason.as_deref(), reason, "{row:?}");
+        assert!(row.normal > 0 && row.anomalous > 0, "{row:?}");
+    }
+    let (result, _) = job.accepted(TaskKind::Evaluate);
+    assert!(
+        result
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("no anomalous validation image")),
+        "{:?}",
+        result.warnings
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The whole chain against Anomalib 1.0.1: fit, scores, thresholds, bounds, labels and metrics of the set `engine_padim`.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{fs, path::Path};
 
 use graph::Tensor;
 use models::backbones;
@@ -62,7 +62,7 @@ fn write_weights(folder: &Path) {
         })
         .collect();
     let mut bytes = Vec::new();
-    weights::write_safetensors(&state, &BTreeMap::new(), &mut bytes).expect("in memory");
+    weights::write_safetensors(&state, &mut bytes).expect("in memory");
     fs::create_dir_all(folder).expect("a folder");
     fs::write(folder.join("resnet18.safetensors"), bytes).expect("the weights");
 }

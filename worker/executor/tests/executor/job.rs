@@ -81,32 +81,47 @@ impl Job {
 
     /// Runs every task that can run, in order; tasks behind a failure are skipped.
     pub fn run(&mut self, executor: &mut Executor, threads: u32) {
-        while let Some(task) = self.next() {
-            let failed = task
-                .depends_on
-                .iter()
-                .filter(|dependency| dependency.rule == DependencyRule::Success)
-                .find_map(|dependency| match &self.outcomes[&dependency.task] {
-                    InputOutcome::Failed { failure, .. } => Some(failure.clone()),
-                    InputOutcome::Accepted { .. } => None,
-                });
-            let outcome = match failed {
-                Some(failure) => InputOutcome::Failed {
-                    state: TaskState::Skipped,
-                    failure,
-                },
-                None => self.attempt(executor, &task, threads),
-            };
-            if let InputOutcome::Accepted { result, .. } = &outcome {
-                let next = TaskIndex(u32::try_from(self.tasks.len()).expect("few tasks"));
-                let expansion = plan::expand(&self.plan, task.index, result, next);
-                self.tasks.extend(expansion.tasks);
-                for (index, dependency) in expansion.added_dependencies {
-                    self.tasks[index.0 as usize].depends_on.push(dependency);
-                }
+        while self.step(executor, threads).is_some() {}
+    }
+
+    /// Runs until the first task of a kind has ended.
+    pub fn run_through(&mut self, kind: types::TaskKind, executor: &mut Executor, threads: u32) {
+        while let Some(task) = self.step(executor, threads) {
+            if task.spec.kind() == kind {
+                return;
             }
-            self.outcomes.insert(task.index, outcome);
         }
+        panic!("there is no {kind} task");
+    }
+
+    /// Runs the next task and says which.
+    fn step(&mut self, executor: &mut Executor, threads: u32) -> Option<PlannedTask> {
+        let task = self.next()?;
+        let failed = task
+            .depends_on
+            .iter()
+            .filter(|dependency| dependency.rule == DependencyRule::Success)
+            .find_map(|dependency| match &self.outcomes[&dependency.task] {
+                InputOutcome::Failed { failure, .. } => Some(failure.clone()),
+                InputOutcome::Accepted { .. } => None,
+            });
+        let outcome = match failed {
+            Some(failure) => InputOutcome::Failed {
+                state: TaskState::Skipped,
+                failure,
+            },
+            None => self.attempt(executor, &task, threads),
+        };
+        if let InputOutcome::Accepted { result, .. } = &outcome {
+            let next = TaskIndex(u32::try_from(self.tasks.len()).expect("few tasks"));
+            let expansion = plan::expand(&self.plan, task.index, result, next);
+            self.tasks.extend(expansion.tasks);
+            for (index, dependency) in expansion.added_dependencies {
+                self.tasks[index.0 as usize].depends_on.push(dependency);
+            }
+        }
+        self.outcomes.insert(task.index, outcome);
+        Some(task)
     }
 
     /// The first task whose dependencies have ended.

@@ -5,5 +5,6 @@ mod death;
 mod golden;
 mod images;
 mod job;
+mod pinned;
 mod process;
 mod whole_job;

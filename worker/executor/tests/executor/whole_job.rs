@@ -166,4 +166,5 @@ output: {0}/out2
     let metrics: Vec<MetricRow> = tested.table(TaskKind::Reduce, "metrics.parquet");
     let f1 = metrics.iter().find(|row| row.metric == "F1Score").unwrap();
     assert!(f1.threshold.is_some(), "{f1:?}");
+    assert_eq!(f1.threshold_split.as_deref(), Some("package:test"));
 }
