@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use broker_harness::{Broker, Direction, Options, Proxy};
 use queue::{Consumer, ConsumerState, Publisher, Settings, TraceContext, WakeUp};
 use tokio::runtime::Runtime;
+use types::PoolName;
 
 use crate::hangs::{executor_at_fit, wait_for_state};
 use crate::kills::wait_for_socket;
@@ -65,12 +66,23 @@ impl Night {
         assert_eq!(results(&self.sandbox), self.quiet);
     }
 
+    /// Asked over the protocol: what `rabbitmqctl list_queues` says may be seconds old.
     fn expect_an_empty_queue(&self) {
-        until("the queue to be empty", LIMIT, || {
-            let queues = self.broker.ctl(&["-q", "list_queues", "messages"]).ok()?;
-            let counts: Vec<&str> = queues.lines().filter(|l| *l != "messages").collect();
-            counts.iter().all(|count| *count == "0").then_some(())
+        runtime().block_on(async {
+            let publisher = Publisher::start(self.as_a_client());
+            let empty = async {
+                while publisher.depth(&PoolName::default()).await.unwrap().ready > 0 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            let waited = tokio::time::timeout(LIMIT, empty).await;
+            waited.expect("the queue to be empty");
         });
+    }
+
+    fn as_a_client(&self) -> Settings {
+        let url = format!("amqp://guest:guest@{}/", self.broker.address());
+        Settings::new(url.parse().unwrap(), "a test")
     }
 }
 
@@ -201,9 +213,8 @@ fn a_task_longer_than_the_brokers_patience_is_done_once() {
     executor.signal(Signal::STOP);
     // Somebody who holds a message, as workers do not, is cut off: then the time is over.
     runtime().block_on(async {
-        let url = format!("amqp://guest:guest@{}/", night.broker.address());
-        let settings = Settings::new(url.parse().unwrap(), "holds a message");
-        let pool: types::PoolName = "canary".parse().unwrap();
+        let settings = night.as_a_client();
+        let pool: PoolName = "canary".parse().unwrap();
         let publisher = Publisher::start(settings.clone());
         let mut consumer = Consumer::start(settings, pool.clone());
         let wake_up = WakeUp {
