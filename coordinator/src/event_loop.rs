@@ -10,7 +10,7 @@ use std::{
 };
 
 use coordinator_core::{
-    Change, Claim, ClaimAnswer, Core, Effect, Event, Now, OutboxRow, Reply, Ticket,
+    Change, Claim, ClaimAnswer, Core, Effect, Event, Now, OutboxRow, Reply, Ticket, WakeUp,
 };
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 use types::{JobId, PoolName, WorkerName};
@@ -28,6 +28,7 @@ pub struct EventLoop {
     inbox: Receiver<Message>,
     changes: Arc<Changes>,
     deliveries: UnboundedSender<OutboxRow>,
+    wake_ups: UnboundedSender<WakeUp>,
     started: Instant,
     last_ticket: u64,
     asked: BTreeMap<Ticket, oneshot::Sender<Reply>>,
@@ -48,6 +49,7 @@ struct Batch {
     persist: Vec<Change>,
     replies: Vec<(Ticket, Reply)>,
     wake: Vec<PoolName>,
+    publish: Vec<WakeUp>,
     deliver: Vec<OutboxRow>,
     changed: Vec<JobId>,
     queries: Vec<Look>,
@@ -61,6 +63,7 @@ impl EventLoop {
         inbox: Receiver<Message>,
         changes: Arc<Changes>,
         deliveries: UnboundedSender<OutboxRow>,
+        wake_ups: UnboundedSender<WakeUp>,
         started: Instant,
     ) -> Self {
         Self {
@@ -69,6 +72,7 @@ impl EventLoop {
             inbox,
             changes,
             deliveries,
+            wake_ups,
             started,
             last_ticket: 0,
             asked: BTreeMap::new(),
@@ -169,6 +173,7 @@ impl EventLoop {
                 Effect::Reply { to, reply } => batch.replies.push((to, reply)),
                 Effect::Wake { pool } if batch.wake.contains(&pool) => {}
                 Effect::Wake { pool } => batch.wake.push(pool),
+                Effect::Publish(wake_up) => batch.publish.push(wake_up),
                 Effect::Deliver(row) => batch.deliver.push(row),
                 Effect::JobChanged(job) if batch.changed.contains(&job) => {}
                 Effect::JobChanged(job) => batch.changed.push(job),
@@ -185,6 +190,10 @@ impl EventLoop {
             }
             for (ticket, reply) in batch.replies {
                 self.answer(ticket, reply);
+            }
+            for wake_up in batch.publish {
+                // What is not published is published again after the next start.
+                let _ = self.wake_ups.send(wake_up);
             }
             for row in batch.deliver {
                 self.deliver(row);

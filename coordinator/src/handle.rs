@@ -11,6 +11,8 @@ use store::Stores;
 use tokio::sync::{oneshot, watch};
 use types::JobId;
 
+use crate::wake_ups::WakeUps;
+
 /// The loop has ended, or is about to: whoever asks hears it as "unavailable".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the coordinator is ending; it answers again once it has been started again")]
@@ -46,15 +48,21 @@ pub struct Handle {
     inbox: mpsc::Sender<Message>,
     changes: Arc<Changes>,
     stores: Stores,
+    wake_ups: Option<Arc<WakeUps>>,
 }
 
 impl Handle {
-    pub fn new(changes: Arc<Changes>, stores: Stores) -> (Self, mpsc::Receiver<Message>) {
+    pub fn new(
+        changes: Arc<Changes>,
+        stores: Stores,
+        wake_ups: Option<Arc<WakeUps>>,
+    ) -> (Self, mpsc::Receiver<Message>) {
         let (inbox, receiver) = mpsc::channel();
         let handle = Self {
             inbox,
             changes,
             stores,
+            wake_ups,
         };
         (handle, receiver)
     }
@@ -62,6 +70,11 @@ impl Handle {
     /// Where jobs' objects lie.
     pub fn stores(&self) -> &Stores {
         &self.stores
+    }
+
+    /// How workers are woken, where it is over a broker.
+    pub fn wake_ups(&self) -> Option<&WakeUps> {
+        self.wake_ups.as_deref()
     }
 
     pub async fn ask(

@@ -14,6 +14,7 @@ mod socket;
 mod state_folder;
 mod state_store;
 mod stop;
+mod wake_ups;
 
 use std::{
     io,
@@ -25,6 +26,7 @@ use std::{
 };
 
 use coordinator_core::{Core, RebuildError};
+use queue::{BrokerError, SettingsError};
 use store::{ConfigError, Stores};
 use tokio::sync::{mpsc::unbounded_channel, oneshot};
 
@@ -38,6 +40,7 @@ use crate::{
     listen::{ListenError, Network},
     state_folder::{StateFolder, StateFolderError},
     state_store::{StateStore, StateStoreError},
+    wake_ups::WakeUps,
 };
 
 /// How long calls under way may take to end once the coordinator was asked to.
@@ -56,6 +59,10 @@ enum RunError {
     #[error("cannot listen on {}", path.display())]
     Listen { path: PathBuf, source: io::Error },
     #[error(transparent)]
+    Queue(#[from] SettingsError),
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error(transparent)]
     Network(#[from] ListenError),
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -73,7 +80,11 @@ impl RunError {
     /// Exit codes are documented at [`Settings`].
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Folder(StateFolderError::NoHome) | Self::Config(_) => 2,
+            Self::Folder(StateFolderError::NoHome)
+            | Self::Config(_)
+            | Self::Queue(_)
+            | Self::Broker(BrokerError::Settings(_)) => 2,
+            Self::Broker(error) if error.is_denial() => 5,
             Self::Network(ListenError::Bind { .. }) | Self::Http(HttpError::Bind { .. }) => 6,
             Self::Network(_) | Self::Http(_) => 2,
             Self::Folder(StateFolderError::Io { source, .. }) | Self::Listen { source, .. }
@@ -105,6 +116,7 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
     let network = Network::of(settings)?;
     let monitoring = http::address(settings)?;
     let stores = Stores::read(settings.file.config.as_deref())?;
+    let broker = settings.queue.settings("coordinator")?;
     let path = settings
         .state
         .clone()
@@ -118,7 +130,7 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
     let rows = store.load()?;
     let (jobs, attempts) = (rows.jobs.len(), rows.attempts.len());
     let core = Core::rebuild(
-        settings::core(),
+        settings::core(broker.as_ref()),
         rows,
         store.epoch(),
         event_loop::now(started),
@@ -129,10 +141,32 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
     })?;
     tracing::info!(state = %folder.path().display(), epoch = store.epoch().0, jobs, attempts, rebuild_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX), "state read");
 
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|source| RunError::Start { source })?;
+    let wake_ups = match broker {
+        Some(broker) => runtime.block_on(async {
+            queue::check_at_start(&broker, &wake_ups::pools(&core)).await?;
+            Ok::<_, BrokerError>(Some(Arc::new(WakeUps::start(broker))))
+        })?,
+        None => None,
+    };
+
     let changes = Arc::new(Changes::default());
-    let (handle, inbox) = Handle::new(changes.clone(), stores.clone());
+    let (handle, inbox) = Handle::new(changes.clone(), stores.clone(), wake_ups.clone());
     let (deliveries, outbox) = unbounded_channel();
-    let event_loop = EventLoop::new(core, store, inbox, changes.clone(), deliveries, started);
+    let (ordered, to_publish) = unbounded_channel();
+    let event_loop = EventLoop::new(
+        core,
+        store,
+        inbox,
+        changes.clone(),
+        deliveries,
+        ordered,
+        started,
+    );
     let (ended, mut loop_ended) = oneshot::channel();
     let thread = thread::Builder::new()
         .name("loop".to_owned())
@@ -144,17 +178,15 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
         })
         .map_err(|source| RunError::Start { source })?;
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|source| RunError::Start { source })?;
     let served = runtime.block_on(async {
         let listener = socket::listen(&folder.socket()).map_err(|source| RunError::Listen {
             path: folder.socket(),
             source,
         })?;
         tokio::spawn(publisher::publish(outbox, handle.clone()));
+        if let Some(wake_ups) = wake_ups {
+            tokio::spawn(wake_ups.publish(to_publish, handle.clone()));
+        }
         // A store that does not answer now is no reason not to start: its jobs wait and say why.
         tokio::spawn(async move { stores.probe().await });
         let (close, closed) = oneshot::channel::<()>();

@@ -8,8 +8,8 @@ use logging::LogSettings;
 ///
 /// Listens on the Unix socket `coordinator.sock` in its state folder. One coordinator at a time owns a folder.
 ///
-/// Exit codes: 0 ended when asked to; 2 wrong usage; 5 no permission for the state folder; 6 cannot run here (state
-/// folder in use, on a network file system, disk full).
+/// Exit codes: 0 ended when asked to; 2 wrong usage; 5 no permission for the state folder, or denied by the broker;
+/// 6 cannot run here (state folder in use, on a network file system, disk full).
 #[derive(Debug, Clone, clap::Parser)]
 #[command(name = "coordinator", version)]
 pub struct Settings {
@@ -69,6 +69,8 @@ pub struct Settings {
     /// Let others than this machine read --http: numbers of jobs, tasks and workers, no names but those of pools
     #[arg(long)]
     pub http_insecure: bool,
+    #[command(flatten)]
+    pub queue: queue::Flags,
     /// End when standard input is closed: for a coordinator that must not outlive its parent
     #[arg(long)]
     pub exit_with_stdin: bool,
@@ -86,10 +88,13 @@ pub const BATCH: usize = 256;
 /// nothing and carries the progress that a person is looking at.
 const HEARTBEAT_MS: u64 = 1_000;
 
-/// The core's own settings.
-pub fn core() -> coordinator_core::Settings {
+/// The core's own settings. A wake-up is lost when the broker has dropped it, however long its publishing took.
+pub fn core(broker: Option<&queue::Settings>) -> coordinator_core::Settings {
+    let ttl = |broker: &queue::Settings| broker.wake_up_ttl + broker.publish_timeout;
+    let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     coordinator_core::Settings {
         heartbeat_ms: HEARTBEAT_MS,
+        wake_up_ttl_ms: broker.map(ttl).map(milliseconds),
         ..coordinator_core::Settings::default()
     }
 }

@@ -268,7 +268,8 @@ fn start(
     Command::new(&path)
         .arg("--state")
         .arg(state)
-        .arg("--exit-with-stdin")
+        // Of its own, whatever the settings of this machine's other programs say.
+        .args(["--exit-with-stdin", "--broker", "none"])
         .args(
             config
                 .into_iter()

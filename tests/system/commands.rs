@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::images;
 use crate::processes::naming;
+use crate::queues::{Queue, on_both_queues};
 use crate::sandbox::{JOB, LIMIT, Sandbox, files};
+
+on_both_queues!(a_submitted_job_waits_for_a_worker_and_is_done_by_the_first_that_comes);
 
 #[test]
 fn a_job_goes_from_images_to_tables_and_every_command_shows_it() {
@@ -167,9 +170,8 @@ fn fs_read(sandbox: &Sandbox, name: &str) -> String {
     std::fs::read_to_string(sandbox.path(name)).unwrap()
 }
 
-#[test]
-fn a_submitted_job_waits_for_a_worker_and_is_done_by_the_first_that_comes() {
-    let sandbox = Sandbox::with_job(6, 3);
+fn a_submitted_job_waits_for_a_worker_and_is_done_by_the_first_that_comes(queue: Queue) {
+    let sandbox = Sandbox::with_job(6, 3).on(queue);
     let coordinator = sandbox.start("coordinator", &[]);
     crate::kills::wait_for_socket(&sandbox);
     let submitted = sandbox.ctl(&["submit", "job.yaml"]);

@@ -15,8 +15,8 @@ worker: {coordinator: \"https://nightshift.example:7070\", token_file: /etc/nigh
 ctl: {coordinator: \"https://nightshift.example:7070\", token_file: /home/me/.nightshift.token}
 ```
 
-The sections `stores` and `cache` are described in [operations](operations.md). A token itself never stands in a file that others
-read: `NIGHTSHIFT_TOKEN` holds one, `token_file` names a file.
+The sections `stores` and `cache` are described in [operations](operations.md). A token or password itself never stands in a file
+that others read: `NIGHTSHIFT_TOKEN` and `NIGHTSHIFT_BROKER_PASSWORD` hold one, `token_file` and `broker_password_file` name a file.
 
 Made by `UPDATE=1 cargo test --workspace --test system configuration`.
 

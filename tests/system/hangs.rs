@@ -4,14 +4,22 @@ use std::fs;
 
 use crate::kills::wait_for_socket;
 use crate::processes::{Process, Signal, until};
+use crate::queues::{Queue, on_both_queues};
 use crate::sandbox::{LIMIT, Running, SOON, Sandbox};
+
+on_both_queues!(
+    a_stopped_executor_is_stalled_and_killed_and_its_task_is_tried_once_more,
+    a_cancel_reaches_an_executor_that_does_not_listen_and_a_retry_computes_what_was_cancelled,
+    a_cancelled_task_ends_between_two_images_and_its_executor_takes_the_next_job,
+    what_a_drained_worker_cannot_finish_is_done_by_another,
+);
 
 /// Far above what lies between two images or takes to compile, and short enough to wait for.
 const STALL: [&str; 2] = ["--stall-timeout=5s", "--loading-timeout=5s"];
 
 /// A coordinator and a worker, with a job of so many images that its `fit` task runs for a while.
-pub fn with_worker(arguments: &[&str]) -> (Sandbox, Running, Running) {
-    let sandbox = Sandbox::with_job(600, 3);
+pub fn with_worker(queue: Queue, arguments: &[&str]) -> (Sandbox, Running, Running) {
+    let sandbox = Sandbox::with_job(600, 3).on(queue);
     let coordinator = sandbox.start("coordinator", &["--log-json"]);
     wait_for_socket(&sandbox);
     let worker = sandbox.start(
@@ -37,9 +45,8 @@ pub fn wait_for_state(sandbox: &Sandbox, state: &str) {
     });
 }
 
-#[test]
-fn a_stopped_executor_is_stalled_and_killed_and_its_task_is_tried_once_more() {
-    let (sandbox, _coordinator, worker) = with_worker(&STALL);
+fn a_stopped_executor_is_stalled_and_killed_and_its_task_is_tried_once_more(queue: Queue) {
+    let (sandbox, _coordinator, worker) = with_worker(queue, &STALL);
     sandbox.ctl(&["submit", "job.yaml"]).expect(0);
     let first = executor_at_fit(&sandbox, &worker, 1);
     first.signal(Signal::STOP);
@@ -72,9 +79,10 @@ fn a_stopped_executor_is_stalled_and_killed_and_its_task_is_tried_once_more() {
     worker.wait(SOON).expect(0);
 }
 
-#[test]
-fn a_cancel_reaches_an_executor_that_does_not_listen_and_a_retry_computes_what_was_cancelled() {
-    let (sandbox, _coordinator, worker) = with_worker(&[]);
+fn a_cancel_reaches_an_executor_that_does_not_listen_and_a_retry_computes_what_was_cancelled(
+    queue: Queue,
+) {
+    let (sandbox, _coordinator, worker) = with_worker(queue, &[]);
     sandbox.ctl(&["submit", "job.yaml"]).expect(0);
     let executor = executor_at_fit(&sandbox, &worker, 1);
     executor.signal(Signal::STOP);
@@ -89,9 +97,8 @@ fn a_cancel_reaches_an_executor_that_does_not_listen_and_a_retry_computes_what_w
     assert_eq!((attempts("list"), attempts("score")), (1, 1));
 }
 
-#[test]
-fn a_cancelled_task_ends_between_two_images_and_its_executor_takes_the_next_job() {
-    let (sandbox, _coordinator, worker) = with_worker(&[]);
+fn a_cancelled_task_ends_between_two_images_and_its_executor_takes_the_next_job(queue: Queue) {
+    let (sandbox, _coordinator, worker) = with_worker(queue, &[]);
     sandbox.ctl(&["submit", "job.yaml"]).expect(0);
     let executor = executor_at_fit(&sandbox, &worker, 1);
     sandbox.ctl(&["cancel", "last"]).expect(0);
@@ -102,9 +109,8 @@ fn a_cancelled_task_ends_between_two_images_and_its_executor_takes_the_next_job(
     assert_eq!(worker.program("executor"), executor);
 }
 
-#[test]
-fn what_a_drained_worker_cannot_finish_is_done_by_another() {
-    let (sandbox, _coordinator, worker) = with_worker(&[]);
+fn what_a_drained_worker_cannot_finish_is_done_by_another(queue: Queue) {
+    let (sandbox, _coordinator, worker) = with_worker(queue, &[]);
     sandbox.ctl(&["submit", "job.yaml"]).expect(0);
     let executor = executor_at_fit(&sandbox, &worker, 1);
     executor.signal(Signal::STOP);

@@ -1,7 +1,10 @@
 //! Programs that are killed, one by one, in the middle of work: nothing is left running, and the job goes on.
 
 use crate::processes::{Process, Signal, until};
+use crate::queues::{Queue, on_both_queues};
 use crate::sandbox::{JOB, LIMIT, Running, SOON, Sandbox};
+
+on_both_queues!(sigterm_ends_worker_and_coordinator_in_order_and_what_ran_is_handed_back);
 
 /// So many training images that a signal reaches the `fit` task while it runs.
 const MANY: u32 = 600;
@@ -143,9 +146,8 @@ fn sigterm_ends_a_run_and_everything_it_started() {
     assert_eq!(sandbox.job_ids().len(), 1);
 }
 
-#[test]
-fn sigterm_ends_worker_and_coordinator_in_order_and_what_ran_is_handed_back() {
-    let sandbox = long_job();
+fn sigterm_ends_worker_and_coordinator_in_order_and_what_ran_is_handed_back(queue: Queue) {
+    let sandbox = long_job().on(queue);
     let coordinator = sandbox.start("coordinator", &[]);
     wait_for_socket(&sandbox);
     let worker = sandbox.start("worker", &["--name", "box"]);

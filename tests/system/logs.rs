@@ -7,7 +7,14 @@ use serde_json::Value;
 
 use crate::hangs::{executor_at_fit, wait_for_state, with_worker};
 use crate::processes::{Signal, until};
+use crate::queues::{Queue, on_both_queues};
 use crate::sandbox::{LIMIT, SOON};
+
+on_both_queues!(
+    every_line_about_an_attempt_names_job_task_attempt_and_worker,
+    a_crash_says_the_signal_and_the_last_words_and_its_log_is_kept,
+    a_log_that_is_followed_comes_while_the_job_runs_and_ends_with_it,
+);
 
 /// Each line is one JSON object; those about an attempt say which and whose.
 #[track_caller]
@@ -31,9 +38,8 @@ fn expect_named(log: &str) -> Vec<Value> {
     lines
 }
 
-#[test]
-fn every_line_about_an_attempt_names_job_task_attempt_and_worker() {
-    let (sandbox, coordinator, worker) = with_worker(&[]);
+fn every_line_about_an_attempt_names_job_task_attempt_and_worker(queue: Queue) {
+    let (sandbox, coordinator, worker) = with_worker(queue, &[]);
     sandbox.ctl(&["submit", "job.yaml", "--wait"]).expect(0);
     worker.signal(Signal::TERM);
     let worker = worker.wait(SOON);
@@ -62,9 +68,8 @@ fn every_line_about_an_attempt_names_job_task_attempt_and_worker() {
     assert_eq!(segments, 5);
 }
 
-#[test]
-fn a_crash_says_the_signal_and_the_last_words_and_its_log_is_kept() {
-    let (sandbox, _coordinator, mut worker) = with_worker(&[]);
+fn a_crash_says_the_signal_and_the_last_words_and_its_log_is_kept(queue: Queue) {
+    let (sandbox, _coordinator, mut worker) = with_worker(queue, &[]);
     sandbox.ctl(&["submit", "job.yaml"]).expect(0);
     let executor = executor_at_fit(&sandbox, &worker, 1);
     // Held, so that the task does not end before its executor is killed.
@@ -99,9 +104,8 @@ fn a_crash_says_the_signal_and_the_last_words_and_its_log_is_kept() {
     assert_eq!(of(2).next_back(), Some("finished"));
 }
 
-#[test]
-fn a_log_that_is_followed_comes_while_the_job_runs_and_ends_with_it() {
-    let (sandbox, _coordinator, worker) = with_worker(&[]);
+fn a_log_that_is_followed_comes_while_the_job_runs_and_ends_with_it(queue: Queue) {
+    let (sandbox, _coordinator, worker) = with_worker(queue, &[]);
     sandbox.ctl(&["submit", "job.yaml"]).expect(0);
     let executor = executor_at_fit(&sandbox, &worker, 1);
     executor.signal(Signal::STOP);

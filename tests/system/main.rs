@@ -20,6 +20,8 @@ mod kills;
 mod limits;
 mod logs;
 mod processes;
+mod queues;
+mod rabbitmq;
 mod remote;
 mod rights;
 mod sandbox;

@@ -34,6 +34,8 @@ pub struct Sandbox {
     bin: PathBuf,
     /// User that the programs run as, if not the test's own.
     pub user: Option<u32>,
+    /// Variables that every program gets.
+    environment: Vec<(String, String)>,
     started: AtomicU32,
 }
 
@@ -79,6 +81,7 @@ impl Sandbox {
                 .unwrap(),
             bin: programs(),
             user: None,
+            environment: Vec::new(),
             started: AtomicU32::new(0),
         }
     }
@@ -89,6 +92,11 @@ impl Sandbox {
         crate::images::mvtec(&sandbox.path("data/tiny"), train, test);
         sandbox.write("job.yaml", JOB);
         sandbox
+    }
+
+    /// Every program that is started from now on gets this variable.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// With other programs than those of the repository.
@@ -117,6 +125,8 @@ impl Sandbox {
             .env_remove("NIGHTSHIFT_NATIVE_DIR")
             .env_remove("NIGHTSHIFT_WEIGHTS")
             .env_remove("NIGHTSHIFT_CONFIG")
+            .env_remove("NIGHTSHIFT_BROKER")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         if let Some(user) = self.user {
             use std::os::unix::process::CommandExt;

@@ -12,9 +12,6 @@ use tonic::{Code, Status};
 use types::{Epoch, Incarnation, LeaseNumber, PoolName, TaskId, WorkerName};
 use worker_core::{AgentEvent, Answer, Call, Grant, Verdict};
 
-/// How long the coordinator may hold a claim while there is nothing to do. Idle workers ask again after it, so a
-/// lost wake-up costs at most this.
-pub const CLAIM_WAIT: Duration = Duration::from_secs(20);
 /// Over the coordinator's own time for an answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// A heartbeat that comes late is worth less than the next one.
@@ -37,6 +34,8 @@ pub struct Identity {
 pub struct Coordinator {
     place: Place,
     identity: Identity,
+    /// How long it may hold a claim while there is nothing to do.
+    hold: Duration,
     client: Mutex<Option<Client>>,
     /// The last call got no answer.
     unheard: AtomicBool,
@@ -57,10 +56,11 @@ struct ResourcesHead {
 }
 
 impl Coordinator {
-    pub fn new(place: Place, identity: Identity) -> Self {
+    pub fn new(place: Place, identity: Identity, hold: Duration) -> Self {
         Self {
             place,
             identity,
+            hold,
             client: Mutex::new(None),
             unheard: AtomicBool::new(false),
         }
@@ -120,17 +120,22 @@ impl Coordinator {
                     .await?;
                 Ok((reply.epoch, Answer::Registered))
             }
-            Call::Claim { id, free_slots } => {
-                let wait_ms = u64::try_from(CLAIM_WAIT.as_millis()).unwrap_or(u64::MAX);
+            Call::Claim {
+                id,
+                free_slots,
+                wake_up,
+            } => {
+                let wait_ms = u64::try_from(self.hold.as_millis()).unwrap_or(u64::MAX);
                 let request = v1::ClaimRequest {
                     worker,
                     incarnation,
                     claim_id: id.to_string(),
                     free_slots,
                     wait_ms,
+                    wake_up,
                 };
                 let reply = self
-                    .call(CLAIM_WAIT + CALL_TIMEOUT, async |mut client| {
+                    .call(self.hold + CALL_TIMEOUT, async |mut client| {
                         client.claim(request).await
                     })
                     .await?;

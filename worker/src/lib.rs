@@ -10,6 +10,7 @@ mod machine;
 mod settings;
 mod slots;
 mod supervise;
+mod wake_ups;
 
 use std::{
     io,
@@ -38,6 +39,7 @@ use crate::{
     calls::{Coordinator, Identity},
     executor_process::ExecutorCommand,
     slots::Slots,
+    wake_ups::{Order, WakeUps},
 };
 
 /// Between two looks at deadlines and memory.
@@ -46,8 +48,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// On one machine a heartbeat costs nothing and carries the progress that a person is looking at.
 const HEARTBEAT_MS: u64 = 1_000;
 
-/// Wrong usage and cannot run here (docs/cli.md lists the codes).
+/// Wrong usage, denied and cannot run here (docs/cli.md lists the codes).
 const EXIT_USAGE: u8 = 2;
+const EXIT_DENIED: u8 = 5;
 const EXIT_CANNOT_RUN: u8 = 6;
 
 /// Runs the worker until it is told to end.
@@ -69,10 +72,24 @@ pub fn run(settings: Settings) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "ending");
-            // What the user has to correct, against what this machine lacks.
-            let usage = error.is::<ReachError>() || error.is::<ConfigError>();
-            ExitCode::from(if usage { EXIT_USAGE } else { EXIT_CANNOT_RUN })
+            ExitCode::from(exit_code(&error))
         }
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    use queue::{BrokerError, SettingsError};
+    match error.downcast_ref::<BrokerError>() {
+        Some(BrokerError::Settings(_)) => EXIT_USAGE,
+        Some(error) if error.is_denial() => EXIT_DENIED,
+        // What the user has to correct, against what this machine lacks.
+        _ if error.is::<SettingsError>()
+            || error.is::<ReachError>()
+            || error.is::<ConfigError>() =>
+        {
+            EXIT_USAGE
+        }
+        _ => EXIT_CANNOT_RUN,
     }
 }
 
@@ -80,6 +97,7 @@ async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
     let place = settings.reach.place()?;
     let stores = Stores::read(settings.file.config.as_deref())?;
     let command = executor_command(&settings, &name)?;
+    let broker = settings.queue.settings(&format!("worker {name}"))?;
     let (events, mut inbox) = mpsc::unbounded_channel();
     let scratch = scratch_folder(&settings, &place)?.join(name.as_str());
     let mut slots = Slots::new(command, &scratch, stores, events.clone())
@@ -95,17 +113,30 @@ async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
         memory_bytes: machine::memory_bytes(),
         temporary: settings.exit_with_stdin,
     };
+    if let Some(broker) = &broker {
+        queue::check_at_start(broker, std::slice::from_ref(&identity.pool)).await?;
+    }
     tracing::info!(pool = %identity.pool, slots = identity.slots, "worker started");
     let agent_settings = AgentSettings {
         heartbeat_ms: HEARTBEAT_MS,
         // The coordinator holds the call: the pause is only for one that does not.
         claim_pause_ms: 20,
+        poll_ms: broker.as_ref().map(|_| milliseconds(settings.poll)),
         stall_ms: milliseconds(settings.stall_timeout),
         loading_stall_ms: milliseconds(settings.loading_timeout),
         drain_grace_ms: milliseconds(settings.drain_timeout),
         ..AgentSettings::new(identity.name.clone(), identity.incarnation, identity.slots)
     };
-    let coordinator = Arc::new(Coordinator::new(place, identity));
+    let wake_ups = broker.map(|broker| {
+        let pool = identity.pool.clone();
+        WakeUps::start(broker, pool, events.clone())
+    });
+    // Whom a broker wakes does not wait at the coordinator.
+    let hold = match &wake_ups {
+        Some(_) => Duration::ZERO,
+        None => settings.poll,
+    };
+    let coordinator = Arc::new(Coordinator::new(place, identity, hold));
     let mut has_parent = true;
     let mut parent_gone = std::pin::pin!(parent_gone(settings.exit_with_stdin));
     let mut terminate = signal(SignalKind::terminate())?;
@@ -124,7 +155,10 @@ async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
                 tracing::info!("worker ended");
                 return Ok(());
             }
-            carry_out(effect, &mut slots, &coordinator, &events);
+            match (Order::of(&effect), &wake_ups) {
+                (Some(order), Some(wake_ups)) => wake_ups.order(order),
+                _ => carry_out(effect, &mut slots, &coordinator, &events),
+            }
         }
         let event = tokio::select! {
             Some(event) = inbox.recv() => event,
@@ -223,8 +257,11 @@ fn carry_out(
         }
         AgentEffect::KillExecutor { slot } => slots.kill(slot),
         AgentEffect::Finished { lease } => slots.forget(lease),
-        // Handled by the loop, which it ends.
-        AgentEffect::Exit => {}
+        // Handled by the loop: the first ends it, the others are ordered only where there is a broker.
+        AgentEffect::Exit
+        | AgentEffect::ConsumeWakeUps
+        | AgentEffect::PauseWakeUps
+        | AgentEffect::AckWakeUp => {}
     }
 }
 

@@ -9,7 +9,7 @@ use types::{PoolName, WorkerName};
 ///
 /// SIGTERM drains: nothing more is claimed, what runs is finished within `--drain-timeout`, or handed back.
 ///
-/// Exit codes: 0 ended when asked to; 2 wrong usage; 6 cannot run here.
+/// Exit codes: 0 ended when asked to; 2 wrong usage; 5 denied by the broker; 6 cannot run here.
 #[derive(Debug, Clone, clap::Parser)]
 #[command(name = "worker", version)]
 pub struct Settings {
@@ -26,6 +26,11 @@ pub struct Settings {
     /// The pool to take tasks from
     #[arg(long, default_value = "cpu", env = "NIGHTSHIFT_POOL")]
     pub pool: PoolName,
+    #[command(flatten)]
+    pub queue: queue::Flags,
+    /// How long an idle worker waits to be woken; then it asks for a task all the same
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "20s", env = "NIGHTSHIFT_POLL", hide_env_values = true)]
+    pub poll: Duration,
     /// Tasks at a time; the processors are shared between them
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub slots: u32,

@@ -12,11 +12,15 @@ use crate::{
 
 impl Core {
     pub(crate) fn claim(&mut self, claim: Claim, now: Now, out: &mut Vec<Effect>) -> ClaimAnswer {
-        let Some(worker) = self.speaking(&claim.from) else {
+        let known = self.speaking(&claim.from).map(|worker| {
+            worker.seen(now);
+            !worker.row.draining
+        });
+        let takes_tasks = known == Some(true) && claim.free_slots > 0;
+        self.wake_up_arrived(&claim, takes_tasks);
+        if known.is_none() {
             return ClaimAnswer::Unregistered;
-        };
-        worker.seen(now);
-        let draining = worker.row.draining;
+        }
         if let Some(&lease) = self.claims.get(&claim.id) {
             let current = self.held.contains_key(&lease)
                 && self.would_accept(lease)
@@ -28,7 +32,7 @@ impl Core {
                 None => ClaimAnswer::Ended,
             };
         }
-        if draining || claim.free_slots == 0 {
+        if !takes_tasks {
             return ClaimAnswer::Nothing;
         }
         let Some((number, index)) = self.choose(&claim.from.worker) else {

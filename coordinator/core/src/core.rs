@@ -10,6 +10,7 @@ use crate::{
     job::{Job, JobNumber, Rank},
     rows::{AttemptRow, Change, Counters, ModelRow, OutboxId, OutboxRow, RequestRow},
     settings::Settings,
+    wake_up::WakeUps,
     worker::Worker,
 };
 
@@ -33,6 +34,8 @@ pub struct Core {
     pub(crate) held: BTreeMap<LeaseNumber, Held>,
     /// Jobs with something to grant now, best first.
     pub(crate) pools: BTreeMap<PoolName, BTreeSet<Rank>>,
+    /// Volatile.
+    pub(crate) wake_ups: WakeUps,
     pub(crate) timers: BTreeSet<(u64, Timer)>,
     pub(crate) last_tick_ms: u64,
     /// Steps that the last claim took, over jobs and heads of queues: must not grow with the tasks.
@@ -88,6 +91,7 @@ impl Core {
             counters: Counters::default(),
             held: BTreeMap::new(),
             pools: BTreeMap::new(),
+            wake_ups: WakeUps::new(epoch),
             timers: BTreeSet::new(),
             last_tick_ms: now.mono_ms,
             claim_steps: 0,
@@ -98,6 +102,7 @@ impl Core {
     #[must_use = "what is not carried out is lost"]
     pub fn apply(&mut self, event: Event, now: Now) -> Vec<Effect> {
         let mut out = Vec::new();
+        let ticked = matches!(event, Event::Ticked);
         match event {
             Event::SubmitRequested { to, submit } => {
                 let reply = self.submit(*submit, now, &mut out);
@@ -160,10 +165,12 @@ impl Core {
                 let reply = self.leave(&from, now, &mut out);
                 answer(to, Ok(reply), &mut out);
             }
+            Event::PublishFailed { number } => self.publish_failed(number),
             Event::OutboxDelivered { id, version } => self.delivered(id, version, now, &mut out),
             Event::DeliveryFailed { id, why } => self.delivery_failed(id, why, now, &mut out),
             Event::Ticked => self.tick(now, &mut out),
         }
+        self.publish_wake_ups(ticked, now, &mut out);
         out
     }
 

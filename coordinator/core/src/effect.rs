@@ -6,6 +6,7 @@ use types::{Epoch, JobId, JobState, LeaseNumber, PoolName, RequestId, WorkerName
 use crate::{
     event::Ticket,
     rows::{Change, OutboxRow},
+    wake_up::WakeUp,
 };
 
 /// One order. The shell collects the effects of a whole batch of events, carries out every
@@ -18,10 +19,12 @@ pub enum Effect {
         to: Ticket,
         reply: Reply,
     },
-    /// Something in this pool may have become claimable.
+    /// Something in this pool may have become claimable: for claims that are held open.
     Wake {
         pool: PoolName,
     },
+    /// Give this to the broker, once, and say so if it did not take it.
+    Publish(WakeUp),
     /// Bring this to the store, as often as it takes, then say [`crate::Event::OutboxDelivered`].
     /// After a restart: [`crate::Core::outbox`].
     Deliver(OutboxRow),

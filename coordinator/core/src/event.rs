@@ -88,6 +88,10 @@ pub enum Event {
         id: OutboxId,
         version: Option<u32>,
     },
+    /// The broker did not take the wake-up, as far as one can tell.
+    PublishFailed {
+        number: u64,
+    },
     /// A try to bring the outbox entry to the store has failed; another one follows.
     DeliveryFailed {
         id: OutboxId,
@@ -140,6 +144,8 @@ pub struct Claim {
     /// Chosen by the worker; the same id gets the same lease, or `Ended`.
     pub id: RequestId,
     pub free_slots: u32,
+    /// Number of the wake-up that led to this claim, if one did.
+    pub wake_up: Option<u64>,
     /// Random: makes the attempt's prefix unique even if a lease number came twice.
     pub nonce: u32,
 }

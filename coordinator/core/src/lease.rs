@@ -83,6 +83,7 @@ impl Core {
             );
         }
         self.fire_timers(now, out);
+        self.wake_ups.expire(now);
     }
 
     fn fire_timers(&mut self, now: Now, out: &mut Vec<Effect>) {

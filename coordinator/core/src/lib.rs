@@ -34,6 +34,7 @@ mod rows;
 mod settings;
 mod stop;
 mod submit;
+mod wake_up;
 mod worker;
 
 pub use census::{Census, Pool};
@@ -50,3 +51,4 @@ pub use rebuild::RebuildError;
 pub use retry::{NextRetry, Policy, Site, Tried, next_retry};
 pub use rows::*;
 pub use settings::*;
+pub use wake_up::WakeUp;

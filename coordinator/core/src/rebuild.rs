@@ -140,6 +140,7 @@ impl Core {
         core.requests = rows.requests;
         core.models = rows.models;
         core.derive(now);
+        core.wake_every_pool();
         Ok(core)
     }
 

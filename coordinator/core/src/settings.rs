@@ -14,6 +14,8 @@ pub struct Settings {
     pub lease_ttl_ms: u64,
     /// How often agents are told to send one.
     pub heartbeat_ms: u64,
+    /// After this a wake-up that led to no claim is taken for lost; none: there is no broker to publish to.
+    pub wake_up_ttl_ms: Option<u64>,
     pub policy: Policy,
     pub expand: Expand,
     #[cfg(feature = "mutations")]
@@ -25,6 +27,7 @@ impl Default for Settings {
         Self {
             lease_ttl_ms: 60_000,
             heartbeat_ms: 10_000,
+            wake_up_ttl_ms: None,
             policy: Policy::default(),
             expand: plan::expand,
             #[cfg(feature = "mutations")]
@@ -43,4 +46,6 @@ pub struct Mutations {
     pub forgotten_claims: bool,
     /// M6: a Complete that comes twice expands twice.
     pub repeated_expansion: bool,
+    /// M9: a wake-up for each task that is ready, however many are on their way.
+    pub unbounded_wake_ups: bool,
 }

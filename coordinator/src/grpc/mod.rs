@@ -22,7 +22,7 @@ use tonic::{
 use types::{JobId, LeaseNumber};
 
 use self::status::RequestError;
-use crate::{access::Guard, event_loop::nonce, handle::Handle, listen::Network};
+use crate::{access::Guard, event_loop::nonce, handle::Handle, listen::Network, wake_ups::WakeUps};
 
 /// Longest time for which a claim is held; then the worker asks again.
 const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -185,7 +185,11 @@ impl v1::coordinator_server::Coordinator for Service {
             .query(|core, _| view::workers(core))
             .await
             .map_err(RequestError::from)?;
-        Ok(Response::new(v1::ListWorkersReply { workers }))
+        let broker = self.handle.wake_ups().map(WakeUps::status);
+        Ok(Response::new(v1::ListWorkersReply {
+            workers,
+            broker: broker.unwrap_or_default(),
+        }))
     }
 
     async fn list_models(&self, _: Request<v1::ListModelsRequest>) -> Answer<v1::ListModelsReply> {

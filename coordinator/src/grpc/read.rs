@@ -93,6 +93,7 @@ pub fn claim(request: &v1::ClaimRequest, nonce: u32) -> Result<Claim, RequestErr
         from: sender(&request.worker, request.incarnation)?,
         id: id("claim_id", &request.claim_id)?,
         free_slots: request.free_slots,
+        wake_up: request.wake_up,
         nonce,
     })
 }

@@ -181,6 +181,7 @@ impl Worker {
             incarnation: self.incarnation,
             claim_id: format!("{}-{}-{}", self.name, self.incarnation, self.claims),
             free_slots: 1,
+            wake_up: None,
             wait_ms,
         }
     }

@@ -53,7 +53,12 @@ impl Sink for StandardError {
 
 /// Begins the log; `around` stands in every line.
 pub fn start(settings: &LogSettings, around: Map<String, Value>) -> Result<(), LogFilterError> {
-    let filter = EnvFilter::try_new(&settings.log).map_err(|source| LogFilterError {
+    // Its errors are told in our words by who uses it.
+    let filter = match settings.log.contains("lapin") {
+        true => settings.log.clone(),
+        false => format!("{},lapin=off", settings.log),
+    };
+    let filter = EnvFilter::try_new(filter).map_err(|source| LogFilterError {
         filter: settings.log.clone(),
         source,
     })?;

@@ -2,7 +2,7 @@
 
 use types::PoolName;
 
-use crate::error::BrokerError;
+use crate::error::{self, BrokerError};
 use crate::link::Link;
 use crate::settings::Settings;
 use crate::topology;
@@ -17,4 +17,15 @@ pub async fn check(settings: &Settings, pools: &[PoolName]) -> Result<(), Broker
     }
     link.close().await;
     Ok(())
+}
+
+/// The same where an outage is no reason not to start: it is logged, and work goes on by polling.
+pub async fn check_at_start(settings: &Settings, pools: &[PoolName]) -> Result<(), BrokerError> {
+    match check(settings, pools).await {
+        Err(error) if !error.needs_somebody() => {
+            tracing::warn!(broker = %settings.url, error = error::chain(&error), "the broker is not there: workers poll until it is");
+            Ok(())
+        }
+        checked => checked,
+    }
 }

@@ -15,6 +15,12 @@ pub enum SettingsError {
         "the broker's URL cannot be read: {reason}; expected amqp://user:password@host:5672/vhost (amqps:// with TLS)"
     )]
     Url { reason: String },
+    #[error(
+        "the broker's URL holds a password, where everybody may see it: put it into NIGHTSHIFT_BROKER_PASSWORD, or into a file that --broker-password-file names"
+    )]
+    PasswordInUrl,
+    #[error("cannot read the broker's password from {path}")]
+    PasswordFile { path: PathBuf, source: io::Error },
     #[error("cannot read the broker's certificates in {path}: expected PEM")]
     CaFile { path: PathBuf, source: io::Error },
 }
@@ -76,6 +82,14 @@ pub enum BrokerError {
 }
 
 impl BrokerError {
+    /// The broker is there and knows us not, or not for this.
+    pub fn is_denial(&self) -> bool {
+        matches!(
+            self,
+            Self::LoginRefused { .. } | Self::VhostRefused { .. } | Self::Denied { .. }
+        )
+    }
+
     /// Somebody has to change something; trying again alone does not help. A program says so at its start and leaves.
     pub fn needs_somebody(&self) -> bool {
         matches!(

@@ -15,6 +15,7 @@ mod backoff;
 mod check;
 mod consumer;
 mod error;
+mod flags;
 mod link;
 mod publisher;
 mod settings;
@@ -22,9 +23,11 @@ mod topology;
 mod transport;
 mod wake_up;
 
-pub use check::check;
+pub use check::{check, check_at_start};
 pub use consumer::{Consumer, ConsumerState, Delivery};
 pub use error::{AckError, BrokerError, PublishError, SettingsError};
+#[cfg(feature = "flags")]
+pub use flags::{Flags, PASSWORD_VARIABLE};
 pub use publisher::{Publisher, PublisherState};
 pub use settings::{BrokerUrl, Settings};
 pub use topology::{Depth, MAX_LENGTH, MESSAGE_TTL, queue_name};

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lapin::BasicProperties;
 use lapin::Confirmation;
@@ -149,6 +150,7 @@ async fn keep_connected(settings: Arc<Settings>, current: watch::Sender<Current>
                 let session = Arc::new(Session {
                     link,
                     channels: Mutex::default(),
+                    ttl: settings.wake_up_ttl,
                     proved: watch::Sender::new(false),
                 });
                 current.send_replace(Current::Open(Arc::clone(&session)));
@@ -174,6 +176,7 @@ struct Session {
     /// One channel a pool. A return is matched to a confirm by order alone, so only wake-ups of one queue, which share
     /// their fate, may be in flight together.
     channels: Mutex<HashMap<PoolName, Arc<PoolChannel>>>,
+    ttl: Duration,
     /// Something was confirmed.
     proved: watch::Sender<bool>,
 }
@@ -202,7 +205,7 @@ impl Session {
                     queue.as_str().into(),
                     options,
                     &wake_up.encode(),
-                    properties(wake_up.trace.clone()),
+                    properties(wake_up.trace.clone(), self.ttl),
                 )
                 .await
         };
@@ -282,7 +285,7 @@ impl Session {
     }
 }
 
-fn properties(trace: TraceContext) -> BasicProperties {
+fn properties(trace: TraceContext, ttl: Duration) -> BasicProperties {
     let trace = trace.bounded();
     let mut headers = FieldTable::default();
     for (name, value) in [
@@ -297,5 +300,7 @@ fn properties(trace: TraceContext) -> BasicProperties {
         .with_content_type("application/json".into())
         // Persistent. Quorum queues are anyway; said for whoever looks at the message.
         .with_delivery_mode(2)
+        // Milliseconds, in digits. The queue's own limit holds for what other versions publish.
+        .with_expiration(ttl.as_millis().to_string().into())
         .with_headers(headers)
 }

@@ -21,6 +21,8 @@ pub struct Settings {
     pub command_timeout: Duration,
     /// From `publish` to its confirm.
     pub publish_timeout: Duration,
+    /// A wake-up that nobody took within this is dropped by the broker.
+    pub wake_up_ttl: Duration,
     /// A peer that was silent for twice this long is gone. Whole seconds; the broker may ask for less.
     pub heartbeat: Duration,
     /// A consumer that has got nothing for so long consumes anew: brokers lose consumers without telling them (RabbitMQ
@@ -40,6 +42,7 @@ impl Settings {
             connect_timeout: Duration::from_secs(5),
             command_timeout: Duration::from_secs(5),
             publish_timeout: Duration::from_secs(5),
+            wake_up_ttl: Duration::from_secs(60),
             heartbeat: Duration::from_secs(8),
             renew_idle: Duration::from_secs(15),
             backoff_first: Duration::from_millis(100),

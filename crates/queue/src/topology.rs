@@ -12,7 +12,7 @@ use types::PoolName;
 
 use crate::error::{self, BrokerError};
 
-/// A wake-up older than this wakes nobody: idle workers have asked dozens of times since.
+/// The queue's limit, beside the shorter one that each wake-up carries: idle workers have asked dozens of times since.
 pub const MESSAGE_TTL: Duration = Duration::from_secs(15 * 60);
 /// Far above any window of the coordinator (twice the free slots), far below what would trouble a broker.
 pub const MAX_LENGTH: u32 = 50_000;

@@ -63,11 +63,14 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
                     .print(&runs.iter().map(run_value).collect(), || run_table(&runs))
             }
             Args::Workers => {
-                let workers = client
+                let reply = client
                     .list_workers(ListWorkersRequest {})
                     .await?
-                    .into_inner()
-                    .workers;
+                    .into_inner();
+                if !reply.broker.is_empty() {
+                    eprintln!("broker {}", reply.broker);
+                }
+                let workers = reply.workers;
                 common
                     .output
                     .print(&workers.iter().map(worker_value).collect(), || {

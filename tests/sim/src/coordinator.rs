@@ -9,6 +9,7 @@ use coordinator_core::{
 use types::{Epoch, FailureClass, LeaseNumber};
 
 use crate::{
+    broker::WAKE_UP_TTL_MS,
     faults::Mutation,
     invariants::{About, Check},
     world::{Item, Who, World},
@@ -58,7 +59,9 @@ impl World {
                 volatile_lease_counter: is(Mutation::VolatileLeaseCounter),
                 forgotten_claims: is(Mutation::ForgottenClaims),
                 repeated_expansion: is(Mutation::RepeatedExpansion),
+                unbounded_wake_ups: is(Mutation::UnboundedWakeUps),
             },
+            wake_up_ttl_ms: self.broker.as_ref().map(|_| WAKE_UP_TTL_MS),
             ..Settings::default()
         }
     }
@@ -116,6 +119,9 @@ impl World {
         coordinator.inbox.clear();
         coordinator.parked.clear();
         coordinator.paused_until_ms = 0;
+        if let Some(broker) = &mut self.broker {
+            broker.forget_coordinator();
+        }
         // Whoever waits for an answer sees the connection break.
         for (who, _) in std::mem::take(&mut coordinator.waiting).into_values() {
             self.call_failed_soon(&who);
@@ -211,10 +217,12 @@ impl World {
             if let Event::HeartbeatReceived { leases, .. } = &event {
                 heard.extend(leases.iter().map(|(lease, _)| *lease));
             }
+            self.note_wake_up(&event);
             let Some(core) = &mut self.coordinator.core else {
                 return Ok(());
             };
             let some = core.apply(event, now);
+            self.wake_ups_stay_within_the_window(&some)?;
             self.grants_respect_priority_and_resources(&some)?;
             effects.extend(some);
         }
@@ -402,6 +410,7 @@ impl World {
                     _,
                 )) = self.coordinator.waiting.get(&to)
                     && claim.free_slots > 0
+                    && self.broker.is_none()
                 {
                     self.coordinator
                         .parked
@@ -425,6 +434,7 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Wake { .. } => woken = true,
+                Effect::Publish(wake_up) => self.publish(&wake_up),
                 Effect::Deliver(row) => self.deliver(row),
                 Effect::Persist(_) | Effect::Reply { .. } | Effect::JobChanged(_) => {}
             }

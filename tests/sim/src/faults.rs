@@ -80,10 +80,12 @@ pub enum Mutation {
     RepeatedExpansion,
     /// M8
     EpochNotAsserted,
+    /// M9
+    UnboundedWakeUps,
 }
 
 impl Mutation {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::WorkerDeletesSuperseded,
         Self::ReplyBeforeCommit,
         Self::VolatileLeaseCounter,
@@ -91,5 +93,6 @@ impl Mutation {
         Self::ForgottenClaims,
         Self::RepeatedExpansion,
         Self::EpochNotAsserted,
+        Self::UnboundedWakeUps,
     ];
 }

@@ -93,6 +93,7 @@ impl World {
         );
         settings.stall_ms = 60_000;
         settings.loading_stall_ms = 90_000;
+        settings.poll_ms = self.broker.as_ref().map(|_| 20_000);
         machine.agent = Some(Agent::new(settings, 0));
         let life = machine.life;
         let name = machine.name.clone();
@@ -114,6 +115,7 @@ impl World {
         machine.executors.iter_mut().for_each(|life| *life += 1);
         let name = machine.name.clone();
         self.note(|| format!("{name} dies"));
+        self.consumer_is_gone(number);
         self.at(back_after_ms, Item::MachineStart { machine: number });
     }
 
@@ -170,6 +172,9 @@ impl World {
         for effect in effects {
             match effect {
                 AgentEffect::Send(call) => self.send(number, life, call),
+                AgentEffect::ConsumeWakeUps => self.consume_wake_ups(number, true),
+                AgentEffect::PauseWakeUps => self.consume_wake_ups(number, false),
+                AgentEffect::AckWakeUp => self.ack_wake_up(number),
                 AgentEffect::StartExecutor { slot } => {
                     let executor = &mut self.machines[number].executors[slot as usize];
                     *executor += 1;
@@ -380,11 +385,16 @@ impl World {
                 };
                 (MakeEvent::Register(registration), About::Nothing)
             }
-            Call::Claim { id, free_slots } => {
+            Call::Claim {
+                id,
+                free_slots,
+                wake_up,
+            } => {
                 let claim = Claim {
                     from,
                     id: id.clone(),
                     free_slots,
+                    wake_up,
                     nonce: 0,
                 };
                 claimed = Some(claim.clone());

@@ -11,6 +11,7 @@ use types::{
 use worker_core::{AgentEvent, Call};
 
 use crate::{
+    broker::{Broker, BrokerDoes, BrokerFaults},
     chance::Chance,
     coordinator::Coordinator,
     disk::Disk,
@@ -34,6 +35,8 @@ pub struct World {
     /// What the publisher put, to the prefix that it names.
     pub published: BTreeMap<String, String>,
     pub coordinator: Coordinator,
+    /// Without one, the coordinator holds claims until there is something to do.
+    pub broker: Option<Broker>,
     pub machines: Vec<Machine>,
     pub users: Users,
     pub history: History,
@@ -69,6 +72,7 @@ pub enum Item {
         row: Box<OutboxRow>,
         life: u64,
     },
+    Broker(BrokerDoes),
     MachineStart {
         machine: usize,
     },
@@ -203,6 +207,7 @@ impl World {
             store: BTreeMap::new(),
             published: BTreeMap::new(),
             coordinator: Coordinator::default(),
+            broker: None,
             machines: Vec::new(),
             users: Users::default(),
             history: History::default(),
@@ -228,6 +233,10 @@ impl World {
             world.add_machine(number as usize, slots, memory);
         }
         world.plan_users();
+        // Every other world has a broker.
+        if seed % 2 == 1 {
+            world.add_broker(BrokerFaults::draw(&mut chance));
+        }
         world.at(0, Item::CoordinatorStart);
         world.at(FAULTY_MS, Item::CalmDown);
         world
@@ -263,6 +272,7 @@ impl World {
                 self.write(epoch, &changes)?;
             }
             Item::Put { row, life } => self.put(*row, life)?,
+            Item::Broker(does) => self.broker_does(does),
             Item::MachineStart { machine } => self.start_machine(machine),
             Item::MachineTick { machine, life } => self.machine_tick(machine, life)?,
             Item::Agent {
@@ -287,6 +297,9 @@ impl World {
     pub fn calm_down(&mut self) {
         self.note(|| "faults end".to_owned());
         self.faults = Faults::default();
+        if let Some(broker) = &mut self.broker {
+            broker.faults = BrokerFaults::default();
+        }
         self.calm = true;
         self.coordinator.paused_until_ms = self.coordinator.paused_until_ms.min(self.now_ms);
         for machine in &mut self.machines {

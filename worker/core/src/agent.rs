@@ -19,6 +19,10 @@ pub struct Agent {
     register: Resend,
     claim: Claiming,
     claims_made: u64,
+    /// Delivered and not acked.
+    wake_up: Option<WakeUp>,
+    /// Whether wake-ups are wanted.
+    consuming: bool,
     heartbeat_due_ms: u64,
     slots: Vec<Slot>,
     reports: BTreeMap<LeaseNumber, Report>,
@@ -39,12 +43,24 @@ pub struct Agent {
 /// More than answers can be late by: a lease is granted at most about once a second.
 const TAKEN_KNOWN: usize = 256;
 
+#[derive(Debug, Clone, Copy)]
+struct WakeUp {
+    number: u64,
+    since_ms: u64,
+    /// The claim that it led to is answered, or was waited for long enough.
+    over: bool,
+}
+
 #[derive(Debug)]
 enum Claiming {
     /// Nothing is asked; not before.
     Idle { not_before_ms: u64 },
     /// Until it is answered, the same id is asked again, so a lost answer loses nothing.
-    Asking { id: RequestId, resend: Resend },
+    Asking {
+        id: RequestId,
+        wake_up: Option<u64>,
+        resend: Resend,
+    },
 }
 
 impl Agent {
@@ -57,6 +73,8 @@ impl Agent {
                 not_before_ms: now_ms,
             },
             claims_made: 0,
+            wake_up: None,
+            consuming: false,
             heartbeat_due_ms: now_ms,
             slots: (0..settings.slots).map(|_| Slot::default()).collect(),
             reports: BTreeMap::new(),
@@ -77,6 +95,13 @@ impl Agent {
         let mut out = Vec::new();
         match event {
             AgentEvent::Ticked => self.judge(now_ms, &mut out),
+            AgentEvent::Woken { number } => {
+                self.wake_up = Some(WakeUp {
+                    number,
+                    since_ms: now_ms,
+                    over: false,
+                });
+            }
             AgentEvent::Answered {
                 call,
                 epoch,
@@ -207,6 +232,9 @@ impl Agent {
         out: &mut Vec<AgentEffect>,
     ) {
         let current = matches!(&self.claim, Claiming::Asking { id: asked, .. } if asked == id);
+        if current {
+            self.wake_up_answered();
+        }
         match answer {
             Answer::Granted(grant) => {
                 if current {
@@ -224,11 +252,28 @@ impl Agent {
                 };
             }
             _ if current => {
+                let pause_ms = match self.settings.poll_ms {
+                    Some(poll_ms) if answer == Answer::Nothing => jittered(poll_ms, id),
+                    _ => self.settings.claim_pause_ms,
+                };
                 self.claim = Claiming::Idle {
-                    not_before_ms: now_ms + self.settings.claim_pause_ms,
+                    not_before_ms: now_ms + pause_ms,
                 }
             }
             _ => {}
+        }
+    }
+
+    /// The present claim is over. A wake-up that came after it was made leads to another one.
+    fn wake_up_answered(&mut self) {
+        if let Claiming::Asking {
+            wake_up: Some(asked),
+            ..
+        } = self.claim
+            && let Some(wake_up) = &mut self.wake_up
+            && wake_up.number == asked
+        {
+            wake_up.over = true;
         }
     }
 
@@ -414,7 +459,9 @@ impl Agent {
             Call::Register => self.register.failed(&self.settings, now_ms),
             Call::Leave => self.leave.failed(&self.settings, now_ms),
             Call::Claim { id, .. } => {
-                if let Claiming::Asking { id: asked, resend } = &mut self.claim
+                if let Claiming::Asking {
+                    id: asked, resend, ..
+                } = &mut self.claim
                     && asked == id
                 {
                     resend.failed(&self.settings, now_ms);
@@ -451,6 +498,7 @@ impl Agent {
             }
             Call::Fail { lease, .. } | Call::Release { lease } => _ = self.reports.remove(lease),
             Call::Claim { .. } => {
+                self.wake_up_answered();
                 self.claim = Claiming::Idle {
                     not_before_ms: now_ms + self.settings.call_retry_max_ms,
                 }
@@ -533,6 +581,10 @@ impl Agent {
                 Phase::Cancelling | Phase::Killed(_) => {}
             }
         }
+        let hold_ms = self.settings.hold_wake_up_ms;
+        if let Some(wake_up) = &mut self.wake_up {
+            wake_up.over |= now_ms.saturating_sub(wake_up.since_ms) >= hold_ms;
+        }
         let report_for_ms = self.settings.report_for_ms;
         self.reports
             .retain(|_, report| now_ms.saturating_sub(report.since_ms) < report_for_ms);
@@ -573,6 +625,7 @@ impl Agent {
                 leases: self.heartbeat(),
             }));
         }
+        self.follow_wake_ups(out);
         if self.draining_since_ms.is_some()
             && self.reports.is_empty()
             && self.slots.iter().all(|s| s.work.is_none())
@@ -617,16 +670,37 @@ impl Agent {
             .collect()
     }
 
+    /// Slots that may be claimed for.
+    fn free_slots(&self) -> u32 {
+        if self.drained_by_user || self.draining_since_ms.is_some() {
+            return 0;
+        }
+        self.slots.iter().filter(|s| s.is_free()).count() as u32
+    }
+
+    /// Wake-ups are wanted while a slot is free. The pause comes before the ack: after it the broker would send another.
+    fn follow_wake_ups(&mut self, out: &mut Vec<AgentEffect>) {
+        let wanted = self.settings.poll_ms.is_some() && self.registered && self.free_slots() > 0;
+        if self.consuming && !wanted {
+            out.push(AgentEffect::PauseWakeUps);
+        }
+        if self.wake_up.take_if(|wake_up| wake_up.over).is_some() {
+            out.push(AgentEffect::AckWakeUp);
+        }
+        if wanted && !self.consuming {
+            out.push(AgentEffect::ConsumeWakeUps);
+        }
+        self.consuming = wanted;
+    }
+
     fn ask(&mut self, now_ms: u64, out: &mut Vec<AgentEffect>) {
-        let free = self.slots.iter().filter(|s| s.is_free()).count() as u32;
-        let stopped = self.drained_by_user || self.draining_since_ms.is_some();
         // With no free slot the same claim gets the lease that it has, but none that it has not.
-        let free = if stopped { 0 } else { free };
+        let free = self.free_slots();
+        let wake_up = self.wake_up.map(|wake_up| wake_up.number);
+        // Whoever was woken claims in any case: so the coordinator hears that the wake-up has arrived.
         if let Claiming::Idle { not_before_ms } = self.claim
             && self.registered
-            && !stopped
-            && free > 0
-            && now_ms >= not_before_ms
+            && (wake_up.is_some() || (free > 0 && now_ms >= not_before_ms))
         {
             self.claims_made += 1;
             let text = format!(
@@ -639,6 +713,7 @@ impl Agent {
                 Ok(id) => {
                     self.claim = Claiming::Asking {
                         id,
+                        wake_up,
                         resend: Resend::now(now_ms),
                     }
                 }
@@ -650,7 +725,11 @@ impl Agent {
             }
         }
         // Asked again even while draining: a grant whose answer was lost is released then, not left to expire.
-        if let Claiming::Asking { id, resend } = &mut self.claim
+        if let Claiming::Asking {
+            id,
+            wake_up,
+            resend,
+        } = &mut self.claim
             && self.registered
             && resend.is_due(now_ms)
         {
@@ -658,7 +737,16 @@ impl Agent {
             out.push(AgentEffect::Send(Call::Claim {
                 id: id.clone(),
                 free_slots: free,
+                wake_up: *wake_up,
             }));
         }
     }
+}
+
+/// Between three quarters and all of it, by the claim's id (FNV-1a): a thousand idle agents do not ask in one moment.
+fn jittered(poll_ms: u64, id: &RequestId) -> u64 {
+    let hash = id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, |h, byte| {
+        (h ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3_u64)
+    });
+    poll_ms - (hash >> 32) % (poll_ms / 4 + 1)
 }

@@ -14,10 +14,13 @@ pub struct AgentSettings {
     pub incarnation: Incarnation,
     pub slots: u32,
     pub heartbeat_ms: u64,
-    /// How long the coordinator may hold a claim; sent along.
-    pub claim_wait_ms: u64,
     /// Between two claims that got nothing: keeps an agent whose calls are answered at once from spinning.
     pub claim_pause_ms: u64,
+    /// How long an idle agent that gets wake-ups from a broker waits for one; then it claims all the same. Without a
+    /// broker the coordinator holds a claim until there is something to do.
+    pub poll_ms: Option<u64>,
+    /// A wake-up whose claim is not answered is held for no longer: brokers cut off who holds a message for long.
+    pub hold_wake_up_ms: u64,
     /// A call without an answer is sent again after this, doubling to `call_retry_max_ms`.
     pub call_retry_ms: u64,
     pub call_retry_max_ms: u64,
@@ -45,8 +48,9 @@ impl AgentSettings {
             incarnation,
             slots,
             heartbeat_ms: 10_000,
-            claim_wait_ms: 20_000,
             claim_pause_ms: 1_000,
+            poll_ms: None,
+            hold_wake_up_ms: 60_000,
             call_retry_ms: 500,
             call_retry_max_ms: 15_000,
             report_for_ms: 1_800_000,
@@ -75,6 +79,10 @@ pub struct Grant {
 pub enum AgentEvent {
     /// About once a second, and after every other event that the shell likes: all deadlines are judged here.
     Ticked,
+    /// The broker delivered this wake-up. It delivers no other until [`AgentEffect::AckWakeUp`].
+    Woken {
+        number: u64,
+    },
     /// What the coordinator said to the call.
     Answered {
         call: Call,
@@ -213,6 +221,8 @@ pub enum Call {
     Claim {
         id: RequestId,
         free_slots: u32,
+        /// The one that led to this claim.
+        wake_up: Option<u64>,
     },
     Heartbeat {
         leases: Vec<(LeaseNumber, Option<Progress>)>,
@@ -251,6 +261,12 @@ impl Call {
 pub enum AgentEffect {
     /// Followed by one `Answered`, `CallFailed` or `CallRefused`; a second one for the same call is harmless.
     Send(Call),
+    /// A slot is free: wake-ups are wanted.
+    ConsumeWakeUps,
+    /// No slot is left: others are to be woken.
+    PauseWakeUps,
+    /// The wake-up has done what it can do. After `PauseWakeUps`, where both are ordered.
+    AckWakeUp,
     StartExecutor {
         slot: SlotNumber,
     },

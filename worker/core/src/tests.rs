@@ -13,13 +13,34 @@ struct Bench {
 impl Bench {
     /// Registered, with its first claim on the way.
     fn registered(slots: u32) -> (Self, Call) {
+        Self::with(AgentSettings::new(
+            "w".parse().unwrap(),
+            Incarnation(1),
+            slots,
+        ))
+    }
+
+    /// The same with wake-ups over a broker: it consumes, and its first claim has got nothing.
+    fn idle(slots: u32) -> Self {
         let settings = AgentSettings::new("w".parse().unwrap(), Incarnation(1), slots);
+        let (mut bench, claim) = Self::with(AgentSettings {
+            poll_ms: Some(20_000),
+            ..settings
+        });
+        bench.answer(claim, Answer::Nothing);
+        bench
+    }
+
+    fn with(settings: AgentSettings) -> (Self, Call) {
+        let has_broker = settings.poll_ms.is_some();
         let mut bench = Self {
             agent: Agent::new(settings, 0),
             now_ms: 0,
         };
         assert!(sent(&bench.tell(AgentEvent::Ticked)).contains(&Call::Register));
         let effects = bench.answer(Call::Register, Answer::Registered);
+        let consumes = effects.contains(&AgentEffect::ConsumeWakeUps);
+        assert_eq!(consumes, has_broker);
         let claim = claim_of(&effects).expect("a free slot is claimed for");
         (bench, claim)
     }
@@ -443,4 +464,104 @@ fn a_crash_says_how_where_and_with_which_last_words() {
             "the executor was killed by signal 6 (SIGABRT: a native library gave up), in stage features at 37 of 300; its last words: terminate called"
         )
     );
+}
+
+/// The number of the wake-up that a claim names.
+fn woken_claim(effects: &[AgentEffect]) -> (Call, u64) {
+    match claim_of(effects) {
+        Some(
+            call @ Call::Claim {
+                wake_up: Some(number),
+                ..
+            },
+        ) => (call, number),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_wake_up_is_acked_when_its_claim_is_answered_whatever_the_answer() {
+    for answer in [Answer::Nothing, Answer::Ended, Answer::Unregistered] {
+        let mut bench = Bench::idle(1);
+        let effects = bench.tell(AgentEvent::Woken { number: 7 });
+        let (claim, number) = woken_claim(&effects);
+        assert_eq!(number, 7);
+        assert!(!effects.contains(&AgentEffect::AckWakeUp));
+        let effects = bench.answer(claim, answer);
+        assert!(effects.contains(&AgentEffect::AckWakeUp));
+        assert!(!bench.wait(90_000).contains(&AgentEffect::AckWakeUp));
+    }
+}
+
+#[test]
+fn with_the_last_slot_taken_wake_ups_are_paused_before_the_ack_and_wanted_again_when_one_is_free() {
+    let mut bench = Bench::idle(1);
+    let (claim, _) = woken_claim(&bench.tell(AgentEvent::Woken { number: 7 }));
+    let effects = bench.answer(claim, Answer::Granted(Box::new(grant(1))));
+    let place = |wanted| effects.iter().position(|effect| *effect == wanted);
+    assert!(place(AgentEffect::PauseWakeUps).unwrap() < place(AgentEffect::AckWakeUp).unwrap());
+    bench.tell(AgentEvent::ExecutorReady { slot: 0 });
+    let effects = bench.tell(done(1));
+    assert!(effects.contains(&AgentEffect::ConsumeWakeUps));
+    assert!(
+        claim_of(&effects).is_some(),
+        "a free slot is claimed for at once"
+    );
+}
+
+#[test]
+fn with_a_slot_left_wake_ups_go_on() {
+    let mut bench = Bench::idle(2);
+    let (claim, _) = woken_claim(&bench.tell(AgentEvent::Woken { number: 7 }));
+    let effects = bench.answer(claim, Answer::Granted(Box::new(grant(1))));
+    assert!(effects.contains(&AgentEffect::AckWakeUp));
+    assert!(!effects.contains(&AgentEffect::PauseWakeUps));
+}
+
+#[test]
+fn a_wake_up_that_comes_while_a_claim_is_asked_leads_to_another_claim() {
+    let mut bench = Bench::idle(1);
+    let poll = claim_of(&bench.wait(21_000)).unwrap();
+    assert_eq!(claim_of(&bench.tell(AgentEvent::Woken { number: 8 })), None);
+    // Even with no slot left: the coordinator is to hear that the wake-up has arrived.
+    let effects = bench.answer(poll, Answer::Granted(Box::new(grant(1))));
+    assert_eq!(woken_claim(&effects).1, 8);
+    assert!(!effects.contains(&AgentEffect::AckWakeUp));
+}
+
+#[test]
+fn a_wake_up_is_held_for_a_minute_at_most_though_nobody_answers() {
+    let mut bench = Bench::idle(1);
+    let (claim, _) = woken_claim(&bench.tell(AgentEvent::Woken { number: 7 }));
+    assert!(!bench.wait(59_000).contains(&AgentEffect::AckWakeUp));
+    assert!(bench.wait(1_000).contains(&AgentEffect::AckWakeUp));
+    // The next one is not taken for answered by the claim that the first one led to.
+    bench.tell(AgentEvent::Woken { number: 9 });
+    let effects = bench.answer(claim, Answer::Nothing);
+    assert!(!effects.contains(&AgentEffect::AckWakeUp));
+    assert_eq!(woken_claim(&effects).1, 9);
+}
+
+#[test]
+fn who_is_not_woken_claims_all_the_same_within_the_poll() {
+    let mut bench = Bench::idle(1);
+    assert_eq!(claim_of(&bench.wait(14_000)), None);
+    let polled = claim_of(&bench.wait(6_000));
+    assert!(matches!(polled, Some(Call::Claim { wake_up: None, .. })));
+}
+
+#[test]
+fn a_worker_that_ends_wants_no_wake_ups() {
+    let mut bench = Bench::idle(1);
+    let effects = bench.tell(AgentEvent::DrainRequested);
+    assert!(effects.contains(&AgentEffect::PauseWakeUps));
+    assert!(!effects.contains(&AgentEffect::ConsumeWakeUps));
+}
+
+#[test]
+fn without_a_broker_nothing_is_said_about_wake_ups() {
+    let (mut bench, claim) = Bench::registered(1);
+    let mut effects = bench.answer(claim, Answer::Nothing);
+    effects.extend(bench.wait(60_000));
+    assert!(effects.iter().all(|e| matches!(e, AgentEffect::Send(_))));
 }

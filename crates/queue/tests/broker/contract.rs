@@ -235,3 +235,20 @@ async fn ten_thousand_cycles() {
     let depth = publisher.depth(&pool).await.expect("depth");
     assert_eq!((depth.ready, depth.consumers), (0, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wake_up_that_nobody_takes_is_dropped_in_time() {
+    let pool = pool("too-late");
+    let publisher = Publisher::start(queue::Settings {
+        wake_up_ttl: Duration::from_millis(100),
+        ..settings(broker().address())
+    });
+    publish(&publisher, &wake_up(&pool, 1)).await;
+    within(POLL, "the queue to be empty", async {
+        while publisher.depth(&pool).await.expect("depth").ready > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    publisher.close().await;
+}

@@ -3,6 +3,7 @@
 use coordinator_core::*;
 use sim::{
     Faults, World,
+    broker::BrokerFaults,
     coordinator::CrashPoint,
     invariants::About,
     worker::Does,
@@ -78,6 +79,64 @@ fn c1_c7_submit_happens_once_or_not_at_all() {
             "{point:?}"
         );
     }
+}
+
+/// A worker is idle when the job comes; how long its first task waits.
+fn first_wait_ms(world: &mut World) -> u64 {
+    until_jobs_exist(world);
+    let since_ms = world.now_ms;
+    world
+        .run_until(since_ms + 60_000, |w| !w.disk.rows.attempts.is_empty())
+        .unwrap();
+    world.now_ms - since_ms
+}
+
+#[test]
+fn c2_a_wake_up_that_never_left_or_was_lost_costs_at_most_the_poll() {
+    // The process dies after the commit and before the publish; the broker loses what it has confirmed.
+    for lost in [0.0, 1.0] {
+        let mut world = world(1, Some(Does::WorkFor(2_000)));
+        world.add_broker(BrokerFaults {
+            lost,
+            ..BrokerFaults::default()
+        });
+        world.run_for(4_500).unwrap();
+        if lost == 0.0 {
+            world.coordinator.crash_next = Some(CrashPoint::AfterCommit);
+        }
+        let waited = first_wait_ms(&mut world);
+        assert!(waited <= 24_000, "lost {lost}: {waited} ms");
+        finish(&mut world);
+    }
+}
+
+#[test]
+fn c2_between_publish_and_confirm_wake_ups_may_double_and_nothing_else_does() {
+    let mut world = world(2, Some(Does::WorkFor(2_000)));
+    world.add_broker(BrokerFaults {
+        unconfirmed: 1.0,
+        ..BrokerFaults::default()
+    });
+    assert!(first_wait_ms(&mut world) <= 200);
+    finish(&mut world);
+    let attempts = &world.disk.rows.attempts;
+    let accepted = attempts.values().filter(|a| a.outcome == Outcome::Accepted);
+    assert_eq!(accepted.count(), attempts.len());
+}
+
+#[test]
+fn c2_a_broker_that_comes_back_without_its_queue_stops_nothing() {
+    let mut world = world(2, Some(Does::WorkFor(2_000)));
+    world.add_broker(BrokerFaults::default());
+    for _ in 0..5 {
+        world.run_for(4_000).unwrap();
+        world.restart_broker();
+    }
+    finish(&mut world);
+    assert_eq!(
+        world.state_of(&"job0".parse().unwrap()),
+        Some(JobState::Succeeded)
+    );
 }
 
 #[test]

@@ -9,20 +9,29 @@ pub struct Desk {
     pub core: Core,
     pub rows: Rows,
     pub now: Now,
+    /// Every wake-up that was ordered.
+    pub published: Vec<WakeUp>,
+    settings: Settings,
     epoch: u64,
     tickets: u64,
 }
 
 impl Desk {
     pub fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    pub fn with(settings: Settings) -> Self {
         let now = Now {
             mono_ms: 0,
             wall_ms: 1_700_000_000_000,
         };
         Self {
-            core: Core::new(Settings::default(), Epoch(1), now),
+            core: Core::new(settings.clone(), Epoch(1), now),
             rows: Rows::default(),
             now,
+            published: Vec::new(),
+            settings,
             epoch: 1,
             tickets: 0,
         }
@@ -33,8 +42,10 @@ impl Desk {
         self.tickets += 1;
         let effects = self.core.apply(make(Ticket(self.tickets)), self.now);
         for effect in &effects {
-            if let Effect::Persist(change) = effect {
-                self.rows.put(change.clone());
+            match effect {
+                Effect::Persist(change) => self.rows.put(change.clone()),
+                Effect::Publish(wake_up) => self.published.push(wake_up.clone()),
+                _ => {}
             }
         }
         effects
@@ -65,7 +76,7 @@ impl Desk {
         assert_eq!(self.core.audit(), Vec::<String>::new());
         assert_eq!(self.core.rows(), self.rows);
         self.core = Core::rebuild(
-            Settings::default(),
+            self.settings.clone(),
             self.rows.clone(),
             Epoch(self.epoch),
             self.now,
@@ -133,6 +144,7 @@ impl Desk {
             from: from.clone(),
             id: id.parse().unwrap(),
             free_slots: 1,
+            wake_up: None,
             nonce: 7,
         };
         match self.ask(|to| Event::ClaimRequested { to, claim }) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use coordinator_core::Submit;
 use sim::{
     Faults, World,
+    broker::BrokerFaults,
     invariants::About,
     worker::Does,
     world::{Item, MakeEvent},
@@ -19,6 +20,7 @@ const POLL_MS: u64 = 20_000;
 const TICK_MS: u64 = 1_000;
 /// After a claim that got nothing: the agent's pause, which ends at one of its ticks.
 const PAUSE_MS: u64 = 1_000 + 2_000;
+const AGENT_TICK_MS: u64 = 2_000;
 /// There and back, and the batch between.
 const NETWORK_MS: u64 = 100;
 
@@ -93,4 +95,71 @@ fn l2_a_ready_task_is_claimed_within_poll_and_tick_even_if_every_wake_is_lost() 
     }
     // Otherwise the wakes were not lost, and the bound was not tried.
     assert!(longest > PAUSE_MS + NETWORK_MS, "{longest} ms");
+}
+
+/// What a woken worker waits for: the broker on both sides of the network, and its ack of the wake-up before.
+const BROKER_MS: u64 = 200;
+
+#[test]
+fn l2_over_a_broker_a_ready_task_is_claimed_at_once() {
+    for seed in 0..20 {
+        let jobs = vec![job("job0", "s0", None, 3), job("job1", "s1", None, 0)];
+        let mut world = world(seed, 3, jobs);
+        world.add_broker(BrokerFaults::default());
+        let waited = longest_wait_ms(&mut world);
+        assert!(waited <= BROKER_MS, "seed {seed}: {waited} ms");
+        let broker = world.broker.as_ref().unwrap();
+        // Two jobs of a few tasks: far less than a wake-up a second.
+        assert!(broker.count <= 40, "seed {seed}: {} wake-ups", broker.count);
+    }
+}
+
+#[test]
+fn l2_over_a_broker_a_ready_task_is_claimed_within_poll_and_tick_whatever_it_does_to_wake_ups() {
+    let none = BrokerFaults::default();
+    let always = [
+        BrokerFaults { lost: 1.0, ..none },
+        BrokerFaults {
+            nacked: 1.0,
+            ..none
+        },
+        BrokerFaults {
+            unconfirmed: 1.0,
+            ..none
+        },
+        BrokerFaults {
+            doubled: 1.0,
+            reordered: 1.0,
+            ..none
+        },
+        BrokerFaults { late: 1.0, ..none },
+        BrokerFaults { cut: 1.0, ..none },
+        BrokerFaults {
+            restart: 1.0,
+            ..none
+        },
+    ];
+    let mut longest = 0;
+    for (seed, faults) in (0..4).flat_map(|seed| always.map(|faults| (seed, faults))) {
+        let jobs = vec![job("job0", "s0", None, 3), job("job1", "s1", None, 0)];
+        let mut world = world(seed, 3, jobs);
+        world.add_broker(faults);
+        let waited = longest_wait_ms(&mut world);
+        // An agent looks at the time with its tick.
+        let bound = POLL_MS + TICK_MS + AGENT_TICK_MS + NETWORK_MS;
+        assert!(waited <= bound, "seed {seed}, {faults:?}: {waited} ms");
+        longest = longest.max(waited);
+    }
+    assert!(longest > BROKER_MS, "{longest} ms");
+}
+
+#[test]
+fn when_all_is_done_nothing_is_left_with_the_broker() {
+    for seed in 0..20 {
+        let mut world = world(seed, 3, vec![job("job0", "s0", None, 3)]);
+        world.add_broker(BrokerFaults::default());
+        longest_wait_ms(&mut world);
+        world.run_for(1_000).unwrap();
+        assert!(world.broker.as_ref().unwrap().is_empty(), "seed {seed}");
+    }
 }

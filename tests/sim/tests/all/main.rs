@@ -9,4 +9,5 @@ mod failed_jobs;
 mod liveness;
 mod schedules;
 mod size;
+mod wake_ups;
 mod workers;

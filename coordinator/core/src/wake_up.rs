@@ -1,0 +1,148 @@
+//! How many wake-ups are on their way to the workers of each pool, and when there should be more.
+//!
+//! A wake-up only makes an idle worker ask; one that is lost, doubled or late costs an empty claim or one poll. So
+//! nothing of this is written down: a coordinator that was started again knows of none and publishes anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use types::{Epoch, PoolName, TaskId};
+
+use crate::{
+    core::Core,
+    effect::Effect,
+    event::{Claim, Now},
+};
+
+/// A message for whoever of the pool has a free slot: ask for work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WakeUp {
+    pub pool: PoolName,
+    /// Comes back with the claim that it leads to. No two of a coordinator's life and its successors are equal.
+    pub number: u64,
+    /// The task that is likely to be granted, for whoever looks at the message.
+    pub hint: Option<TaskId>,
+}
+
+/// Fewer are not worth counting: a few more than there are tasks reach those whom a task suits.
+const FEW: usize = 4;
+
+#[derive(Debug)]
+pub(crate) struct WakeUps {
+    last_number: u64,
+    /// On their way, by pool and number: when each is taken for lost, on the monotonic clock.
+    unsettled: BTreeMap<PoolName, BTreeMap<u64, u64>>,
+    /// Pools to look at with the next tick. Not at once: a broker that is down would be asked without end.
+    short: BTreeSet<PoolName>,
+}
+
+impl WakeUps {
+    pub fn new(epoch: Epoch) -> Self {
+        Self {
+            last_number: epoch.0 << 32,
+            unsettled: BTreeMap::new(),
+            short: BTreeSet::new(),
+        }
+    }
+
+    /// The wake-up has arrived, or never will. The pool that it was for.
+    fn settle(&mut self, number: u64) -> Option<PoolName> {
+        let mut pools = self.unsettled.iter_mut();
+        let (pool, _) = pools.find_map(|(pool, numbers)| Some((pool, numbers.remove(&number)?)))?;
+        Some(pool.clone())
+    }
+
+    /// Forgets those that are too old to arrive any more.
+    pub fn expire(&mut self, now: Now) {
+        for (pool, numbers) in &mut self.unsettled {
+            let before = numbers.len();
+            numbers.retain(|_, lost_ms| *lost_ms > now.mono_ms);
+            if numbers.len() < before {
+                self.short.insert(pool.clone());
+            }
+        }
+    }
+}
+
+impl Core {
+    /// Pools that jobs or workers have named.
+    pub fn named_pools(&self) -> impl Iterator<Item = &PoolName> {
+        let of_jobs = self.jobs.values().map(|job| &job.resolved.resources.pool);
+        of_jobs.chain(self.workers.values().map(|worker| &worker.row.pool))
+    }
+
+    /// Whoever claims has been woken; who can take nothing has been woken in vain.
+    pub(crate) fn wake_up_arrived(&mut self, claim: &Claim, takes_tasks: bool) {
+        let pool = claim
+            .wake_up
+            .and_then(|number| self.wake_ups.settle(number));
+        if let Some(pool) = pool.filter(|_| !takes_tasks) {
+            self.wake_ups.short.insert(pool);
+        }
+    }
+
+    pub(crate) fn publish_failed(&mut self, number: u64) {
+        if let Some(pool) = self.wake_ups.settle(number) {
+            self.wake_ups.short.insert(pool);
+        }
+    }
+
+    /// After a restart nothing is known to be on its way.
+    pub(crate) fn wake_every_pool(&mut self) {
+        self.wake_ups.short.extend(self.pools.keys().cloned());
+    }
+
+    /// Publishes what is missing for pools in which something may have become claimable, and with a tick for all
+    /// that are short.
+    pub(crate) fn publish_wake_ups(&mut self, ticked: bool, now: Now, out: &mut Vec<Effect>) {
+        let Some(ttl_ms) = self.settings.wake_up_ttl_ms else {
+            return;
+        };
+        let mut pools = BTreeSet::new();
+        if ticked {
+            pools.append(&mut self.wake_ups.short);
+        }
+        pools.extend(out.iter().filter_map(|effect| match effect {
+            Effect::Wake { pool } => Some(pool.clone()),
+            _ => None,
+        }));
+        for pool in pools {
+            let (wanted, hint) = self.wanted_wake_ups(&pool);
+            let unsettled = self.wake_ups.unsettled.entry(pool.clone()).or_default();
+            while unsettled.len() < wanted {
+                self.wake_ups.last_number += 1;
+                let number = self.wake_ups.last_number;
+                unsettled.insert(number, now.mono_ms + ttl_ms);
+                out.push(Effect::Publish(WakeUp {
+                    pool: pool.clone(),
+                    number,
+                    hint: hint.clone(),
+                }));
+            }
+        }
+    }
+
+    /// As many as tasks are ready, but a few at least, and never more than the window of twice the free slots: the
+    /// order in which tasks are granted stays here, and the broker holds next to nothing.
+    fn wanted_wake_ups(&self, pool: &PoolName) -> (usize, Option<TaskId>) {
+        let ranks = self.pools.get(pool).into_iter().flatten();
+        let mut jobs = ranks.filter_map(|(_, _, number)| self.jobs.get(number));
+        let Some(first) = jobs.next() else {
+            return (0, None);
+        };
+        let hint = first.ready.first().map(|index| TaskId {
+            job: first.row.id.clone(),
+            index,
+        });
+        let workers = self.live_in(pool);
+        let free = workers.map(|w| (w.row.slots as usize).saturating_sub(w.held.len()));
+        let window = FEW.max(2 * free.sum::<usize>());
+        #[cfg(feature = "mutations")]
+        let window = match self.settings.mutations.unbounded_wake_ups {
+            true => usize::MAX,
+            false => window,
+        };
+        // Each of these jobs has a task that is ready.
+        let ready = jobs.take(window).map(|job| job.ready.len()).sum::<usize>() + first.ready.len();
+        (ready.clamp(FEW, window), hint)
+    }
+}
