@@ -202,7 +202,7 @@ fn other_files_are_refused_by_name() {
 }
 
 crate::table::table! {
-    TimingRowBefore = "timings" version 1 sorted by ["task", "stage"] {
+    TimingRowBefore = "timings" version 1 sorted by [task, stage] {
         run: Option<u32>,
         task: String,
         kind: String,
