@@ -18,6 +18,7 @@ mod kills;
 mod limits;
 mod logs;
 mod processes;
+mod quarantine;
 mod remote;
 mod rights;
 mod sandbox;

@@ -16,7 +16,7 @@ impl Core {
             return ClaimAnswer::Unregistered;
         };
         worker.seen(now);
-        let draining = worker.row.draining;
+        let closed = worker.row.draining || worker.row.quarantine.is_some();
         if let Some(&lease) = self.claims.get(&claim.id) {
             let current = self.held.contains_key(&lease)
                 && self.would_accept(lease)
@@ -28,7 +28,7 @@ impl Core {
                 None => ClaimAnswer::Ended,
             };
         }
-        if draining || claim.free_slots == 0 {
+        if closed || claim.free_slots == 0 {
             return ClaimAnswer::Nothing;
         }
         let Some((number, index)) = self.choose(&claim.from.worker) else {

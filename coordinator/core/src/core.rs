@@ -115,6 +115,10 @@ impl Core {
                 let reply = self.drain(&worker, &mut out);
                 answer(to, reply, &mut out);
             }
+            Event::ReleaseRequested { to, worker } => {
+                let reply = self.release_worker(&worker, &mut out);
+                answer(to, reply, &mut out);
+            }
             Event::WorkerRegistered { to, worker } => {
                 let reply = self.register(worker, now, &mut out);
                 answer(to, reply, &mut out);

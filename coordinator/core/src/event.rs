@@ -44,6 +44,11 @@ pub enum Event {
         to: Ticket,
         worker: WorkerName,
     },
+    /// A user says that the quarantined worker is well again.
+    ReleaseRequested {
+        to: Ticket,
+        worker: WorkerName,
+    },
     WorkerRegistered {
         to: Ticket,
         worker: Registration,

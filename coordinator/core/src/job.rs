@@ -7,7 +7,7 @@ use std::{
 
 use job::resolved::{JobKind, ResolvedJob};
 use plan::{Dependency, DependencyRule, Expansion, Plan, TaskSpec};
-use types::{JobId, JobState, LeaseNumber, TaskIndex, TaskState};
+use types::{JobId, JobState, LeaseNumber, TaskIndex, TaskState, WorkerName};
 
 use crate::{
     effect::Effect,
@@ -35,6 +35,8 @@ pub(crate) struct Job {
     /// Each run's evaluate task, and whether anything of the run was granted yet.
     pub runs: Vec<RunTasks>,
     pub any_granted: bool,
+    /// When each worker last completed a task of it, on the monotonic clock. Volatile.
+    pub completed: BTreeMap<WorkerName, u64>,
     /// Outbox entries without which the job does not end.
     pub publishing: BTreeSet<OutboxId>,
     /// On the monotonic clock: nothing of the job is granted before.
@@ -173,6 +175,7 @@ impl Job {
             failed: BTreeSet::new(),
             runs,
             any_granted: false,
+            completed: BTreeMap::new(),
             publishing: BTreeSet::new(),
             paused_until_ms: None,
             rank: None,

@@ -26,6 +26,7 @@ mod event;
 mod job;
 mod lease;
 mod outbox;
+mod quarantine;
 mod query;
 mod rebuild;
 mod retry;

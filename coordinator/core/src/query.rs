@@ -117,6 +117,8 @@ pub enum WorkerState {
     /// Remembered from before the coordinator's start; has not spoken since.
     Unheard,
     Draining,
+    /// Failed too often in a row; released by a user or by its next start.
+    Quarantined,
     Gone,
 }
 
@@ -126,6 +128,7 @@ impl WorkerState {
             Self::Live => "live",
             Self::Unheard => "unheard",
             Self::Draining => "draining",
+            Self::Quarantined => "quarantined",
             Self::Gone => "gone",
         }
     }
@@ -440,6 +443,7 @@ impl Core {
                 state: match (worker.gone, worker.heard, worker.row.draining) {
                     (true, _, _) => WorkerState::Gone,
                     (false, false, _) => WorkerState::Unheard,
+                    (false, true, _) if worker.row.quarantine.is_some() => WorkerState::Quarantined,
                     (false, true, true) => WorkerState::Draining,
                     (false, true, false) => WorkerState::Live,
                 },

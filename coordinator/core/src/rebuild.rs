@@ -133,6 +133,7 @@ impl Core {
                 heard: false,
                 gone: row.left,
                 held,
+                streak: Vec::new(),
                 row,
             };
             core.workers.insert(worker.row.worker.clone(), worker);

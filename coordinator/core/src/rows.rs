@@ -326,10 +326,20 @@ pub struct WorkerRow {
     pub memory_bytes: u64,
     /// A user asked that it gets nothing more.
     pub draining: bool,
+    /// Too much failed on it in a row: it gets nothing more until it is released.
+    pub quarantine: Option<Quarantine>,
     /// It said that it ends: this incarnation is over.
     pub left: bool,
     /// It serves one command and does not come back under this name: forgotten when it is gone.
     pub temporary: bool,
+}
+
+/// Why a worker gets nothing more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    pub since_ms: i64,
+    /// For people.
+    pub reason: String,
 }
 
 /// A trained model that the store's `models/` points at.

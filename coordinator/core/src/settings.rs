@@ -15,6 +15,8 @@ pub struct Settings {
     /// How often agents are told to send one.
     pub heartbeat_ms: u64,
     pub policy: Policy,
+    /// Failures in a row, on as many tasks, that put a worker into quarantine.
+    pub quarantine_after: usize,
     pub expand: Expand,
     #[cfg(feature = "mutations")]
     pub mutations: Mutations,
@@ -26,6 +28,7 @@ impl Default for Settings {
             lease_ttl_ms: 60_000,
             heartbeat_ms: 10_000,
             policy: Policy::default(),
+            quarantine_after: 3,
             expand: plan::expand,
             #[cfg(feature = "mutations")]
             mutations: Mutations::default(),

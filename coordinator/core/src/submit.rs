@@ -136,7 +136,7 @@ impl Core {
         let resources = &job.resolved.resources;
         let needed = resources.memory_bytes.unwrap_or(0);
         let mut live = self.live_in(&resources.pool).peekable();
-        if job.progress.finished_ms.is_some() {
+        let mut warnings = if job.progress.finished_ms.is_some() {
             Vec::new()
         } else if live.peek().is_none() {
             vec![format!(
@@ -150,6 +150,10 @@ impl Core {
             )]
         } else {
             Vec::new()
+        };
+        if job.progress.finished_ms.is_none() {
+            warnings.extend(self.quarantined_in(&resources.pool));
         }
+        warnings
     }
 }

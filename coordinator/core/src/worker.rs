@@ -8,6 +8,7 @@ use crate::{
     core::Core,
     effect::{Effect, Refusal, Reply},
     event::{Now, Registration, Sender},
+    quarantine::Suspicion,
     rows::{Avoid, Change, WorkerRow},
 };
 
@@ -25,6 +26,8 @@ pub(crate) struct Worker {
     /// Left, or not seen for a ttl.
     pub gone: bool,
     pub held: BTreeSet<LeaseNumber>,
+    /// What failed here in a way that may be the worker's fault, since something last completed. Volatile.
+    pub streak: Vec<Suspicion>,
 }
 
 impl Worker {
@@ -35,7 +38,7 @@ impl Worker {
 
     /// Is there, or may be: what looks for the best worker waits a ttl for those that are remembered.
     pub fn is_expected(&self) -> bool {
-        !self.gone && !self.row.draining
+        !self.gone && !self.row.draining && self.row.quarantine.is_none()
     }
 
     pub fn seen(&mut self, now: Now) {
@@ -63,6 +66,7 @@ impl Core {
             engines: worker.engines,
             memory_bytes: worker.memory_bytes,
             draining: false,
+            quarantine: None,
             left: false,
             temporary: worker.temporary,
         };
@@ -80,10 +84,13 @@ impl Core {
             Some(known) => {
                 if known.row.incarnation == row.incarnation {
                     row.draining = known.row.draining;
+                    row.quarantine = known.row.quarantine.clone();
                 } else {
                     known.past.insert(known.row.incarnation);
                     // One that came back: the start that followed it was a late message of a dead process.
                     known.past.remove(&row.incarnation);
+                    // Whoever started it again has looked after it.
+                    known.streak.clear();
                     orphans.extend(known.held.iter().copied());
                 }
                 known.seen(now);
@@ -101,6 +108,7 @@ impl Core {
                     heard: false,
                     gone: false,
                     held: BTreeSet::new(),
+                    streak: Vec::new(),
                 };
                 new.seen(now);
                 self.workers.insert(worker.worker.clone(), new);

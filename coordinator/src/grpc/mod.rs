@@ -261,6 +261,20 @@ impl v1::coordinator_server::Coordinator for Service {
         }
     }
 
+    async fn release_worker(
+        &self,
+        request: Request<v1::ReleaseWorkerRequest>,
+    ) -> Answer<v1::ReleaseWorkerReply> {
+        let worker = read::id("worker", &request.into_inner().worker)?;
+        match self
+            .ask(|to| Event::ReleaseRequested { to, worker })
+            .await?
+        {
+            Reply::WorkerReleased => Ok(Response::new(v1::ReleaseWorkerReply {})),
+            other => Err(wrong(&other)),
+        }
+    }
+
     async fn register(&self, request: Request<v1::RegisterRequest>) -> Answer<v1::RegisterReply> {
         let worker = read::registration(request.into_inner())?;
         tracing::info!(worker = %worker.worker, pool = %worker.pool, slots = worker.slots, "worker registered");

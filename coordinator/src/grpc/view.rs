@@ -163,6 +163,14 @@ pub fn workers(core: &Core) -> Vec<v1::Worker> {
             memory_bytes: view.row.memory_bytes,
             last_seen_ms: view.last_seen_ms,
             tasks: view.tasks.iter().map(ToString::to_string).collect(),
+            quarantine: view
+                .row
+                .quarantine
+                .as_ref()
+                .map(|quarantine| v1::Quarantine {
+                    since_ms: quarantine.since_ms,
+                    reason: quarantine.reason.clone(),
+                }),
         })
         .collect()
 }

@@ -201,6 +201,7 @@ fn worker(row: &Columns<'_>) -> Result<Change, StateStoreError> {
         engines: row.json("engines_json")?,
         memory_bytes: row.unsigned("memory_bytes")?,
         draining: row.get("draining")?,
+        quarantine: row.optional_json("quarantine_json")?,
         left: row.get("has_left")?,
         temporary: row.get("temporary")?,
     }))

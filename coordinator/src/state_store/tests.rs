@@ -4,8 +4,8 @@ use std::{path::Path, sync::Arc, time::Instant};
 
 use coordinator_core::{
     AttemptRow, Avoid, Change, Counters, Deadline, ExpansionRow, JobProgressRow, JobRow, ModelRow,
-    Outage, OutboxId, OutboxItem, OutboxRow, Outcome, RequestAnswer, RequestRow, Rows, Stop,
-    SubmitOutcome, TaskRow, Verdict, WorkerRow,
+    Outage, OutboxId, OutboxItem, OutboxRow, Outcome, Quarantine, RequestAnswer, RequestRow, Rows,
+    Stop, SubmitOutcome, TaskRow, Verdict, WorkerRow,
 };
 use plan::PublishedTable;
 use tempfile::TempDir;
@@ -164,6 +164,10 @@ fn one_of_everything() -> Vec<Change> {
             engines: vec!["openvino 2026.0".to_owned(), "torch".to_owned()],
             memory_bytes: 8 << 30,
             draining: true,
+            quarantine: Some(Quarantine {
+                since_ms: 7,
+                reason: "3 attempts in a row failed".to_owned(),
+            }),
             left: true,
             temporary: true,
         }),

@@ -223,13 +223,14 @@ fn worker_value(worker: &Worker) -> Value {
     json!({
         "name": worker.name, "pool": worker.pool, "slots": worker.slots, "busy": worker.busy, "state": worker.state, "version": worker.version,
         "engines": worker.engines, "memory_bytes": worker.memory_bytes, "last_seen": time(worker.last_seen_ms), "tasks": worker.tasks,
+        "quarantine": worker.quarantine.as_ref().map(|quarantine| json!({"since": time(quarantine.since_ms), "reason": quarantine.reason})),
     })
 }
 
 fn worker_table(workers: &[Worker]) -> String {
     let now = output::now_ms();
     let mut table = Table::new(&[
-        "workers", "pool", "state", ">busy", "engines", "seen", "tasks",
+        "workers", "pool", "state", ">busy", "engines", "seen", "tasks", "reason",
     ]);
     for worker in workers {
         table.row([
@@ -240,6 +241,11 @@ fn worker_table(workers: &[Worker]) -> String {
             worker.engines.join(" "),
             ago(worker.last_seen_ms, now),
             worker.tasks.join(" "),
+            worker
+                .quarantine
+                .as_ref()
+                .map(|quarantine| quarantine.reason.clone())
+                .unwrap_or_default(),
         ]);
     }
     table.render()

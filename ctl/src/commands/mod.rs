@@ -13,6 +13,7 @@ mod submit;
 mod token;
 mod validate;
 mod weights;
+mod worker;
 
 use std::future::Future;
 
@@ -50,6 +51,9 @@ pub enum Command {
     /// Import, list and check pretrained weights
     #[command(subcommand)]
     Weights(weights::Args),
+    /// Release a worker from quarantine
+    #[command(subcommand)]
+    Worker(worker::Args),
 }
 
 pub fn run(common: &Common, command: Command) -> Result<(), Error> {
@@ -67,6 +71,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Error> {
         Command::Token(args) => token::run(common, &args),
         Command::Doctor(args) => doctor::run(common, &args),
         Command::Weights(args) => weights::run(common, args),
+        Command::Worker(args) => block_on(worker::run(common, args)),
     }
 }
 

@@ -73,6 +73,13 @@ impl World {
                 let after = self.chance.between(0, 200_000);
                 self.user_asks(after, MakeEvent::Drain(worker), About::Nothing);
             }
+            if self.chance.hits(0.2) {
+                let machines = self.machines.len() as u64;
+                let machine = self.chance.between(0, machines.saturating_sub(1)) as usize;
+                let worker = self.machines[machine].name.clone();
+                let after = self.chance.between(0, 200_000);
+                self.user_asks(after, MakeEvent::ReleaseWorker(worker), About::Nothing);
+            }
             if self.chance.hits(0.4) {
                 let request: types::RequestId = format!("retry-{number}").parse().expect("a name");
                 let after = at + self.chance.between(0, 250_000);

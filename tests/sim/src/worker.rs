@@ -566,7 +566,8 @@ impl World {
             Reply::Submitted { .. }
             | Reply::Cancelled { .. }
             | Reply::Retried { .. }
-            | Reply::Draining => return AgentEvent::CallFailed { call },
+            | Reply::Draining
+            | Reply::WorkerReleased => return AgentEvent::CallFailed { call },
         };
         AgentEvent::Answered {
             call,

@@ -118,6 +118,7 @@ pub enum MakeEvent {
     Cancel(RequestId, JobId),
     Retry(RequestId, JobId),
     Drain(WorkerName),
+    ReleaseWorker(WorkerName),
     Register(Registration),
     Claim(Claim),
     Heartbeat(Sender, Vec<(LeaseNumber, Option<Progress>)>),
@@ -138,6 +139,7 @@ impl MakeEvent {
             Self::Submit(submit) => Event::SubmitRequested { to, submit },
             Self::Cancel(request, job) => Event::CancelRequested { to, request, job },
             Self::Retry(request, job) => Event::RetryRequested { to, request, job },
+            Self::ReleaseWorker(worker) => Event::ReleaseRequested { to, worker },
             Self::Drain(worker) => Event::DrainRequested { to, worker },
             Self::Register(worker) => Event::WorkerRegistered { to, worker },
             Self::Claim(claim) => Event::ClaimRequested {
