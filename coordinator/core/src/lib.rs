@@ -21,6 +21,7 @@ mod audit;
 mod claim;
 mod complete;
 mod core;
+mod dead;
 mod effect;
 mod event;
 mod job;
@@ -37,6 +38,7 @@ mod submit;
 mod worker;
 
 pub use core::Core;
+pub use dead::DeadTask;
 pub use effect::{ClaimAnswer, Effect, HeartbeatAnswer, Refusal, Reply, SubmitOutcome, Verdict};
 pub use event::{Claim, Event, Now, Registration, Sender, Submit, Ticket};
 pub use job::Counts;

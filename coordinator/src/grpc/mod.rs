@@ -176,6 +176,22 @@ impl v1::coordinator_server::Coordinator for Service {
         Ok(Response::new(v1::ListRunsReply { runs }))
     }
 
+    async fn list_dead(&self, request: Request<v1::ListDeadRequest>) -> Answer<v1::ListDeadReply> {
+        let text = request.into_inner().job;
+        let reply = self
+            .handle
+            .query(move |core, _| {
+                let job = match text.as_str() {
+                    "" => None,
+                    text => Some(read::job(core, text)?),
+                };
+                Ok::<_, RequestError>(view::dead(core, job.as_ref()))
+            })
+            .await
+            .map_err(RequestError::from)??;
+        Ok(Response::new(reply))
+    }
+
     async fn list_workers(
         &self,
         _: Request<v1::ListWorkersRequest>,

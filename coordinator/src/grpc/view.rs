@@ -1,7 +1,7 @@
 //! What the core shows, as messages.
 
 use coordinator_core::{
-    ActiveAttempt, AttemptView, Core, JobView, Now, RunView, TaskView, Unpublished,
+    ActiveAttempt, AttemptView, Core, DeadTask, JobView, Now, RunView, TaskView, Unpublished,
 };
 use proto::v1;
 use store::layout;
@@ -148,6 +148,34 @@ fn of_run(view: &RunView<'_>) -> Result<v1::Run, RequestError> {
             .map(ToString::to_string)
             .unwrap_or_default(),
     })
+}
+
+/// More than anybody reads; the rest is counted.
+const MOST_DEAD: usize = 1000;
+
+pub fn dead(core: &Core, job: Option<&JobId>) -> v1::ListDeadReply {
+    let mut tasks = core.dead(job);
+    let shown = tasks.by_ref().take(MOST_DEAD).map(of_dead).collect();
+    v1::ListDeadReply {
+        tasks: shown,
+        more: tasks.count() as u64,
+    }
+}
+
+fn of_dead(task: DeadTask<'_>) -> v1::DeadTask {
+    v1::DeadTask {
+        job: task.id.job.to_string(),
+        id: task.id.to_string(),
+        job_name: task.job_name.to_owned(),
+        kind: task.kind.to_string(),
+        run: task.run,
+        state: task.state.to_string(),
+        class: task.failure.class.to_string(),
+        message: task.failure.message,
+        attempts: u32::try_from(task.attempts).unwrap_or(u32::MAX),
+        worker: task.worker.map(ToString::to_string).unwrap_or_default(),
+        ended_ms: task.ended_ms,
+    }
 }
 
 pub fn workers(core: &Core) -> Vec<v1::Worker> {

@@ -1,4 +1,4 @@
-//! `ctl get`: lists of jobs, tasks, runs, workers and models.
+//! `ctl get`: lists of jobs, tasks, runs, dead tasks, workers and models.
 
 use proto::v1::{
     Attempt, Job, ListJobsRequest, ListModelsRequest, ListRunsRequest, ListTasksRequest,
@@ -6,7 +6,7 @@ use proto::v1::{
 };
 use serde_json::{Value, json};
 
-use super::{JobArg, with_cluster};
+use super::{JobArg, dead, with_cluster};
 use crate::output::{self, Table, ago, embedded, short_ids, time};
 use crate::page::{self, Causes};
 use crate::progress::{all, settled, unpublished};
@@ -20,6 +20,8 @@ pub enum Args {
     Tasks(JobArg),
     /// Runs of a job
     Runs(JobArg),
+    /// Tasks that failed for good: `ctl retry JOB` computes them again
+    Dead(dead::Args),
     /// Workers
     Workers,
     /// Trained models
@@ -62,6 +64,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
                     .output
                     .print(&runs.iter().map(run_value).collect(), || run_table(&runs))
             }
+            Args::Dead(args) => dead::run(common, client, args).await,
             Args::Workers => {
                 let workers = client
                     .list_workers(ListWorkersRequest {})

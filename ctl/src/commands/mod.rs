@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod cancel;
+mod dead;
 mod describe;
 mod doctor;
 pub(crate) mod get;
@@ -30,7 +31,7 @@ pub enum Command {
     Validate(validate::Args),
     /// Show the resolved job, its runs and tasks
     Plan(plan::Args),
-    /// List jobs, tasks, runs, workers or models
+    /// List jobs, tasks, runs, dead tasks, workers or models
     #[command(subcommand)]
     Get(get::Args),
     /// Show everything about a job
