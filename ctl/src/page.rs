@@ -1,4 +1,4 @@
-//! The page of `ctl describe`: how far a job is, what went wrong and where its results are.
+//! The pages of `ctl describe`: how far a job or task is, what it waits for, what went wrong and where the results are.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +19,9 @@ pub fn render(
     now_ms: i64,
 ) -> String {
     let mut text = head(job, runs, results, now_ms);
+    if let Some(why) = waits(job, tasks) {
+        text.push_str(&format!("{:<9}{why}\n", "waits"));
+    }
     for warning in &job.warnings {
         text.push_str(&format!("warning: {warning}\n"));
     }
@@ -69,6 +72,52 @@ fn head(job: &Job, runs: &[Run], results: Option<&str>, now_ms: i64) -> String {
     rows.iter()
         .map(|(name, value)| format!("{name:<9}{value}\n"))
         .collect()
+}
+
+/// Why nothing of an open job runs: what its first task waits for that could run.
+fn waits<'a>(job: &Job, tasks: &'a [Task]) -> Option<&'a str> {
+    let counts = job.tasks.unwrap_or_default();
+    let mut ready = tasks.iter().filter(|task| task.state == "ready");
+    match counts.running + counts.cancelling {
+        0 => ready.next().map(|task| task.reason.as_str()),
+        _ => None,
+    }
+}
+
+/// A task with its attempts, oldest first.
+pub fn task(task: &Task) -> String {
+    let run = task.run.map_or("-".to_owned(), |run| run.to_string());
+    let rows = [
+        ("task", task.id.as_str()),
+        ("kind", &task.kind),
+        ("run", &run),
+        ("state", &task.state),
+        ("why", reason(task)),
+    ];
+    let mut text: String = rows
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| format!("{name:<9}{value}\n"))
+        .collect();
+    let mut table = Table::new(&[
+        "attempts", "worker", "outcome", "counted", "took", "message",
+    ]);
+    for attempt in &task.attempts {
+        let ended = attempt.ended_ms > 0;
+        table.row([
+            attempt.lease.to_string(),
+            attempt.worker.clone(),
+            attempt.outcome.clone(),
+            (if attempt.counted { "yes" } else { "no" }).to_owned(),
+            ended
+                .then(|| took(attempt.ended_ms.saturating_sub(attempt.started_ms)))
+                .unwrap_or_default(),
+            attempt.message.clone(),
+        ]);
+    }
+    text.push('\n');
+    text.push_str(&table.render());
+    text
 }
 
 /// `8: 7 succeeded, 1 failed`.

@@ -18,6 +18,7 @@ mod interrupts;
 mod kills;
 mod limits;
 mod logs;
+mod placement;
 mod processes;
 mod remote;
 mod rights;

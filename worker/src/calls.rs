@@ -1,12 +1,12 @@
 //! Calls to the coordinator: each becomes the event that answers it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use proto::{Client, Place, v1};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tonic::{Code, Status};
-use types::{Epoch, Incarnation, LeaseNumber, PoolName, TaskId, WorkerName};
+use types::{Epoch, Incarnation, Labels, LeaseNumber, PoolName, TaskId, WorkerName};
 use worker_core::{AgentEvent, Answer, Call, Grant, Verdict};
 
 /// How long the coordinator may hold a claim while there is nothing to do. Idle workers ask again after it, so a
@@ -25,6 +25,7 @@ pub struct Identity {
     pub pool: PoolName,
     pub slots: u32,
     pub engines: Vec<String>,
+    pub labels: Labels,
     pub memory_bytes: u64,
     /// Serves one command and does not come back under its name.
     pub temporary: bool,
@@ -92,6 +93,9 @@ impl Coordinator {
                     slots: identity.slots,
                     version: env!("CARGO_PKG_VERSION").to_owned(),
                     engines: identity.engines.clone(),
+                    labels: BTreeMap::from(identity.labels.clone())
+                        .into_iter()
+                        .collect(),
                     memory_bytes: identity.memory_bytes,
                     temporary: identity.temporary,
                 };

@@ -8,6 +8,7 @@ use crate::{
     effect::{Effect, Refusal, Reply, Verdict},
     event::{Now, Sender},
     job::JobNumber,
+    placement::Needs,
     retry::{NextRetry, Site, Tried, next_retry},
     rows::{Change, Deadline, Outage, Outcome, Stop},
 };
@@ -373,7 +374,10 @@ impl Core {
             job: job.id(),
             task: index,
             crashed_retries: job.resolved.resources.retries,
-            live_workers: self.expected_in(&job.resolved.resources.pool).count(),
+            live_workers: self
+                .expected_in(&job.resolved.resources.pool)
+                .filter(|w| Needs::of(&job.resolved.resources).are_met_by(&w.row))
+                .count(),
             pauses: job.progress.outage.map_or(0, |o| o.pauses),
             memory_bytes: self
                 .workers

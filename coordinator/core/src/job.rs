@@ -12,6 +12,7 @@ use types::{JobId, JobState, LeaseNumber, TaskIndex, TaskState, WorkerName};
 use crate::{
     effect::Effect,
     event::Now,
+    placement::Standing,
     rows::{
         Avoid, Change, Deadline, ExpansionRow, JobProgressRow, JobRow, OutboxId, Stop, TaskRow,
     },
@@ -103,6 +104,11 @@ impl Ready {
                 self.avoiding.remove(avoid);
             }
         }
+    }
+
+    pub fn len(&self) -> usize {
+        let avoiding = self.avoiding.values().map(BTreeSet::len);
+        self.anywhere.len() + avoiding.sum::<usize>()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -437,6 +443,21 @@ impl Job {
         {
             self.progress.finished_ms = Some(now.wall_ms);
             self.dirty = true;
+        }
+    }
+
+    /// Could be granted now, as far as the task is concerned.
+    pub fn is_ready(&self, index: TaskIndex) -> bool {
+        let ready = |task: &Task| task.state == TaskState::Ready && task.due_ms.is_none();
+        self.task(index).is_some_and(ready)
+    }
+
+    pub fn standing(&self) -> Standing {
+        Standing {
+            priority: self.resolved.priority,
+            running: self.counts.held(),
+            number: self.row.number,
+            ready: self.ready.len() as u64,
         }
     }
 

@@ -27,6 +27,7 @@ mod event;
 mod job;
 mod lease;
 mod outbox;
+mod placement;
 mod quarantine;
 mod query;
 mod rebuild;
@@ -35,6 +36,7 @@ mod rows;
 mod settings;
 mod stop;
 mod submit;
+mod waiting;
 mod worker;
 
 pub use core::Core;
@@ -43,11 +45,13 @@ pub use effect::{ClaimAnswer, Effect, HeartbeatAnswer, Refusal, Reply, SubmitOut
 pub use event::{Claim, Event, Now, Registration, Sender, Submit, Ticket};
 pub use job::Counts;
 pub use outbox::model_name;
+pub use placement::{Lack, Needs, Offer, Placement, Standing, place, position};
 pub use query::{
     ActiveAttempt, AttemptView, FindJobError, JobView, RunState, RunView, TaskView, Unpublished,
-    Waiting, WorkerState, WorkerView,
+    WorkerState, WorkerView,
 };
 pub use rebuild::RebuildError;
 pub use retry::{NextRetry, Policy, Site, Tried, next_retry};
 pub use rows::*;
 pub use settings::*;
+pub use waiting::Waiting;

@@ -6,6 +6,7 @@ use crate::{
     core::Core,
     effect::{Effect, Refusal, Reply},
     event::Now,
+    placement::Needs,
     rows::{AttemptRow, Change, Outcome, Quarantine},
     worker::Worker,
 };
@@ -97,12 +98,12 @@ impl Core {
 
     /// Whether another live worker can do what failed here.
     fn is_replaceable(&self, worker: &Worker, attempt: &AttemptRow) -> bool {
-        let needed = self
-            .job(&attempt.job)
-            .and_then(|job| job.resolved.resources.memory_bytes)
-            .unwrap_or(0);
-        self.live_in(&worker.row.pool)
-            .any(|other| other.row.worker != worker.row.worker && other.row.memory_bytes >= needed)
+        let Some(job) = self.job(&attempt.job) else {
+            return false;
+        };
+        let needs = Needs::of(&job.resolved.resources);
+        let mut live = self.live_in(&worker.row.pool);
+        live.any(|other| other.row.worker != worker.row.worker && needs.are_met_by(&other.row))
     }
 
     fn close(&mut self, name: &WorkerName, reason: String, now: Now, out: &mut Vec<Effect>) {

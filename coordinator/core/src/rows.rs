@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use plan::PublishedTable;
 use serde::{Deserialize, Serialize};
 use types::{
-    FailureClass, Incarnation, JobId, JobState, LeaseNumber, PoolName, RequestId, TaskIndex,
-    TaskState, WorkerName,
+    FailureClass, Incarnation, JobId, JobState, Labels, LeaseNumber, PoolName, RequestId,
+    TaskIndex, TaskState, WorkerName,
 };
 
 use crate::effect::{SubmitOutcome, Verdict};
@@ -323,6 +323,7 @@ pub struct WorkerRow {
     pub slots: u32,
     pub version: String,
     pub engines: Vec<String>,
+    pub labels: Labels,
     pub memory_bytes: u64,
     /// A user asked that it gets nothing more.
     pub draining: bool,

@@ -8,7 +8,9 @@ use crate::{
     core::Core,
     effect::{Effect, Refusal, Reply},
     event::{Now, Registration, Sender},
+    placement::Needs,
     quarantine::Suspicion,
+    query::WorkerState,
     rows::{Avoid, Change, WorkerRow},
 };
 
@@ -41,6 +43,16 @@ impl Worker {
         !self.gone && !self.row.draining && self.row.quarantine.is_none()
     }
 
+    pub fn state(&self) -> WorkerState {
+        match (self.gone, self.heard) {
+            (true, _) => WorkerState::Gone,
+            (false, false) => WorkerState::Unheard,
+            (false, true) if self.row.quarantine.is_some() => WorkerState::Quarantined,
+            (false, true) if self.row.draining => WorkerState::Draining,
+            (false, true) => WorkerState::Live,
+        }
+    }
+
     pub fn seen(&mut self, now: Now) {
         self.last_seen_ms = now.mono_ms;
         self.last_seen_wall_ms = now.wall_ms;
@@ -64,6 +76,7 @@ impl Core {
             slots: worker.slots,
             version: worker.version,
             engines: worker.engines,
+            labels: worker.labels,
             memory_bytes: worker.memory_bytes,
             draining: false,
             quarantine: None,
@@ -194,10 +207,10 @@ impl Core {
     }
 
     /// Whether the worker may take what wants to avoid `avoid`: if it is not meant, or nobody better is there.
-    pub(crate) fn may_take(&self, worker: &Worker, avoid: &Avoid, memory_bytes: u64) -> bool {
+    pub(crate) fn may_take(&self, worker: &Worker, avoid: &Avoid, needs: &Needs<'_>) -> bool {
         let mut fits = self
             .expected_in(&worker.row.pool)
-            .filter(|w| w.row.memory_bytes >= memory_bytes);
+            .filter(|w| needs.are_met_by(&w.row));
         match avoid {
             Avoid::Worker(name) => {
                 worker.row.worker != *name || !fits.any(|w| w.row.worker != *name)

@@ -1,11 +1,14 @@
 //! What the core shows, as messages.
 
+use std::collections::HashMap;
+
 use coordinator_core::{
     ActiveAttempt, AttemptView, Core, DeadTask, JobView, Now, RunView, TaskView, Unpublished,
+    Waiting,
 };
 use proto::v1;
 use store::layout;
-use types::{JobId, JobState, TaskId, TaskState};
+use types::{JobId, JobState, Labels, TaskId, TaskState};
 
 use super::{
     logs::{Attempt, Subject},
@@ -85,11 +88,12 @@ fn of_unpublished(waits: Unpublished<'_>) -> v1::Unpublished {
 
 pub fn tasks(core: &Core, now: Now, job: &JobId) -> Result<Vec<v1::Task>, RequestError> {
     let tasks = core.task_views(job, now).ok_or_else(|| no_job(job))?;
-    tasks.iter().map(of_task).collect()
+    tasks.iter().map(|task| of_task(task, now)).collect()
 }
 
-fn of_task(task: &TaskView<'_>) -> Result<v1::Task, RequestError> {
+fn of_task(task: &TaskView<'_>, now: Now) -> Result<v1::Task, RequestError> {
     let waiting = task.waiting.as_ref().map(ToString::to_string);
+    let left_ms = task.waiting.as_ref().and_then(Waiting::left_ms);
     let reason = waiting.or_else(|| task.failure.as_ref().map(ToString::to_string));
     Ok(v1::Task {
         id: task.id.to_string(),
@@ -100,6 +104,8 @@ fn of_task(task: &TaskView<'_>) -> Result<v1::Task, RequestError> {
         reason: reason.unwrap_or_default(),
         spec_json: serde_json::to_string(task.spec)
             .map_err(|error| RequestError::WrongReply(error.to_string()))?,
+        waits_for: task.waiting.as_ref().map_or("", Waiting::word).to_owned(),
+        until_ms: left_ms.map_or(0, |left| now.wall_ms.saturating_add_unsigned(left)),
     })
 }
 
@@ -188,6 +194,7 @@ pub fn workers(core: &Core) -> Vec<v1::Worker> {
             state: view.state.as_str().to_owned(),
             version: view.row.version.clone(),
             engines: view.row.engines.clone(),
+            labels: of_labels(&view.row.labels),
             memory_bytes: view.row.memory_bytes,
             last_seen_ms: view.last_seen_ms,
             tasks: view.tasks.iter().map(ToString::to_string).collect(),
@@ -201,6 +208,11 @@ pub fn workers(core: &Core) -> Vec<v1::Worker> {
                 }),
         })
         .collect()
+}
+
+fn of_labels(labels: &Labels) -> HashMap<String, String> {
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    labels.iter().map(owned).collect()
 }
 
 pub fn models(core: &Core) -> Vec<v1::Model> {

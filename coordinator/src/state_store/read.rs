@@ -199,6 +199,7 @@ fn worker(row: &Columns<'_>) -> Result<Change, StateStoreError> {
         slots: row.get("slots")?,
         version: row.get("version")?,
         engines: row.json("engines_json")?,
+        labels: row.json("labels_json")?,
         memory_bytes: row.unsigned("memory_bytes")?,
         draining: row.get("draining")?,
         quarantine: row.optional_json("quarantine_json")?,

@@ -162,6 +162,7 @@ fn one_of_everything() -> Vec<Change> {
             slots: 2,
             version: "0.1.0".to_owned(),
             engines: vec!["openvino 2026.0".to_owned(), "torch".to_owned()],
+            labels: "disk=nvme,zone=b".parse().unwrap(),
             memory_bytes: 8 << 30,
             draining: true,
             quarantine: Some(Quarantine {

@@ -86,6 +86,11 @@ pub fn schema() -> Json {
                     "retries": {"type": "integer", "minimum": 0, "maximum": 100, "default": 2},
                     "memory": {"type": ["string", "null"], "description": "A task's memory limit, such as 8GiB."},
                     "engine": {"enum": ENGINES, "default": "auto"},
+                    "labels": {
+                        "type": ["object", "null"],
+                        "additionalProperties": {"type": ["string", "integer", "number", "boolean"]},
+                        "description": "Only workers with all these labels do the job, such as {zone: b}.",
+                    },
                 },
             },
             "output": {"type": ["string", "null"], "default": "./results", "description": "Folder of the results, relative to the current directory."},

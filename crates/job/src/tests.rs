@@ -213,6 +213,26 @@ metrics: {image: AUORC, threshold: [1, 2, 3]}
 }
 
 #[test]
+fn labels_are_names_with_values() {
+    let job = right(&format!(
+        "{RIGHT}resources: {{labels: {{zone: b, rack: 07}}}}"
+    ))
+    .job;
+    assert_eq!(job.resources.labels.to_string(), "rack=07,zone=b");
+    says(
+        &format!("{RIGHT}resources: {{labels: zone}}"),
+        &["job.yaml:9:21: resources.labels: expected a map such as {zone: b}, found \"zone\""],
+    );
+    says(
+        &format!("{RIGHT}resources: {{labels: {{zone: [a], 'a b': c}}}}"),
+        &[
+            "job.yaml:9:28: resources.labels.zone: expected a text, found a list",
+            "job.yaml:9:33: resources.labels: label \"a b\": expected 1 to 63 letters",
+        ],
+    );
+}
+
+#[test]
 fn anomalibs_keys_lead_to_ours() {
     says(
         &format!("{RIGHT}default_root_dir: x"),

@@ -157,7 +157,8 @@ fn attempt_value(attempt: &Attempt) -> Value {
 
 pub fn task_value(task: &Task) -> Value {
     json!({
-        "id": task.id, "kind": task.kind, "state": task.state, "run": task.run, "reason": task.reason, "spec": embedded(&task.spec_json),
+        "id": task.id, "kind": task.kind, "state": task.state, "run": task.run, "reason": task.reason, "waits_for": task.waits_for,
+        "until": time(task.until_ms), "spec": embedded(&task.spec_json),
         "attempts": task.attempts.iter().map(attempt_value).collect::<Value>(),
     })
 }
@@ -225,15 +226,26 @@ pub fn run_table(runs: &[Run]) -> String {
 fn worker_value(worker: &Worker) -> Value {
     json!({
         "name": worker.name, "pool": worker.pool, "slots": worker.slots, "busy": worker.busy, "state": worker.state, "version": worker.version,
-        "engines": worker.engines, "memory_bytes": worker.memory_bytes, "last_seen": time(worker.last_seen_ms), "tasks": worker.tasks,
+        "engines": worker.engines, "labels": worker.labels, "memory_bytes": worker.memory_bytes, "last_seen": time(worker.last_seen_ms), "tasks": worker.tasks,
         "quarantine": worker.quarantine.as_ref().map(|quarantine| json!({"since": time(quarantine.since_ms), "reason": quarantine.reason})),
     })
+}
+
+fn labels(worker: &Worker) -> String {
+    let mut labels: Vec<String> = worker
+        .labels
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    labels.sort();
+    labels.join(" ")
 }
 
 fn worker_table(workers: &[Worker]) -> String {
     let now = output::now_ms();
     let mut table = Table::new(&[
-        "workers", "pool", "state", ">busy", "engines", "seen", "tasks", "reason",
+        "workers", "pool", "state", ">busy", ">memory", "engines", "labels", "seen", "tasks",
+        "reason",
     ]);
     for worker in workers {
         table.row([
@@ -241,7 +253,9 @@ fn worker_table(workers: &[Worker]) -> String {
             worker.pool.clone(),
             worker.state.clone(),
             format!("{}/{}", worker.busy, worker.slots),
+            output::size(worker.memory_bytes),
             worker.engines.join(" "),
+            labels(worker),
             ago(worker.last_seen_ms, now),
             worker.tasks.join(" "),
             worker

@@ -61,6 +61,7 @@ pub fn submit(
             retries: 2,
             memory_bytes: Some(1 << 30),
             engine: EngineChoice::Auto,
+            labels: types::Labels::default(),
         },
         output: "file:///simulated".to_owned(),
         priority,
@@ -160,6 +161,15 @@ pub fn allow_failures(submit: &mut Submit, max_failed_tasks: Option<u32>) {
     if let Some(bound) = max_failed_tasks {
         submit.digest.push_str(&format!("-{bound}"));
     }
+}
+
+/// Sets what the job needs of its workers.
+pub fn need(submit: &mut Submit, engine: &str, labels: &types::Labels) {
+    let resources = &mut submit.resolved.resources;
+    resources.engine = EngineChoice::parse(engine).expect("an engine");
+    resources.labels = labels.clone();
+    submit.digest.push_str(&format!("-{engine}-{labels}"));
+    submit.resolved_json = serde_json::to_string(&submit.resolved).expect("a job is plain data");
 }
 
 /// The digest that the job's reduce must have if every task succeeds: the fault-free run, computed at once.

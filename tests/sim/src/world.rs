@@ -228,6 +228,12 @@ impl World {
             let slots = world.chance.between(1, 2) as u32;
             let memory = world.chance.between(2, 8) << 30;
             world.add_machine(number as usize, slots, memory);
+            let zone = *world.chance.pick(&["zone=a", "zone=b"]);
+            let machine = &mut world.machines[number as usize];
+            machine.labels = zone.parse().expect("a label");
+            if number % 2 == 1 {
+                machine.engines.push("onnxruntime".to_owned());
+            }
         }
         world.plan_users();
         world.at(0, Item::CoordinatorStart);

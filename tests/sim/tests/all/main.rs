@@ -7,6 +7,7 @@ mod crash_points;
 mod desk;
 mod failed_jobs;
 mod liveness;
+mod placement;
 mod schedules;
 mod size;
 mod workers;
