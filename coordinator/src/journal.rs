@@ -50,6 +50,7 @@ fn job(row: &JobProgressRow) {
     let stop = row.stop.map(|stop| match stop {
         Stop::User => "cancelled by its user",
         Stop::TooManyFailures => "too many failures",
+        Stop::Deadline => "its deadline has passed",
     });
     if row.finished_ms.is_some() {
         tracing::info!(job = %row.job, stop, results = row.results_published, "job ended");

@@ -12,6 +12,7 @@ mod bad_files;
 mod commands;
 mod configuration;
 mod dead;
+mod deadline;
 mod hangs;
 mod images;
 mod interrupts;

@@ -330,8 +330,9 @@ impl Core {
                 if let Some(job) = self.jobs.get_mut(&number) {
                     job.set_state(index, state, out);
                     job.propagate(index, out);
-                    if job.failed.len() as u64 > job.tolerated_failures() {
-                        self.stop(number, Stop::TooManyFailures, now, out);
+                    let open = job.progress.stop.is_none();
+                    if open && job.failed.len() as u64 > job.tolerated_failures() {
+                        self.stop(number, Stop::TooManyFailures, out);
                     }
                 }
             }

@@ -67,6 +67,8 @@ pub(crate) enum Timer {
     Backoff(JobNumber, types::TaskIndex),
     /// A job's pause.
     Pause(JobNumber),
+    /// A job's time limit.
+    Limit(JobNumber),
 }
 
 impl Core {

@@ -42,6 +42,8 @@ pub(crate) struct Job {
     pub publishing: BTreeSet<OutboxId>,
     /// On the monotonic clock: nothing of the job is granted before.
     pub paused_until_ms: Option<u64>,
+    /// When its time limit is over, on the monotonic clock.
+    pub limit_ms: Option<u64>,
     /// Where the job stands in its pool's order, if it is there.
     pub rank: Option<Rank>,
     /// The progress row must be written.
@@ -166,6 +168,7 @@ impl Job {
             results_planned: 0,
             results_published: 0,
             outage: None,
+            limit: None,
         };
         let runs = vec![RunTasks::default(); plan.runs.len()];
         let tasks = plan.tasks.clone();
@@ -184,6 +187,7 @@ impl Job {
             completed: BTreeMap::new(),
             publishing: BTreeSet::new(),
             paused_until_ms: None,
+            limit_ms: None,
             rank: None,
             dirty: false,
         };
@@ -416,7 +420,7 @@ impl Job {
         if self.progress.finished_ms.is_some() {
             match self.progress.stop {
                 Some(Stop::User) => JobState::Cancelled,
-                Some(Stop::TooManyFailures) => JobState::Failed,
+                Some(Stop::TooManyFailures | Stop::Deadline) => JobState::Failed,
                 None if failed => JobState::Failed,
                 None => JobState::Succeeded,
             }
@@ -429,8 +433,8 @@ impl Job {
         }
     }
 
-    /// A user stopped it: nothing more is granted or accepted. Of a job that stopped because too much failed
-    /// only the reduce is open.
+    /// A user stopped it: nothing more is granted or accepted. Of a job that stopped for another reason only the
+    /// reduce is open.
     pub fn is_cancelled(&self) -> bool {
         self.progress.stop == Some(Stop::User)
     }

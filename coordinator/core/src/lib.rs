@@ -22,6 +22,7 @@ mod claim;
 mod complete;
 mod core;
 mod dead;
+mod deadline;
 mod effect;
 mod event;
 mod job;

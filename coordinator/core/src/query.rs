@@ -29,6 +29,10 @@ pub struct JobView<'a> {
     pub finished_ms: Option<i64>,
     pub runs: u32,
     pub tasks: Counts,
+    /// When it must have ended, by the wall clock; of a retried job anew.
+    pub deadline_ms: Option<i64>,
+    /// Why the job as a whole failed, whatever its tasks did.
+    pub missed_deadline: Option<Failure>,
     /// The first failure of each class, in order of the tasks.
     pub failures: Vec<(TaskId, Failure)>,
     /// 0: none is published yet.
@@ -219,6 +223,12 @@ impl Core {
             finished_ms: job.progress.finished_ms,
             runs: job.plan.runs.len() as u32,
             tasks: job.counts,
+            deadline_ms: job
+                .progress
+                .limit
+                .filter(|limit| !limit.last)
+                .map(|limit| limit.deadline.end_wall_ms()),
+            missed_deadline: job.missed_deadline(),
             failures,
             results_generation: job.progress.results_published,
             resolved_json: &job.row.resolved_json,

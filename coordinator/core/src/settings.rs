@@ -17,6 +17,8 @@ pub struct Settings {
     pub policy: Policy,
     /// Failures in a row, on as many tasks, that put a worker into quarantine.
     pub quarantine_after: usize,
+    /// What a job's reduce gets after its deadline, to tell what became of each run.
+    pub deadline_grace_ms: u64,
     pub expand: Expand,
     #[cfg(feature = "mutations")]
     pub mutations: Mutations,
@@ -29,6 +31,7 @@ impl Default for Settings {
             heartbeat_ms: 10_000,
             policy: Policy::default(),
             quarantine_after: 3,
+            deadline_grace_ms: 300_000,
             expand: plan::expand,
             #[cfg(feature = "mutations")]
             mutations: Mutations::default(),

@@ -127,6 +127,7 @@ impl Core {
         if let Some(key) = submit.key {
             self.keys.insert(key, number);
         }
+        self.start_clock(number, now);
         self.post(number, OutboxItem::Spec, out);
         self.settle(number, now, out);
         Ok(number)

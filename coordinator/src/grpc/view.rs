@@ -41,6 +41,8 @@ pub fn jobs(core: &Core) -> Vec<v1::Job> {
 
 fn of_job(view: JobView<'_>) -> v1::Job {
     let count = |state| view.tasks.of(state);
+    let of_tasks = view.failures.iter();
+    let failures = of_tasks.map(|(task, failure)| format!("{task}: {failure}"));
     v1::Job {
         id: view.id.to_string(),
         name: view.name.to_owned(),
@@ -65,10 +67,12 @@ fn of_job(view: JobView<'_>) -> v1::Job {
             cancelled: count(TaskState::Cancelled),
         }),
         failures: view
-            .failures
+            .missed_deadline
             .iter()
-            .map(|(task, failure)| format!("{task}: {failure}"))
+            .map(ToString::to_string)
+            .chain(failures)
             .collect(),
+        deadline_ms: view.deadline_ms.unwrap_or(0),
         results_generation: view.results_generation,
         resolved_json: String::new(),
         warnings: view.warnings,

@@ -122,6 +122,7 @@ fn job_progress(row: &Columns<'_>) -> Result<Change, StateStoreError> {
         results_planned: row.unsigned("results_planned")?,
         results_published: row.unsigned("results_published")?,
         outage: row.optional_json("outage_json")?,
+        limit: row.optional_json("limit_json")?,
     }))
 }
 

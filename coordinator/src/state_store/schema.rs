@@ -1,7 +1,7 @@
 //! The database's tables, as the list of steps that led to them.
 
 /// Version `n` of the database is what the first `n` steps make. A released step is never edited.
-pub const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
+pub const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
 
 /// Numbers without a sign are stored by their bits. Columns named `*_json` hold the serde form of the row's field.
 const V1: &str = "
@@ -127,4 +127,9 @@ ALTER TABLE workers ADD COLUMN quarantine_json TEXT;
 /// Labels that operators give to workers.
 const V4: &str = "
 ALTER TABLE workers ADD COLUMN labels_json TEXT NOT NULL DEFAULT '{}';
+";
+
+/// Jobs with a deadline.
+const V5: &str = "
+ALTER TABLE job_progress ADD COLUMN limit_json TEXT;
 ";

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Instant};
 use coordinator_core::{
     AttemptRow, Avoid, Change, Counters, Deadline, ExpansionRow, JobProgressRow, JobRow, ModelRow,
     Outage, OutboxId, OutboxItem, OutboxRow, Outcome, Quarantine, RequestAnswer, RequestRow, Rows,
-    Stop, SubmitOutcome, TaskRow, Verdict, WorkerRow,
+    Stop, SubmitOutcome, TaskRow, TimeLimit, Verdict, WorkerRow,
 };
 use plan::PublishedTable;
 use tempfile::TempDir;
@@ -187,10 +187,13 @@ fn one_of_everything() -> Vec<Change> {
             outbox: 3,
         }),
     ];
-    for (index, stop) in [None, Some(Stop::User), Some(Stop::TooManyFailures)]
-        .into_iter()
-        .enumerate()
-    {
+    let stops = [
+        None,
+        Some(Stop::User),
+        Some(Stop::TooManyFailures),
+        Some(Stop::Deadline),
+    ];
+    for (index, stop) in stops.into_iter().enumerate() {
         changes.push(Change::JobProgress(JobProgressRow {
             job: format!("stop{index}").parse().unwrap(),
             stop,
@@ -200,6 +203,10 @@ fn one_of_everything() -> Vec<Change> {
             outage: stop.map(|_| Outage {
                 pauses: 3,
                 pause: deadline,
+            }),
+            limit: stop.map(|stop| TimeLimit {
+                deadline,
+                last: stop == Stop::Deadline,
             }),
         }));
     }

@@ -23,6 +23,7 @@ pub(crate) const JOB_KEYS: &[&str] = &[
     "output",
     "priority",
     "max_failed_tasks",
+    "deadline",
 ];
 pub(crate) const RESOURCE_KEYS: &[&str] =
     &["pool", "timeout", "retries", "memory", "engine", "labels"];
@@ -93,6 +94,7 @@ fn job(
         .map_or(Some(0), |value| value.try_into().ok());
     let max_failed_tasks = integer(root, "max_failed_tasks", 0, u32::MAX.into(), report)
         .and_then(|value| value.try_into().ok());
+    let deadline_s = deadline(root, report);
     let runs = runs(root, of_kind, current_dir, report);
     Some(ResolvedJob {
         format: ResolvedJob::FORMAT,
@@ -102,6 +104,7 @@ fn job(
         output: output?,
         priority: priority?,
         max_failed_tasks,
+        deadline_s,
         runs,
     })
 }
@@ -319,6 +322,18 @@ fn resources(node: Option<&Node>, report: &mut Report<'_>) -> Option<Resources> 
         }
     }
     Some(resources)
+}
+
+fn deadline(root: &Node, report: &mut Report<'_>) -> Option<u64> {
+    let node = root.get("deadline").filter(|node| !node.is_null())?;
+    let seconds = node.text().and_then(quantity::seconds);
+    if seconds.is_none() {
+        let found = node.describe();
+        let message =
+            format!("deadline: expected a time with its unit, such as 30m or 8h, found {found}");
+        report.error(node.at, message);
+    }
+    seconds
 }
 
 fn labels(node: &Node, labels: &mut Labels, report: &mut Report<'_>) {

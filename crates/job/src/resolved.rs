@@ -21,6 +21,9 @@ pub struct ResolvedJob {
     /// The job fails once more tasks than this have failed for good; `null`: as many as there are
     /// for a benchmark, none for other kinds.
     pub max_failed_tasks: Option<u32>,
+    /// The job fails if it has not ended so many seconds after its submission (or its last retry); none without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_s: Option<u64>,
     pub runs: Vec<RunSpec>,
 }
 

@@ -95,6 +95,7 @@ pub fn schema() -> Json {
             },
             "output": {"type": ["string", "null"], "default": "./results", "description": "Folder of the results, relative to the current directory."},
             "priority": {"type": ["integer", "null"], "default": 0, "description": "Higher goes first."},
+            "deadline": {"type": ["string", "null"], "pattern": "^([0-9]+[smhd])+$", "description": "The job fails if it has not ended so long after its submission, such as 8h."},
             "max_failed_tasks": {
                 "type": ["integer", "null"],
                 "minimum": 0,

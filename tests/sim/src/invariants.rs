@@ -278,7 +278,7 @@ fn a_stopped_job_gets_nothing_more(before: &Rows, after: &Rows, changes: &[Chang
                 let accepted = old != Some(Outcome::Accepted) && row.outcome == Outcome::Accepted;
                 let open = match stopped.get(&row.job).copied().flatten() {
                     None => true,
-                    Some(Stop::TooManyFailures) => is_reduce(after, row),
+                    Some(Stop::TooManyFailures | Stop::Deadline) => is_reduce(after, row),
                     Some(Stop::User) => false,
                 };
                 if (granted || accepted) && !open {
@@ -389,7 +389,7 @@ pub fn jobs_stop_when_too_many_tasks_failed(rows: &Rows) -> Check {
             .filter(|(_, task)| matches!(task.state, TaskState::Failed | TaskState::Dead))
             .count();
         let stopped = match progress.stop {
-            Some(Stop::User) => continue,
+            Some(Stop::User | Stop::Deadline) => continue,
             Some(Stop::TooManyFailures) => true,
             None => false,
         };

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod crash_points;
+mod deadlines;
 mod desk;
 mod failed_jobs;
 mod liveness;
