@@ -1,13 +1,14 @@
-//! What the coordinator's log says about attempts and jobs: one line for each change that was committed, with job,
+//! What the coordinator's log says about attempts, jobs and workers: one line for each change that was committed, with job,
 //! task, attempt and worker.
 
-use coordinator_core::{AttemptRow, Change, JobProgressRow, Outcome, Stop};
+use coordinator_core::{AttemptRow, Change, JobProgressRow, Outcome, Stop, WorkerRow};
 use types::TaskId;
 
 pub fn note(change: &Change) {
     match change {
         Change::Attempt(row) => attempt(row),
         Change::JobProgress(row) => job(row),
+        Change::Worker(row) => worker(row),
         _ => {}
     }
 }
@@ -49,10 +50,17 @@ fn job(row: &JobProgressRow) {
     let stop = row.stop.map(|stop| match stop {
         Stop::User => "cancelled by its user",
         Stop::TooManyFailures => "too many failures",
+        Stop::Deadline => "its deadline has passed",
     });
     if row.finished_ms.is_some() {
         tracing::info!(job = %row.job, stop, results = row.results_published, "job ended");
     } else if stop.is_some() {
         tracing::info!(job = %row.job, stop, "job stopped");
+    }
+}
+
+fn worker(row: &WorkerRow) {
+    if let Some(quarantine) = &row.quarantine {
+        tracing::warn!(worker = %row.worker, reason = quarantine.reason, "worker in quarantine");
     }
 }

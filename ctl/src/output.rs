@@ -114,6 +114,12 @@ pub fn took(ms: i64) -> String {
     }
 }
 
+/// An amount of memory, never more than there is.
+pub fn size(bytes: u64) -> String {
+    let gib = bytes as f64 / (1u64 << 30) as f64;
+    format!("{:.1} GiB", (gib * 10.0).floor() / 10.0)
+}
+
 pub fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
@@ -179,6 +185,7 @@ mod tests {
         assert_eq!(span(12_345), "12 s");
         assert_eq!(span(125_000), "2 min 5 s");
         assert_eq!(span(7_260_000), "2 h 1 min");
+        assert_eq!(size((8 << 30) - 1), "7.9 GiB");
         assert_eq!((took(437), took(12_345)), ("0.4 s".into(), "12 s".into()));
     }
 }

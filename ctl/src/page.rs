@@ -1,4 +1,4 @@
-//! The page of `ctl describe`: how far a job is, what went wrong and where its results are.
+//! The pages of `ctl describe`: how far a job or task is, what it waits for, what went wrong and where the results are.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +19,9 @@ pub fn render(
     now_ms: i64,
 ) -> String {
     let mut text = head(job, runs, results, now_ms);
+    if let Some(why) = waits(job, tasks) {
+        text.push_str(&format!("{:<9}{why}\n", "waits"));
+    }
     for warning in &job.warnings {
         text.push_str(&format!("warning: {warning}\n"));
     }
@@ -63,12 +66,67 @@ fn head(job: &Job, runs: &[Run], results: Option<&str>, now_ms: i64) -> String {
     if !job.key.is_empty() {
         rows.insert(1, ("key", job.key.clone()));
     }
+    // Those of tasks are told with the tasks.
+    let of_task = |failure: &&String| failure.starts_with(&format!("{}-", job.id));
+    if let Some(failure) = job.failures.iter().find(|failure| !of_task(failure)) {
+        rows.push(("failed", failure.clone()));
+    }
+    if job.deadline_ms > 0 && job.finished_ms == 0 {
+        let left = job.deadline_ms.saturating_sub(now_ms).max(0);
+        rows.push(("deadline", format!("in {}", output::span(left))));
+    }
     if job.priority != 0 {
         rows.push(("priority", job.priority.to_string()));
     }
     rows.iter()
         .map(|(name, value)| format!("{name:<9}{value}\n"))
         .collect()
+}
+
+/// Why nothing of an open job runs: what its first task waits for that could run.
+fn waits<'a>(job: &Job, tasks: &'a [Task]) -> Option<&'a str> {
+    let counts = job.tasks.unwrap_or_default();
+    let mut ready = tasks.iter().filter(|task| task.state == "ready");
+    match counts.running + counts.cancelling {
+        0 => ready.next().map(|task| task.reason.as_str()),
+        _ => None,
+    }
+}
+
+/// A task with its attempts, oldest first.
+pub fn task(task: &Task) -> String {
+    let run = task.run.map_or("-".to_owned(), |run| run.to_string());
+    let rows = [
+        ("task", task.id.as_str()),
+        ("kind", &task.kind),
+        ("run", &run),
+        ("state", &task.state),
+        ("why", reason(task)),
+    ];
+    let mut text: String = rows
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| format!("{name:<9}{value}\n"))
+        .collect();
+    let mut table = Table::new(&[
+        "attempts", "worker", "outcome", "counted", "took", "message",
+    ]);
+    for attempt in &task.attempts {
+        let ended = attempt.ended_ms > 0;
+        table.row([
+            attempt.lease.to_string(),
+            attempt.worker.clone(),
+            attempt.outcome.clone(),
+            (if attempt.counted { "yes" } else { "no" }).to_owned(),
+            ended
+                .then(|| took(attempt.ended_ms.saturating_sub(attempt.started_ms)))
+                .unwrap_or_default(),
+            attempt.message.clone(),
+        ]);
+    }
+    text.push('\n');
+    text.push_str(&table.render());
+    text
 }
 
 /// `8: 7 succeeded, 1 failed`.
@@ -283,5 +341,52 @@ mod tests {
         assert!(page.contains("begun    1 min 0 s ago\n"), "{page}");
         assert!(page.contains("needs j-9"), "{page}");
         assert!(page.contains("results  none published yet"), "{page}");
+    }
+
+    #[test]
+    fn a_job_that_waits_says_why_and_until_when_it_may() {
+        let why = "all 2 slots of pool cpu are busy, position 7";
+        let tasks = [task("j-0", "list", None, "ready", why)];
+        let mut job = Job {
+            id: "j".to_owned(),
+            deadline_ms: 121_000,
+            ..Job::default()
+        };
+        let page = render(&job, &[], &tasks, None, 61_000);
+        assert!(page.contains(&format!("waits    {why}\n")), "{page}");
+        assert!(page.contains("deadline in 1 min 0 s\n"), "{page}");
+        job.finished_ms = 130_000;
+        job.failures = vec![
+            "timed_out: the job had not ended".to_owned(),
+            "j-0: lost: x".to_owned(),
+        ];
+        let page = render(&job, &[], &[], None, 161_000);
+        assert!(
+            page.contains("failed   timed_out: the job had not ended\n"),
+            "{page}"
+        );
+        assert!(
+            !page.contains("deadline") && !page.contains("j-0: lost"),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn a_tasks_page_has_its_attempts() {
+        let mut one = task("j-0003", "fit", Some(2), "dead", "crashed: signal 11");
+        one.attempts = vec![proto::v1::Attempt {
+            lease: 17,
+            worker: "box".to_owned(),
+            outcome: "crashed".to_owned(),
+            started_ms: 1_000,
+            ended_ms: 3_500,
+            counted: true,
+            ..Default::default()
+        }];
+        let page = super::task(&one);
+        assert!(page.contains("why      crashed: signal 11\n"), "{page}");
+        let line = page.lines().last().unwrap();
+        let cells: Vec<_> = line.split_whitespace().collect();
+        assert_eq!(cells, ["17", "box", "crashed", "yes", "2.5", "s"], "{page}");
     }
 }

@@ -1,6 +1,7 @@
 //! Calls to the coordinator: each becomes the event that answers it.
 
 use std::{
+    collections::BTreeMap,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -9,7 +10,7 @@ use proto::{Client, Place, v1};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tonic::{Code, Status};
-use types::{Epoch, Incarnation, LeaseNumber, PoolName, TaskId, WorkerName};
+use types::{Epoch, Incarnation, Labels, LeaseNumber, PoolName, TaskId, WorkerName};
 use worker_core::{AgentEvent, Answer, Call, Grant, Verdict};
 
 /// Over the coordinator's own time for an answer.
@@ -25,6 +26,7 @@ pub struct Identity {
     pub pool: PoolName,
     pub slots: u32,
     pub engines: Vec<String>,
+    pub labels: Labels,
     pub memory_bytes: u64,
     /// Serves one command and does not come back under its name.
     pub temporary: bool,
@@ -110,6 +112,9 @@ impl Coordinator {
                     slots: identity.slots,
                     version: env!("CARGO_PKG_VERSION").to_owned(),
                     engines: identity.engines.clone(),
+                    labels: BTreeMap::from(identity.labels.clone())
+                        .into_iter()
+                        .collect(),
                     memory_bytes: identity.memory_bytes,
                     temporary: identity.temporary,
                 };

@@ -107,9 +107,8 @@ async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
         incarnation: machine::incarnation(),
         pool: settings.pool.clone(),
         slots: settings.slots,
-        engines: ["openvino", "onnxruntime", "torch-cpu"]
-            .map(str::to_owned)
-            .to_vec(),
+        engines: settings.engines.clone(),
+        labels: settings.labels.clone().unwrap_or_default(),
         memory_bytes: machine::memory_bytes(),
         temporary: settings.exit_with_stdin,
     };

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use logging::LogSettings;
-use types::{PoolName, WorkerName};
+use types::{Labels, PoolName, WorkerName};
 
 /// Claims tasks from the coordinator and runs executors for them.
 ///
@@ -34,6 +34,12 @@ pub struct Settings {
     /// Tasks at a time; the processors are shared between them
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub slots: u32,
+    /// What jobs may ask for under `resources.labels`: `zone=b,disk=nvme`
+    #[arg(long, value_name = "NAME=VALUE,...", env = "NIGHTSHIFT_LABELS")]
+    pub labels: Option<Labels>,
+    /// Engines that it offers; a job that asks for another one goes elsewhere
+    #[arg(long, value_name = "ENGINES", value_delimiter = ',', value_parser = ["openvino", "onnxruntime", "torch-cpu"], default_value = "openvino,onnxruntime,torch-cpu")]
+    pub engines: Vec<String>,
     /// The program that computes [default: `executor` beside this program]
     #[arg(long, value_name = "PATH")]
     pub executor: Option<PathBuf>,

@@ -1,7 +1,7 @@
 //! An assignment: everything an executor needs for one attempt, made from the rows.
 
 use plan::{Assignment, Input, InputOutcome, TaskSpec};
-use types::{AttemptPrefix, Failure, FailureClass, LeaseNumber, TaskId, TaskIndex};
+use types::{AttemptPrefix, Failure, FailureClass, LeaseNumber, TaskId, TaskIndex, TaskState};
 
 use crate::{core::Core, job::Job, rows::AttemptRow};
 
@@ -103,6 +103,9 @@ impl Core {
             .task(root)
             .map(|t| t.attempts.as_slice())
             .unwrap_or_default();
+        let task_was_stopped = job
+            .task(root)
+            .is_some_and(|t| t.state == TaskState::Cancelled);
         let last = attempts
             .iter()
             .rev()
@@ -114,6 +117,10 @@ impl Core {
                 }),
                 _ => None,
             });
+        // What an attempt failed of before was not the end of it.
+        if task_was_stopped && let Some(missed) = job.missed_deadline() {
+            return missed;
+        }
         last.unwrap_or_else(|| Failure {
             class: FailureClass::Released,
             message: "the job was stopped before".to_owned(),

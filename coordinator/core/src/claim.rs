@@ -7,6 +7,7 @@ use crate::{
     effect::{ClaimAnswer, Effect},
     event::{Claim, Now},
     job::JobNumber,
+    placement::Needs,
     rows::{AttemptRow, Change, Outcome},
 };
 
@@ -14,7 +15,7 @@ impl Core {
     pub(crate) fn claim(&mut self, claim: Claim, now: Now, out: &mut Vec<Effect>) -> ClaimAnswer {
         let known = self.speaking(&claim.from).map(|worker| {
             worker.seen(now);
-            !worker.row.draining
+            !worker.row.draining && worker.row.quarantine.is_none()
         });
         let takes_tasks = known == Some(true) && claim.free_slots > 0;
         self.wake_up_arrived(&claim, takes_tasks);
@@ -68,8 +69,8 @@ impl Core {
             let Some(job) = self.jobs.get(&number) else {
                 continue;
             };
-            let memory = job.resolved.resources.memory_bytes.unwrap_or(0);
-            if memory > free_memory {
+            let needs = Needs::of(&job.resolved.resources);
+            if needs.memory_bytes > free_memory || !needs.are_met_by(&worker.row) {
                 continue;
             }
             let mut best = job.ready.anywhere.first().copied();
@@ -77,7 +78,7 @@ impl Core {
                 *steps += 1;
                 if let Some(&first) = tasks.first()
                     && best.is_none_or(|best| first < best)
-                    && self.may_take(worker, avoid, memory)
+                    && self.may_take(worker, avoid, &needs)
                 {
                     best = Some(first);
                 }
@@ -90,7 +91,7 @@ impl Core {
     }
 
     /// What the tasks that the worker runs may use.
-    fn memory_held(&self, worker: &crate::worker::Worker) -> u64 {
+    pub(crate) fn memory_held(&self, worker: &crate::worker::Worker) -> u64 {
         let of = |lease: &LeaseNumber| {
             self.jobs
                 .get(&self.held.get(lease)?.job)?

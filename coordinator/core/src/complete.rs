@@ -8,6 +8,7 @@ use crate::{
     effect::{Effect, Refusal, Reply, Verdict},
     event::{Now, Sender},
     job::JobNumber,
+    placement::Needs,
     retry::{NextRetry, Site, Tried, next_retry},
     rows::{Change, Deadline, Outage, Outcome, Stop},
 };
@@ -126,6 +127,7 @@ impl Core {
         };
         let result_json = serde_json::to_string(result).map_err(wrong)?;
         let outputs_json = serde_json::to_string(outputs).map_err(wrong)?;
+        self.trust(lease, now);
         let first = self
             .jobs
             .get(&number)
@@ -295,6 +297,7 @@ impl Core {
         attempt.outcome = Outcome::Failed(class);
         attempt.counted = !Self::is_uncounted(class);
         attempt.message = Some(message.into());
+        self.suspect(lease, class, message, now, out);
         let next = self.decide_retry(number, index, lease);
         match next {
             NextRetry::Again {
@@ -307,7 +310,7 @@ impl Core {
                     attempt.counted = counted;
                 }
                 self.persist_attempt(lease, out);
-                if class == FailureClass::Unavailable {
+                if class == FailureClass::Unavailable && counted {
                     self.pause(number, delay_ms, now);
                 }
                 let own_delay = if class == FailureClass::Unavailable {
@@ -327,8 +330,9 @@ impl Core {
                 if let Some(job) = self.jobs.get_mut(&number) {
                     job.set_state(index, state, out);
                     job.propagate(index, out);
-                    if job.failed.len() as u64 > job.tolerated_failures() {
-                        self.stop(number, Stop::TooManyFailures, now, out);
+                    let open = job.progress.stop.is_none();
+                    if open && job.failed.len() as u64 > job.tolerated_failures() {
+                        self.stop(number, Stop::TooManyFailures, out);
                     }
                 }
             }
@@ -340,6 +344,15 @@ impl Core {
         let (Some(job), Some(failed)) = (self.jobs.get(&number), self.attempts.get(&lease)) else {
             return NextRetry::Failed;
         };
+        // The worker is to blame: the task has not been tried.
+        if matches!(failed.outcome, Outcome::Failed(class) if !failed.counted && !Self::is_uncounted(class))
+        {
+            return NextRetry::Again {
+                delay_ms: 0,
+                avoid: None,
+                counted: false,
+            };
+        }
         let leases = job
             .task(index)
             .map(|t| t.attempts.as_slice())
@@ -349,7 +362,7 @@ impl Core {
             .filter_map(|lease| self.attempts.get(lease))
             .filter(|a| a.generation == failed.generation)
             .filter_map(|a| match a.outcome {
-                Outcome::Failed(class) => Some(Tried {
+                Outcome::Failed(class) if a.counted || Self::is_uncounted(class) => Some(Tried {
                     class,
                     worker: &a.worker,
                     ran_ms: a.ran_ms,
@@ -362,7 +375,10 @@ impl Core {
             job: job.id(),
             task: index,
             crashed_retries: job.resolved.resources.retries,
-            live_workers: self.expected_in(&job.resolved.resources.pool).count(),
+            live_workers: self
+                .expected_in(&job.resolved.resources.pool)
+                .filter(|w| Needs::of(&job.resolved.resources).are_met_by(&w.row))
+                .count(),
             pauses: job.progress.outage.map_or(0, |o| o.pauses),
             memory_bytes: self
                 .workers

@@ -70,6 +70,8 @@ pub(crate) enum Timer {
     Backoff(JobNumber, types::TaskIndex),
     /// A job's pause.
     Pause(JobNumber),
+    /// A job's time limit.
+    Limit(JobNumber),
 }
 
 impl Core {
@@ -118,6 +120,10 @@ impl Core {
             }
             Event::DrainRequested { to, worker } => {
                 let reply = self.drain(&worker, &mut out);
+                answer(to, reply, &mut out);
+            }
+            Event::ReleaseRequested { to, worker } => {
+                let reply = self.release_worker(&worker, &mut out);
                 answer(to, reply, &mut out);
             }
             Event::WorkerRegistered { to, worker } => {

@@ -46,6 +46,8 @@ pub enum Reply {
         tasks: u32,
     },
     Draining,
+    /// The worker is not in quarantine (any more).
+    WorkerReleased,
     Registered {
         epoch: Epoch,
         lease_ttl_ms: u64,

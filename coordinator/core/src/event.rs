@@ -3,7 +3,7 @@
 use job::resolved::ResolvedJob;
 use plan::{Plan, TaskResult};
 use types::{
-    Failure, Incarnation, JobId, LeaseNumber, OutputObject, PoolName, Progress, RequestId,
+    Failure, Incarnation, JobId, Labels, LeaseNumber, OutputObject, PoolName, Progress, RequestId,
     WorkerName,
 };
 
@@ -41,6 +41,11 @@ pub enum Event {
     },
     /// A user asked that the worker gets nothing more; ends with the worker's next incarnation.
     DrainRequested {
+        to: Ticket,
+        worker: WorkerName,
+    },
+    /// A user says that the quarantined worker is well again.
+    ReleaseRequested {
         to: Ticket,
         worker: WorkerName,
     },
@@ -133,6 +138,7 @@ pub struct Registration {
     pub slots: u32,
     pub version: String,
     pub engines: Vec<String>,
+    pub labels: Labels,
     pub memory_bytes: u64,
     /// It serves one command and does not come back under this name.
     pub temporary: bool,

@@ -7,11 +7,12 @@ use std::{
 
 use job::resolved::{JobKind, ResolvedJob};
 use plan::{Dependency, DependencyRule, Expansion, Plan, TaskSpec};
-use types::{JobId, JobState, LeaseNumber, TaskIndex, TaskState};
+use types::{JobId, JobState, LeaseNumber, TaskIndex, TaskState, WorkerName};
 
 use crate::{
     effect::Effect,
     event::Now,
+    placement::Standing,
     rows::{
         Avoid, Change, Deadline, ExpansionRow, JobProgressRow, JobRow, OutboxId, Stop, TaskRow,
     },
@@ -35,10 +36,14 @@ pub(crate) struct Job {
     /// Each run's evaluate task, and whether anything of the run was granted yet.
     pub runs: Vec<RunTasks>,
     pub any_granted: bool,
+    /// When each worker last completed a task of it, on the monotonic clock. Volatile.
+    pub completed: BTreeMap<WorkerName, u64>,
     /// Outbox entries without which the job does not end.
     pub publishing: BTreeSet<OutboxId>,
     /// On the monotonic clock: nothing of the job is granted before.
     pub paused_until_ms: Option<u64>,
+    /// When its time limit is over, on the monotonic clock.
+    pub limit_ms: Option<u64>,
     /// Where the job stands in its pool's order, if it is there.
     pub rank: Option<Rank>,
     /// The progress row must be written.
@@ -101,6 +106,11 @@ impl Ready {
                 self.avoiding.remove(avoid);
             }
         }
+    }
+
+    pub fn len(&self) -> usize {
+        let avoiding = self.avoiding.values().map(BTreeSet::len);
+        self.anywhere.len() + avoiding.sum::<usize>()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -167,6 +177,7 @@ impl Job {
             results_planned: 0,
             results_published: 0,
             outage: None,
+            limit: None,
         };
         let runs = vec![RunTasks::default(); plan.runs.len()];
         let tasks = plan.tasks.clone();
@@ -182,8 +193,10 @@ impl Job {
             failed: BTreeSet::new(),
             runs,
             any_granted: false,
+            completed: BTreeMap::new(),
             publishing: BTreeSet::new(),
             paused_until_ms: None,
+            limit_ms: None,
             rank: None,
             dirty: false,
         };
@@ -416,7 +429,7 @@ impl Job {
         if self.progress.finished_ms.is_some() {
             match self.progress.stop {
                 Some(Stop::User) => JobState::Cancelled,
-                Some(Stop::TooManyFailures) => JobState::Failed,
+                Some(Stop::TooManyFailures | Stop::Deadline) => JobState::Failed,
                 None if failed => JobState::Failed,
                 None => JobState::Succeeded,
             }
@@ -429,8 +442,8 @@ impl Job {
         }
     }
 
-    /// A user stopped it: nothing more is granted or accepted. Of a job that stopped because too much failed
-    /// only the reduce is open.
+    /// A user stopped it: nothing more is granted or accepted. Of a job that stopped for another reason only the
+    /// reduce is open.
     pub fn is_cancelled(&self) -> bool {
         self.progress.stop == Some(Stop::User)
     }
@@ -443,6 +456,21 @@ impl Job {
         {
             self.progress.finished_ms = Some(now.wall_ms);
             self.dirty = true;
+        }
+    }
+
+    /// Could be granted now, as far as the task is concerned.
+    pub fn is_ready(&self, index: TaskIndex) -> bool {
+        let ready = |task: &Task| task.state == TaskState::Ready && task.due_ms.is_none();
+        self.task(index).is_some_and(ready)
+    }
+
+    pub fn standing(&self) -> Standing {
+        Standing {
+            priority: self.resolved.priority,
+            running: self.counts.held(),
+            number: self.row.number,
+            ready: self.ready.len() as u64,
         }
     }
 

@@ -114,6 +114,10 @@ impl Core {
                     job.paused_until_ms = None;
                     number
                 }
+                Timer::Limit(number) => {
+                    self.time_is_over(number, due_ms, now, out);
+                    number
+                }
             };
             self.settle(number, now, out);
         }

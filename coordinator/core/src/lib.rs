@@ -22,11 +22,15 @@ mod census;
 mod claim;
 mod complete;
 mod core;
+mod dead;
+mod deadline;
 mod effect;
 mod event;
 mod job;
 mod lease;
 mod outbox;
+mod placement;
+mod quarantine;
 mod query;
 mod rebuild;
 mod retry;
@@ -34,21 +38,25 @@ mod rows;
 mod settings;
 mod stop;
 mod submit;
+mod waiting;
 mod wake_up;
 mod worker;
 
 pub use census::{Census, Pool};
 pub use core::Core;
+pub use dead::DeadTask;
 pub use effect::{ClaimAnswer, Effect, HeartbeatAnswer, Refusal, Reply, SubmitOutcome, Verdict};
 pub use event::{Claim, Event, Now, Registration, Sender, Submit, Ticket};
 pub use job::Counts;
 pub use outbox::model_name;
+pub use placement::{Lack, Needs, Offer, Placement, Standing, place, position};
 pub use query::{
     ActiveAttempt, AttemptView, FindJobError, JobView, RunState, RunView, TaskView, Unpublished,
-    Waiting, WorkerState, WorkerView,
+    WorkerState, WorkerView,
 };
 pub use rebuild::RebuildError;
 pub use retry::{NextRetry, Policy, Site, Tried, next_retry};
 pub use rows::*;
 pub use settings::*;
+pub use waiting::Waiting;
 pub use wake_up::WakeUp;

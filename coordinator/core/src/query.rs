@@ -1,7 +1,5 @@
 //! What the shell reads for users: plain values, after the batch's commit.
 
-use std::fmt;
-
 use plan::PlannedRun;
 use types::{
     Failure, JobId, JobState, LeaseNumber, Progress, TaskId, TaskIndex, TaskKind, TaskState,
@@ -14,6 +12,7 @@ use crate::{
     event::Now,
     job::{Counts, Job},
     rows::{AttemptRow, ModelRow, OutboxRow, WorkerRow},
+    waiting::{Outlook, Waiting},
 };
 
 #[derive(Debug, Clone)]
@@ -30,6 +29,10 @@ pub struct JobView<'a> {
     pub finished_ms: Option<i64>,
     pub runs: u32,
     pub tasks: Counts,
+    /// When it must have ended, by the wall clock; of a retried job anew.
+    pub deadline_ms: Option<i64>,
+    /// Why the job as a whole failed, whatever its tasks did.
+    pub missed_deadline: Option<Failure>,
     /// The first failure of each class, in order of the tasks.
     pub failures: Vec<(TaskId, Failure)>,
     /// 0: none is published yet.
@@ -64,7 +67,7 @@ pub struct TaskView<'a> {
     pub spec: &'a plan::TaskSpec,
     /// Oldest first.
     pub attempts: Vec<AttemptView<'a>>,
-    /// Why it is not running: present while it waits.
+    /// What it waits for: present while it is open.
     pub waiting: Option<Waiting>,
     /// Why it ended without success.
     pub failure: Option<Failure>,
@@ -117,6 +120,8 @@ pub enum WorkerState {
     /// Remembered from before the coordinator's start; has not spoken since.
     Unheard,
     Draining,
+    /// Failed too often in a row; released by a user or by its next start.
+    Quarantined,
     Gone,
 }
 
@@ -126,6 +131,7 @@ impl WorkerState {
             Self::Live => "live",
             Self::Unheard => "unheard",
             Self::Draining => "draining",
+            Self::Quarantined => "quarantined",
             Self::Gone => "gone",
         }
     }
@@ -147,65 +153,6 @@ pub struct ActiveAttempt<'a> {
     pub run: Option<u32>,
     pub worker: &'a WorkerName,
     pub progress: Option<&'a Progress>,
-}
-
-/// Why a task that is open does not run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Waiting {
-    /// For so many tasks, of which this is the first.
-    Tasks {
-        unmet: u32,
-        first: TaskId,
-    },
-    Backoff {
-        left_ms: u64,
-        failure: Failure,
-    },
-    /// The whole job pauses because something did not answer.
-    Outage {
-        left_ms: u64,
-    },
-    NoWorker {
-        pool: String,
-    },
-    NoMemory {
-        pool: String,
-        needed_bytes: u64,
-    },
-    /// Workers are busy with other tasks.
-    Turn {
-        ready_before: u64,
-    },
-}
-
-impl fmt::Display for Waiting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tasks { unmet: 1, first } => write!(f, "waits for task {first}"),
-            Self::Tasks { unmet, first } => {
-                write!(f, "waits for {unmet} tasks, the first of them {first}")
-            }
-            Self::Backoff { left_ms, failure } => write!(
-                f,
-                "tried again in {} s after {failure}",
-                left_ms.div_ceil(1000)
-            ),
-            Self::Outage { left_ms } => write!(
-                f,
-                "the job pauses for {} s because something did not answer",
-                left_ms.div_ceil(1000)
-            ),
-            Self::NoWorker { pool } => write!(f, "no live worker is in pool {pool}"),
-            Self::NoMemory { pool, needed_bytes } => write!(
-                f,
-                "no live worker in pool {pool} has {needed_bytes} bytes of memory"
-            ),
-            Self::Turn { ready_before } => write!(
-                f,
-                "waits for a free slot, behind {ready_before} tasks of its job"
-            ),
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -276,6 +223,12 @@ impl Core {
             finished_ms: job.progress.finished_ms,
             runs: job.plan.runs.len() as u32,
             tasks: job.counts,
+            deadline_ms: job
+                .progress
+                .limit
+                .filter(|limit| !limit.last)
+                .map(|limit| limit.deadline.end_wall_ms()),
+            missed_deadline: job.missed_deadline(),
             failures,
             results_generation: job.progress.results_published,
             resolved_json: &job.row.resolved_json,
@@ -304,18 +257,32 @@ impl Core {
     /// In order of their index.
     pub fn task_views(&self, id: &JobId, now: Now) -> Option<Vec<TaskView<'_>>> {
         let job = self.job(id)?;
-        Some(
-            (0..job.tasks.len())
-                .filter_map(|i| self.task_of(job, TaskIndex(i as u32), now))
-                .collect(),
-        )
+        let outlook = self.outlook(job);
+        let mut before = 0;
+        let view = |i| {
+            let index = TaskIndex(i as u32);
+            let view = self.task_of(job, index, &outlook, before, now);
+            before += u64::from(job.is_ready(index));
+            view
+        };
+        Some((0..job.tasks.len()).filter_map(view).collect())
     }
 
     pub fn task_view(&self, id: &TaskId, now: Now) -> Option<TaskView<'_>> {
-        self.task_of(self.job(&id.job)?, id.index, now)
+        let job = self.job(&id.job)?;
+        let before = (0..id.index.0).map(TaskIndex).filter(|i| job.is_ready(*i));
+        let (outlook, before) = (self.outlook(job), before.count() as u64);
+        self.task_of(job, id.index, &outlook, before, now)
     }
 
-    fn task_of<'a>(&'a self, job: &'a Job, index: TaskIndex, now: Now) -> Option<TaskView<'a>> {
+    fn task_of<'a>(
+        &'a self,
+        job: &'a Job,
+        index: TaskIndex,
+        outlook: &Outlook,
+        before: u64,
+        now: Now,
+    ) -> Option<TaskView<'a>> {
         let task = job.task(index)?;
         let view = |lease| {
             self.attempts.get(lease).map(|row| AttemptView {
@@ -332,50 +299,8 @@ impl Core {
             run: task.spec.run(),
             spec: &task.spec,
             attempts: task.attempts.iter().filter_map(view).collect(),
-            waiting: self.waiting(job, index, now),
+            waiting: self.waiting(job, index, outlook, before, now),
             failure: ended_badly.then(|| self.failure(job, index)),
-        })
-    }
-
-    fn waiting(&self, job: &Job, index: TaskIndex, now: Now) -> Option<Waiting> {
-        let task = job.task(index)?;
-        match task.state {
-            TaskState::Blocked => {
-                let first = task
-                    .depends_on
-                    .iter()
-                    .find(|d| !crate::job::is_met(d.rule, job.tasks[d.task.0 as usize].state))?;
-                return Some(Waiting::Tasks {
-                    unmet: task.unmet,
-                    first: task_id(job, first.task),
-                });
-            }
-            TaskState::Ready => {}
-            _ => return None,
-        }
-        if let Some(due_ms) = task.due_ms {
-            return Some(Waiting::Backoff {
-                left_ms: due_ms.saturating_sub(now.mono_ms),
-                failure: self.failure(job, index),
-            });
-        }
-        if let Some(until_ms) = job.paused_until_ms {
-            return Some(Waiting::Outage {
-                left_ms: until_ms.saturating_sub(now.mono_ms),
-            });
-        }
-        let resources = &job.resolved.resources;
-        let pool = resources.pool.to_string();
-        let needed_bytes = resources.memory_bytes.unwrap_or(0);
-        let mut live = self.live_in(&resources.pool).peekable();
-        Some(if live.peek().is_none() {
-            Waiting::NoWorker { pool }
-        } else if !live.any(|w| w.row.memory_bytes >= needed_bytes) {
-            Waiting::NoMemory { pool, needed_bytes }
-        } else {
-            Waiting::Turn {
-                ready_before: job.ready.anywhere.range(..index).count() as u64,
-            }
         })
     }
 
@@ -437,12 +362,7 @@ impl Core {
             .filter(|w| !(w.row.left && w.row.temporary))
             .map(|worker| WorkerView {
                 row: &worker.row,
-                state: match (worker.gone, worker.heard, worker.row.draining) {
-                    (true, _, _) => WorkerState::Gone,
-                    (false, false, _) => WorkerState::Unheard,
-                    (false, true, true) => WorkerState::Draining,
-                    (false, true, false) => WorkerState::Live,
-                },
+                state: worker.state(),
                 last_seen_ms: worker.last_seen_wall_ms,
                 tasks: worker
                     .held

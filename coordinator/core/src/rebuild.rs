@@ -66,11 +66,17 @@ impl Core {
                 .map(|o| o.pause.remaining_ms(now.wall_ms))
                 .filter(|&ms| ms > 0)
                 .map(|ms| now.mono_ms + ms);
+            job.limit_ms = row
+                .limit
+                .filter(|_| row.finished_ms.is_none())
+                .map(|limit| now.mono_ms + limit.deadline.remaining_ms(now.wall_ms));
+            let limit = job.limit_ms.map(|due| (due, Timer::Limit(job.row.number)));
             let pause = job
                 .paused_until_ms
                 .map(|due| (due, Timer::Pause(job.row.number)));
             job.progress = row;
             core.timers.extend(pause);
+            core.timers.extend(limit);
         }
         core.take_expansions(&rows.expansions)?;
         for row in rows.attempts.into_values() {
@@ -133,6 +139,7 @@ impl Core {
                 heard: false,
                 gone: row.left,
                 held,
+                streak: Vec::new(),
                 row,
             };
             core.workers.insert(worker.row.worker.clone(), worker);

@@ -59,7 +59,7 @@ pub struct Site<'a> {
     pub task: TaskIndex,
     /// `retries` of the job file.
     pub crashed_retries: u32,
-    /// Workers of the pool that live or are waited for, the failed one included if it lives.
+    /// Workers that can do it and live or are waited for, the failed one included if it lives.
     pub live_workers: usize,
     /// Pauses that the job already made in a row because something did not answer.
     pub pauses: u32,

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use plan::PublishedTable;
 use serde::{Deserialize, Serialize};
 use types::{
-    FailureClass, Incarnation, JobId, JobState, LeaseNumber, PoolName, RequestId, TaskIndex,
-    TaskState, WorkerName,
+    FailureClass, Incarnation, JobId, JobState, Labels, LeaseNumber, PoolName, RequestId,
+    TaskIndex, TaskState, WorkerName,
 };
 
 use crate::effect::{SubmitOutcome, Verdict};
@@ -102,6 +102,7 @@ pub struct JobProgressRow {
     /// Number of the results that stand in the store; 0: none.
     pub results_published: u64,
     pub outage: Option<Outage>,
+    pub limit: Option<TimeLimit>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +112,16 @@ pub enum Stop {
     User,
     /// More tasks failed than the job allows.
     TooManyFailures,
+    /// It had not ended by its deadline.
+    Deadline,
+}
+
+/// Until when a job may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeLimit {
+    pub deadline: Deadline,
+    /// The job's own is over: this is what its reduce has left to tell what became of each run.
+    pub last: bool,
 }
 
 /// A dependency of the job (its store) does not answer: one timer for all of its tasks.
@@ -130,6 +141,11 @@ pub struct Deadline {
 }
 
 impl Deadline {
+    /// When it is over, if the wall clock was and stays right.
+    pub fn end_wall_ms(self) -> i64 {
+        self.set_wall_ms.saturating_add_unsigned(self.duration_ms)
+    }
+
     /// What is left of it by the wall clock, between nothing and the whole duration.
     pub fn remaining_ms(self, wall_ms: i64) -> u64 {
         let passed = wall_ms
@@ -323,13 +339,24 @@ pub struct WorkerRow {
     pub slots: u32,
     pub version: String,
     pub engines: Vec<String>,
+    pub labels: Labels,
     pub memory_bytes: u64,
     /// A user asked that it gets nothing more.
     pub draining: bool,
+    /// Too much failed on it in a row: it gets nothing more until it is released.
+    pub quarantine: Option<Quarantine>,
     /// It said that it ends: this incarnation is over.
     pub left: bool,
     /// It serves one command and does not come back under this name: forgotten when it is gone.
     pub temporary: bool,
+}
+
+/// Why a worker gets nothing more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    pub since_ms: i64,
+    /// For people.
+    pub reason: String,
 }
 
 /// A trained model that the store's `models/` points at.

@@ -17,6 +17,10 @@ pub struct Settings {
     /// After this a wake-up that led to no claim is taken for lost; none: there is no broker to publish to.
     pub wake_up_ttl_ms: Option<u64>,
     pub policy: Policy,
+    /// Failures in a row, on as many tasks, that put a worker into quarantine.
+    pub quarantine_after: usize,
+    /// What a job's reduce gets after its deadline, to tell what became of each run.
+    pub deadline_grace_ms: u64,
     pub expand: Expand,
     #[cfg(feature = "mutations")]
     pub mutations: Mutations,
@@ -29,6 +33,8 @@ impl Default for Settings {
             heartbeat_ms: 10_000,
             wake_up_ttl_ms: None,
             policy: Policy::default(),
+            quarantine_after: 3,
+            deadline_grace_ms: 300_000,
             expand: plan::expand,
             #[cfg(feature = "mutations")]
             mutations: Mutations::default(),

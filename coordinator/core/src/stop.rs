@@ -37,7 +37,7 @@ impl Core {
             .get(&number)
             .is_some_and(|job| job.counts.open() > 0 && job.progress.stop != Some(Stop::User))
         {
-            self.stop(number, Stop::User, now, out);
+            self.stop(number, Stop::User, out);
             self.settle(number, now, out);
         }
         let state = self
@@ -58,16 +58,29 @@ impl Core {
 
     /// From here on nothing of the job is granted or accepted, but for the reduce of a job that failed: its
     /// tables say what became of each run. What runs is told by the next heartbeat's answer.
-    pub(crate) fn stop(&mut self, number: JobNumber, stop: Stop, _now: Now, out: &mut Vec<Effect>) {
+    pub(crate) fn stop(&mut self, number: JobNumber, stop: Stop, out: &mut Vec<Effect>) {
         let Some(job) = self.jobs.get_mut(&number) else {
             return;
         };
         job.progress.stop = Some(stop);
         job.dirty = true;
+        self.cancel_tasks(number, stop != Stop::User, out);
+    }
+
+    /// Ends what is open of a job, at once or as soon as its worker has heard of it.
+    pub(crate) fn cancel_tasks(
+        &mut self,
+        number: JobNumber,
+        but_reduce: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(job) = self.jobs.get_mut(&number) else {
+            return;
+        };
         let mut cancelled = Vec::new();
         for index in (0..job.tasks.len()).map(|i| TaskIndex(i as u32)) {
             let task = &job.tasks[index.0 as usize];
-            if stop == Stop::TooManyFailures && matches!(task.spec, TaskSpec::Reduce) {
+            if but_reduce && matches!(task.spec, TaskSpec::Reduce) {
                 continue;
             }
             match task.state {
@@ -157,6 +170,7 @@ impl Core {
             // Moving from blocked to ready writes no row; a new generation must.
             out.push(Effect::Persist(Change::Task(job.task_row(index))));
         }
+        self.start_clock(number, now);
         self.settle(number, now, out);
         again.len() as u32
     }

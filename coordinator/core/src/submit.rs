@@ -7,6 +7,7 @@ use crate::{
     effect::{Effect, Refusal, Reply, SubmitOutcome},
     event::{Now, Submit},
     job::{Job, JobNumber},
+    placement::Placement,
     rows::{Change, JobRow, OutboxItem, RequestAnswer, RequestRow},
 };
 
@@ -126,6 +127,7 @@ impl Core {
         if let Some(key) = submit.key {
             self.keys.insert(key, number);
         }
+        self.start_clock(number, now);
         self.post(number, OutboxItem::Spec, out);
         self.settle(number, now, out);
         Ok(number)
@@ -133,23 +135,14 @@ impl Core {
 
     /// What a user should know about a job that can be submitted all the same.
     pub(crate) fn warnings(&self, job: &Job) -> Vec<String> {
-        let resources = &job.resolved.resources;
-        let needed = resources.memory_bytes.unwrap_or(0);
-        let mut live = self.live_in(&resources.pool).peekable();
         if job.progress.finished_ms.is_some() {
-            Vec::new()
-        } else if live.peek().is_none() {
-            vec![format!(
-                "no live worker is in pool {}: the job waits for one",
-                resources.pool
-            )]
-        } else if !live.any(|w| w.row.memory_bytes >= needed) {
-            vec![format!(
-                "no live worker in pool {} has the {needed} bytes of memory that a task may use: the job waits for one",
-                resources.pool
-            )]
-        } else {
-            Vec::new()
+            return Vec::new();
         }
+        let mut warnings = Vec::new();
+        if let Placement::Nobody(lack) = self.placement(job) {
+            warnings.push(format!("{lack}: the job waits for one"));
+        }
+        warnings.extend(self.quarantined_in(&job.resolved.resources.pool));
+        warnings
     }
 }

@@ -8,6 +8,9 @@ use crate::{
     core::Core,
     effect::{Effect, Refusal, Reply},
     event::{Now, Registration, Sender},
+    placement::Needs,
+    quarantine::Suspicion,
+    query::WorkerState,
     rows::{Avoid, Change, WorkerRow},
 };
 
@@ -25,6 +28,8 @@ pub(crate) struct Worker {
     /// Left, or not seen for a ttl.
     pub gone: bool,
     pub held: BTreeSet<LeaseNumber>,
+    /// What failed here in a way that may be the worker's fault, since something last completed. Volatile.
+    pub streak: Vec<Suspicion>,
 }
 
 impl Worker {
@@ -35,7 +40,17 @@ impl Worker {
 
     /// Is there, or may be: what looks for the best worker waits a ttl for those that are remembered.
     pub fn is_expected(&self) -> bool {
-        !self.gone && !self.row.draining
+        !self.gone && !self.row.draining && self.row.quarantine.is_none()
+    }
+
+    pub fn state(&self) -> WorkerState {
+        match (self.gone, self.heard) {
+            (true, _) => WorkerState::Gone,
+            (false, false) => WorkerState::Unheard,
+            (false, true) if self.row.quarantine.is_some() => WorkerState::Quarantined,
+            (false, true) if self.row.draining => WorkerState::Draining,
+            (false, true) => WorkerState::Live,
+        }
     }
 
     pub fn seen(&mut self, now: Now) {
@@ -61,8 +76,10 @@ impl Core {
             slots: worker.slots,
             version: worker.version,
             engines: worker.engines,
+            labels: worker.labels,
             memory_bytes: worker.memory_bytes,
             draining: false,
+            quarantine: None,
             left: false,
             temporary: worker.temporary,
         };
@@ -80,10 +97,13 @@ impl Core {
             Some(known) => {
                 if known.row.incarnation == row.incarnation {
                     row.draining = known.row.draining;
+                    row.quarantine = known.row.quarantine.clone();
                 } else {
                     known.past.insert(known.row.incarnation);
                     // One that came back: the start that followed it was a late message of a dead process.
                     known.past.remove(&row.incarnation);
+                    // Whoever started it again has looked after it.
+                    known.streak.clear();
                     orphans.extend(known.held.iter().copied());
                 }
                 known.seen(now);
@@ -101,6 +121,7 @@ impl Core {
                     heard: false,
                     gone: false,
                     held: BTreeSet::new(),
+                    streak: Vec::new(),
                 };
                 new.seen(now);
                 self.workers.insert(worker.worker.clone(), new);
@@ -186,10 +207,10 @@ impl Core {
     }
 
     /// Whether the worker may take what wants to avoid `avoid`: if it is not meant, or nobody better is there.
-    pub(crate) fn may_take(&self, worker: &Worker, avoid: &Avoid, memory_bytes: u64) -> bool {
+    pub(crate) fn may_take(&self, worker: &Worker, avoid: &Avoid, needs: &Needs<'_>) -> bool {
         let mut fits = self
             .expected_in(&worker.row.pool)
-            .filter(|w| w.row.memory_bytes >= memory_bytes);
+            .filter(|w| needs.are_met_by(&w.row));
         match avoid {
             Avoid::Worker(name) => {
                 worker.row.worker != *name || !fits.any(|w| w.row.worker != *name)

@@ -176,6 +176,22 @@ impl v1::coordinator_server::Coordinator for Service {
         Ok(Response::new(v1::ListRunsReply { runs }))
     }
 
+    async fn list_dead(&self, request: Request<v1::ListDeadRequest>) -> Answer<v1::ListDeadReply> {
+        let text = request.into_inner().job;
+        let reply = self
+            .handle
+            .query(move |core, _| {
+                let job = match text.as_str() {
+                    "" => None,
+                    text => Some(read::job(core, text)?),
+                };
+                Ok::<_, RequestError>(view::dead(core, job.as_ref()))
+            })
+            .await
+            .map_err(RequestError::from)??;
+        Ok(Response::new(reply))
+    }
+
     async fn list_workers(
         &self,
         _: Request<v1::ListWorkersRequest>,
@@ -261,6 +277,20 @@ impl v1::coordinator_server::Coordinator for Service {
         let worker = read::id("worker", &request.into_inner().worker)?;
         match self.ask(|to| Event::DrainRequested { to, worker }).await? {
             Reply::Draining => Ok(Response::new(v1::DrainReply {})),
+            other => Err(wrong(&other)),
+        }
+    }
+
+    async fn release_worker(
+        &self,
+        request: Request<v1::ReleaseWorkerRequest>,
+    ) -> Answer<v1::ReleaseWorkerReply> {
+        let worker = read::id("worker", &request.into_inner().worker)?;
+        match self
+            .ask(|to| Event::ReleaseRequested { to, worker })
+            .await?
+        {
+            Reply::WorkerReleased => Ok(Response::new(v1::ReleaseWorkerReply {})),
             other => Err(wrong(&other)),
         }
     }

@@ -1,12 +1,15 @@
 //! What callers send, turned into the core's types; everything is checked here, once.
 
+use std::collections::{BTreeMap, HashMap};
+
 use coordinator_core::{Claim, Core, FindJobError, Registration, Sender};
 use plan::{ResultDetail, TaskResult};
 use proto::v1;
 use serde::de::DeserializeOwned;
 use store::layout::MAX_OUTPUTS_BYTES;
 use types::{
-    Failure, FailureClass, Incarnation, JobId, OutputObject, ParseIdError, Progress, RequestId,
+    Failure, FailureClass, Incarnation, JobId, Labels, OutputObject, ParseIdError, Progress,
+    RequestId,
 };
 
 use super::status::RequestError;
@@ -83,9 +86,15 @@ pub fn registration(request: v1::RegisterRequest) -> Result<Registration, Reques
         slots: request.slots,
         version: request.version,
         engines: request.engines,
+        labels: labels(request.labels)?,
         memory_bytes: request.memory_bytes,
         temporary: request.temporary,
     })
+}
+
+fn labels(of_worker: HashMap<String, String>) -> Result<Labels, RequestError> {
+    let sorted: BTreeMap<String, String> = of_worker.into_iter().collect();
+    Labels::try_from(sorted).map_err(|error| bad("labels", error))
 }
 
 pub fn claim(request: &v1::ClaimRequest, nonce: u32) -> Result<Claim, RequestError> {

@@ -1,11 +1,14 @@
 //! What the core shows, as messages.
 
+use std::collections::HashMap;
+
 use coordinator_core::{
-    ActiveAttempt, AttemptView, Core, JobView, Now, RunView, TaskView, Unpublished,
+    ActiveAttempt, AttemptView, Core, DeadTask, JobView, Now, RunView, TaskView, Unpublished,
+    Waiting,
 };
 use proto::v1;
 use store::layout;
-use types::{JobId, JobState, TaskId, TaskState};
+use types::{JobId, JobState, Labels, TaskId, TaskState};
 
 use super::{
     logs::{Attempt, Subject},
@@ -38,6 +41,8 @@ pub fn jobs(core: &Core) -> Vec<v1::Job> {
 
 fn of_job(view: JobView<'_>) -> v1::Job {
     let count = |state| view.tasks.of(state);
+    let of_tasks = view.failures.iter();
+    let failures = of_tasks.map(|(task, failure)| format!("{task}: {failure}"));
     v1::Job {
         id: view.id.to_string(),
         name: view.name.to_owned(),
@@ -62,10 +67,12 @@ fn of_job(view: JobView<'_>) -> v1::Job {
             cancelled: count(TaskState::Cancelled),
         }),
         failures: view
-            .failures
+            .missed_deadline
             .iter()
-            .map(|(task, failure)| format!("{task}: {failure}"))
+            .map(ToString::to_string)
+            .chain(failures)
             .collect(),
+        deadline_ms: view.deadline_ms.unwrap_or(0),
         results_generation: view.results_generation,
         resolved_json: String::new(),
         warnings: view.warnings,
@@ -85,11 +92,12 @@ fn of_unpublished(waits: Unpublished<'_>) -> v1::Unpublished {
 
 pub fn tasks(core: &Core, now: Now, job: &JobId) -> Result<Vec<v1::Task>, RequestError> {
     let tasks = core.task_views(job, now).ok_or_else(|| no_job(job))?;
-    tasks.iter().map(of_task).collect()
+    tasks.iter().map(|task| of_task(task, now)).collect()
 }
 
-fn of_task(task: &TaskView<'_>) -> Result<v1::Task, RequestError> {
+fn of_task(task: &TaskView<'_>, now: Now) -> Result<v1::Task, RequestError> {
     let waiting = task.waiting.as_ref().map(ToString::to_string);
+    let left_ms = task.waiting.as_ref().and_then(Waiting::left_ms);
     let reason = waiting.or_else(|| task.failure.as_ref().map(ToString::to_string));
     Ok(v1::Task {
         id: task.id.to_string(),
@@ -100,6 +108,8 @@ fn of_task(task: &TaskView<'_>) -> Result<v1::Task, RequestError> {
         reason: reason.unwrap_or_default(),
         spec_json: serde_json::to_string(task.spec)
             .map_err(|error| RequestError::WrongReply(error.to_string()))?,
+        waits_for: task.waiting.as_ref().map_or("", Waiting::word).to_owned(),
+        until_ms: left_ms.map_or(0, |left| now.wall_ms.saturating_add_unsigned(left)),
     })
 }
 
@@ -150,6 +160,34 @@ fn of_run(view: &RunView<'_>) -> Result<v1::Run, RequestError> {
     })
 }
 
+/// More than anybody reads; the rest is counted.
+const MOST_DEAD: usize = 1000;
+
+pub fn dead(core: &Core, job: Option<&JobId>) -> v1::ListDeadReply {
+    let mut tasks = core.dead(job);
+    let shown = tasks.by_ref().take(MOST_DEAD).map(of_dead).collect();
+    v1::ListDeadReply {
+        tasks: shown,
+        more: tasks.count() as u64,
+    }
+}
+
+fn of_dead(task: DeadTask<'_>) -> v1::DeadTask {
+    v1::DeadTask {
+        job: task.id.job.to_string(),
+        id: task.id.to_string(),
+        job_name: task.job_name.to_owned(),
+        kind: task.kind.to_string(),
+        run: task.run,
+        state: task.state.to_string(),
+        class: task.failure.class.to_string(),
+        message: task.failure.message,
+        attempts: u32::try_from(task.attempts).unwrap_or(u32::MAX),
+        worker: task.worker.map(ToString::to_string).unwrap_or_default(),
+        ended_ms: task.ended_ms,
+    }
+}
+
 pub fn workers(core: &Core) -> Vec<v1::Worker> {
     core.worker_views()
         .map(|view| v1::Worker {
@@ -160,11 +198,25 @@ pub fn workers(core: &Core) -> Vec<v1::Worker> {
             state: view.state.as_str().to_owned(),
             version: view.row.version.clone(),
             engines: view.row.engines.clone(),
+            labels: of_labels(&view.row.labels),
             memory_bytes: view.row.memory_bytes,
             last_seen_ms: view.last_seen_ms,
             tasks: view.tasks.iter().map(ToString::to_string).collect(),
+            quarantine: view
+                .row
+                .quarantine
+                .as_ref()
+                .map(|quarantine| v1::Quarantine {
+                    since_ms: quarantine.since_ms,
+                    reason: quarantine.reason.clone(),
+                }),
         })
         .collect()
+}
+
+fn of_labels(labels: &Labels) -> HashMap<String, String> {
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    labels.iter().map(owned).collect()
 }
 
 pub fn models(core: &Core) -> Vec<v1::Model> {

@@ -122,6 +122,7 @@ fn job_progress(row: &Columns<'_>) -> Result<Change, StateStoreError> {
         results_planned: row.unsigned("results_planned")?,
         results_published: row.unsigned("results_published")?,
         outage: row.optional_json("outage_json")?,
+        limit: row.optional_json("limit_json")?,
     }))
 }
 
@@ -199,8 +200,10 @@ fn worker(row: &Columns<'_>) -> Result<Change, StateStoreError> {
         slots: row.get("slots")?,
         version: row.get("version")?,
         engines: row.json("engines_json")?,
+        labels: row.json("labels_json")?,
         memory_bytes: row.unsigned("memory_bytes")?,
         draining: row.get("draining")?,
+        quarantine: row.optional_json("quarantine_json")?,
         left: row.get("has_left")?,
         temporary: row.get("temporary")?,
     }))

@@ -1,7 +1,7 @@
 //! The database's tables, as the list of steps that led to them.
 
 /// Version `n` of the database is what the first `n` steps make. A released step is never edited.
-pub const MIGRATIONS: &[&str] = &[V1, V2];
+pub const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
 
 /// Numbers without a sign are stored by their bits. Columns named `*_json` hold the serde form of the row's field.
 const V1: &str = "
@@ -117,4 +117,19 @@ CREATE TABLE models (
 const V2: &str = "
 ALTER TABLE workers ADD COLUMN has_left INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE workers ADD COLUMN temporary INTEGER NOT NULL DEFAULT 0;
+";
+
+/// Workers that fail whatever they get are taken out.
+const V3: &str = "
+ALTER TABLE workers ADD COLUMN quarantine_json TEXT;
+";
+
+/// Labels that operators give to workers.
+const V4: &str = "
+ALTER TABLE workers ADD COLUMN labels_json TEXT NOT NULL DEFAULT '{}';
+";
+
+/// Jobs with a deadline.
+const V5: &str = "
+ALTER TABLE job_progress ADD COLUMN limit_json TEXT;
 ";

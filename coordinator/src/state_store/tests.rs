@@ -4,8 +4,8 @@ use std::{path::Path, sync::Arc};
 
 use coordinator_core::{
     AttemptRow, Avoid, Change, Counters, Deadline, ExpansionRow, JobProgressRow, JobRow, ModelRow,
-    Outage, OutboxId, OutboxItem, OutboxRow, Outcome, RequestAnswer, RequestRow, Rows, Stop,
-    SubmitOutcome, TaskRow, Verdict, WorkerRow,
+    Outage, OutboxId, OutboxItem, OutboxRow, Outcome, Quarantine, RequestAnswer, RequestRow, Rows,
+    Stop, SubmitOutcome, TaskRow, TimeLimit, Verdict, WorkerRow,
 };
 use plan::PublishedTable;
 use tempfile::TempDir;
@@ -162,8 +162,13 @@ fn one_of_everything() -> Vec<Change> {
             slots: 2,
             version: "0.1.0".to_owned(),
             engines: vec!["openvino 2026.0".to_owned(), "torch".to_owned()],
+            labels: "disk=nvme,zone=b".parse().unwrap(),
             memory_bytes: 8 << 30,
             draining: true,
+            quarantine: Some(Quarantine {
+                since_ms: 7,
+                reason: "3 attempts in a row failed".to_owned(),
+            }),
             left: true,
             temporary: true,
         }),
@@ -182,10 +187,13 @@ fn one_of_everything() -> Vec<Change> {
             outbox: 3,
         }),
     ];
-    for (index, stop) in [None, Some(Stop::User), Some(Stop::TooManyFailures)]
-        .into_iter()
-        .enumerate()
-    {
+    let stops = [
+        None,
+        Some(Stop::User),
+        Some(Stop::TooManyFailures),
+        Some(Stop::Deadline),
+    ];
+    for (index, stop) in stops.into_iter().enumerate() {
         changes.push(Change::JobProgress(JobProgressRow {
             job: format!("stop{index}").parse().unwrap(),
             stop,
@@ -195,6 +203,10 @@ fn one_of_everything() -> Vec<Change> {
             outage: stop.map(|_| Outage {
                 pauses: 3,
                 pause: deadline,
+            }),
+            limit: stop.map(|stop| TimeLimit {
+                deadline,
+                last: stop == Stop::Deadline,
             }),
         }));
     }

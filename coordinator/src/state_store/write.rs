@@ -86,14 +86,15 @@ fn job_progress(
 ) -> Result<(), StateStoreError> {
     run(
         transaction,
-        "INSERT OR REPLACE INTO job_progress VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT OR REPLACE INTO job_progress VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
             row.job.as_str(),
             optional_json("job_progress", row.stop.as_ref())?,
             row.finished_ms,
             row.results_planned.cast_signed(),
             row.results_published.cast_signed(),
-            optional_json("job_progress", row.outage.as_ref())?
+            optional_json("job_progress", row.outage.as_ref())?,
+            optional_json("job_progress", row.limit.as_ref())?
         ],
     )
 }
@@ -181,7 +182,7 @@ fn outbox(transaction: &Transaction<'_>, row: &OutboxRow) -> Result<(), StateSto
 fn worker(transaction: &Transaction<'_>, row: &WorkerRow) -> Result<(), StateStoreError> {
     run(
         transaction,
-        "INSERT OR REPLACE INTO workers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT OR REPLACE INTO workers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         params![
             row.worker.as_str(),
             row.incarnation.0.cast_signed(),
@@ -192,7 +193,9 @@ fn worker(transaction: &Transaction<'_>, row: &WorkerRow) -> Result<(), StateSto
             row.memory_bytes.cast_signed(),
             row.draining,
             row.left,
-            row.temporary
+            row.temporary,
+            optional_json("workers", row.quarantine.as_ref())?,
+            json("workers", &row.labels)?
         ],
     )
 }

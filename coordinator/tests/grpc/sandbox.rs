@@ -162,7 +162,7 @@ impl Worker {
             version: "0.1.0".to_owned(),
             engines: vec!["torch".to_owned()],
             memory_bytes: 8 << 30,
-            temporary: false,
+            ..v1::RegisterRequest::default()
         };
         let reply = client.register(request).await.unwrap().into_inner();
         assert!(reply.epoch > 0 && reply.heartbeat_ms < reply.lease_ttl_ms);

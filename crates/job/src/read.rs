@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use types::PoolName;
+use types::{Labels, PoolName};
 
 use crate::{
     Diagnostic, ReadContext, Reading, ResolvedJob, grid, names,
@@ -23,8 +23,10 @@ pub(crate) const JOB_KEYS: &[&str] = &[
     "output",
     "priority",
     "max_failed_tasks",
+    "deadline",
 ];
-pub(crate) const RESOURCE_KEYS: &[&str] = &["pool", "timeout", "retries", "memory", "engine"];
+pub(crate) const RESOURCE_KEYS: &[&str] =
+    &["pool", "timeout", "retries", "memory", "engine", "labels"];
 pub(crate) const KINDS_NOT_BUILT: &[&str] = &["predict", "hpo", "export"];
 pub(crate) const ENGINES: &[&str] = &["auto", "openvino", "onnxruntime", "torch-cpu"];
 
@@ -92,6 +94,7 @@ fn job(
         .map_or(Some(0), |value| value.try_into().ok());
     let max_failed_tasks = integer(root, "max_failed_tasks", 0, u32::MAX.into(), report)
         .and_then(|value| value.try_into().ok());
+    let deadline_s = deadline(root, report);
     let runs = runs(root, of_kind, current_dir, report);
     Some(ResolvedJob {
         format: ResolvedJob::FORMAT,
@@ -101,6 +104,7 @@ fn job(
         output: output?,
         priority: priority?,
         max_failed_tasks,
+        deadline_s,
         runs,
     })
 }
@@ -255,7 +259,7 @@ fn resources(node: Option<&Node>, report: &mut Report<'_>) -> Option<Resources> 
             );
         };
         match entry.key.as_str() {
-            "timeout" | "memory" if value.is_null() => {}
+            "timeout" | "memory" | "labels" if value.is_null() => {}
             "pool" => match value.text().map(str::parse) {
                 Some(Ok(pool)) => resources.pool = pool,
                 _ => expected(report, "a name such as cpu"),
@@ -271,6 +275,7 @@ fn resources(node: Option<&Node>, report: &mut Report<'_>) -> Option<Resources> 
                     "an amount with its unit, at least 64MiB, such as 8GiB",
                 ),
             },
+            "labels" => labels(value, &mut resources.labels, report),
             "retries" => match value.value {
                 Value::Int(retries @ 0..=100) => resources.retries = retries as u32,
                 _ => expected(report, "an integer from 0 to 100"),
@@ -313,6 +318,38 @@ fn resources(node: Option<&Node>, report: &mut Report<'_>) -> Option<Resources> 
         }
     }
     Some(resources)
+}
+
+fn deadline(root: &Node, report: &mut Report<'_>) -> Option<u64> {
+    let node = root.get("deadline").filter(|node| !node.is_null())?;
+    let seconds = node.text().and_then(quantity::seconds);
+    if seconds.is_none() {
+        let found = node.describe();
+        let message =
+            format!("deadline: expected a time with its unit, such as 30m or 8h, found {found}");
+        report.error(node.at, message);
+    }
+    seconds
+}
+
+fn labels(node: &Node, labels: &mut Labels, report: &mut Report<'_>) {
+    if !matches!(node.value, Value::Map(_)) {
+        let found = node.describe();
+        let message =
+            format!("resources.labels: expected a map such as {{zone: b}}, found {found}");
+        return report.error(node.at, message);
+    }
+    for entry in node.entries() {
+        let Some(value) = entry.node.text() else {
+            let (name, found) = (&entry.key, entry.node.describe());
+            let message = format!("resources.labels.{name}: expected a text, found {found}");
+            report.error(entry.node.at, message);
+            continue;
+        };
+        if let Err(error) = labels.insert(&entry.key, value) {
+            report.error(entry.at, format!("resources.labels: {error}"));
+        }
+    }
 }
 
 /// Less is not enough to load an engine.

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use types::PoolName;
+use types::{Labels, PoolName};
 
 /// A job file after reading: grids multiplied out, names canonical, relative paths absolute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub struct ResolvedJob {
     /// The job fails once more tasks than this have failed for good; `null`: as many as there are
     /// for a benchmark, none for other kinds.
     pub max_failed_tasks: Option<u32>,
+    /// The job fails if it has not ended so many seconds after its submission (or its last retry); none without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_s: Option<u64>,
     pub runs: Vec<RunSpec>,
 }
 
@@ -116,6 +119,7 @@ impl Default for Resources {
             retries: 2,
             memory_bytes: None,
             engine: EngineChoice::Auto,
+            labels: Labels::default(),
         }
     }
 }
@@ -196,6 +200,9 @@ pub struct Resources {
     /// Memory limit of a task, in bytes; none without.
     pub memory_bytes: Option<u64>,
     pub engine: EngineChoice,
+    /// Only workers with all of these do the job's tasks.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
 }
 
 impl Resources {

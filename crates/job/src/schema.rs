@@ -98,10 +98,16 @@ pub fn schema() -> Json {
                     "retries": {"type": "integer", "minimum": 0, "maximum": 100, "default": 2},
                     "memory": {"type": ["string", "null"], "description": "A task's memory limit, such as 8GiB."},
                     "engine": words(ENGINES),
+                    "labels": {
+                        "type": ["object", "null"],
+                        "additionalProperties": {"type": ["string", "integer", "number", "boolean"]},
+                        "description": "Only workers with all these labels do the job, such as {zone: b}.",
+                    },
                 },
             },
             "output": {"type": TEXT_OR_NULL, "default": "./results", "description": "Folder of the results, relative to the current directory."},
             "priority": {"type": ["integer", "null"], "minimum": i32::MIN, "maximum": i32::MAX, "default": 0, "description": "Higher goes first."},
+            "deadline": {"type": ["string", "null"], "pattern": "^([0-9]+[smhd])+$", "description": "The job fails if it has not ended so long after its submission, such as 8h."},
             "max_failed_tasks": {
                 "type": ["integer", "null"],
                 "minimum": 0,

@@ -213,6 +213,37 @@ metrics: {image: AUORC, threshold: [1, 2, 3]}
 }
 
 #[test]
+fn a_job_may_have_a_deadline() {
+    let job = right(&format!("{RIGHT}deadline: 1h30m")).job;
+    assert_eq!(job.deadline_s, Some(5_400));
+    assert_eq!(right(RIGHT).job.deadline_s, None);
+    says(
+        &format!("{RIGHT}deadline: 20"),
+        &["job.yaml:9:11: deadline: expected a time with its unit, such as 30m or 8h, found 20"],
+    );
+}
+
+#[test]
+fn labels_are_names_with_values() {
+    let job = right(&format!(
+        "{RIGHT}resources: {{labels: {{zone: b, rack: 07}}}}"
+    ))
+    .job;
+    assert_eq!(job.resources.labels.to_string(), "rack=07,zone=b");
+    says(
+        &format!("{RIGHT}resources: {{labels: zone}}"),
+        &["job.yaml:9:21: resources.labels: expected a map such as {zone: b}, found \"zone\""],
+    );
+    says(
+        &format!("{RIGHT}resources: {{labels: {{zone: [a], 'a b': c}}}}"),
+        &[
+            "job.yaml:9:28: resources.labels.zone: expected a text, found a list",
+            "job.yaml:9:33: resources.labels: label \"a b\": expected 1 to 63 letters",
+        ],
+    );
+}
+
+#[test]
 fn anomalibs_keys_lead_to_ours() {
     says(
         &format!("{RIGHT}default_root_dir: x"),

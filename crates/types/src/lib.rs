@@ -4,6 +4,7 @@
 
 mod failure;
 mod ids;
+mod labels;
 mod progress;
 mod state;
 
@@ -12,5 +13,6 @@ pub use ids::{
     AttemptPrefix, Epoch, Incarnation, JobId, LeaseNumber, ParseIdError, PoolName, RequestId,
     TaskId, TaskIndex, WorkerName,
 };
+pub use labels::{LabelError, Labels};
 pub use progress::Progress;
 pub use state::{JobState, OutputObject, TaskKind, TaskState};

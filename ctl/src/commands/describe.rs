@@ -1,24 +1,30 @@
-//! `ctl describe`: everything about a job, with why it waits or failed.
+//! `ctl describe`: everything about a job or a task, with why it waits or failed.
 
 use proto::v1::{GetJobRequest, ListRunsRequest, ListTasksRequest};
 use serde_json::{Value, json};
+use types::TaskId;
 
 use super::get::{job_value, run_value, task_value};
-use super::{JobArg, with_cluster};
+use super::with_cluster;
+use crate::client::Client;
 use crate::output::embedded;
 use crate::rows::Results;
 use crate::{Common, Error, page};
 
 #[derive(clap::Args)]
 pub struct Args {
-    #[command(flatten)]
-    job: JobArg,
+    /// Id of a job or a unique prefix of it, or of a task; `last` is the newest job
+    #[arg(value_name = "JOB|TASK")]
+    id: String,
 }
 
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     with_cluster(common, async |cluster| {
         let client = &mut cluster.client;
-        let job = client.get_job(GetJobRequest { job: args.job.job }).await?.into_inner();
+        if let Ok(task) = args.id.parse() {
+            return describe_task(common, client, &task).await;
+        }
+        let job = client.get_job(GetJobRequest { job: args.id }).await?.into_inner();
         let runs = client.list_runs(ListRunsRequest { job: job.id.clone() }).await?.into_inner().runs;
         let tasks = client.list_tasks(ListTasksRequest { job: job.id.clone() }).await?.into_inner().tasks;
         let results = Results::find(client, &cluster.stores, &job.id).await?.map(|results| results.place());
@@ -30,4 +36,20 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         common.output.print(&value, || page::now(&job, &runs, &tasks, results.as_deref()))
     })
     .await
+}
+
+async fn describe_task(common: &Common, client: &mut Client, id: &TaskId) -> Result<(), Error> {
+    let request = ListTasksRequest {
+        job: id.job.to_string(),
+    };
+    let tasks = client.list_tasks(request).await?.into_inner().tasks;
+    let wanted = id.to_string();
+    let Some(task) = tasks.iter().find(|task| task.id == wanted) else {
+        let job = &id.job;
+        return Err(Error::NotFound(format!(
+            "no task {id:?} in job {job}; `ctl get tasks {job}` lists them",
+            id = wanted
+        )));
+    };
+    common.output.print(&task_value(task), || page::task(task))
 }

@@ -1,4 +1,4 @@
-//! `ctl get`: lists of jobs, tasks, runs, workers and models.
+//! `ctl get`: lists of jobs, tasks, runs, dead tasks, workers and models.
 
 use proto::v1::{
     Attempt, Job, ListJobsRequest, ListModelsRequest, ListRunsRequest, ListTasksRequest,
@@ -6,7 +6,7 @@ use proto::v1::{
 };
 use serde_json::{Value, json};
 
-use super::{JobArg, with_cluster};
+use super::{JobArg, dead, with_cluster};
 use crate::output::{self, Table, ago, embedded, short_ids, time};
 use crate::page::{self, Causes};
 use crate::progress::{all, settled, unpublished};
@@ -20,6 +20,8 @@ pub enum Args {
     Tasks(JobArg),
     /// Runs of a job
     Runs(JobArg),
+    /// Tasks that failed for good: `ctl retry JOB` computes them again
+    Dead(dead::Args),
     /// Workers
     Workers,
     /// Trained models
@@ -62,6 +64,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
                     .output
                     .print(&runs.iter().map(run_value).collect(), || run_table(&runs))
             }
+            Args::Dead(args) => dead::run(common, client, args).await,
             Args::Workers => {
                 let reply = client
                     .list_workers(ListWorkersRequest {})
@@ -103,7 +106,7 @@ pub fn job_value(job: &Job) -> Value {
             "blocked": counts.blocked, "ready": counts.ready, "running": counts.running, "succeeded": counts.succeeded,
             "failed": counts.failed, "dead": counts.dead, "skipped": counts.skipped, "cancelling": counts.cancelling, "cancelled": counts.cancelled,
         },
-        "failures": job.failures, "warnings": job.warnings,
+        "deadline": time(job.deadline_ms), "failures": job.failures, "warnings": job.warnings,
         "unpublished": job.unpublished.iter().map(unpublished_value).collect::<Value>(), "results_generation": job.results_generation,
     })
 }
@@ -157,7 +160,8 @@ fn attempt_value(attempt: &Attempt) -> Value {
 
 pub fn task_value(task: &Task) -> Value {
     json!({
-        "id": task.id, "kind": task.kind, "state": task.state, "run": task.run, "reason": task.reason, "spec": embedded(&task.spec_json),
+        "id": task.id, "kind": task.kind, "state": task.state, "run": task.run, "reason": task.reason, "waits_for": task.waits_for,
+        "until": time(task.until_ms), "spec": embedded(&task.spec_json),
         "attempts": task.attempts.iter().map(attempt_value).collect::<Value>(),
     })
 }
@@ -225,14 +229,26 @@ pub fn run_table(runs: &[Run]) -> String {
 fn worker_value(worker: &Worker) -> Value {
     json!({
         "name": worker.name, "pool": worker.pool, "slots": worker.slots, "busy": worker.busy, "state": worker.state, "version": worker.version,
-        "engines": worker.engines, "memory_bytes": worker.memory_bytes, "last_seen": time(worker.last_seen_ms), "tasks": worker.tasks,
+        "engines": worker.engines, "labels": worker.labels, "memory_bytes": worker.memory_bytes, "last_seen": time(worker.last_seen_ms), "tasks": worker.tasks,
+        "quarantine": worker.quarantine.as_ref().map(|quarantine| json!({"since": time(quarantine.since_ms), "reason": quarantine.reason})),
     })
+}
+
+fn labels(worker: &Worker) -> String {
+    let mut labels: Vec<String> = worker
+        .labels
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    labels.sort();
+    labels.join(" ")
 }
 
 fn worker_table(workers: &[Worker]) -> String {
     let now = output::now_ms();
     let mut table = Table::new(&[
-        "workers", "pool", "state", ">busy", "engines", "seen", "tasks",
+        "workers", "pool", "state", ">busy", ">memory", "engines", "labels", "seen", "tasks",
+        "reason",
     ]);
     for worker in workers {
         table.row([
@@ -240,9 +256,16 @@ fn worker_table(workers: &[Worker]) -> String {
             worker.pool.clone(),
             worker.state.clone(),
             format!("{}/{}", worker.busy, worker.slots),
+            output::size(worker.memory_bytes),
             worker.engines.join(" "),
+            labels(worker),
             ago(worker.last_seen_ms, now),
             worker.tasks.join(" "),
+            worker
+                .quarantine
+                .as_ref()
+                .map(|quarantine| quarantine.reason.clone())
+                .unwrap_or_default(),
         ]);
     }
     table.render()

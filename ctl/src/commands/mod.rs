@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod cancel;
+mod dead;
 mod describe;
 mod doctor;
 pub(crate) mod get;
@@ -14,6 +15,7 @@ mod token;
 mod validate;
 mod verify;
 mod weights;
+mod worker;
 
 use std::future::Future;
 
@@ -30,10 +32,10 @@ pub enum Command {
     Validate(validate::Args),
     /// Show the resolved job, its runs and tasks
     Plan(plan::Args),
-    /// List jobs, tasks, runs, workers or models
+    /// List jobs, tasks, runs, dead tasks, workers or models
     #[command(subcommand)]
     Get(get::Args),
-    /// Show everything about a job
+    /// Show everything about a job or a task: why it waits, why it failed
     Describe(describe::Args),
     /// Show what the attempts of a job or task wrote to their logs
     Logs(logs::Args),
@@ -53,6 +55,9 @@ pub enum Command {
     /// Import, list and check pretrained weights
     #[command(subcommand)]
     Weights(weights::Args),
+    /// Release a worker from quarantine
+    #[command(subcommand)]
+    Worker(worker::Args),
 }
 
 pub fn run(common: &Common, command: Command) -> Result<(), Error> {
@@ -71,6 +76,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Error> {
         Command::Token(args) => token::run(common, &args),
         Command::Doctor(args) => doctor::run(common, &args),
         Command::Weights(args) => weights::run(common, args),
+        Command::Worker(args) => block_on(worker::run(common, args)),
     }
 }
 

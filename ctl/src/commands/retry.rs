@@ -1,7 +1,7 @@
 //! `ctl retry`: what failed or was cancelled goes back into the queue.
 
 use job::ResolvedJob;
-use proto::v1::{GetJobRequest, RetryRequest};
+use proto::v1::{GetJobRequest, Job, RetryRequest};
 use serde_json::json;
 
 use super::JobArg;
@@ -40,10 +40,10 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             return common
                 .output
                 .print(&json!({"job": job.id, "tasks": tasks}), || {
-                    format!("job {}: {tasks} tasks back in the queue", job.id)
+                    said(&job, tasks)
                 });
         }
-        eprintln!("job {}: {tasks} tasks back in the queue", job.id);
+        eprintln!("{}", said(&job, tasks));
         // A job of a newer program may not read here; it says so itself, and the default pool is the likely one.
         let pool = serde_json::from_str::<ResolvedJob>(&job.resolved_json)
             .map(|job| job.resources.pool)
@@ -70,4 +70,38 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     .await;
     cluster.close().await;
     result
+}
+
+/// What became of the request; why nothing did.
+fn said(job: &Job, tasks: u32) -> String {
+    let id = &job.id;
+    match (tasks, job.state.as_str()) {
+        (0, "succeeded") => format!("job {id}: nothing to do, it has succeeded"),
+        (0, "queued" | "running") => format!(
+            "job {id}: nothing done, it is {}; what fails goes back into the queue once the job has ended",
+            job.state
+        ),
+        (1, _) => format!("job {id}: 1 task back in the queue"),
+        (tasks, _) => format!("job {id}: {tasks} tasks back in the queue"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retry_that_does_nothing_says_why() {
+        let text = |state: &str, tasks| {
+            let job = Job {
+                id: "abcd".to_owned(),
+                state: state.to_owned(),
+                ..Job::default()
+            };
+            said(&job, tasks)
+        };
+        assert_eq!(text("failed", 3), "job abcd: 3 tasks back in the queue");
+        assert!(text("running", 0).contains("once the job has ended"));
+        assert!(text("succeeded", 0).contains("has succeeded"));
+    }
 }

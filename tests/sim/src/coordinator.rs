@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use coordinator_core::{
     Change, Claim, ClaimAnswer, Core, Effect, Event, Mutations, Now, OutboxId, OutboxItem,
-    OutboxRow, Outcome, Reply, Settings, Ticket, Waiting, WorkerState,
+    OutboxRow, Outcome, Reply, Settings, Ticket, Waiting, WorkerRow, WorkerState,
 };
+use job::resolved::{EngineChoice, ResolvedJob, Resources};
 use types::{Epoch, FailureClass, LeaseNumber};
 
 use crate::{
@@ -357,14 +358,16 @@ impl World {
         let Some(attempt) = core.attempt(assignment.lease) else {
             return Err("I13: a grant without an attempt".to_owned());
         };
-        let memory = core
+        let Some(worker) = core
             .worker_views()
             .find(|w| w.row.worker == attempt.row.worker)
-            .map_or(0, |w| w.row.memory_bytes);
-        if assignment.resources.memory_bytes.unwrap_or(0) > memory {
+        else {
+            return Err("I13: a grant to nobody".to_owned());
+        };
+        if !does_fit(&assignment.resources, worker.row) {
             return Err(format!(
-                "I13: lease {} needs more memory than its worker has",
-                assignment.lease
+                "I13: lease {} needs what its worker {} has not",
+                assignment.lease, worker.row.worker
             ));
         }
         let priority = core
@@ -374,6 +377,11 @@ impl World {
             .job_views()
             .filter(|j| j.priority > priority && !j.state.is_terminal())
         {
+            let resolved: ResolvedJob =
+                serde_json::from_str(job.resolved_json).map_err(|e| e.to_string())?;
+            if !does_fit(&resolved.resources, worker.row) {
+                continue;
+            }
             let better = core.task_views(job.id, self.now()).unwrap_or_default();
             if let Some(task) = better
                 .iter()
@@ -626,4 +634,21 @@ fn difference(core: &coordinator_core::Rows, disk: &coordinator_core::Rows) -> S
         .map(|(name, _)| *name)
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+/// Whether the worker has what the job asks for: said once more, in other words than the core's.
+fn does_fit(resources: &Resources, worker: &WorkerRow) -> bool {
+    let engine = resources.engine;
+    let has_engine =
+        engine == EngineChoice::Auto || worker.engines.contains(&engine.as_str().to_owned());
+    let offered: BTreeSet<_> = worker.labels.iter().collect();
+    let has_labels = resources
+        .labels
+        .iter()
+        .all(|label| offered.contains(&label));
+    has_engine
+        && has_labels
+        && resources
+            .memory_bytes
+            .is_none_or(|b| b <= worker.memory_bytes)
 }

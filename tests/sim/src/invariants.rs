@@ -41,7 +41,7 @@ impl History {
         }
         for row in last.values() {
             self.leases_only_grow(row)?;
-            accepted_is_final(before, row)?;
+            accepted_is_final(before, changes, row)?;
         }
         a_stopped_job_gets_nothing_more(before, after, changes)?;
         a_drained_worker_gets_nothing_more(before, changes)?;
@@ -232,7 +232,11 @@ fn no_row_is_written_under_an_old_epoch(epoch: u64, disk_epoch: u64) -> Check {
     }
 }
 
-fn accepted_is_final(before: &Rows, row: &coordinator_core::AttemptRow) -> Check {
+fn accepted_is_final(
+    before: &Rows,
+    changes: &[Change],
+    row: &coordinator_core::AttemptRow,
+) -> Check {
     match before.attempts.get(&row.lease) {
         Some(old) if old.outcome == Outcome::Accepted && row.outcome != Outcome::Accepted => {
             Err(format!("I1: lease {} is not accepted any more", row.lease))
@@ -240,11 +244,17 @@ fn accepted_is_final(before: &Rows, row: &coordinator_core::AttemptRow) -> Check
         Some(old) if old.verdict.is_some() && old.verdict != row.verdict => {
             Err(format!("I5: the verdict on lease {} changed", row.lease))
         }
-        Some(old) if old.counted && !row.counted => {
+        Some(old) if old.counted && !row.counted && !blamed_on_worker(changes, row) => {
             Err(format!("I12: lease {} is not counted any more", row.lease))
         }
         _ => Ok(()),
     }
+}
+
+/// Failures for which the batch quarantines the worker do not count against their tasks.
+fn blamed_on_worker(changes: &[Change], row: &coordinator_core::AttemptRow) -> bool {
+    let blamed = |change: &Change| matches!(change, Change::Worker(w) if w.quarantine.is_some() && w.worker == row.worker);
+    changes.iter().any(blamed)
 }
 
 /// I11, but for the reduce of a job that failed. Walks the changes in their order: within one batch a job may be retried, granted and stopped again.
@@ -268,7 +278,7 @@ fn a_stopped_job_gets_nothing_more(before: &Rows, after: &Rows, changes: &[Chang
                 let accepted = old != Some(Outcome::Accepted) && row.outcome == Outcome::Accepted;
                 let open = match stopped.get(&row.job).copied().flatten() {
                     None => true,
-                    Some(Stop::TooManyFailures) => is_reduce(after, row),
+                    Some(Stop::TooManyFailures | Stop::Deadline) => is_reduce(after, row),
                     Some(Stop::User) => false,
                 };
                 if (granted || accepted) && !open {
@@ -294,7 +304,7 @@ fn is_reduce(rows: &Rows, row: &coordinator_core::AttemptRow) -> bool {
         .is_some_and(|task| matches!(task.spec, plan::TaskSpec::Reduce))
 }
 
-/// C15: from the answer to a drain or a leave on, the worker's incarnation gets no lease.
+/// C14, C15: from the answer to a drain or a leave on, and in quarantine, the worker's incarnation gets no lease.
 fn a_drained_worker_gets_nothing_more(before: &Rows, changes: &[Change]) -> Check {
     let mut workers: BTreeMap<&WorkerName, &coordinator_core::WorkerRow> =
         before.workers.iter().collect();
@@ -304,12 +314,13 @@ fn a_drained_worker_gets_nothing_more(before: &Rows, changes: &[Change]) -> Chec
             Change::Worker(row) => _ = workers.insert(&row.worker, row),
             Change::Attempt(row) => {
                 let granted = known.insert(row.lease);
-                let drained = workers
-                    .get(&row.worker)
-                    .is_some_and(|w| (w.draining || w.left) && w.incarnation == row.incarnation);
+                let drained = workers.get(&row.worker).is_some_and(|w| {
+                    (w.draining || w.quarantine.is_some() || w.left)
+                        && w.incarnation == row.incarnation
+                });
                 if granted && drained {
                     return Err(format!(
-                        "C15: lease {} was granted to {}, which drains or left",
+                        "C15: lease {} was granted to {}, which drains, is in quarantine, or left",
                         row.lease, row.worker
                     ));
                 }
@@ -378,7 +389,7 @@ pub fn jobs_stop_when_too_many_tasks_failed(rows: &Rows) -> Check {
             .filter(|(_, task)| matches!(task.state, TaskState::Failed | TaskState::Dead))
             .count();
         let stopped = match progress.stop {
-            Some(Stop::User) => continue,
+            Some(Stop::User | Stop::Deadline) => continue,
             Some(Stop::TooManyFailures) => true,
             None => false,
         };

@@ -34,7 +34,16 @@ impl World {
         let jobs = self.chance.between(1, 3);
         for number in 0..jobs {
             let key = self.chance.hits(0.5).then(|| format!("key{number}"));
-            let submit = workload::draw(&mut self.chance, number, key.clone());
+            let mut submit = workload::draw(&mut self.chance, number, key.clone());
+            if self.chance.hits(0.3) {
+                // What at least one machine has.
+                let place = self.chance.between(0, self.machines.len() as u64 - 1);
+                let machine = &self.machines[place as usize];
+                let engine = *self.chance.pick(&["auto", "openvino", "onnxruntime"]);
+                let has = machine.engines.iter().any(|has| has == engine);
+                let engine = if has { engine } else { "auto" };
+                workload::need(&mut submit, engine, &machine.labels);
+            }
             let id = submit.id.clone();
             let at = self.chance.between(100, 60_000);
             self.user_asks(
@@ -72,6 +81,13 @@ impl World {
                 let worker = self.machines[machine].name.clone();
                 let after = self.chance.between(0, 200_000);
                 self.user_asks(after, MakeEvent::Drain(worker), About::Nothing);
+            }
+            if self.chance.hits(0.2) {
+                let machines = self.machines.len() as u64;
+                let machine = self.chance.between(0, machines.saturating_sub(1)) as usize;
+                let worker = self.machines[machine].name.clone();
+                let after = self.chance.between(0, 200_000);
+                self.user_asks(after, MakeEvent::ReleaseWorker(worker), About::Nothing);
             }
             if self.chance.hits(0.4) {
                 let request: types::RequestId = format!("retry-{number}").parse().expect("a name");

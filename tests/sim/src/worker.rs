@@ -1,7 +1,7 @@
 //! A worker's machine: the real agent, fake executors, a network that loses and repeats.
 
 use coordinator_core::{Claim, ClaimAnswer, Registration, Reply, Sender, Verdict};
-use types::{Failure, FailureClass, Incarnation, PoolName, Progress, WorkerName};
+use types::{Failure, FailureClass, Incarnation, Labels, PoolName, Progress, WorkerName};
 use worker_core::{
     Agent, AgentEffect, AgentEvent, AgentSettings, Answer, Call, Exit, Grant, SlotNumber,
 };
@@ -19,6 +19,8 @@ pub struct Machine {
     pub slots: u32,
     pub memory_bytes: u64,
     pub temporary: bool,
+    pub engines: Vec<String>,
+    pub labels: Labels,
     pub agent: Option<Agent>,
     /// Of the agent's process.
     pub life: u64,
@@ -65,6 +67,8 @@ impl World {
             slots,
             memory_bytes,
             temporary: number % 3 == 2,
+            engines: vec!["openvino".to_owned()],
+            labels: Labels::default(),
             agent: None,
             life: 0,
             started_ms: 0,
@@ -379,7 +383,8 @@ impl World {
                     pool: PoolName::default(),
                     slots: machine.slots,
                     version: "1".to_owned(),
-                    engines: Vec::new(),
+                    engines: machine.engines.clone(),
+                    labels: machine.labels.clone(),
                     memory_bytes: machine.memory_bytes,
                     temporary: machine.temporary,
                 };
@@ -579,7 +584,8 @@ impl World {
             Reply::Submitted { .. }
             | Reply::Cancelled { .. }
             | Reply::Retried { .. }
-            | Reply::Draining => return AgentEvent::CallFailed { call },
+            | Reply::Draining
+            | Reply::WorkerReleased => return AgentEvent::CallFailed { call },
         };
         AgentEvent::Answered {
             call,

@@ -61,10 +61,12 @@ pub fn submit(
             retries: 2,
             memory_bytes: Some(1 << 30),
             engine: EngineChoice::Auto,
+            labels: types::Labels::default(),
         },
         output: "file:///simulated".to_owned(),
         priority,
         max_failed_tasks: None,
+        deadline_s: None,
         runs: vec![spec.clone(); runs as usize],
     };
     let resolved_json = serde_json::to_string(&resolved).expect("a job is plain data");
@@ -150,6 +152,9 @@ pub fn draw(chance: &mut Chance, number: u64, key: Option<String>) -> Submit {
         priority,
     );
     allow_failures(&mut drawn, max_failed_tasks);
+    if chance.hits(0.15) {
+        must_end_within(&mut drawn, chance.between(20, 400));
+    }
     drawn
 }
 
@@ -160,6 +165,22 @@ pub fn allow_failures(submit: &mut Submit, max_failed_tasks: Option<u32>) {
     if let Some(bound) = max_failed_tasks {
         submit.digest.push_str(&format!("-{bound}"));
     }
+}
+
+/// Sets the job's deadline.
+pub fn must_end_within(submit: &mut Submit, seconds: u64) {
+    submit.resolved.deadline_s = Some(seconds);
+    submit.resolved_json = serde_json::to_string(&submit.resolved).expect("a job is plain data");
+    submit.digest.push_str(&format!("-within-{seconds}"));
+}
+
+/// Sets what the job needs of its workers.
+pub fn need(submit: &mut Submit, engine: &str, labels: &types::Labels) {
+    let resources = &mut submit.resolved.resources;
+    resources.engine = EngineChoice::parse(engine).expect("an engine");
+    resources.labels = labels.clone();
+    submit.digest.push_str(&format!("-{engine}-{labels}"));
+    submit.resolved_json = serde_json::to_string(&submit.resolved).expect("a job is plain data");
 }
 
 /// The digest that the job's reduce must have if every task succeeds: the fault-free run, computed at once.

@@ -122,6 +122,7 @@ pub enum MakeEvent {
     Cancel(RequestId, JobId),
     Retry(RequestId, JobId),
     Drain(WorkerName),
+    ReleaseWorker(WorkerName),
     Register(Registration),
     Claim(Claim),
     Heartbeat(Sender, Vec<(LeaseNumber, Option<Progress>)>),
@@ -142,6 +143,7 @@ impl MakeEvent {
             Self::Submit(submit) => Event::SubmitRequested { to, submit },
             Self::Cancel(request, job) => Event::CancelRequested { to, request, job },
             Self::Retry(request, job) => Event::RetryRequested { to, request, job },
+            Self::ReleaseWorker(worker) => Event::ReleaseRequested { to, worker },
             Self::Drain(worker) => Event::DrainRequested { to, worker },
             Self::Register(worker) => Event::WorkerRegistered { to, worker },
             Self::Claim(claim) => Event::ClaimRequested {
@@ -231,6 +233,12 @@ impl World {
             let slots = world.chance.between(1, 2) as u32;
             let memory = world.chance.between(2, 8) << 30;
             world.add_machine(number as usize, slots, memory);
+            let zone = *world.chance.pick(&["zone=a", "zone=b"]);
+            let machine = &mut world.machines[number as usize];
+            machine.labels = zone.parse().expect("a label");
+            if number % 2 == 1 {
+                machine.engines.push("onnxruntime".to_owned());
+            }
         }
         world.plan_users();
         // Every other world has a broker.

@@ -1,5 +1,6 @@
 //! Crash exactly there, restart, and see what must be.
 
+use ::job::resolved::JobKind;
 use coordinator_core::*;
 use sim::{
     Faults, World,
@@ -7,6 +8,7 @@ use sim::{
     coordinator::CrashPoint,
     invariants::About,
     worker::Does,
+    workload,
     world::{Item, MakeEvent},
 };
 use types::*;
@@ -427,6 +429,157 @@ fn c14_what_an_executor_does_becomes_its_class() {
             .collect();
         assert_eq!(classes, vec![Outcome::Failed(class); attempts], "{does:?}");
     }
+}
+
+#[test]
+fn c14_a_sick_worker_is_quarantined_and_no_task_pays_for_it() {
+    let mut world = world(2, Some(Does::WorkFor(5_000)));
+    world.machines[0].always = Some(Does::Crash);
+    let submit = workload::submit("job0", "big", None, JobKind::Benchmark, 2, 6, 0);
+    let about = About::Request(submit.request.clone());
+    world.users.requests.clear();
+    world.users.submits = vec![submit.clone()];
+    world.user_asks(5_000, MakeEvent::Submit(Box::new(submit)), about);
+    finish(&mut world);
+    let rows = &world.disk.rows;
+    let quarantined: Vec<bool> = rows
+        .workers
+        .values()
+        .map(|w| w.quarantine.is_some())
+        .collect();
+    assert_eq!(quarantined, [true, false]);
+    let crashed = rows
+        .attempts
+        .values()
+        .filter(|a| a.outcome == Outcome::Failed(FailureClass::Crashed));
+    let counted: Vec<bool> = crashed.map(|a| a.counted).collect();
+    // Three, and what it had begun beside the third.
+    assert!(
+        counted.len() >= 3 && !counted.contains(&true),
+        "{counted:?}"
+    );
+    let id: JobId = "job0".parse().unwrap();
+    assert_eq!(world.state_of(&id), Some(JobState::Succeeded));
+}
+
+#[test]
+fn c14_a_quarantine_ends_by_a_user_or_by_the_workers_next_start() {
+    for restart in [false, true] {
+        let mut desk = Desk::new();
+        let a = desk.register("a", 1);
+        let b = desk.register("b", 1);
+        for (job_id, class) in [
+            ("job0", FailureClass::Crashed),
+            ("job1", FailureClass::Crashed),
+            ("job2", FailureClass::Internal),
+        ] {
+            desk.submit(job(job_id, job_id, None, 1));
+            let list = desk.granted(&a, &format!("{job_id}-{restart}"));
+            desk.fail(&a, list.lease, class);
+        }
+        assert_eq!(desk.worker_state("a"), Some(WorkerState::Quarantined));
+        assert_eq!(desk.claim(&a, "no"), ClaimAnswer::Nothing);
+        // The third was not held against its task, which goes on elsewhere at once.
+        assert_eq!(desk.granted(&b, "elsewhere").task.job.as_str(), "job2");
+        desk.restart();
+        desk.beat(&a, &[]);
+        assert_eq!(desk.worker_state("a"), Some(WorkerState::Quarantined));
+        let a = if restart {
+            desk.register("a", 2)
+        } else {
+            let worker = a.worker.clone();
+            let reply = desk.ask(|to| Event::ReleaseRequested { to, worker });
+            assert_eq!(reply, Reply::WorkerReleased);
+            a
+        };
+        assert_eq!(desk.worker_state("a"), Some(WorkerState::Live));
+        desk.submit(job("job3", "job3", None, 1));
+        assert_eq!(desk.granted(&a, "yes").task.job.as_str(), "job3");
+    }
+}
+
+#[test]
+fn c14_what_does_not_answer_speaks_against_a_worker_only_where_another_gets_on() {
+    for gets_on in [false, true] {
+        let mut desk = Desk::new();
+        let a = desk.register("a", 1);
+        let b = desk.register("b", 1);
+        for number in 0..4 {
+            let id = format!("job{number}");
+            desk.submit(job(&id, &id, None, 1));
+            let failed = desk.granted(&a, &format!("a{number}"));
+            desk.fail(&a, failed.lease, FailureClass::Unavailable);
+            assert_eq!(desk.worker_state("b"), Some(WorkerState::Live));
+            desk.wait(5_000);
+            let again = desk.granted(&b, &format!("b{number}"));
+            assert_eq!(again.task, failed.task);
+            if gets_on {
+                desk.complete(&b, &again);
+            }
+        }
+        let state = if gets_on {
+            WorkerState::Quarantined
+        } else {
+            WorkerState::Live
+        };
+        assert_eq!(desk.worker_state("a"), Some(state));
+        let of_a = |attempt: &&AttemptRow| attempt.worker == a.worker;
+        let counted = desk.rows.attempts.values().filter(of_a);
+        assert!(counted.clone().all(|attempt| attempt.counted != gets_on));
+        assert_eq!(counted.count(), 4);
+    }
+}
+
+#[test]
+fn c14_what_a_quarantined_worker_had_begun_before_does_not_count_either() {
+    let mut desk = Desk::new();
+    let a = desk.register("a", 1);
+    desk.register("b", 1);
+    let mut begun = Vec::new();
+    for id in ["job0", "job1", "job2", "job3"] {
+        desk.submit(job(id, id, None, 1));
+        begun.push(desk.granted(&a, id).lease);
+    }
+    for lease in begun {
+        desk.fail(&a, lease, FailureClass::Internal);
+    }
+    assert_eq!(desk.worker_state("a"), Some(WorkerState::Quarantined));
+    assert!(desk.rows.attempts.values().all(|a| !a.counted));
+    let reason = desk.rows.workers[&a.worker]
+        .quarantine
+        .clone()
+        .unwrap()
+        .reason;
+    assert_eq!(
+        reason,
+        "3 attempts in a row failed, on as many tasks, the last of job2-0000: internal: simulated"
+    );
+    // Two had ended their tasks before the third; the two that came then go on.
+    let ended = |id: &str| {
+        let tasks = desk
+            .core
+            .task_views(&id.parse().unwrap(), desk.now)
+            .unwrap();
+        tasks[0].state
+    };
+    use TaskState::Ready;
+    assert_eq!(
+        ["job0", "job1", "job2", "job3"].map(ended),
+        [TaskState::Failed, TaskState::Failed, Ready, Ready]
+    );
+}
+
+#[test]
+fn c14_the_last_worker_of_a_pool_goes_on() {
+    let mut desk = Desk::new();
+    let a = desk.register("a", 1);
+    for job_id in ["job0", "job1", "job2", "job3"] {
+        desk.submit(job(job_id, job_id, None, 1));
+        let list = desk.granted(&a, job_id);
+        desk.fail(&a, list.lease, FailureClass::Internal);
+    }
+    assert_eq!(desk.worker_state("a"), Some(WorkerState::Live));
+    assert!(desk.rows.attempts.values().all(|a| a.counted));
 }
 
 #[test]

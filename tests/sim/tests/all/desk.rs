@@ -109,6 +109,7 @@ impl Desk {
             slots: 1,
             version: "1".to_owned(),
             engines: Vec::new(),
+            labels: Labels::default(),
             memory_bytes: 1 << 40,
             temporary,
         };

@@ -123,3 +123,39 @@ fn a_user_may_cancel_or_retry_while_the_reduce_is_open() {
         }
     }
 }
+
+#[test]
+fn what_failed_for_good_is_listed_until_it_is_retried() {
+    let (mut desk, a, _) = failed(false);
+    let listed = |desk: &Desk| -> Vec<_> {
+        let dead = desk.core.dead(None);
+        dead.map(|t| {
+            (
+                t.id.to_string(),
+                t.failure.class,
+                t.attempts,
+                t.worker.cloned(),
+            )
+        })
+        .collect()
+    };
+    let bad = [(
+        "job0-0004".to_owned(),
+        FailureClass::InvalidInput,
+        1,
+        Some(a.worker.clone()),
+    )];
+    assert_eq!(listed(&desk), bad);
+    desk.restart();
+    assert_eq!(listed(&desk), bad);
+    // Another job's list is another.
+    let mut other = workload::submit("job1", "s1", None, JobKind::Train, 1, 3, 0);
+    other.resolved.name = "other".to_owned();
+    desk.submit(other);
+    let (job0, job1) = ("job0".parse().unwrap(), "job1".parse().unwrap());
+    assert_eq!(desk.core.dead(Some(&job0)).count(), 1);
+    assert_eq!(desk.core.dead(Some(&job1)).count(), 0);
+    desk.work_off(&a, "reduce");
+    desk.retry("job0", "again");
+    assert_eq!(listed(&desk), []);
+}

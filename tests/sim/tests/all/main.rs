@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod crash_points;
+mod deadlines;
 mod desk;
 mod failed_jobs;
 mod liveness;
+mod placement;
 mod schedules;
 mod size;
 mod wake_ups;

@@ -1,0 +1,210 @@
+use types::Incarnation;
+
+use super::*;
+
+fn worker(name: &str, engines: &[&str], labels: &str, gib: u64) -> WorkerRow {
+    WorkerRow {
+        worker: name.parse().unwrap(),
+        incarnation: Incarnation(1),
+        pool: "cpu".parse().unwrap(),
+        slots: 2,
+        version: "1".to_owned(),
+        engines: engines.iter().map(|e| (*e).to_owned()).collect(),
+        labels: labels.parse().unwrap(),
+        memory_bytes: gib << 30,
+        draining: false,
+        quarantine: None,
+        left: false,
+        temporary: false,
+    }
+}
+
+fn idle(row: &WorkerRow) -> Offer<'_> {
+    Offer {
+        row,
+        state: WorkerState::Live,
+        busy: 0,
+        held_bytes: 0,
+    }
+}
+
+fn needs<'a>(engine: Option<&'static str>, labels: &'a Labels, gib: u64) -> Needs<'a> {
+    Needs {
+        pool: "cpu",
+        engine,
+        labels,
+        memory_bytes: gib << 30,
+    }
+}
+
+#[track_caller]
+fn nobody(placement: Placement) -> String {
+    match placement {
+        Placement::Nobody(lack) => lack.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_need_that_nobody_meets_is_named() {
+    let none = Labels::default();
+    let zone: Labels = "zone=b".parse().unwrap();
+    let both: Labels = "disk=nvme,zone=b".parse().unwrap();
+    let rows = [
+        worker("a", &["openvino", "torch-cpu"], "zone=b", 8),
+        worker("b", &["onnxruntime"], "disk=nvme", 20),
+    ];
+    let offers: Vec<Offer<'_>> = rows.iter().map(idle).collect();
+    let cases = [
+        (
+            needs(Some("torch-cuda"), &none, 0),
+            "no live worker in pool cpu has the engine torch-cuda (there: onnxruntime, openvino, torch-cpu)",
+        ),
+        (
+            needs(None, &none, 24),
+            "no live worker in pool cpu has 24 GiB of memory (the largest has 20 GiB)",
+        ),
+        (
+            needs(None, &zone, 20),
+            "no live worker in pool cpu labelled zone=b has 20 GiB of memory (the largest has 8 GiB)",
+        ),
+        (
+            needs(Some("openvino"), &none, 20),
+            "no live worker in pool cpu with the engine openvino has 20 GiB of memory (the largest has 8 GiB)",
+        ),
+        (
+            needs(Some("onnxruntime"), &zone, 0),
+            "no live worker in pool cpu with the engine onnxruntime is labelled zone=b",
+        ),
+        (
+            needs(None, &both, 0),
+            "no live worker in pool cpu is labelled disk=nvme,zone=b",
+        ),
+    ];
+    for (needs, text) in cases {
+        assert_eq!(nobody(place(&needs, &offers)), text);
+        assert!(!rows.iter().any(|row| needs.are_met_by(row)), "{text}");
+    }
+    let met = needs(Some("openvino"), &zone, 8);
+    assert_eq!(place(&met, &offers), Placement::Slots { free: 2, all: 2 });
+}
+
+#[test]
+fn who_is_there_but_takes_nothing_is_counted() {
+    let none = Labels::default();
+    let row = worker("a", &[], "", 8);
+    let in_state = |state| Offer {
+        state,
+        ..idle(&row)
+    };
+    let all = needs(None, &none, 0);
+    for (states, text) in [
+        (vec![], "no live worker is in pool cpu"),
+        (vec![WorkerState::Gone], "no live worker is in pool cpu"),
+        (
+            vec![
+                WorkerState::Quarantined,
+                WorkerState::Draining,
+                WorkerState::Draining,
+                WorkerState::Unheard,
+            ],
+            "no live worker is in pool cpu: 1 in quarantine, 2 draining, 1 not heard of since the coordinator's start",
+        ),
+    ] {
+        let offers: Vec<Offer<'_>> = states.into_iter().map(in_state).collect();
+        assert_eq!(nobody(place(&all, &offers)), text);
+    }
+}
+
+#[test]
+fn busy_slots_and_memory_that_is_taken_are_different_things() {
+    let none = Labels::default();
+    let row = worker("a", &[], "", 8);
+    let busy = |busy, held_gib: u64| Offer {
+        busy,
+        held_bytes: held_gib << 30,
+        ..idle(&row)
+    };
+    let small = needs(None, &none, 3);
+    assert_eq!(
+        place(&small, &[busy(2, 2)]),
+        Placement::Slots { free: 0, all: 2 }
+    );
+    assert_eq!(
+        place(&small, &[busy(1, 6), busy(2, 2)]),
+        Placement::NoRoom {
+            needed_bytes: 3 << 30,
+            free_bytes: 2 << 30
+        }
+    );
+    assert_eq!(
+        place(&small, &[busy(1, 6), busy(1, 2)]),
+        Placement::Slots { free: 1, all: 4 }
+    );
+}
+
+/// Grants by the rule itself, one after the other; the number of the one that is ours.
+fn played_through(own: Standing, before: u64, others: &[Standing]) -> u64 {
+    let mut all = others.to_vec();
+    all.push(own);
+    let mut granted = 0;
+    for grant in 1.. {
+        let best = all
+            .iter_mut()
+            .filter(|s| s.ready > 0)
+            .min_by_key(|s| (std::cmp::Reverse(s.priority), s.running, s.number))
+            .unwrap();
+        best.ready -= 1;
+        best.running += 1;
+        if best.number == own.number {
+            if granted == before {
+                return grant;
+            }
+            granted += 1;
+        }
+    }
+    unreachable!("every ready task is granted")
+}
+
+#[test]
+fn positions_are_those_of_the_grants_to_come() {
+    let standing = |priority, running, number, ready| Standing {
+        priority,
+        running,
+        number,
+        ready,
+    };
+    let own = standing(0, 1, 5, 6);
+    let others = [
+        standing(1, 9, 9, 2),
+        standing(-1, 0, 1, 50),
+        standing(0, 0, 4, 3),
+        standing(0, 4, 3, 10),
+        standing(0, 2, 7, 10),
+    ];
+    for count in 0..=others.len() {
+        for before in 0..own.ready {
+            let some = &others[..count];
+            assert_eq!(
+                position(&own, before, some.iter().copied()),
+                played_through(own, before, some),
+                "{count} others, {before} before"
+            );
+        }
+    }
+    assert_eq!(position(&own, 0, std::iter::empty()), 1);
+}
+
+#[test]
+fn sizes_never_say_more_than_there_is() {
+    for (bytes, text) in [
+        (8 << 30, "8 GiB"),
+        ((8 << 30) - 1, "7.9 GiB"),
+        (1536 << 20, "1.5 GiB"),
+        (64 << 20, "64 MiB"),
+        (3 << 40, "3 TiB"),
+        (17, "17 bytes"),
+    ] {
+        assert_eq!(size(bytes), text);
+    }
+}

@@ -1,0 +1,70 @@
+//! `ctl get dead`: what failed for good and waits for somebody to do something about it.
+
+use proto::v1::{DeadTask, ListDeadRequest};
+use serde_json::{Value, json};
+
+use crate::output::{self, Table, ago, time};
+use crate::{Common, Error, client::Client};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only of this job: its id or a unique prefix of it; `last` is the newest
+    #[arg(value_name = "JOB")]
+    job: Option<String>,
+}
+
+pub async fn run(common: &Common, client: &mut Client, args: Args) -> Result<(), Error> {
+    let request = ListDeadRequest {
+        job: args.job.unwrap_or_default(),
+    };
+    let reply = client.list_dead(request).await?.into_inner();
+    common
+        .output
+        .print(&reply.tasks.iter().map(value).collect(), || {
+            table(&reply.tasks)
+        })?;
+    if reply.more > 0 {
+        let shown = reply.tasks.len();
+        eprintln!(
+            "{} more than these {shown}; `ctl get dead JOB` shows one job's",
+            reply.more
+        );
+    }
+    Ok(())
+}
+
+fn value(task: &DeadTask) -> Value {
+    json!({
+        "id": task.id, "job": task.job, "job_name": task.job_name, "kind": task.kind, "run": task.run, "state": task.state, "class": task.class,
+        "message": task.message, "attempts": task.attempts, "worker": task.worker, "ended": time(task.ended_ms),
+    })
+}
+
+fn table(tasks: &[DeadTask]) -> String {
+    let now = output::now_ms();
+    let mut table = Table::new(&[
+        "dead tasks",
+        "job",
+        "kind",
+        ">run",
+        "class",
+        ">attempts",
+        "worker",
+        "ended",
+        "message",
+    ]);
+    for task in tasks {
+        table.row([
+            task.id.clone(),
+            task.job_name.clone(),
+            task.kind.clone(),
+            task.run.map(|run| run.to_string()).unwrap_or_default(),
+            task.class.clone(),
+            task.attempts.to_string(),
+            task.worker.clone(),
+            ago(task.ended_ms, now),
+            task.message.clone(),
+        ]);
+    }
+    table.render()
+}

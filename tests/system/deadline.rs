@@ -1,0 +1,50 @@
+//! A job that does not end by its deadline.
+
+use crate::kills::wait_for_socket;
+use crate::processes::{Signal, until};
+use crate::sandbox::{JOB, LIMIT, Sandbox};
+
+#[test]
+fn a_job_fails_at_its_deadline_says_so_and_a_retry_has_the_time_again() {
+    let sandbox = Sandbox::with_job(6, 3);
+    sandbox.write("job.yaml", &format!("{JOB}deadline: 2s\n"));
+    let coordinator = sandbox.start("coordinator", &[]);
+    wait_for_socket(&sandbox);
+    sandbox.ctl(&["submit", "job.yaml"]).expect(0);
+    let state = || sandbox.json(&["get", "jobs"])[0].clone();
+    assert!(state()["deadline"].is_string());
+    // It outlives its coordinator.
+    coordinator.signal(Signal::KILL);
+    coordinator.wait(LIMIT);
+    let _coordinator = sandbox.start("coordinator", &[]);
+    until("a missed deadline", LIMIT, || {
+        let ended = sandbox.ctl(&["get", "jobs", "-o", "json"]);
+        let jobs: serde_json::Value = serde_json::from_str(&ended.stdout).ok()?;
+        let failure = jobs[0]["failures"][0].as_str()?.to_owned();
+        assert!(
+            failure.starts_with("timed_out: the job had not ended within"),
+            "{failure}"
+        );
+        Some(())
+    });
+    let described = sandbox.ctl(&["describe", "last"]).stdout;
+    assert!(
+        described.contains("failed   timed_out: the job"),
+        "{described}"
+    );
+    // Its reduce tells what became of the run as soon as there is a worker.
+    let _worker = sandbox.start("worker", &["--name", "box"]);
+    until("the end of the failed job", LIMIT, || {
+        (state()["state"] == "failed").then_some(())
+    });
+    let metrics = sandbox.json(&["results", "last", "--metrics"]);
+    let text = metrics.to_string();
+    assert!(text.contains("timed_out"), "{text}");
+    let missed = state()["deadline"].clone();
+    sandbox.ctl(&["retry", "last"]).expect(0);
+    let again = state();
+    assert!(
+        again["deadline"].is_string() && again["deadline"] != missed,
+        "{again}"
+    );
+}

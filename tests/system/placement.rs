@@ -1,0 +1,76 @@
+//! Jobs that wait for a worker that can do them: `ctl` says exactly why, until one comes.
+
+use crate::kills::wait_for_socket;
+use crate::processes::until;
+use crate::sandbox::{JOB, LIMIT, Sandbox};
+
+#[test]
+fn a_job_says_what_it_waits_for_until_a_worker_comes_that_has_it() {
+    let sandbox = Sandbox::with_job(6, 3);
+    let _coordinator = sandbox.start("coordinator", &[]);
+    wait_for_socket(&sandbox);
+    let submit = |resources: &str, says: &str| {
+        sandbox.write("job.yaml", &format!("{JOB}resources: {resources}\n"));
+        let submitted = sandbox.ctl(&["submit", "job.yaml"]);
+        submitted.expect(0).says(&[says]);
+        let described = sandbox.ctl(&["describe", "last"]);
+        let line = format!("waits    {says}");
+        assert!(
+            described.stdout.contains(&line),
+            "{line:?} in\n{}",
+            described.stdout
+        );
+    };
+    submit("{}", "no live worker is in pool cpu");
+    let _plain = sandbox.start("worker", &["--name", "plain", "--engines", "openvino"]);
+    until("the end of the first job", LIMIT, || {
+        let state = sandbox.json(&["get", "jobs"])[0]["state"].clone();
+        (state == "succeeded").then_some(())
+    });
+    submit("{pool: gpu}", "no live worker is in pool gpu");
+    submit(
+        "{memory: 4000GiB}",
+        "no live worker in pool cpu has 3.9 TiB of memory (the largest has",
+    );
+    submit(
+        "{engine: onnxruntime}",
+        "no live worker in pool cpu has the engine onnxruntime (there: openvino)",
+    );
+    submit(
+        "{labels: {zone: b}}",
+        "no live worker in pool cpu is labelled zone=b",
+    );
+    let list = &sandbox.tasks("list")[0];
+    assert_eq!(
+        (&list["waits_for"], &list["until"]),
+        (&"labels".into(), &serde_json::Value::Null)
+    );
+    let page = sandbox.ctl(&["describe", list["id"].as_str().unwrap()]);
+    page.expect(0);
+    assert!(
+        page.stdout.contains("is labelled zone=b"),
+        "{}",
+        page.stdout
+    );
+    sandbox.ctl(&["describe", "zzzz9999-0000"]).expect(3);
+
+    let _labelled = sandbox.start(
+        "worker",
+        &["--name", "labelled", "--labels", "disk=nvme,zone=b"],
+    );
+    until("the end of the labelled job", LIMIT, || {
+        let jobs = sandbox.json(&["get", "jobs"]);
+        (jobs[0]["state"] == "succeeded").then_some(())
+    });
+    let attempt = &sandbox.tasks("fit")[0]["attempts"][0];
+    assert_eq!(attempt["worker"], "labelled");
+    let workers = sandbox.json(&["get", "workers"]);
+    let labelled = workers
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|w| w["name"] == "labelled");
+    assert_eq!(labelled.unwrap()["labels"]["zone"], "b");
+    let table = sandbox.ctl(&["get", "workers"]).stdout;
+    assert!(table.contains("disk=nvme zone=b"), "{table}");
+}
