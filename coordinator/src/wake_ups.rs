@@ -27,7 +27,14 @@ pub struct WakeUps {
     broker: String,
     publisher: Publisher,
     /// Why the last wake-up of a pool was not taken; gone with the next that is.
-    failing: Mutex<BTreeMap<PoolName, String>>,
+    failing: Mutex<BTreeMap<PoolName, Failing>>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Failing {
+    why: String,
+    /// It is about the pool's queue: the connection is as good as it says.
+    of_queue: bool,
 }
 
 impl WakeUps {
@@ -71,11 +78,14 @@ impl WakeUps {
             }
             // Said once, not twice a second for as long as it lasts.
             Err(error) => {
-                let error = chain(error);
-                if failing.get(&message.pool) != Some(&error) {
-                    tracing::warn!(pool = %message.pool, error, "the broker takes no wake-ups: workers poll");
+                let failure = Failing {
+                    why: chain(error),
+                    of_queue: matches!(error, PublishError::Refused(_)),
+                };
+                if failing.get(&message.pool) != Some(&failure) {
+                    tracing::warn!(pool = %message.pool, error = failure.why, "the broker takes no wake-ups: workers poll");
                 }
-                failing.insert(message.pool, error);
+                failing.insert(message.pool, failure);
             }
         }
         published
@@ -90,8 +100,8 @@ impl WakeUps {
             PublisherState::Blocked(reason) => polling(format!("takes no messages ({reason})")),
             PublisherState::Connected => {
                 let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-                match failing.iter().next() {
-                    Some((pool, error)) => polling(format!("pool {pool}: {error}")),
+                match failing.iter().find(|(_, failure)| failure.of_queue) {
+                    Some((pool, failure)) => polling(format!("pool {pool}: {}", failure.why)),
                     None => format!("{broker}: connected"),
                 }
             }

@@ -322,7 +322,8 @@ fn a_broker_that_is_not_there_yet_is_no_reason_not_to_start() {
     for program in [&coordinator, &worker] {
         assert!(program.stderr().contains("the broker is not there"));
     }
-    for program in [coordinator, worker] {
+    // The worker first: it says goodbye to the coordinator.
+    for program in [worker, coordinator] {
         program.signal(Signal::TERM);
         program.wait(SOON * 2).expect(0);
     }

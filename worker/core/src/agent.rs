@@ -8,6 +8,7 @@ use crate::{
     event::{AgentEffect, AgentEvent, AgentSettings, Answer, Call, Exit, Grant, SlotNumber},
     report::{Outcome, Report, Resend},
     slot::{Executor, Phase, Slot, Work, failure_of},
+    wake_up::{WakeUps, jittered},
 };
 
 #[derive(Debug)]
@@ -19,10 +20,7 @@ pub struct Agent {
     register: Resend,
     claim: Claiming,
     claims_made: u64,
-    /// Delivered and not acked.
-    wake_up: Option<WakeUp>,
-    /// Whether wake-ups are wanted.
-    consuming: bool,
+    wake_ups: WakeUps,
     heartbeat_due_ms: u64,
     slots: Vec<Slot>,
     reports: BTreeMap<LeaseNumber, Report>,
@@ -42,14 +40,6 @@ pub struct Agent {
 
 /// More than answers can be late by: a lease is granted at most about once a second.
 const TAKEN_KNOWN: usize = 256;
-
-#[derive(Debug, Clone, Copy)]
-struct WakeUp {
-    number: u64,
-    since_ms: u64,
-    /// The claim that it led to is answered, or was waited for long enough.
-    over: bool,
-}
 
 #[derive(Debug)]
 enum Claiming {
@@ -73,8 +63,7 @@ impl Agent {
                 not_before_ms: now_ms,
             },
             claims_made: 0,
-            wake_up: None,
-            consuming: false,
+            wake_ups: WakeUps::default(),
             heartbeat_due_ms: now_ms,
             slots: (0..settings.slots).map(|_| Slot::default()).collect(),
             reports: BTreeMap::new(),
@@ -95,13 +84,7 @@ impl Agent {
         let mut out = Vec::new();
         match event {
             AgentEvent::Ticked => self.judge(now_ms, &mut out),
-            AgentEvent::Woken { number } => {
-                self.wake_up = Some(WakeUp {
-                    number,
-                    since_ms: now_ms,
-                    over: false,
-                });
-            }
+            AgentEvent::Woken { number } => self.wake_ups.delivered(number, now_ms),
             AgentEvent::Answered {
                 call,
                 epoch,
@@ -264,16 +247,10 @@ impl Agent {
         }
     }
 
-    /// The present claim is over. A wake-up that came after it was made leads to another one.
+    /// The present claim is over.
     fn wake_up_answered(&mut self) {
-        if let Claiming::Asking {
-            wake_up: Some(asked),
-            ..
-        } = self.claim
-            && let Some(wake_up) = &mut self.wake_up
-            && wake_up.number == asked
-        {
-            wake_up.over = true;
+        if let Claiming::Asking { wake_up, .. } = self.claim {
+            self.wake_ups.answered(wake_up);
         }
     }
 
@@ -581,10 +558,7 @@ impl Agent {
                 Phase::Cancelling | Phase::Killed(_) => {}
             }
         }
-        let hold_ms = self.settings.hold_wake_up_ms;
-        if let Some(wake_up) = &mut self.wake_up {
-            wake_up.over |= now_ms.saturating_sub(wake_up.since_ms) >= hold_ms;
-        }
+        self.wake_ups.judge(self.settings.hold_wake_up_ms, now_ms);
         let report_for_ms = self.settings.report_for_ms;
         self.reports
             .retain(|_, report| now_ms.saturating_sub(report.since_ms) < report_for_ms);
@@ -625,7 +599,7 @@ impl Agent {
                 leases: self.heartbeat(),
             }));
         }
-        self.follow_wake_ups(out);
+        self.follow_wake_ups(now_ms, out);
         if self.draining_since_ms.is_some()
             && self.reports.is_empty()
             && self.slots.iter().all(|s| s.work.is_none())
@@ -678,25 +652,18 @@ impl Agent {
         self.slots.iter().filter(|s| s.is_free()).count() as u32
     }
 
-    /// Wake-ups are wanted while a slot is free. The pause comes before the ack: after it the broker would send another.
-    fn follow_wake_ups(&mut self, out: &mut Vec<AgentEffect>) {
-        let wanted = self.settings.poll_ms.is_some() && self.registered && self.free_slots() > 0;
-        if self.consuming && !wanted {
-            out.push(AgentEffect::PauseWakeUps);
-        }
-        if self.wake_up.take_if(|wake_up| wake_up.over).is_some() {
-            out.push(AgentEffect::AckWakeUp);
-        }
-        if wanted && !self.consuming {
-            out.push(AgentEffect::ConsumeWakeUps);
-        }
-        self.consuming = wanted;
+    fn follow_wake_ups(&mut self, now_ms: u64, out: &mut Vec<AgentEffect>) {
+        let has_broker = self.settings.poll_ms.is_some();
+        let free = has_broker && self.registered && self.free_slots() > 0;
+        let waiting =
+            matches!(self.claim, Claiming::Idle { not_before_ms } if not_before_ms > now_ms);
+        self.wake_ups.follow(free, waiting, out);
     }
 
     fn ask(&mut self, now_ms: u64, out: &mut Vec<AgentEffect>) {
         // With no free slot the same claim gets the lease that it has, but none that it has not.
         let free = self.free_slots();
-        let wake_up = self.wake_up.map(|wake_up| wake_up.number);
+        let wake_up = self.wake_ups.held();
         // Whoever was woken claims in any case: so the coordinator hears that the wake-up has arrived.
         if let Claiming::Idle { not_before_ms } = self.claim
             && self.registered
@@ -741,12 +708,4 @@ impl Agent {
             }));
         }
     }
-}
-
-/// Between three quarters and all of it, by the claim's id (FNV-1a): a thousand idle agents do not ask in one moment.
-fn jittered(poll_ms: u64, id: &RequestId) -> u64 {
-    let hash = id.as_str().bytes().fold(0xcbf2_9ce4_8422_2325, |h, byte| {
-        (h ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3_u64)
-    });
-    poll_ms - (hash >> 32) % (poll_ms / 4 + 1)
 }

@@ -261,7 +261,7 @@ impl Call {
 pub enum AgentEffect {
     /// Followed by one `Answered`, `CallFailed` or `CallRefused`; a second one for the same call is harmless.
     Send(Call),
-    /// A slot is free: wake-ups are wanted.
+    /// A slot is free, and a claim got nothing: wake-ups are wanted.
     ConsumeWakeUps,
     /// No slot is left: others are to be woken.
     PauseWakeUps,

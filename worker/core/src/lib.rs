@@ -16,6 +16,7 @@ mod agent;
 mod event;
 mod report;
 mod slot;
+mod wake_up;
 
 pub use agent::Agent;
 pub use event::{

@@ -27,20 +27,18 @@ impl Bench {
             poll_ms: Some(20_000),
             ..settings
         });
-        bench.answer(claim, Answer::Nothing);
+        let effects = bench.answer(claim, Answer::Nothing);
+        assert_eq!(effects, [AgentEffect::ConsumeWakeUps]);
         bench
     }
 
     fn with(settings: AgentSettings) -> (Self, Call) {
-        let has_broker = settings.poll_ms.is_some();
         let mut bench = Self {
             agent: Agent::new(settings, 0),
             now_ms: 0,
         };
         assert!(sent(&bench.tell(AgentEvent::Ticked)).contains(&Call::Register));
         let effects = bench.answer(Call::Register, Answer::Registered);
-        let consumes = effects.contains(&AgentEffect::ConsumeWakeUps);
-        assert_eq!(consumes, has_broker);
         let claim = claim_of(&effects).expect("a free slot is claimed for");
         (bench, claim)
     }
@@ -494,19 +492,24 @@ fn a_wake_up_is_acked_when_its_claim_is_answered_whatever_the_answer() {
 }
 
 #[test]
-fn with_the_last_slot_taken_wake_ups_are_paused_before_the_ack_and_wanted_again_when_one_is_free() {
+fn with_the_last_slot_taken_wake_ups_are_paused_before_the_ack() {
     let mut bench = Bench::idle(1);
     let (claim, _) = woken_claim(&bench.tell(AgentEvent::Woken { number: 7 }));
     let effects = bench.answer(claim, Answer::Granted(Box::new(grant(1))));
     let place = |wanted| effects.iter().position(|effect| *effect == wanted);
     assert!(place(AgentEffect::PauseWakeUps).unwrap() < place(AgentEffect::AckWakeUp).unwrap());
+}
+
+#[test]
+fn who_has_a_slot_again_claims_at_once_and_wants_wake_ups_only_if_that_gets_nothing() {
+    let mut bench = Bench::idle(1);
+    let (claim, _) = woken_claim(&bench.tell(AgentEvent::Woken { number: 7 }));
+    bench.answer(claim, Answer::Granted(Box::new(grant(1))));
     bench.tell(AgentEvent::ExecutorReady { slot: 0 });
     let effects = bench.tell(done(1));
-    assert!(effects.contains(&AgentEffect::ConsumeWakeUps));
-    assert!(
-        claim_of(&effects).is_some(),
-        "a free slot is claimed for at once"
-    );
+    assert!(!effects.contains(&AgentEffect::ConsumeWakeUps));
+    let effects = bench.answer(claim_of(&effects).unwrap(), Answer::Nothing);
+    assert_eq!(effects, [AgentEffect::ConsumeWakeUps]);
 }
 
 #[test]
