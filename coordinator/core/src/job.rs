@@ -117,10 +117,6 @@ impl Ready {
         self.anywhere.is_empty() && self.avoiding.is_empty()
     }
 
-    pub fn len(&self) -> usize {
-        self.anywhere.len() + self.avoiding.values().map(BTreeSet::len).sum::<usize>()
-    }
-
     pub fn first(&self) -> Option<TaskIndex> {
         let avoiding = self.avoiding.values().filter_map(BTreeSet::first);
         avoiding.chain(self.anywhere.first()).min().copied()

@@ -52,6 +52,7 @@ fn job(runs: Vec<RunSpec>) -> ResolvedJob {
         output: "file:///results".into(),
         priority: 0,
         max_failed_tasks: None,
+        deadline_s: None,
         runs,
     }
 }

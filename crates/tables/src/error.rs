@@ -10,6 +10,13 @@ pub enum TableError {
         #[source]
         source: ParquetError,
     },
+    /// What it is written to does not take it.
+    #[error("cannot write the table {table}")]
+    Sink {
+        table: &'static str,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("cannot read the table {table}: not a whole Parquet file")]
     Read {
         table: &'static str,

@@ -1,6 +1,10 @@
 //! Parquet files of typed rows: a writer that streams, a reader that streams.
 
-use std::{io::Write, marker::PhantomData};
+use std::{
+    io::{self, Write},
+    marker::PhantomData,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use parquet::{
@@ -29,7 +33,8 @@ const GROUP_ROWS: usize = 1 << 20;
 
 /// Writes rows in the order given, which must be the table's.
 pub struct TableWriter<R: Row, W: Write + Send> {
-    inner: ArrowWriter<W>,
+    inner: ArrowWriter<Watched<W>>,
+    failed: Arc<OnceLock<io::ErrorKind>>,
     pending: Vec<R>,
     /// Before the first pending one.
     last: Option<R>,
@@ -38,10 +43,16 @@ pub struct TableWriter<R: Row, W: Write + Send> {
 
 impl<R: Row, W: Write + Send> TableWriter<R, W> {
     pub fn new(sink: W) -> Result<Self, TableError> {
+        let failed = Arc::default();
+        let sink = Watched {
+            sink,
+            failed: Arc::clone(&failed),
+        };
         let inner = ArrowWriter::try_new(sink, R::schema(), Some(properties::<R>()))
-            .map_err(write_error::<R>)?;
+            .map_err(|source| write_error::<R>(&failed, source))?;
         Ok(Self {
             inner,
+            failed,
             pending: Vec::with_capacity(BATCH_ROWS),
             last: None,
             rows: 0,
@@ -75,17 +86,20 @@ impl<R: Row, W: Write + Send> TableWriter<R, W> {
     pub fn finish(mut self) -> Result<(W, u64), TableError> {
         self.flush()?;
         let rows = self.rows;
-        Ok((self.inner.into_inner().map_err(write_error::<R>)?, rows))
+        let written = self.inner.into_inner();
+        let written = written.map_err(|source| write_error::<R>(&self.failed, source))?;
+        Ok((written.sink, rows))
     }
 
     fn flush(&mut self) -> Result<(), TableError> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let batch = R::to_batch(&self.pending).map_err(|error| write_error::<R>(error.into()))?;
+        let failed = |source| write_error::<R>(&self.failed, source);
+        let batch = R::to_batch(&self.pending).map_err(|error| failed(error.into()))?;
         self.last = self.pending.pop();
         self.pending.clear();
-        self.inner.write(&batch).map_err(write_error::<R>)
+        self.inner.write(&batch).map_err(failed)
     }
 }
 
@@ -180,10 +194,41 @@ fn properties<R: Row>() -> WriterProperties {
         .build()
 }
 
-fn write_error<R: Row>(source: ParquetError) -> TableError {
-    TableError::Write {
-        table: R::TABLE,
-        source,
+/// A sink that remembers why it failed: the Parquet writer makes a text of it, and a full disk is told by its kind.
+struct Watched<W> {
+    sink: W,
+    failed: Arc<OnceLock<io::ErrorKind>>,
+}
+
+impl<W: Write> Write for Watched<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.sink.write(bytes).inspect_err(|error| self.note(error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush().inspect_err(|error| self.note(error))
+    }
+}
+
+impl<W> Watched<W> {
+    fn note(&self, error: &io::Error) {
+        if error.kind() != io::ErrorKind::Interrupted {
+            // The first is the cause of those that follow.
+            let _ = self.failed.set(error.kind());
+        }
+    }
+}
+
+fn write_error<R: Row>(failed: &OnceLock<io::ErrorKind>, source: ParquetError) -> TableError {
+    match failed.get() {
+        Some(kind) => TableError::Sink {
+            table: R::TABLE,
+            source: (*kind).into(),
+        },
+        None => TableError::Write {
+            table: R::TABLE,
+            source,
+        },
     }
 }
 
