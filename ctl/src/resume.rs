@@ -10,7 +10,11 @@ pub fn command(common: &Common, words: &[&str]) -> String {
         |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
     let options = [
         ("--config", path(&common.file.config)),
-        ("--state", path(&reach.state)),
+        // Of no meaning beside a coordinator on the network.
+        (
+            "--state",
+            path(&reach.state).filter(|_| reach.coordinator.is_none()),
+        ),
         ("--coordinator", reach.coordinator.clone()),
         ("--token-file", path(&reach.token_file)),
         ("--ca", path(&reach.ca)),
@@ -65,6 +69,8 @@ mod tests {
             "a b.yaml",
             "--coordinator",
             "http://x:1",
+            "--state",
+            "elsewhere",
             "-o",
             "json",
         ]);

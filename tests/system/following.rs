@@ -76,7 +76,7 @@ fn a_command_that_waits_brings_a_worker_where_there_is_none() {
 
 #[test]
 fn a_command_that_waits_goes_on_when_the_coordinator_that_it_joined_ends() {
-    let sandbox = Sandbox::with_job(6, 3);
+    let sandbox = Sandbox::with_job(600, 3);
     let coordinator = sandbox.start("coordinator", &[]);
     wait_for_socket(&sandbox);
     let worker = sandbox.start("worker", &["--name", "box"]);
@@ -84,11 +84,12 @@ fn a_command_that_waits_goes_on_when_the_coordinator_that_it_joined_ends() {
         let workers = sandbox.json(&["get", "workers"]);
         (workers[0]["state"] == "live").then_some(())
     });
-    // Stopped, so that it takes nothing: the job is open when both are gone.
-    worker.signal(Signal::STOP);
-    let mut waiting = sandbox.start("ctl", &["submit", "job.yaml", "--wait"]);
-    waiting.wait_for_word("submitted");
-    worker.signal(Signal::KILL);
+    let waiting = sandbox.start("ctl", &["submit", "job.yaml", "--wait"]);
+    sandbox.wait_for_running("fit");
+    // Stopped, its executor does not end the job before both are gone; what it had is handed back.
+    worker.program("executor").signal(Signal::STOP);
+    worker.signal(Signal::TERM);
+    worker.wait(SOON * 2).expect(0);
     coordinator.signal(Signal::TERM);
     coordinator.wait(SOON).expect(0);
     waiting
