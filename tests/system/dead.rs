@@ -1,5 +1,6 @@
 //! What fails for good, and a worker that fails whatever it gets: lists with reasons that a user can act on.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -132,7 +133,12 @@ fn a_worker_whose_executors_crash_is_quarantined_and_no_task_pays_for_it() {
     let of_sick: Vec<_> = attempts
         .filter(|attempt| attempt["worker"] == "sick")
         .collect();
-    assert_eq!(of_sick.len(), 3, "{of_sick:?}");
+    // Three tasks; one of them may have come back to it in between.
+    let tasks: BTreeSet<_> = of_sick
+        .iter()
+        .map(|one| one["prefix"].as_str().unwrap().split('/').nth(3))
+        .collect();
+    assert_eq!(tasks.len(), 3, "{of_sick:?}");
     for attempt in of_sick {
         assert_eq!(
             (&attempt["outcome"], &attempt["counted"]),

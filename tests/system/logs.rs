@@ -40,7 +40,9 @@ fn expect_named(log: &str) -> Vec<Value> {
 
 fn every_line_about_an_attempt_names_job_task_attempt_and_worker(queue: Queue) {
     let (sandbox, coordinator, worker) = with_worker(queue, &[]);
-    sandbox.ctl(&["submit", "job.yaml", "--wait"]).expect(0);
+    // Without --wait, which would bring a worker of its own while this one is still starting.
+    sandbox.ctl(&["submit", "job.yaml"]).expect(0);
+    wait_for_state(&sandbox, "succeeded");
     worker.signal(Signal::TERM);
     let worker = worker.wait(SOON);
     coordinator.signal(Signal::TERM);
