@@ -118,9 +118,11 @@ pub fn task(task: &Task) -> String {
             attempt.worker.clone(),
             attempt.outcome.clone(),
             (if attempt.counted { "yes" } else { "no" }).to_owned(),
-            ended
-                .then(|| took(attempt.ended_ms.saturating_sub(attempt.started_ms)))
-                .unwrap_or_default(),
+            if ended {
+                took(attempt.ended_ms.saturating_sub(attempt.started_ms))
+            } else {
+                String::new()
+            },
             attempt.message.clone(),
         ]);
     }
