@@ -199,7 +199,8 @@ mod tests {
         let score = |image: &Image| (image.clone(), Said::Score);
         let mut other = samples[1].clone();
         other.etag = "f".to_owned();
-        let cases: [(Vec<(Image, Said)>, &[(Fault, &str)]); 6] = [
+        type Case<'a> = (Vec<(Image, Said)>, &'a [(Fault, &'a str)]);
+        let cases: [Case<'_>; 6] = [
             (
                 vec![score(&samples[0]), score(&samples[2])],
                 &[(Fault::Missing, "b")],

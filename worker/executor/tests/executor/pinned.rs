@@ -27,16 +27,16 @@ fn publish(folder: &Path, executor: &mut Executor, version: u32) -> String {
 }
 
 fn point(folder: &Path, version: u32, package: &str) {
-    let bytes = fs::read(local(package)).unwrap();
+    let bytes = fs::read(local(package)).expect("as set up here");
     let pointer = json!({"package": package, "sha256": package::digest(&bytes)});
     let models = folder.join("tested/models/tiny");
-    fs::create_dir_all(&models).unwrap();
+    fs::create_dir_all(&models).expect("as set up here");
     let file = models.join(format!("{version:06}.json"));
-    fs::write(file, pointer.to_string()).unwrap();
+    fs::write(file, pointer.to_string()).expect("as set up here");
 }
 
 fn local(uri: &str) -> &str {
-    uri.strip_prefix("file://").unwrap()
+    uri.strip_prefix("file://").expect("as set up here")
 }
 
 fn test_yaml(folder: &Path, package: &str, size: u32) -> String {
@@ -60,13 +60,13 @@ fn scores(job: &Job) -> Vec<Option<f32>> {
 
 fn used(job: &Job) -> Value {
     let rows: Vec<MetricRow> = job.table(TaskKind::Reduce, "metrics.parquet");
-    let parameters: Value = serde_json::from_str(&rows[0].parameters).unwrap();
+    let parameters: Value = serde_json::from_str(&rows[0].parameters).expect("as set up here");
     parameters["used"].clone()
 }
 
 #[test]
 fn a_version_published_meanwhile_changes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("as set up here");
     let folder = folder.path();
     images::dataset(&folder.join("data"), 5, 3);
     let mut executor = Executor::start();
@@ -77,7 +77,7 @@ fn a_version_published_meanwhile_changes_nothing() {
         scores(&job)
     };
     for kind in [TaskKind::List, TaskKind::Score] {
-        fs::remove_dir_all(folder.join("tested/jobs")).unwrap();
+        fs::remove_dir_all(folder.join("tested/jobs")).expect("as set up here");
         let mut job = Job::new(folder, &test_yaml(folder, "tiny", 64));
         job.run_through(kind, &mut executor, 2);
         let second = publish(folder, &mut executor, 2);
@@ -87,14 +87,14 @@ fn a_version_published_meanwhile_changes_nothing() {
         assert_eq!(used["package"]["version"], 1, "{used}");
         assert_eq!(used["package"]["uri"], first, "{used}");
         assert_ne!(first, second);
-        fs::remove_file(folder.join("tested/models/tiny/000002.json")).unwrap();
+        fs::remove_file(folder.join("tested/models/tiny/000002.json")).expect("as set up here");
     }
     // A package that was written over is not the one that was found.
-    fs::remove_dir_all(folder.join("tested/jobs")).unwrap();
+    fs::remove_dir_all(folder.join("tested/jobs")).expect("as set up here");
     let mut job = Job::new(folder, &test_yaml(folder, &first, 64));
     job.run_through(TaskKind::List, &mut executor, 2);
-    let text = fs::read_to_string(local(&first)).unwrap();
-    fs::write(local(&first), text.replace("\"run\": 0", "\"run\": 1")).unwrap();
+    let text = fs::read_to_string(local(&first)).expect("as set up here");
+    fs::write(local(&first), text.replace("\"run\": 0", "\"run\": 1")).expect("as set up here");
     job.run(&mut executor, 2);
     let failure = job.failure(TaskKind::Score);
     assert_eq!(failure.class, FailureClass::InvalidInput, "{failure}");
@@ -104,20 +104,21 @@ fn a_version_published_meanwhile_changes_nothing() {
 /// Writes random weights of resnet18 into the folder; their digest.
 fn import(folder: &Path, seed: u64) -> String {
     let args = json!({"backbone": "resnet18", "layers": ["layer1"], "n_features": 8, "pre_trained": false});
-    let model = models::padim::Padim::new(args.as_object().unwrap(), None, seed).unwrap();
+    let model = models::padim::Padim::new(args.as_object().expect("as set up here"), None, seed)
+        .expect("as set up here");
     let mut bytes = Vec::new();
-    let state = model.random_weights().unwrap();
-    weights::write_safetensors(&state, &mut bytes).unwrap();
-    fs::create_dir_all(folder).unwrap();
+    let state = model.random_weights().expect("as set up here");
+    weights::write_safetensors(&state, &mut bytes).expect("as set up here");
+    fs::create_dir_all(folder).expect("as set up here");
     // As an import does: another file under the same name.
-    fs::write(folder.join("new"), &bytes).unwrap();
-    fs::rename(folder.join("new"), folder.join("resnet18.safetensors")).unwrap();
+    fs::write(folder.join("new"), &bytes).expect("as set up here");
+    fs::rename(folder.join("new"), folder.join("resnet18.safetensors")).expect("as set up here");
     weights::digest(&bytes)
 }
 
 #[test]
 fn weights_that_were_imported_meanwhile_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("as set up here");
     let folder = folder.path();
     images::dataset(&folder.join("data"), 5, 3);
     let weights = folder.join("weights");
@@ -144,7 +145,7 @@ fn weights_that_were_imported_meanwhile_are_refused() {
         ] {
             assert!(failure.message.contains(part), "{failure}");
         }
-        fs::remove_dir_all(folder.join("out")).unwrap();
+        fs::remove_dir_all(folder.join("out")).expect("as set up here");
     }
     // Left alone, the results name them.
     let sha256 = import(&weights, 3);
@@ -158,7 +159,7 @@ fn weights_that_were_imported_meanwhile_are_refused() {
 
 #[test]
 fn a_package_sees_the_size_that_it_was_trained_for() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("as set up here");
     let folder = folder.path();
     images::dataset(&folder.join("data"), 4, 2);
     let mut executor = Executor::start();
@@ -174,29 +175,35 @@ fn a_package_sees_the_size_that_it_was_trained_for() {
 
 #[test]
 fn scores_that_are_no_numbers_are_errors_and_never_perfect() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("as set up here");
     let folder = folder.path();
     images::dataset(&folder.join("data"), 4, 2);
     let mut executor = Executor::start();
     let package = publish(folder, &mut executor, 1);
 
-    let mut manifest = PackageManifest::from_json(&fs::read(local(&package)).unwrap()).unwrap();
-    let beside = Path::new(local(&package)).parent().unwrap();
-    let bytes = fs::read(beside.join(&manifest.statistics.uri)).unwrap();
-    let mut statistics = weights::read_safetensors(&bytes).unwrap();
-    let mean = statistics.get_mut("mean").unwrap();
+    let mut manifest =
+        PackageManifest::from_json(&fs::read(local(&package)).expect("as set up here"))
+            .expect("as set up here");
+    let beside = Path::new(local(&package)).parent().expect("as set up here");
+    let bytes = fs::read(beside.join(&manifest.statistics.uri)).expect("as set up here");
+    let mut statistics = weights::read_safetensors(&bytes).expect("as set up here");
+    let mean = statistics.get_mut("mean").expect("as set up here");
     let mut numbers = mean.data().to_vec();
     numbers[17] = f32::NAN;
-    *mean = graph::Tensor::new(mean.shape(), numbers).unwrap();
+    *mean = graph::Tensor::new(mean.shape(), numbers).expect("as set up here");
     let mut bytes = Vec::new();
-    weights::write_safetensors(&statistics, &mut bytes).unwrap();
+    weights::write_safetensors(&statistics, &mut bytes).expect("as set up here");
     let edited = folder.join("edited");
-    fs::create_dir_all(&edited).unwrap();
+    fs::create_dir_all(&edited).expect("as set up here");
     manifest.statistics.uri = "statistics.safetensors".to_owned();
     manifest.statistics.sha256 = weights::digest(&bytes);
     manifest.statistics.size = bytes.len() as u64;
-    fs::write(edited.join("statistics.safetensors"), &bytes).unwrap();
-    fs::write(edited.join("package.json"), manifest.to_json().unwrap()).unwrap();
+    fs::write(edited.join("statistics.safetensors"), &bytes).expect("as set up here");
+    fs::write(
+        edited.join("package.json"),
+        manifest.to_json().expect("as set up here"),
+    )
+    .expect("as set up here");
 
     let path = edited.join("package.json").display().to_string();
     let mut job = Job::new(folder, &test_yaml(folder, &path, 64));
