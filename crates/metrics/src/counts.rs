@@ -8,7 +8,7 @@ use crate::{radix, score};
 /// How often each score was seen on normal and on anomalous items.
 ///
 /// Exact: merging states in any order and grouping gives the state of all their items. Memory is four bytes an item;
-/// where that is too much, write states out ([`ScoreCounts::to_bytes`]) and read them together with [`Merge`].
+/// where that is too much, write states out ([`ScoreCounts::to_bytes`]) and read them together with [`Merge`](crate::Merge).
 #[derive(Debug, Clone, Default)]
 pub struct ScoreCounts {
     normal: Class,
