@@ -39,6 +39,9 @@ pub struct WorkerOptions {
     pub slots: u32,
 }
 
+/// Coordinators of other commands that end one after the other before that is an error.
+const MAX_LOSSES: u32 = 3;
+
 pub struct Cluster {
     pub client: Client,
     /// That this command can read itself.
@@ -108,6 +111,46 @@ impl Cluster {
                 )));
             }
             sleep(POLL).await;
+        }
+    }
+
+    /// Opens, and brings a worker where none is. Who joined another command's coordinator may lose it at any moment.
+    pub async fn open_with_worker(
+        place: &Place,
+        config: Option<&Path>,
+        worker: &WorkerOptions,
+    ) -> Result<Self, Error> {
+        let mut losses = 0;
+        loop {
+            let mut cluster = Self::open(place, config).await?;
+            match cluster.ensure_worker(worker).await {
+                Ok(()) => return Ok(cluster),
+                Err(error) => {
+                    cluster.close().await;
+                    losses += 1;
+                    if !error.may_be_reopened(place) || losses == MAX_LOSSES {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does something that may be done twice; once more if another command's coordinator ended with its command.
+    pub async fn insist<T>(
+        &mut self,
+        action: impl AsyncFn(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut losses = 0;
+        loop {
+            match action(self).await {
+                Err(error) if error.may_be_reopened(&self.place) && losses < MAX_LOSSES => {
+                    losses += 1;
+                    self.close().await;
+                    *self = Self::open(&self.place, self.config.as_deref()).await?;
+                }
+                other => return other,
+            }
         }
     }
 

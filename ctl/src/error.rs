@@ -85,6 +85,11 @@ impl Error {
         }
     }
 
+    /// Whether a coordinator in a state folder went away: another one can be started there.
+    pub fn may_be_reopened(&self, place: &proto::Place) -> bool {
+        matches!(self, Self::Unreachable { .. }) && matches!(place, proto::Place::State(_))
+    }
+
     /// See `docs/cli.md`.
     pub fn exit_code(&self) -> u8 {
         match self {

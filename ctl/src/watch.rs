@@ -120,7 +120,7 @@ pub async fn follow(cluster: &mut Cluster, follow: &Follow<'_>) -> Result<Job, E
                 sleep(pause).await;
                 // Ended first: a coordinator on its way out would only be lost once more.
                 cluster.close().await;
-                reopen(follow).await
+                Cluster::open_with_worker(follow.place, follow.config, &follow.worker).await
             } => opened,
             _ = signals.interrupt.recv() => break Err(interrupted(follow)),
             _ = signals.terminate.recv() => break Err(interrupted(follow)),
@@ -134,17 +134,6 @@ pub async fn follow(cluster: &mut Cluster, follow: &Follow<'_>) -> Result<Job, E
     };
     display.finish();
     result
-}
-
-async fn reopen(follow: &Follow<'_>) -> Result<Cluster, Error> {
-    let mut cluster = Cluster::open(follow.place, follow.config).await?;
-    match cluster.ensure_worker(&follow.worker).await {
-        Ok(()) => Ok(cluster),
-        Err(error) => {
-            cluster.close().await;
-            Err(error)
-        }
-    }
 }
 
 async fn open_stream(

@@ -204,8 +204,12 @@ pub async fn show_end(common: &Common, cluster: &mut Cluster, job: &Job) -> Resu
     for warning in &job.warnings {
         eprintln!("warning: {warning}");
     }
-    let results = Results::find(&mut cluster.client, &cluster.stores, &job.id).await?;
-    let said = show(common, cluster, job, results).await?;
+    let said = cluster
+        .insist(async |cluster| {
+            let results = Results::find(&mut cluster.client, &cluster.stores, &job.id).await?;
+            show(common, cluster, job, results).await
+        })
+        .await?;
     if job.state == "succeeded" {
         let took = output::took(job.finished_ms.saturating_sub(job.created_ms));
         eprintln!("job {} succeeded in {took}", job.id);

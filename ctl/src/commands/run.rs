@@ -35,9 +35,8 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         pool: read.reading.job.resources.pool.to_string(),
         slots: args.slots,
     };
-    let mut cluster = Cluster::open(&place, common.config()).await?;
+    let mut cluster = Cluster::open_with_worker(&place, common.config(), &worker).await?;
     let result = async {
-        cluster.ensure_worker(&worker).await?;
         let job = match unfinished(&mut cluster, &args, &read).await? {
             Some(job) => go_on(&mut cluster, &job).await?,
             None => submit(&mut cluster, &read, args.key.as_deref()).await?,
