@@ -114,24 +114,19 @@ impl Cluster {
         }
     }
 
-    /// Opens, and brings a worker where none is. Who joined another command's coordinator may lose it at any moment.
+    /// Opens, and brings a worker where none is.
     pub async fn open_with_worker(
         place: &Place,
         config: Option<&Path>,
         worker: &WorkerOptions,
     ) -> Result<Self, Error> {
-        let mut losses = 0;
-        loop {
-            let mut cluster = Self::open(place, config).await?;
-            match cluster.ensure_worker(worker).await {
-                Ok(()) => return Ok(cluster),
-                Err(error) => {
-                    cluster.close().await;
-                    losses += 1;
-                    if !error.may_be_reopened(place) || losses == MAX_LOSSES {
-                        return Err(error);
-                    }
-                }
+        let mut cluster = Self::open(place, config).await?;
+        let brought = cluster.insist(async |cluster| cluster.ensure_worker(worker).await);
+        match brought.await {
+            Ok(()) => Ok(cluster),
+            Err(error) => {
+                cluster.close().await;
+                Err(error)
             }
         }
     }
@@ -146,12 +141,29 @@ impl Cluster {
             match action(self).await {
                 Err(error) if error.may_be_reopened(&self.place) && losses < MAX_LOSSES => {
                     losses += 1;
-                    self.close().await;
-                    *self = Self::open(&self.place, self.config.as_deref()).await?;
+                    self.reopen().await?;
                 }
                 other => return other,
             }
         }
+    }
+
+    /// Joins the coordinator that is there now, or starts one. The own worker stays and finds it by itself: what it computes
+    /// is not lost.
+    pub async fn reopen(&mut self) -> Result<(), Error> {
+        // Ended first: a coordinator on its way out would only be lost once more.
+        if let Some(mut coordinator) = self.coordinator.take() {
+            stop(&mut coordinator).await;
+        }
+        let opened = Self::open(&self.place, self.config.as_deref()).await?;
+        self.client = opened.client;
+        self.coordinator = opened.coordinator;
+        let ended =
+            |worker: &mut PrivateWorker| worker.child.try_wait().is_ok_and(|ended| ended.is_some());
+        if self.worker.as_mut().is_some_and(ended) {
+            self.worker = None;
+        }
+        Ok(())
     }
 
     /// True if the coordinator is this command's own.

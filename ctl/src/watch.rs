@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use std::path::Path;
-
 use proto::Place;
 use proto::v1::{CancelRequest, DrainRequest, Job, JobSnapshot, ListWorkersRequest, WatchRequest};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -29,8 +27,6 @@ const MAX_PAUSE: Duration = Duration::from_secs(5);
 
 pub struct Follow<'a> {
     pub place: &'a Place,
-    /// Configuration file.
-    pub config: Option<&'a Path>,
     pub job: String,
     /// The worker to bring along where no other serves the pool.
     pub worker: WorkerOptions,
@@ -118,15 +114,14 @@ pub async fn follow(cluster: &mut Cluster, follow: &Follow<'_>) -> Result<Job, E
         let opened = tokio::select! {
             opened = async {
                 sleep(pause).await;
-                // Ended first: a coordinator on its way out would only be lost once more.
-                cluster.close().await;
-                Cluster::open_with_worker(follow.place, follow.config, &follow.worker).await
+                cluster.reopen().await?;
+                cluster.ensure_worker(&follow.worker).await
             } => opened,
             _ = signals.interrupt.recv() => break Err(interrupted(follow)),
             _ = signals.terminate.recv() => break Err(interrupted(follow)),
         };
         match opened {
-            Ok(opened) => *cluster = opened,
+            Ok(()) => {}
             // The next try says so, or finds it again.
             Err(Error::Unreachable { .. }) => {}
             Err(error) => break Err(error),

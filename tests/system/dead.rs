@@ -133,12 +133,12 @@ fn a_worker_whose_executors_crash_is_quarantined_and_no_task_pays_for_it() {
     let of_sick: Vec<_> = attempts
         .filter(|attempt| attempt["worker"] == "sick")
         .collect();
-    // Three tasks; one of them may have come back to it in between.
+    // A claim may overtake the report of the third failure: then there is a fourth, which costs its task nothing either.
     let tasks: BTreeSet<_> = of_sick
         .iter()
         .map(|one| one["prefix"].as_str().unwrap().split('/').nth(3))
         .collect();
-    assert_eq!(tasks.len(), 3, "{of_sick:?}");
+    assert!((3..=4).contains(&tasks.len()), "{of_sick:?}");
     for attempt in of_sick {
         assert_eq!(
             (&attempt["outcome"], &attempt["counted"]),

@@ -21,6 +21,7 @@ mod interrupts;
 mod kills;
 mod limits;
 mod logs;
+mod monitoring;
 mod placement;
 mod processes;
 mod queues;

@@ -8,7 +8,7 @@ use crate::{
     effect::{Effect, Refusal, Reply},
     event::{Event, Now, Ticket},
     job::{Job, JobNumber, Rank},
-    rows::{AttemptRow, Change, Counters, ModelRow, OutboxId, OutboxRow, RequestRow},
+    rows::{AttemptRow, Change, Counters, ModelKey, ModelRow, OutboxId, OutboxRow, RequestRow},
     settings::Settings,
     wake_up::WakeUps,
     worker::Worker,
@@ -27,7 +27,7 @@ pub struct Core {
     pub(crate) outbox: BTreeMap<OutboxId, OutboxRow>,
     /// What the store did not take so far. Volatile: after a restart each entry is tried anew.
     pub(crate) undelivered: BTreeMap<OutboxId, Undelivered>,
-    pub(crate) models: BTreeMap<(String, u32), ModelRow>,
+    pub(crate) models: BTreeMap<ModelKey, ModelRow>,
     pub(crate) workers: BTreeMap<WorkerName, Worker>,
     pub(crate) counters: Counters,
     /// Leases that are current.

@@ -163,8 +163,7 @@ impl Core {
                     created_ms: now.wall_ms,
                 };
                 out.push(Effect::Persist(Change::Model(model.clone())));
-                self.models
-                    .insert((model.name.clone(), model.version), model);
+                self.models.insert(model.key(), model);
             }
         }
         self.settle(number, now, out);

@@ -52,7 +52,7 @@ pub struct Rows {
     pub requests: BTreeMap<RequestId, RequestRow>,
     pub outbox: BTreeMap<OutboxId, OutboxRow>,
     pub workers: BTreeMap<WorkerName, WorkerRow>,
-    pub models: BTreeMap<(String, u32), ModelRow>,
+    pub models: BTreeMap<ModelKey, ModelRow>,
     pub counters: Counters,
 }
 
@@ -69,7 +69,7 @@ impl Rows {
             Change::OutboxDone(id) => drop(self.outbox.remove(&id)),
             Change::Worker(row) => drop(self.workers.insert(row.worker.clone(), row)),
             Change::WorkerForgotten(worker) => drop(self.workers.remove(&worker)),
-            Change::Model(row) => drop(self.models.insert((row.name.clone(), row.version), row)),
+            Change::Model(row) => drop(self.models.insert(row.key(), row)),
             Change::Counters(row) => self.counters = row,
         }
     }
@@ -370,6 +370,15 @@ pub struct ModelRow {
     pub package: String,
     pub sha256: String,
     pub created_ms: i64,
+}
+
+/// Name, version and package: every store counts the versions of a name by itself.
+pub type ModelKey = (String, u32, String);
+
+impl ModelRow {
+    pub fn key(&self) -> ModelKey {
+        (self.name.clone(), self.version, self.package.clone())
+    }
 }
 
 /// Numbers that only grow: the last ones given out. A database restored from a backup adds 2^32 to

@@ -12,6 +12,8 @@ pub type Expand = fn(&Plan, TaskIndex, &TaskResult, TaskIndex) -> Expansion;
 pub struct Settings {
     /// How long a lease lives without a heartbeat.
     pub lease_ttl_ms: u64,
+    /// A worker that was silent for so long and holds nothing is forgotten: pods get new names, their rows would pile up.
+    pub forget_after_ms: u64,
     /// How often agents are told to send one.
     pub heartbeat_ms: u64,
     /// After this a wake-up that led to no claim is taken for lost; none: there is no broker to publish to.
@@ -30,6 +32,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             lease_ttl_ms: 60_000,
+            forget_after_ms: 24 * 3_600_000,
             heartbeat_ms: 10_000,
             wake_up_ttl_ms: None,
             policy: Policy::default(),

@@ -226,8 +226,8 @@ impl Core {
         let mut forgotten = Vec::new();
         for worker in self.workers.values_mut() {
             worker.last_seen_ms = worker.last_seen_ms.saturating_add(gap_ms).min(now.mono_ms);
-            let gone =
-                now.mono_ms.saturating_sub(worker.last_seen_ms) >= self.settings.lease_ttl_ms;
+            let silent_ms = now.mono_ms.saturating_sub(worker.last_seen_ms);
+            let gone = silent_ms >= self.settings.lease_ttl_ms;
             if gone && !worker.gone {
                 worker.gone = true;
                 out.push(Effect::Wake {
@@ -235,7 +235,8 @@ impl Core {
                 });
             }
             // A ttl later than its leave: whatever it had sent before has arrived.
-            if gone && worker.row.temporary && worker.held.is_empty() {
+            let comes_back = !worker.row.temporary && silent_ms < self.settings.forget_after_ms;
+            if gone && !comes_back && worker.held.is_empty() {
                 forgotten.push(worker.row.worker.clone());
             }
         }

@@ -1,7 +1,7 @@
 //! The database's tables, as the list of steps that led to them.
 
 /// Version `n` of the database is what the first `n` steps make. A released step is never edited.
-pub const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
+pub const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6];
 
 /// Numbers without a sign are stored by their bits. Columns named `*_json` hold the serde form of the row's field.
 const V1: &str = "
@@ -132,4 +132,21 @@ ALTER TABLE workers ADD COLUMN labels_json TEXT NOT NULL DEFAULT '{}';
 /// Jobs with a deadline.
 const V5: &str = "
 ALTER TABLE job_progress ADD COLUMN limit_json TEXT;
+";
+
+/// Versions of a model are counted by each store.
+const V6: &str = "
+CREATE TABLE models_by_package (
+    name        TEXT NOT NULL,
+    version     INTEGER NOT NULL,
+    job         TEXT NOT NULL,
+    run         INTEGER NOT NULL,
+    package     TEXT NOT NULL,
+    sha256      TEXT NOT NULL,
+    created_ms  INTEGER NOT NULL,
+    PRIMARY KEY (name, version, package)
+) WITHOUT ROWID;
+INSERT INTO models_by_package SELECT name, version, job, run, package, sha256, created_ms FROM models;
+DROP TABLE models;
+ALTER TABLE models_by_package RENAME TO models;
 ";

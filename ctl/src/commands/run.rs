@@ -46,7 +46,6 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             &mut cluster,
             &Follow {
                 place: &place,
-                config: common.config(),
                 job,
                 worker,
                 resume,

@@ -177,6 +177,17 @@ impl World {
             else {
                 return Err(format!("I15: job {} succeeded without a reduce", submit.id));
             };
+            // The manifest names what every accepted attempt wrote.
+            let named = self.disk.rows.attempts.values();
+            let named = named.filter(|a| a.job == submit.id && a.outcome == Outcome::Accepted);
+            for prefix in named.map(crate::coordinator::prefix_of) {
+                if !self.store.contains_key(&prefix) {
+                    return Err(format!(
+                        "I7: job {} names {prefix}, which is gone",
+                        submit.id
+                    ));
+                }
+            }
             let found = self.store.get(&crate::coordinator::prefix_of(attempt));
             if found != Some(&workload::expected_reduce(&submit.plan, chunks)) {
                 return Err(format!(

@@ -64,6 +64,20 @@ fn a_temporary_worker_is_not_shown_after_its_leave_and_forgotten_when_it_is_gone
 }
 
 #[test]
+fn a_worker_that_is_silent_for_a_day_is_forgotten_and_may_come_again() {
+    let mut desk = Desk::new();
+    let a = desk.register("a", 1);
+    desk.wait(23 * 3_600_000);
+    assert_eq!(desk.worker_state("a"), Some(WorkerState::Gone));
+    desk.wait(3_700_000);
+    assert_eq!(desk.worker_state("a"), None);
+    assert!(desk.rows.workers.is_empty(), "{:?}", desk.rows.workers);
+    assert!(desk.beat(&a, &[]).register);
+    desk.register("a", 1);
+    assert_eq!(desk.worker_state("a"), Some(WorkerState::Live));
+}
+
+#[test]
 fn a_worker_is_not_live_after_a_restart_until_it_speaks() {
     let mut desk = Desk::new();
     let a = desk.register("a", 1);
