@@ -1,7 +1,6 @@
 //! The program `coordinator` as a library: what starts, in which order, and how it ends.
 
 mod access;
-mod chain;
 mod event_loop;
 mod grpc;
 mod handle;
@@ -29,11 +28,11 @@ use coordinator_core::{Core, RebuildError};
 use queue::{BrokerError, SettingsError};
 use store::{ConfigError, Stores};
 use tokio::sync::{mpsc::unbounded_channel, oneshot};
+use types::chain;
 
 pub use settings::Settings;
 
 use crate::{
-    chain::chain,
     event_loop::EventLoop,
     handle::{Changes, Handle},
     http::HttpError,

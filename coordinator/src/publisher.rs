@@ -10,12 +10,9 @@ use coordinator_core::{Event, OutboxItem, OutboxRow};
 use serde::{Deserialize, Serialize};
 use store::{Store, StoreError, layout};
 use tokio::{sync::mpsc::UnboundedReceiver, task::JoinSet};
-use types::JobId;
+use types::{JobId, chain};
 
-use crate::{
-    chain::chain,
-    handle::{Ended, Handle},
-};
+use crate::handle::{Ended, Handle};
 
 #[derive(Debug, thiserror::Error)]
 enum PublishError {

@@ -8,9 +8,9 @@ use std::{
 use coordinator_core::{Core, Event, WakeUp};
 use queue::{PublishError, Publisher, PublisherState, Settings, TraceContext};
 use tokio::sync::mpsc::UnboundedReceiver;
-use types::PoolName;
+use types::{PoolName, chain};
 
-use crate::{chain::chain, handle::Handle};
+use crate::handle::Handle;
 
 /// Pools whose queues are tried at the start: those of jobs and workers, and the one that is meant if none is named.
 pub fn pools(core: &Core) -> Vec<PoolName> {

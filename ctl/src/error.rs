@@ -111,16 +111,7 @@ impl Error {
         if let Self::OutputClosed = self {
             return;
         }
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            let line = error.to_string();
-            if !text.ends_with(&line) {
-                text.push_str(": ");
-                text.push_str(&line);
-            }
-            cause = error.source();
-        }
+        let text = types::chain(self);
         match self {
             Self::InvalidFile { .. } | Self::Config(store::ConfigError::Invalid { .. }) => {
                 eprintln!("{text}")
@@ -169,6 +160,7 @@ impl From<tonic::Status> for Error {
                 what: "the coordinator went away".to_owned(),
                 source: Some(Box::new(status)),
             },
+            Code::Unimplemented => Self::cannot_run(proto::OTHER_PROTOCOL),
             _ => Self::CannotRun {
                 what: format!("the coordinator answered: {message}"),
                 source: None,

@@ -8,69 +8,58 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{ArrowError, DataType, TimeUnit};
-use proto::v1::{ResultsReply, ResultsRequest};
+use proto::v1::{ReadTableRequest, ResultsReply, ResultsRequest};
 use serde_json::{Map, Value};
-use store::{Store, Stores};
+use store::{Location, Scheme};
 use tables::Row;
 
 use crate::client::Client;
 use crate::{Error, output};
 
-/// The published tables of a job.
-pub struct Results {
-    store: Store,
-    /// Relative to the store's root.
-    path: String,
-}
+/// The published tables of a job, as the coordinator hands them out: it reads stores that users need no keys for.
+pub struct Results(ResultsReply);
 
 impl Results {
     /// `None` if the job has not published any yet.
-    pub async fn find(
-        client: &mut Client,
-        stores: &Stores,
-        job: &str,
-    ) -> Result<Option<Self>, Error> {
+    pub async fn find(client: &mut Client, job: &str) -> Result<Option<Self>, Error> {
         match client
             .results(ResultsRequest {
                 job: job.to_owned(),
             })
             .await
         {
-            Ok(reply) => Self::of(stores, &reply.into_inner()),
+            Ok(reply) => Ok(Some(Self(reply.into_inner()))),
             Err(status) if status.code() == tonic::Code::FailedPrecondition => Ok(None),
             Err(status) => Err(status.into()),
         }
     }
 
-    fn of(stores: &Stores, reply: &ResultsReply) -> Result<Option<Self>, Error> {
-        if reply.generation == 0 {
-            return Ok(None);
-        }
-        Ok(Some(Self {
-            store: stores.open(&reply.store)?,
-            path: reply.path.clone(),
-        }))
-    }
-
     /// The folder as people reach it: a path for local stores, else a URI.
     pub fn place(&self) -> String {
-        match self.store.local_path(&self.path) {
-            Some(path) => path.display().to_string(),
-            None => self.store.uri(&self.path),
+        let uri = format!("{}/{}", self.0.store.trim_end_matches('/'), self.0.path);
+        match Location::parse(&uri) {
+            Ok(place) if place.scheme == Scheme::File => place.local().display().to_string(),
+            _ => uri,
         }
     }
 
     /// The store that the tables are in.
-    pub fn into_store(self) -> Store {
-        self.store
+    pub fn store(&self) -> &str {
+        &self.0.store
     }
 
-    pub async fn read<R: Row>(&self) -> Result<Vec<R>, Error> {
-        let bytes = self
-            .store
-            .get(&format!("{}/{}.parquet", self.path, R::TABLE), None)
-            .await?;
-        Ok(tables::read_bytes(bytes)?)
+    pub async fn read<R: Row>(&self, client: &mut Client) -> Result<Vec<R>, Error> {
+        let request = ReadTableRequest {
+            job: self.0.job.clone(),
+            generation: self.0.generation,
+            table: R::TABLE.to_owned(),
+        };
+        let mut pieces = client.read_table(request).await?.into_inner();
+        let mut bytes = Vec::new();
+        while let Some(piece) = pieces.message().await? {
+            bytes.extend_from_slice(&piece.data);
+        }
+        Ok(tables::read_bytes(bytes.into())?)
     }
 }
 

@@ -55,6 +55,28 @@ task: classification
 ";
 
 #[test]
+fn a_coordinator_of_another_protocol_is_told_from_one_that_is_not_there() {
+    let folder = folder();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // It speaks gRPC, and knows none of the calls.
+    let listener = runtime
+        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+        .unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    runtime.spawn(
+        tonic::transport::Server::builder()
+            .add_routes(tonic::service::Routes::default())
+            .serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener)),
+    );
+    let output = ctl(folder.path(), &["get", "jobs", "--coordinator", &url]);
+    assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
+    assert!(stderr(&output).contains("protocol (nightshift.v1)"), "{}", stderr(&output));
+    drop(runtime);
+    let output = ctl(folder.path(), &["get", "jobs", "--coordinator", &url]);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+}
+
+#[test]
 fn help_and_version_are_no_errors() {
     let folder = folder();
     for arguments in [["--help"], ["--version"]] {

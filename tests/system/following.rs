@@ -15,19 +15,27 @@ fn coordinator(sandbox: &Sandbox, address: &str) -> Running {
     coordinator
 }
 
+/// An address of this machine that nobody listens on.
+fn free_address() -> String {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap();
+    port.local_addr().unwrap().to_string()
+}
+
+/// A command that has submitted the job there and waits for it.
+fn waiting_at(sandbox: &Sandbox, url: &str) -> Running {
+    let command = ["submit", "job.yaml", "--wait", "--coordinator", url];
+    let mut waiting = sandbox.start("ctl", &command);
+    waiting.wait_for_word("submitted");
+    waiting
+}
+
 #[test]
 fn a_remote_coordinator_may_be_restarted_while_a_command_waits() {
     let sandbox = Sandbox::with_job(6, 3);
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = port.local_addr().unwrap().to_string();
-    drop(port);
+    let address = free_address();
     let url = format!("http://{address}");
     let first = coordinator(&sandbox, &address);
-    let mut waiting = sandbox.start(
-        "ctl",
-        &["submit", "job.yaml", "--wait", "--coordinator", &url],
-    );
-    waiting.wait_for_word("submitted");
+    let mut waiting = waiting_at(&sandbox, &url);
     first.signal(Signal::TERM);
     first.wait(SOON).expect(0);
     waiting.wait_for_word("connecting again");
@@ -39,16 +47,10 @@ fn a_remote_coordinator_may_be_restarted_while_a_command_waits() {
 #[test]
 fn an_interrupt_is_heard_while_the_coordinator_is_away() {
     let sandbox = Sandbox::with_job(3, 3);
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = port.local_addr().unwrap().to_string();
-    drop(port);
+    let address = free_address();
     let url = format!("http://{address}");
     let first = coordinator(&sandbox, &address);
-    let mut waiting = sandbox.start(
-        "ctl",
-        &["submit", "job.yaml", "--wait", "--coordinator", &url],
-    );
-    waiting.wait_for_word("submitted");
+    let mut waiting = waiting_at(&sandbox, &url);
     first.signal(Signal::KILL);
     waiting.wait_for_word("connecting again");
     waiting.signal(Signal::INT);

@@ -7,6 +7,7 @@ use objects::{Seaweed, WRITER, config};
 use serde_json::Value;
 use store::{Stores, StoresConfig};
 
+use crate::kills::wait_for_socket;
 use crate::sandbox::{JOB, Sandbox, files};
 
 /// Each image's place below the dataset with its scores, as bits would print them.
@@ -77,6 +78,15 @@ fn a_job_in_a_bucket_gives_the_same_scores_as_one_on_files() {
     assert_eq!(in_bucket, on_files);
     let metrics = sandbox.json(&["results", "last", "--metrics", "--config", "config.yaml"]);
     assert_eq!(metrics.as_array().unwrap().len(), 4);
+
+    // Who has no keys for the bucket reads through the coordinator.
+    let coordinator = sandbox.start("coordinator", &["--config", "config.yaml"]);
+    wait_for_socket(&sandbox);
+    let without_keys = sandbox.json(&["results", "last", "--scores"]);
+    assert_eq!(scores(&without_keys), on_files);
+    let place = &sandbox.json(&["results", "last"])["results"];
+    assert!(place.as_str().unwrap().starts_with("s3://lab/night/out/jobs/"));
+    drop(coordinator);
 
     let found = runtime.block_on(store.list("out")).unwrap();
     for part in [

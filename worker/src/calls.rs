@@ -251,7 +251,10 @@ impl Coordinator {
                 if status.code() == Code::Unavailable {
                     *self.client.lock().await = None;
                 }
-                Err(status)
+                Err(match status.code() {
+                    Code::Unimplemented => Status::unimplemented(proto::OTHER_PROTOCOL),
+                    _ => status,
+                })
             }
             Err(_) => Err(Status::deadline_exceeded(format!(
                 "no answer within {} s",

@@ -206,6 +206,10 @@ fn note(event: &AgentEvent, slots: &mut Slots) {
             call: Call::Fail { lease, .. } | Call::Release { lease },
             ..
         } => slots.told(*lease),
+        // What it keeps between tasks.
+        AgentEvent::TaskDone { slot, .. } | AgentEvent::TaskFailed { slot, .. } => {
+            slots.sample_memory_of(*slot);
+        }
         _ => {}
     }
 }

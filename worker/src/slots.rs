@@ -177,10 +177,16 @@ impl Slots {
 
     /// Memory of every executor, as events.
     pub fn sample_memory(&self) {
-        for (slot, running) in &self.running {
-            if let Some(bytes) = resident_bytes(running.pid) {
-                self.tell(AgentEvent::MemorySampled { slot: *slot, bytes });
-            }
+        for slot in self.running.keys() {
+            self.sample_memory_of(*slot);
+        }
+    }
+
+    /// Told after what was told before.
+    pub fn sample_memory_of(&self, slot: SlotNumber) {
+        let running = self.running.get(&slot);
+        if let Some(bytes) = running.and_then(|running| resident_bytes(running.pid)) {
+            self.tell(AgentEvent::MemorySampled { slot, bytes });
         }
     }
 

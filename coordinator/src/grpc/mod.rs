@@ -2,6 +2,7 @@
 
 mod logs;
 mod read;
+mod results;
 mod status;
 mod submit;
 mod view;
@@ -12,7 +13,6 @@ use std::{future::Future, pin::Pin, time::Duration};
 use coordinator_core::{ClaimAnswer, Core, Event, Now, Reply, Verdict};
 use futures::Stream;
 use proto::{local::MAX_MESSAGE_BYTES, v1, v1::coordinator_server::CoordinatorServer};
-use store::Stores;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{
@@ -118,19 +118,6 @@ fn settle(reply: Reply) -> Result<Reply, RequestError> {
 
 fn wrong(reply: &Reply) -> Status {
     RequestError::WrongReply(format!("{reply:?}")).into()
-}
-
-/// The names of the tables that the store holds for these results.
-async fn with_tables(
-    stores: &Stores,
-    mut reply: v1::ResultsReply,
-) -> Result<v1::ResultsReply, RequestError> {
-    let objects = stores.open(&reply.store)?.list(&reply.path).await?;
-    let names = objects
-        .iter()
-        .filter_map(|object| object.path.strip_prefix(&reply.path)?.strip_prefix('/'));
-    reply.tables = names.map(str::to_owned).collect();
-    Ok(reply)
 }
 
 #[tonic::async_trait]
@@ -254,14 +241,18 @@ impl v1::coordinator_server::Coordinator for Service {
     }
 
     async fn results(&self, request: Request<v1::ResultsRequest>) -> Answer<v1::ResultsReply> {
-        let reply = self
-            .of_job(request.into_inner().job, |core, _, job| {
-                view::results(core, job)
-            })
-            .await?;
-        Ok(Response::new(
-            with_tables(self.handle.stores(), reply).await?,
-        ))
+        let job = request.into_inner().job;
+        Ok(Response::new(results::results(&self.handle, job).await?))
+    }
+
+    type ReadTableStream = Streamed<v1::TableChunk>;
+
+    async fn read_table(
+        &self,
+        request: Request<v1::ReadTableRequest>,
+    ) -> Answer<Self::ReadTableStream> {
+        let pieces = results::table(&self.handle, request.into_inner()).await?;
+        Ok(Response::new(Box::pin(pieces)))
     }
 
     type LogsStream = Streamed<v1::LogChunk>;

@@ -3,9 +3,9 @@
 use coordinator_core::{FindJobError, Refusal};
 use store::StoreError;
 use tonic::{Code, Status};
-use types::{FailureClass, JobId};
+use types::{FailureClass, JobId, chain};
 
-use crate::{chain::chain, handle::Ended};
+use crate::handle::Ended;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {

@@ -4,12 +4,13 @@ use coordinator_core::{Event, Refusal, Reply, Submit, SubmitOutcome};
 use job::ResolvedJob;
 use proto::v1;
 use store::Stores;
+use types::chain;
 
 use super::{
     read::{id, random_id, request_id},
     status::RequestError,
 };
-use crate::{chain::chain, handle::Handle};
+use crate::handle::Handle;
 
 /// Longest job file that is kept; the readers of job files refuse larger ones, too.
 const MAX_SOURCE_BYTES: usize = 4 << 20;

@@ -1,6 +1,6 @@
 //! What users may rely on: requests done once, keys, lists, following, results, logs.
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use proto::v1::{self, submit_reply::Outcome};
 use tonic::Code;
@@ -226,6 +226,7 @@ async fn results_stand_in_the_store_when_the_job_ends() {
         fs::read_to_string(store.join(&results.path).join("metrics.parquet")).unwrap(),
         "tables/metrics.parquet"
     );
+    tables_are_handed_out(&mut client, &results, &store.join(&results.path)).await;
     assert!(
         store
             .join(format!("jobs/{job}/manifest/000001.parquet"))
@@ -252,6 +253,37 @@ async fn results_stand_in_the_store_when_the_job_ends() {
     let pointer = fs::read_to_string(store.join("models/brick/000001.json")).unwrap();
     let pointer: serde_json::Value = serde_json::from_str(&pointer).unwrap();
     assert_eq!(pointer["package"], models[0].package);
+}
+
+/// Whoever cannot read the store gets the tables from the coordinator, and nothing else from beside them.
+async fn tables_are_handed_out(client: &mut Client, results: &v1::ResultsReply, folder: &Path) {
+    // Several pieces.
+    let table: Vec<u8> = (0..2_500_000u32).map(|i| (i % 251) as u8).collect();
+    fs::write(folder.join("large.parquet"), &table).unwrap();
+    let request = |generation, table: &str| v1::ReadTableRequest {
+        job: results.job.clone(),
+        generation,
+        table: table.to_owned(),
+    };
+    let answer = client.read_table(request(1, "large")).await.unwrap();
+    let mut pieces = answer.into_inner();
+    let (mut found, mut count) = (Vec::new(), 0);
+    while let Some(piece) = pieces.message().await.unwrap() {
+        found.extend(piece.data);
+        count += 1;
+    }
+    assert!(found == table && count == 3, "{} in {count}", found.len());
+    for (generation, name, code) in [
+        (1, "scores", Code::NotFound),
+        (0, "large", Code::InvalidArgument),
+        (2, "large", Code::InvalidArgument),
+        (1, "", Code::InvalidArgument),
+        (1, "../../spec", Code::InvalidArgument),
+        (1, "/etc/passwd", Code::InvalidArgument),
+    ] {
+        let refused = client.read_table(request(generation, name)).await;
+        assert_eq!(refused.unwrap_err().code(), code, "{generation} {name}");
+    }
 }
 
 #[tokio::test]

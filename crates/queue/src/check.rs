@@ -2,7 +2,7 @@
 
 use types::PoolName;
 
-use crate::error::{self, BrokerError};
+use crate::error::BrokerError;
 use crate::link::Link;
 use crate::settings::Settings;
 use crate::topology;
@@ -23,7 +23,7 @@ pub async fn check(settings: &Settings, pools: &[PoolName]) -> Result<(), Broker
 pub async fn check_at_start(settings: &Settings, pools: &[PoolName]) -> Result<(), BrokerError> {
     match check(settings, pools).await {
         Err(error) if !error.needs_somebody() => {
-            tracing::warn!(broker = %settings.url, error = error::chain(&error), "the broker is not there: workers poll until it is");
+            tracing::warn!(broker = %settings.url, error = types::chain(&error), "the broker is not there: workers poll until it is");
             Ok(())
         }
         checked => checked,

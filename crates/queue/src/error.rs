@@ -147,15 +147,3 @@ pub(crate) fn closed(error: lapin::Error) -> BrokerError {
         None => BrokerError::Lost { source: error },
     }
 }
-
-/// An error with its causes, for a line of the log.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, watch};
 use types::PoolName;
 
 use crate::backoff::{self, Backoff};
-use crate::error::{self, BrokerError, PublishError};
+use crate::error::{BrokerError, PublishError};
 use crate::link::{Health, Link};
 use crate::settings::Settings;
 use crate::topology::{self, Depth, queue_name};
@@ -164,7 +164,7 @@ async fn keep_connected(settings: Arc<Settings>, current: watch::Sender<Current>
             Err(error) => Arc::new(error),
         };
         let wait = backoff.next(backoff::random());
-        tracing::warn!(broker = %settings.url, error = %error::chain(&*error), retry_in = ?wait, "no connection to the broker");
+        tracing::warn!(broker = %settings.url, error = %types::chain(&*error), retry_in = ?wait, "no connection to the broker");
         current.send_replace(Current::Lost(error));
         tokio::time::sleep(wait).await;
     }

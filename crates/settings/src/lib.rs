@@ -132,13 +132,7 @@ fn described(program: &str, error: &SettingsError) -> String {
     let SettingsError::File(file) = error else {
         return error.to_string();
     };
-    let mut text = format!("{program}: {file}");
-    let mut cause = std::error::Error::source(file);
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
+    format!("{program}: {}", types::chain(file))
 }
 
 /// The program's flags, and the one that asks for the merged settings.

@@ -106,7 +106,7 @@ impl Stores {
                 Err(error) => tracing::error!(
                     store = name,
                     url,
-                    error = crate::error::chain(error),
+                    error = types::chain(error),
                     "the store cannot be used now"
                 ),
             }

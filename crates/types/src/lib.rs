@@ -2,12 +2,14 @@
 //!
 //! Plain values without behaviour that needs a clock, a network or a tensor.
 
+mod chain;
 mod failure;
 mod ids;
 mod labels;
 mod progress;
 mod state;
 
+pub use chain::chain;
 pub use failure::{Failure, FailureClass};
 pub use ids::{
     AttemptPrefix, Epoch, Incarnation, JobId, LeaseNumber, ParseIdError, PoolName, RequestId,

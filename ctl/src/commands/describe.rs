@@ -27,7 +27,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         let job = client.get_job(GetJobRequest { job: args.id }).await?.into_inner();
         let runs = client.list_runs(ListRunsRequest { job: job.id.clone() }).await?.into_inner().runs;
         let tasks = client.list_tasks(ListTasksRequest { job: job.id.clone() }).await?.into_inner().tasks;
-        let results = Results::find(client, &cluster.stores, &job.id).await?.map(|results| results.place());
+        let results = Results::find(client, &job.id).await?.map(|results| results.place());
         let value = json!({
             "job": job_value(&job), "resolved": embedded(&job.resolved_json), "runs": runs.iter().map(run_value).collect::<Value>(),
             "tasks": tasks.iter().map(task_value).collect::<Value>(),

@@ -83,8 +83,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             .get_job(GetJobRequest { job: wanted })
             .await?
             .into_inner();
-        let Some(results) = Results::find(&mut cluster.client, &cluster.stores, &job.id).await?
-        else {
+        let Some(results) = Results::find(&mut cluster.client, &job.id).await? else {
             return Err(none_yet(&job));
         };
         if !(args.scores || args.metrics || args.timings) {
@@ -92,17 +91,17 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         }
         let (rows, columns): (Vec<Value>, &[&'static str]) = if args.scores {
             (
-                rows::json(&results.read::<ScoreRow>().await?)?,
+                rows::json(&results.read::<ScoreRow>(&mut cluster.client).await?)?,
                 &SCORE_COLUMNS,
             )
         } else if args.metrics {
             (
-                rows::json(&results.read::<MetricRow>().await?)?,
+                rows::json(&results.read::<MetricRow>(&mut cluster.client).await?)?,
                 &METRIC_COLUMNS,
             )
         } else {
             (
-                rows::json(&results.read::<TimingRow>().await?)?,
+                rows::json(&results.read::<TimingRow>(&mut cluster.client).await?)?,
                 &TIMING_COLUMNS,
             )
         };
@@ -136,8 +135,8 @@ async fn show(
         .runs;
     let (metrics, timings) = match &results {
         Some(results) => (
-            results.read::<MetricRow>().await?,
-            results.read::<TimingRow>().await?,
+            results.read::<MetricRow>(&mut cluster.client).await?,
+            results.read::<TimingRow>(&mut cluster.client).await?,
         ),
         None => (Vec::new(), Vec::new()),
     };
@@ -206,7 +205,7 @@ pub async fn show_end(common: &Common, cluster: &mut Cluster, job: &Job) -> Resu
     }
     let said = cluster
         .insist(async |cluster| {
-            let results = Results::find(&mut cluster.client, &cluster.stores, &job.id).await?;
+            let results = Results::find(&mut cluster.client, &job.id).await?;
             show(common, cluster, job, results).await
         })
         .await?;

@@ -78,8 +78,8 @@ async fn published(common: &Common, job: String) -> Result<(Store, JobId), Error
             .get_job(GetJobRequest { job })
             .await?
             .into_inner();
-        match Results::find(&mut cluster.client, &cluster.stores, &job.id).await? {
-            Some(results) => Ok((results.into_store(), named(&job.id)?)),
+        match Results::find(&mut cluster.client, &job.id).await? {
+            Some(results) => Ok((cluster.stores.open(results.store())?, named(&job.id)?)),
             None => Err(super::results::none_yet(&job)),
         }
     })

@@ -7,7 +7,7 @@ use coordinator_core::{
     OutboxRow, Outcome, Reply, Settings, Ticket, Waiting, WorkerRow, WorkerState,
 };
 use job::resolved::{EngineChoice, ResolvedJob, Resources};
-use types::{Epoch, FailureClass, LeaseNumber};
+use types::{Epoch, FailureClass, JobId, LeaseNumber};
 
 use crate::{
     broker::WAKE_UP_TTL_MS,
@@ -364,7 +364,12 @@ impl World {
         else {
             return Err("I13: a grant to nobody".to_owned());
         };
-        if !does_fit(&assignment.resources, worker.row) {
+        let beside = worker.tasks.iter().filter(|t| **t != assignment.task);
+        let mut held_bytes = 0;
+        for task in beside {
+            held_bytes += resources_of(core, &task.job)?.memory_bytes.unwrap_or(0);
+        }
+        if !does_fit(&assignment.resources, worker.row, held_bytes) {
             return Err(format!(
                 "I13: lease {} needs what its worker {} has not",
                 assignment.lease, worker.row.worker
@@ -377,9 +382,7 @@ impl World {
             .job_views()
             .filter(|j| j.priority > priority && !j.state.is_terminal())
         {
-            let resolved: ResolvedJob =
-                serde_json::from_str(job.resolved_json).map_err(|e| e.to_string())?;
-            if !does_fit(&resolved.resources, worker.row) {
+            if !does_fit(&resources_of(core, job.id)?, worker.row, held_bytes) {
                 continue;
             }
             let better = core.task_views(job.id, self.now()).unwrap_or_default();
@@ -636,8 +639,15 @@ fn difference(core: &coordinator_core::Rows, disk: &coordinator_core::Rows) -> S
         .join(", ")
 }
 
-/// Whether the worker has what the job asks for: said once more, in other words than the core's.
-fn does_fit(resources: &Resources, worker: &WorkerRow) -> bool {
+fn resources_of(core: &Core, job: &JobId) -> Result<Resources, String> {
+    let job = core.job_view(job).ok_or("I13: a task without its job")?;
+    let resolved: ResolvedJob =
+        serde_json::from_str(job.resolved_json).map_err(|e| e.to_string())?;
+    Ok(resolved.resources)
+}
+
+/// Whether the worker has what the job asks for beside what it holds: said once more, in other words than the core's.
+fn does_fit(resources: &Resources, worker: &WorkerRow, held_bytes: u64) -> bool {
     let engine = resources.engine;
     let has_engine =
         engine == EngineChoice::Auto || worker.engines.contains(&engine.as_str().to_owned());
@@ -650,5 +660,5 @@ fn does_fit(resources: &Resources, worker: &WorkerRow) -> bool {
         && has_labels
         && resources
             .memory_bytes
-            .is_none_or(|b| b <= worker.memory_bytes)
+            .is_none_or(|b| b + held_bytes <= worker.memory_bytes)
 }

@@ -42,7 +42,8 @@ impl World {
                 let engine = *self.chance.pick(&["auto", "openvino", "onnxruntime"]);
                 let has = machine.engines.iter().any(|has| has == engine);
                 let engine = if has { engine } else { "auto" };
-                workload::need(&mut submit, engine, &machine.labels);
+                let memory_bytes = self.chance.between(1, machine.memory_bytes >> 30) << 30;
+                workload::need(&mut submit, engine, &machine.labels, memory_bytes);
             }
             let id = submit.id.clone();
             let at = self.chance.between(100, 60_000);

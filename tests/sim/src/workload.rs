@@ -175,11 +175,14 @@ pub fn must_end_within(submit: &mut Submit, seconds: u64) {
 }
 
 /// Sets what the job needs of its workers.
-pub fn need(submit: &mut Submit, engine: &str, labels: &types::Labels) {
+pub fn need(submit: &mut Submit, engine: &str, labels: &types::Labels, memory_bytes: u64) {
     let resources = &mut submit.resolved.resources;
     resources.engine = EngineChoice::parse(engine).expect("an engine");
     resources.labels = labels.clone();
-    submit.digest.push_str(&format!("-{engine}-{labels}"));
+    resources.memory_bytes = Some(memory_bytes);
+    submit
+        .digest
+        .push_str(&format!("-{engine}-{labels}-{memory_bytes}"));
     submit.resolved_json = serde_json::to_string(&submit.resolved).expect("a job is plain data");
 }
 

@@ -274,12 +274,13 @@ impl Agent {
         };
         let slot = &mut self.slots[place];
         slot.work = Some(Work::new(grant, now_ms));
-        if slot.executor == Executor::Absent {
-            slot.executor = Executor::Starting;
-            out.push(AgentEffect::StartExecutor {
+        if slot.is_overgrown() {
+            slot.executor = Executor::Dying;
+            out.push(AgentEffect::KillExecutor {
                 slot: place as SlotNumber,
             });
         }
+        slot.start_if_absent(place as SlotNumber, out);
         // The first heartbeat of a lease says that it was begun.
         self.heartbeat_due_ms = now_ms;
     }
@@ -327,16 +328,27 @@ impl Agent {
 
     fn executor_exited(
         &mut self,
-        slot: SlotNumber,
+        number: SlotNumber,
         exit: &Exit,
         last_words: &str,
         now_ms: u64,
         out: &mut Vec<AgentEffect>,
     ) {
-        let Some(slot) = self.slots.get_mut(slot as usize) else {
+        let Some(slot) = self.slots.get_mut(number as usize) else {
             return;
         };
+        let recycled = slot.executor == Executor::Dying;
         slot.executor = Executor::Absent;
+        slot.idle_bytes = 0;
+        if recycled
+            && slot
+                .work
+                .as_ref()
+                .is_some_and(|w| w.phase == Phase::Waiting)
+        {
+            slot.start_if_absent(number, out);
+            return;
+        }
         let Some(work) = slot.work.take() else { return };
         let outcome = match work.phase {
             Phase::Waiting | Phase::Running => Outcome::Fail(failure_of(exit, &work, last_words)),
@@ -353,11 +365,11 @@ impl Agent {
         now_ms: u64,
         out: &mut Vec<AgentEffect>,
     ) {
-        let Some(work) = self
-            .slots
-            .get_mut(number as usize)
-            .and_then(|s| s.work.as_mut())
-        else {
+        let Some(slot) = self.slots.get_mut(number as usize) else {
+            return;
+        };
+        let Some(work) = &slot.work else {
+            slot.idle_bytes = bytes;
             return;
         };
         let Some(limit) = work.grant.memory_bytes.filter(|limit| bytes > *limit) else {

@@ -5,6 +5,7 @@
 //!                           │                   │ stalled, over time, over memory ─▶ killed ─exit─▶ free (no executor)
 //!                           │                   │ cancelled ─▶ cancelling ──grace──▶ killed
 //!                           └──exit─────────────┴──exit─────▶ free (no executor)
+//!        an executor that kept too much memory for the granted task is killed first, and another one started
 //! wake-up (over a broker): delivered ──claim──▶ answered, or a minute later ──no slot left: pause──▶ acked
 //! lease: held from the grant until the coordinator has answered Complete, Fail or Release
 //! ```

@@ -2,12 +2,14 @@
 
 use types::{Failure, FailureClass, Progress};
 
-use crate::event::{AgentSettings, Exit, Grant};
+use crate::event::{AgentEffect, AgentSettings, Exit, Grant, SlotNumber};
 
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
     pub executor: Executor,
     pub work: Option<Work>,
+    /// What the executor kept in memory when it was last seen without a task.
+    pub idle_bytes: u64,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,20 @@ pub(crate) enum Phase {
 impl Slot {
     pub fn is_free(&self) -> bool {
         self.work.is_none() && self.executor != Executor::Dying
+    }
+
+    pub fn start_if_absent(&mut self, number: SlotNumber, out: &mut Vec<AgentEffect>) {
+        if self.executor == Executor::Absent {
+            self.executor = Executor::Starting;
+            out.push(AgentEffect::StartExecutor { slot: number });
+        }
+    }
+
+    /// Whether what the executor keeps of earlier tasks would be counted against the waiting one: its limit is on the whole
+    /// process.
+    pub fn is_overgrown(&self) -> bool {
+        let limit = self.work.as_ref().and_then(|w| w.grant.memory_bytes);
+        self.executor == Executor::Ready && limit.is_some_and(|limit| self.idle_bytes > limit / 4)
     }
 }
 

@@ -119,6 +119,10 @@ fn failure_sent(effects: &[AgentEffect]) -> Option<FailureClass> {
     })
 }
 
+fn runs(effect: &AgentEffect) -> bool {
+    matches!(effect, AgentEffect::RunTask { .. })
+}
+
 fn done(lease: u64) -> AgentEvent {
     AgentEvent::TaskDone {
         slot: 0,
@@ -207,6 +211,43 @@ fn what_hangs_is_stalled_and_what_moves_is_not() {
         last_words: String::new(),
     });
     assert_eq!(failure_sent(&effects), Some(FailureClass::Stalled));
+}
+
+#[test]
+fn an_executor_that_kept_much_memory_is_replaced_before_the_next_task() {
+    for (kept, replaced) in [(250, false), (251, true)] {
+        let mut bench = Bench::running(1);
+        let mut effects = bench.tell(done(1));
+        bench.tell(AgentEvent::MemorySampled {
+            slot: 0,
+            bytes: kept,
+        });
+        effects.extend(bench.wait(2_000));
+        let claim = claim_of(&effects).expect("a slot is free");
+        let effects = bench.answer(claim, Answer::Granted(Box::new(grant(2))));
+        assert_eq!(
+            effects.contains(&AgentEffect::KillExecutor { slot: 0 }),
+            replaced
+        );
+        if replaced {
+            assert!(!effects.iter().any(runs));
+            let exited = bench.tell(AgentEvent::ExecutorExited {
+                slot: 0,
+                exit: Exit::Signal(9),
+                last_words: String::new(),
+            });
+            assert_eq!(failure_sent(&exited), None);
+            assert!(exited.contains(&AgentEffect::StartExecutor { slot: 0 }));
+            assert!(
+                bench
+                    .tell(AgentEvent::ExecutorReady { slot: 0 })
+                    .iter()
+                    .any(runs)
+            );
+        } else {
+            assert!(effects.iter().any(runs));
+        }
+    }
 }
 
 #[test]

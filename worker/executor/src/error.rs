@@ -140,7 +140,7 @@ impl TaskError {
     pub fn failure(&self) -> Failure {
         Failure {
             class: self.class(),
-            message: chain(self),
+            message: one_line(self),
         }
     }
 }
@@ -168,19 +168,8 @@ fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
 }
 
 /// An error and its causes in one line.
-pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        // Some libraries repeat their source's message in their own.
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        next = cause.source();
-    }
-    text.replace(['\n', '\r'], " ")
+pub fn one_line(error: &dyn Error) -> String {
+    types::chain(error).replace(['\n', '\r'], " ")
 }
 
 #[cfg(test)]
@@ -216,7 +205,7 @@ mod tests {
             };
             let error = TaskError::scratch_table("/scratch/timings.parquet")(failed);
             assert_eq!(error.class(), FailureClass::DiskFull, "{error:?}");
-            let text = chain(&error);
+            let text = one_line(&error);
             assert!(text.contains("/scratch/timings.parquet"), "{text}");
         }
     }

@@ -10,7 +10,7 @@ use vision::{Image, Limits, Mask, Preprocess, VisionError};
 
 use crate::{
     attempt::Attempt,
-    error::{TaskError, chain},
+    error::{TaskError, one_line},
 };
 
 /// Reads the images and masks of samples for one attempt; shared by its threads.
@@ -148,7 +148,7 @@ impl<'a> Images<'a> {
             Err(error) => Ok(Err(BadImage {
                 uri: uri.to_owned(),
                 class: error.word(),
-                reason: chain(&error),
+                reason: one_line(&error),
             })),
         }
     }
@@ -162,7 +162,7 @@ pub fn bad_image(uri: &str, error: &VisionError) -> BadImage {
     BadImage {
         uri: uri.to_owned(),
         class: error.word(),
-        reason: chain(error),
+        reason: one_line(error),
     }
 }
 

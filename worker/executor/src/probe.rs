@@ -4,7 +4,7 @@ use engines::EngineError;
 use serde_json::{Value, json};
 
 use crate::{
-    error::{TaskError, chain},
+    error::{TaskError, one_line},
     fingerprint, handover,
     model::weights_folder,
 };
@@ -19,7 +19,7 @@ pub fn probe() -> Value {
                 "name": engine.name,
                 "version": engine.version,
                 "library": engine.path,
-                "error": error.map(|error| chain(&error)),
+                "error": error.map(|error| one_line(&error)),
             }),
         })
         .collect();
@@ -68,6 +68,6 @@ fn beside(engine: &'static str) -> Value {
             json!({"name": engine, "error": format!("{}: {why}", program.display()), "advice":
             "only for `engine: torch-cpu`: `make build` makes executor-torch; it goes beside executor, with the native libraries in lib/"})
         }
-        Err(error) => json!({"name": engine, "error": chain(&error)}),
+        Err(error) => json!({"name": engine, "error": one_line(&error)}),
     }
 }

@@ -31,7 +31,7 @@ use types::{Failure, FailureClass, LeaseNumber, OutputObject};
 use crate::{
     attempt::Attempt,
     attempt_log::{AttemptLog, SEGMENT_BYTES},
-    error::{TaskError, chain},
+    error::{TaskError, one_line},
     handover,
     stages::{lock, reset_peak_memory},
     tasks,
@@ -201,7 +201,7 @@ fn execute(attempt: &Attempt, agent: &Agent) {
                 lease,
                 Failure {
                     class: FailureClass::Internal,
-                    message: chain(&error),
+                    message: one_line(&error),
                 },
             ),
         },
@@ -295,7 +295,7 @@ fn flush_log(attempt: &Attempt) {
         Ok(_) => AttemptLog::stored(),
         Err(error) => {
             AttemptLog::give_back(text);
-            eprintln!("executor: cannot store the log: {}", chain(&error));
+            eprintln!("executor: cannot store the log: {}", one_line(&error));
         }
     }
 }

@@ -21,16 +21,20 @@ fn after(failures: &[(FailureClass, &str)], live: usize) -> NextRetry {
             delay_ms: 0,
         })
         .collect();
+    decide(&tried, live, 0)
+}
+
+fn decide(tried: &[Tried<'_>], live_workers: usize, pauses: u32) -> NextRetry {
     let job: JobId = "abcd".parse().unwrap();
     let site = Site {
         job: &job,
         task: TaskIndex(3),
         crashed_retries: 2,
-        live_workers: live,
-        pauses: 0,
+        live_workers,
+        pauses,
         memory_bytes: 8 << 30,
     };
-    next_retry(&Policy::default(), &tried, &site)
+    next_retry(&Policy::default(), tried, &site)
 }
 
 fn is_again(next: &NextRetry) -> bool {
@@ -85,23 +89,14 @@ fn a_crash_on_two_workers_is_the_tasks_fault() {
 
 #[test]
 fn long_work_does_not_count_as_an_outage() {
-    let job: JobId = "abcd".parse().unwrap();
     let worker = name("a");
-    let site = Site {
-        job: &job,
-        task: TaskIndex(0),
-        crashed_retries: 2,
-        live_workers: 1,
-        pauses: 0,
-        memory_bytes: 0,
-    };
     let after = |minutes: u64| Tried {
         class: Unavailable,
         worker: &worker,
         ran_ms: minutes * 60_000,
         delay_ms: 1_000,
     };
-    let next = |tried: &[Tried<'_>]| next_retry(&Policy::default(), tried, &site);
+    let next = |tried: &[Tried<'_>]| decide(tried, 1, 0);
     // A fit of more than an hour meets one storage error; so it does again.
     assert!(is_again(&next(&[after(61)])));
     assert!(is_again(&next(&[after(61), after(70)])));
@@ -119,16 +114,7 @@ fn long_work_does_not_count_as_an_outage() {
 
 #[test]
 fn unavailable_is_bounded_in_time_not_in_number() {
-    let job: JobId = "abcd".parse().unwrap();
     let worker = name("a");
-    let site = Site {
-        job: &job,
-        task: TaskIndex(0),
-        crashed_retries: 2,
-        live_workers: 1,
-        pauses: 3,
-        memory_bytes: 0,
-    };
     let tried = |n| {
         vec![
             Tried {
@@ -140,11 +126,8 @@ fn unavailable_is_bounded_in_time_not_in_number() {
             n
         ]
     };
-    assert!(is_again(&next_retry(&Policy::default(), &tried(59), &site)));
-    assert_eq!(
-        next_retry(&Policy::default(), &tried(60), &site),
-        NextRetry::Dead
-    );
+    assert!(is_again(&decide(&tried(59), 1, 3)));
+    assert_eq!(decide(&tried(60), 1, 3), NextRetry::Dead);
 }
 
 #[test]

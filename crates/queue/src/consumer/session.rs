@@ -12,7 +12,7 @@ use types::PoolName;
 
 use super::{Command, ConsumerState, Delivery, Slot, lock};
 use crate::backoff::{self, Backoff};
-use crate::error::{self, AckError, BrokerError};
+use crate::error::{AckError, BrokerError};
 use crate::link::Link;
 use crate::settings::Settings;
 use crate::topology;
@@ -61,7 +61,7 @@ impl Background {
 
     async fn wait_after(&mut self, error: BrokerError) {
         let wait = self.backoff.next(backoff::random());
-        tracing::warn!(queue = %self.queue, error = %error::chain(&error), retry_in = ?wait, "not consuming");
+        tracing::warn!(queue = %self.queue, error = %types::chain(&error), retry_in = ?wait, "not consuming");
         self.report
             .send_replace(ConsumerState::Disconnected(Arc::new(error)));
         self.meanwhile(async |_| tokio::time::sleep(wait).await)
@@ -338,6 +338,6 @@ fn answer(reply: Option<oneshot::Sender<Result<(), AckError>>>, result: Result<(
 /// The link's own reason is shared with others; ours is told in its words.
 fn shared(error: &Arc<BrokerError>) -> BrokerError {
     BrokerError::Closed {
-        reason: error::chain(&**error),
+        reason: types::chain(&**error),
     }
 }

@@ -5,12 +5,14 @@
     reason = "helpers of tests, which clippy does not take for tests"
 )]
 
+mod certificates;
+
 use std::{collections::BTreeSet, path::Path, sync::LazyLock};
 
 use bytes::Bytes;
 use objects::{Fault, Proxy, READER, Seaweed, WRITER, config};
 use store::{AttemptWriter, Put, Store, StoreError, Stores, StoresConfig, contract, layout};
-use types::FailureClass;
+use types::{FailureClass, chain};
 
 /// One server for all tests; each has a prefix of its own.
 static SERVER: LazyLock<Seaweed> = LazyLock::new(|| Seaweed::start(&["lab"]));
@@ -26,16 +28,6 @@ fn runtime() -> tokio::runtime::Runtime {
         .enable_all()
         .build()
         .unwrap()
-}
-
-fn chain(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    text
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::desk::{Desk, job};
 /// A job that needs an engine and labels.
 fn needing(id: &str, engine: &str, labels: &str) -> Submit {
     let mut submit = job(id, id, None, 1);
-    workload::need(&mut submit, engine, &labels.parse().unwrap());
+    workload::need(&mut submit, engine, &labels.parse().unwrap(), 1 << 30);
     submit
 }
 
@@ -126,8 +126,7 @@ fn each_reason_for_waiting_is_said() {
         "no live worker in pool cpu with the engine onnxruntime is labelled zone=b"
     );
     let mut large = job("job1", "job1", None, 1);
-    large.resolved.resources.memory_bytes = Some(20 << 30);
-    large.resolved_json = serde_json::to_string(&large.resolved).unwrap();
+    workload::need(&mut large, "auto", &Labels::default(), 20 << 30);
     desk.submit(large);
     assert_eq!(
         waits(&desk, "job1"),
