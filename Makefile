@@ -20,6 +20,9 @@ export LIBTORCH := $(ROOT)/native
 export NIGHTSHIFT_NATIVE_DIR := $(ROOT)/native/lib
 export NIGHTSHIFT_WEIGHTS := $(ROOT)/weights
 
+# How programs of the tests find libtorch; idle OpenMP threads sleep.
+RUNTIME := LD_LIBRARY_PATH="$(ROOT)/native/lib$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}" OMP_WAIT_POLICY=PASSIVE
+
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST)
@@ -42,12 +45,12 @@ programs:
 	ln -sfn ../native/lib bin/lib
 
 .PHONY: weights
-weights: programs
+weights: programs ## fetch and import the weights of mobilenet_v2 and efficientnet_lite0
 	$(PYTHON) scripts/fetch_parts.py weights
 	$(PYTHON) scripts/import_weights.py bin/ctl
 
 .PHONY: texture
-texture: programs
+texture: programs ## make the dataset that configs/minimal.yaml and the demo use
 	$(PYTHON) scripts/fetch_parts.py photos
 	if ! [ -f datasets/texture/.complete ] || [ -n "$$(find tests/texture/src -newer datasets/texture/.complete)" ]; then \
 		"$(TARGET)/debug/texture" .cache/photos datasets/texture && touch datasets/texture/.complete; fi
@@ -61,8 +64,10 @@ demo: setup programs weights texture ## from nothing to a result table: PaDiM on
 test: ## run every test
 	$(PYTHON) scripts/setup.py test
 	$(PYTHON) scripts/fetch_parts.py servers
-	$(MAKE) --no-print-directory weights texture WHAT=--all-targets
-	LD_LIBRARY_PATH="$(ROOT)/native/lib$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}" OMP_WAIT_POLICY=PASSIVE cargo test --locked --workspace
+	$(MAKE) --no-print-directory weights texture WHAT="--all-targets --exclude sim"
+	$(RUNTIME) cargo test --locked --workspace --exclude sim
+	$(RUNTIME) cargo test --locked --package sim
+	$(MAKE) --no-print-directory readers
 
 .PHONY: chaos
 chaos: ## kill and cut a real RabbitMQ and a real S3 server far more often than `test` does (about half an hour)
@@ -89,8 +94,9 @@ parity: ## compare PaDiM's scores with Anomalib 1.0.1's on ELPV (its environment
 	$(MAKE) --no-print-directory weights
 	$(PYTHON) tests/bench/parity.py
 
-.PHONY: test-readers
-test-readers: programs texture ## read a job's tables with pandas, polars and duckdb (their environment takes 600 MB)
+# A job's tables read by pandas, polars and duckdb (their environment takes 600 MB).
+.PHONY: readers
+readers:
 	if ! [ tests/readers/requirements.txt -ot .cache/readers/.complete ]; then \
 		$(PYTHON) -m venv .cache/readers && .cache/readers/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --no-deps -r tests/readers/requirements.txt \
 		&& touch .cache/readers/.complete; fi

@@ -60,8 +60,8 @@ pub enum Error {
     Config(#[from] store::ConfigError),
     #[error(transparent)]
     Store(#[from] store::StoreError),
-    #[error("interrupted; job {job} is kept: {hint}")]
-    Interrupted { job: String, hint: String },
+    #[error("interrupted; {hint}")]
+    Interrupted { hint: String },
     /// The reader of standard output went away, as `head` does.
     #[error("standard output closed")]
     OutputClosed,

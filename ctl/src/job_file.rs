@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use job::Reading;
+use job::{Reading, resolved::JobKind};
 use rustix::fs::Access;
 
 use crate::Error;
@@ -65,11 +65,23 @@ impl ReadJob {
                 there.display()
             )));
         }
+        // Somebody else's first job may have made these.
+        let trained = matches!(self.reading.job.kind, JobKind::Train).then_some("models");
+        let below = ["jobs"]
+            .into_iter()
+            .chain(trained)
+            .map(|name| folder.join(name));
         let wanted = Access::WRITE_OK | Access::EXEC_OK;
-        rustix::fs::access(there, wanted).map_err(|errno| Error::Write {
-            path: folder.clone(),
-            source: errno.into(),
-        })
+        for folder in below
+            .filter(|folder| folder.is_dir())
+            .chain([there.to_owned()])
+        {
+            rustix::fs::access(&folder, wanted).map_err(|errno| Error::Write {
+                path: folder.clone(),
+                source: errno.into(),
+            })?;
+        }
+        Ok(())
     }
 }
 

@@ -106,7 +106,7 @@ impl Bars {
                 .entry(attempt.task.clone())
                 .or_insert_with(|| {
                     let bar = self.screen.add(ProgressBar::new(0));
-                    bar.set_style(style("  {msg:40} {wide_bar} {pos}/{len}"));
+                    bar.set_style(style("  {wide_msg} {bar:16} {pos}/{len}"));
                     bar
                 });
             let progress = attempt.progress.clone().unwrap_or_default();

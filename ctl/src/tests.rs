@@ -42,7 +42,6 @@ fn the_exit_codes_of_the_documents_are_those_of_the_errors() {
         (Error::cannot_run(""), 6),
         (
             Error::Interrupted {
-                job: String::new(),
                 hint: String::new(),
             },
             130,

@@ -1,5 +1,6 @@
 //! Follows a job to its end: progress, interruption, and going on when the coordinator goes away.
 
+use std::future::Future;
 use std::time::Duration;
 
 use proto::Place;
@@ -41,9 +42,42 @@ enum Interruption {
     Cancelling(Instant),
 }
 
-struct Signals {
+/// What a user sends to end a command; caught from the moment that this is made.
+pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
+}
+
+impl Signals {
+    pub fn listen() -> Result<Self, Error> {
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|source| Error::cannot_run_because("cannot listen to signals", source))
+        };
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    /// Does what can be left at any point: an interrupt ends it with this hint.
+    pub async fn or<T>(
+        &mut self,
+        hint: &str,
+        action: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        tokio::select! {
+            result = action => result,
+            () = self.any() => Err(Error::Interrupted { hint: hint.to_owned() }),
+        }
+    }
 }
 
 /// Coordinators lost since the last snapshot.
@@ -67,14 +101,11 @@ impl Losses {
 }
 
 /// Returns the job at its end; an interruption is an error that says how to go on.
-pub async fn follow(cluster: &mut Cluster, follow: &Follow<'_>) -> Result<Job, Error> {
-    let listen = |kind| {
-        signal(kind).map_err(|source| Error::cannot_run_because("cannot listen to signals", source))
-    };
-    let mut signals = Signals {
-        interrupt: listen(SignalKind::interrupt())?,
-        terminate: listen(SignalKind::terminate())?,
-    };
+pub async fn follow(
+    cluster: &mut Cluster,
+    follow: &Follow<'_>,
+    signals: &mut Signals,
+) -> Result<Job, Error> {
     let mut display = Display::new();
     let mut interruption = Interruption::None;
     let mut losses = Losses::default();
@@ -85,7 +116,7 @@ pub async fn follow(cluster: &mut Cluster, follow: &Follow<'_>) -> Result<Job, E
                     cluster,
                     follow,
                     &mut stream,
-                    &mut signals,
+                    signals,
                     &mut display,
                     &mut interruption,
                     &mut losses,
@@ -117,8 +148,7 @@ pub async fn follow(cluster: &mut Cluster, follow: &Follow<'_>) -> Result<Job, E
                 cluster.reopen().await?;
                 cluster.ensure_worker(&follow.worker).await
             } => opened,
-            _ = signals.interrupt.recv() => break Err(interrupted(follow)),
-            _ = signals.terminate.recv() => break Err(interrupted(follow)),
+            () = signals.any() => break Err(interrupted(follow)),
         };
         match opened {
             Ok(()) => {}
@@ -247,8 +277,7 @@ async fn is_drained(cluster: &mut Cluster) -> Result<bool, Error> {
 
 fn interrupted(follow: &Follow<'_>) -> Error {
     Error::Interrupted {
-        job: follow.job.clone(),
-        hint: format!("go on with `{}`", follow.resume),
+        hint: format!("job {} is kept: go on with `{}`", follow.job, follow.resume),
     }
 }
 

@@ -70,7 +70,11 @@ fn a_coordinator_of_another_protocol_is_told_from_one_that_is_not_there() {
     );
     let output = ctl(folder.path(), &["get", "jobs", "--coordinator", &url]);
     assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
-    assert!(stderr(&output).contains("protocol (nightshift.v1)"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("protocol (nightshift.v1)"),
+        "{}",
+        stderr(&output)
+    );
     drop(runtime);
     let output = ctl(folder.path(), &["get", "jobs", "--coordinator", &url]);
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));

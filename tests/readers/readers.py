@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reads the tables of a finished job with pandas, polars and duckdb, and holds what they see against `ctl results`.
 
-    make test-readers                                   makes the Python environment (600 MB), runs a small job, reads it
+    make test                                           makes the Python environment (600 MB), runs a small job, reads it
     python tests/readers/readers.py RESULTS [CTL ARGS]  reads .../results/GENERATION; CTL ARGS go to `ctl results`
 """
 import json

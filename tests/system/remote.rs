@@ -85,7 +85,12 @@ fn a_job_in_a_bucket_gives_the_same_scores_as_one_on_files() {
     let without_keys = sandbox.json(&["results", "last", "--scores"]);
     assert_eq!(scores(&without_keys), on_files);
     let place = &sandbox.json(&["results", "last"])["results"];
-    assert!(place.as_str().unwrap().starts_with("s3://lab/night/out/jobs/"));
+    assert!(
+        place
+            .as_str()
+            .unwrap()
+            .starts_with("s3://lab/night/out/jobs/")
+    );
     drop(coordinator);
 
     let found = runtime.block_on(store.list("out")).unwrap();

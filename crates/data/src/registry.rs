@@ -14,6 +14,7 @@ pub const REGISTRY: &[Entry] = &[
     known("Kolektor"),
     built("MVTec", mvtec_ad::PARAMS),
     known("MVTec3D"),
+    known("PredictDataset"),
     known("ShanghaiTech"),
     known("UCSDped"),
     known("Visa"),

@@ -19,7 +19,14 @@ pub(crate) fn class(registry: &'static [Entry], path: &str) -> Found {
     match found {
         Some(entry) if entry.params.is_some() => Found::Built(entry),
         Some(entry) => Found::NotBuilt(entry),
-        None => Found::Unknown(nearest(name, registry.iter().map(|entry| entry.class))),
+        None => {
+            // What runs is more likely meant than what is not built yet.
+            let named = |built: bool| {
+                let of_kind = registry.iter().filter(|e| e.params.is_some() == built);
+                nearest(name, of_kind.map(|entry| entry.class))
+            };
+            Found::Unknown(named(true).or_else(|| named(false)))
+        }
     }
 }
 

@@ -216,9 +216,12 @@ impl Tree {
     }
 }
 
+/// The tags of YAML's core schema.
+const CORE: [&str; 7] = ["null", "bool", "int", "float", "str", "seq", "map"];
+
 fn known_tag(tag: Option<&Tag>) -> Result<(), String> {
     match tag {
-        Some(tag) if !tag.is_yaml_core_schema() => {
+        Some(tag) if !tag.is_yaml_core_schema() || !CORE.contains(&tag.suffix.as_str()) => {
             Err(format!("the tag {tag} has no meaning in a job file"))
         }
         _ => Ok(()),

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, watch};
 use types::PoolName;
 
 use crate::backoff::{self, Backoff};
-use crate::error::{BrokerError, PublishError};
+use crate::error::{self, BrokerError, PublishError};
 use crate::link::{Health, Link};
 use crate::settings::Settings;
 use crate::topology::{self, Depth, queue_name};

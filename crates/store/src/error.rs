@@ -19,7 +19,7 @@ pub enum StoreError {
         source: Source,
     },
     #[error(
-        "{uri} has changed since it was listed (expected etag {expected}); a new job lists it again"
+        "{uri} has changed since it was listed (expected etag {expected}); a new job lists it again: `ctl run --new`, or another --key"
     )]
     Changed { uri: String, expected: String },
     #[error("{uri} exists already with other content")]

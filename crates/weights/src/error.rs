@@ -68,7 +68,7 @@ pub enum WeightsError {
     #[error("unknown backbone `{name}`; known: {known}")]
     UnknownBackbone { name: String, known: String },
     /// Nothing in the folder.
-    #[error("no weights of {backbone} in {}; import them with `ctl weights import FILE --backbone {backbone}` (FILE: safetensors or .pth), or set `pre_trained: false` for random ones", folder.display())]
+    #[error("no weights of {backbone} in {}; import them with `ctl weights import FILE --backbone {backbone}` (FILE: safetensors or .pth; in the source tree `make weights` fetches and imports mobilenet_v2 and efficientnet_lite0), or set `pre_trained: false` for random ones", folder.display())]
     NotFound { backbone: String, folder: PathBuf },
     /// The file changed since it was imported.
     #[error("{} has the sha256 {found}, but its import recorded {expected}; import it again", path.display())]

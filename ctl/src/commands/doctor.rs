@@ -73,7 +73,8 @@ pub fn run(common: &Common, _: &Args) -> Result<(), Error> {
     checks.extend(engines(&probe));
     checks.extend(weight_checks(&folder, &weights));
     checks.push(storage(&state));
-    checks.push(memory());
+    let memory = memory_bytes();
+    checks.push(memory_check(memory));
     let ready = checks.iter().all(|check| check.state != "missing");
     let value = json!({
         "ready": ready,
@@ -86,6 +87,9 @@ pub fn run(common: &Common, _: &Args) -> Result<(), Error> {
         "native_folder": places::native_folder(),
         "weights": {"folder": folder.root(), "backbones": weights},
         "state_folder": state,
+        "free_disk_bytes": free_disk(&state),
+        "memory_bytes": memory.map(|(total, _)| total),
+        "available_memory_bytes": memory.map(|(_, available)| available),
     });
     common.output.print(&value, || {
         let mut table = Table::new(&["what", "state", "found", "what to do"]);
@@ -164,9 +168,11 @@ fn libraries() -> Check {
             format!("{} is no folder", folder.display()),
             "set NIGHTSHIFT_NATIVE_DIR to the folder of the native libraries, or unset it",
         ),
-        None => Check::ok(
+        None => Check::bad(
+            "optional",
             what,
-            "none beside the programs: the system's loader finds them",
+            "no folder lib/ beside the programs: left to the system's loader",
+            "",
         ),
     }
 }
@@ -235,7 +241,7 @@ fn probe() -> Result<Value, String> {
 }
 
 fn engines(probe: &Result<Value, String>) -> Vec<Check> {
-    const ADVICE: &str = "`python3 scripts/setup.py build` fetches the native libraries; NIGHTSHIFT_NATIVE_DIR names another folder";
+    const ADVICE: &str = "`make setup` fetches the native libraries; lib/ beside the programs or NIGHTSHIFT_NATIVE_DIR names their folder; a copy of bin/ must follow its links (`cp -rL`)";
     let list = match probe {
         Ok(answer) => answer["engines"].as_array().cloned().unwrap_or_default(),
         Err(problem) => return vec![Check::bad("missing", "engines", problem.clone(), ADVICE)],
@@ -263,11 +269,13 @@ fn engines(probe: &Result<Value, String>) -> Vec<Check> {
                         .to_owned(),
                 )
             } else {
+                // What `engine: auto` means.
+                let needed = !any || text(engine, "name") == "openvino";
                 Check::bad(
-                    if any { "warning" } else { "missing" },
+                    if needed { "missing" } else { "warning" },
                     what,
                     text(engine, "error"),
-                    engine["advice"].as_str().unwrap_or(ADVICE),
+                    ADVICE,
                 )
             }
         })
@@ -331,9 +339,8 @@ fn storage(state: &Path) -> Check {
             "choose another with --state",
         );
     }
-    match rustix::fs::statvfs(there) {
-        Ok(stat) => {
-            let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    match free_disk(there) {
+        Some(free) => {
             let found = format!("{}, {} free", state.display(), gigabytes(free));
             if free < LOW_DISK_BYTES {
                 Check::bad(
@@ -346,23 +353,35 @@ fn storage(state: &Path) -> Check {
                 Check::ok(what, found)
             }
         }
-        Err(error) => Check::bad(
+        None => Check::bad(
             "warning",
             what,
-            format!("{}: {error}", there.display()),
+            format!("{}: its free space is not known", there.display()),
             "choose another with --state",
         ),
     }
 }
 
-fn memory() -> Check {
+/// Bytes that this user may still write there, or where it will be made.
+fn free_disk(folder: &Path) -> Option<u64> {
+    let there = folder.ancestors().find(|folder| folder.exists())?;
+    let stat = rustix::fs::statvfs(there).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// All of it, and what is available.
+fn memory_bytes() -> Option<(u64, u64)> {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let field = |name: &str| {
         let line = text.lines().find(|line| line.starts_with(name))?;
         Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
     };
-    match (field("MemTotal:"), field("MemAvailable:")) {
-        (Some(total), Some(available)) => {
+    field("MemTotal:").zip(field("MemAvailable:"))
+}
+
+fn memory_check(memory: Option<(u64, u64)>) -> Check {
+    match memory {
+        Some((total, available)) => {
             let found = format!("{} of {} available", gigabytes(available), gigabytes(total));
             if available < LOW_MEMORY_BYTES {
                 Check::bad(

@@ -1,13 +1,17 @@
 //! `ctl logs`: what attempts wrote, with the task before each line when there are several.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use proto::v1::{LogChunk, LogsRequest};
 use serde_json::json;
 
 use super::with_cluster;
 use crate::output::Format;
-use crate::{Common, Error, output};
+use crate::{Common, Error, output, resume};
+
+/// After so long without a line it is said why.
+const SILENCE: Duration = Duration::from_secs(3);
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -21,26 +25,38 @@ pub struct Args {
 
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     with_cluster(common, async |cluster| {
+        let waits = resume::command(common, &["describe", &args.id]);
+        let interrupted = || Error::Interrupted {
+            hint: "the job goes on".to_owned(),
+        };
         // Lines of one task alone need no name before them.
         let named = !args.id.contains('-');
         let mut stream = cluster
             .client
             .logs(LogsRequest {
-                id: args.id,
+                id: args.id.clone(),
                 follow: args.follow,
             })
             .await?
             .into_inner();
+        let mut silent = true;
         loop {
             tokio::select! {
                 chunk = stream.message() => match chunk? {
-                    Some(chunk) => match common.output {
-                        Format::Table => write(&chunk, named)?,
-                        format => write_value(&chunk, format)?,
-                    },
+                    Some(chunk) => {
+                        silent = false;
+                        match common.output {
+                            Format::Table => write(&chunk, named)?,
+                            format => write_value(&chunk, format)?,
+                        }
+                    }
                     None => return Ok(()),
                 },
-                _ = tokio::signal::ctrl_c() => return Ok(()),
+                () = tokio::time::sleep(SILENCE), if silent => {
+                    silent = false;
+                    eprintln!("no attempt has written anything yet; `{waits}` says what is waited for");
+                }
+                _ = tokio::signal::ctrl_c() => return Err(interrupted()),
             }
         }
     })

@@ -96,7 +96,10 @@ fn for_people(job: &Value, plan: &Plan, needs: &[Option<FitNeeds>]) -> String {
     let megabytes = |bytes: Option<u64>| {
         bytes.map_or_else(
             || "-".to_owned(),
-            |bytes| format!("{:.1} MB", bytes as f64 / 1e6),
+            |bytes| match bytes {
+                0..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+                _ => format!("{:.1} MB", bytes as f64 / 1e6),
+            },
         )
     };
     for (run, needs) in plan.runs.iter().zip(needs) {

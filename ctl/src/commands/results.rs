@@ -168,7 +168,8 @@ async fn show(
         }
         match &place {
             Some(place) => {
-                text.push_str(&format!("\n\nResults: {place}\nOpen:    {}", opener(place)))
+                let open = opener(&resume::command(common, &["results", &job.id, "--metrics"]), place);
+                text.push_str(&format!("\n\nResults: {place}\nOpen:    {open}"))
             }
             None => text.push_str("\n\nNo results published"),
         }
@@ -191,10 +192,10 @@ fn unreadable(metrics: &[MetricRow]) -> BTreeMap<u32, u64> {
     found
 }
 
-/// One line that opens a table.
-fn opener(place: &str) -> String {
+/// One line that opens a table: with what is here, and with what reads Parquet.
+fn opener(command: &str, place: &str) -> String {
     format!(
-        "python3 -c \"import pandas; print(pandas.read_parquet('{place}/metrics.parquet'))\"   or   duckdb -c \"from '{place}/metrics.parquet'\""
+        "{command}   or, after `pip install pandas pyarrow`,   python3 -c \"import pandas; print(pandas.read_parquet('{place}/metrics.parquet'))\""
     )
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::JobArg;
 use crate::cluster::{Cluster, WorkerOptions};
-use crate::watch::{Follow, follow};
+use crate::watch::{Follow, Signals, follow};
 use crate::{Common, Error, client, places, resume};
 
 #[derive(clap::Args)]
@@ -62,6 +62,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
                 worker,
                 resume,
             },
+            &mut Signals::listen()?,
         )
         .await?;
         super::results::show_end(common, &mut cluster, &job).await

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, WorkerOptions};
 use crate::job_file::{JobFile, ReadJob, print_warnings};
-use crate::watch::{Follow, follow, is_terminal};
+use crate::watch::{Follow, Signals, follow, is_terminal};
 use crate::{Common, Error, client, places, resume};
 
 const DEFAULT_SLOTS: u32 = 1;
@@ -27,6 +27,7 @@ pub struct Args {
 }
 
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
+    let mut signals = Signals::listen()?;
     let read = args.file.read()?;
     print_warnings(&read.reading);
     read.check_output()?;
@@ -35,13 +36,18 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         pool: read.reading.job.resources.pool.to_string(),
         slots: args.slots,
     };
-    let mut cluster = Cluster::open_with_worker(&place, common.config(), &worker).await?;
+    let resume = resume_command(common, &args);
+    let early = format!("`{resume}` begins it, or goes on with what was begun");
+    let opening = Cluster::open_with_worker(&place, common.config(), &worker);
+    let mut cluster = signals.or(&early, opening).await?;
     let result = async {
-        let job = match unfinished(&mut cluster, &args, &read).await? {
-            Some(job) => go_on(&mut cluster, &job).await?,
-            None => submit(&mut cluster, &read, args.key.as_deref()).await?,
+        let begin = async {
+            match unfinished(&mut cluster, &args, &read).await? {
+                Some(job) => go_on(&mut cluster, &job).await,
+                None => submit(&mut cluster, &read, args.key.as_deref()).await,
+            }
         };
-        let resume = resume_command(common, &args);
+        let job = signals.or(&early, begin).await?;
         let job = follow(
             &mut cluster,
             &Follow {
@@ -50,9 +56,15 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
                 worker,
                 resume,
             },
+            &mut signals,
         )
         .await?;
-        super::results::show_end(common, &mut cluster, &job).await
+        let hint = format!(
+            "job {} has ended: `ctl results {}` shows it",
+            job.id, job.id
+        );
+        let end = super::results::show_end(common, &mut cluster, &job);
+        signals.or(&hint, end).await
     }
     .await;
     cluster.close().await;

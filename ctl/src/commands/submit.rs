@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::cluster::{Cluster, WorkerOptions};
 use crate::job_file::{JobFile, print_warnings};
-use crate::watch::{Follow, follow};
+use crate::watch::{Follow, Signals, follow};
 use crate::{Common, Error, places, resume};
 
 #[derive(clap::Args)]
@@ -36,7 +36,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         let worker = WorkerOptions { pool: read.reading.job.resources.pool.to_string(), slots: 1 };
         cluster.ensure_worker(&worker).await?;
         let resume = resume::command(common, &["retry", &job, "--wait"]);
-        let job = follow(&mut cluster, &Follow { place: &place, job, worker, resume }).await?;
+        let job = follow(&mut cluster, &Follow { place: &place, job, worker, resume }, &mut Signals::listen()?).await?;
         super::results::show_end(common, &mut cluster, &job).await
     }
     .await;

@@ -12,7 +12,7 @@ use types::PoolName;
 
 use super::{Command, ConsumerState, Delivery, Slot, lock};
 use crate::backoff::{self, Backoff};
-use crate::error::{AckError, BrokerError};
+use crate::error::{self, AckError, BrokerError};
 use crate::link::Link;
 use crate::settings::Settings;
 use crate::topology;

@@ -57,8 +57,8 @@ fn an_untrusted_certificate_is_said_with_the_key_that_helps() {
     let (address, certificate) = server();
     let folder = tempfile::tempdir().unwrap();
     let endpoint = format!("https://{address}");
-    let text = config("s3://lab", &endpoint, WRITER, folder.path())
-        .replace("retries: 6", "retries: 1");
+    let text =
+        config("s3://lab", &endpoint, WRITER, folder.path()).replace("retries: 6", "retries: 1");
 
     let error = failure(&text);
     assert_eq!(
@@ -68,7 +68,11 @@ fn an_untrusted_certificate_is_said_with_the_key_that_helps() {
         types::chain(&error)
     );
     let said = types::chain(&error);
-    for word in ["is not trusted", "`ca_certificate` of the store lab", &endpoint] {
+    for word in [
+        "is not trusted",
+        "`ca_certificate` of the store lab",
+        &endpoint,
+    ] {
         assert!(said.contains(word), "{word}: {said}");
     }
 

@@ -583,6 +583,31 @@ fn c14_the_last_worker_of_a_pool_goes_on() {
 }
 
 #[test]
+fn l3_a_dead_workers_task_is_granted_again_within_ttl_and_backoff() {
+    let mut desk = Desk::new();
+    let a = desk.register("a", 1);
+    let b = desk.register("b", 1);
+    desk.submit(job("job0", "s", None, 1));
+    let list = desk.granted(&a, "c1");
+    desk.beat(&a, &[list.lease]);
+    // a is never heard of again; b goes on asking.
+    let (ttl_ms, backoff_ms, tick_ms) = (60_000, 1_000, 1_000);
+    let mut waited_ms = 0;
+    let again = loop {
+        match desk.claim(&b, &format!("d{waited_ms}")) {
+            ClaimAnswer::Granted(again) => break again,
+            _ => desk.wait(tick_ms),
+        }
+        waited_ms += tick_ms;
+        desk.beat(&b, &[]);
+        assert!(waited_ms <= ttl_ms + backoff_ms + 2 * tick_ms, "{waited_ms} ms");
+    };
+    assert!(waited_ms >= ttl_ms, "{waited_ms} ms");
+    assert_eq!(again.task, list.task);
+    assert_eq!(desk.outcome(list.lease), Outcome::Failed(FailureClass::Lost));
+}
+
+#[test]
 fn l3_a_new_incarnation_frees_the_old_ones_tasks_at_once() {
     let mut desk = Desk::new();
     let a = desk.register("a", 1);
