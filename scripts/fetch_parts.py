@@ -69,8 +69,8 @@ ELPV_TARGET = "datasets/elpv_mono"
 ELPV_LIST_SHA256 = "b9c04691eb0d04ee3be204a5aa655cbb8b34fcd1a0dad4e5ac799b3e3cea71fb"
 ELPV_BYTES_SHA256 = "53b290807d221177af1135fb03c1fd363aca8f1ed95ee469f245eadd84f55ed6"
 ELPV_LICENCE = """\
-ELPV dataset (elpv-dataset 1.0.0.post1): solar cells under electroluminescence, ZAE Bayern.
-The images are licensed CC BY-NC-SA 4.0: NOT for commercial use; name the authors; share alike.
+CC BY-NC-SA 4.0, NOT for commercial use: ELPV dataset (elpv-dataset 1.0.0.post1), solar cells under electroluminescence, ZAE Bayern.
+The images may not be used commercially; name the authors; share alike.
 Models trained on them, and numbers measured on them, carry that restriction with them.
 """
 

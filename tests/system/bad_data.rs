@@ -1,6 +1,7 @@
 //! Data with something wrong in it: one message that names the file, the right exit code, nothing half-written.
 
 use std::fs;
+use std::os::unix::{ffi::OsStrExt, fs::symlink};
 use std::path::Path;
 
 use crate::images;
@@ -45,6 +46,46 @@ fn a_dataset_without_normal_images_says_so() {
         |data| fs::remove_dir_all(data.join("train")).unwrap(),
         &["no normal images", "tiny"],
     );
+}
+
+#[test]
+fn links_that_lead_round_or_nowhere_are_named() {
+    fails(
+        |data| symlink("..", data.join("train/good/up")).unwrap(),
+        &["train/good/up", "\"..\"", "for ever"],
+    );
+    fails(
+        |data| symlink("gone.png", data.join("train/good/9999.png")).unwrap(),
+        &["train/good/9999.png", "\"gone.png\"", "not there"],
+    );
+}
+
+#[test]
+fn a_name_that_no_address_can_hold_is_named() {
+    fails(
+        |data| fs::write(data.join("test/good/a\tb.png"), "x").unwrap(),
+        &["test/good holds \"a\\tb.png\"", "rename"],
+    );
+    fails(
+        |data| {
+            let name = std::ffi::OsStr::from_bytes(b"a\xff.png");
+            fs::write(data.join("test/good").join(name), "x").unwrap();
+        },
+        &["test/good holds \"a\\xFF.png\"", "UTF-8", "rename"],
+    );
+}
+
+#[test]
+fn images_beside_the_layout_are_said() {
+    let sandbox = Sandbox::with_job(6, 3);
+    let good = sandbox.path("data/tiny/test/good");
+    fs::create_dir(good.join("sub")).unwrap();
+    fs::rename(good.join("0000.png"), good.join("sub/0000.png")).unwrap();
+    let ended = sandbox.ctl(&["run", "job.yaml"]);
+    ended.expect(0);
+    for word in ["warning: run 0: 1 images in", "test/good/sub/0000.png"] {
+        assert!(ended.stdout.contains(word), "{word}: {}", ended.stdout);
+    }
 }
 
 #[test]

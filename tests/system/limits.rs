@@ -1,6 +1,10 @@
 //! A job's own bounds on time and memory become typed failures.
 
-use crate::processes::Signal;
+use std::fs;
+use std::path::PathBuf;
+
+use crate::images;
+use crate::processes::{Signal, until};
 use crate::sandbox::{JOB, LIMIT, Sandbox};
 
 #[test]
@@ -33,4 +37,33 @@ fn a_task_that_takes_too_much_memory_is_out_of_memory() {
         outcomes.iter().any(|outcome| outcome == "out_of_memory"),
         "{outcomes:?}"
     );
+}
+
+#[test]
+fn an_allocation_that_fails_is_out_of_memory() {
+    let mut sandbox = Sandbox::with_job(5000, 3);
+    // The trace below what it died of must not hide it.
+    sandbox.set("RUST_BACKTRACE", "1");
+    let (width, height) = (12_000, 8_000);
+    let large = sandbox.path("data/tiny/train/good/large.png");
+    images::write_sized(&large, &vec![0; 96_000_000], width, height);
+    let run = crate::kills::run_to_fit(&sandbox, &[]);
+    let executor = run.program("executor");
+    // Everything is loaded once the features of the first images are on disk; the large one is the last.
+    until("features", LIMIT, || {
+        let files = fs::read_dir(format!("/proc/{}/fd", executor.id)).ok()?;
+        let mut files = files.flatten().map(|file| file.path());
+        let spool = |file: &PathBuf| {
+            let path = fs::read_link(file).unwrap_or_default();
+            path.ends_with("features.f32")
+        };
+        let spooled = fs::metadata(files.find(spool)?).ok()?.len();
+        (spooled > 0).then_some(())
+    });
+    executor.allow_more_memory(64 << 20);
+    run.wait(LIMIT).expect(1).says(&[
+        "out_of_memory",
+        "memory allocation of 96000000 bytes failed",
+    ]);
+    assert_eq!(sandbox.outcomes("fit"), ["out_of_memory"]);
 }

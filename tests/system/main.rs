@@ -19,6 +19,7 @@ mod hangs;
 mod images;
 mod interrupts;
 mod kills;
+mod licences;
 mod limits;
 mod logs;
 mod monitoring;

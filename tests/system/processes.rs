@@ -5,7 +5,7 @@ use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, kill_process, prlimit};
 
 pub use rustix::process::Signal;
 
@@ -69,6 +69,18 @@ impl Process {
         if self.is_alive() {
             let _ = kill_process(Pid::from_raw(self.id.cast_signed()).unwrap(), signal);
         }
+    }
+
+    /// From now on it gets no more than this beyond what it has: the next larger allocation fails.
+    pub fn allow_more_memory(&self, bytes: u64) {
+        let statm = fs::read_to_string(format!("/proc/{}/statm", self.id)).unwrap();
+        let pages: u64 = statm.split(' ').next().unwrap().parse().unwrap();
+        let limit = Some(pages * rustix::param::page_size() as u64 + bytes);
+        let limits = Rlimit {
+            current: limit,
+            maximum: limit,
+        };
+        prlimit(Pid::from_raw(self.id.cast_signed()), Resource::As, limits).unwrap();
     }
 
     #[track_caller]

@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use crate::images;
 use crate::sandbox::{Ended, Sandbox, programs};
 
 /// Root is refused nothing.
@@ -65,6 +66,47 @@ fn an_unreadable_folder_is_named() {
     ended.expect(1).says(&["test/bad", "ermission"]);
     no_panic(&ended);
     sandbox.expect_nothing_half_written();
+}
+
+/// A folder whose names may be read, but not its files: no image may vanish from training or test without a word.
+#[track_caller]
+fn is_named_where_it_cannot_be_entered(sandbox: &Sandbox, folder: &str) {
+    let locked = sandbox.path(folder);
+    allow(&locked, 0o644);
+    let ended = sandbox.ctl(&["run", "job.yaml"]);
+    allow(&locked, 0o755);
+    // Whichever of its files comes first.
+    let file = format!("no permission to look at file://{}/000", locked.display());
+    ended.expect(1).says(&[&file, "invalid_input"]);
+    no_panic(&ended);
+    sandbox.expect_nothing_half_written();
+}
+
+#[test]
+fn files_in_a_folder_that_may_not_be_entered_are_named() {
+    let sandbox = unprivileged();
+    for folder in ["train/good", "test/good", "ground_truth/bad"] {
+        is_named_where_it_cannot_be_entered(&sandbox, &format!("data/tiny/{folder}"));
+    }
+}
+
+#[test]
+fn files_in_a_normal_dir_that_may_not_be_entered_are_named() {
+    let sandbox = unprivileged();
+    images::folder(&sandbox.path("data/mine"), 1, 1);
+    sandbox.write(
+        "job.yaml",
+        "\
+kind: benchmark
+name: mine
+model: {class_path: Padim, init_args: {backbone: resnet18, layers: [layer1, layer2], n_features: 8, pre_trained: false}}
+data: {class_path: Folder, init_args: {name: mine, root: ./data/mine, normal_dir: good, abnormal_dir: bad, image_size: 64, task: classification}}
+metrics: {image: [AUROC]}
+task: classification
+output: ./out
+",
+    );
+    is_named_where_it_cannot_be_entered(&sandbox, "data/mine/good");
 }
 
 #[test]

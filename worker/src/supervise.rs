@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 use types::{Failure, FailureClass, LeaseNumber, Progress};
-use worker_core::{AgentEvent, Exit, SlotNumber};
+use worker_core::{AgentEvent, Exit, SlotNumber, tells_of_memory};
 
 use crate::{
     attempt_log::OpenSegment,
@@ -158,7 +158,10 @@ impl Supervised {
             open.said(&line);
         }
         if self.last_words.len() == LAST_WORDS {
-            self.last_words.pop_front();
+            // The words that decide what it died of stay, however long the trace below them.
+            let decide = |line: &String| tells_of_memory(line);
+            let least = self.last_words.iter().position(|line| !decide(line));
+            self.last_words.remove(least.unwrap_or(0));
         }
         self.last_words.push_back(line);
     }

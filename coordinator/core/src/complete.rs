@@ -65,12 +65,7 @@ impl Core {
         result: &TaskResult,
         outputs: &[OutputObject],
     ) -> Result<(), Refusal> {
-        let is_below = |path: &str| {
-            !path.is_empty()
-                && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
-                && !path.contains('\\')
-        };
-        if let Some(foreign) = outputs.iter().find(|o| !is_below(&o.path)) {
+        if let Some(foreign) = outputs.iter().find(|o| !stays_below(&o.path)) {
             return Err(Refusal::ForeignOutput {
                 lease,
                 path: foreign.path.clone(),
@@ -99,6 +94,14 @@ impl Core {
                 return Err(Refusal::WrongResult { lease, what });
             }
         };
+        if let ResultDetail::Reduce { tables, .. } = &result.detail
+            && let Some(table) = tables.iter().find(|table| !is_file_name(&table.name))
+        {
+            return Err(Refusal::WrongResult {
+                lease,
+                what: format!("the table {:?} is not a file name", table.name),
+            });
+        }
         match named
             .into_iter()
             .find(|name| !outputs.iter().any(|o| o.path == *name))
@@ -475,4 +478,15 @@ impl Core {
             .filter(|lease| self.held.contains_key(lease))
             .collect()
     }
+}
+
+/// A relative path, each part of which names something.
+fn stays_below(path: &str) -> bool {
+    path.split('/')
+        .all(|part| !matches!(part, "" | "." | "..") && !part.contains(['\\', '\0']))
+}
+
+/// Tables are published under these names, side by side.
+fn is_file_name(name: &str) -> bool {
+    stays_below(name) && !name.contains('/')
 }

@@ -297,6 +297,7 @@ fn made_up(assignment: &Assignment) -> (ResultDetail, Vec<&'static str>) {
                     train: 4,
                     scored: 300,
                     packages: Vec::new(),
+                    licences: Vec::new(),
                 },
                 vec![samples],
             )

@@ -333,12 +333,36 @@ async fn outputs_elsewhere_are_refused_and_change_nothing() {
     let job = sandbox.submit(&mut client, "a").await;
     let mut worker = Worker::register(&sandbox, "box", 1).await;
     let list = worker.claim().await;
-    let mut request = worker.completion(&list, sandbox.store.path());
-    request.outputs_json = request
-        .outputs_json
-        .replace("samples.parquet", "../../../models/x.json");
-    let refused = worker.client.complete(request).await.unwrap_err();
+    let whole = worker.completion(&list, sandbox.store.path());
+    for path in [
+        "../../../models/x.json",
+        "",
+        "/etc/passwd",
+        "..",
+        "a/../../b",
+        "a//b",
+        "./a",
+        "a/",
+        "a\\\\b",
+        "a\\u0000",
+    ] {
+        // In both, so that only the place is wrong.
+        let elsewhere = |json: &str| json.replace("samples.parquet", path);
+        let request = v1::CompleteRequest {
+            outputs_json: elsewhere(&whole.outputs_json),
+            result_json: elsewhere(&whole.result_json),
+            ..whole.clone()
+        };
+        let refused = worker.client.complete(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{path}: {refused}");
+    }
+    let unwritten = v1::CompleteRequest {
+        outputs_json: whole.outputs_json.replace("samples", "others"),
+        ..whole.clone()
+    };
+    let refused = worker.client.complete(unwritten).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.message().contains("samples.parquet"), "{refused}");
     assert_eq!(
         worker.complete(&list, sandbox.store.path()).await,
         Verdict::Accepted
@@ -349,6 +373,40 @@ async fn outputs_elsewhere_are_refused_and_change_nothing() {
         .unwrap()
         .into_inner();
     assert_eq!(job.tasks.unwrap().succeeded, 1);
+}
+
+#[tokio::test]
+async fn tables_are_published_under_plain_names() {
+    let sandbox = Sandbox::start().await;
+    let mut client = sandbox.client().await;
+    sandbox.submit(&mut client, "a").await;
+    let mut worker = Worker::register(&sandbox, "box", 1).await;
+    let reduce = loop {
+        let task = worker.claim().await;
+        if matches!(task.spec, plan::TaskSpec::Reduce) {
+            break task;
+        }
+        worker.complete(&task, sandbox.store.path()).await;
+    };
+    let whole = worker.completion(&reduce, sandbox.store.path());
+    for name in ["../../../models/x.json", "a/b.parquet", "", ".."] {
+        let mut result: plan::TaskResult = serde_json::from_str(&whole.result_json).unwrap();
+        let plan::ResultDetail::Reduce { tables, .. } = &mut result.detail else {
+            panic!("{:?}", result.detail);
+        };
+        tables[0].name = name.to_owned();
+        let request = v1::CompleteRequest {
+            result_json: serde_json::to_string(&result).unwrap(),
+            ..whole.clone()
+        };
+        let refused = worker.client.complete(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().contains("not a file name"), "{refused}");
+    }
+    assert_eq!(
+        worker.complete(&reduce, sandbox.store.path()).await,
+        Verdict::Accepted
+    );
 }
 
 #[tokio::test]

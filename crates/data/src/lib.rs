@@ -6,6 +6,7 @@
 mod error;
 mod folder;
 mod layout;
+mod licence;
 mod mask;
 mod mvtec_ad;
 mod parameters;
@@ -17,6 +18,7 @@ mod split;
 mod tests;
 
 pub use error::DataError;
+pub use licence::{LICENCE_BYTES, LICENCE_FILES, licence_line};
 pub use registry::{REGISTRY, build, problems};
 pub use sample::{Label, ListedObject, Listing, Purpose, SampleSeed, Split};
 
@@ -30,6 +32,9 @@ pub trait Dataset: Send + Sync {
 
     /// Folders whose objects, at any depth, are to be listed: absolute paths or URIs, without `/` at the end.
     fn roots(&self) -> Vec<String>;
+
+    /// Folders in which one of [`LICENCE_FILES`] may lie.
+    fn licence_folders(&self) -> Vec<String>;
 
     /// The split whose scores choose thresholds and normalization bounds; `None` if the dataset keeps no such split.
     fn threshold_split(&self) -> Option<Split>;

@@ -73,6 +73,16 @@ pub enum EngineError {
         /// The library's message, first line.
         message: String,
     },
+    /// The library got no memory.
+    #[error("{engine}: {what} failed for want of memory: {message}")]
+    OutOfMemory {
+        /// The engine.
+        engine: &'static str,
+        /// What was attempted.
+        what: String,
+        /// The library's message, first line.
+        message: String,
+    },
     /// `run` was called with other buffers than the graph has ports.
     #[error("{engine}: {port} takes {expected}, got {found}")]
     Buffer {
@@ -110,11 +120,47 @@ impl EngineError {
             .lines()
             .find(|l| !l.trim().is_empty())
             .unwrap_or("no message");
+        let (what, first) = (what.into(), first.trim().to_owned());
+        // Native libraries have no other way to say it.
+        if NO_MEMORY.iter().any(|words| message.contains(words)) {
+            return EngineError::OutOfMemory {
+                engine,
+                what,
+                message: first,
+            };
+        }
         EngineError::Native {
             engine,
-            what: what.into(),
-            message: first.trim().to_owned(),
+            what,
+            message: first,
         }
+    }
+}
+
+/// Of C++'s allocator, of torch's (two versions), and of ONNX Runtime's.
+const NO_MEMORY: [&str; 4] = [
+    "bad_alloc",
+    "can't allocate memory",
+    "not enough memory",
+    "Failed to allocate memory",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::EngineError;
+
+    #[test]
+    fn a_library_without_memory_is_told_from_one_with_a_fault() {
+        for message in [
+            "std::bad_alloc",
+            "Check 'false' failed at core.cpp:108:\nException: std::bad_alloc",
+            "[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes",
+        ] {
+            let error = EngineError::native("openvino", "inference", message);
+            assert!(matches!(error, EngineError::OutOfMemory { .. }), "{error}");
+        }
+        let error = EngineError::native("openvino", "inference", "unsupported operation");
+        assert!(matches!(error, EngineError::Native { .. }), "{error}");
     }
 }
 

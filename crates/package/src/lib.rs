@@ -9,7 +9,7 @@ mod statistics;
 pub use error::PackageError;
 pub use manifest::{
     Bounds, ChosenOn, FORMAT, Model, Normalization, Object, PackageManifest, Preprocessing,
-    Provenance, Threshold, Thresholds, Weights,
+    Provenance, SIDES, Threshold, Thresholds, Weights,
 };
 pub use statistics::read_statistics;
 

@@ -1,5 +1,7 @@
 //! `package.json`: everything about a trained model but its numbers.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -7,6 +9,9 @@ use crate::PackageError;
 
 /// Of the format that this version writes. Readers accept it and the one before (there is none yet).
 pub const FORMAT: u32 = 1;
+
+/// Sides in pixels that an image may have before and in the graph: what job files allow.
+pub const SIDES: RangeInclusive<u32> = 32..=4096;
 
 /// A trained model. Unknown keys are errors: a newer format says so by its number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -120,7 +125,7 @@ pub struct Provenance {
     pub run: u32,
     pub dataset: String,
     pub category: String,
-    /// Of what went into the model, as far as known: `weights: MIT`. Datasets do not say theirs.
+    /// Of what went into the model, as far as known: `weights: MIT`, `data: CC BY 4.0`.
     pub licences: Vec<String>,
     pub engine: String,
     pub engine_version: String,
@@ -166,16 +171,8 @@ impl PackageManifest {
     fn check(&self) -> Result<(), PackageError> {
         let fail =
             |field: &'static str, problem: String| Err(PackageError::Field { field, problem });
-        let sizes = [
-            Some(self.preprocessing.image_size),
-            Some(self.preprocessing.resize),
-            self.preprocessing.crop,
-        ];
-        if let Some(size) = sizes.into_iter().flatten().find(|size| size.contains(&0)) {
-            return fail(
-                "preprocessing",
-                format!("the size {} x {}", size[0], size[1]),
-            );
+        if let Some(problem) = self.preprocessing.problem() {
+            return fail("preprocessing", problem);
         }
         let digests = [
             ("statistics", Some(&self.statistics.sha256)),
@@ -209,6 +206,40 @@ impl PackageManifest {
             }
         }
         Ok(())
+    }
+}
+
+impl Preprocessing {
+    /// Why no image can become the graph's input this way.
+    fn problem(&self) -> Option<String> {
+        let text = |[height, width]: [u32; 2]| format!("{height} x {width}");
+        let sizes = [Some(self.image_size), Some(self.resize), self.crop];
+        for size in sizes.into_iter().flatten() {
+            if size.iter().any(|side| !SIDES.contains(side)) {
+                return Some(format!(
+                    "the size {}; sides are {} to {} pixels",
+                    text(size),
+                    SIDES.start(),
+                    SIDES.end()
+                ));
+            }
+        }
+        let (resize, input) = (self.resize, self.image_size);
+        let cut = self.crop.unwrap_or(resize);
+        if cut[0] > resize[0] || cut[1] > resize[1] {
+            return Some(format!(
+                "no {} can be cut out of {}",
+                text(cut),
+                text(resize)
+            ));
+        }
+        (cut != input).then(|| {
+            format!(
+                "`resize` and `crop` give {}, but `image_size` is {}",
+                text(cut),
+                text(input)
+            )
+        })
     }
 }
 

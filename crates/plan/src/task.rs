@@ -167,6 +167,9 @@ pub enum ResultDetail {
         /// What the packages that its runs name were then; every later task takes these, whatever is published since.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         packages: Vec<FoundPackage>,
+        /// What the dataset says of its licence, a line each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        licences: Vec<String>,
     },
     Fit {
         /// Statistics of the model (safetensors).

@@ -63,6 +63,7 @@ fn listed(scored: u64) -> TaskResult {
         train: 9,
         scored,
         packages: vec![],
+        licences: vec![],
     };
     TaskResult {
         detail,

@@ -45,8 +45,15 @@ async fn listings_are_sorted_and_complete(store: &Store) {
             .iter()
             .all(|info| info.size == info.path.len() as u64 && !info.etag.is_empty())
     );
-    assert_eq!(ok(store.head("list/b/2").await), listed[2]);
+    for info in &listed {
+        assert_eq!(ok(store.head(&info.path).await), *info);
+        let read = store.get(&info.path, Some(&info.etag)).await;
+        assert_eq!(ok(read), info.path);
+    }
     assert!(ok(store.list("no/such/prefix").await).is_empty());
+    assert!(ok(store.list("list/a").await).is_empty());
+    assert_eq!(ok(store.folders("list").await), ["b"]);
+    assert!(ok(store.folders("no/such/prefix").await).is_empty());
 }
 
 async fn a_changed_object_is_an_error(store: &Store) {

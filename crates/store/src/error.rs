@@ -86,6 +86,19 @@ pub enum StoreError {
         #[source]
         source: Source,
     },
+    /// `target` is quoted.
+    #[error("{uri} is a link to {target}, which is not there; mend the link or remove it")]
+    DanglingLink { uri: String, target: String },
+    /// `target` is quoted.
+    #[error("{uri} is a link to {target}, and so leads round for ever; remove it")]
+    LinkLoop { uri: String, target: String },
+    /// `name` is quoted and escaped.
+    #[error("{folder} holds {name}, a name that no address can hold ({reason}); rename it")]
+    UnusableName {
+        folder: String,
+        name: String,
+        reason: &'static str,
+    },
     #[error("{uri} comes after the attempt was sealed")]
     Sealed { uri: String },
     #[error("{uri} would take {size} bytes, more than the {limit} allowed")]
@@ -108,6 +121,9 @@ impl StoreError {
             | Self::Conflict { .. }
             | Self::ReadOnly { .. }
             | Self::InvalidUri { .. }
+            | Self::DanglingLink { .. }
+            | Self::LinkLoop { .. }
+            | Self::UnusableName { .. }
             | Self::UnknownScheme { .. }
             | Self::Unconfigured { .. }
             | Self::Misconfigured { .. }
@@ -127,14 +143,18 @@ impl StoreError {
     /// The word for this error in the column `error_class` of a scores table.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::NotFound { .. } | Self::NoBucket { .. } => "not_found",
+            Self::NotFound { .. } | Self::NoBucket { .. } | Self::DanglingLink { .. } => {
+                "not_found"
+            }
             Self::Denied { .. } => "denied",
             Self::Changed { .. } => "changed",
             Self::Conflict { .. } => "conflict",
             Self::DiskFull { .. } => "disk_full",
             Self::ReadOnly { .. } => "read_only",
             Self::Unavailable { .. } => "unavailable",
-            Self::InvalidUri { .. } => "invalid_uri",
+            Self::InvalidUri { .. } | Self::LinkLoop { .. } | Self::UnusableName { .. } => {
+                "invalid_uri"
+            }
             Self::UnknownScheme { .. } => "unknown_scheme",
             Self::Unconfigured { .. } | Self::Misconfigured { .. } => "unconfigured",
             Self::Certificate { .. } => "certificate",
@@ -201,6 +221,10 @@ impl StoreError {
                 | io::ErrorKind::NotADirectory
                 | io::ErrorKind::IsADirectory,
             ) => Self::NotFound { uri },
+            Some(io::ErrorKind::InvalidFilename) => Self::InvalidUri {
+                uri,
+                reason: source.to_string(),
+            },
             _ => Self::Unavailable {
                 action,
                 uri,

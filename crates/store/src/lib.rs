@@ -10,6 +10,7 @@ mod config;
 pub mod contract;
 mod error;
 pub mod layout;
+mod local;
 mod pointer;
 mod remote;
 mod store;

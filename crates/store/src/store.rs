@@ -17,7 +17,7 @@ use object_store::{
 use tokio::io::AsyncReadExt;
 
 use crate::{
-    StoreError, answer, pointer,
+    StoreError, answer, local, pointer,
     remote::{Opened, Remote},
     uri::{self, Location, Scheme},
 };
@@ -223,29 +223,52 @@ impl Store {
     /// Every object below a prefix (all of them for `""`), sorted by path.
     pub async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
         let key = self.key(prefix)?;
-        let metas: Vec<ObjectMeta> = self
-            .inner
-            .list(Some(&key))
-            .try_collect()
-            .await
-            .map_err(|error| self.error("list", prefix, None, error))?;
-        let mut infos: Vec<_> = metas.into_iter().map(info).collect();
+        let mut infos = if let Some(folder) = self.local_path(key.as_ref()) {
+            self.blocking(prefix, move || local::files(folder, key.as_ref()))
+                .await?
+        } else {
+            let metas: Vec<ObjectMeta> = self
+                .inner
+                .list(Some(&key))
+                .try_collect()
+                .await
+                .map_err(|error| self.error("list", prefix, None, error))?;
+            metas.into_iter().map(info).collect()
+        };
         infos.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Ok(infos)
     }
 
     /// Names of the folders directly below a prefix, sorted.
     pub async fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        let listed = self
-            .inner
-            .list_with_delimiter(Some(&self.key(prefix)?))
-            .await;
+        let key = self.key(prefix)?;
+        if let Some(folder) = self.local_path(key.as_ref()) {
+            return self.blocking(prefix, move || local::folders(&folder)).await;
+        }
+        let listed = self.inner.list_with_delimiter(Some(&key)).await;
         let listed = listed.map_err(|error| self.error("list", prefix, None, error))?;
         Ok(listed
             .common_prefixes
             .iter()
             .filter_map(|path| path.filename().map(str::to_owned))
             .collect())
+    }
+
+    /// A listing of a local folder, on a thread that may wait for the disk.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        prefix: &str,
+        listing: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        tokio::task::spawn_blocking(listing)
+            .await
+            .unwrap_or_else(|ended| {
+                Err(StoreError::Unavailable {
+                    action: "list",
+                    uri: self.uri(prefix),
+                    source: ended.into(),
+                })
+            })
     }
 
     /// Writes an object, replacing one of that name: only for paths that are unique by construction, or projections

@@ -1,6 +1,14 @@
 //! The store: one contract for files and memory, addresses, rights and failure classes.
 
-use std::{fs, io::Write, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    io::Write,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{PermissionsExt, symlink},
+    },
+    path::Path,
+};
 
 use bytes::Bytes;
 use types::FailureClass;
@@ -194,6 +202,96 @@ fn rights_are_told_with_the_place_as_nobody() {
     assert_eq!(error.word(), "denied", "{error:?}");
     assert!(format!("{error:?}").contains("locked"), "{error:?}");
     assert_eq!(writing.unwrap_err().word(), "denied");
+}
+
+/// What listing a folder in which something was spoilt says, which must be no reason to try again.
+fn listing_error(spoil: impl FnOnce(&Path)) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir_all(data.join("images")).unwrap();
+    fs::write(data.join("images/a.png"), "a").unwrap();
+    spoil(&data);
+    let store = Store::open(&file_uri(folder.path())).unwrap();
+    let error = runtime().block_on(store.list("data")).unwrap_err();
+    assert_eq!(error.class(), FailureClass::InvalidInput, "{error:?}");
+    error.to_string()
+}
+
+#[track_caller]
+fn says(message: &str, words: &[&str]) {
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in: {message}");
+    }
+}
+
+#[test]
+fn files_that_may_not_be_looked_at_are_an_error() {
+    if unsafe { libc::geteuid() } == 0 {
+        return unprivileged(files_that_may_not_be_looked_at_are_an_error);
+    }
+    let error = listing_error(|data| {
+        // Its names may be read, the files may not be reached.
+        fs::set_permissions(data.join("images"), fs::Permissions::from_mode(0o644)).unwrap();
+    });
+    says(&error, &["no permission", "images/a.png"]);
+}
+
+#[test]
+fn links_are_followed_unless_they_lead_nowhere_or_round() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir_all(data.join("images")).unwrap();
+    fs::write(data.join("images/a.png"), "a").unwrap();
+    symlink("images", data.join("twice")).unwrap();
+    symlink("images/a.png", data.join("b.png")).unwrap();
+    let store = Store::open(&file_uri(folder.path())).unwrap();
+    let listed = runtime().block_on(store.list("data")).unwrap();
+    let paths: Vec<_> = listed.iter().map(|info| info.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        ["data/b.png", "data/images/a.png", "data/twice/a.png"]
+    );
+    for info in &listed {
+        let head = runtime().block_on(store.head(&info.path)).unwrap();
+        assert_eq!(head, *info);
+    }
+    let folders = runtime().block_on(store.folders("data")).unwrap();
+    assert_eq!(folders, ["images", "twice"]);
+
+    let error = listing_error(|data| symlink("gone.png", data.join("images/b.png")).unwrap());
+    says(&error, &["images/b.png", "\"gone.png\"", "not there"]);
+    let error = listing_error(|data| symlink("..", data.join("images/up")).unwrap());
+    says(&error, &["images/up", "\"..\"", "for ever"]);
+    let error = listing_error(|data| symlink("itself", data.join("itself")).unwrap());
+    says(&error, &["data/itself", "for ever"]);
+}
+
+#[test]
+fn a_name_that_no_address_can_hold_is_named() {
+    let error = listing_error(|data| fs::write(data.join("images/b\tc\n.png"), "b").unwrap());
+    says(&error, &["/images holds \"b\\tc\\n.png\"", "rename"]);
+    let error = listing_error(|data| {
+        let name = std::ffi::OsStr::from_bytes(b"b\xff.png");
+        fs::write(data.join(name), "b").unwrap();
+    });
+    says(&error, &["/data holds \"b\\xFF.png\"", "UTF-8", "rename"]);
+    let error = listing_error(|data| fs::create_dir(data.join("b\rc")).unwrap());
+    says(&error, &["\"b\\rc\""]);
+}
+
+#[test]
+fn unfinished_uploads_stay_hidden() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a.png", "a.png#12", "a#b.png", "c#"] {
+        fs::write(folder.path().join(name), "a").unwrap();
+    }
+    // A folder may be called so.
+    fs::create_dir(folder.path().join("d#1")).unwrap();
+    fs::write(folder.path().join("d#1/a.png"), "a").unwrap();
+    let store = Store::open(&file_uri(folder.path())).unwrap();
+    let listed = runtime().block_on(store.list("")).unwrap();
+    let paths: Vec<_> = listed.iter().map(|info| info.path.as_str()).collect();
+    assert_eq!(paths, ["a#b.png", "a.png", "c#", "d#1/a.png"]);
 }
 
 /// Runs a test body in a child process as the user `nobody`.

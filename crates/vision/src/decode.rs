@@ -15,7 +15,10 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     pub pixels: u64,
+    /// Of the file.
     pub bytes: u64,
+    /// That decoding holds: channels and depth count, and what a progressive file needs besides.
+    pub decoded_bytes: u64,
 }
 
 impl Default for Limits {
@@ -23,6 +26,8 @@ impl Default for Limits {
         Self {
             pixels: 100_000_000,
             bytes: 1 << 30,
+            // The largest image of 8 bits, with alpha or a palette, and room for deeper ones of half its pixels.
+            decoded_bytes: 512 << 20,
         }
     }
 }
@@ -89,6 +94,16 @@ fn allowed(bytes: &[u8], limits: &Limits) -> Result<Header, VisionError> {
             limit: limits.pixels,
         });
     }
+    let decoded = pixels.saturating_mul(header.pixel_bytes.into());
+    if decoded > limits.decoded_bytes {
+        return Err(VisionError::TooManyDecodedBytes {
+            width,
+            height,
+            pixel_bytes: header.pixel_bytes,
+            bytes: decoded,
+            limit: limits.decoded_bytes,
+        });
+    }
     Ok(header)
 }
 
@@ -117,22 +132,21 @@ fn png(bytes: &[u8], header: Header) -> Result<Image, VisionError> {
     let mut data = vec![0; size];
     let frame = reader.next_frame(&mut data).map_err(failed)?;
     data.truncate(frame.buffer_size());
+    // In place: a second buffer would double what the limit allows.
     if frame.bit_depth == png::BitDepth::Sixteen {
-        data = to_8_bits(&data);
+        to_8_bits(&mut data);
     }
-    let (channels, data) = match frame.color_type {
-        png::ColorType::Grayscale => (Channels::Grey, data),
-        png::ColorType::Rgb => (Channels::Rgb, data),
-        png::ColorType::GrayscaleAlpha => (
-            Channels::Grey,
-            data.chunks_exact(2).map(|pixel| pixel[0]).collect(),
-        ),
-        png::ColorType::Rgba => (
-            Channels::Rgb,
-            data.chunks_exact(4)
-                .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]])
-                .collect(),
-        ),
+    let channels = match frame.color_type {
+        png::ColorType::Grayscale => Channels::Grey,
+        png::ColorType::Rgb => Channels::Rgb,
+        png::ColorType::GrayscaleAlpha => {
+            keep_first::<1>(&mut data, 2);
+            Channels::Grey
+        }
+        png::ColorType::Rgba => {
+            keep_first::<3>(&mut data, 4);
+            Channels::Rgb
+        }
         png::ColorType::Indexed => {
             return Err(VisionError::Damaged {
                 format: Format::Png,
@@ -149,12 +163,22 @@ fn png(bytes: &[u8], header: Header) -> Result<Image, VisionError> {
 }
 
 /// `v / 257`, rounded: white stays white. (Pillow's `convert("RGB")`, and so Anomalib, cuts at 255: nearly all is white.)
-fn to_8_bits(data: &[u8]) -> Vec<u8> {
-    let convert = |pair: &[u8]| {
-        let value = u32::from(pair[0]) << 8 | u32::from(pair[1]);
-        u8::try_from((value + 128) / 257).unwrap_or(u8::MAX)
-    };
-    data.chunks_exact(2).map(convert).collect()
+fn to_8_bits(data: &mut Vec<u8>) {
+    let half = data.len() / 2;
+    for at in 0..half {
+        let value = u32::from(data[2 * at]) << 8 | u32::from(data[2 * at + 1]);
+        data[at] = u8::try_from((value + 128) / 257).unwrap_or(u8::MAX);
+    }
+    data.truncate(half);
+}
+
+/// Drops all but the first `N` of each pixel's `channels` values.
+fn keep_first<const N: usize>(data: &mut Vec<u8>, channels: usize) {
+    let pixels = data.len() / channels;
+    for pixel in 0..pixels {
+        data.copy_within(pixel * channels..pixel * channels + N, pixel * N);
+    }
+    data.truncate(pixels * N);
 }
 
 /// Whether the image's end marker comes after its first scan began. A thumbnail in the metadata before has one, too.

@@ -20,6 +20,16 @@ pub enum VisionError {
         pixels: u64,
         limit: u64,
     },
+    #[error(
+        "{width}x{height} with {pixel_bytes} bytes a pixel takes {bytes} bytes to decode, more than the {limit} allowed; scale it down, cut it into tiles, or save it with 8 bits a channel and without alpha"
+    )]
+    TooManyDecodedBytes {
+        width: u64,
+        height: u64,
+        pixel_bytes: u32,
+        bytes: u64,
+        limit: u64,
+    },
     #[error("the file is {bytes} bytes, more than the {limit} allowed")]
     TooManyBytes { bytes: u64, limit: u64 },
     #[error("the {format} file ends before its image does ({bytes} bytes)")]
@@ -44,7 +54,9 @@ impl VisionError {
             Self::Empty => "empty",
             Self::NotAnImage { .. } => "not_an_image",
             Self::Unsupported { .. } => "unsupported",
-            Self::TooManyPixels { .. } | Self::TooManyBytes { .. } => "too_large",
+            Self::TooManyPixels { .. }
+            | Self::TooManyDecodedBytes { .. }
+            | Self::TooManyBytes { .. } => "too_large",
             Self::Truncated { .. } | Self::Damaged { .. } => "decode_error",
             Self::SmallerThanCrop { .. } => "too_small",
             Self::BufferSize { .. } => "internal",

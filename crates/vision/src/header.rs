@@ -35,12 +35,14 @@ pub struct Header {
     pub format: Format,
     pub width: u32,
     pub height: u32,
+    /// Bytes that decoding holds for each pixel.
+    pub pixel_bytes: u32,
 }
 
 /// Reads format and size. The name of the file does not matter.
 pub fn header(bytes: &[u8]) -> Result<Header, VisionError> {
     let format = format(bytes)?;
-    let (width, height) = match format {
+    let (width, height, pixel_bytes) = match format {
         Format::Png => png_size(bytes)?,
         Format::Jpeg => jpeg_size(bytes)?,
         Format::Bmp | Format::Tiff | Format::WebP | Format::Gif => {
@@ -51,6 +53,7 @@ pub fn header(bytes: &[u8]) -> Result<Header, VisionError> {
         format,
         width,
         height,
+        pixel_bytes,
     })
 }
 
@@ -106,12 +109,20 @@ fn begin(bytes: &[u8]) -> String {
     }
 }
 
-/// The IHDR chunk stands first: length, type, width, height.
-fn png_size(bytes: &[u8]) -> Result<(u32, u32), VisionError> {
+/// The IHDR chunk stands first: length, type, width, height, bit depth, colour type.
+fn png_size(bytes: &[u8]) -> Result<(u32, u32, u32), VisionError> {
     let number = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     match (bytes.get(12..16), number(16), number(20)) {
         (Some(b"IHDR"), Some(width), Some(height)) if width > 0 && height > 0 => {
-            Ok((width, height))
+            // Less than 8 bits become 8, and a palette RGB, with its alpha if it has one.
+            let channels = match bytes.get(25) {
+                Some(0) => 1,
+                Some(2) => 3,
+                Some(4) => 2,
+                _ => 4,
+            };
+            let depth = if bytes.get(24) == Some(&16) { 2 } else { 1 };
+            Ok((width, height, channels * depth))
         }
         (Some(_), Some(_), Some(_)) => Err(VisionError::Damaged {
             format: Format::Png,
@@ -124,7 +135,7 @@ fn png_size(bytes: &[u8]) -> Result<(u32, u32), VisionError> {
     }
 }
 
-fn jpeg_size(bytes: &[u8]) -> Result<(u32, u32), VisionError> {
+fn jpeg_size(bytes: &[u8]) -> Result<(u32, u32, u32), VisionError> {
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), unlimited());
     decoder
         .decode_headers()
@@ -134,7 +145,14 @@ fn jpeg_size(bytes: &[u8]) -> Result<(u32, u32), VisionError> {
         })?;
     match decoder.info() {
         Some(info) if info.width > 0 && info.height > 0 => {
-            Ok((u32::from(info.width), u32::from(info.height)))
+            // A progressive file's coefficients, of two bytes each, are held until the last scan.
+            let sample = if info.sof.is_progressive() { 3 } else { 1 };
+            let components = u32::from(info.components.max(1));
+            Ok((
+                u32::from(info.width),
+                u32::from(info.height),
+                components * sample,
+            ))
         }
         _ => Err(VisionError::Damaged {
             format: Format::Jpeg,

@@ -104,7 +104,7 @@ fn jpeg_files_decode_within_the_tolerance() {
     let limits = BTreeMap::from([
         ("rgb.jpg", 6),
         ("rgb_420_q50.jpg", 6),
-        ("rgb_444.jpg", 3),
+        ("rgb_444.jpg", 2),
         ("progressive.jpg", 6),
         ("grey.jpg", 2),
         ("cmyk.jpg", 6),
@@ -122,10 +122,14 @@ fn jpeg_files_decode_within_the_tolerance() {
             .map(|(a, b)| u32::from(a.abs_diff(*b)))
             .collect();
         let mean = f64::from(differences.iter().sum::<u32>()) / differences.len() as f64;
-        let max = differences.into_iter().max().unwrap();
+        let max = differences.iter().copied().max().unwrap();
+        // Two decoders round each plane by 1 at most; where brightness and blue difference both do, and only there, blue is
+        // off by 1 + 1.772. The set's limit of 2 for files without subsampling holds for all but that one value.
+        let beyond = differences.iter().filter(|one| **one > limit).count();
+        let rare = usize::from(name == "rgb_444.jpg");
         assert!(
-            max <= limit && mean < 1.0,
-            "{name}: largest {max}, mean {mean}"
+            beyond <= rare && max <= limit + rare as u32 && mean < 1.0,
+            "{name}: {beyond} values beyond {limit}, largest {max}, mean {mean}"
         );
     }
 }
@@ -383,6 +387,51 @@ fn a_bomb_is_refused_from_its_header() {
     let error = decode(&bomb(), &Limits::default()).unwrap_err();
     assert_eq!(error.word(), "too_large");
     assert!(error.to_string().contains("30000x30000"), "{error}");
+}
+
+/// The first bytes of a PNG file.
+fn png_header(width: u32, height: u32, depth: u8, colour: u8) -> Vec<u8> {
+    let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
+    bytes.extend(width.to_be_bytes());
+    bytes.extend(height.to_be_bytes());
+    bytes.extend([depth, colour, 0, 0, 0]);
+    bytes
+}
+
+#[test]
+fn channels_and_depth_count_against_the_limit() {
+    const GREY: u8 = 0;
+    const RGB: u8 = 2;
+    const PALETTE: u8 = 3;
+    const RGBA: u8 = 6;
+    let word = |width, depth, colour| {
+        let file = png_header(width, 10_000, depth, colour);
+        decode(&file, &Limits::default()).unwrap_err().word()
+    };
+    let error = decode(&png_header(10_000, 10_000, 16, RGBA), &Limits::default()).unwrap_err();
+    assert_eq!(error.word(), "too_large");
+    assert!(
+        error
+            .to_string()
+            .contains("8 bytes a pixel takes 800000000 bytes"),
+        "{error}"
+    );
+    assert_eq!(word(10_000, 16, RGB), "too_large");
+    // These may be as large as the limit on pixels; the files are not complete.
+    for (depth, colour) in [(8, RGBA), (8, RGB), (8, PALETTE), (16, GREY), (1, GREY)] {
+        assert_eq!(word(10_000, depth, colour), "decode_error");
+    }
+    assert_eq!(word(6_000, 16, RGBA), "decode_error");
+
+    let progressive = header(&file("progressive.jpg")).unwrap();
+    let baseline = header(&file("rgb.jpg")).unwrap();
+    assert_eq!((progressive.pixel_bytes, baseline.pixel_bytes), (9, 3));
+    let limits = Limits {
+        decoded_bytes: u64::from(progressive.width * progressive.height) * 9 - 1,
+        ..Limits::default()
+    };
+    let error = decode(&file("progressive.jpg"), &limits).unwrap_err();
+    assert_eq!(error.word(), "too_large");
 }
 
 #[test]

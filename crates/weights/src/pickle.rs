@@ -14,6 +14,10 @@ const FORMAT: &str = "pickle";
 /// A pickle of the names and shapes of a hundred thousand tensors stays below.
 const MAX_LENGTH: usize = 32 << 20;
 
+/// Values, and places of values on the stack, in the memo and in others. A state dictionary of ten thousand tensors has
+/// some 400,000; at a hundred bytes a value this bounds what a file of nothing but small instructions takes.
+const MAX_VALUES: usize = 1 << 20;
+
 /// Position of a value in the arena.
 pub(crate) type Ref = usize;
 
@@ -102,6 +106,7 @@ pub(crate) fn interpret(bytes: &[u8]) -> Result<Pickle, WeightsError> {
         marks: Vec::new(),
         memo: HashMap::new(),
         copied: 0,
+        placed: 0,
     }
     .run()
 }
@@ -116,6 +121,8 @@ struct Machine<'a> {
     memo: HashMap<u32, Ref>,
     /// Items and bytes of names that values hold twice.
     copied: usize,
+    /// Places in tuples, lists and dictionaries.
+    placed: usize,
 }
 
 /// What may be copied for each byte of the pickle. A dictionary made of pairs copies one for some twenty bytes, a tensor its
@@ -125,6 +132,7 @@ const COPIES_PER_BYTE: usize = 8;
 impl Machine<'_> {
     fn run(mut self) -> Result<Pickle, WeightsError> {
         loop {
+            self.check_size()?;
             let position = self.at;
             let opcode = self.u8()?;
             match opcode {
@@ -218,6 +226,14 @@ impl Machine<'_> {
             root,
             length: self.at,
         })
+    }
+
+    fn check_size(&self) -> Result<(), WeightsError> {
+        let places = self.stack.len() + self.marks.len() + self.memo.len() + self.placed;
+        if self.nodes.len() + places > MAX_VALUES {
+            return Err(self.fail("too many values: this is no state dictionary"));
+        }
+        Ok(())
     }
 
     fn fail(&self, problem: impl Into<String>) -> WeightsError {
@@ -319,7 +335,10 @@ impl Machine<'_> {
 
     fn pop_many(&mut self, count: usize) -> Result<Vec<Ref>, WeightsError> {
         match self.stack.len().checked_sub(count) {
-            Some(height) if height >= self.floor() => Ok(self.stack.split_off(height)),
+            Some(height) if height >= self.floor() => {
+                self.placed += count;
+                Ok(self.stack.split_off(height))
+            }
             _ => Err(self.fail("an instruction finds too few operands")),
         }
     }
@@ -329,6 +348,7 @@ impl Machine<'_> {
             .marks
             .pop()
             .ok_or_else(|| self.fail("an instruction finds no mark"))?;
+        self.placed += self.stack.len() - height;
         Ok(self.stack.split_off(height))
     }
 

@@ -1,6 +1,6 @@
 //! `ctl results`: the result table of a job, or the rows of one of its tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::v1::{GetJobRequest, Job, ListRunsRequest};
 use serde_json::{Value, json};
@@ -148,6 +148,7 @@ async fn show(
         object.insert("state".to_owned(), json!(job.state));
         object.insert("failures".to_owned(), json!(job.failures));
         object.insert("results".to_owned(), json!(place));
+        object.insert("licences".to_owned(), json!(licences(&metrics)));
     }
     common.output.print(&value, || {
         let mut text = summary::table(&lines);
@@ -166,6 +167,9 @@ async fn show(
                 resume::command(common, &["results", &job.id, "--scores"])
             ));
         }
+        for licence in licences(&metrics) {
+            text.push_str(&format!("\nlicence of {licence}"));
+        }
         match &place {
             Some(place) => {
                 let open = opener(&resume::command(common, &["results", &job.id, "--metrics"]), place);
@@ -180,6 +184,18 @@ async fn show(
         .map(|line| line.error)
         .filter(|error| !error.is_empty())
         .collect())
+}
+
+/// Licences of the weights and data behind the numbers, each once: `data: CC BY 4.0`.
+fn licences(metrics: &[MetricRow]) -> BTreeSet<String> {
+    let of_row = |row: &MetricRow| {
+        let parameters: Value = serde_json::from_str(&row.parameters).ok()?;
+        parameters["used"]["licences"].as_array().cloned()
+    };
+    let licences = metrics.iter().filter_map(of_row).flatten();
+    licences
+        .filter_map(|licence| Some(licence.as_str()?.replace(char::is_control, " ")))
+        .collect()
 }
 
 /// Runs with images that are in no metric because they could not be read, and how many.

@@ -44,6 +44,7 @@ pub fn work(assignment: &Assignment) -> (TaskResult, Vec<OutputObject>, u64) {
             train: 1,
             scored: workload::samples(chunks),
             packages: Vec::new(),
+            licences: Vec::new(),
         },
         TaskSpec::Fit { .. } => ResultDetail::Fit {
             statistics: path.clone(),

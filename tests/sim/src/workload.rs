@@ -200,6 +200,7 @@ pub fn expected_reduce(plan: &Plan, chunks: u64) -> u64 {
             train: 1,
             scored: samples(chunks),
             packages: Vec::new(),
+            licences: Vec::new(),
         },
         timings: Vec::new(),
         warnings: Vec::new(),

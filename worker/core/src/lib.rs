@@ -23,6 +23,7 @@ pub use agent::Agent;
 pub use event::{
     AgentEffect, AgentEvent, AgentSettings, Answer, Call, Exit, Grant, SlotNumber, Verdict,
 };
+pub use slot::tells_of_memory;
 
 #[cfg(test)]
 mod tests;

@@ -127,10 +127,20 @@ impl Work {
     }
 }
 
+/// SIGABRT, by Linux's number.
+const ABORTED: i32 = 6;
+
+/// Whether what a program says as it gives up is that it got no memory: the words of Rust and of C++.
+pub fn tells_of_memory(words: &str) -> bool {
+    let of_rust = words.contains("memory allocation of ") && words.contains(" bytes failed");
+    of_rust || words.contains("std::bad_alloc")
+}
+
 /// What an exit that nobody asked for says about the task.
 pub(crate) fn failure_of(exit: &Exit, work: &Work, last_words: &str) -> Failure {
     let class = match exit {
         Exit::OutOfMemory => FailureClass::OutOfMemory,
+        Exit::Signal(ABORTED) if tells_of_memory(last_words) => FailureClass::OutOfMemory,
         Exit::Code(_) | Exit::Signal(_) | Exit::NotStarted(_) => FailureClass::Crashed,
     };
     let mut message = exit.to_string();

@@ -505,6 +505,29 @@ fn a_crash_says_how_where_and_with_which_last_words() {
     );
 }
 
+#[test]
+fn an_abort_for_want_of_memory_is_out_of_memory() {
+    let class = |signal: i32, words: &str| {
+        let mut bench = Bench::running(1);
+        let effects = bench.tell(AgentEvent::ExecutorExited {
+            slot: 0,
+            exit: Exit::Signal(signal),
+            last_words: words.to_owned(),
+        });
+        let class = effects.iter().find_map(|effect| match effect {
+            AgentEffect::Send(Call::Fail { failure, .. }) => Some(failure.class),
+            _ => None,
+        });
+        class.unwrap()
+    };
+    let rust = "memory allocation of 243000000 bytes failed";
+    let native = "terminate called after throwing an instance of 'std::bad_alloc' |   what():  std::bad_alloc";
+    assert_eq!(class(6, rust), FailureClass::OutOfMemory);
+    assert_eq!(class(6, native), FailureClass::OutOfMemory);
+    assert_eq!(class(6, "double free or corruption"), FailureClass::Crashed);
+    assert_eq!(class(11, rust), FailureClass::Crashed);
+}
+
 /// The number of the wake-up that a claim names.
 fn woken_claim(effects: &[AgentEffect]) -> (Call, u64) {
     match claim_of(effects) {

@@ -114,7 +114,9 @@ impl TaskError {
             | Self::NoTorchProgram { .. } => FailureClass::InvalidInput,
             Self::Model(error) => match error {
                 // The spool on scratch, or memory: not the user's doing.
-                ModelError::Features(_) => FailureClass::Unavailable,
+                ModelError::Features(source) => {
+                    io_kind(source.as_ref()).map_or(FailureClass::Unavailable, scratch_class)
+                }
                 ModelError::Graph(_) => FailureClass::Internal,
                 _ => FailureClass::InvalidInput,
             },
@@ -124,6 +126,7 @@ impl TaskError {
                 | EngineError::NotLinked { .. }
                 | EngineError::NotFound { .. }
                 | EngineError::Load { .. } => FailureClass::InvalidInput,
+                EngineError::OutOfMemory { .. } => FailureClass::OutOfMemory,
                 _ => FailureClass::Internal,
             },
             Self::Scratch { source, .. } => scratch_class(source.kind()),

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use models::Statistics;
+use types::JobId;
 use weights::Loaded;
 
 use crate::stages::lock;
@@ -21,6 +22,28 @@ pub static ENGINE: Last<Arc<dyn engines::Engine>> = Last::empty();
 
 /// By everything that the graph and its compilation depend on.
 pub static COMPILED: Last<Arc<dyn engines::Compiled>> = Last::empty();
+
+/// The job of the last task.
+static JOB: Mutex<Option<JobId>> = Mutex::new(None);
+
+/// Before a task of this job: statistics of another one are of no use to it, whereas jobs with one package share the
+/// compiled graph. What earlier tasks freed goes back to the system, so that a task is charged for its own memory.
+pub fn begin(job: &JobId) {
+    let last = lock(&JOB).replace(job.clone());
+    if last.as_ref() != Some(job) {
+        STATISTICS.forget();
+    }
+    give_back_freed_memory();
+}
+
+/// The allocator keeps what was freed for the next to ask, and the kernel counts it.
+fn give_back_freed_memory() {
+    // SAFETY: glibc's function may be called at any time, by any thread.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
 
 impl<T: Clone> Last<T> {
     const fn empty() -> Self {

@@ -20,6 +20,7 @@ use crate::{
 
 /// A model with its backbone's weights and, where it has learned, its statistics.
 pub struct Chosen {
+    pub class: ClassSpec,
     pub model: Box<dyn Model>,
     pub weights: StateDict,
     /// Everything that the features depend on besides the image: class, parameters, size, seed, weights.
@@ -98,6 +99,7 @@ impl Chosen {
         let sha256 = origin.as_ref().map(|origin| &origin.sha256);
         Ok(Self {
             key: serde_json::json!([class, size, seed, sha256]).to_string(),
+            class: class.clone(),
             model,
             weights,
             origin,

@@ -187,11 +187,35 @@ fn root(folder: &str) -> &str {
     }
 }
 
+/// Licences of what went into a run's numbers, each once: `weights: MIT`, `data: CC BY 4.0`.
+pub fn licences(
+    attempt: &Attempt,
+    given: Option<&Opened>,
+    trained: Option<&Chosen>,
+) -> Result<Vec<String>, TaskError> {
+    let package = given.map(|package| package.manifest.provenance.licences.clone());
+    let mut licences = package.unwrap_or_default();
+    let origin = trained.and_then(|chosen| chosen.origin.as_ref());
+    let weights = origin.map(|origin| format!("weights: {}", origin.licence));
+    let data = match &attempt.input(TaskKind::List)?.result.detail {
+        ResultDetail::List { licences, .. } => &licences[..],
+        _ => &[],
+    };
+    let data = data.iter().map(|licence| format!("data: {licence}"));
+    for licence in weights.into_iter().chain(data) {
+        if !licences.contains(&licence) {
+            licences.push(licence);
+        }
+    }
+    Ok(licences)
+}
+
 /// Writes the package of a run that trained; returns its path below the attempt's prefix.
 pub fn write(
     attempt: &Attempt,
     run: &PlannedRun,
-    class: &ClassSpec,
+    chosen: &Chosen,
+    licences: Vec<String>,
     computed_by: &ComputedBy,
     image: &Decision,
     pixel: Option<&Decision>,
@@ -203,7 +227,6 @@ pub fn write(
         .find(|object| object.path == names::STATISTICS);
     let statistics = statistics
         .ok_or_else(|| TaskError::Assignment("its fit task left no statistics".to_owned()))?;
-    let chosen = Chosen::to_train(attempt)?;
     let size = |[height, width]: [usize; 2]| {
         [height, width].map(|side| u32::try_from(side).unwrap_or(u32::MAX))
     };
@@ -211,8 +234,8 @@ pub fn write(
     let manifest = PackageManifest {
         format: FORMAT,
         model: Model {
-            class_path: class.class_path.clone(),
-            init_args: class.init_args.clone(),
+            class_path: chosen.class.class_path.clone(),
+            init_args: chosen.class.init_args.clone(),
             seed: run.spec.seed,
         },
         preprocessing: Preprocessing {
@@ -251,11 +274,7 @@ pub fn write(
             run: run.index,
             dataset: run.dataset.clone(),
             category: run.category.clone(),
-            licences: chosen
-                .origin
-                .iter()
-                .map(|origin| format!("weights: {}", origin.licence))
-                .collect(),
+            licences,
             engine: computed_by.engine.clone(),
             engine_version: computed_by.version.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -272,6 +291,25 @@ pub fn write(
 #[cfg(test)]
 mod tests {
     use super::resolve;
+
+    #[test]
+    fn packages_may_have_the_sizes_that_jobs_may_ask_for() {
+        let context = job::ReadContext {
+            current_dir: "/".as_ref(),
+        };
+        for side in [1, 31, 32, 4096, 4097] {
+            let job = format!(
+                "kind: train
+name: n
+model: {{class_path: Padim, init_args: {{backbone: resnet18, layers: [layer1], n_features: 8}}}}
+data: {{class_path: MVTec, init_args: {{root: /d, category: c, image_size: {side}}}}}
+output: /out
+"
+            );
+            let allowed = job::read(&job, "job.yaml", &[], &context).is_ok();
+            assert_eq!(::package::SIDES.contains(&side), allowed, "{side}");
+        }
+    }
 
     #[test]
     fn addresses_in_packages_stay_in_the_packages_store() {

@@ -32,7 +32,7 @@ use crate::{
     attempt::Attempt,
     attempt_log::{AttemptLog, SEGMENT_BYTES},
     error::{TaskError, one_line},
-    handover,
+    handover, kept,
     stages::{lock, reset_peak_memory},
     tasks,
     wire::{read_message, write_message},
@@ -154,6 +154,7 @@ fn begin(run: RunTask, agent: &Agent, stores: &Stores, runtime: &Handle) -> Opti
         agent.fail(lease, error.failure());
         return None;
     }
+    kept::begin(&assignment.task.job);
     reset_peak_memory();
     AttemptLog::begin(&assignment);
     let cancelled = Arc::new(AtomicBool::new(false));

@@ -225,6 +225,13 @@ impl Dataset for Folder {
         outer
     }
 
+    fn licence_folders(&self) -> Vec<String> {
+        let mut folders = self.roots();
+        folders.extend(self.root.clone());
+        folders.dedup();
+        folders
+    }
+
     fn threshold_split(&self) -> Option<Split> {
         self.shared.threshold_split()
     }

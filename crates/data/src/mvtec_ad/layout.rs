@@ -48,6 +48,9 @@ pub(crate) fn samples(
     let test = kinds(&images, &["test"]);
     let mut validation = kinds(&images, &["validation"]);
 
+    for split in ["train", "test", "validation"] {
+        warnings.extend(misplaced(&images, folder, split));
+    }
     let learned = train.remove(GOOD).unwrap_or_default();
     for (kind, unused) in train {
         warnings.push(format!(
@@ -100,6 +103,20 @@ fn kinds<'a>(images: &[Placed<'a>], prefix: &[&str]) -> Kinds<'a> {
         }
     }
     kinds
+}
+
+/// What to say about the images of a split that lie too high or too deep to have a kind.
+fn misplaced(images: &[Placed<'_>], folder: &str, split: &str) -> Option<String> {
+    let of_split = |image: &&Placed<'_>| {
+        let mut parts = image.parts();
+        parts.next() == Some(split) && parts.count() != 2
+    };
+    let mut misplaced = images.iter().filter(of_split);
+    let first = misplaced.next()?;
+    let (count, name) = (1 + misplaced.count(), first.below);
+    Some(format!(
+        "{count} images in {folder}/{split} are not used, the first of them {name}: only {split}/KIND/NAME is looked for"
+    ))
 }
 
 fn candidate<'a>(placed: Placed<'a>, split: Split, kind: &str) -> Candidate<'a> {

@@ -97,6 +97,12 @@ impl Dataset for MvtecAd {
         vec![self.folder()]
     }
 
+    fn licence_folders(&self) -> Vec<String> {
+        let mut folders = vec![self.folder(), self.root.clone()];
+        folders.dedup();
+        folders
+    }
+
     fn threshold_split(&self) -> Option<Split> {
         self.shared.threshold_split()
     }

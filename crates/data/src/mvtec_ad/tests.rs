@@ -63,6 +63,10 @@ fn names_roots_and_threshold_splits() {
         (brick.name(), brick.category(), brick.roots()),
         ("texture", "brick", vec!["/data/texture/brick".to_owned()])
     );
+    assert_eq!(
+        brick.licence_folders(),
+        ["/data/texture/brick", "/data/texture"]
+    );
     assert_eq!(brick.threshold_split(), Some(Split::Test));
     let whole = dataset(
         "MVTec",
@@ -73,6 +77,7 @@ fn names_roots_and_threshold_splits() {
         (whole.name(), whole.roots()),
         ("cells", vec!["/data/elpv".to_owned()])
     );
+    assert_eq!(whole.licence_folders(), ["/data/elpv"]);
     for (mode, split) in [
         ("none", None),
         ("from_test", Some(Split::Validation)),
@@ -187,6 +192,36 @@ fn hidden_and_other_files_are_skipped() {
         "{:?}",
         found.warnings
     );
+}
+
+#[test]
+fn images_beside_the_layout_are_counted_and_the_first_is_named() {
+    let more = [
+        "/d/brick/train/7.png",
+        "/d/brick/test/good/sub/1.png",
+        "/d/brick/test/8.png",
+        "/d/brick/test/readme.txt",
+    ];
+    let found = samples(json!({}), &with(&more)).expect("right");
+    assert_eq!(
+        lines(&found),
+        lines(&samples(json!({}), IMAGES).expect("right"))
+    );
+    assert_eq!(found.warnings.len(), 2, "{:?}", found.warnings);
+    for (warning, words) in found.warnings.iter().zip([
+        [
+            "1 images in /d/brick/train are",
+            "train/7.png",
+            "train/KIND/NAME",
+        ],
+        [
+            "2 images in /d/brick/test are",
+            "test/8.png",
+            "test/KIND/NAME",
+        ],
+    ]) {
+        assert!(words.iter().all(|word| warning.contains(word)), "{warning}");
+    }
 }
 
 #[test]

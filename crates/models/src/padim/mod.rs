@@ -82,6 +82,16 @@ impl Padim {
                 "they were learned from other channels".to_owned(),
             ));
         }
+        let ours = self.grid();
+        if gaussians.grid != ours {
+            let text = |[height, width]: [usize; 2]| format!("{height} x {width}");
+            return Err(settings_mismatch(format!(
+                "they were learned on a grid of {} positions, and images of {} pixels have {}",
+                text(gaussians.grid),
+                text(self.size),
+                text(ours)
+            )));
+        }
         Ok(gaussians)
     }
 }

@@ -369,6 +369,13 @@ fn statistics_of_another_model_are_refused() {
             .to_string()
     };
     assert!(small(6).scorer(&statistics).is_err());
+    let mut other = statistics.clone();
+    let [height, width] = <[usize; 2]>::try_from(numbers(&other["grid"])).expect("a grid");
+    // As many positions in another shape: the tensors fit, the places do not.
+    let turned = Tensor::vector(vec![(height * width) as f32, 1.0]);
+    other.insert("grid".to_owned(), turned);
+    let error = refused(&other);
+    assert!(error.contains("grid of"), "{error}");
     for name in ["mean", "whitening", "grid", "channels"] {
         let mut less = statistics.clone();
         less.remove(name);

@@ -89,7 +89,15 @@ fn what_is_not_understood_is_refused_with_its_name() {
     assert!(with(|v| v["format"] = json!(0)).contains("format"));
     assert!(with(|v| v["statistics"]["sha256"] = json!("ABC")).contains("statistics"));
     assert!(with(|v| v["normalization"]["image"]["max"] = json!(0.5)).contains("1.1 to 0.5"));
-    assert!(with(|v| v["preprocessing"]["resize"] = json!([0, 5])).contains("0 x 5"));
+    let resized = |size: [u32; 2]| with(|v| v["preprocessing"]["resize"] = json!(size));
+    assert!(resized([0, 50]).contains("0 x 50"));
+    assert!(resized([256, 4097]).contains("256 x 4097; sides are 32 to 4096"));
+    assert!(resized([128, 128]).contains("give 128 x 128, but `image_size` is 256 x 320"));
+    let edited = with(|v| v["preprocessing"]["image_size"] = json!([1_000_000, 320]));
+    assert!(edited.contains("1000000 x 320"), "{edited}");
+    let cut = |size: [u32; 2]| with(|v| v["preprocessing"]["crop"] = json!(size));
+    assert!(cut([256, 321]).contains("no 256 x 321 can be cut out of 256 x 320"));
+    assert!(cut([224, 224]).contains("give 224 x 224, but `image_size` is 256 x 320"));
     let source = |text: &str| {
         format!(
             "{:?}",

@@ -531,6 +531,20 @@ fn what_the_memo_repeats_is_not_copied_without_end() {
     let dict = interpret(&once.stop()).expect("as old versions wrote it");
     assert!(matches!(dict.node(dict.root), Node::Dict(pairs) if pairs.len() == 2000));
     refused((0..10_000).fold(pairs, |encoder, _| encoder.op(b"h\x02h\x01R0")));
+    // Nothing but small instructions: values, places on the stack, marks.
+    let many = |instruction: &[u8]| {
+        let start = Encoder::new().op(b"Nq\x01");
+        interpret(&start.op(&instruction.repeat(2 << 20)).stop())
+            .err()
+            .expect("must be refused")
+            .to_string()
+    };
+    for instruction in [&b"N"[..], b"]0", b"h\x01", b"(", b"(h\x01t0"] {
+        assert!(
+            many(instruction).contains("too many values"),
+            "{instruction:?}"
+        );
+    }
     // A storage with a long name.
     let storage = Encoder::new()
         .op(b"(")

@@ -20,7 +20,7 @@ use crate::{
     decision::{Decision, Given, decide},
     error::TaskError,
     level::{Images, Level, Pixels},
-    model::weights_of_fit,
+    model::{Chosen, weights_of_fit},
     packages,
 };
 
@@ -28,11 +28,13 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     let run = attempt.run()?;
     attempt.stages.show("evaluate", 0);
     let computed_by = computed_by(attempt)?;
-    let given = match &run.spec.model {
-        ModelSource::Train(_) => None,
-        ModelSource::Package(name) => Some(packages::open(attempt, name)?),
+    let (trained, given) = match &run.spec.model {
+        ModelSource::Train(_) => (Some(Chosen::to_train(attempt)?), None),
+        ModelSource::Package(name) => (None, Some(packages::open(attempt, name)?)),
     };
-    let template = empty_row(run, used(attempt, given.as_ref()), &computed_by);
+    let licences = packages::licences(attempt, given.as_ref(), trained.as_ref())?;
+    let used = used(attempt, given.as_ref(), &licences);
+    let template = empty_row(run, used, &computed_by);
     let images = attempt
         .stages
         .time("metrics", 0, || Images::count(attempt))?;
@@ -85,16 +87,17 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     let metrics = rows.iter().map(value).collect();
     attempt.put_table(names::METRICS, rows)?;
     let rows = write_scores(attempt, &image)?;
-    let package = match &run.spec.model {
-        ModelSource::Train(class) => Some(packages::write(
+    let package = match &trained {
+        Some(chosen) => Some(packages::write(
             attempt,
             run,
-            class,
+            chosen,
+            licences,
             &computed_by,
             &image,
             pixel.as_ref(),
         )?),
-        ModelSource::Package(_) => None,
+        None => None,
     };
     write_inherited(attempt)?;
     Ok(TaskResult {
@@ -241,13 +244,13 @@ fn empty_row(run: &PlannedRun, used: Value, computed_by: &ComputedBy) -> MetricR
     }
 }
 
-/// The run's model with every parameter, its grid coordinates, and which package and weights it came to use, as JSON.
+/// The run's model with every parameter, its grid coordinates, and which package, weights and licences it came to use, as JSON.
 pub fn parameters(run: &PlannedRun, used: Value) -> String {
     json!({ "model": run.spec.model, "axes": run.spec.axes, "used": used }).to_string()
 }
 
 /// What the job's words for its model stood for in this run.
-fn used(attempt: &Attempt, given: Option<&packages::Opened>) -> Value {
+fn used(attempt: &Attempt, given: Option<&packages::Opened>, licences: &[String]) -> Value {
     let weights = match given {
         Some(package) => package
             .manifest
@@ -257,7 +260,7 @@ fn used(attempt: &Attempt, given: Option<&packages::Opened>) -> Value {
         None => weights_of_fit(attempt).map(|weights| json!(weights)),
     };
     let package = given.map(|package| &package.found);
-    json!({ "package": package, "weights": weights })
+    json!({ "package": package, "weights": weights, "licences": licences })
 }
 
 fn value(row: &MetricRow) -> MetricValue {

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use data::{DataError, Dataset, ListedObject, Purpose, SampleSeed, Split};
+use data::{
+    DataError, Dataset, LICENCE_BYTES, LICENCE_FILES, ListedObject, Purpose, SampleSeed, Split,
+    licence_line,
+};
 use job::resolved::ModelSource;
 use plan::{FoundPackage, ResultDetail, TaskResult};
 use store::StoreError;
@@ -15,7 +18,7 @@ use vision::Limits;
 use super::{names, score::wants_pixels};
 use crate::{
     attempt::Attempt,
-    error::TaskError,
+    error::{TaskError, one_line},
     images::{BadImage, bad_image, describe_all},
     model::image_size,
     packages,
@@ -38,15 +41,18 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     let scored = listing.samples.len() as u64 - train;
     tracing::info!(objects = objects.len(), train, scored, "listed");
     attempt.put_table(names::SAMPLES, rows(&listing.samples, &objects))?;
+    let mut warnings = listing.warnings;
+    let licences = licences(attempt, dataset.as_ref(), &mut warnings);
     Ok(TaskResult {
         detail: ResultDetail::List {
             samples: names::SAMPLES.to_owned(),
             train,
             scored,
             packages,
+            licences,
         },
         timings: Vec::new(),
-        warnings: listing.warnings,
+        warnings,
     })
 }
 
@@ -116,6 +122,44 @@ fn list(attempt: &Attempt, dataset: &dyn Dataset) -> Result<Vec<ListedObject>, T
         attempt.stages.set_done(objects.len() as u64);
     }
     Ok(objects)
+}
+
+/// What the dataset says of its licence. A file that cannot be read keeps nobody from working; it is said.
+fn licences(attempt: &Attempt, dataset: &dyn Dataset, warnings: &mut Vec<String>) -> Vec<String> {
+    let mut licences = Vec::new();
+    for folder in dataset.licence_folders() {
+        match licence_in(attempt, &folder) {
+            Ok(Some(licence)) if !licences.contains(&licence) => licences.push(licence),
+            Ok(_) => {}
+            Err(error) => warnings.push(format!(
+                "the data's licence is not recorded: {}",
+                one_line(&error)
+            )),
+        }
+    }
+    licences
+}
+
+fn licence_in(attempt: &Attempt, folder: &str) -> Result<Option<String>, StoreError> {
+    let store = match attempt.stores.open(folder) {
+        Err(StoreError::NotFound { .. }) => return Ok(None),
+        other => other?,
+    };
+    for name in LICENCE_FILES {
+        let size = match attempt.runtime.block_on(store.head(name)) {
+            Ok(found) => found.size.min(LICENCE_BYTES),
+            Err(StoreError::NotFound { .. }) => continue,
+            Err(error) => return Err(error),
+        };
+        // An empty file has no range, and says nothing.
+        if size > 0 {
+            let text = attempt
+                .runtime
+                .block_on(store.get_range(name, 0..size, None))?;
+            return Ok(licence_line(&text));
+        }
+    }
+    Ok(None)
 }
 
 /// Adds the names that do exist beside a folder that does not.

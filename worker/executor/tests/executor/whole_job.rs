@@ -1,6 +1,6 @@
 //! From images to tables.
 
-use plan::ResultDetail;
+use plan::{ResultDetail, TaskResult};
 use tables::{ManifestRow, MetricRow, SampleRow, ScoreRow, TimingRow};
 use types::TaskKind;
 
@@ -167,4 +167,34 @@ output: {0}/out2
     let f1 = metrics.iter().find(|row| row.metric == "F1Score").unwrap();
     assert!(f1.threshold.is_some(), "{f1:?}");
     assert_eq!(f1.threshold_split.as_deref(), Some("package:test"));
+}
+
+#[test]
+fn a_task_is_not_charged_for_what_another_job_left() {
+    let folder = tempfile::tempdir().unwrap();
+    images::dataset(&folder.path().join("data"), 8, 4);
+    // 64 x 64 positions of 100 dimensions: 83 MB of statistics.
+    let yaml = yaml(folder.path(), "")
+        .replace(
+            "layers: [layer1, layer2], n_features: 8",
+            "layers: [layer1, layer2], n_features: 100",
+        )
+        .replace("image_size: 64", "image_size: 256");
+    let mut job = Job::new(folder.path(), &yaml);
+    let mut executor = Executor::start();
+    job.run_through(TaskKind::Fit, &mut executor, 2);
+    let statm = std::fs::read_to_string(format!("/proc/{}/statm", executor.child.id())).unwrap();
+    let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    let held = pages * 4096;
+
+    let job = Job::new(folder.path(), &yaml);
+    let mut list = job.assignment(&job.next().unwrap());
+    list.task.job = "testjob2".parse().unwrap();
+    list.prefix = list.prefix.replace("testjob1", "testjob2");
+    executor.begin(&list, folder.path(), 2);
+    let done = executor.outcome().unwrap();
+    let result: TaskResult = serde_json::from_str(&done.result_json).unwrap();
+    let total = result.timings.iter().find(|timing| timing.stage == "total");
+    let peak = total.unwrap().peak_memory.unwrap();
+    assert!(peak + (60 << 20) < held, "{peak} of {held} bytes");
 }
