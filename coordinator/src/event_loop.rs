@@ -10,7 +10,8 @@ use std::{
 };
 
 use coordinator_core::{
-    Change, Claim, ClaimAnswer, Core, Effect, Event, Now, OutboxRow, Reply, Ticket, WakeUp,
+    Change, Claim, ClaimAnswer, Core, Effect, Event, Leftovers, Now, OutboxRow, Reply, Ticket,
+    WakeUp,
 };
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 use types::{JobId, PoolName, WorkerName};
@@ -29,6 +30,7 @@ pub struct EventLoop {
     changes: Arc<Changes>,
     deliveries: UnboundedSender<OutboxRow>,
     wake_ups: UnboundedSender<WakeUp>,
+    leftovers: UnboundedSender<Leftovers>,
     started: Instant,
     last_ticket: u64,
     asked: BTreeMap<Ticket, oneshot::Sender<Reply>>,
@@ -51,6 +53,7 @@ struct Batch {
     wake: Vec<PoolName>,
     publish: Vec<WakeUp>,
     deliver: Vec<OutboxRow>,
+    sweep: Vec<Leftovers>,
     changed: Vec<JobId>,
     queries: Vec<Look>,
     stop: bool,
@@ -64,6 +67,7 @@ impl EventLoop {
         changes: Arc<Changes>,
         deliveries: UnboundedSender<OutboxRow>,
         wake_ups: UnboundedSender<WakeUp>,
+        leftovers: UnboundedSender<Leftovers>,
         started: Instant,
     ) -> Self {
         Self {
@@ -73,6 +77,7 @@ impl EventLoop {
             changes,
             deliveries,
             wake_ups,
+            leftovers,
             started,
             last_ticket: 0,
             asked: BTreeMap::new(),
@@ -175,6 +180,7 @@ impl EventLoop {
                 Effect::Wake { pool } => batch.wake.push(pool),
                 Effect::Publish(wake_up) => batch.publish.push(wake_up),
                 Effect::Deliver(row) => batch.deliver.push(row),
+                Effect::Sweep(leftovers) => batch.sweep.push(leftovers),
                 Effect::JobChanged(job) if batch.changed.contains(&job) => {}
                 Effect::JobChanged(job) => batch.changed.push(job),
             }
@@ -197,6 +203,10 @@ impl EventLoop {
             }
             for row in batch.deliver {
                 self.deliver(row);
+            }
+            for leftovers in batch.sweep {
+                // As with deliveries: after the next start it is ordered again.
+                let _ = self.leftovers.send(leftovers);
             }
             for job in &batch.changed {
                 self.changes.notify(job);

@@ -164,6 +164,18 @@ fn render(census: &Census) -> String {
             .collect(),
     );
     family(
+        "swept_attempts_total",
+        "counter",
+        "Attempts that were not accepted and whose objects were deleted after the retention.",
+        vec![(String::new(), census.swept)],
+    );
+    family(
+        "swept_objects_total",
+        "counter",
+        "Objects of theirs that were deleted.",
+        vec![(String::new(), census.swept_objects)],
+    );
+    family(
         "outbox",
         "gauge",
         "Objects that the stores have not taken yet.",
@@ -212,6 +224,7 @@ mod tests {
         let mut census = Census::default();
         census.jobs.insert(JobState::Running, 2);
         census.attempts.insert("lost", 3);
+        (census.swept, census.swept_objects) = (2, 9);
         let pool = Pool {
             tasks: [(TaskState::Ready, 7)].into(),
             workers: [("live", 1)].into(),
@@ -225,6 +238,8 @@ mod tests {
             "nightshift_workers{pool=\"cpu\",state=\"live\"} 1",
             "nightshift_slots{pool=\"cpu\"} 4",
             "nightshift_attempts_total{outcome=\"lost\"} 3",
+            "nightshift_swept_attempts_total 2",
+            "nightshift_swept_objects_total 9",
             "nightshift_outbox 0",
         ] {
             assert!(

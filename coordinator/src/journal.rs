@@ -28,11 +28,21 @@ fn attempt(row: &AttemptRow) {
     );
     let _inside = span.enter();
     let outcome = row.outcome.as_str();
+    if row.sweep.is_some() {
+        // The sweeper has said what it deleted.
+        return;
+    }
     // A field named `message` would be the line's own.
     let why = row.message.as_deref();
     match row.outcome {
         Outcome::Running if row.started => tracing::debug!("attempt started"),
         Outcome::Running => tracing::info!("attempt granted"),
+        Outcome::Failed(_) if row.verdict.is_some() => {
+            tracing::info!(
+                outcome,
+                "attempt closed: what it may still complete is not accepted"
+            );
+        }
         Outcome::Failed(_) => tracing::warn!(
             outcome,
             why,

@@ -13,6 +13,7 @@ mod socket;
 mod state_folder;
 mod state_store;
 mod stop;
+mod sweeper;
 mod wake_ups;
 
 use std::{
@@ -38,7 +39,7 @@ use crate::{
     http::HttpError,
     listen::{ListenError, Network},
     state_folder::{StateFolder, StateFolderError},
-    state_store::{StateStore, StateStoreError},
+    state_store::{Origin, StateStore, StateStoreError},
     wake_ups::WakeUps,
 };
 
@@ -122,14 +123,21 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
         .or_else(proto::local::default_state_folder)
         .ok_or(StateFolderError::NoHome)?;
     let mut folder = StateFolder::open(&path)?;
-    let store = StateStore::open(&folder.database(), folder.last_epoch())?;
+    let origin = if settings.restored {
+        Origin::Restored
+    } else {
+        Origin::Own {
+            last_epoch: folder.last_epoch(),
+        }
+    };
+    let store = StateStore::open(&folder.database(), origin)?;
     folder.sign(store.epoch())?;
 
     let started = Instant::now();
     let rows = store.load()?;
     let (jobs, attempts) = (rows.jobs.len(), rows.attempts.len());
     let core = Core::rebuild(
-        settings::core(broker.as_ref()),
+        settings.core(broker.as_ref()),
         rows,
         store.epoch(),
         event_loop::now(started),
@@ -157,6 +165,7 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
     let (handle, inbox) = Handle::new(changes.clone(), stores.clone(), wake_ups.clone());
     let (deliveries, outbox) = unbounded_channel();
     let (ordered, to_publish) = unbounded_channel();
+    let (leftovers, to_sweep) = unbounded_channel();
     let event_loop = EventLoop::new(
         core,
         store,
@@ -164,6 +173,7 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
         changes.clone(),
         deliveries,
         ordered,
+        leftovers,
         started,
     );
     let (ended, mut loop_ended) = oneshot::channel();
@@ -183,6 +193,7 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
             source,
         })?;
         tokio::spawn(publisher::publish(outbox, handle.clone()));
+        tokio::spawn(sweeper::sweep(to_sweep, handle.clone()));
         if let Some(wake_ups) = wake_ups {
             tokio::spawn(wake_ups.publish(to_publish, handle.clone()));
         }

@@ -42,6 +42,9 @@ pub struct ModelPointer {
 
 const POINTER_FORMAT: u32 = 1;
 
+/// A job waits for it.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
 /// Takes outbox rows until the loop that sends them ends. A job's rows go one after the other; jobs do not wait for each
 /// other.
 pub async fn publish(mut rows: UnboundedReceiver<OutboxRow>, handle: Handle) {
@@ -88,7 +91,7 @@ async fn publish_row(row: OutboxRow, handle: Handle) -> Option<JobId> {
                     .ok()?;
             }
         }
-        tokio::time::sleep(pause(failures)).await;
+        tokio::time::sleep(pause(failures, LONGEST_PAUSE)).await;
         failures += 1;
     };
     tracing::info!(job = %row.job, outbox = row.id.0, item = row.item.word(), "published");
@@ -97,9 +100,9 @@ async fn publish_row(row: OutboxRow, handle: Handle) -> Option<JobId> {
     Some(row.job)
 }
 
-/// One second, doubling to a minute.
-fn pause(failures: u32) -> Duration {
-    Duration::from_secs(1 << failures.min(6)).min(Duration::from_secs(60))
+/// One second, doubling.
+pub fn pause(failures: u32, longest: Duration) -> Duration {
+    Duration::from_secs(1 << failures.min(32)).min(longest)
 }
 
 /// Does one row. Doing it twice leaves the same objects.
@@ -261,8 +264,8 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_a_minute() {
-        assert_eq!(pause(0), Duration::from_secs(1));
-        assert_eq!(pause(3), Duration::from_secs(8));
-        assert_eq!(pause(u32::MAX), Duration::from_secs(60));
+        assert_eq!(pause(0, LONGEST_PAUSE), Duration::from_secs(1));
+        assert_eq!(pause(3, LONGEST_PAUSE), Duration::from_secs(8));
+        assert_eq!(pause(u32::MAX, LONGEST_PAUSE), LONGEST_PAUSE);
     }
 }

@@ -71,6 +71,19 @@ pub struct Settings {
     pub http_insecure: bool,
     #[command(flatten)]
     pub queue: queue::Flags,
+    /// How long what attempts wrote that were not accepted is kept, with their logs: then it is deleted from the store
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = settings::time,
+        default_value = "14d",
+        env = "NIGHTSHIFT_RETENTION",
+        hide_env_values = true
+    )]
+    pub retention: Duration,
+    /// The state folder was restored from a backup: say so at its first start, and only then
+    #[arg(long)]
+    pub restored: bool,
     /// End when standard input is closed: for a coordinator that must not outlive its parent
     #[arg(long)]
     pub exit_with_stdin: bool,
@@ -88,13 +101,16 @@ pub const BATCH: usize = 256;
 /// nothing and carries the progress that a person is looking at.
 const HEARTBEAT_MS: u64 = 1_000;
 
-/// The core's own settings. A wake-up is lost when the broker has dropped it, however long its publishing took.
-pub fn core(broker: Option<&queue::Settings>) -> coordinator_core::Settings {
-    let ttl = |broker: &queue::Settings| broker.wake_up_ttl + broker.publish_timeout;
-    let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    coordinator_core::Settings {
-        heartbeat_ms: HEARTBEAT_MS,
-        wake_up_ttl_ms: broker.map(ttl).map(milliseconds),
-        ..coordinator_core::Settings::default()
+impl Settings {
+    /// The core's own settings. A wake-up is lost when the broker has dropped it, however long its publishing took.
+    pub fn core(&self, broker: Option<&queue::Settings>) -> coordinator_core::Settings {
+        let ttl = |broker: &queue::Settings| broker.wake_up_ttl + broker.publish_timeout;
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        coordinator_core::Settings {
+            heartbeat_ms: HEARTBEAT_MS,
+            wake_up_ttl_ms: broker.map(ttl).map(milliseconds),
+            retention_ms: milliseconds(self.retention),
+            ..coordinator_core::Settings::default()
+        }
     }
 }

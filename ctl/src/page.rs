@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use proto::v1::{Job, Run, Task};
+use proto::v1::{Attempt, Job, Run, Task};
 
 use crate::commands::get::run_table;
 use crate::output::{self, Table, ago, took};
@@ -123,12 +123,22 @@ pub fn task(task: &Task) -> String {
             } else {
                 String::new()
             },
-            attempt.message.clone(),
+            message_of(attempt),
         ]);
     }
     text.push('\n');
     text.push_str(&table.render());
     text
+}
+
+fn message_of(attempt: &Attempt) -> String {
+    let swept = match attempt.swept_ms {
+        0 => "",
+        _ => "log and files deleted after the retention",
+    };
+    let parts = [attempt.message.as_str(), swept];
+    let said: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    said.join("; ")
 }
 
 /// `8: 7 succeeded, 1 failed`.

@@ -30,4 +30,5 @@ mod rabbitmq;
 mod remote;
 mod rights;
 mod sandbox;
+mod sweeper;
 mod verify;

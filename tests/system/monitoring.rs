@@ -4,10 +4,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use crate::processes::Signal;
-use crate::sandbox::{LIMIT, SOON, Sandbox};
+use crate::sandbox::{LIMIT, Running, SOON, Sandbox};
 
 /// What a path answers: the status line, and the body.
-fn get(address: &str, path: &str) -> (String, String) {
+pub fn get(address: &str, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(
         stream,
@@ -20,18 +20,23 @@ fn get(address: &str, path: &str) -> (String, String) {
     (head.lines().next().unwrap().to_owned(), body.to_owned())
 }
 
+/// Where a coordinator with `--http 127.0.0.1:0` answers.
+pub fn address(coordinator: &mut Running) -> String {
+    coordinator.wait_for_word("/metrics");
+    let said = coordinator.stderr();
+    let at = said.find("127.0.0.1:").unwrap();
+    said[at..]
+        .chars()
+        .take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':'))
+        .collect()
+}
+
 #[test]
 fn monitoring_reads_health_and_numbers() {
     let sandbox = Sandbox::with_job(6, 3);
     let mut coordinator = sandbox.start("coordinator", &["--http", "127.0.0.1:0"]);
-    coordinator.wait_for_word("/metrics");
     coordinator.wait_for_word("coordinator.sock");
-    let said = coordinator.stderr();
-    let at = said.find("127.0.0.1:").unwrap();
-    let address: String = said[at..]
-        .chars()
-        .take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':'))
-        .collect();
+    let address = address(&mut coordinator);
     assert_eq!(
         get(&address, "/healthz"),
         ("HTTP/1.1 200 OK".to_owned(), "ok\n".to_owned())

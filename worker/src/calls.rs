@@ -10,7 +10,7 @@ use proto::{Client, Place, v1};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tonic::{Code, Status};
-use types::{Epoch, Incarnation, Labels, LeaseNumber, PoolName, TaskId, WorkerName};
+use types::{Epoch, Incarnation, Labels, LeaseNumber, PoolName, TaskId, TaskKind, WorkerName};
 use worker_core::{AgentEvent, Answer, Call, Grant, Verdict};
 
 /// Over the coordinator's own time for an answer.
@@ -112,6 +112,10 @@ impl Coordinator {
                     slots: identity.slots,
                     version: env!("CARGO_PKG_VERSION").to_owned(),
                     engines: identity.engines.clone(),
+                    kinds: TaskKind::ALL
+                        .iter()
+                        .map(|kind| kind.as_str().to_owned())
+                        .collect(),
                     labels: BTreeMap::from(identity.labels.clone())
                         .into_iter()
                         .collect(),

@@ -29,7 +29,7 @@ pub struct Settings {
     #[command(flatten)]
     pub queue: queue::Flags,
     /// How long an idle worker waits to be woken; then it asks for a task all the same
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "20s", env = "NIGHTSHIFT_POLL", hide_env_values = true)]
+    #[arg(long, value_name = "TIME", value_parser = settings::time, default_value = "20s", env = "NIGHTSHIFT_POLL", hide_env_values = true)]
     pub poll: Duration,
     /// Tasks at a time; the processors are shared between them
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
@@ -47,69 +47,14 @@ pub struct Settings {
     #[arg(long)]
     pub exit_with_stdin: bool,
     /// Kill a task when none of its counters has moved for so long: `90s`, `5m`
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m", env = "NIGHTSHIFT_STALL_TIMEOUT", hide_env_values = true)]
+    #[arg(long, value_name = "TIME", value_parser = settings::time, default_value = "5m", env = "NIGHTSHIFT_STALL_TIMEOUT", hide_env_values = true)]
     pub stall_timeout: Duration,
     /// The same while it loads and compiles
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10m", env = "NIGHTSHIFT_LOADING_TIMEOUT", hide_env_values = true)]
+    #[arg(long, value_name = "TIME", value_parser = settings::time, default_value = "10m", env = "NIGHTSHIFT_LOADING_TIMEOUT", hide_env_values = true)]
     pub loading_timeout: Duration,
     /// How long a worker that was asked to end may go on with what it has begun
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "3s", env = "NIGHTSHIFT_DRAIN_TIMEOUT", hide_env_values = true)]
+    #[arg(long, value_name = "TIME", value_parser = settings::time, default_value = "3s", env = "NIGHTSHIFT_DRAIN_TIMEOUT", hide_env_values = true)]
     pub drain_timeout: Duration,
     #[command(flatten)]
     pub logging: LogSettings,
-}
-
-/// A number with a unit: `500ms`, `30s`, `5m`, `2h`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let milliseconds = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => 0,
-    };
-    number
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(milliseconds))
-        .filter(|milliseconds| *milliseconds > 0)
-        .map(Duration::from_millis)
-        .ok_or_else(|| "expected a time above zero with its unit, such as 90s or 5m".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_units() {
-        for (text, milliseconds) in [
-            ("500ms", 500),
-            ("90s", 90_000),
-            ("5m", 300_000),
-            ("2h", 7_200_000),
-        ] {
-            assert_eq!(
-                duration(text),
-                Ok(Duration::from_millis(milliseconds)),
-                "{text}"
-            );
-        }
-        for text in [
-            "",
-            "0s",
-            "5",
-            "s",
-            "-5s",
-            "1.5m",
-            "5 m",
-            "5d",
-            "99999999999999999999h",
-            "18446744073709551615h",
-        ] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-    }
 }

@@ -12,6 +12,9 @@ pub struct Census {
     pub pools: BTreeMap<PoolName, Pool>,
     /// Attempts since the state folder was made, by how they ended; without those that run.
     pub attempts: BTreeMap<&'static str, u64>,
+    /// Of these, attempts whose prefix was swept, and the objects that were deleted there.
+    pub swept: u64,
+    pub swept_objects: u64,
     /// Leases that are current.
     pub leases: u64,
     /// What the stores have not taken yet, and how much of it was refused at least once.
@@ -60,6 +63,10 @@ impl Core {
             .filter(|one| one.outcome != Outcome::Running)
         {
             *census.attempts.entry(attempt.outcome.as_str()).or_default() += 1;
+            if let Some(sweep) = attempt.sweep {
+                census.swept += 1;
+                census.swept_objects += sweep.objects;
+            }
         }
         census
     }

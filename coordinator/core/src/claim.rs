@@ -7,7 +7,6 @@ use crate::{
     effect::{ClaimAnswer, Effect},
     event::{Claim, Now},
     job::JobNumber,
-    placement::Needs,
     rows::{AttemptRow, Change, Outcome},
 };
 
@@ -69,7 +68,7 @@ impl Core {
             let Some(job) = self.jobs.get(&number) else {
                 continue;
             };
-            let needs = Needs::of(&job.resolved.resources);
+            let needs = job.needs();
             if needs.memory_bytes > free_memory || !needs.are_met_by(&worker.row) {
                 continue;
             }
@@ -145,6 +144,7 @@ impl Core {
             delay_ms: 0,
             result_json: None,
             outputs_json: None,
+            sweep: None,
         };
         job.any_granted = true;
         if let Some(run) = task

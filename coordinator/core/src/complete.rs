@@ -8,7 +8,6 @@ use crate::{
     effect::{Effect, Refusal, Reply, Verdict},
     event::{Now, Sender},
     job::JobNumber,
-    placement::Needs,
     retry::{NextRetry, Site, Tried, next_retry},
     rows::{Change, Deadline, Outage, Outcome, Stop},
 };
@@ -32,6 +31,7 @@ impl Core {
             self.expand(number, index, lease, &result, out)?;
         }
         if let Some(verdict) = verdict {
+            self.heard_of(lease, now, out);
             return Ok(Reply::Completed { epoch, verdict });
         }
         let verdict = if self.would_accept(lease) {
@@ -39,6 +39,10 @@ impl Core {
             self.accept(lease, &result, &outputs, now, out)?;
             Verdict::Accepted
         } else {
+            if self.predates_restore(lease) {
+                let why = "the database was restored from a backup meanwhile";
+                self.end_failed(lease, FailureClass::Released, why, now, out);
+            }
             self.decline(lease, now, out)
         };
         Ok(Reply::Completed { epoch, verdict })
@@ -204,7 +208,12 @@ impl Core {
     }
 
     /// Ends an attempt whose work is not wanted; gives the answer that stays.
-    fn decline(&mut self, lease: LeaseNumber, now: Now, out: &mut Vec<Effect>) -> Verdict {
+    pub(crate) fn decline(
+        &mut self,
+        lease: LeaseNumber,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Verdict {
         let Some((number, index)) = self.place(lease) else {
             return Verdict::Superseded;
         };
@@ -230,6 +239,7 @@ impl Core {
             };
             attempt.ended_ms = Some(now.wall_ms);
             attempt.ran_ms = ran_ms;
+            self.sweep_later(lease, now);
         }
         self.persist_attempt(lease, out);
         if was_held && stopped {
@@ -247,6 +257,7 @@ impl Core {
         out: &mut Vec<Effect>,
     ) -> Result<Reply, Refusal> {
         self.check_holder(from, lease)?;
+        self.heard_of(lease, now, out);
         self.end_failed(lease, failure.class, &failure.message, now, out);
         Ok(Reply::Noted { epoch: self.epoch })
     }
@@ -259,6 +270,7 @@ impl Core {
         out: &mut Vec<Effect>,
     ) -> Result<Reply, Refusal> {
         self.check_holder(from, lease)?;
+        self.heard_of(lease, now, out);
         self.end_failed(
             lease,
             FailureClass::Released,
@@ -293,6 +305,7 @@ impl Core {
         attempt.ran_ms = ran_ms;
         if stopped {
             attempt.outcome = Outcome::Cancelled;
+            self.sweep_later(lease, now);
             self.persist_attempt(lease, out);
             self.task_cancelled(number, index, now, out);
             return;
@@ -300,6 +313,7 @@ impl Core {
         attempt.outcome = Outcome::Failed(class);
         attempt.counted = !Self::is_uncounted(class);
         attempt.message = Some(message.into());
+        self.sweep_later(lease, now);
         self.suspect(lease, class, message, now, out);
         let next = self.decide_retry(number, index, lease);
         match next {
@@ -380,7 +394,7 @@ impl Core {
             crashed_retries: job.resolved.resources.retries,
             live_workers: self
                 .expected_in(&job.resolved.resources.pool)
-                .filter(|w| Needs::of(&job.resolved.resources).are_met_by(&w.row))
+                .filter(|w| job.needs().are_met_by(&w.row))
                 .count(),
             pauses: job.progress.outage.map_or(0, |o| o.pauses),
             memory_bytes: self

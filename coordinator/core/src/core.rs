@@ -72,6 +72,8 @@ pub(crate) enum Timer {
     Pause(JobNumber),
     /// A job's time limit.
     Limit(JobNumber),
+    /// An attempt that does not count is to be swept.
+    Sweep(LeaseNumber),
 }
 
 impl Core {
@@ -174,6 +176,7 @@ impl Core {
             Event::PublishFailed { number } => self.publish_failed(number),
             Event::OutboxDelivered { id, version } => self.delivered(id, version, now, &mut out),
             Event::DeliveryFailed { id, why } => self.delivery_failed(id, why, now, &mut out),
+            Event::PrefixSwept { lease, objects } => self.swept(lease, objects, now, &mut out),
             Event::Ticked => self.tick(now, &mut out),
         }
         self.publish_wake_ups(ticked, now, &mut out);

@@ -1,7 +1,7 @@
 //! Orders that the core gives the shell, and the answers to those who asked.
 
 use plan::Assignment;
-use types::{Epoch, JobId, JobState, LeaseNumber, PoolName, RequestId, WorkerName};
+use types::{Epoch, JobId, JobState, LeaseNumber, PoolName, RequestId, TaskId, WorkerName};
 
 use crate::{
     event::Ticket,
@@ -28,8 +28,24 @@ pub enum Effect {
     /// Bring this to the store, as often as it takes, then say [`crate::Event::OutboxDelivered`].
     /// After a restart: [`crate::Core::outbox`].
     Deliver(OutboxRow),
+    /// Delete everything below this prefix, as often as it takes, then say [`crate::Event::PrefixSwept`]. After a restart it
+    /// is ordered again. Nobody will ever want it: an order that is carried out late, or twice, does no harm.
+    Sweep(Leftovers),
     /// Something about the job, which somebody may be watching, changed (also what is volatile).
     JobChanged(JobId),
+}
+
+/// What an attempt that does not count wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftovers {
+    pub lease: LeaseNumber,
+    pub task: TaskId,
+    /// Within the task, from 1.
+    pub attempt: u32,
+    /// URI of the job's store.
+    pub store: String,
+    /// Relative to the store's root.
+    pub prefix: String,
 }
 
 #[derive(Debug, Clone, PartialEq)]

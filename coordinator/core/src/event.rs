@@ -1,10 +1,12 @@
 //! Facts that the shell tells the core: what users, workers, the outbox and the clock did.
 
+use std::collections::BTreeSet;
+
 use job::resolved::ResolvedJob;
 use plan::{Plan, TaskResult};
 use types::{
     Failure, Incarnation, JobId, Labels, LeaseNumber, OutputObject, PoolName, Progress, RequestId,
-    WorkerName,
+    TaskKind, WorkerName,
 };
 
 use crate::rows::OutboxId;
@@ -102,6 +104,11 @@ pub enum Event {
         id: OutboxId,
         why: String,
     },
+    /// Nothing is left below the prefix of [`crate::Effect::Sweep`]; so many objects were.
+    PrefixSwept {
+        lease: LeaseNumber,
+        objects: u64,
+    },
     /// About once a second, and only after everything that had arrived before was applied: leases
     /// expire here and nowhere else.
     Ticked,
@@ -138,6 +145,8 @@ pub struct Registration {
     pub slots: u32,
     pub version: String,
     pub engines: Vec<String>,
+    /// Kinds of tasks that its release knows.
+    pub kinds: BTreeSet<TaskKind>,
     pub labels: Labels,
     pub memory_bytes: u64,
     /// It serves one command and does not come back under this name.

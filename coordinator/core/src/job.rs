@@ -7,12 +7,12 @@ use std::{
 
 use job::resolved::{JobKind, ResolvedJob};
 use plan::{Dependency, DependencyRule, Expansion, Plan, TaskSpec};
-use types::{JobId, JobState, LeaseNumber, TaskIndex, TaskState, WorkerName};
+use types::{JobId, JobState, LeaseNumber, TaskIndex, TaskKind, TaskState, WorkerName};
 
 use crate::{
     effect::Effect,
     event::Now,
-    placement::Standing,
+    placement::{Needs, Standing},
     rows::{
         Avoid, Change, Deadline, ExpansionRow, JobProgressRow, JobRow, OutboxId, Stop, TaskRow,
     },
@@ -29,6 +29,8 @@ pub(crate) struct Job {
     pub progress: JobProgressRow,
     pub expansions: BTreeMap<TaskIndex, Arc<str>>,
     pub tasks: Vec<Task>,
+    /// Kinds of its tasks.
+    pub kinds: BTreeSet<TaskKind>,
     pub ready: Ready,
     pub counts: Counts,
     /// Tasks that are failed or dead.
@@ -184,6 +186,7 @@ impl Job {
             progress,
             expansions: BTreeMap::new(),
             tasks: Vec::new(),
+            kinds: BTreeSet::new(),
             ready: Ready::default(),
             counts: Counts::default(),
             failed: BTreeSet::new(),
@@ -207,6 +210,11 @@ impl Job {
         &self.row.id
     }
 
+    /// What its tasks need of their worker.
+    pub fn needs(&self) -> Needs<'_> {
+        Needs::of(&self.resolved.resources, &self.kinds)
+    }
+
     pub fn task(&self, index: TaskIndex) -> Option<&Task> {
         self.tasks.get(index.0 as usize)
     }
@@ -225,6 +233,7 @@ impl Job {
             {
                 run.evaluate = Some(planned.index);
             }
+            self.kinds.insert(planned.spec.kind());
             self.counts.add(TaskState::Blocked);
             self.tasks.push(Task {
                 spec: planned.spec,

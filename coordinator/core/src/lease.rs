@@ -7,6 +7,7 @@ use crate::{
     effect::{Effect, HeartbeatAnswer},
     event::{Now, Sender},
     job::JobNumber,
+    rows::Outcome,
 };
 
 impl Core {
@@ -35,6 +36,9 @@ impl Core {
                 .get(&lease)
                 .is_some_and(|a| a.worker == from.worker && a.incarnation == from.incarnation);
             if !mine || !self.would_accept(lease) {
+                if mine {
+                    self.heard_of(lease, now, out);
+                }
                 answer.cancel.push(lease);
                 continue;
             }
@@ -114,6 +118,10 @@ impl Core {
                     job.paused_until_ms = None;
                     number
                 }
+                Timer::Sweep(lease) => {
+                    self.sweep_due(lease, now, out);
+                    continue;
+                }
                 Timer::Limit(number) => {
                     self.time_is_over(number, due_ms, now, out);
                     number
@@ -138,18 +146,13 @@ impl Core {
 
     /// Whether a Complete of this lease would be accepted if it came now (or was).
     pub(crate) fn would_accept(&self, lease: LeaseNumber) -> bool {
-        use crate::rows::Outcome;
-        use types::FailureClass::{Lost, NeverStarted, Released};
         let Some(attempt) = self.attempts.get(&lease) else {
             return false;
         };
-        if attempt.verdict.is_some() {
+        if attempt.verdict.is_some() || self.predates_restore(lease) {
             return false;
         }
-        let unfinished = matches!(
-            attempt.outcome,
-            Outcome::Running | Outcome::Failed(Lost | NeverStarted | Released)
-        );
+        let unfinished = attempt.outcome == Outcome::Running || attempt.outcome.may_come_late();
         let Some(job) = self.job(&attempt.job) else {
             return false;
         };
@@ -160,6 +163,11 @@ impl Core {
             && !job.is_cancelled()
             && attempt.generation >= task.accepts_from
             && matches!(task.state, TaskState::Ready | TaskState::Running)
+    }
+
+    /// Granted before the database was restored from a backup: what became of it after the backup was made is not known.
+    pub(crate) fn predates_restore(&self, lease: LeaseNumber) -> bool {
+        lease.0 <= self.counters.restored
     }
 
     pub(crate) fn number_of(&self, lease: LeaseNumber) -> Option<JobNumber> {

@@ -8,7 +8,7 @@
 //!     dependency failed ─▶ skipped(because) └ cancel ▶ cancelling ────▶ cancelled
 //!
 //! blocked, ready ── cancel ▶ cancelled        failed, dead, skipped, cancelled ── user retry ▶ blocked | ready
-//! ready ── a late Complete of an attempt that was lost ▶ succeeded
+//! ready ── a late Complete of an attempt that was lost (until it is swept) ▶ succeeded
 //! ```
 //!
 //! The shell turns whatever happened into an [`Event`], calls [`Core::apply`], collects the [`Effect`]s of a
@@ -33,11 +33,13 @@ mod placement;
 mod quarantine;
 mod query;
 mod rebuild;
+mod restore;
 mod retry;
 mod rows;
 mod settings;
 mod stop;
 mod submit;
+mod sweep;
 mod waiting;
 mod wake_up;
 mod worker;
@@ -45,7 +47,9 @@ mod worker;
 pub use census::{Census, Pool};
 pub use core::Core;
 pub use dead::DeadTask;
-pub use effect::{ClaimAnswer, Effect, HeartbeatAnswer, Refusal, Reply, SubmitOutcome, Verdict};
+pub use effect::{
+    ClaimAnswer, Effect, HeartbeatAnswer, Leftovers, Refusal, Reply, SubmitOutcome, Verdict,
+};
 pub use event::{Claim, Event, Now, Registration, Sender, Submit, Ticket};
 pub use job::Counts;
 pub use outbox::model_name;
@@ -55,6 +59,7 @@ pub use query::{
     WorkerState, WorkerView,
 };
 pub use rebuild::RebuildError;
+pub use restore::RESTORED_JUMP;
 pub use retry::{NextRetry, Policy, Site, Tried, next_retry};
 pub use rows::*;
 pub use settings::*;

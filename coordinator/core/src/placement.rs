@@ -1,9 +1,9 @@
 //! Which workers can do a job's tasks, and if none takes one now, exactly why. A function of values.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use job::resolved::{EngineChoice, Resources};
-use types::Labels;
+use types::{Labels, TaskKind};
 
 use crate::{query::WorkerState, rows::WorkerRow};
 
@@ -11,6 +11,8 @@ use crate::{query::WorkerState, rows::WorkerRow};
 #[derive(Debug, Clone, Copy)]
 pub struct Needs<'a> {
     pub pool: &'a str,
+    /// Kinds of its tasks. A worker gets nothing of a job of which it could do only a part.
+    pub kinds: &'a BTreeSet<TaskKind>,
     pub engine: Option<&'static str>,
     pub labels: &'a Labels,
     pub memory_bytes: u64,
@@ -47,6 +49,12 @@ pub enum Lack {
         draining: u32,
         unheard: u32,
     },
+    /// All of them are of a release that does not know these kinds of tasks.
+    Kinds {
+        among: String,
+        unknown: Vec<TaskKind>,
+        versions: Vec<String>,
+    },
     Engine {
         among: String,
         engine: &'static str,
@@ -64,9 +72,10 @@ pub enum Lack {
 }
 
 impl<'a> Needs<'a> {
-    pub fn of(resources: &'a Resources) -> Self {
+    pub fn of(resources: &'a Resources, kinds: &'a BTreeSet<TaskKind>) -> Self {
         Self {
             pool: resources.pool.as_str(),
+            kinds,
             engine: match resources.engine {
                 EngineChoice::Auto => None,
                 engine => Some(engine.as_str()),
@@ -78,7 +87,8 @@ impl<'a> Needs<'a> {
 
     /// Whether the worker can do the tasks at all.
     pub fn are_met_by(&self, worker: &WorkerRow) -> bool {
-        self.has_engine(worker)
+        self.kinds.is_subset(&worker.kinds)
+            && self.has_engine(worker)
             && self.labels.are_among(&worker.labels)
             && worker.memory_bytes >= self.memory_bytes
     }
@@ -106,6 +116,24 @@ pub fn place(needs: &Needs<'_>, offers: &[Offer<'_>]) -> Placement {
         });
     }
     let mut able = live.clone();
+    able.retain(|offer| needs.kinds.is_subset(&offer.row.kinds));
+    if able.is_empty() {
+        let known = |kind: &TaskKind| live.iter().any(|offer| offer.row.kinds.contains(kind));
+        let mut unknown: Vec<TaskKind> = needs.kinds.iter().copied().collect();
+        // If each of them is known somewhere, but all of them nowhere, all are named.
+        if !unknown.iter().all(known) {
+            unknown.retain(|kind| !known(kind));
+        }
+        let mut versions: Vec<String> = live.iter().map(|o| o.row.version.clone()).collect();
+        versions.sort();
+        versions.dedup();
+        return Placement::Nobody(Lack::Kinds {
+            among,
+            unknown,
+            versions,
+        });
+    }
+    let live = able.clone();
     able.retain(|offer| needs.has_engine(offer.row));
     if let (Some(engine), true) = (needs.engine, able.is_empty()) {
         let mut present: Vec<String> = live.iter().flat_map(|o| o.row.engines.clone()).collect();
@@ -220,6 +248,19 @@ impl fmt::Display for Lack {
                     [] => Ok(()),
                     closed => write!(f, ": {}", closed.join(", ")),
                 }
+            }
+            Self::Kinds {
+                among,
+                unknown,
+                versions,
+            } => {
+                let unknown: Vec<&str> = unknown.iter().map(|kind| kind.as_str()).collect();
+                write!(
+                    f,
+                    "no live worker in {among} knows tasks of the kind {}: start workers of this release there (they are of {})",
+                    unknown.join(", "),
+                    versions.join(", ")
+                )
             }
             Self::Engine {
                 among,

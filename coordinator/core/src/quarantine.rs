@@ -6,7 +6,6 @@ use crate::{
     core::Core,
     effect::{Effect, Refusal, Reply},
     event::Now,
-    placement::Needs,
     rows::{AttemptRow, Change, Outcome, Quarantine},
     worker::Worker,
 };
@@ -101,7 +100,7 @@ impl Core {
         let Some(job) = self.job(&attempt.job) else {
             return false;
         };
-        let needs = Needs::of(&job.resolved.resources);
+        let needs = job.needs();
         let mut live = self.live_in(&worker.row.pool);
         live.any(|other| other.row.worker != worker.row.worker && needs.are_met_by(&other.row))
     }

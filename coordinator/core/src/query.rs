@@ -420,6 +420,13 @@ impl Core {
         })
     }
 
+    /// Attempts whose prefix is still to be swept, for the first time or once more. Walks over all.
+    pub fn sweeps_to_come(&self) -> usize {
+        let to_come =
+            |row: &&AttemptRow| self.is_unwanted(row) && row.sweep.is_none_or(|sweep| sweep.again);
+        self.attempts.values().filter(to_come).count()
+    }
+
     /// Current leases, over all jobs.
     pub fn running(&self) -> usize {
         self.held.len()

@@ -147,6 +147,7 @@ impl Core {
         core.requests = rows.requests;
         core.models = rows.models;
         core.derive(now);
+        core.plan_sweeps(now);
         core.wake_every_pool();
         Ok(core)
     }

@@ -1,12 +1,15 @@
 //! What is persisted: a handful of tables, upserted row by row, and enough to rebuild the core.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use plan::PublishedTable;
 use serde::{Deserialize, Serialize};
 use types::{
     FailureClass, Incarnation, JobId, JobState, Labels, LeaseNumber, PoolName, RequestId,
-    TaskIndex, TaskState, WorkerName,
+    TaskIndex, TaskKind, TaskState, WorkerName,
 };
 
 use crate::effect::{SubmitOutcome, Verdict};
@@ -226,6 +229,19 @@ pub struct AttemptRow {
     pub result_json: Option<Arc<str>>,
     /// `Vec<types::OutputObject>`, of an accepted attempt.
     pub outputs_json: Option<Arc<str>>,
+    /// What the sweeper did below its prefix; of an attempt that was not accepted.
+    pub sweep: Option<Sweep>,
+}
+
+/// How far the sweeper is with an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// When it swept last, or when the attempt was heard of after that.
+    pub at_ms: i64,
+    /// Deleted so far.
+    pub objects: u64,
+    /// It will sweep once more: an upload that stood still may have written there since.
+    pub again: bool,
 }
 
 /// How an attempt stands.
@@ -339,6 +355,8 @@ pub struct WorkerRow {
     pub slots: u32,
     pub version: String,
     pub engines: Vec<String>,
+    /// Kinds of tasks that its release knows.
+    pub kinds: BTreeSet<TaskKind>,
     pub labels: Labels,
     pub memory_bytes: u64,
     /// A user asked that it gets nothing more.
@@ -381,11 +399,13 @@ impl ModelRow {
     }
 }
 
-/// Numbers that only grow: the last ones given out. A database restored from a backup adds 2^32 to
-/// `lease` before the core is rebuilt.
+/// Numbers that only grow: the last ones given out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counters {
     pub lease: u64,
     pub job: u64,
     pub outbox: u64,
+    /// The last lease from before the database was restored from a backup; 0: it never was. What became of these attempts
+    /// after the backup was made is not known: those that are not accepted never will be, and what they wrote stays.
+    pub restored: u64,
 }

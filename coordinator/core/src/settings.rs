@@ -23,6 +23,11 @@ pub struct Settings {
     pub quarantine_after: usize,
     /// What a job's reduce gets after its deadline, to tell what became of each run.
     pub deadline_grace_ms: u64,
+    /// How long what attempts wrote that do not count is kept, with their logs.
+    pub retention_ms: u64,
+    /// It is kept at least so long if the attempt may still be completed: for half an hour an agent tries to reach the
+    /// coordinator, after a lease and a bit.
+    pub late_ms: u64,
     pub expand: Expand,
     #[cfg(feature = "mutations")]
     pub mutations: Mutations,
@@ -38,6 +43,8 @@ impl Default for Settings {
             policy: Policy::default(),
             quarantine_after: 3,
             deadline_grace_ms: 300_000,
+            retention_ms: 14 * 24 * 3_600_000,
+            late_ms: 32 * 60_000,
             expand: plan::expand,
             #[cfg(feature = "mutations")]
             mutations: Mutations::default(),
@@ -55,6 +62,8 @@ pub struct Mutations {
     pub forgotten_claims: bool,
     /// M6: a Complete that comes twice expands twice.
     pub repeated_expansion: bool,
+    /// M7: what was accepted after its lease had ended is swept all the same.
+    pub manifests_ignored: bool,
     /// M9: a wake-up for each task that is ready, however many are on their way.
     pub unbounded_wake_ups: bool,
 }

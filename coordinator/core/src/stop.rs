@@ -193,6 +193,7 @@ impl Core {
                     attempt.ended_ms = Some(now.wall_ms);
                     attempt.ran_ms = ran_ms;
                 }
+                self.sweep_later(lease, now);
                 self.persist_attempt(lease, out);
             }
             if let Some(job) = self.jobs.get_mut(&number) {

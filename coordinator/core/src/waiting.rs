@@ -8,7 +8,7 @@ use crate::{
     core::Core,
     event::Now,
     job::{Job, is_met},
-    placement::{Lack, Needs, Offer, Placement, Standing, place, position, size},
+    placement::{Lack, Offer, Placement, Standing, place, position, size},
     rows::Avoid,
 };
 
@@ -61,6 +61,7 @@ impl Waiting {
             Self::Backoff { .. } => "backoff",
             Self::Outage { .. } => "outage",
             Self::Nobody(Lack::Worker { .. }) => "worker",
+            Self::Nobody(Lack::Kinds { .. }) => "release",
             Self::Nobody(Lack::Engine { .. }) => "engine",
             Self::Nobody(Lack::Labels { .. }) => "labels",
             Self::Nobody(Lack::Memory { .. }) => "memory",
@@ -165,7 +166,7 @@ impl Core {
                 held_bytes: self.memory_held(worker),
             })
             .collect();
-        place(&Needs::of(resources), &offers)
+        place(&job.needs(), &offers)
     }
 
     pub(crate) fn outlook(&self, job: &Job) -> Outlook {

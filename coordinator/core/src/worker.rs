@@ -76,6 +76,7 @@ impl Core {
             slots: worker.slots,
             version: worker.version,
             engines: worker.engines,
+            kinds: worker.kinds,
             labels: worker.labels,
             memory_bytes: worker.memory_bytes,
             draining: false,

@@ -136,8 +136,12 @@ async fn newer(
     let mut segments = Vec::new();
     for object in store.list(&format!("{prefix}/log")).await? {
         if object.path.as_str() > last {
-            let text = store.get(&object.path, None).await?;
-            segments.push((object.path, text.to_vec()));
+            match store.get(&object.path, None).await {
+                Ok(text) => segments.push((object.path, text.to_vec())),
+                // Swept since it was listed.
+                Err(StoreError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
     Ok(segments)

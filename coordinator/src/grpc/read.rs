@@ -1,6 +1,6 @@
 //! What callers send, turned into the core's types; what can be checked without its state is checked here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use coordinator_core::{Claim, Core, FindJobError, Registration, Sender};
 use plan::TaskResult;
@@ -9,10 +9,19 @@ use serde::de::DeserializeOwned;
 use store::layout::MAX_OUTPUTS_BYTES;
 use types::{
     Failure, FailureClass, Incarnation, JobId, Labels, OutputObject, ParseIdError, Progress,
-    RequestId,
+    RequestId, TaskKind,
 };
 
 use super::status::RequestError;
+
+/// What a release knows that does not say so yet.
+const FIRST_KINDS: [TaskKind; 5] = [
+    TaskKind::List,
+    TaskKind::Fit,
+    TaskKind::Score,
+    TaskKind::Evaluate,
+    TaskKind::Reduce,
+];
 
 /// Longest text of a failure that is kept.
 const MAX_MESSAGE_CHARS: usize = 16_384;
@@ -86,10 +95,22 @@ pub fn registration(request: v1::RegisterRequest) -> Result<Registration, Reques
         slots: request.slots,
         version: request.version,
         engines: request.engines,
+        kinds: kinds(&request.kinds),
         labels: labels(request.labels)?,
         memory_bytes: request.memory_bytes,
         temporary: request.temporary,
     })
+}
+
+/// Kinds that only the worker knows are of no use here.
+fn kinds(of_worker: &[String]) -> BTreeSet<TaskKind> {
+    if of_worker.is_empty() {
+        return FIRST_KINDS.into();
+    }
+    of_worker
+        .iter()
+        .filter_map(|word| TaskKind::parse(word))
+        .collect()
 }
 
 fn labels(of_worker: HashMap<String, String>) -> Result<Labels, RequestError> {

@@ -124,6 +124,7 @@ fn of_attempt(attempt: &AttemptView<'_>) -> v1::Attempt {
         ended_ms: row.ended_ms.unwrap_or(0),
         prefix: attempt.prefix.clone(),
         counted: row.counted,
+        swept_ms: row.sweep.map_or(0, |sweep| sweep.at_ms),
     }
 }
 

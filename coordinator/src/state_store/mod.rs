@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use coordinator_core::{Change, Rows};
+use coordinator_core::{Change, RESTORED_JUMP, Rows};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use types::Epoch;
 
@@ -55,6 +55,15 @@ impl StateStoreError {
     }
 }
 
+/// Where a database comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// From this folder, which remembers the last epoch. A database that knows only an older one was restored all the same.
+    Own { last_epoch: Option<Epoch> },
+    /// From a backup: its operator says so.
+    Restored,
+}
+
 /// The open database, at an epoch of its own.
 #[derive(Debug)]
 pub struct StateStore {
@@ -65,9 +74,9 @@ pub struct StateStore {
 impl StateStore {
     /// Opens or makes the database, brings it to this release's version, and raises its epoch.
     ///
-    /// `last_epoch` is what the folder remembers. A database that knows only an older one was restored from a backup:
-    /// epoch and lease numbers jump by 2^32, so that nothing handed out after the backup was made is handed out again.
-    pub fn open(path: &Path, last_epoch: Option<Epoch>) -> Result<Self, StateStoreError> {
+    /// Where `origin` says that the database was restored from a backup, epoch and lease numbers jump by 2^32, so that
+    /// nothing handed out after the backup was made is handed out again.
+    pub fn open(path: &Path, origin: Origin) -> Result<Self, StateStoreError> {
         let failed = |source| StateStoreError::Open {
             path: path.to_owned(),
             source,
@@ -92,7 +101,7 @@ impl StateStore {
             epoch: Epoch(0),
         };
         store.migrate(schema::MIGRATIONS)?;
-        store.raise_epoch(last_epoch)?;
+        store.raise_epoch(origin)?;
         Ok(store)
     }
 
@@ -129,7 +138,7 @@ impl StateStore {
         Ok(())
     }
 
-    fn raise_epoch(&mut self, last_epoch: Option<Epoch>) -> Result<(), StateStoreError> {
+    fn raise_epoch(&mut self, origin: Origin) -> Result<(), StateStoreError> {
         let failed = || StateStoreError::sql("take over");
         let transaction = self
             .connection
@@ -138,23 +147,30 @@ impl StateStore {
         let found: i64 = transaction
             .query_row("SELECT epoch FROM meta", [], |row| row.get(0))
             .map_err(failed())?;
-        let restored = last_epoch.is_some_and(|last| last.0 > found.cast_unsigned());
-        let jump: i64 = if restored { 1 << 32 } else { 0 };
-        let epoch = found + 1 + jump;
+        let found = found.cast_unsigned();
+        let restored = match origin {
+            Origin::Own { last_epoch } => last_epoch.is_some_and(|last| last.0 > found),
+            Origin::Restored => true,
+        };
+        let mut epoch = found + 1;
+        if restored {
+            epoch = epoch.saturating_add(RESTORED_JUMP);
+            // In the transaction that raises the epoch: half of it would look like a database that nothing happened to.
+            for change in read::rows(&transaction)?.restored() {
+                write::change(&transaction, &change)?;
+            }
+        }
         transaction
-            .execute(
-                "UPDATE meta SET epoch = ?1, lease = lease + ?2",
-                [epoch, jump],
-            )
+            .execute("UPDATE meta SET epoch = ?1", [epoch.cast_signed()])
             .map_err(failed())?;
         transaction.commit().map_err(failed())?;
         if restored {
             tracing::warn!(
                 epoch,
-                "the database is older than its folder: epoch and lease numbers jump ahead"
+                "the database was restored from a backup: epoch, lease numbers and generations of results jump ahead; what ran when the backup was made is done again"
             );
         }
-        self.epoch = Epoch(epoch.cast_unsigned());
+        self.epoch = Epoch(epoch);
         Ok(())
     }
 

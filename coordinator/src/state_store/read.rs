@@ -98,6 +98,7 @@ fn counters(row: &Columns<'_>) -> Result<Change, StateStoreError> {
         lease: row.unsigned("lease")?,
         job: row.unsigned("job")?,
         outbox: row.unsigned("outbox")?,
+        restored: row.unsigned("restored")?,
     }))
 }
 
@@ -172,6 +173,7 @@ fn attempt(row: &Columns<'_>) -> Result<Change, StateStoreError> {
         delay_ms: row.unsigned("delay_ms")?,
         result_json: row.get("result_json")?,
         outputs_json: row.get("outputs_json")?,
+        sweep: row.optional_json("sweep_json")?,
     }))
 }
 
@@ -200,6 +202,7 @@ fn worker(row: &Columns<'_>) -> Result<Change, StateStoreError> {
         slots: row.get("slots")?,
         version: row.get("version")?,
         engines: row.json("engines_json")?,
+        kinds: row.json("kinds_json")?,
         labels: row.json("labels_json")?,
         memory_bytes: row.unsigned("memory_bytes")?,
         draining: row.get("draining")?,

@@ -1,7 +1,7 @@
 //! The database's tables, as the list of steps that led to them.
 
 /// Version `n` of the database is what the first `n` steps make. A released step is never edited.
-pub const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6];
+pub const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8];
 
 /// Numbers without a sign are stored by their bits. Columns named `*_json` hold the serde form of the row's field.
 const V1: &str = "
@@ -149,4 +149,15 @@ CREATE TABLE models_by_package (
 INSERT INTO models_by_package SELECT name, version, job, run, package, sha256, created_ms FROM models;
 DROP TABLE models;
 ALTER TABLE models_by_package RENAME TO models;
+";
+
+/// What attempts that do not count wrote is swept; databases that were restored from a backup remember it.
+const V7: &str = "
+ALTER TABLE attempts ADD COLUMN sweep_json TEXT;
+ALTER TABLE meta ADD COLUMN restored INTEGER NOT NULL DEFAULT 0;
+";
+
+/// Workers say which kinds of tasks they know; those that never did know the first ones.
+const V8: &str = "
+ALTER TABLE workers ADD COLUMN kinds_json TEXT NOT NULL DEFAULT '[\"list\",\"fit\",\"score\",\"evaluate\",\"reduce\"]';
 ";

@@ -5,16 +5,20 @@ use std::{path::Path, sync::Arc};
 use coordinator_core::{
     AttemptRow, Avoid, Change, Counters, Deadline, ExpansionRow, JobProgressRow, JobRow, ModelRow,
     Outage, OutboxId, OutboxItem, OutboxRow, Outcome, Quarantine, RequestAnswer, RequestRow, Rows,
-    Stop, SubmitOutcome, TaskRow, TimeLimit, Verdict, WorkerRow,
+    Stop, SubmitOutcome, Sweep, TaskRow, TimeLimit, Verdict, WorkerRow,
 };
 use plan::PublishedTable;
 use tempfile::TempDir;
-use types::{Epoch, FailureClass, Incarnation, JobId, JobState, LeaseNumber, TaskIndex, TaskState};
+use types::{
+    Epoch, FailureClass, Incarnation, JobId, JobState, LeaseNumber, TaskIndex, TaskKind, TaskState,
+};
 
-use super::{StateStore, StateStoreError, schema::MIGRATIONS};
+use super::{Origin, StateStore, StateStoreError, schema::MIGRATIONS};
+
+const NEW: Origin = Origin::Own { last_epoch: None };
 
 fn open(dir: &TempDir) -> StateStore {
-    StateStore::open(&dir.path().join("nightshift.db"), None).unwrap()
+    StateStore::open(&dir.path().join("nightshift.db"), NEW).unwrap()
 }
 
 fn job() -> JobId {
@@ -57,6 +61,7 @@ fn attempt(lease: u64, outcome: Outcome) -> AttemptRow {
         delay_ms: 1_000,
         result_json: None,
         outputs_json: None,
+        sweep: None,
     }
 }
 
@@ -126,6 +131,11 @@ fn one_of_everything() -> Vec<Change> {
         }),
         Change::Attempt(AttemptRow {
             verdict: Some(Verdict::Superseded),
+            sweep: Some(Sweep {
+                at_ms: 1_700_000_000_000,
+                objects: 7,
+                again: true,
+            }),
             ..attempt(1_001, Outcome::Superseded)
         }),
         Change::Attempt(AttemptRow {
@@ -162,6 +172,7 @@ fn one_of_everything() -> Vec<Change> {
             slots: 2,
             version: "0.1.0".to_owned(),
             engines: vec!["openvino 2026.0".to_owned(), "torch".to_owned()],
+            kinds: [TaskKind::List, TaskKind::Reduce].into(),
             labels: "disk=nvme,zone=b".parse().unwrap(),
             memory_bytes: 8 << 30,
             draining: true,
@@ -185,6 +196,7 @@ fn one_of_everything() -> Vec<Change> {
             lease: 1 << 40,
             job: 2,
             outbox: 3,
+            restored: 4,
         }),
     ];
     let stops = [
@@ -257,7 +269,7 @@ fn crash_and_reopen(from: &Path, to: &Path) -> StateStore {
             std::fs::copy(source, to.join(name)).unwrap();
         }
     }
-    StateStore::open(&to.join("nightshift.db"), None).unwrap()
+    StateStore::open(&to.join("nightshift.db"), NEW).unwrap()
 }
 
 #[test]
@@ -358,31 +370,40 @@ fn an_older_epoch_writes_nothing() {
 fn a_restored_backup_jumps_over_everything_that_may_have_been_handed_out() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("nightshift.db");
-    let mut store = StateStore::open(&path, None).unwrap();
-    store
-        .commit(&[Change::Counters(Counters {
-            lease: 10,
-            job: 1,
-            outbox: 1,
-        })])
-        .unwrap();
+    let own = |epoch| Origin::Own {
+        last_epoch: Some(Epoch(epoch)),
+    };
+    let mut store = StateStore::open(&path, NEW).unwrap();
+    store.commit(&one_of_everything()).unwrap();
+    let before = store.load().unwrap();
     drop(store);
-    let same = StateStore::open(&path, Some(Epoch(1))).unwrap();
-    assert_eq!(
-        (same.epoch(), same.load().unwrap().counters.lease),
-        (Epoch(2), 10)
-    );
+    let same = StateStore::open(&path, own(1)).unwrap();
+    assert_eq!((same.epoch(), same.load().unwrap()), (Epoch(2), before));
     drop(same);
-    let restored = StateStore::open(&path, Some(Epoch(9))).unwrap();
-    assert_eq!(restored.epoch(), Epoch(3 + (1 << 32)));
-    assert_eq!(restored.load().unwrap().counters.lease, 10 + (1 << 32));
+    // The folder remembers a later epoch; then its operator says it of a folder that was restored as a whole.
+    for (origin, jumps) in [(own(9), 1), (Origin::Restored, 2)] {
+        let restored = StateStore::open(&path, origin).unwrap();
+        let lease = (1 << 40) + (jumps << 32);
+        let rows = restored.load().unwrap();
+        assert_eq!(restored.epoch(), Epoch(2 + jumps + (jumps << 32)));
+        assert_eq!(
+            (rows.counters.lease, rows.counters.restored),
+            (lease, lease)
+        );
+        for row in rows.job_progress.values() {
+            assert_eq!(row.results_planned, 2 + 1_000 * jumps);
+            assert_eq!(row.results_published, 1);
+        }
+    }
+    let after = StateStore::open(&path, own(3 + (1 << 32))).unwrap();
+    assert_eq!(after.epoch(), Epoch(5 + (2 << 32)));
 }
 
 #[test]
 fn a_second_connection_cannot_open_it() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
-    let error = StateStore::open(&dir.path().join("nightshift.db"), None).unwrap_err();
+    let error = StateStore::open(&dir.path().join("nightshift.db"), NEW).unwrap_err();
     assert!(
         matches!(
             error,
@@ -432,7 +453,7 @@ fn a_newer_database_is_refused() {
         .execute("INSERT INTO migrations VALUES (99, 0)", [])
         .unwrap();
     drop(store);
-    let error = StateStore::open(&dir.path().join("nightshift.db"), None).unwrap_err();
+    let error = StateStore::open(&dir.path().join("nightshift.db"), NEW).unwrap_err();
     assert!(
         matches!(error, StateStoreError::TooNew { found: 99, known } if known as usize == MIGRATIONS.len()),
         "{error}"

@@ -128,7 +128,7 @@ fn task(transaction: &Transaction<'_>, row: &TaskRow) -> Result<(), StateStoreEr
 fn attempt(transaction: &Transaction<'_>, row: &AttemptRow) -> Result<(), StateStoreError> {
     run(
         transaction,
-        "INSERT OR REPLACE INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
+        "INSERT OR REPLACE INTO attempts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
         params![
             row.lease.0.cast_signed(),
             row.job.as_str(),
@@ -149,7 +149,8 @@ fn attempt(transaction: &Transaction<'_>, row: &AttemptRow) -> Result<(), StateS
             row.ran_ms.cast_signed(),
             row.delay_ms.cast_signed(),
             row.result_json,
-            row.outputs_json
+            row.outputs_json,
+            optional_json("attempts", row.sweep.as_ref())?
         ],
     )
 }
@@ -182,7 +183,7 @@ fn outbox(transaction: &Transaction<'_>, row: &OutboxRow) -> Result<(), StateSto
 fn worker(transaction: &Transaction<'_>, row: &WorkerRow) -> Result<(), StateStoreError> {
     run(
         transaction,
-        "INSERT OR REPLACE INTO workers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        "INSERT OR REPLACE INTO workers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         params![
             row.worker.as_str(),
             row.incarnation.0.cast_signed(),
@@ -195,7 +196,8 @@ fn worker(transaction: &Transaction<'_>, row: &WorkerRow) -> Result<(), StateSto
             row.left,
             row.temporary,
             optional_json("workers", row.quarantine.as_ref())?,
-            json("workers", &row.labels)?
+            json("workers", &row.labels)?,
+            json("workers", &row.kinds)?
         ],
     )
 }
@@ -219,11 +221,12 @@ fn model(transaction: &Transaction<'_>, row: &ModelRow) -> Result<(), StateStore
 fn counters(transaction: &Transaction<'_>, row: &Counters) -> Result<(), StateStoreError> {
     run(
         transaction,
-        "UPDATE meta SET lease = ?1, job = ?2, outbox = ?3",
+        "UPDATE meta SET lease = ?1, job = ?2, outbox = ?3, restored = ?4",
         params![
             row.lease.cast_signed(),
             row.job.cast_signed(),
-            row.outbox.cast_signed()
+            row.outbox.cast_signed(),
+            row.restored.cast_signed()
         ],
     )
 }

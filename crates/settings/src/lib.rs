@@ -11,6 +11,7 @@
 
 mod document;
 mod file;
+mod time;
 
 use std::{
     ffi::OsString,
@@ -23,6 +24,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, Parser, parser::ValueSource};
 
 pub use document::page;
 pub use file::{FileError, SECTIONS};
+pub use time::time;
 
 const CONFIG: &str = "config";
 const PRINT: &str = "print_config";

@@ -14,6 +14,7 @@ pub async fn suite(store: &Store) {
     copies_are_the_same(store).await;
     paths_cannot_leave_the_store(store).await;
     an_attempt_is_sealed_once(store).await;
+    deleting_stays_below_the_prefix(store).await;
 }
 
 async fn objects_read_back_whole_and_in_part(store: &Store) {
@@ -160,6 +161,36 @@ async fn an_attempt_is_sealed_once(store: &Store) {
         store.get(&writer.path("late"), None).await,
         Err(StoreError::NotFound { .. })
     ));
+}
+
+async fn deleting_stays_below_the_prefix(store: &Store) {
+    for path in [
+        "gone/a",
+        "gone/log/0.log",
+        "gone/log/1.log",
+        "gone-not/x",
+        "kept/a",
+    ] {
+        ok(store.put(path, Bytes::from(path)).await);
+    }
+    assert_eq!(ok(store.delete_below("gone").await), 3);
+    assert!(ok(store.list("gone").await).is_empty());
+    assert_eq!(ok(store.get("gone-not/x", None).await), "gone-not/x");
+    assert_eq!(ok(store.get("kept/a", None).await), "kept/a");
+    // Again, and where nothing ever was.
+    assert_eq!(ok(store.delete_below("gone").await), 0);
+    assert_eq!(ok(store.delete_below("no/such/prefix").await), 0);
+    // Who writes late is swept again.
+    ok(store.put("gone/late", Bytes::from_static(b"late")).await);
+    assert_eq!(ok(store.delete_below("gone").await), 1);
+    for path in ["", "..", "kept/..", "kept//", "/"] {
+        let error = store.delete_below(path).await.expect_err(path);
+        assert!(
+            matches!(error, StoreError::InvalidUri { .. }),
+            "{path:?}: {error:?}"
+        );
+    }
+    assert_eq!(ok(store.get("kept/a", None).await), "kept/a");
 }
 
 fn ok<T>(result: Result<T, StoreError>) -> T {

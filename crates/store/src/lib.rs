@@ -1,7 +1,8 @@
 //! Object storage as the system uses it: one place for paths, typed errors, immutable objects, the commit of an attempt.
 //!
 //! It is not a file system: objects appear whole or not at all, folders do not exist, nothing is renamed or changed
-//! in place, and no function here deletes what somebody wrote. `file://` stores write through fsync, so what a call returned is on disk.
+//! in place, and deleted only by the coordinator's sweeper, one attempt's prefix at a time. `file://` stores write through fsync,
+//! so what a call returned is on disk.
 
 mod answer;
 mod attempt;
@@ -15,6 +16,7 @@ mod pointer;
 mod remote;
 mod store;
 mod stores;
+mod sweep;
 mod uri;
 
 pub use attempt::AttemptWriter;

@@ -155,6 +155,7 @@ fn attempt_value(attempt: &Attempt) -> Value {
     json!({
         "lease": attempt.lease, "worker": attempt.worker, "outcome": attempt.outcome, "message": attempt.message, "started": time(attempt.started_ms),
         "ended": time(attempt.ended_ms), "prefix": attempt.prefix, "counted": attempt.counted,
+        "swept": time(attempt.swept_ms),
     })
 }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coordinator_core::{
-    Change, Claim, ClaimAnswer, Core, Effect, Event, Mutations, Now, OutboxId, OutboxItem,
-    OutboxRow, Outcome, Reply, Settings, Ticket, Waiting, WorkerRow, WorkerState,
+    Change, Claim, ClaimAnswer, Core, Effect, Event, Mutations, Now, OutboxId, OutboxRow, Outcome,
+    Reply, Settings, Ticket, Waiting, WorkerRow, WorkerState,
 };
 use job::resolved::{EngineChoice, ResolvedJob, Resources};
 use types::{Epoch, FailureClass, JobId, LeaseNumber};
@@ -33,6 +33,8 @@ pub struct Coordinator {
     next_ticket: u64,
     /// Crash exactly there, at the next batch that persists something: for the crash points.
     pub crash_next: Option<CrashPoint>,
+    /// The same at the next results that are published.
+    pub crash_put: Option<PutPoint>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,28 @@ pub enum CrashPoint {
     CommitFails,
     BeforeCommit,
     AfterCommit,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutPoint {
+    Before,
+    /// The store has it, and nobody heard of that.
+    After,
+    /// It is about to be marked as done.
+    BeforeDone,
+}
+
+impl Coordinator {
+    pub fn started_ms(&self) -> u64 {
+        self.started_ms
+    }
+
+    /// The calls that wait for an answer: whoever made them gives them up after a while.
+    pub fn hand_over(&mut self) -> BTreeMap<Ticket, (Who, About)> {
+        self.parked.clear();
+        self.paused_until_ms = 0;
+        std::mem::take(&mut self.waiting)
+    }
 }
 
 /// How long a claim is held while there is nothing to do.
@@ -61,7 +85,10 @@ impl World {
                 forgotten_claims: is(Mutation::ForgottenClaims),
                 repeated_expansion: is(Mutation::RepeatedExpansion),
                 unbounded_wake_ups: is(Mutation::UnboundedWakeUps),
+                manifests_ignored: is(Mutation::ManifestsIgnored),
             },
+            retention_ms: self.retention_ms,
+            late_ms: self.late_ms,
             wake_up_ttl_ms: self.broker.as_ref().map(|_| WAKE_UP_TTL_MS),
             ..Settings::default()
         }
@@ -131,17 +158,20 @@ impl World {
         self.at(after, Item::CoordinatorStart);
     }
 
-    pub fn coordinator_tick(&mut self, life: u64) {
+    pub fn coordinator_tick(&mut self, life: u64) -> Check {
         if life != self.coordinator.life || self.coordinator.core.is_none() {
-            return;
+            return Ok(());
         }
         if self.now_ms < self.coordinator.paused_until_ms {
             let left = self.coordinator.paused_until_ms - self.now_ms;
             self.at(left, Item::CoordinatorTick { life });
-            return;
+            return Ok(());
         }
         if self.chance.hits(self.faults.wall_jump * 0.05) {
             self.coordinator.wall_offset_ms = *self.chance.pick(&[-3_600_000, 0, 3_600_000]);
+        }
+        if self.chance.hits(self.faults.takeover * 0.1) {
+            return self.take_over();
         }
         if self.chance.hits(self.faults.coordinator_pause * 0.1) {
             let pause = *self
@@ -170,6 +200,7 @@ impl World {
         self.coordinator.inbox.push((Event::Ticked, About::Nothing));
         self.plan_batch();
         self.at(1000, Item::CoordinatorTick { life });
+        Ok(())
     }
 
     /// A request reaches the coordinator's machine.
@@ -182,6 +213,7 @@ impl World {
         let ticket = Ticket(self.coordinator.next_ticket);
         let nonce = self.chance.draw() as u32;
         let event = make.event(ticket, nonce);
+        self.overhear(ticket, &who, &event, &about);
         self.coordinator
             .waiting
             .insert(ticket, (who, about.clone()));
@@ -369,7 +401,8 @@ impl World {
         for task in beside {
             held_bytes += resources_of(core, &task.job)?.memory_bytes.unwrap_or(0);
         }
-        if !does_fit(&assignment.resources, worker.row, held_bytes) {
+        let knows = worker.row.kinds.contains(&assignment.spec.kind());
+        if !knows || !does_fit(&assignment.resources, worker.row, held_bytes) {
             return Err(format!(
                 "I13: lease {} needs what its worker {} has not",
                 assignment.lease, worker.row.worker
@@ -386,6 +419,9 @@ impl World {
                 continue;
             }
             let better = core.task_views(job.id, self.now()).unwrap_or_default();
+            if !better.iter().all(|t| worker.row.kinds.contains(&t.kind)) {
+                continue;
+            }
             if let Some(task) = better
                 .iter()
                 .find(|t| t.attempts.is_empty() && matches!(t.waiting, Some(Waiting::Turn { .. })))
@@ -447,6 +483,10 @@ impl World {
                 Effect::Wake { .. } => woken = true,
                 Effect::Publish(wake_up) => self.publish(&wake_up),
                 Effect::Deliver(row) => self.deliver(row),
+                Effect::Sweep(order) => {
+                    let after = self.chance.between(5, 500);
+                    self.sweep_soon(order, self.coordinator.life, after);
+                }
                 Effect::Persist(_) | Effect::Reply { .. } | Effect::JobChanged(_) => {}
             }
         }
@@ -462,77 +502,6 @@ impl World {
                     .push((Event::ClaimRequested { to: ticket, claim }, about));
             }
             self.plan_batch();
-        }
-    }
-
-    fn deliver(&mut self, row: OutboxRow) {
-        let after = self.chance.between(5, 500);
-        self.at(
-            after,
-            Item::Put {
-                row: Box::new(row),
-                life: self.coordinator.life,
-            },
-        );
-    }
-
-    /// The publisher's put; it may happen without anybody hearing of it.
-    pub fn put(&mut self, row: OutboxRow, life: u64) -> Check {
-        if life != self.coordinator.life || self.coordinator.core.is_none() {
-            return Ok(());
-        }
-        let version = self.project(&row)?;
-        if self.chance.hits(self.faults.put_reply_lost) {
-            self.deliver(row);
-            return Ok(());
-        }
-        self.coordinator.inbox.push((
-            Event::OutboxDelivered {
-                id: row.id,
-                version,
-            },
-            About::Nothing,
-        ));
-        self.plan_batch();
-        Ok(())
-    }
-
-    /// I7: what is published belongs to an accepted attempt, is there, and is the same each time.
-    fn project(&mut self, row: &OutboxRow) -> Result<Option<u32>, String> {
-        let (name, prefix) = match &row.item {
-            OutboxItem::Spec => return Ok(None),
-            OutboxItem::Results {
-                generation, prefix, ..
-            } => (format!("{}/results/{generation}", row.job), prefix.clone()),
-            OutboxItem::Model {
-                name, run, package, ..
-            } => (
-                format!("models/{name}/{}/{run}", row.job),
-                package
-                    .rsplit_once('/')
-                    .map_or_else(String::new, |(prefix, _)| prefix.to_owned()),
-            ),
-        };
-        let accepted = self
-            .disk
-            .rows
-            .attempts
-            .values()
-            .any(|a| a.outcome == Outcome::Accepted && prefix == prefix_of(a));
-        if !accepted || !self.store.contains_key(&prefix) {
-            return Err(format!(
-                "I7: {name} names {prefix}, which is not an accepted attempt's"
-            ));
-        }
-        match self
-            .published
-            .entry(name.clone())
-            .or_insert_with(|| prefix.clone())
-        {
-            first if *first == prefix => Ok(Some(1)),
-            _ => Err(format!(
-                "I7: {name} was published twice with different content"
-            )),
         }
     }
 
@@ -564,19 +533,6 @@ impl World {
     pub fn owes(&self, id: OutboxId) -> bool {
         self.disk.rows.outbox.contains_key(&id)
     }
-}
-
-pub fn prefix_of(row: &coordinator_core::AttemptRow) -> String {
-    let task = types::TaskId {
-        job: row.job.clone(),
-        index: row.task,
-    };
-    types::AttemptPrefix {
-        task,
-        lease: row.lease,
-        nonce: row.nonce,
-    }
-    .path()
 }
 
 /// The part of the rows that a transaction may change, as it was before: copying all of them each time would be slow.

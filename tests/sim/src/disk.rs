@@ -1,6 +1,6 @@
 //! The fake disk: a transaction happens wholly or not at all, and only in the present epoch.
 
-use coordinator_core::{Change, Rows};
+use coordinator_core::{Change, RESTORED_JUMP, Rows};
 
 #[derive(Debug, Default)]
 pub struct Disk {
@@ -18,6 +18,16 @@ impl Disk {
     pub fn take_over(&mut self) -> u64 {
         self.epoch += 1;
         self.epoch
+    }
+
+    /// An operator puts a backup in its place, and says so.
+    pub fn restore(&mut self, backup: Rows, epoch: u64) {
+        let changes = backup.restored();
+        self.rows = backup;
+        for change in changes {
+            self.rows.put(change);
+        }
+        self.epoch = epoch + RESTORED_JUMP;
     }
 
     pub fn commit(&mut self, epoch: u64, changes: &[Change]) -> Result<(), StaleEpoch> {

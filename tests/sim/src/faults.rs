@@ -22,10 +22,13 @@ pub struct Faults {
     pub executor_hang: f64,
     pub executor_memory: f64,
     pub put_reply_lost: f64,
+    pub sweep_refused: f64,
+    pub late_write: f64,
+    pub takeover: f64,
 }
 
 impl Faults {
-    fn all(&mut self) -> [&mut f64; 17] {
+    fn all(&mut self) -> [&mut f64; 20] {
         [
             &mut self.lose_request,
             &mut self.lose_reply,
@@ -44,6 +47,9 @@ impl Faults {
             &mut self.executor_hang,
             &mut self.executor_memory,
             &mut self.put_reply_lost,
+            &mut self.sweep_refused,
+            &mut self.late_write,
+            &mut self.takeover,
         ]
     }
 
@@ -78,6 +84,8 @@ pub enum Mutation {
     ForgottenClaims,
     /// M6
     RepeatedExpansion,
+    /// M7
+    ManifestsIgnored,
     /// M8
     EpochNotAsserted,
     /// M9
@@ -85,13 +93,14 @@ pub enum Mutation {
 }
 
 impl Mutation {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::WorkerDeletesSuperseded,
         Self::ReplyBeforeCommit,
         Self::VolatileLeaseCounter,
         Self::ExpiryBeforeInbox,
         Self::ForgottenClaims,
         Self::RepeatedExpansion,
+        Self::ManifestsIgnored,
         Self::EpochNotAsserted,
         Self::UnboundedWakeUps,
     ];

@@ -22,6 +22,26 @@ pub struct History {
 pub type Check = Result<(), String>;
 
 impl History {
+    /// The database was restored from a backup: what it knew since is forgotten, but for what must not come twice.
+    pub fn restored(&mut self, rows: &Rows) {
+        *self = Self {
+            highest_lease: self.highest_lease,
+            ..Self::default()
+        };
+        for row in rows.attempts.values() {
+            self.outcomes
+                .insert(row.lease, (row.claim.clone(), row.outcome));
+            let place = (row.job.clone(), row.task);
+            if row.outcome == Outcome::Running {
+                self.current.insert(place, row.lease);
+            } else if row.outcome == Outcome::Accepted {
+                self.accepted
+                    .insert((place.0, place.1, row.generation), row.lease);
+            }
+        }
+        self.expansions = rows.expansions.keys().cloned().collect();
+    }
+
     /// Called with the rows as they were before, and what the transaction changed.
     pub fn commit(
         &mut self,

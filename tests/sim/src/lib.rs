@@ -11,6 +11,8 @@ pub mod disk;
 pub mod executor;
 pub mod faults;
 pub mod invariants;
+pub mod store;
+pub mod takeover;
 pub mod user;
 pub mod worker;
 pub mod workload;

@@ -1,10 +1,11 @@
 //! Users: submit, cancel, retry, submit again under the same key; each asks until it is answered, and sometimes once more.
 
 use coordinator_core::{Outcome, Reply, Submit};
-use types::{JobId, JobState, TaskIndex};
+use types::{JobId, JobState, TaskIndex, TaskKind};
 
 use crate::{
     invariants::{About, Check},
+    store::part,
     workload,
     world::{Item, MakeEvent, Who, World},
 };
@@ -37,8 +38,9 @@ impl World {
             let mut submit = workload::draw(&mut self.chance, number, key.clone());
             if self.chance.hits(0.3) {
                 // What at least one machine has.
-                let place = self.chance.between(0, self.machines.len() as u64 - 1);
-                let machine = &self.machines[place as usize];
+                let place = self.chance.between(0, self.machines.len() as u64 - 1) as usize;
+                let knows_all = self.machines[place].kinds.len() == TaskKind::ALL.len();
+                let machine = &self.machines[if knows_all { place } else { 0 }];
                 let engine = *self.chance.pick(&["auto", "openvino", "onnxruntime"]);
                 let has = machine.engines.iter().any(|has| has == engine);
                 let engine = if has { engine } else { "auto" };
@@ -178,19 +180,12 @@ impl World {
             else {
                 return Err(format!("I15: job {} succeeded without a reduce", submit.id));
             };
-            // The manifest names what every accepted attempt wrote.
-            let named = self.disk.rows.attempts.values();
-            let named = named.filter(|a| a.job == submit.id && a.outcome == Outcome::Accepted);
-            for prefix in named.map(crate::coordinator::prefix_of) {
-                if !self.store.contains_key(&prefix) {
-                    return Err(format!(
-                        "I7: job {} names {prefix}, which is gone",
-                        submit.id
-                    ));
-                }
-            }
-            let found = self.store.get(&crate::coordinator::prefix_of(attempt));
-            if found != Some(&workload::expected_reduce(&submit.plan, chunks)) {
+            self.store.named_objects_exist()?;
+            let found = self
+                .assignments
+                .get(&attempt.lease)
+                .and_then(|assignment| self.store.get(&part(&assignment.prefix)));
+            if found != Some(workload::expected_reduce(&submit.plan, chunks)) {
                 return Err(format!(
                     "I15: job {} has other results than without faults",
                     submit.id

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use coordinator_core::{
-    Change, Claim, Event, OutboxRow, Registration, Reply, Sender, Submit, Ticket,
+    Change, Claim, Event, Leftovers, OutboxRow, Registration, Reply, Sender, Submit, Ticket,
 };
 use types::{
-    Failure as TaskFailure, JobId, LeaseNumber, OutputObject, Progress, RequestId, WorkerName,
+    Failure as TaskFailure, JobId, LeaseNumber, OutputObject, Progress, RequestId, TaskKind,
+    WorkerName,
 };
 use worker_core::{AgentEvent, Call};
 
@@ -17,6 +18,8 @@ use crate::{
     disk::Disk,
     faults::{Faults, Mutation},
     invariants::{About, Check, History},
+    store::Store,
+    takeover::Predecessor,
     user::Users,
     worker::{ExecutorDoes, Machine},
 };
@@ -30,11 +33,15 @@ pub struct World {
     pub faults: Faults,
     pub mutation: Option<Mutation>,
     pub disk: Disk,
-    /// Prefix of an attempt to the digest of what it wrote.
-    pub store: BTreeMap<String, u64>,
-    /// What the publisher put, to the prefix that it names.
-    pub published: BTreeMap<String, String>,
+    pub store: Store,
+    /// Settings of the sweeper.
+    pub retention_ms: u64,
+    pub late_ms: u64,
     pub coordinator: Coordinator,
+    /// One that stood still while another one took over.
+    pub predecessor: Option<Predecessor>,
+    /// Of predecessors.
+    pub refused_commits: u64,
     /// Without one, the coordinator holds claims until there is something to do.
     pub broker: Option<Broker>,
     pub machines: Vec<Machine>,
@@ -64,6 +71,7 @@ pub enum Item {
         life: u64,
     },
     CoordinatorStart,
+    PredecessorWakes,
     LateCommit {
         epoch: u64,
         changes: Vec<Change>,
@@ -71,6 +79,14 @@ pub enum Item {
     Put {
         row: Box<OutboxRow>,
         life: u64,
+    },
+    Sweep {
+        order: Box<Leftovers>,
+        life: u64,
+    },
+    LateWrite {
+        path: String,
+        digest: u64,
     },
     Broker(BrokerDoes),
     MachineStart {
@@ -206,9 +222,12 @@ impl World {
             faults,
             mutation,
             disk,
-            store: BTreeMap::new(),
-            published: BTreeMap::new(),
+            store: Store::default(),
+            retention_ms: 120_000,
+            late_ms: 60_000,
             coordinator: Coordinator::default(),
+            predecessor: None,
+            refused_commits: 0,
             broker: None,
             machines: Vec::new(),
             users: Users::default(),
@@ -228,6 +247,8 @@ impl World {
         let mut chance = Chance::new(seed ^ 0xfa17);
         let faults = Faults::draw(&mut chance, seed);
         let mut world = Self::new(seed, faults, mutation);
+        world.retention_ms = *chance.pick(&[60_000, 120_000]);
+        world.late_ms = *chance.pick(&[30_000, 90_000, 180_000]);
         let machines = world.chance.between(1, 6);
         for number in 0..machines {
             let slots = world.chance.between(1, 2) as u32;
@@ -238,6 +259,10 @@ impl World {
             machine.labels = zone.parse().expect("a label");
             if number % 2 == 1 {
                 machine.engines.push("onnxruntime".to_owned());
+            }
+            if number > 0 && chance.hits(0.1) {
+                // One release behind.
+                machine.kinds.remove(chance.pick(TaskKind::ALL));
             }
         }
         world.plan_users();
@@ -273,8 +298,11 @@ impl World {
         match item {
             Item::Arrive { who, make, about } => self.arrive(who, *make, about),
             Item::Batch => self.batch()?,
-            Item::CoordinatorTick { life } => self.coordinator_tick(life),
+            Item::CoordinatorTick { life } => self.coordinator_tick(life)?,
             Item::CoordinatorStart => self.start_coordinator()?,
+            Item::PredecessorWakes => self.predecessor_wakes()?,
+            Item::Sweep { order, life } => self.sweep(*order, life)?,
+            Item::LateWrite { path, digest } => self.late_write(path, digest),
             Item::LateCommit { epoch, changes } => {
                 self.note(|| format!("a write of epoch {epoch} reaches the disk"));
                 self.write(epoch, &changes)?;
@@ -351,6 +379,25 @@ impl World {
         }
         self.results_equal_the_fault_free_run()
     }
+
+    /// The workers' machines are switched off, and time passes until everything is swept that ever will be.
+    pub fn sweep_up(&mut self) -> Check {
+        for machine in &mut self.machines {
+            machine.agent = None;
+            machine.life += 1;
+            machine.executors.iter_mut().for_each(|life| *life += 1);
+        }
+        // A coordinator may have begun to stand still for an hour.
+        let bound_ms = self.now_ms + 7_200_000;
+        while !self.is_swept() {
+            if self.now_ms > bound_ms {
+                return Err("L5: the sweeper comes to no end".to_owned());
+            }
+            self.run_for(10_000)?;
+        }
+        self.nothing_unnamed_is_left()?;
+        self.store.named_objects_exist()
+    }
 }
 
 /// One schedule from beginning to end.
@@ -360,7 +407,9 @@ pub fn run_seed(seed: u64, mutation: Option<Mutation>, trace: bool) -> Result<Ou
     let checked = world
         .run_until(BOUND_MS, |w| w.calm && w.users.are_done() && w.is_idle())
         .and_then(|()| world.run_for(1_000))
-        .and_then(|()| world.final_checks());
+        .and_then(|()| world.final_checks())
+        .and_then(|()| world.sweep_up())
+        .and_then(|()| world.rebuild_equals_the_core());
     match checked {
         Ok(()) => Ok(Outcome {
             steps: world.steps,

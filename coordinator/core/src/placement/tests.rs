@@ -1,6 +1,10 @@
+use std::sync::OnceLock;
+
 use types::Incarnation;
 
 use super::*;
+
+static ALL_KINDS: OnceLock<BTreeSet<TaskKind>> = OnceLock::new();
 
 fn worker(name: &str, engines: &[&str], labels: &str, gib: u64) -> WorkerRow {
     WorkerRow {
@@ -10,6 +14,7 @@ fn worker(name: &str, engines: &[&str], labels: &str, gib: u64) -> WorkerRow {
         slots: 2,
         version: "1".to_owned(),
         engines: engines.iter().map(|e| (*e).to_owned()).collect(),
+        kinds: BTreeSet::from_iter(TaskKind::ALL.iter().copied()),
         labels: labels.parse().unwrap(),
         memory_bytes: gib << 30,
         draining: false,
@@ -31,6 +36,7 @@ fn idle(row: &WorkerRow) -> Offer<'_> {
 fn needs<'a>(engine: Option<&'static str>, labels: &'a Labels, gib: u64) -> Needs<'a> {
     Needs {
         pool: "cpu",
+        kinds: ALL_KINDS.get_or_init(|| TaskKind::ALL.iter().copied().collect()),
         engine,
         labels,
         memory_bytes: gib << 30,

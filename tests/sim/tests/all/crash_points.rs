@@ -16,7 +16,7 @@ use types::*;
 use crate::desk::{Desk, job};
 
 /// A calm world of so many machines and one job that is submitted after five seconds.
-fn world(machines: usize, always: Option<Does>) -> World {
+pub fn world(machines: usize, always: Option<Does>) -> World {
     let mut world = World::new(1, Faults::default(), None);
     world.check_every = 1;
     for number in 0..machines {
@@ -34,7 +34,7 @@ fn world(machines: usize, always: Option<Does>) -> World {
     world
 }
 
-fn finish(world: &mut World) {
+pub fn finish(world: &mut World) {
     let bound = world.now_ms + 3 * 3_600_000;
     world
         .run_until(bound, |w| {
@@ -44,7 +44,7 @@ fn finish(world: &mut World) {
     world.final_checks().unwrap();
 }
 
-fn until_jobs_exist(world: &mut World) {
+pub fn until_jobs_exist(world: &mut World) {
     world
         .run_until(60_000, |w| !w.disk.rows.jobs.is_empty())
         .unwrap();
@@ -600,11 +600,17 @@ fn l3_a_dead_workers_task_is_granted_again_within_ttl_and_backoff() {
         }
         waited_ms += tick_ms;
         desk.beat(&b, &[]);
-        assert!(waited_ms <= ttl_ms + backoff_ms + 2 * tick_ms, "{waited_ms} ms");
+        assert!(
+            waited_ms <= ttl_ms + backoff_ms + 2 * tick_ms,
+            "{waited_ms} ms"
+        );
     };
     assert!(waited_ms >= ttl_ms, "{waited_ms} ms");
     assert_eq!(again.task, list.task);
-    assert_eq!(desk.outcome(list.lease), Outcome::Failed(FailureClass::Lost));
+    assert_eq!(
+        desk.outcome(list.lease),
+        Outcome::Failed(FailureClass::Lost)
+    );
 }
 
 #[test]

@@ -11,6 +11,8 @@ pub struct Desk {
     pub now: Now,
     /// Every wake-up that was ordered.
     pub published: Vec<WakeUp>,
+    /// Every prefix that was ordered to be swept.
+    pub swept: Vec<String>,
     settings: Settings,
     epoch: u64,
     tickets: u64,
@@ -31,6 +33,7 @@ impl Desk {
             rows: Rows::default(),
             now,
             published: Vec::new(),
+            swept: Vec::new(),
             settings,
             epoch: 1,
             tickets: 0,
@@ -45,6 +48,7 @@ impl Desk {
             match effect {
                 Effect::Persist(change) => self.rows.put(change.clone()),
                 Effect::Publish(wake_up) => self.published.push(wake_up.clone()),
+                Effect::Sweep(order) => self.swept.push(order.prefix.clone()),
                 _ => {}
             }
         }
@@ -109,6 +113,7 @@ impl Desk {
             slots: 1,
             version: "1".to_owned(),
             engines: Vec::new(),
+            kinds: TaskKind::ALL.iter().copied().collect(),
             labels: Labels::default(),
             memory_bytes: 1 << 40,
             temporary,

@@ -6,10 +6,14 @@
 mod crash_points;
 mod deadlines;
 mod desk;
+mod drain;
 mod failed_jobs;
 mod liveness;
+mod outbox;
 mod placement;
 mod schedules;
 mod size;
+mod sweeper;
+mod takeovers;
 mod wake_ups;
 mod workers;

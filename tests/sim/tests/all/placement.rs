@@ -14,6 +14,17 @@ fn needing(id: &str, engine: &str, labels: &str) -> Submit {
 }
 
 fn register(desk: &mut Desk, name: &str, engine: &str, labels: &str, gib: u64) -> Sender {
+    register_of_release(desk, name, engine, labels, gib, TaskKind::ALL)
+}
+
+fn register_of_release(
+    desk: &mut Desk,
+    name: &str,
+    engine: &str,
+    labels: &str,
+    gib: u64,
+    kinds: &[TaskKind],
+) -> Sender {
     let from = Sender {
         worker: name.parse().unwrap(),
         incarnation: Incarnation(1),
@@ -25,6 +36,7 @@ fn register(desk: &mut Desk, name: &str, engine: &str, labels: &str, gib: u64) -
         slots: 1,
         version: "1".to_owned(),
         engines: vec![engine.to_owned()],
+        kinds: kinds.iter().copied().collect(),
         labels: labels.parse().unwrap(),
         memory_bytes: gib << 30,
         temporary: false,
@@ -168,4 +180,47 @@ fn each_reason_for_waiting_is_said() {
     desk.fail(&plain, list.lease, FailureClass::Unavailable);
     let job = list.task.job.as_str();
     assert!(waits(&desk, job).contains("because something did not answer"));
+}
+
+#[test]
+fn c18_a_worker_one_release_behind_gets_nothing_of_a_job_with_a_kind_that_it_does_not_know() {
+    let mut desk = Desk::new();
+    let known = &TaskKind::ALL[..TaskKind::ALL.len() - 1];
+    let behind = register_of_release(&mut desk, "behind", "openvino", "", 8, known);
+    desk.submit(needing("job0", "auto", ""));
+    assert_eq!(desk.claim(&behind, "b1"), ClaimAnswer::Nothing);
+    assert_eq!(
+        waits(&desk, "job0"),
+        "no live worker in pool cpu knows tasks of the kind reduce: start workers of this release there (they are of 1)"
+    );
+    desk.restart();
+    assert_eq!(desk.claim(&behind, "b2"), ClaimAnswer::Nothing);
+    let present = register(&mut desk, "present", "openvino", "", 8);
+    // Not for its want of a kind alone, either: where another is asked for, that is said.
+    desk.submit(needing("job1", "onnxruntime", ""));
+    assert!(waits(&desk, "job1").contains("engine onnxruntime"));
+    assert_eq!(desk.claim(&behind, "b3"), ClaimAnswer::Nothing);
+    desk.work_off(&present, "p");
+    assert_eq!(desk.state("job0"), JobState::Succeeded);
+    // Upgraded, under the same name.
+    desk.cancel("job1", "x");
+    desk.submit(needing("job2", "auto", ""));
+    let upgraded = Sender {
+        incarnation: Incarnation(2),
+        ..behind
+    };
+    let worker = Registration {
+        worker: upgraded.worker.clone(),
+        incarnation: upgraded.incarnation,
+        pool: PoolName::default(),
+        slots: 1,
+        version: "2".to_owned(),
+        engines: Vec::new(),
+        kinds: TaskKind::ALL.iter().copied().collect(),
+        labels: Labels::default(),
+        memory_bytes: 8 << 30,
+        temporary: false,
+    };
+    desk.ask(|to| Event::WorkerRegistered { to, worker });
+    assert_eq!(desk.granted(&upgraded, "u1").task.job.as_str(), "job2");
 }
