@@ -10,7 +10,9 @@ use coordinator_core::{Event, Leftovers};
 use store::{StoreError, Stores};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::{chain::chain, handle::Handle, publisher::pause};
+use types::chain;
+
+use crate::{handle::Handle, publisher::pause};
 
 /// Nobody waits for it: a store without the right to delete is tried no oftener.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);

@@ -41,7 +41,7 @@ fn a_task_that_takes_too_much_memory_is_out_of_memory() {
 
 #[test]
 fn an_allocation_that_fails_is_out_of_memory() {
-    let mut sandbox = Sandbox::with_job(5000, 3);
+    let mut sandbox = Sandbox::with_job(600, 3);
     // The trace below what it died of must not hide it.
     sandbox.set("RUST_BACKTRACE", "1");
     let (width, height) = (12_000, 8_000);
@@ -61,9 +61,13 @@ fn an_allocation_that_fails_is_out_of_memory() {
         (spooled > 0).then_some(())
     });
     executor.allow_more_memory(64 << 20);
-    run.wait(LIMIT).expect(1).says(&[
-        "out_of_memory",
-        "memory allocation of 96000000 bytes failed",
-    ]);
-    assert_eq!(sandbox.outcomes("fit"), ["out_of_memory"]);
+    // Tried once more, by an executor that has what it needs.
+    run.wait(LIMIT).expect(0);
+    assert_eq!(sandbox.outcomes("fit"), ["out_of_memory", "accepted"]);
+    let message = sandbox.tasks("fit")[0]["attempts"][0]["message"].clone();
+    let message = message.as_str().unwrap();
+    assert!(
+        message.contains("memory allocation of 96000000 bytes failed"),
+        "{message}"
+    );
 }

@@ -30,7 +30,13 @@ async fn objects_read_back_whole_and_in_part(store: &Store) {
 }
 
 async fn listings_are_sorted_and_complete(store: &Store) {
-    for path in ["list/b/2", "list/a", "list/b/1", "list-not/x"] {
+    for path in [
+        "list/b/2",
+        "list/a",
+        "list/b/1",
+        "list/b/c/d/3",
+        "list-not/x",
+    ] {
         ok(store.put(path, Bytes::from(path)).await);
     }
     let listed = ok(store.list("list").await);
@@ -39,7 +45,7 @@ async fn listings_are_sorted_and_complete(store: &Store) {
             .iter()
             .map(|info| info.path.as_str())
             .collect::<Vec<_>>(),
-        ["list/a", "list/b/1", "list/b/2"]
+        ["list/a", "list/b/1", "list/b/2", "list/b/c/d/3"]
     );
     assert!(
         listed

@@ -21,6 +21,8 @@ struct Folder {
     path: PathBuf,
     /// Relative to the store's root.
     key: String,
+    /// Device and inode.
+    identity: (u64, u64),
     /// How many folders it lies in, from the listed one on.
     depth: usize,
 }
@@ -29,22 +31,24 @@ struct Folder {
 /// folder's path in its store.
 pub(crate) fn files(folder: PathBuf, key: &str) -> Result<Vec<ObjectInfo>, StoreError> {
     let mut infos = Vec::new();
-    let mut above: Vec<(u64, u64)> = Vec::new();
+    // The folder being read, and those that it lies in.
+    let mut way: Vec<(u64, u64)> = Vec::new();
     let mut folders = Vec::new();
     match look_at(&folder)? {
         Some(metadata) if metadata.is_dir() => {
-            above.push(identity(&metadata));
             folders.push(Folder {
                 path: folder,
                 key: key.to_owned(),
+                identity: identity(&metadata),
                 depth: 0,
             });
         }
         _ => {}
     }
     while let Some(folder) = folders.pop() {
-        // What was pushed last is taken first, so these are the folders on the way to this one.
-        above.truncate(folder.depth + 1);
+        // What was pushed last is taken first, so what is left are the folders on the way to this one.
+        way.truncate(folder.depth);
+        way.push(folder.identity);
         let failed = |error| StoreError::from_io("list", file_uri(&folder.path), error);
         let entries = match fs::read_dir(&folder.path) {
             // Taken away meanwhile.
@@ -67,8 +71,8 @@ pub(crate) fn files(folder: PathBuf, key: &str) -> Result<Vec<ObjectInfo>, Store
                 infos.push(info(key, &metadata));
                 continue;
             }
-            let own = identity(&metadata);
-            if above[..=folder.depth].contains(&own) {
+            let identity = identity(&metadata);
+            if way.contains(&identity) {
                 return Err(StoreError::LinkLoop {
                     uri: file_uri(&path),
                     target: target(&path),
@@ -77,6 +81,7 @@ pub(crate) fn files(folder: PathBuf, key: &str) -> Result<Vec<ObjectInfo>, Store
             folders.push(Folder {
                 path,
                 key,
+                identity,
                 depth: folder.depth + 1,
             });
         }

@@ -263,6 +263,9 @@ impl Store {
         tokio::task::spawn_blocking(listing)
             .await
             .unwrap_or_else(|ended| {
+                if ended.is_panic() {
+                    std::panic::resume_unwind(ended.into_panic());
+                }
                 Err(StoreError::Unavailable {
                     action: "list",
                     uri: self.uri(prefix),

@@ -262,6 +262,11 @@ fn links_are_followed_unless_they_lead_nowhere_or_round() {
     says(&error, &["images/b.png", "\"gone.png\"", "not there"]);
     let error = listing_error(|data| symlink("..", data.join("images/up")).unwrap());
     says(&error, &["images/up", "\"..\"", "for ever"]);
+    let error = listing_error(|data| {
+        fs::create_dir_all(data.join("images/a/b")).unwrap();
+        symlink(data.join("images/a"), data.join("images/a/b/c")).unwrap();
+    });
+    says(&error, &["images/a/b/c", "for ever"]);
     let error = listing_error(|data| symlink("itself", data.join("itself")).unwrap());
     says(&error, &["data/itself", "for ever"]);
 }
