@@ -76,10 +76,7 @@ fn an_unknown_key_model_or_layer_names_the_nearest() {
 
 #[test]
 fn a_model_that_is_known_but_not_built_says_that() {
-    refused(
-        &JOB.replace("Padim", "Patchcore"),
-        &["Patchcore", "not built"],
-    );
+    refused(&JOB.replace("Padim", "Stfpm"), &["Stfpm", "not built"]);
 }
 
 #[test]

@@ -586,6 +586,7 @@ fn every_example_is_read() {
         let runs = match path.file_name().and_then(|name| name.to_str()) {
             Some("benchmark-demo.yaml") => 8,
             Some("benchmark-elpv.yaml") => 3,
+            Some("benchmark-image-models.yaml") => 4,
             _ => 1,
         };
         assert_eq!(job.runs.len(), runs, "{path:?}");

@@ -12,6 +12,9 @@ pub enum Undefined {
     /// A pixel metric without any mask.
     #[error("no_mask: no image of the split has a ground-truth mask")]
     NoMask,
+    /// A pixel metric of a model that scores images only.
+    #[error("no_map: the model says nothing of single pixels")]
+    NoMap,
     /// A decision was asked for, but the threshold it needs is itself undefined.
     #[error("no_threshold: there is no threshold to decide by")]
     NoThreshold,
@@ -24,6 +27,7 @@ impl Undefined {
             Self::Empty => "empty",
             Self::OneClass => "one_class",
             Self::NoMask => "no_mask",
+            Self::NoMap => "no_map",
             Self::NoThreshold => "no_threshold",
         }
     }

@@ -2,18 +2,40 @@
 
 use graph::{Builder, Conv2d, Tensor, Value};
 
-use crate::ModelError;
+use crate::{Blur, ModelError};
+
+/// Of anomaly maps (the reference's default).
+pub(crate) const BLUR: Blur = Blur {
+    sigma: 4.0,
+    kernel: kernel_size(4.0),
+};
+
+/// Whether an anomaly map of that height and width can be blurred.
+pub(crate) fn check_size(size: [usize; 2]) -> Result<(), ModelError> {
+    let half = BLUR.kernel / 2;
+    if size.iter().all(|&side| side > half) {
+        return Ok(());
+    }
+    Err(ModelError::ImageSize {
+        height: size[0],
+        width: size[1],
+        reason: format!(
+            "the anomaly map's blur reflects {half} pixels at each edge and needs sides of at least {}",
+            half + 1
+        ),
+    })
+}
 
 /// Taps of the kernel for a standard deviation: 2 int(4 sigma + 0.5) + 1, as in the reference.
-pub(crate) fn kernel_size(sigma: f64) -> usize {
+const fn kernel_size(sigma: f64) -> usize {
     2 * (4.0 * sigma + 0.5) as usize + 1
 }
 
 /// Samples of the Gaussian, normalized to the sum 1.
-fn kernel(sigma: f64) -> Vec<f32> {
-    let half = (kernel_size(sigma) / 2) as f64;
-    let taps: Vec<f64> = (0..kernel_size(sigma))
-        .map(|i| (-0.5 * ((i as f64 - half) / sigma).powi(2)).exp())
+fn kernel(blur: Blur) -> Vec<f32> {
+    let half = (blur.kernel / 2) as f64;
+    let taps: Vec<f64> = (0..blur.kernel)
+        .map(|i| (-0.5 * ((i as f64 - half) / blur.sigma).powi(2)).exp())
         .collect();
     let sum: f64 = taps.iter().sum();
     taps.iter().map(|tap| (tap / sum) as f32).collect()
@@ -23,30 +45,10 @@ fn kernel(sigma: f64) -> Vec<f32> {
 pub(crate) fn gaussian_blur(
     builder: &mut Builder,
     map: Value,
-    sigma: f64,
+    blur: Blur,
 ) -> Result<Value, ModelError> {
-    let taps = kernel(sigma);
+    let taps = kernel(blur);
     let half = taps.len() / 2;
-    let size: Vec<usize> = builder
-        .dims(map)?
-        .iter()
-        .skip(2)
-        .filter_map(|dim| dim.fixed())
-        .collect();
-    if let [height, width] = size[..]
-        && (height <= half || width <= half)
-    {
-        let reason = format!(
-            "the anomaly map's blur (sigma {sigma}, {} taps) reflects {half} pixels at each edge and needs sides of at least {}",
-            taps.len(),
-            half + 1
-        );
-        return Err(ModelError::ImageSize {
-            height,
-            width,
-            reason,
-        });
-    }
     let padded = builder.pad_reflect(map, [half; 4])?;
     let down = builder.constant(
         "blur.vertical",
@@ -63,7 +65,7 @@ mod tests {
 
     #[test]
     fn the_kernel_of_sigma_4_has_33_taps_and_sum_1() {
-        let taps = kernel(4.0);
+        let taps = kernel(BLUR);
         assert_eq!(taps.len(), 33);
         assert!((taps.iter().map(|&t| f64::from(t)).sum::<f64>() - 1.0).abs() < 1e-6);
         assert!(taps[16] > taps[15] && taps[0] == taps[32] && (taps[16] - 0.099_74).abs() < 1e-4);

@@ -28,6 +28,8 @@ pub enum ModelError {
     BackboneAtUri { network: String },
     #[error("{backbone} has no layer `{layer}`; its layers: {}", layer_list(.layers))]
     UnknownLayer {
+        /// Where the name was given.
+        parameter: &'static str,
         backbone: &'static str,
         layer: String,
         layers: Vec<Layer>,
@@ -65,7 +67,7 @@ impl ModelError {
             Self::UnknownBackbone { .. }
             | Self::BackboneNotBuilt { .. }
             | Self::BackboneAtUri { .. } => Some("backbone"),
-            Self::UnknownLayer { .. } => Some("layers"),
+            Self::UnknownLayer { parameter, .. } => Some(parameter),
             _ => None,
         }
     }

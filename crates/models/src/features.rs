@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::ModelError;
+
 /// Features [images, positions, dims] of the training images, in a fixed order.
 pub trait FeatureSource: Sync {
     fn images(&self) -> usize;
@@ -17,6 +19,41 @@ pub trait FeatureSource: Sync {
         positions: Range<usize>,
         out: &mut [f32],
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// Fills `out` with [rows, dims], where row r is position r mod positions of image r / positions. Values that are not finite
+/// are an error that names their place.
+pub(crate) fn read_rows(
+    features: &dyn FeatureSource,
+    class: &'static str,
+    rows: Range<usize>,
+    out: &mut [f32],
+) -> Result<(), ModelError> {
+    let (positions, dims) = (features.positions(), features.dims());
+    let (mut row, mut rest) = (rows.start, &mut *out);
+    while row < rows.end {
+        let (image, position) = (row / positions, row % positions);
+        let count = (positions - position).min(rows.end - row);
+        let (here, after) = rest.split_at_mut(count * dims);
+        features
+            .read(image..image + 1, position..position + count, here)
+            .map_err(ModelError::Features)?;
+        (row, rest) = (row + count, after);
+    }
+    match out.iter().position(|value| !value.is_finite()) {
+        Some(bad) => {
+            let row = rows.start + bad / dims;
+            Err(ModelError::Fit {
+                class,
+                problem: format!(
+                    "the features of image {} at position {} are not finite; are these the right weights?",
+                    row / positions,
+                    row % positions
+                ),
+            })
+        }
+        None => Ok(()),
+    }
 }
 
 /// Features that do fit in memory.

@@ -2,12 +2,21 @@
 //!
 //! [`REGISTRY`] is the list of all names that job files may use; [`build`] makes a model from its parameters.
 
+mod arguments;
 pub mod backbones;
 mod blur;
+pub mod dfkde;
+pub mod dfm;
+mod eigen;
 mod error;
+mod extractor;
 mod features;
 mod input;
+mod lanes;
 pub mod padim;
+mod parallel;
+pub mod patchcore;
+mod pca;
 mod random;
 mod registry;
 
@@ -17,6 +26,7 @@ use std::ops::Range;
 use graph::{Graph, Tensor};
 
 pub use error::ModelError;
+use features::read_rows;
 pub use features::{FeatureSource, MemoryFeatures};
 pub use random::Stream;
 pub use registry::{REGISTRY, build, problems};
@@ -50,15 +60,43 @@ pub struct Transform {
     pub crop: Option<[usize; 2]>,
 }
 
-/// What an engine-free scoring head makes of feature maps; see [`Scorer::finish`].
+/// How a map on a model's grid becomes the anomaly map; see [`Scorer::map`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MapFinish {
-    /// Height, width to which the map is upsampled (bilinear, corners not aligned).
+    /// Height, width of the grid.
+    pub grid: [usize; 2],
+    /// Height, width to which it is upsampled.
     pub size: [usize; 2],
-    /// Standard deviation of the Gaussian blur after it, in pixels; reflect padding.
+    pub upsampling: Upsampling,
+    /// What smooths it afterwards, if anything does.
+    pub blur: Option<Blur>,
+}
+
+/// How pixels between a grid's cells get their values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upsampling {
+    /// Pixel i has the value of cell floor(i * cells / pixels).
+    Nearest,
+    /// Between neighbours, corners not aligned.
+    Bilinear,
+}
+
+/// A Gaussian with reflected borders.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Blur {
+    /// Standard deviation in pixels.
     pub sigma: f64,
-    /// Taps of the blur along one axis.
+    /// Taps along one axis.
     pub kernel: usize,
+}
+
+/// Memory that learning takes at most, beside the engine's and one thread's backlog of images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FitMemory {
+    /// However many images there are.
+    pub bytes: u64,
+    /// And for each training image so many more.
+    pub bytes_per_image: u64,
 }
 
 /// A model with its parameters set.
@@ -78,10 +116,12 @@ pub trait Model: Send + Sync {
     /// Positions and dimensions of one image's features, as [`Model::feature_graph`] gives them.
     fn feature_shape(&self) -> Result<[usize; 2], ModelError>;
 
-    /// Bytes of memory that [`Model::fit`] takes at most on so many threads, beside the engine's and one thread's
-    /// backlog of images; `None` if it cannot be told beforehand.
-    fn fit_memory(&self, _threads: usize) -> Option<u64> {
-        None
+    /// What [`Model::fit`] takes on so many threads.
+    fn fit_memory(&self, threads: usize) -> Result<FitMemory, ModelError>;
+
+    /// Whether scoring says where an image is unusual; otherwise it gives a score alone.
+    fn has_map(&self) -> bool {
+        true
     }
 
     /// Input `image` [N, 3, H, W] in [0, 1]; output `features` [N, positions, dims], positions in row-major order.
@@ -95,7 +135,8 @@ pub trait Model: Send + Sync {
         progress: &Progress,
     ) -> Result<Statistics, ModelError>;
 
-    /// The definition of scoring: input `image` as above, outputs `anomaly_map` `[N, 1, H, W]` and `pred_score` `[N]`.
+    /// The definition of scoring: input `image` as above, outputs `pred_score` `[N]` and, if the model has maps,
+    /// `anomaly_map` `[N, 1, H, W]`.
     fn inference_graph(
         &self,
         weights: &StateDict,
@@ -107,19 +148,47 @@ pub trait Model: Send + Sync {
 }
 
 /// Scores features without an engine. Must agree with the model's inference graph within 1e-4.
+///
+/// In two steps: what is cheapest for many images at once, position by position ([`Scorer::distances`], which a model may
+/// do without), then what each image comes to by itself ([`Scorer::image`]).
 pub trait Scorer: Send + Sync {
-    /// Height, width of the map that scoring gives.
-    fn grid(&self) -> [usize; 2];
+    /// Positions for which there are distances; 0: the model has no such step.
+    fn positions(&self) -> usize {
+        0
+    }
 
-    /// Images for which scoring costs least for each image; any other number works.
-    fn batch(&self) -> usize;
+    /// Images for which distances cost least for each image; any other number works.
+    fn batch(&self) -> usize {
+        1
+    }
 
     /// For each image, given its features [positions, dims] (the output `features` of the feature graph for it), fills
-    /// the part `positions` of its map. An image's values do not depend on its batch mates, nor on how the positions are cut.
+    /// the part `positions` of its distances. An image's values do not depend on its batch mates, nor on how the positions
+    /// are cut.
     ///
-    /// `maps[i]` has the length of `positions`. Different ranges may be scored by different threads.
-    fn score(&self, features: &[&[f32]], positions: Range<usize>, maps: &mut [&mut [f32]]);
+    /// `distances[i]` has the length of `positions`. Different ranges may be asked for by different threads.
+    fn distances(
+        &self,
+        _features: &[&[f32]],
+        _positions: Range<usize>,
+        _distances: &mut [&mut [f32]],
+    ) {
+    }
 
-    /// What makes the anomaly map of the grid; the image score is the finished map's maximum.
-    fn finish(&self) -> MapFinish;
+    /// What one image comes to, given its features and its distances at all positions.
+    fn image(&self, features: &[f32], distances: Vec<f32>) -> Scored;
+
+    /// What makes the anomaly map of the grid; `None`: the model has none.
+    fn map(&self) -> Option<MapFinish>;
+}
+
+/// What scoring makes of one image.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scored {
+    /// Values on the map's grid; the score is the finished map's maximum.
+    Map(Vec<f32>),
+    /// Values on the map's grid and a score of its own.
+    MapAndScore(Vec<f32>, f32),
+    /// A score alone.
+    Score(f32),
 }

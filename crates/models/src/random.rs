@@ -32,13 +32,16 @@ impl Stream {
         (self.bits(index) >> 40) as f32 / (1u64 << 24) as f32
     }
 
+    /// One of the numbers `0..total`, each equally likely up to 2^-32; 0 if there is none.
+    pub fn below(&self, index: u64, total: usize) -> usize {
+        ((u128::from(self.bits(index)) * total as u128) >> 64) as usize
+    }
+
     /// `count` of the numbers `0..total` without replacement, ascending; each subset is equally likely up to 2^-32.
     pub fn choose(&self, count: usize, total: usize) -> Vec<usize> {
         let mut all: Vec<usize> = (0..total).collect();
         for i in 0..count.min(total) {
-            let rest = (total - i) as u128;
-            let pick = i + ((u128::from(self.bits(i as u64)) * rest) >> 64) as usize;
-            all.swap(i, pick);
+            all.swap(i, i + self.below(i as u64, total - i));
         }
         all.truncate(count);
         all.sort_unstable();

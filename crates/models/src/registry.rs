@@ -3,25 +3,52 @@
 use params::{Entry, Param};
 use serde_json::{Map, Value};
 
-use crate::{Model, ModelError, padim};
+use crate::{Model, ModelError, dfkde, dfm, padim, patchcore};
 
 const MODULE: &str = "anomalib.models";
 
+/// Makes a model of its parameters, or tells everything that is wrong with them: parameters, those whose own value is
+/// known to be wrong, height and width of images, seed.
+type Read =
+    fn(&Map<String, Value>, &[&str], Option<[usize; 2]>, u64) -> Result<Built, Vec<ModelError>>;
+
+type Built = Box<dyn Model>;
+
+struct Row {
+    entry: Entry,
+    /// `None`: known, but not built yet.
+    read: Option<Read>,
+}
+
 /// Every model of the reference, sorted by class.
-pub const REGISTRY: &[Entry] = &[
+const ROWS: [Row; 18] = [
     known("AiVad"),
     known("Cfa"),
     known("Cflow"),
     known("Csflow"),
-    known("Dfkde"),
-    known("Dfm"),
+    built("Dfkde", dfkde::PARAMS, |args, unreadable, size, seed| {
+        Ok(Box::new(dfkde::Dfkde::read(args, unreadable, size, seed)?))
+    }),
+    built("Dfm", dfm::PARAMS, |args, unreadable, size, seed| {
+        Ok(Box::new(dfm::Dfm::read(args, unreadable, size, seed)?))
+    }),
     known("Draem"),
     known("Dsr"),
     known("EfficientAd"),
     known("Fastflow"),
     known("Ganomaly"),
-    built("Padim", padim::PARAMS),
-    known("Patchcore"),
+    built("Padim", padim::PARAMS, |args, unreadable, size, seed| {
+        Ok(Box::new(padim::Padim::read(args, unreadable, size, seed)?))
+    }),
+    built(
+        "Patchcore",
+        patchcore::PARAMS,
+        |args, unreadable, size, seed| {
+            Ok(Box::new(patchcore::Patchcore::read(
+                args, unreadable, size, seed,
+            )?))
+        },
+    ),
     known("ReverseDistillation"),
     known("Rkde"),
     known("Stfpm"),
@@ -29,46 +56,52 @@ pub const REGISTRY: &[Entry] = &[
     known("WinClip"),
 ];
 
-const fn built(class: &'static str, params: &'static [Param]) -> Entry {
-    Entry {
-        class,
-        module: MODULE,
-        params: Some(params),
+/// The names that job files may use, sorted by class.
+pub const REGISTRY: &[Entry] = &entries();
+
+const fn entries() -> [Entry; ROWS.len()] {
+    let mut entries = [ROWS[0].entry; ROWS.len()];
+    let mut i = 0;
+    while i < ROWS.len() {
+        entries[i] = ROWS[i].entry;
+        i += 1;
+    }
+    entries
+}
+
+const fn built(class: &'static str, params: &'static [Param], read: Read) -> Row {
+    Row {
+        entry: Entry {
+            class,
+            module: MODULE,
+            params: Some(params),
+        },
+        read: Some(read),
     }
 }
 
-const fn known(class: &'static str) -> Entry {
-    Entry {
-        class,
-        module: MODULE,
-        params: None,
+const fn known(class: &'static str) -> Row {
+    Row {
+        entry: Entry {
+            class,
+            module: MODULE,
+            params: None,
+        },
+        read: None,
     }
 }
 
 /// A model from its class and parameters (missing ones take their defaults).
 ///
-/// `image_size` is height, width of the graph's input, `None` for the model's default. The seed chooses what is random
-/// in the model: channels, random weights.
+/// `image_size` is height, width to which images are resized, `None` for the model's default. The seed chooses what is
+/// random in the model: channels, random weights.
 pub fn build(
     class: &str,
     init_args: &Map<String, Value>,
     image_size: Option<[usize; 2]>,
     seed: u64,
 ) -> Result<Box<dyn Model>, ModelError> {
-    let entry = REGISTRY
-        .iter()
-        .find(|entry| entry.class == class)
-        .ok_or_else(|| ModelError::UnknownModel {
-            class: class.to_owned(),
-            known: names(|_| true),
-        })?;
-    match entry.class {
-        "Padim" => Ok(Box::new(padim::Padim::new(init_args, image_size, seed)?)),
-        class => Err(ModelError::NotBuilt {
-            class,
-            built: names(|entry| entry.params.is_some()),
-        }),
-    }
+    read(class, init_args, &[], image_size, seed).map_err(|mut problems| problems.swap_remove(0))
 }
 
 /// Everything that is wrong with a model's parameters together, as far as it can be told: `unreadable` names those whose own
@@ -79,12 +112,32 @@ pub fn problems(
     unreadable: &[&str],
     image_size: Option<[usize; 2]>,
 ) -> Vec<ModelError> {
-    match class {
-        "Padim" => padim::Padim::problems(init_args, unreadable, image_size),
-        _ => build(class, init_args, image_size, 0)
-            .err()
-            .into_iter()
-            .collect(),
+    // What is right does not depend on the seed.
+    read(class, init_args, unreadable, image_size, 0)
+        .err()
+        .unwrap_or_default()
+}
+
+/// The error holds at least one problem if nothing is unreadable.
+fn read(
+    class: &str,
+    init_args: &Map<String, Value>,
+    unreadable: &[&str],
+    image_size: Option<[usize; 2]>,
+    seed: u64,
+) -> Result<Box<dyn Model>, Vec<ModelError>> {
+    match ROWS.iter().find(|row| row.entry.class == class) {
+        None => Err(vec![ModelError::UnknownModel {
+            class: class.to_owned(),
+            known: names(|_| true),
+        }]),
+        Some(Row { entry, read: None }) => Err(vec![ModelError::NotBuilt {
+            class: entry.class,
+            built: names(|entry| entry.params.is_some()),
+        }]),
+        Some(Row {
+            read: Some(read), ..
+        }) => read(init_args, unreadable, image_size, seed),
     }
 }
 

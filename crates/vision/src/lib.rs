@@ -15,7 +15,7 @@ pub use decode::{Limits, decode, read_mask};
 pub use error::VisionError;
 pub use header::{Format, Header, header};
 pub use image::{Channels, Image, Mask};
-pub use map::MapFinish;
+pub use map::{Blur, MapFinish, Upsampling};
 pub use preprocess::Preprocess;
 
 #[cfg(test)]

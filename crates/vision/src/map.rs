@@ -1,12 +1,29 @@
-//! From distances on a model's grid to the anomaly map: bilinear upsampling and Gaussian blur.
+//! From values on a model's grid to the anomaly map: upsampling and Gaussian blur.
 //!
 //! Both are linear and separable, so one matrix an axis does both: an output reads about ten cells of the grid
 //! instead of 33 pixels of the upsampled map.
 
 use crate::resize::Band;
 
-/// Upsampling (bilinear, `align_corners = false`) followed by a Gaussian blur with reflected borders (the edge pixel is
-/// not repeated).
+/// How pixels between a grid's cells get their values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upsampling {
+    /// Pixel i has the value of cell floor(i * cells / pixels).
+    Nearest,
+    /// Between neighbours, `align_corners = false`.
+    Bilinear,
+}
+
+/// A Gaussian blur with reflected borders (the edge pixel is not repeated).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Blur {
+    /// Standard deviation in pixels.
+    pub sigma: f64,
+    /// Taps along one axis, odd.
+    pub kernel: usize,
+}
+
+/// Upsampling, followed by a blur if there is one.
 #[derive(Debug, Clone)]
 pub struct MapFinish {
     grid: [usize; 2],
@@ -15,9 +32,23 @@ pub struct MapFinish {
 }
 
 impl MapFinish {
-    /// From a grid of (height, width) to a map of `size`; `kernel` is the number of taps, odd.
-    pub fn new(grid: [usize; 2], size: [usize; 2], sigma: f64, kernel: usize) -> Self {
-        let axis = |from, to| Band::new(&blur(&upsample(from, to), sigma, kernel));
+    /// From a grid of (height, width) to a map of `size`.
+    pub fn new(
+        grid: [usize; 2],
+        size: [usize; 2],
+        upsampling: Upsampling,
+        blur: Option<Blur>,
+    ) -> Self {
+        let axis = |from, to| {
+            let rows = match upsampling {
+                Upsampling::Nearest => nearest(from, to),
+                Upsampling::Bilinear => bilinear(from, to),
+            };
+            Band::new(&match blur {
+                Some(blur) => blurred(&rows, blur),
+                None => rows,
+            })
+        };
         Self {
             grid,
             vertical: axis(grid[0], size[0]),
@@ -28,16 +59,15 @@ impl MapFinish {
     /// The map of one image, row by row.
     ///
     /// # Panics
-    /// If `distances` is not as long as the grid.
-    pub fn apply(&self, distances: &[f32]) -> Vec<f32> {
+    /// If `cells` is not as long as the grid.
+    pub fn apply(&self, cells: &[f32]) -> Vec<f32> {
         assert_eq!(
-            distances.len(),
+            cells.len(),
             self.grid[0] * self.grid[1],
-            "one distance for each cell of the grid"
+            "one value for each cell of the grid"
         );
         let (mut wide, mut map) = (Vec::new(), Vec::new());
-        self.horizontal
-            .along_lines(distances, self.grid[1], &mut wide);
+        self.horizontal.along_lines(cells, self.grid[1], &mut wide);
         self.vertical
             .across_lines(&wide, self.horizontal.len(), &mut map);
         map
@@ -45,7 +75,7 @@ impl MapFinish {
 }
 
 /// Row `i` holds the weights of the grid's cells in pixel `i`.
-fn upsample(from: usize, to: usize) -> Vec<Vec<f64>> {
+fn bilinear(from: usize, to: usize) -> Vec<Vec<f64>> {
     let scale = from as f64 / to as f64;
     let row = |pixel: usize| {
         let at = ((pixel as f64 + 0.5) * scale - 0.5).max(0.0);
@@ -59,13 +89,23 @@ fn upsample(from: usize, to: usize) -> Vec<Vec<f64>> {
     (0..to).map(row).collect()
 }
 
+/// The same for pixels that take the value of one cell.
+fn nearest(from: usize, to: usize) -> Vec<Vec<f64>> {
+    let row = |pixel: usize| {
+        let mut weights = vec![0.0; from];
+        weights[pixel * from / to] = 1.0;
+        weights
+    };
+    (0..to).map(row).collect()
+}
+
 /// Each row becomes the Gaussian mean of its neighbours.
-fn blur(rows: &[Vec<f64>], sigma: f64, kernel: usize) -> Vec<Vec<f64>> {
+fn blurred(rows: &[Vec<f64>], Blur { sigma, kernel }: Blur) -> Vec<Vec<f64>> {
     let half = kernel / 2;
     let gauss =
         |offset: usize| (-((offset as f64 - half as f64).powi(2)) / (2.0 * sigma * sigma)).exp();
     let sum: f64 = (0..kernel).map(gauss).sum();
-    let blurred = |pixel: usize| {
+    let row = |pixel: usize| {
         let mut weights = vec![0.0; rows[pixel].len()];
         for offset in 0..kernel {
             let source = reflect(pixel as i64 + offset as i64 - half as i64, rows.len());
@@ -75,7 +115,7 @@ fn blur(rows: &[Vec<f64>], sigma: f64, kernel: usize) -> Vec<Vec<f64>> {
         }
         weights
     };
-    (0..rows.len()).map(blurred).collect()
+    (0..rows.len()).map(row).collect()
 }
 
 /// The index that a mirror at both ends shows.

@@ -301,7 +301,8 @@ fn blurring_equals_anomalibs() {
     let golden = Golden::open("gaussian_blur");
     let maps = golden.floats("in");
     for (name, sigma, kernel) in [("out/sigma4", 4.0, 33), ("out/sigma1.5", 1.5, 13)] {
-        let finish = MapFinish::new([40, 36], [40, 36], sigma, kernel);
+        let blur = Some(Blur { sigma, kernel });
+        let finish = MapFinish::new([40, 36], [40, 36], Upsampling::Nearest, blur);
         let ours: Vec<f32> = maps
             .chunks_exact(40 * 36)
             .flat_map(|map| finish.apply(map))
@@ -316,8 +317,7 @@ fn upsampling_equals_torchs() {
     let golden = Golden::open("inputs");
     let image = read("rgb.png");
     let theirs = golden.floats("resize/up_bilinear_13x17_to_64x64");
-    // A blur of one tap changes nothing.
-    let finish = MapFinish::new([13, 17], [64, 64], 1.0, 1);
+    let finish = MapFinish::new([13, 17], [64, 64], Upsampling::Bilinear, None);
     for plane in 0..3 {
         let corner =
             |at: usize| f32::from(image.data[((at / 17) * 120 + at % 17) * 3 + plane]) / 255.0;
@@ -325,6 +325,13 @@ fn upsampling_equals_torchs() {
         let difference = largest_difference(&ours, &theirs[plane * 4096..(plane + 1) * 4096]);
         assert!(difference < 1e-6, "{difference}");
     }
+}
+
+#[test]
+fn nearest_pixels_have_the_value_of_one_cell() {
+    let finish = MapFinish::new([1, 3], [2, 7], Upsampling::Nearest, None);
+    let line = [1.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0];
+    assert_eq!(finish.apply(&[1.0, 2.0, 3.0]), [line, line].concat());
 }
 
 #[test]

@@ -3,7 +3,14 @@
 use crate::{StateDict, WeightsError};
 
 /// Backbones whose layouts are known, under their names here.
-pub const BACKBONES: &[&str] = &["efficientnet_lite0", "mobilenet_v2", "resnet18", "resnet34"];
+pub const BACKBONES: &[&str] = &[
+    "efficientnet_lite0",
+    "mobilenet_v2",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "wide_resnet50_2",
+];
 
 /// Blocks in each stage of MobileNetV2 1.0.
 const MOBILENET_V2_STAGES: [usize; 7] = [1, 2, 3, 4, 3, 3, 1];

@@ -35,7 +35,10 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Error> {
 /// What the fit task of a run will need.
 #[derive(Clone, Copy)]
 struct FitNeeds {
+    /// However many training images there are.
     memory_bytes: u64,
+    /// For each training image, of which the plan does not know how many there are.
+    memory_bytes_per_image: u64,
     /// On scratch, for each training image.
     spool_bytes: u64,
 }
@@ -45,8 +48,24 @@ const ENGINE_BYTES: u64 = 110_000_000;
 
 impl FitNeeds {
     fn json(self) -> Value {
-        json!({"memory_bytes": self.memory_bytes, "spool_bytes_per_image": self.spool_bytes})
+        json!({
+            "memory_bytes": self.memory_bytes,
+            "memory_bytes_per_image": self.memory_bytes_per_image,
+            "spool_bytes_per_image": self.spool_bytes,
+        })
     }
+
+    fn memory(self) -> String {
+        let fixed = megabytes(self.memory_bytes);
+        match self.memory_bytes_per_image {
+            0 => fixed,
+            each => format!("{fixed} + {}/image", megabytes(each)),
+        }
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
 /// `None` where nothing is trained.
@@ -62,8 +81,10 @@ fn fit_needs(run: &RunSpec) -> Option<FitNeeds> {
     let model = models::build(&class.class_path, &class.init_args, size, run.seed).ok()?;
     let [positions, dims] = model.feature_shape().ok()?;
     let threads = thread::available_parallelism().map_or(1, usize::from);
+    let memory = model.fit_memory(threads).ok()?;
     Some(FitNeeds {
-        memory_bytes: ENGINE_BYTES + model.fit_memory(threads)?,
+        memory_bytes: ENGINE_BYTES + memory.bytes,
+        memory_bytes_per_image: memory.bytes_per_image,
         spool_bytes: (positions * dims * size_of::<f32>()) as u64,
     })
 }
@@ -93,15 +114,7 @@ fn for_people(job: &Value, plan: &Plan, needs: &[Option<FitNeeds>]) -> String {
         ">fit memory",
         ">spool/image",
     ]);
-    let megabytes = |bytes: Option<u64>| {
-        bytes.map_or_else(
-            || "-".to_owned(),
-            |bytes| match bytes {
-                0..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-                _ => format!("{:.1} MB", bytes as f64 / 1e6),
-            },
-        )
-    };
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     for (run, needs) in plan.runs.iter().zip(needs) {
         runs.row([
             run.index.to_string(),
@@ -109,8 +122,8 @@ fn for_people(job: &Value, plan: &Plan, needs: &[Option<FitNeeds>]) -> String {
             run.dataset.clone(),
             run.category.clone(),
             run.spec.seed.to_string(),
-            megabytes(needs.map(|needs| needs.memory_bytes)),
-            megabytes(needs.map(|needs| needs.spool_bytes)),
+            or_none(needs.map(FitNeeds::memory)),
+            or_none(needs.map(|needs| megabytes(needs.spool_bytes))),
         ]);
     }
     let mut tasks = Table::new(&[">task", "kind", "runs", "after"]);

@@ -5,7 +5,7 @@ use std::{env, path::PathBuf, sync::Arc};
 use engines::{Choice, CompileOptions};
 use job::resolved::{ClassSpec, EngineChoice, ModelSource, RunSpec};
 use models::{BackboneUse, Model, StateDict, Statistics};
-use plan::{ResultDetail, UsedWeights};
+use plan::{PlannedRun, ResultDetail, UsedWeights};
 use types::TaskKind;
 use vision::Preprocess;
 
@@ -118,6 +118,24 @@ impl Chosen {
         let [height, width] = transform.crop.unwrap_or(transform.size);
         3 * height * width
     }
+}
+
+/// Whether the run's model has maps, whatever it has learned; no weights are read.
+pub fn has_map(run: &PlannedRun, given: Option<&packages::Opened>) -> Result<bool, TaskError> {
+    let (class, size, seed) = match (&run.spec.model, given) {
+        (_, Some(package)) => (
+            package.class(),
+            Some(package.image_size()),
+            package.manifest.model.seed,
+        ),
+        (ModelSource::Train(class), None) => (class.clone(), image_size(&run.spec), run.spec.seed),
+        (ModelSource::Package(name), None) => {
+            return Err(TaskError::Assignment(format!(
+                "the package {name} was not opened"
+            )));
+        }
+    };
+    Ok(models::build(&class.class_path, &class.init_args, size, seed)?.has_map())
 }
 
 fn trained_class(attempt: &Attempt) -> Result<(&ClassSpec, &RunSpec), TaskError> {

@@ -80,12 +80,9 @@ impl Opened {
         }
     }
 
-    /// Height, width of the graph's input.
+    /// Height, width to which its model resizes images.
     pub fn image_size(&self) -> [usize; 2] {
-        self.manifest
-            .preprocessing
-            .image_size
-            .map(|side| side as usize)
+        self.manifest.preprocessing.resize.map(|side| side as usize)
     }
 
     /// What the model learned, its digest checked before it is parsed.

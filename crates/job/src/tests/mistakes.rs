@@ -45,7 +45,7 @@ fn backbones_of_the_reference_are_known() {
             &format!("{{class_path: Padim, init_args: {{backbone: {backbone}}}}}"),
         )
     };
-    for backbone in ["wide_resnet50_2", "resnet50", "mobilenetv3_large_100"] {
+    for backbone in ["resnet101", "efficientnet_b5", "mobilenetv3_large_100"] {
         says(
             &model(backbone),
             &[&format!(
@@ -142,7 +142,7 @@ fn what_is_like_nothing_known_names_what_there_is() {
     says(
         &RIGHT.replace("Padim", "Foo").replace("MVTec", "Bar"),
         &[
-            "job.yaml:3:15: unknown model \"Foo\"; expected one of Padim",
+            "job.yaml:3:15: unknown model \"Foo\"; expected one of Dfkde, Dfm, Padim, Patchcore",
             "job.yaml:5:15: unknown data \"Bar\"; expected one of Folder, MVTec",
         ],
     );

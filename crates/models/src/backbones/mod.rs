@@ -33,6 +33,16 @@ pub const ARCHITECTURES: &[Architecture] = &[
         aliases: &[],
         steps: resnet::resnet34,
     },
+    Architecture {
+        name: "resnet50",
+        aliases: &[],
+        steps: resnet::resnet50,
+    },
+    Architecture {
+        name: "wide_resnet50_2",
+        aliases: &[],
+        steps: resnet::wide_resnet50_2,
+    },
 ];
 
 /// Networks that the reference's models or documents name, and that are not built yet. Sorted.
@@ -45,12 +55,10 @@ pub const NOT_BUILT: &[&str] = &[
     "mobilenetv3_large_100",
     "resnet101",
     "resnet152",
-    "resnet50",
     "resnext101_32x8d",
     "resnext50_32x4d",
     "vgg19_bn",
     "wide_resnet101_2",
-    "wide_resnet50_2",
 ];
 
 /// Separates a network from the place of its weights in the reference's names.

@@ -51,17 +51,11 @@ impl Architecture {
         layers
     }
 
-    /// The layer of that name or alias; the error lists all.
-    pub fn layer(&self, name: &str) -> Result<Layer, ModelError> {
-        let layers = self.layers();
-        let found = layers
-            .iter()
-            .find(|layer| layer.name == name || layer.alias.as_deref() == Some(name));
-        found.cloned().ok_or_else(|| ModelError::UnknownLayer {
-            backbone: self.name,
-            layer: name.to_owned(),
-            layers,
-        })
+    /// The layer of that name or alias.
+    pub fn layer(&self, name: &str) -> Option<Layer> {
+        self.layers()
+            .into_iter()
+            .find(|layer| layer.name == name || layer.alias.as_deref() == Some(name))
     }
 
     /// Names and shapes of all tensors of the trunk (no classifier).

@@ -1,14 +1,14 @@
 //! How PaDiM learns: each position's Gaussian from all training images, tile of positions by tile.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use graph::Tensor;
 
 use super::CLASS;
 use super::solve::{self, POSITIONS, Tile, solve};
 use super::statistics::{Gaussians, packed};
-use crate::{FeatureSource, ModelError, Progress, Statistics};
+use crate::{FeatureSource, ModelError, Progress, Statistics, parallel};
 
 /// Features held at once by each thread, in numbers: 16 MiB.
 const TILE: usize = 4 << 20;
@@ -52,39 +52,16 @@ pub(super) fn fit_in(
     let pieces = Arc::make_mut(&mut mean)
         .chunks_mut(tile * dims)
         .zip(Arc::make_mut(&mut whitening).chunks_mut(tile * packed(dims)));
-    let pieces = Mutex::new(
-        pieces
-            .enumerate()
-            .map(|(i, (mean, whitening))| (i * tile, mean, whitening)),
-    );
-    let (done, failed) = (AtomicU64::new(0), AtomicBool::new(false));
-    let next = || {
-        if failed.load(Ordering::Relaxed) {
-            None
-        } else {
-            pieces.lock().ok()?.next()
-        }
-    };
-    let work = || -> Result<(), ModelError> {
-        let mut buffer = Vec::new();
-        while let Some(piece) = next() {
-            let solved = piece.1.len() / dims;
-            solve_piece(features, piece, room, &mut buffer)
-                .inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
-            let done = done.fetch_add(solved as u64, Ordering::Relaxed) + solved as u64;
-            progress(done, positions as u64);
-        }
+    let pieces = pieces
+        .enumerate()
+        .map(|(i, (mean, whitening))| (i * tile, mean, whitening));
+    let done = AtomicU64::new(0);
+    parallel::for_each(threads, pieces, Vec::new, |buffer, piece| {
+        let solved = piece.1.len() / dims;
+        solve_piece(features, piece, room, buffer)?;
+        let done = done.fetch_add(solved as u64, Ordering::Relaxed) + solved as u64;
+        progress(done, positions as u64);
         Ok(())
-    };
-    std::thread::scope(|scope| {
-        let helpers: Vec<_> = (1..threads.max(1)).map(|_| scope.spawn(work)).collect();
-        let own = work();
-        let joined = helpers.into_iter().map(|helper| {
-            helper
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        joined.fold(own, Result::and)
     })?;
     let gaussians = Gaussians {
         grid,

@@ -4,12 +4,9 @@ use graph::{Builder, Dim, Graph, Tensor, Value};
 
 use super::Padim;
 use super::statistics::{Gaussians, packed};
-use crate::blur::gaussian_blur;
-use crate::input::imagenet_image;
+use crate::blur::{BLUR, gaussian_blur};
+use crate::extractor::{by_position, map_size};
 use crate::{ModelError, StateDict};
-
-/// Of the blur of the anomaly map, in pixels (the reference's default).
-pub(super) const SIGMA: f64 = 4.0;
 
 /// The chosen channels of all layers at the grid of the first: [N, dims, height, width].
 pub(super) fn embedding(
@@ -17,17 +14,14 @@ pub(super) fn embedding(
     builder: &mut Builder,
     weights: &StateDict,
 ) -> Result<Value, ModelError> {
-    let image = imagenet_image(builder, model.size)?;
     let settings = &model.settings;
-    let maps = settings
-        .backbone
-        .emit(builder, image, weights, &settings.layers)?;
-    let grid = size(builder, maps[0])?;
+    let maps = settings.extractor.emit(builder, model.size, weights)?;
+    let grid = map_size(builder, maps[0])?;
     let mut parts = Vec::new();
     // Where each chosen channel lands when channels are taken layer by layer.
     let mut taken = Vec::new();
     let mut first = 0;
-    for (map, layer) in maps.into_iter().zip(&settings.layers) {
+    for (map, layer) in maps.into_iter().zip(&settings.extractor.layers) {
         let range = first..first + layer.channels;
         let chosen: Vec<usize> = (0..settings.channels.len())
             .filter(|&i| range.contains(&settings.channels[i]))
@@ -39,7 +33,7 @@ pub(super) fn embedding(
                 .map(|&i| settings.channels[i] - first)
                 .collect();
             let mut part = builder.gather(map, 1, &indices)?;
-            if size(builder, part)? != grid {
+            if map_size(builder, part)? != grid {
                 part = builder.resize_nearest(part, grid)?;
             }
             parts.push(part);
@@ -60,14 +54,6 @@ pub(super) fn embedding(
         order[channel] = place;
     }
     Ok(builder.gather(joined, 1, &order)?)
-}
-
-/// [N, dims, height, width] to [N, positions, dims].
-pub(super) fn by_position(builder: &mut Builder, embedding: Value) -> Result<Value, ModelError> {
-    let [height, width] = size(builder, embedding)?;
-    let dims = builder.dims(embedding)?[1];
-    let flat = builder.reshape(embedding, &[Dim::Batch, dims, Dim::Fixed(height * width)])?;
-    Ok(builder.transpose(flat, &[0, 2, 1])?)
 }
 
 /// From features [N, positions, dims] to the outputs `anomaly_map` and `pred_score`.
@@ -95,7 +81,7 @@ pub(super) fn score(
         &[Dim::Batch, Dim::Fixed(1), height.into(), width.into()],
     )?;
     let map = builder.resize_bilinear(map, image, false)?;
-    let map = gaussian_blur(builder, map, SIGMA)?;
+    let map = gaussian_blur(builder, map, BLUR)?;
     let score = builder.reduce_max(map, &[1, 2, 3], false)?;
     builder.output("anomaly_map", map)?;
     Ok(builder.output("pred_score", score)?)
@@ -123,12 +109,6 @@ fn transposed(gaussians: &Gaussians) -> Result<Tensor, ModelError> {
     Ok(Tensor::new([positions, dims, dims], full)?)
 }
 
-fn size(builder: &Builder, map: Value) -> Result<[usize; 2], ModelError> {
-    let dims = builder.dims(map)?;
-    // Images are [N, C, H, W] with fixed sides throughout.
-    Ok([dims[2].at(1), dims[3].at(1)])
-}
-
 /// The graph whose output is `features`.
 pub(super) fn features(model: &Padim, weights: &StateDict) -> Result<Graph, ModelError> {
     let mut builder = Builder::new();
@@ -146,11 +126,11 @@ pub(super) fn inference(
 ) -> Result<Graph, ModelError> {
     let mut builder = Builder::new();
     let embedding = embedding(model, &mut builder, weights)?;
-    if size(&builder, embedding)? != gaussians.grid {
+    if map_size(&builder, embedding)? != gaussians.grid {
         return Err(super::settings_mismatch(format!(
             "they are for a grid of {:?}, the model has {:?}",
             gaussians.grid,
-            size(&builder, embedding)?
+            map_size(&builder, embedding)?
         )));
     }
     let features = by_position(&mut builder, embedding)?;

@@ -10,9 +10,9 @@
 
 use std::ops::Range;
 
-use super::lanes::{Instructions, Lanes};
 use super::statistics::{Gaussians, packed};
-use crate::{MapFinish, Scorer};
+use crate::lanes::{Instructions, Lanes};
+use crate::{MapFinish, Scored, Scorer};
 
 /// Images side by side.
 const LANES: usize = 16;
@@ -46,15 +46,15 @@ impl Head {
 }
 
 impl Scorer for Head {
-    fn grid(&self) -> [usize; 2] {
-        self.gaussians.grid
+    fn positions(&self) -> usize {
+        self.gaussians.positions()
     }
 
     fn batch(&self) -> usize {
         BATCH
     }
 
-    fn score(&self, features: &[&[f32]], positions: Range<usize>, maps: &mut [&mut [f32]]) {
+    fn distances(&self, features: &[&[f32]], positions: Range<usize>, maps: &mut [&mut [f32]]) {
         for (features, maps) in features.chunks(BATCH).zip(maps.chunks_mut(BATCH)) {
             let task = Task {
                 gaussians: &self.gaussians,
@@ -73,8 +73,12 @@ impl Scorer for Head {
         }
     }
 
-    fn finish(&self) -> MapFinish {
-        self.finish
+    fn image(&self, _: &[f32], distances: Vec<f32>) -> Scored {
+        Scored::Map(distances)
+    }
+
+    fn map(&self) -> Option<MapFinish> {
+        Some(self.finish)
     }
 }
 

@@ -3,7 +3,6 @@
 mod fit;
 mod graph;
 mod head;
-mod lanes;
 mod params;
 mod solve;
 mod statistics;
@@ -11,10 +10,11 @@ mod statistics;
 use ::graph::Graph;
 use serde_json::{Map, Value};
 
-use crate::blur::kernel_size;
+use crate::arguments::Arguments;
+use crate::blur::{self, BLUR};
 use crate::{
-    BackboneUse, FeatureSource, MapFinish, Model, ModelError, Progress, Scorer, StateDict,
-    Statistics, Transform,
+    BackboneUse, FeatureSource, FitMemory, MapFinish, Model, ModelError, Progress, Scorer,
+    StateDict, Statistics, Transform, Upsampling,
 };
 use params::Settings;
 use statistics::Gaussians;
@@ -36,31 +36,22 @@ pub struct Padim {
 }
 
 impl Padim {
-    pub fn new(
-        init_args: &Map<String, Value>,
-        image_size: Option<[usize; 2]>,
-        seed: u64,
-    ) -> Result<Self, ModelError> {
-        let size = image_size.unwrap_or(DEFAULT_SIZE);
-        check_size(size)?;
-        Ok(Self {
-            settings: Settings::read(init_args, seed)?,
-            size,
-            seed,
-        })
-    }
-
-    /// Everything that is wrong with the parameters beside what is known to be: `unreadable` names those.
-    pub(crate) fn problems(
+    /// Everything that is wrong with the parameters is in the error; `unreadable` names those of which that is known.
+    pub fn read(
         init_args: &Map<String, Value>,
         unreadable: &[&str],
         image_size: Option<[usize; 2]>,
-    ) -> Vec<ModelError> {
-        let mut problems = Vec::new();
-        problems.extend(check_size(image_size.unwrap_or(DEFAULT_SIZE)).err());
-        // What is right does not depend on the seed.
-        Settings::check(init_args, unreadable, 0, &mut problems);
-        problems
+        seed: u64,
+    ) -> Result<Self, Vec<ModelError>> {
+        let size = image_size.unwrap_or(DEFAULT_SIZE);
+        let mut arguments = Arguments::new(CLASS, PARAMS, init_args, unreadable);
+        let settings = Settings::read(&mut arguments, seed);
+        arguments.problems.extend(blur::check_size(size).err());
+        Ok(Self {
+            settings: arguments.finish(settings)?,
+            size,
+            seed,
+        })
     }
 
     /// The chosen channels, counted over the layers in their order.
@@ -70,9 +61,7 @@ impl Padim {
 
     /// Height, width of the grid of positions: the first layer's map.
     fn grid(&self) -> [usize; 2] {
-        // Each strided step of these networks rounds up.
-        let stride = self.settings.layers.first().map_or(1, |layer| layer.stride);
-        self.size.map(|side| side.div_ceil(stride))
+        self.settings.extractor.grid(self.size)
     }
 
     fn gaussians(&self, statistics: &Statistics) -> Result<Gaussians, ModelError> {
@@ -96,21 +85,6 @@ impl Padim {
     }
 }
 
-fn check_size(size: [usize; 2]) -> Result<(), ModelError> {
-    let half = kernel_size(graph::SIGMA) / 2;
-    if size.iter().all(|&side| side > half) {
-        return Ok(());
-    }
-    Err(ModelError::ImageSize {
-        height: size[0],
-        width: size[1],
-        reason: format!(
-            "the anomaly map's blur reflects {half} pixels at each edge and needs sides of at least {}",
-            half + 1
-        ),
-    })
-}
-
 fn settings_mismatch(problem: String) -> ModelError {
     ModelError::Statistics { problem }
 }
@@ -121,21 +95,11 @@ impl Model for Padim {
     }
 
     fn backbone(&self) -> Option<BackboneUse> {
-        let layers = self
-            .settings
-            .layers
-            .iter()
-            .map(|layer| layer.name.clone())
-            .collect();
-        Some(BackboneUse {
-            name: self.settings.backbone.name,
-            layers,
-            pre_trained: self.settings.pre_trained,
-        })
+        Some(self.settings.extractor.used())
     }
 
     fn random_weights(&self) -> Result<StateDict, ModelError> {
-        Ok(self.settings.backbone.random_weights(self.seed))
+        Ok(self.settings.extractor.backbone.random_weights(self.seed))
     }
 
     fn preprocess(&self) -> Transform {
@@ -150,9 +114,12 @@ impl Model for Padim {
         Ok([height * width, self.settings.channels.len()])
     }
 
-    fn fit_memory(&self, threads: usize) -> Option<u64> {
-        let [positions, dims] = self.feature_shape().ok()?;
-        Some(fit::memory(positions, dims, threads))
+    fn fit_memory(&self, threads: usize) -> Result<FitMemory, ModelError> {
+        let [positions, dims] = self.feature_shape()?;
+        Ok(FitMemory {
+            bytes: fit::memory(positions, dims, threads),
+            bytes_per_image: 0,
+        })
     }
 
     fn feature_graph(&self, weights: &StateDict) -> Result<Graph, ModelError> {
@@ -184,9 +151,10 @@ impl Model for Padim {
 
     fn scorer(&self, statistics: &Statistics) -> Result<Box<dyn Scorer>, ModelError> {
         let finish = MapFinish {
+            grid: self.grid(),
             size: self.size,
-            sigma: graph::SIGMA,
-            kernel: kernel_size(graph::SIGMA),
+            upsampling: Upsampling::Bilinear,
+            blur: Some(BLUR),
         };
         Ok(Box::new(Head::new(self.gaussians(statistics)?, finish)))
     }

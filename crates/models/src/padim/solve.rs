@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
-use super::lanes::{Instructions, Lanes};
 use super::statistics::packed;
+use crate::lanes::{Instructions, Lanes};
 use crate::{FeatureSource, ModelError};
 
 /// Added to each variance: 0.01, as in the paper and the reference.

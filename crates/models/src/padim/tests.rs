@@ -53,9 +53,16 @@ fn difference(
     most / largest
 }
 
+fn read(
+    args: &Map<String, serde_json::Value>,
+    size: Option<[usize; 2]>,
+    seed: u64,
+) -> Result<Padim, ModelError> {
+    Padim::read(args, &[], size, seed).map_err(|mut problems| problems.swap_remove(0))
+}
+
 fn model(args: serde_json::Value, side: usize) -> Padim {
-    Padim::new(args.as_object().expect("an object"), Some([side, side]), 0)
-        .expect("valid parameters")
+    read(args.as_object().expect("an object"), Some([side, side]), 0).expect("valid parameters")
 }
 
 fn of_set(set: &str) -> (Padim, StateDict) {
@@ -84,10 +91,10 @@ fn source(data: &StateDict) -> MemoryFeatures {
 }
 
 fn score(head: &dyn Scorer, features: &[&[f32]]) -> Vec<Vec<f32>> {
-    let [height, width] = head.grid();
-    let mut maps = vec![vec![0.0; height * width]; features.len()];
+    let positions = head.positions();
+    let mut maps = vec![vec![0.0; positions]; features.len()];
     let mut slices: Vec<&mut [f32]> = maps.iter_mut().map(Vec::as_mut_slice).collect();
-    head.score(features, 0..height * width, &mut slices);
+    head.distances(features, 0..positions, &mut slices);
     maps
 }
 
@@ -335,7 +342,7 @@ fn a_score_depends_on_neither_batch_mates_nor_ranges() {
         assert_eq!(apart, together, "batches of {batch}");
     }
     let mut part = vec![0.0; 11];
-    head.score(&images[7..8], 20..31, &mut [&mut part]);
+    head.distances(&images[7..8], 20..31, &mut [&mut part]);
     assert_eq!(part, together[7][20..31]);
 }
 
@@ -388,7 +395,7 @@ fn statistics_of_another_model_are_refused() {
 #[test]
 fn parameters_are_checked_with_the_way_out() {
     let error = |args: serde_json::Value| {
-        Padim::new(args.as_object().expect("an object"), None, 0)
+        read(args.as_object().expect("an object"), None, 0)
             .err()
             .expect("must fail")
             .to_string()
@@ -422,7 +429,7 @@ fn parameters_are_checked_with_the_way_out() {
         let error = error(args.clone());
         assert!(error.contains(word), "{args}: {error}");
     }
-    let error = Padim::new(&Map::new(), Some([16, 64]), 0)
+    let error = read(&Map::new(), Some([16, 64]), 0)
         .err()
         .expect("too small")
         .to_string();
@@ -432,7 +439,7 @@ fn parameters_are_checked_with_the_way_out() {
 #[test]
 fn channels_come_from_the_seed_or_from_the_job() {
     let channels = |args: serde_json::Value, seed| {
-        Padim::new(args.as_object().expect("an object"), None, seed)
+        read(args.as_object().expect("an object"), None, seed)
             .expect("valid")
             .channels()
             .to_vec()
@@ -458,8 +465,8 @@ fn each_default_of_the_parameter_list_is_the_one_in_use() {
         })
         .collect();
     let (explicit, implied) = (
-        Padim::new(&written, None, 3).expect("valid"),
-        Padim::new(&Map::new(), None, 3).expect("valid"),
+        read(&written, None, 3).expect("valid"),
+        read(&Map::new(), None, 3).expect("valid"),
     );
     assert_eq!(explicit.backbone(), implied.backbone());
     assert_eq!(explicit.channels(), implied.channels());

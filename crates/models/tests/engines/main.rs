@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use engines::{Choice, CompileOptions};
 use graph::{Builder, Dim, Graph, Tensor};
-use models::{MemoryFeatures, Model, StateDict, Statistics, backbones};
+use models::{MemoryFeatures, Model, Scored, Scorer, StateDict, Statistics, backbones};
 use serde_json::{Map, Value, json};
 
 const ENGINES: [Choice; 3] = [Choice::OpenVino, Choice::OnnxRuntime, Choice::TorchCpu];
@@ -134,6 +134,8 @@ fn backbones_match_the_reference() {
         ("backbone_mobilenet_v2", "mobilenetv2_100"),
         ("backbone_efficientnet_lite0", "tf_efficientnet_lite0"),
         ("backbone_resnet18", "resnet18"),
+        ("backbone_resnet50", "resnet50"),
+        ("backbone_wide_resnet50_2", "wide_resnet50_2"),
     ] {
         check_layers(set, backbone, &formula::weights(backbone));
     }
@@ -221,6 +223,106 @@ fn padim_matches_the_reference() {
     }
 }
 
+#[test]
+fn patchcore_matches_the_reference() {
+    let data = golden("patchcore");
+    let args = json!({"backbone": "mobilenetv2_100", "layers": ["blocks.2.2", "blocks.4.2"]});
+    // The graph sees 64 of 74 pixels.
+    let model = models::build(
+        "Patchcore",
+        args.as_object().expect("an object"),
+        Some([74, 74]),
+        0,
+    )
+    .expect("valid");
+    let weights = formula::weights("mobilenetv2_100");
+    let train: Vec<_> = images::reference("train", 6, 64)
+        .into_iter()
+        .map(images::denormalized)
+        .collect();
+    let graph = model.feature_graph(&weights).expect("builds");
+    for choice in ENGINES {
+        let outputs = run(choice, &graph, &train, 1);
+        let off = difference(&outputs["features"], data["train_embedding"].data());
+        assert!(off < 1e-4, "features by {choice}: differ by {off:e}");
+    }
+    let bank = [("bank".to_owned(), data["memory_bank"].clone())];
+    let test: Vec<_> = split(&data["test_input"])
+        .into_iter()
+        .map(images::denormalized)
+        .collect();
+    let graph = model
+        .inference_graph(&weights, &Statistics::from(bank))
+        .expect("builds");
+    for choice in ENGINES {
+        let outputs = run(choice, &graph, &test, 1);
+        for name in ["anomaly_map", "pred_score"] {
+            let off = difference(&outputs[name], data[name].data());
+            assert!(off < 1e-3, "{name} by {choice}: differs by {off:e}");
+        }
+    }
+}
+
+#[test]
+fn dfm_matches_the_reference() {
+    let data = golden("dfm");
+    let weights = formula::weights("resnet18");
+    let train: Vec<_> = images::reference("train", 12, 64)
+        .into_iter()
+        .map(images::denormalized)
+        .collect();
+    let test: Vec<_> = split(&data["test_input"])
+        .into_iter()
+        .map(images::denormalized)
+        .collect();
+    let args = json!({"backbone": "resnet18", "pooling_kernel_size": 2, "pca_level": 0.88});
+    let args = args.as_object().expect("an object");
+    let model = models::build("Dfm", args, Some([64, 64]), 0).expect("valid");
+    let statistics = model
+        .fit(&features(&*model, &weights, &train), 1, &|_, _| {})
+        .expect("fits");
+    // The reference keeps one component fewer for its share of 0.9.
+    assert_eq!(statistics["components"].shape(), [9, 1024]);
+    let graph = model
+        .inference_graph(&weights, &statistics)
+        .expect("builds");
+    for choice in ENGINES {
+        let outputs = run(choice, &graph, &test, 1);
+        for (name, golden) in [
+            ("anomaly_map", "fre/score_map"),
+            ("pred_score", "fre/score"),
+        ] {
+            let off = difference(&outputs[name], data[golden].data());
+            assert!(off < 1e-3, "{golden} by {choice}: differs by {off:e}");
+        }
+    }
+}
+
+#[test]
+fn dfkde_matches_the_reference() {
+    let data = golden("dfkde");
+    let weights = formula::weights("resnet18");
+    let args = json!({"n_pca_components": 4});
+    let args = args.as_object().expect("an object");
+    let model = models::build("Dfkde", args, Some([64, 64]), 0).expect("valid");
+    let train = &data["train_features"];
+    let learned = MemoryFeatures::new(1, 512, train.data().to_vec()).expect("fits");
+    let statistics = model.fit(&learned, 1, &|_, _| {}).expect("fits");
+    // Of the set's test features the first, fourth and fifth are those of plain images.
+    let mut test = images::reference("test", 1, 64);
+    test.extend(images::reference("train", 2, 64));
+    let test: Vec<_> = test.into_iter().map(images::denormalized).collect();
+    let graph = model
+        .inference_graph(&weights, &statistics)
+        .expect("builds");
+    for choice in ENGINES {
+        let outputs = run(choice, &graph, &test, 1);
+        let expected = [0, 3, 4].map(|i| data["scale/probability"].data()[i]);
+        let off = difference(&outputs["pred_score"], &expected);
+        assert!(off < 1e-3, "probability by {choice}: differs by {off:e}");
+    }
+}
+
 /// Parameters with which each built model is small enough for a test.
 fn small_cases() -> Vec<(&'static str, Value)> {
     vec![
@@ -236,25 +338,61 @@ fn small_cases() -> Vec<(&'static str, Value)> {
             "Padim",
             json!({"backbone": "resnet18", "layers": ["layer2", "layer1"], "n_features": 9, "pre_trained": false}),
         ),
+        (
+            "Dfm",
+            json!({"backbone": "resnet18", "layer": "layer2", "pooling_kernel_size": 3}),
+        ),
+        (
+            "Dfm",
+            json!({"backbone": "mobilenet_v2", "layer": "features.6", "pooling_kernel_size": 1, "score_type": "nll", "pca_level": 0.8}),
+        ),
+        (
+            "Dfkde",
+            json!({"backbone": "resnet18", "layers": ["layer4", "layer2"], "n_pca_components": 5}),
+        ),
+        (
+            "Dfkde",
+            json!({"backbone": "mobilenet_v2", "layers": ["features.13"], "n_pca_components": 3, "feature_scaling_method": "norm"}),
+        ),
+        (
+            "Patchcore",
+            json!({"backbone": "mobilenet_v2", "layers": ["features.3", "features.6"], "coreset_sampling_ratio": 0.4}),
+        ),
+        (
+            "Patchcore",
+            json!({"backbone": "resnet18", "layers": ["layer3", "layer2"], "num_neighbors": 1, "coreset_sampling_ratio": 0.1, "projection": "always"}),
+        ),
     ]
 }
 
-fn trained(class: &str, args: &Map<String, Value>) -> (Box<dyn Model>, StateDict, Statistics) {
-    // Sides of different lengths and no power of two.
-    let model = models::build(class, args, Some([72, 56]), 1).expect("valid");
+/// Image sizes with sides of different lengths, one of no powers of two.
+const SIZES: [[usize; 2]; 2] = [[72, 56], [64, 96]];
+
+struct Trained {
+    model: Box<dyn Model>,
+    weights: StateDict,
+    statistics: Statistics,
+    test: Vec<Vec<f32>>,
+    /// Pixels of what the graph sees.
+    pixels: usize,
+}
+
+fn trained(class: &str, args: &Map<String, Value>, size: [usize; 2]) -> Trained {
+    let model = models::build(class, args, Some(size), 1).expect("valid");
+    let transform = model.preprocess();
+    let [height, width] = transform.crop.unwrap_or(transform.size);
     let weights = model.random_weights().expect("has a backbone");
+    let train = images::uniform_images("train", 12, height * width);
     let statistics = model
-        .fit(
-            &features(
-                &*model,
-                &weights,
-                &images::uniform_images("train", 12, 72 * 56),
-            ),
-            2,
-            &|_, _| {},
-        )
+        .fit(&features(&*model, &weights, &train), 2, &|_, _| {})
         .expect("fits");
-    (model, weights, statistics)
+    Trained {
+        model,
+        weights,
+        statistics,
+        test: images::uniform_images("test", 5, height * width),
+        pixels: height * width,
+    }
 }
 
 #[test]
@@ -269,66 +407,99 @@ fn every_built_model_has_a_case_here() {
     }
 }
 
+/// A model's outputs are named, whatever it is, and of the shapes that executors rely on.
+fn check_lengths(one: &Trained, outputs: &BTreeMap<String, Vec<f32>>) {
+    let lengths: Vec<(&str, usize)> = outputs
+        .iter()
+        .map(|(name, values)| (name.as_str(), values.len()))
+        .collect();
+    let expected = [("anomaly_map", 5 * one.pixels), ("pred_score", 5)];
+    let first = usize::from(!one.model.has_map());
+    assert_eq!(lengths, expected[first..], "{}", one.model.class());
+}
+
 #[test]
-fn engines_agree_at_batch_1_and_5() {
+fn engines_agree_at_two_sizes_and_batches() {
     for (class, args) in small_cases() {
-        let (model, weights, statistics) = trained(class, args.as_object().expect("an object"));
-        let graph = model
-            .inference_graph(&weights, &statistics)
-            .expect("builds");
-        let images = images::uniform_images("test", 5, 72 * 56);
-        let expected = run(Choice::TorchCpu, &graph, &images, 1);
-        assert_eq!(
-            (expected["anomaly_map"].len(), expected["pred_score"].len()),
-            (5 * 72 * 56, 5)
-        );
-        for choice in ENGINES {
-            for batch in [1, 5] {
-                let outputs = run(choice, &graph, &images, batch);
-                for (name, values) in &outputs {
-                    let off = difference(values, &expected[name]);
-                    assert!(
-                        off < 1e-4,
-                        "{class} {args}: {name} by {choice} at batch {batch} differs by {off:e}"
-                    );
+        for size in SIZES {
+            let one = trained(class, args.as_object().expect("an object"), size);
+            let graph = one
+                .model
+                .inference_graph(&one.weights, &one.statistics)
+                .expect("builds");
+            let expected = run(Choice::TorchCpu, &graph, &one.test, 1);
+            check_lengths(&one, &expected);
+            for choice in ENGINES {
+                for batch in [1, 5] {
+                    let outputs = run(choice, &graph, &one.test, batch);
+                    for (name, values) in &outputs {
+                        let off = difference(values, &expected[name]);
+                        assert!(
+                            off < 1e-4,
+                            "{class} {args}: {name} by {choice} at {size:?}, batch {batch} differs by {off:e}"
+                        );
+                    }
                 }
             }
         }
     }
 }
 
+fn finish_of(finish: models::MapFinish) -> vision::MapFinish {
+    let upsampling = match finish.upsampling {
+        models::Upsampling::Nearest => vision::Upsampling::Nearest,
+        models::Upsampling::Bilinear => vision::Upsampling::Bilinear,
+    };
+    let blur = finish.blur.map(|blur| vision::Blur {
+        sigma: blur.sigma,
+        kernel: blur.kernel,
+    });
+    vision::MapFinish::new(finish.grid, finish.size, upsampling, blur)
+}
+
+/// Scores, and maps if the model has any, as an executor makes them.
+fn scored(scorer: &dyn Scorer, features: &[&[f32]]) -> BTreeMap<String, Vec<f32>> {
+    let mut distances = vec![vec![0.0; scorer.positions()]; features.len()];
+    let mut slices: Vec<&mut [f32]> = distances.iter_mut().map(Vec::as_mut_slice).collect();
+    scorer.distances(features, 0..scorer.positions(), &mut slices);
+    let finish = scorer.map().map(finish_of);
+    let map = |cells: &[f32]| finish.as_ref().expect("has maps").apply(cells);
+    let mut all: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+    for (features, distances) in features.iter().zip(distances) {
+        let (score, map) = match scorer.image(features, distances) {
+            Scored::Map(cells) => {
+                let map = map(&cells);
+                (map.iter().copied().fold(f32::MIN, f32::max), map)
+            }
+            Scored::MapAndScore(cells, score) => (score, map(&cells)),
+            Scored::Score(score) => (score, Vec::new()),
+        };
+        all.entry("pred_score".to_owned()).or_default().push(score);
+        if !map.is_empty() {
+            all.entry("anomaly_map".to_owned()).or_default().extend(map);
+        }
+    }
+    all
+}
+
 #[test]
 fn scorers_agree_with_the_graph() {
     for (class, args) in small_cases() {
-        let (model, weights, statistics) = trained(class, args.as_object().expect("an object"));
-        let scorer = model.scorer(&statistics).expect("fits");
-        let test = images::uniform_images("test", 3, 72 * 56);
-        let graph = model
-            .inference_graph(&weights, &statistics)
+        let one = trained(class, args.as_object().expect("an object"), SIZES[0]);
+        let scorer = one.model.scorer(&one.statistics).expect("fits");
+        let graph = one
+            .model
+            .inference_graph(&one.weights, &one.statistics)
             .expect("builds");
-        let expected = run(Choice::OnnxRuntime, &graph, &test, 1);
-        let features = run(
-            Choice::OnnxRuntime,
-            &model.feature_graph(&weights).expect("builds"),
-            &test,
-            1,
-        );
-        let [height, width] = scorer.grid();
-        let finish = scorer.finish();
-        let finish =
-            vision::MapFinish::new([height, width], finish.size, finish.sigma, finish.kernel);
-        let each = features["features"].len() / test.len();
+        let expected = run(Choice::OnnxRuntime, &graph, &one.test, 1);
+        let graph = one.model.feature_graph(&one.weights).expect("builds");
+        let features = run(Choice::OnnxRuntime, &graph, &one.test, 1);
+        let each = features["features"].len() / one.test.len();
         let features: Vec<&[f32]> = features["features"].chunks(each).collect();
-        let mut distances = vec![vec![0.0; height * width]; test.len()];
-        let mut slices: Vec<&mut [f32]> = distances.iter_mut().map(Vec::as_mut_slice).collect();
-        scorer.score(&features, 0..height * width, &mut slices);
-        let maps: Vec<Vec<f32>> = distances.iter().map(|map| finish.apply(map)).collect();
-        let scores: Vec<f32> = maps
-            .iter()
-            .map(|map| map.iter().copied().fold(f32::MIN, f32::max))
-            .collect();
-        for (name, values) in [("anomaly_map", maps.concat()), ("pred_score", scores)] {
-            let off = difference(&values, &expected[name]);
+        let found = scored(&*scorer, &features);
+        check_lengths(&one, &found);
+        for (name, values) in found {
+            let off = difference(&values, &expected[&name]);
             assert!(off < 1e-4, "{class} {args}: {name} differs by {off:e}");
         }
     }

@@ -20,7 +20,7 @@ use crate::{
     decision::{Decision, Given, decide},
     error::TaskError,
     level::{Images, Level, Pixels},
-    model::{Chosen, weights_of_fit},
+    model::{Chosen, has_map, weights_of_fit},
     packages,
 };
 
@@ -55,7 +55,8 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         &template,
     )?;
     let mut pixel = None;
-    if wants_pixels(run) {
+    let has_map = has_map(run, given.as_ref())?;
+    if wants_pixels(run) && has_map {
         let pixels = Pixels::of(attempt);
         let decision = decide(
             run,
@@ -75,13 +76,13 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         )?);
         pixel = Some(decision);
     } else {
-        rows.extend(
-            run.spec
-                .metrics
-                .pixel
-                .iter()
-                .map(|metric| no_mask_row(metric, &template)),
-        );
+        let reason = if has_map {
+            Undefined::NoMask
+        } else {
+            Undefined::NoMap
+        };
+        let pixel = run.spec.metrics.pixel.iter();
+        rows.extend(pixel.map(|metric| no_pixels_row(metric, reason, &template)));
     }
     rows.sort_by(Row::order);
     let metrics = rows.iter().map(value).collect();
@@ -210,11 +211,11 @@ fn compute(metric: &str, summary: &Summary, decision: &Decision) -> Computed {
     }
 }
 
-fn no_mask_row(metric: &str, template: &MetricRow) -> MetricRow {
+fn no_pixels_row(metric: &str, reason: Undefined, template: &MetricRow) -> MetricRow {
     MetricRow {
         level: "pixel".to_owned(),
         metric: metric.to_owned(),
-        reason: Some(Undefined::NoMask.word().to_owned()),
+        reason: Some(reason.word().to_owned()),
         ..template.clone()
     }
 }

@@ -128,15 +128,14 @@ impl<'a> Gathered<'a> {
 /// An image on its way from the engine to its row.
 struct Inferred {
     seen: Seen,
-    /// Until the head has made distances of them.
     features: Vec<f32>,
-    /// On the model's grid.
+    /// At the model's positions, if it has such a step.
     distances: Vec<f32>,
     infer_us: u64,
 }
 
 /// Scores the samples in rounds of as many images as the model's head likes to see at once: every thread infers images of
-/// the round, then every thread does some positions of all of them, then every thread finishes maps.
+/// the round, then every thread does some positions of all of them, then every thread finishes images.
 fn score<'a>(
     attempt: &'a Attempt,
     run: &PlannedRun,
@@ -168,7 +167,7 @@ fn score<'a>(
             |tools, index| tools.infer(attempt, &images, &round[index], &buffers),
         )?;
         tools = returned;
-        head.distances(attempt, &mut inferred, &buffers);
+        head.distances(attempt, &mut inferred);
         let inferred: Vec<Mutex<Option<Result<Inferred, BadImage>>>> = inferred
             .into_iter()
             .map(|item| Mutex::new(Some(item)))
@@ -186,9 +185,15 @@ fn score<'a>(
                         ));
                     }
                     Some(Err(bad)) => error_row(run, &round[index], &bad),
-                    Some(Ok(item)) => {
-                        finish(attempt, run, &images, &round[index], item, &head, gathered)?
-                    }
+                    Some(Ok(item)) => finish(
+                        attempt,
+                        run,
+                        &images,
+                        &round[index],
+                        item,
+                        (&head, &buffers),
+                        gathered,
+                    )?,
                 };
                 attempt.stages.step();
                 Ok(row)
@@ -200,28 +205,31 @@ fn score<'a>(
     gather(attempt, rows, gathered)
 }
 
-/// The finished map's row, and its pixels counted.
+/// The finished image's row, and its map's pixels counted.
 fn finish(
     attempt: &Attempt,
     run: &PlannedRun,
     images: &Images<'_>,
     sample: &SampleRow,
     item: Inferred,
-    head: &Head,
+    (head, buffers): (&Head, &Buffers),
     gathered: &mut Gathered<'_>,
 ) -> Result<ScoreRow, TaskError> {
     let start = Instant::now();
-    let map = attempt
+    let pixels = wants_pixels(run);
+    let finished = attempt
         .stages
-        .time("finish", 4 * item.distances.len() as u64, || {
-            head.finish.apply(&item.distances)
+        .time("finish", 4 * item.features.len() as u64, || {
+            head.image(&item.features, item.distances, pixels)
         });
-    let score = RawScore::new(map.iter().copied().fold(f32::NEG_INFINITY, maximum));
+    buffers.give(item.features);
     let infer_us = item.infer_us + micros(start);
-    match score.and_then(|score| Ok((score, RawScores::new(&map)?))) {
+    let score = RawScore::new(finished.score);
+    let map = finished.map.as_deref().map(RawScores::new).transpose();
+    match score.and_then(|score| Ok((score, map?))) {
         Err(error) => Ok(error_row(run, sample, &not_finite(sample, &error))),
         Ok((score, map)) => {
-            if wants_pixels(run) {
+            if let Some(map) = map.filter(|_| pixels) {
                 count_pixels(attempt, images, sample, item.seen, map, gathered)?;
             }
             Ok(scored_row(run, sample, item.seen, score, infer_us))
@@ -306,32 +314,58 @@ impl Buffers {
 /// The model's own scoring of features, and what makes an anomaly map of it.
 struct Head {
     scorer: Box<dyn models::Scorer>,
-    finish: vision::MapFinish,
+    /// `None`: the model has no maps.
+    map: Option<vision::MapFinish>,
+}
+
+/// An image's score, and its anomaly map if it was needed.
+struct Finished {
+    score: f32,
+    map: Option<Vec<f32>>,
 }
 
 impl Head {
     fn new(scorer: Box<dyn models::Scorer>) -> Self {
-        let models::MapFinish {
-            size,
-            sigma,
-            kernel,
-        } = scorer.finish();
-        let finish = vision::MapFinish::new(scorer.grid(), size, sigma, kernel);
-        Self { scorer, finish }
+        let map = scorer.map().map(|finish| {
+            let upsampling = match finish.upsampling {
+                models::Upsampling::Nearest => vision::Upsampling::Nearest,
+                models::Upsampling::Bilinear => vision::Upsampling::Bilinear,
+            };
+            let blur = finish.blur.map(|blur| vision::Blur {
+                sigma: blur.sigma,
+                kernel: blur.kernel,
+            });
+            vision::MapFinish::new(finish.grid, finish.size, upsampling, blur)
+        });
+        Self { scorer, map }
     }
 
-    /// Makes distances of features on the model's grid. Each thread takes a share of the positions of all images, so
-    /// that the model's matrices are read once.
-    fn distances(
-        &self,
-        attempt: &Attempt,
-        round: &mut [Result<Inferred, BadImage>],
-        buffers: &Buffers,
-    ) {
-        let [height, width] = self.scorer.grid();
-        let positions = height * width;
+    /// The map is made where it is wanted, or where the score comes from it.
+    fn image(&self, features: &[f32], distances: Vec<f32>, map_wanted: bool) -> Finished {
+        let map = |cells: &[f32]| self.map.as_ref().map(|finish| finish.apply(cells));
+        match self.scorer.image(features, distances) {
+            models::Scored::Map(cells) => {
+                let map = map(&cells);
+                let pixels = map.iter().flatten().copied();
+                Finished {
+                    score: pixels.fold(f32::NEG_INFINITY, maximum),
+                    map,
+                }
+            }
+            models::Scored::MapAndScore(cells, score) => Finished {
+                score,
+                map: map_wanted.then(|| map(&cells)).flatten(),
+            },
+            models::Scored::Score(score) => Finished { score, map: None },
+        }
+    }
+
+    /// Makes distances of features, if the model has that step. Each thread takes a share of the positions of all images,
+    /// so that the model's matrices are read once.
+    fn distances(&self, attempt: &Attempt, round: &mut [Result<Inferred, BadImage>]) {
+        let positions = self.scorer.positions();
         let mut items: Vec<&mut Inferred> = round.iter_mut().flatten().collect();
-        if items.is_empty() {
+        if items.is_empty() || positions == 0 {
             return;
         }
         let start = Instant::now();
@@ -351,11 +385,10 @@ impl Head {
             let range = first..(first + share).min(positions);
             attempt
                 .stages
-                .time("head", 0, || self.scorer.score(&features, range, part));
+                .time("head", 0, || self.scorer.distances(&features, range, part));
         });
         let each_us = micros(start) / items.len() as u64;
         for (item, map) in items.iter_mut().zip(maps) {
-            buffers.give(std::mem::take(&mut item.features));
             item.distances = map;
             item.infer_us += each_us;
         }

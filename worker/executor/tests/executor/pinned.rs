@@ -104,8 +104,9 @@ fn a_version_published_meanwhile_changes_nothing() {
 /// Writes random weights of resnet18 into the folder; their digest.
 fn import(folder: &Path, seed: u64) -> String {
     let args = json!({"backbone": "resnet18", "layers": ["layer1"], "n_features": 8, "pre_trained": false});
-    let model = models::padim::Padim::new(args.as_object().expect("as set up here"), None, seed)
-        .expect("as set up here");
+    let model =
+        models::padim::Padim::read(args.as_object().expect("as set up here"), &[], None, seed)
+            .expect("as set up here");
     let mut bytes = Vec::new();
     let state = model.random_weights().expect("as set up here");
     weights::write_safetensors(&state, &mut bytes).expect("as set up here");

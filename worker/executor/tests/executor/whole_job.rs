@@ -1,5 +1,7 @@
 //! From images to tables.
 
+use std::path::Path;
+
 use plan::{ResultDetail, TaskResult};
 use tables::{ManifestRow, MetricRow, SampleRow, ScoreRow, TimingRow};
 use types::TaskKind;
@@ -97,17 +99,122 @@ fn images_become_tables() {
     assert!(executor.progress.iter().any(|progress| progress.pulse > 0));
 }
 
+/// One of each kind of model beside the one of [`yaml`], with random weights; whether it has maps.
+const MODELS: [(&str, bool); 4] = [
+    (
+        "{class_path: Patchcore, init_args: {backbone: resnet18, layers: [layer1, layer2], pre_trained: false}}",
+        true,
+    ),
+    (
+        "{class_path: Dfm, init_args: {backbone: resnet18, layer: layer2, pooling_kernel_size: 2, pca_level: 0.7, pre_trained: false}}",
+        true,
+    ),
+    (
+        "{class_path: Dfm, init_args: {backbone: resnet18, layer: layer2, score_type: nll, pre_trained: false}}",
+        false,
+    ),
+    (
+        "{class_path: Dfkde, init_args: {backbone: resnet18, layers: [layer2], n_pca_components: 3, pre_trained: false}}",
+        false,
+    ),
+];
+
+/// The job of [`yaml`] with another model and another output folder.
+fn with_model(folder: &Path, model: &str, out: &str) -> String {
+    let text = yaml(folder, "").replace("/out", out);
+    let lines = text.lines().map(|line| match line.split_once(": ") {
+        Some(("model", _)) => format!("model: {model}\n"),
+        _ => format!("{line}\n"),
+    });
+    lines.collect()
+}
+
+#[test]
+fn every_model_goes_from_images_to_tables_and_a_package() {
+    let folder = tempfile::tempdir().unwrap();
+    images::dataset(&folder.path().join("data"), 8, 4);
+    let mut executor = Executor::start();
+    for (index, (model, has_map)) in MODELS.into_iter().enumerate() {
+        let text = with_model(folder.path(), model, &format!("/out{index}"));
+        let mut job = Job::new(folder.path(), &text);
+        job.run(&mut executor, 2);
+        let scores: Vec<ScoreRow> = job.table(TaskKind::Reduce, "scores.parquet");
+        assert_eq!(scores.len(), 8);
+        assert!(scores.iter().all(|row| row.error.is_none()), "{scores:?}");
+        let metrics: Vec<MetricRow> = job.table(TaskKind::Reduce, "metrics.parquet");
+        assert_eq!(metrics.len(), 4);
+        for row in &metrics {
+            if row.level == "pixel" && !has_map {
+                assert_eq!(row.reason.as_deref(), Some("no_map"), "{row:?}");
+                continue;
+            }
+            // Squares of 16 pixels on a texture; random weights and small maps find them, not their edges.
+            let least = match (row.level.as_str(), row.metric.as_str()) {
+                ("image", _) => 0.99,
+                (_, "AUROC") => 0.7,
+                _ => 0.1,
+            };
+            assert!(row.value.unwrap() > least, "{model}: {row:?}");
+        }
+        let again = tested_again(
+            folder.path(),
+            &job,
+            &format!("/again{index}"),
+            &mut executor,
+        );
+        assert_eq!(raw_scores(&again), raw_scores(&job), "{model}");
+    }
+}
+
+fn raw_scores(job: &Job) -> Vec<Option<f32>> {
+    let rows: Vec<ScoreRow> = job.table(TaskKind::Reduce, "scores.parquet");
+    rows.iter().map(|row| row.score).collect()
+}
+
+/// The package that a job has made, tested on the same images.
+fn tested_again(folder: &Path, trained: &Job, out: &str, executor: &mut Executor) -> Job {
+    let (result, prefix) = trained.accepted(TaskKind::Evaluate);
+    let ResultDetail::Evaluate {
+        package: Some(package),
+        ..
+    } = &result.detail
+    else {
+        panic!("{result:?}")
+    };
+    let package = trained.store.uri(&format!("{prefix}/{package}"));
+    let text = format!(
+        "kind: test
+name: again
+model: {{package: '{package}'}}
+data: {{class_path: MVTec, init_args: {{root: {0}/data, category: tiny, image_size: 64}}}}
+metrics: {{image: [AUROC, F1Score], pixel: [AUROC]}}
+task: segmentation
+output: {0}{out}
+",
+        folder.display()
+    );
+    let mut tested = Job::new(folder, &text);
+    tested.run(executor, 2);
+    tested
+}
+
 #[test]
 fn scores_do_not_depend_on_threads() {
     let folder = tempfile::tempdir().unwrap();
     images::dataset(&folder.path().join("data"), 5, 3);
+    scores_at_any_threads(folder.path(), |out| {
+        yaml(folder.path(), "").replace("/out", out)
+    });
+    for (model, _) in MODELS {
+        scores_at_any_threads(folder.path(), |out| with_model(folder.path(), model, out));
+    }
+}
+
+fn scores_at_any_threads(folder: &Path, text: impl Fn(&str) -> String) {
     let scores = |threads| {
-        let out = tempfile::tempdir_in(folder.path()).unwrap();
-        let text = yaml(folder.path(), "").replace(
-            "/out",
-            &format!("/{}", out.path().file_name().unwrap().display()),
-        );
-        let mut job = Job::new(folder.path(), &text);
+        let out = tempfile::tempdir_in(folder).unwrap();
+        let text = text(&format!("/{}", out.path().file_name().unwrap().display()));
+        let mut job = Job::new(folder, &text);
         job.run(&mut Executor::start(), threads);
         let rows: Vec<ScoreRow> = job.table(TaskKind::Reduce, "scores.parquet");
         let metrics: Vec<MetricRow> = job.table(TaskKind::Reduce, "metrics.parquet");
@@ -133,36 +240,8 @@ fn a_trained_package_is_tested() {
     let mut executor = Executor::start();
     let mut trained = Job::new(folder.path(), &yaml(folder.path(), ""));
     trained.run(&mut executor, 2);
-    let (result, prefix) = trained.accepted(TaskKind::Evaluate);
-    let ResultDetail::Evaluate {
-        package: Some(package),
-        ..
-    } = &result.detail
-    else {
-        panic!("{result:?}")
-    };
-    let package = trained.store.uri(&format!("{prefix}/{package}"));
-
-    let text = format!(
-        "kind: test
-name: again
-model: {{package: '{package}'}}
-data: {{class_path: MVTec, init_args: {{root: {0}/data, category: tiny, image_size: 64}}}}
-metrics: {{image: [AUROC, F1Score], pixel: [AUROC]}}
-task: segmentation
-output: {0}/out2
-",
-        folder.path().display()
-    );
-    let mut tested = Job::new(folder.path(), &text);
-    tested.run(&mut executor, 2);
-    let raw = |job: &Job| {
-        job.table::<ScoreRow>(TaskKind::Reduce, "scores.parquet")
-            .iter()
-            .map(|row| row.score)
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(raw(&tested), raw(&trained));
+    let tested = tested_again(folder.path(), &trained, "/out2", &mut executor);
+    assert_eq!(raw_scores(&tested), raw_scores(&trained));
     let metrics: Vec<MetricRow> = tested.table(TaskKind::Reduce, "metrics.parquet");
     let f1 = metrics.iter().find(|row| row.metric == "F1Score").unwrap();
     assert!(f1.threshold.is_some(), "{f1:?}");

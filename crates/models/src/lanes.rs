@@ -9,14 +9,16 @@
 /// `N` numbers in one register, or in a few.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C, align(64))]
-pub(super) struct Lanes<T, const N: usize>(pub [T; N]);
+pub(crate) struct Lanes<T, const N: usize>(pub [T; N]);
 
 /// Arithmetic of kernels; with `FUSED`, products are added without rounding in between.
-pub(super) trait Float: Copy {
+pub(crate) trait Float: Copy {
     const ZERO: Self;
     fn fused<const FUSED: bool>(self, factor: Self, plus: Self) -> Self;
     fn times(self, other: Self) -> Self;
     fn minus(self, other: Self) -> Self;
+    /// The smaller; `self` if either is no number.
+    fn least(self, other: Self) -> Self;
 }
 
 macro_rules! float {
@@ -43,6 +45,11 @@ macro_rules! float {
             fn minus(self, other: Self) -> Self {
                 self - other
             }
+
+            #[inline(always)]
+            fn least(self, other: Self) -> Self {
+                if other < self { other } else { self }
+            }
         }
     };
 }
@@ -51,16 +58,16 @@ float!(f32);
 float!(f64);
 
 impl<T: Float, const N: usize> Lanes<T, N> {
-    pub(super) const ZERO: Self = Self([T::ZERO; N]);
+    pub(crate) const ZERO: Self = Self([T::ZERO; N]);
 
     #[inline(always)]
-    pub(super) fn splat(value: T) -> Self {
+    pub(crate) fn splat(value: T) -> Self {
         Self([value; N])
     }
 
     /// self · factor + plus
     #[inline(always)]
-    pub(super) fn fused<const FUSED: bool>(self, factor: Self, plus: Self) -> Self {
+    pub(crate) fn fused<const FUSED: bool>(self, factor: Self, plus: Self) -> Self {
         let mut out = plus.0;
         for i in 0..N {
             out[i] = self.0[i].fused::<FUSED>(factor.0[i], out[i]);
@@ -69,7 +76,7 @@ impl<T: Float, const N: usize> Lanes<T, N> {
     }
 
     #[inline(always)]
-    pub(super) fn times(self, other: Self) -> Self {
+    pub(crate) fn times(self, other: Self) -> Self {
         let mut out = self.0;
         for i in 0..N {
             out[i] = out[i].times(other.0[i]);
@@ -78,10 +85,19 @@ impl<T: Float, const N: usize> Lanes<T, N> {
     }
 
     #[inline(always)]
-    pub(super) fn minus(self, other: Self) -> Self {
+    pub(crate) fn minus(self, other: Self) -> Self {
         let mut out = self.0;
         for i in 0..N {
             out[i] = out[i].minus(other.0[i]);
+        }
+        Self(out)
+    }
+
+    #[inline(always)]
+    pub(crate) fn least(self, other: Self) -> Self {
+        let mut out = self.0;
+        for i in 0..N {
+            out[i] = out[i].least(other.0[i]);
         }
         Self(out)
     }
@@ -89,7 +105,7 @@ impl<T: Float, const N: usize> Lanes<T, N> {
 
 /// The instructions that this machine has for such kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Instructions {
+pub(crate) enum Instructions {
     Avx512,
     Avx2,
     /// Whatever the program was compiled for.
@@ -98,7 +114,7 @@ pub(super) enum Instructions {
 
 impl Instructions {
     #[cfg(target_arch = "x86_64")]
-    pub(super) fn of_this_machine() -> Self {
+    pub(crate) fn of_this_machine() -> Self {
         if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma") {
             Self::Avx512
         } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -109,7 +125,7 @@ impl Instructions {
     }
 
     #[cfg(not(target_arch = "x86_64"))]
-    pub(super) fn of_this_machine() -> Self {
+    pub(crate) fn of_this_machine() -> Self {
         Self::Baseline
     }
 }

@@ -1,0 +1,147 @@
+//! PatchCore: distances to a memory bank of normal patches; see README.md.
+
+mod coreset;
+mod fit;
+mod graph;
+mod head;
+mod params;
+mod projection;
+mod statistics;
+
+use ::graph::Graph;
+use serde_json::{Map, Value};
+
+use crate::arguments::Arguments;
+use crate::blur::{self, BLUR};
+use crate::{
+    BackboneUse, FeatureSource, FitMemory, MapFinish, Model, ModelError, Progress, Scorer,
+    StateDict, Statistics, Transform, Upsampling,
+};
+use head::Head;
+use params::Settings;
+use statistics::Bank;
+
+pub use params::PARAMS;
+
+const CLASS: &str = "Patchcore";
+
+/// Height, width of resized images if the job does not say.
+const DEFAULT_SIZE: [usize; 2] = [256, 256];
+
+/// PatchCore with its parameters set.
+pub struct Patchcore {
+    settings: Settings,
+    /// Height, width to which images are resized.
+    resized: [usize; 2],
+    /// Height, width of their middle, which the graph sees.
+    size: [usize; 2],
+    seed: u64,
+}
+
+/// 224 of 256, as in the paper and the reference.
+fn crop(resized: [usize; 2]) -> [usize; 2] {
+    resized.map(|side| side * 224 / 256)
+}
+
+impl Patchcore {
+    /// Everything that is wrong with the parameters is in the error; `unreadable` names those of which that is known.
+    pub fn read(
+        init_args: &Map<String, Value>,
+        unreadable: &[&str],
+        image_size: Option<[usize; 2]>,
+        seed: u64,
+    ) -> Result<Self, Vec<ModelError>> {
+        let resized = image_size.unwrap_or(DEFAULT_SIZE);
+        let size = crop(resized);
+        let mut arguments = Arguments::new(CLASS, PARAMS, init_args, unreadable);
+        let settings = Settings::read(&mut arguments);
+        arguments.problems.extend(blur::check_size(size).err());
+        Ok(Self {
+            settings: arguments.finish(settings)?,
+            resized,
+            size,
+            seed,
+        })
+    }
+
+    /// Height, width of the grid of patches: the first layer's map.
+    fn grid(&self) -> [usize; 2] {
+        self.settings.extractor.grid(self.size)
+    }
+
+    fn bank(&self, statistics: &Statistics) -> Result<Bank, ModelError> {
+        Bank::read(statistics, self.settings.extractor.channels())
+    }
+}
+
+impl Model for Patchcore {
+    fn class(&self) -> &'static str {
+        CLASS
+    }
+
+    fn backbone(&self) -> Option<BackboneUse> {
+        Some(self.settings.extractor.used())
+    }
+
+    fn random_weights(&self) -> Result<StateDict, ModelError> {
+        Ok(self.settings.extractor.backbone.random_weights(self.seed))
+    }
+
+    fn preprocess(&self) -> Transform {
+        Transform {
+            size: self.resized,
+            crop: Some(self.size),
+        }
+    }
+
+    fn feature_shape(&self) -> Result<[usize; 2], ModelError> {
+        let [height, width] = self.grid();
+        Ok([height * width, self.settings.extractor.channels()])
+    }
+
+    fn fit_memory(&self, threads: usize) -> Result<FitMemory, ModelError> {
+        Ok(fit::memory(self.feature_shape()?, &self.settings, threads))
+    }
+
+    fn feature_graph(&self, weights: &StateDict) -> Result<Graph, ModelError> {
+        graph::features(self, weights)
+    }
+
+    fn fit(
+        &self,
+        features: &dyn FeatureSource,
+        threads: usize,
+        progress: &Progress,
+    ) -> Result<Statistics, ModelError> {
+        fit::fit(
+            self.feature_shape()?,
+            &self.settings,
+            self.seed,
+            features,
+            threads,
+            progress,
+        )
+    }
+
+    fn inference_graph(
+        &self,
+        weights: &StateDict,
+        statistics: &Statistics,
+    ) -> Result<Graph, ModelError> {
+        graph::inference(self, weights, &self.bank(statistics)?)
+    }
+
+    fn scorer(&self, statistics: &Statistics) -> Result<Box<dyn Scorer>, ModelError> {
+        let finish = MapFinish {
+            grid: self.grid(),
+            size: self.size,
+            upsampling: Upsampling::Nearest,
+            blur: Some(BLUR),
+        };
+        let bank = self.bank(statistics)?;
+        Ok(Box::new(Head::new(bank, self.settings.neighbors, finish)))
+    }
+}
+
+#[cfg(test)]
+mod tests;
