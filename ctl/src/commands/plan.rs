@@ -56,16 +56,19 @@ impl FitNeeds {
     }
 
     fn memory(self) -> String {
-        let fixed = megabytes(self.memory_bytes);
+        let fixed = size(self.memory_bytes);
         match self.memory_bytes_per_image {
             0 => fixed,
-            each => format!("{fixed} + {}/image", megabytes(each)),
+            each => format!("{fixed} + {}/image", size(each)),
         }
     }
 }
 
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..100_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
 }
 
 /// `None` where nothing is trained.
@@ -123,7 +126,7 @@ fn for_people(job: &Value, plan: &Plan, needs: &[Option<FitNeeds>]) -> String {
             run.category.clone(),
             run.spec.seed.to_string(),
             or_none(needs.map(FitNeeds::memory)),
-            or_none(needs.map(|needs| megabytes(needs.spool_bytes))),
+            or_none(needs.map(|needs| size(needs.spool_bytes))),
         ]);
     }
     let mut tasks = Table::new(&[">task", "kind", "runs", "after"]);
