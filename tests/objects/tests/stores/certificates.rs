@@ -1,7 +1,7 @@
 //! An endpoint whose certificate nobody vouches for, and one that the configuration vouches for.
 
 use std::{
-    io::Write,
+    io::{Read, Write},
     net::{SocketAddr, TcpListener},
     sync::Arc,
     thread,
@@ -38,8 +38,11 @@ fn server() -> (SocketAddr, String) {
             let (mut socket, config) = (socket.unwrap(), Arc::clone(&config));
             thread::spawn(move || {
                 let mut tls = ServerConnection::new(config).unwrap();
+                let mut stream = Stream::new(&mut tls, &mut socket);
                 // Whoever does not trust the certificate hangs up here.
-                let _ = Stream::new(&mut tls, &mut socket).write_all(ABSENT);
+                if stream.read(&mut [0; 4096]).is_ok() {
+                    let _ = stream.write_all(ABSENT);
+                }
             });
         }
     });
