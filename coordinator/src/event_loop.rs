@@ -23,14 +23,19 @@ use crate::{
     state_store::{StateStore, StateStoreError},
 };
 
+/// Where what is to be done outside goes.
+pub struct Orders {
+    pub deliveries: UnboundedSender<OutboxRow>,
+    pub wake_ups: UnboundedSender<WakeUp>,
+    pub leftovers: UnboundedSender<Leftovers>,
+}
+
 pub struct EventLoop {
     core: Core,
     store: StateStore,
     inbox: Receiver<Message>,
     changes: Arc<Changes>,
-    deliveries: UnboundedSender<OutboxRow>,
-    wake_ups: UnboundedSender<WakeUp>,
-    leftovers: UnboundedSender<Leftovers>,
+    orders: Orders,
     started: Instant,
     last_ticket: u64,
     asked: BTreeMap<Ticket, oneshot::Sender<Reply>>,
@@ -65,9 +70,7 @@ impl EventLoop {
         store: StateStore,
         inbox: Receiver<Message>,
         changes: Arc<Changes>,
-        deliveries: UnboundedSender<OutboxRow>,
-        wake_ups: UnboundedSender<WakeUp>,
-        leftovers: UnboundedSender<Leftovers>,
+        orders: Orders,
         started: Instant,
     ) -> Self {
         Self {
@@ -75,9 +78,7 @@ impl EventLoop {
             store,
             inbox,
             changes,
-            deliveries,
-            wake_ups,
-            leftovers,
+            orders,
             started,
             last_ticket: 0,
             asked: BTreeMap::new(),
@@ -199,14 +200,14 @@ impl EventLoop {
             }
             for wake_up in batch.publish {
                 // What is not published is published again after the next start.
-                let _ = self.wake_ups.send(wake_up);
+                let _ = self.orders.wake_ups.send(wake_up);
             }
             for row in batch.deliver {
                 self.deliver(row);
             }
             for leftovers in batch.sweep {
                 // As with deliveries: after the next start it is ordered again.
-                let _ = self.leftovers.send(leftovers);
+                let _ = self.orders.leftovers.send(leftovers);
             }
             for job in &batch.changed {
                 self.changes.notify(job);
@@ -306,7 +307,7 @@ impl EventLoop {
 
     fn deliver(&self, row: OutboxRow) {
         // The publisher ends only with the process; what it does not get now is in the outbox after the next start.
-        let _ = self.deliveries.send(row);
+        let _ = self.orders.deliveries.send(row);
     }
 
     fn next_deadline(&self, next_tick: Instant) -> Instant {

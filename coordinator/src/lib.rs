@@ -34,7 +34,7 @@ use types::chain;
 pub use settings::Settings;
 
 use crate::{
-    event_loop::EventLoop,
+    event_loop::{EventLoop, Orders},
     handle::{Changes, Handle},
     http::HttpError,
     listen::{ListenError, Network},
@@ -171,9 +171,11 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
         store,
         inbox,
         changes.clone(),
-        deliveries,
-        ordered,
-        leftovers,
+        Orders {
+            deliveries,
+            wake_ups: ordered,
+            leftovers,
+        },
         started,
     );
     let (ended, mut loop_ended) = oneshot::channel();
