@@ -145,6 +145,11 @@ const NO_MEMORY: [&str; 4] = [
     "Failed to allocate memory",
 ];
 
+fn folders(paths: &[PathBuf]) -> String {
+    let paths: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+    paths.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::EngineError;
@@ -162,9 +167,4 @@ mod tests {
         let error = EngineError::native("openvino", "inference", "unsupported operation");
         assert!(matches!(error, EngineError::Native { .. }), "{error}");
     }
-}
-
-fn folders(paths: &[PathBuf]) -> String {
-    let paths: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
-    paths.join(", ")
 }

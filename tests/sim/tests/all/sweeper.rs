@@ -58,7 +58,7 @@ fn an_attempt_is_swept_a_retention_after_its_end_and_once_more() {
     pass(&mut desk, HOUR_MS - 1);
     assert_eq!(desk.swept, [] as [&str; 0]);
     pass(&mut desk, 1);
-    assert_eq!(desk.swept, [list.prefix.clone()]);
+    assert_eq!(desk.swept, std::slice::from_ref(&list.prefix));
     // Ordered once; the shell tries as often as it takes.
     pass(&mut desk, 10 * HOUR_MS);
     assert_eq!(desk.swept.len(), 1);
@@ -125,7 +125,7 @@ fn what_is_swept_is_not_accepted_any_more_and_what_was_accepted_late_is_never_sw
         let (a, list) = lost(&mut desk);
         if sweep_first {
             pass(&mut desk, HOUR_MS);
-            assert_eq!(desk.swept, [list.prefix.clone()]);
+            assert_eq!(desk.swept, std::slice::from_ref(&list.prefix));
             // Whatever dies now: the answer is on disk before anything is deleted.
             desk.restart();
             assert_eq!(desk.complete(&a, &list), Verdict::Superseded);

@@ -212,15 +212,18 @@ fn scores_do_not_depend_on_threads() {
 
 fn scores_at_any_threads(folder: &Path, text: impl Fn(&str) -> String) {
     let scores = |threads| {
-        let out = tempfile::tempdir_in(folder).unwrap();
-        let text = text(&format!("/{}", out.path().file_name().unwrap().display()));
+        let out = tempfile::tempdir_in(folder).expect("a folder");
+        let text = text(&format!(
+            "/{}",
+            out.path().file_name().expect("a name").display()
+        ));
         let mut job = Job::new(folder, &text);
         job.run(&mut Executor::start(), threads);
         let rows: Vec<ScoreRow> = job.table(TaskKind::Reduce, "scores.parquet");
         let metrics: Vec<MetricRow> = job.table(TaskKind::Reduce, "metrics.parquet");
         let bits: Vec<u32> = rows
             .iter()
-            .map(|row| row.score.unwrap().to_bits())
+            .map(|row| row.score.expect("a score").to_bits())
             .collect();
         (
             bits,
