@@ -40,6 +40,7 @@ use crate::{
     listen::{ListenError, Network},
     state_folder::{StateFolder, StateFolderError},
     state_store::{Origin, StateStore, StateStoreError},
+    stop::Requests,
     wake_ups::WakeUps,
 };
 
@@ -160,6 +161,10 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
         })?,
         None => None,
     };
+    let requests = {
+        let _entered = runtime.enter();
+        Requests::watch(settings.exit_with_stdin).map_err(|source| RunError::Start { source })?
+    };
 
     let changes = Arc::new(Changes::default());
     let (handle, inbox) = Handle::new(changes.clone(), stores.clone(), wake_ups.clone());
@@ -234,7 +239,7 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
         });
         tracing::info!(socket = %folder.socket().display(), "listening");
         tokio::select! {
-            why = stop::asked(settings.exit_with_stdin) => {
+            why = requests.asked() => {
                 tracing::info!(why, "ending");
                 handle.stop();
                 // Whatever had arrived before is answered first.

@@ -1,35 +1,49 @@
 //! What asks the coordinator to end.
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
 };
 
-/// Returns when somebody asks, with who did.
-pub async fn asked(with_stdin: bool) -> &'static str {
-    let stdin = async {
-        if with_stdin {
-            end_of_stdin().await;
-        } else {
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        () = on(SignalKind::terminate()) => "SIGTERM",
-        () = on(SignalKind::interrupt()) => "SIGINT",
-        () = on(SignalKind::hangup()) => "SIGHUP",
-        () = stdin => "standard input was closed",
-    }
+/// What may ask, watched from its making on.
+#[derive(Debug)]
+pub struct Requests {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    with_stdin: bool,
 }
 
-async fn on(kind: SignalKind) {
-    match signal(kind) {
-        Ok(mut signal) => _ = signal.recv().await,
-        Err(error) => {
-            tracing::warn!(%error, "cannot watch for signals");
-            std::future::pending::<()>().await;
+impl Requests {
+    /// To be made before anybody can know that the process is there: until then a signal kills it.
+    ///
+    /// # Errors
+    /// The system refuses a handler.
+    pub fn watch(with_stdin: bool) -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            with_stdin,
+        })
+    }
+
+    /// Returns when somebody asks, with who did.
+    pub async fn asked(mut self) -> &'static str {
+        let stdin = async {
+            if self.with_stdin {
+                end_of_stdin().await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hangup.recv() => "SIGHUP",
+            () = stdin => "standard input was closed",
         }
     }
 }

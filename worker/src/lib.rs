@@ -115,6 +115,9 @@ async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
     if let Some(broker) = &broker {
         queue::check_at_start(broker, std::slice::from_ref(&identity.pool)).await?;
     }
+    // Before it says that it runs: until then a signal kills it.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     tracing::info!(pool = %identity.pool, slots = identity.slots, "worker started");
     let agent_settings = AgentSettings {
         heartbeat_ms: HEARTBEAT_MS,
@@ -138,8 +141,6 @@ async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
     let coordinator = Arc::new(Coordinator::new(place, identity, hold));
     let mut has_parent = true;
     let mut parent_gone = std::pin::pin!(parent_gone(settings.exit_with_stdin));
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
 
