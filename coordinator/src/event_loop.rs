@@ -13,6 +13,7 @@ use coordinator_core::{
     Change, Claim, ClaimAnswer, Core, Effect, Event, Leftovers, Now, OutboxRow, Reply, Ticket,
     WakeUp,
 };
+use spans::Spans;
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 use types::{JobId, PoolName, WorkerName};
 
@@ -21,6 +22,7 @@ use crate::{
     journal,
     settings::{BATCH, TICK},
     state_store::{StateStore, StateStoreError},
+    traces,
 };
 
 /// Where what is to be done outside goes.
@@ -36,6 +38,7 @@ pub struct EventLoop {
     inbox: Receiver<Message>,
     changes: Arc<Changes>,
     orders: Orders,
+    spans: Spans,
     started: Instant,
     last_ticket: u64,
     asked: BTreeMap<Ticket, oneshot::Sender<Reply>>,
@@ -71,6 +74,7 @@ impl EventLoop {
         inbox: Receiver<Message>,
         changes: Arc<Changes>,
         orders: Orders,
+        spans: Spans,
         started: Instant,
     ) -> Self {
         Self {
@@ -79,6 +83,7 @@ impl EventLoop {
             inbox,
             changes,
             orders,
+            spans,
             started,
             last_ticket: 0,
             asked: BTreeMap::new(),
@@ -193,7 +198,7 @@ impl EventLoop {
         loop {
             if !batch.persist.is_empty() {
                 self.store.commit(&batch.persist)?;
-                batch.persist.iter().for_each(journal::note);
+                batch.persist.iter().for_each(|change| self.note(change));
             }
             for (ticket, reply) in batch.replies {
                 self.answer(ticket, reply);
@@ -221,6 +226,15 @@ impl EventLoop {
             let woken = std::mem::take(&mut batch.wake);
             batch = Batch::default();
             self.claim_again(&woken, &mut batch);
+        }
+    }
+
+    /// Says what was committed.
+    fn note(&self, change: &Change) {
+        let context = traces::of(change, &self.core, &self.spans);
+        journal::note(change, context.as_ref());
+        if let Change::Attempt(row) = change {
+            traces::record_attempt(row, &self.core, &self.spans);
         }
     }
 

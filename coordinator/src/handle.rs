@@ -7,6 +7,7 @@ use std::{
 };
 
 use coordinator_core::{Claim, Core, Event, Now, Reply, Ticket};
+use spans::Spans;
 use store::Stores;
 use tokio::sync::{oneshot, watch};
 use types::JobId;
@@ -49,6 +50,7 @@ pub struct Handle {
     changes: Arc<Changes>,
     stores: Stores,
     wake_ups: Option<Arc<WakeUps>>,
+    spans: Spans,
 }
 
 impl Handle {
@@ -56,6 +58,7 @@ impl Handle {
         changes: Arc<Changes>,
         stores: Stores,
         wake_ups: Option<Arc<WakeUps>>,
+        spans: Spans,
     ) -> (Self, mpsc::Receiver<Message>) {
         let (inbox, receiver) = mpsc::channel();
         let handle = Self {
@@ -63,6 +66,7 @@ impl Handle {
             changes,
             stores,
             wake_ups,
+            spans,
         };
         (handle, receiver)
     }
@@ -75,6 +79,11 @@ impl Handle {
     /// How workers are woken, where it is over a broker.
     pub fn wake_ups(&self) -> Option<&WakeUps> {
         self.wake_ups.as_deref()
+    }
+
+    /// Where spans go.
+    pub fn spans(&self) -> &Spans {
+        &self.spans
     }
 
     pub async fn ask(

@@ -2,18 +2,20 @@
 //! task, attempt and worker.
 
 use coordinator_core::{AttemptRow, Change, JobProgressRow, Outcome, Stop, WorkerRow};
-use types::TaskId;
+use tracing::field::display;
+use types::{TaskId, TraceContext};
 
-pub fn note(change: &Change) {
+/// `context`: of the attempt or the job, if somebody traces it.
+pub fn note(change: &Change, context: Option<&TraceContext>) {
     match change {
-        Change::Attempt(row) => attempt(row),
-        Change::JobProgress(row) => job(row),
+        Change::Attempt(row) => attempt(row, context),
+        Change::JobProgress(row) => job(row, context),
         Change::Worker(row) => worker(row),
         _ => {}
     }
 }
 
-fn attempt(row: &AttemptRow) {
+fn attempt(row: &AttemptRow, context: Option<&TraceContext>) {
     let task = TaskId {
         job: row.job.clone(),
         index: row.task,
@@ -25,6 +27,8 @@ fn attempt(row: &AttemptRow) {
         attempt = row.number,
         lease = row.lease.0,
         worker = %row.worker,
+        trace_id = context.map(|context| display(context.trace)),
+        span_id = context.map(|context| display(context.span)),
     );
     let _inside = span.enter();
     let outcome = row.outcome.as_str();
@@ -56,16 +60,17 @@ fn attempt(row: &AttemptRow) {
     }
 }
 
-fn job(row: &JobProgressRow) {
+fn job(row: &JobProgressRow, context: Option<&TraceContext>) {
+    let trace_id = context.map(|context| display(context.trace));
     let stop = row.stop.map(|stop| match stop {
         Stop::User => "cancelled by its user",
         Stop::TooManyFailures => "too many failures",
         Stop::Deadline => "its deadline has passed",
     });
     if row.finished_ms.is_some() {
-        tracing::info!(job = %row.job, stop, results = row.results_published, "job ended");
+        tracing::info!(job = %row.job, trace_id, stop, results = row.results_published, "job ended");
     } else if stop.is_some() {
-        tracing::info!(job = %row.job, stop, "job stopped");
+        tracing::info!(job = %row.job, trace_id, stop, "job stopped");
     }
 }
 

@@ -4,9 +4,9 @@ mod access;
 mod event_loop;
 mod grpc;
 mod handle;
-mod http;
 mod journal;
 mod listen;
+mod numbers;
 mod publisher;
 mod settings;
 mod socket;
@@ -14,6 +14,7 @@ mod state_folder;
 mod state_store;
 mod stop;
 mod sweeper;
+mod traces;
 mod wake_ups;
 
 use std::{
@@ -26,7 +27,9 @@ use std::{
 };
 
 use coordinator_core::{Core, RebuildError};
+use monitoring::HttpError;
 use queue::{BrokerError, SettingsError};
+use spans::Spans;
 use store::{ConfigError, Stores};
 use tokio::sync::{mpsc::unbounded_channel, oneshot};
 use types::chain;
@@ -36,7 +39,6 @@ pub use settings::Settings;
 use crate::{
     event_loop::{EventLoop, Orders},
     handle::{Changes, Handle},
-    http::HttpError,
     listen::{ListenError, Network},
     state_folder::{StateFolder, StateFolderError},
     state_store::{Origin, StateStore, StateStoreError},
@@ -115,7 +117,7 @@ pub fn run(settings: Settings) -> ExitCode {
 
 fn serve(settings: &Settings) -> Result<(), RunError> {
     let network = Network::of(settings)?;
-    let monitoring = http::address(settings)?;
+    let http = monitoring::address(settings.http.as_deref(), settings.http_insecure)?;
     let stores = Stores::read(settings.file.config.as_deref())?;
     let broker = settings.queue.settings("coordinator")?;
     let path = settings
@@ -154,6 +156,10 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(|source| RunError::Start { source })?;
+    let spans = {
+        let _inside = runtime.enter();
+        Spans::start("nightshift-coordinator", |why| tracing::warn!("{why}"))
+    };
     let wake_ups = match broker {
         Some(broker) => runtime.block_on(async {
             queue::check_at_start(&broker, &wake_ups::pools(&core)).await?;
@@ -167,7 +173,12 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
     };
 
     let changes = Arc::new(Changes::default());
-    let (handle, inbox) = Handle::new(changes.clone(), stores.clone(), wake_ups.clone());
+    let (handle, inbox) = Handle::new(
+        changes.clone(),
+        stores.clone(),
+        wake_ups.clone(),
+        spans.clone(),
+    );
     let (deliveries, outbox) = unbounded_channel();
     let (ordered, to_publish) = unbounded_channel();
     let (leftovers, to_sweep) = unbounded_channel();
@@ -181,6 +192,7 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
             wake_ups: ordered,
             leftovers,
         },
+        spans.clone(),
         started,
     );
     let (ended, mut loop_ended) = oneshot::channel();
@@ -223,8 +235,8 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
             },
         ));
         let (close_http, closed_http) = oneshot::channel::<()>();
-        let http = match monitoring {
-            Some(address) => Some(http::bind(address).await?),
+        let http = match http {
+            Some(address) => Some(monitoring::bind(address).await?),
             None => None,
         };
         let watched = handle.clone();
@@ -232,7 +244,7 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
             match http {
                 Some(listener) => {
                     let ends = async { drop(closed_http.await) };
-                    http::serve(listener, watched, ends).await
+                    monitoring::serve(listener, watched, ends).await
                 }
                 None => Ok(()),
             }
@@ -254,7 +266,9 @@ fn serve(settings: &Settings) -> Result<(), RunError> {
         let _ = close_beyond.send(());
         let _ = close_http.send(());
         let ends = async { ([server.await, remote.await], http.await) };
-        match tokio::time::timeout(GRACE, ends).await {
+        let ended = tokio::time::timeout(GRACE, ends).await;
+        spans.flush().await;
+        match ended {
             Ok((servers, http)) => servers
                 .into_iter()
                 .flatten()

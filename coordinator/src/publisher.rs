@@ -8,11 +8,15 @@ use std::{
 use bytes::Bytes;
 use coordinator_core::{Event, OutboxItem, OutboxRow};
 use serde::{Deserialize, Serialize};
+use spans::Beginning;
 use store::{Store, StoreError, layout};
 use tokio::{sync::mpsc::UnboundedReceiver, task::JoinSet};
 use types::{JobId, chain};
 
-use crate::handle::{Ended, Handle};
+use crate::{
+    handle::{Ended, Handle},
+    traces,
+};
 
 #[derive(Debug, thiserror::Error)]
 enum PublishError {
@@ -78,6 +82,7 @@ pub async fn publish(mut rows: UnboundedReceiver<OutboxRow>, handle: Handle) {
 
 /// Tries until the store has it; the row's job then, or nothing if the loop has ended.
 async fn publish_row(row: OutboxRow, handle: Handle) -> Option<JobId> {
+    let beginning = Beginning::now();
     let mut failures = 0;
     let version = loop {
         match deliver(&row, &handle).await {
@@ -95,6 +100,12 @@ async fn publish_row(row: OutboxRow, handle: Handle) -> Option<JobId> {
         failures += 1;
     };
     tracing::info!(job = %row.job, outbox = row.id.0, item = row.item.word(), "published");
+    if handle.spans().is_on() {
+        let job = row.job.clone();
+        let job = handle.query(move |core, _| core.trace(&job).cloned()).await;
+        let job = job.ok().flatten();
+        traces::record_publishing(&row, job.as_ref(), failures + 1, beginning, handle.spans());
+    }
     let id = row.id;
     handle.tell(Event::OutboxDelivered { id, version }).ok()?;
     Some(row.job)

@@ -58,7 +58,7 @@ pub struct Settings {
     /// Listen beyond this machine without TLS
     #[arg(long)]
     pub insecure: bool,
-    /// Answer /healthz, /readyz and /metrics here over plain HTTP, such as 127.0.0.1:9090
+    /// Answer /healthz, /readyz and /metrics here over plain HTTP, such as 127.0.0.1:9090; `none`: nowhere
     #[arg(
         long,
         value_name = "IP:PORT",

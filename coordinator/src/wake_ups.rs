@@ -6,7 +6,7 @@ use std::{
 };
 
 use coordinator_core::{Core, Event, WakeUp};
-use queue::{PublishError, Publisher, PublisherState, Settings, TraceContext};
+use queue::{PublishError, Publisher, PublisherState, Settings};
 use tokio::sync::mpsc::UnboundedReceiver;
 use types::{PoolName, chain};
 
@@ -66,7 +66,7 @@ impl WakeUps {
             pool: wake_up.pool,
             number: wake_up.number,
             hint: wake_up.hint,
-            trace: TraceContext::default(),
+            trace: wake_up.trace,
         };
         let published = self.publisher.publish(&message).await;
         let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use proto::Place;
 use proto::v1::ListWorkersRequest;
+use spans::Spans;
 use store::Stores;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -46,6 +47,8 @@ pub struct Cluster {
     pub client: Client,
     /// That this command can read itself.
     pub stores: Stores,
+    /// On from the first span on; told to the collector when this is closed.
+    pub spans: Spans,
     config: Option<PathBuf>,
     place: Place,
     coordinator: Option<Child>,
@@ -64,6 +67,7 @@ impl Cluster {
         let joined = |client, coordinator| Self {
             client,
             stores,
+            spans: Spans::default(),
             config: config.map(Path::to_owned),
             place: place.clone(),
             coordinator,
@@ -263,6 +267,7 @@ impl Cluster {
 
     /// Ends what is this command's own, the worker first.
     pub async fn close(&mut self) {
+        self.spans.flush().await;
         if let Some(mut worker) = self.worker.take() {
             stop(&mut worker.child).await;
         }
@@ -324,7 +329,7 @@ fn start(
         .arg("--state")
         .arg(state)
         // Of its own, whatever the settings of this machine's other programs say.
-        .args(["--exit-with-stdin", "--broker", "none"])
+        .args(["--exit-with-stdin", "--broker", "none", "--http", "none"])
         .args(
             config
                 .into_iter()

@@ -75,6 +75,9 @@ fn head(job: &Job, runs: &[Run], results: Option<&str>, now_ms: i64) -> String {
         let left = job.deadline_ms.saturating_sub(now_ms).max(0);
         rows.push(("deadline", format!("in {}", output::span(left))));
     }
+    if !job.trace.is_empty() {
+        rows.push(("trace", job.trace.clone()));
+    }
     if job.priority != 0 {
         rows.push(("priority", job.priority.to_string()));
     }

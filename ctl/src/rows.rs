@@ -160,13 +160,14 @@ mod tests {
             items: 3,
             bytes: 4,
             peak_memory: Some(5),
+            trace: None,
         };
         let rows = json(&[row]).unwrap();
         assert_eq!(
             rows,
             [
                 serde_json::json!({"run": 1, "task": "abcd-0001", "kind": "fit", "stage": "total", "wall_s": 1.5, "busy_s": 2.0, "blocked_s": null, "cpu_s": null,
-                "items": 3, "bytes": 4, "peak_memory": 5})
+                "items": 3, "bytes": 4, "peak_memory": 5, "trace": null})
             ]
         );
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The wire: messages and services generated from `proto/nightshift/v1`.
+//! The wire: messages and services generated from `proto/nightshift/v1`, and the part of OpenTelemetry's that is spoken.
 
 pub mod executor_socket;
 pub mod local;
@@ -12,4 +12,9 @@ pub use reach::{Client, Place, Reach, ReachError, Remote, TOKEN_VARIABLE, connec
 pub mod v1 {
     #![allow(clippy::all, clippy::pedantic, clippy::unwrap_used)]
     tonic::include_proto!("nightshift.v1");
+}
+
+pub mod otlp {
+    #![allow(clippy::all, clippy::pedantic, clippy::unwrap_used)]
+    tonic::include_proto!("opentelemetry.proto.collector.trace.v1");
 }

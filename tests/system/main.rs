@@ -9,6 +9,7 @@
 
 mod bad_data;
 mod bad_files;
+mod collector;
 mod commands;
 mod configuration;
 mod dead;
@@ -31,4 +32,5 @@ mod remote;
 mod rights;
 mod sandbox;
 mod sweeper;
+mod traces;
 mod verify;

@@ -1,9 +1,10 @@
-//! What monitoring reads of a coordinator: it lives, it is ready, and how many there are of what.
+//! What monitoring reads of a coordinator and a worker: they live, they are ready, and how many there are of what.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::{Command, Stdio};
 
-use crate::processes::Signal;
+use crate::processes::{Signal, until};
 use crate::sandbox::{LIMIT, Running, SOON, Sandbox};
 
 /// What a path answers: the status line, and the body.
@@ -20,15 +21,47 @@ pub fn get(address: &str, path: &str) -> (String, String) {
     (head.lines().next().unwrap().to_owned(), body.to_owned())
 }
 
-/// Where a coordinator with `--http 127.0.0.1:0` answers.
-pub fn address(coordinator: &mut Running) -> String {
-    coordinator.wait_for_word("/metrics");
-    let said = coordinator.stderr();
+/// Where a program that was asked to listen at any port says that it does.
+pub fn address(program: &mut Running) -> String {
+    program.wait_for_word("/metrics");
+    let said = program.stderr();
     let at = said.find("127.0.0.1:").unwrap();
-    said[at..]
-        .chars()
-        .take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':'))
-        .collect()
+    let part = |c: &char| c.is_ascii_digit() || matches!(c, '.' | ':');
+    said[at..].chars().take_while(part).collect()
+}
+
+/// The numbers, which Prometheus' own tool reads without a complaint.
+#[track_caller]
+fn metrics(address: &str) -> String {
+    let (status, text) = get(address, "/metrics");
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool: `python3 scripts/setup.py test` installs it");
+    let mut stdin = promtool.stdin.take().unwrap();
+    stdin.write_all(text.as_bytes()).unwrap();
+    drop(stdin);
+    let checked = promtool.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&checked.stderr);
+    assert!(
+        checked.status.success() && said.is_empty(),
+        "{said}\n{text}"
+    );
+    text
+}
+
+#[track_caller]
+fn expect_lines(text: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(
+            text.lines().any(|one| one == *line),
+            "{line} is not in\n{text}"
+        );
+    }
 }
 
 #[test]
@@ -46,20 +79,17 @@ fn monitoring_reads_health_and_numbers() {
 
     let worker = sandbox.start("worker", &["--name", "box"]);
     sandbox.ctl(&["submit", "job.yaml", "--wait"]).expect(0);
-    let (status, text) = get(&address, "/metrics");
-    assert_eq!(status, "HTTP/1.1 200 OK");
-    for line in [
-        "nightshift_jobs{state=\"succeeded\"} 1",
-        "nightshift_tasks{pool=\"cpu\",state=\"succeeded\"} 5",
-        "nightshift_attempts_total{outcome=\"accepted\"} 5",
-        "nightshift_leases 0",
-        "nightshift_outbox 0",
-    ] {
-        assert!(
-            text.lines().any(|one| one == line),
-            "{line} is not in\n{text}"
-        );
-    }
+    let text = metrics(&address);
+    expect_lines(
+        &text,
+        &[
+            "nightshift_jobs{state=\"succeeded\"} 1",
+            "nightshift_tasks{pool=\"cpu\",state=\"succeeded\"} 5",
+            "nightshift_attempts_total{outcome=\"accepted\"} 5",
+            "nightshift_leases 0",
+            "nightshift_outbox 0",
+        ],
+    );
     // No id of a job is a label: their number would grow without bound.
     assert!(!text.contains(&sandbox.job_ids()[0]), "{text}");
 
@@ -67,9 +97,57 @@ fn monitoring_reads_health_and_numbers() {
     worker.wait(LIMIT).expect(0);
     coordinator.signal(Signal::TERM);
     coordinator.wait(SOON).expect(0);
-    sandbox
-        .start("coordinator", &["--http", "0.0.0.0:0"])
-        .wait(SOON)
-        .expect(2)
-        .says(&["--http-insecure"]);
+    for program in ["coordinator", "worker"] {
+        sandbox
+            .start(program, &["--http", "0.0.0.0:0"])
+            .wait(SOON)
+            .expect(2)
+            .says(&["--http-insecure"]);
+    }
+}
+
+#[test]
+fn a_worker_is_ready_while_its_coordinator_answers() {
+    let sandbox = Sandbox::with_job(6, 3);
+    let mut worker = sandbox.start("worker", &["--name", "box", "--http", "127.0.0.1:0"]);
+    let address = address(&mut worker);
+    assert_eq!(get(&address, "/healthz").1, "ok\n");
+    let (status, why) = get(&address, "/readyz");
+    assert!(
+        status.contains("503") && why.contains("coordinator"),
+        "{status} {why}"
+    );
+
+    let mut coordinator = sandbox.start("coordinator", &[]);
+    coordinator.wait_for_word("coordinator.sock");
+    let ready = |wanted: bool| {
+        until(&format!("a worker that is ready: {wanted}"), LIMIT, || {
+            (get(&address, "/readyz").0.contains("200") == wanted).then_some(())
+        });
+    };
+    ready(true);
+    sandbox.ctl(&["submit", "job.yaml", "--wait"]).expect(0);
+    // The job ends before its worker hears of the last task's acceptance.
+    until("five accepted attempts", LIMIT, || {
+        let line = "nightshift_worker_attempts_total{outcome=\"accepted\"} 5";
+        metrics(&address).contains(line).then_some(())
+    });
+    expect_lines(
+        &metrics(&address),
+        &[
+            "nightshift_worker_slots 1",
+            "nightshift_worker_busy_slots 0",
+            "nightshift_worker_ready 1",
+        ],
+    );
+    assert!(metrics(&address).contains("nightshift_worker_executor_memory_bytes{slot=\"0\"} "));
+
+    coordinator.signal(Signal::KILL);
+    coordinator.wait(SOON);
+    ready(false);
+    // It lives: it would take tasks if there were somebody to give them.
+    assert_eq!(get(&address, "/healthz").1, "ok\n");
+    let mut coordinator = sandbox.start("coordinator", &[]);
+    coordinator.wait_for_word("coordinator.sock");
+    ready(true);
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use broker_harness::{Broker, Direction, Options, Proxy};
-use queue::{Consumer, ConsumerState, Publisher, Settings, TraceContext, WakeUp};
+use queue::{Consumer, ConsumerState, Publisher, Settings, WakeUp};
 use tokio::runtime::Runtime;
 use types::PoolName;
 
@@ -221,7 +221,7 @@ fn a_task_longer_than_the_brokers_patience_is_done_once() {
             pool,
             number: 1,
             hint: None,
-            trace: TraceContext::default(),
+            trace: None,
         };
         while publisher.publish(&wake_up).await.is_err() {}
         let held = consumer.next().await.unwrap();

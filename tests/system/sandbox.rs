@@ -126,6 +126,8 @@ impl Sandbox {
             .env_remove("NIGHTSHIFT_WEIGHTS")
             .env_remove("NIGHTSHIFT_CONFIG")
             .env_remove("NIGHTSHIFT_BROKER")
+            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
+            .env_remove("TRACEPARENT")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         if let Some(user) = self.user {

@@ -6,9 +6,10 @@ use logging::{Fields, line};
 use proto::v1::ExecutorLog;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use spans::Spans;
 use store::{StoreError, Stores, layout};
 use tracing::Level;
-use types::{JobId, LeaseNumber, TaskId, WorkerName};
+use types::{JobId, LeaseNumber, TaskId, TraceContext, WorkerName};
 use worker_core::Grant;
 
 /// A store that does not answer must not keep a failure from being told.
@@ -25,12 +26,34 @@ pub struct About {
     /// Within the task, from 1.
     pub attempt: u32,
     pub lease: LeaseNumber,
+    /// `list`, `fit`...
+    pub kind: String,
+    /// None where nobody traces the job.
+    pub traced: Option<Traced>,
+}
+
+/// Where the attempt stands in its job's trace.
+#[derive(Debug, Clone)]
+pub struct Traced {
+    /// The coordinator's span of the attempt.
+    pub attempt: TraceContext,
+    /// This agent's part in it; the attempt's, if the agent records none.
+    pub task: TraceContext,
 }
 
 impl About {
     /// A span with these fields, for the lines of others.
     pub fn span(&self) -> tracing::Span {
-        tracing::info_span!("attempt", job = %self.job, task = %self.task, attempt = self.attempt, lease = self.lease.0)
+        let task = self.traced.as_ref().map(|traced| &traced.task);
+        tracing::info_span!(
+            "attempt",
+            job = %self.job,
+            task = %self.task,
+            attempt = self.attempt,
+            lease = self.lease.0,
+            trace_id = task.map(|task| display(task.trace)),
+            span_id = task.map(|task| display(task.span)),
+        )
     }
 }
 
@@ -40,6 +63,13 @@ struct AssignmentHead {
     attempt: u32,
     store: String,
     prefix: String,
+    spec: SpecHead,
+    trace: Option<TraceContext>,
+}
+
+#[derive(Deserialize)]
+struct SpecHead {
+    kind: String,
 }
 
 /// The segment that the executor has not stored yet.
@@ -56,14 +86,26 @@ pub struct OpenSegment {
 
 impl OpenSegment {
     /// The error is for the log: an assignment that cannot be read is refused by the executor.
-    pub fn begin(grant: &Grant, worker: WorkerName, json: bool) -> Result<Self, serde_json::Error> {
+    pub fn begin(
+        grant: &Grant,
+        worker: WorkerName,
+        json: bool,
+        spans: &Spans,
+    ) -> Result<Self, serde_json::Error> {
         let head: AssignmentHead = serde_json::from_str(&grant.assignment_json)?;
+        let traced = head.trace.map(|attempt| Traced {
+            // By its lease: a coordinator that records nothing hands out the job's own context for every attempt.
+            task: spans.child(&attempt, "task", grant.lease.0),
+            attempt,
+        });
         Ok(Self {
             about: About {
                 job: grant.task.job.clone(),
                 task: grant.task.clone(),
                 attempt: head.attempt,
                 lease: grant.lease,
+                kind: head.spec.kind,
+                traced,
             },
             store: head.store,
             prefix: head.prefix,
@@ -114,13 +156,16 @@ impl OpenSegment {
     }
 
     fn line(&self, level: Level, message: &str, from: &str) -> String {
-        let around: Map<String, Value> = Fields::new([
+        let mut around: Map<String, Value> = Fields::new([
             ("job", json!(self.about.job)),
             ("task", json!(self.about.task)),
             ("attempt", json!(self.about.attempt)),
             ("worker", json!(self.worker)),
         ])
         .rest;
+        if let Some(Traced { task, .. }) = &self.about.traced {
+            around.extend(logging::traced(task.trace, task.span));
+        }
         let event = Fields {
             message: message.to_owned(),
             ..Fields::new([("from", json!(from))])

@@ -9,6 +9,7 @@ mod executor_process;
 mod machine;
 mod settings;
 mod slots;
+mod status;
 mod supervise;
 mod wake_ups;
 
@@ -22,8 +23,10 @@ use std::{
 
 use anyhow::{Context, Result};
 use logging::Fields;
+use monitoring::HttpError;
 use proto::{Place, ReachError};
 use serde_json::json;
+use spans::Spans;
 use store::{ConfigError, Stores};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -39,6 +42,7 @@ use crate::{
     calls::{Coordinator, Identity},
     executor_process::ExecutorCommand,
     slots::Slots,
+    status::Status,
     wake_ups::{Order, WakeUps},
 };
 
@@ -85,7 +89,11 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         // What the user has to correct, against what this machine lacks.
         _ if error.is::<SettingsError>()
             || error.is::<ReachError>()
-            || error.is::<ConfigError>() =>
+            || error.is::<ConfigError>()
+            || matches!(
+                error.downcast_ref(),
+                Some(HttpError::BadAddress { .. } | HttpError::Reachable { .. })
+            ) =>
         {
             EXIT_USAGE
         }
@@ -95,12 +103,24 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 
 async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
     let place = settings.reach.place()?;
+    let http = monitoring::address(settings.http.as_deref(), settings.http_insecure)?;
     let stores = Stores::read(settings.file.config.as_deref())?;
     let command = executor_command(&settings, &name)?;
     let broker = settings.queue.settings(&format!("worker {name}"))?;
     let (events, mut inbox) = mpsc::unbounded_channel();
     let scratch = scratch_folder(&settings, &place)?.join(name.as_str());
-    let mut slots = Slots::new(command, &scratch, stores, events.clone())
+    let status = Status::new(settings.slots);
+    if let Some(address) = http {
+        let listener = monitoring::bind(address).await?;
+        // Answers as long as the process lives.
+        tokio::spawn(monitoring::serve(
+            listener,
+            status.clone(),
+            std::future::pending(),
+        ));
+    }
+    let spans = Spans::start("nightshift-worker", |why| tracing::warn!("{why}"));
+    let mut slots = Slots::new(command, &scratch, stores, events.clone(), spans.clone())
         .with_context(|| format!("cannot prepare the scratch folder {}", scratch.display()))?;
     let identity = Identity {
         name,
@@ -150,8 +170,10 @@ async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
     let mut effects = agent.apply(AgentEvent::Ticked, now_ms());
     loop {
         for effect in effects.drain(..) {
+            status.note_order(&effect);
             if effect == AgentEffect::Exit {
                 slots.kill_all();
+                spans.flush().await;
                 tracing::info!("worker ended");
                 return Ok(());
             }
@@ -174,7 +196,8 @@ async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
                 AgentEvent::EndRequested
             }
         };
-        note(&event, &mut slots);
+        status.note(&event);
+        note(&event, &mut slots, wake_ups.as_ref());
         effects = agent.apply(event, now_ms());
     }
 }
@@ -184,13 +207,21 @@ fn milliseconds(time: Duration) -> u64 {
 }
 
 /// What the shell itself has to know of an event.
-fn note(event: &AgentEvent, slots: &mut Slots) {
+fn note(event: &AgentEvent, slots: &mut Slots, wake_ups: Option<&WakeUps>) {
     match event {
         AgentEvent::ExecutorExited { slot, .. } => slots.gone(*slot),
         AgentEvent::Answered {
+            call,
             answer: Answer::Granted(grant),
             ..
-        } => slots.granted(grant),
+        } => {
+            let number = match call {
+                Call::Claim { wake_up, .. } => *wake_up,
+                _ => None,
+            };
+            let woken = number.and_then(|number| wake_ups?.woken(number));
+            slots.granted(grant, woken);
+        }
         AgentEvent::Answered { call, answer, .. } => {
             let (Call::Complete { lease, .. } | Call::Fail { lease, .. } | Call::Release { lease }) =
                 call
@@ -201,17 +232,26 @@ fn note(event: &AgentEvent, slots: &mut Slots) {
                 Answer::Completed(verdict) => tracing::info!(?verdict, "task completed"),
                 _ => tracing::info!("the coordinator has noted how the task ended"),
             });
-            slots.told(*lease);
+            slots.told(*lease, failure(call));
         }
         AgentEvent::CallRefused {
-            call: Call::Fail { lease, .. } | Call::Release { lease },
+            call: call @ (Call::Fail { lease, .. } | Call::Release { lease }),
             ..
-        } => slots.told(*lease),
+        } => slots.told(*lease, failure(call)),
         // What it keeps between tasks.
         AgentEvent::TaskDone { slot, .. } | AgentEvent::TaskFailed { slot, .. } => {
             slots.sample_memory_of(*slot);
         }
         _ => {}
+    }
+}
+
+/// Why the task that the call is about did not succeed, if it says so.
+fn failure(call: &Call) -> Option<&str> {
+    match call {
+        Call::Fail { failure, .. } => Some(&failure.message),
+        Call::Release { .. } => Some("released"),
+        _ => None,
     }
 }
 

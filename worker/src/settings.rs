@@ -55,6 +55,17 @@ pub struct Settings {
     /// How long a worker that was asked to end may go on with what it has begun
     #[arg(long, value_name = "TIME", value_parser = settings::time, default_value = "3s", env = "NIGHTSHIFT_DRAIN_TIMEOUT", hide_env_values = true)]
     pub drain_timeout: Duration,
+    /// Answer /healthz, /readyz and /metrics here over plain HTTP, such as 127.0.0.1:9091; `none`: nowhere
+    #[arg(
+        long,
+        value_name = "IP:PORT",
+        env = "NIGHTSHIFT_WORKER_HTTP",
+        hide_env_values = true
+    )]
+    pub http: Option<String>,
+    /// Let others than this machine read --http: numbers of slots and attempts, and memory
+    #[arg(long)]
+    pub http_insecure: bool,
     #[command(flatten)]
     pub logging: LogSettings,
 }

@@ -9,15 +9,17 @@ use std::{
 
 use proto::v1::{self, to_executor};
 use rustix::fs::{FlockOperation, flock};
+use spans::{Beginning, Kind, Span, Spans};
 use store::Stores;
 use tokio::sync::mpsc;
-use types::LeaseNumber;
+use types::{LeaseNumber, TraceContext};
 use worker_core::{AgentEvent, Exit, Grant, SlotNumber};
 
 use crate::{
-    attempt_log::{About, OpenSegment},
+    attempt_log::{About, OpenSegment, Traced},
     executor_process::{ExecutorCommand, resident_bytes},
     supervise::{Order, supervise},
+    wake_ups::Woken,
 };
 
 /// In an agent's scratch folder, locked by it.
@@ -33,7 +35,13 @@ pub struct Slots {
     _lock: File,
     running: BTreeMap<SlotNumber, Running>,
     /// The attempts that are not over here, for log lines about them.
-    attempts: BTreeMap<LeaseNumber, About>,
+    attempts: BTreeMap<LeaseNumber, Granted>,
+    spans: Spans,
+}
+
+struct Granted {
+    about: About,
+    beginning: Beginning,
 }
 
 struct Running {
@@ -49,6 +57,7 @@ impl Slots {
         scratch: &Path,
         stores: Stores,
         events: mpsc::UnboundedSender<AgentEvent>,
+        spans: Spans,
     ) -> io::Result<Self> {
         fs::create_dir_all(scratch)?;
         // One agent at a time looks round and settles.
@@ -76,6 +85,7 @@ impl Slots {
             _lock: lock,
             running: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            spans,
         })
     }
 
@@ -87,7 +97,8 @@ impl Slots {
                 let (orders, inbox) = mpsc::unbounded_channel();
                 self.running.insert(slot, Running { pid, orders });
                 let (events, stores) = (self.events.clone(), self.stores.clone());
-                tokio::spawn(supervise(slot, spawned, inbox, events, stores));
+                let spans = self.spans.clone();
+                tokio::spawn(supervise(slot, spawned, inbox, events, stores, spans));
             }
             Err(error) => {
                 let program = self.command.program.display();
@@ -108,25 +119,57 @@ impl Slots {
         self.span(grant.lease)
             .in_scope(|| tracing::info!(slot, "task begun"));
         let scratch = self.scratch_of(grant.lease);
+        // Only where somebody will hear of what the executor measures.
+        let traced = log.as_ref().and_then(|log| log.about.traced.as_ref());
+        let task = traced.map(|traced| &traced.task);
+        let task = task.filter(|task| self.spans.is_on() && task.sampled);
         let message = to_executor::Message::Run(v1::RunTask {
             assignment_json: grant.assignment_json.clone(),
             scratch: scratch.display().to_string(),
             threads: u32::try_from(self.command.threads).unwrap_or(1),
             lease: grant.lease.0,
+            traceparent: task.map(TraceContext::traceparent).unwrap_or_default(),
+            tracestate: task
+                .and_then(TraceContext::tracestate)
+                .unwrap_or_default()
+                .to_owned(),
         });
         self.send(slot, message, log);
     }
 
-    /// From now on lines about the lease say which attempt is meant.
-    pub fn granted(&mut self, grant: &Grant) {
-        if let Some(log) = self.open_log(grant) {
-            self.attempts.insert(grant.lease, log.about);
+    /// From now on lines about the lease say which attempt is meant. `woken`: the message that led to it.
+    pub fn granted(&mut self, grant: &Grant, woken: Option<Woken>) {
+        let Some(log) = self.open_log(grant) else {
+            return;
+        };
+        if let (Some(traced), Some(woken)) = (&log.about.traced, woken) {
+            self.record_claim(&traced.attempt, &woken, &log.about);
+        }
+        let beginning = Beginning::now();
+        // A claim's answer may come twice.
+        self.attempts.entry(grant.lease).or_insert(Granted {
+            about: log.about,
+            beginning,
+        });
+    }
+
+    /// From the message to the grant. One that led to another job's task says nothing about either.
+    fn record_claim(&self, attempt: &TraceContext, woken: &Woken, about: &About) {
+        let job = woken.trace.as_ref();
+        if let Some(job) = job.filter(|job| job.trace == attempt.trace) {
+            let context = self.spans.child(job, "claim", woken.number);
+            let times = woken.beginning.until_now();
+            let span = Span::new("claim", Kind::Consumer, &context, Some(job), times)
+                .with("messaging.system", "rabbitmq")
+                .with("nightshift.task", about.task.to_string());
+            self.spans.record(span);
         }
     }
 
     /// The attempt's log, which the executor's supervisor keeps while it runs.
     fn open_log(&self, grant: &Grant) -> Option<OpenSegment> {
-        match OpenSegment::begin(grant, self.command.worker.clone(), self.command.json_logs) {
+        let (worker, json) = (self.command.worker.clone(), self.command.json_logs);
+        match OpenSegment::begin(grant, worker, json, &self.spans) {
             Ok(log) => Some(log),
             Err(error) => {
                 tracing::error!(job = %grant.task.job, task = %grant.task, lease = grant.lease.0, %error, "the assignment cannot be read");
@@ -139,7 +182,7 @@ impl Slots {
     pub fn span(&self, lease: LeaseNumber) -> tracing::Span {
         self.attempts
             .get(&lease)
-            .map_or_else(tracing::Span::none, About::span)
+            .map_or_else(tracing::Span::none, |granted| granted.about.span())
     }
 
     pub fn cancel(&mut self, slot: SlotNumber, lease: LeaseNumber) {
@@ -170,9 +213,28 @@ impl Slots {
         });
     }
 
-    /// The coordinator knows how the attempt ended: nothing more is said about it.
-    pub fn told(&mut self, lease: LeaseNumber) {
-        self.attempts.remove(&lease);
+    /// The coordinator knows how the attempt ended: nothing more is said about it. `failure`: why it did not succeed.
+    pub fn told(&mut self, lease: LeaseNumber, failure: Option<&str>) {
+        let Some(Granted { about, beginning }) = self.attempts.remove(&lease) else {
+            return;
+        };
+        if let Some(Traced { attempt, task }) = &about.traced {
+            let name = format!("task {}", about.kind);
+            let span = Span::new(
+                name,
+                Kind::Internal,
+                task,
+                Some(attempt),
+                beginning.until_now(),
+            )
+            .with("nightshift.job", about.job.as_str())
+            .with("nightshift.task", about.task.to_string())
+            .with("nightshift.worker", self.command.worker.as_str());
+            self.spans.record(match failure {
+                Some(failure) => span.failed(failure),
+                None => span,
+            });
+        }
     }
 
     /// Memory of every executor, as events.

@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, future::pending, io, time::Duration};
 
 use proto::v1::{self, from_executor, to_executor};
+use spans::Spans;
 use store::Stores;
 use tokio::{
     sync::mpsc,
@@ -35,6 +36,7 @@ pub async fn supervise(
     mut orders: mpsc::UnboundedReceiver<Order>,
     events: mpsc::UnboundedSender<AgentEvent>,
     stores: Stores,
+    spans: Spans,
 ) {
     let Spawned {
         process,
@@ -48,6 +50,7 @@ pub async fn supervise(
         last_words: VecDeque::new(),
         events,
         stores,
+        spans,
     };
     executor
         .converse(&mut reader, &mut stderr, &mut orders)
@@ -63,6 +66,7 @@ struct Supervised {
     last_words: VecDeque<String>,
     events: mpsc::UnboundedSender<AgentEvent>,
     stores: Stores,
+    spans: Spans,
 }
 
 impl Supervised {
@@ -136,6 +140,9 @@ impl Supervised {
                 if let Some(open) = &mut self.open {
                     open.heard(log);
                 }
+            }
+            Some(from_executor::Message::Spans(measured)) => {
+                self.spans.forward("nightshift-executor", measured.spans);
             }
             Some(message) => {
                 // The executor has stored its log before it says so.
@@ -226,9 +233,9 @@ async fn until(deadline: Option<Instant>) {
 /// The event that an executor's message is.
 fn event(slot: SlotNumber, message: from_executor::Message) -> AgentEvent {
     match message {
-        from_executor::Message::Ready(_) | from_executor::Message::Log(_) => {
-            AgentEvent::ExecutorReady { slot }
-        }
+        from_executor::Message::Ready(_)
+        | from_executor::Message::Log(_)
+        | from_executor::Message::Spans(_) => AgentEvent::ExecutorReady { slot },
         from_executor::Message::Progress(report) => {
             let progress = report.progress.unwrap_or_default();
             AgentEvent::ExecutorProgressed {

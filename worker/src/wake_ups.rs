@@ -1,14 +1,30 @@
 //! The broker's side of the agent: what it delivers becomes an event, what the agent orders is done in that order.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use queue::{Consumer, Delivery, Settings};
+use spans::Beginning;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use types::PoolName;
+use types::{PoolName, TraceContext};
 use worker_core::{AgentEffect, AgentEvent};
 
 /// Carried out beside the agent's loop: the broker may take seconds to answer, and heartbeats must not wait for it.
 pub struct WakeUps {
     orders: UnboundedSender<Order>,
+    last: Last,
 }
+
+/// A message that has arrived.
+#[derive(Debug, Clone)]
+pub struct Woken {
+    pub number: u64,
+    /// Of the job that it hints at.
+    pub trace: Option<TraceContext>,
+    pub beginning: Beginning,
+}
+
+/// The last one: a claim names no other.
+type Last = Arc<Mutex<Option<Woken>>>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
@@ -32,8 +48,15 @@ impl WakeUps {
     /// Needs a tokio runtime. Connects with the first order to consume.
     pub fn start(settings: Settings, pool: PoolName, events: UnboundedSender<AgentEvent>) -> Self {
         let (orders, received) = unbounded_channel();
-        tokio::spawn(run(settings, pool, received, events));
-        Self { orders }
+        let last = Last::default();
+        tokio::spawn(run(settings, pool, received, events, Arc::clone(&last)));
+        Self { orders, last }
+    }
+
+    /// The message of this number, which led to a claim.
+    pub fn woken(&self, number: u64) -> Option<Woken> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.take_if(|woken| woken.number == number)
     }
 
     pub fn order(&self, order: Order) {
@@ -47,6 +70,7 @@ async fn run(
     pool: PoolName,
     mut orders: UnboundedReceiver<Order>,
     events: UnboundedSender<AgentEvent>,
+    last: Last,
 ) {
     let mut consumer: Option<Consumer> = None;
     let mut held: Option<Delivery> = None;
@@ -56,6 +80,11 @@ async fn run(
             Some(delivery) = next(&mut consumer), if held.is_none() => {
                 let number = delivery.wake_up.number;
                 tracing::debug!(number, hint = ?delivery.wake_up.hint, "woken");
+                *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Woken {
+                    number,
+                    trace: delivery.wake_up.trace.clone(),
+                    beginning: Beginning::now(),
+                });
                 held = Some(delivery);
                 // The loop is gone only when the process ends.
                 let _ = events.send(AgentEvent::Woken { number });

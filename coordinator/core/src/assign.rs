@@ -53,6 +53,7 @@ impl Core {
                 .into_iter()
                 .filter_map(|index| self.input(job, index))
                 .collect(),
+            trace: job.row.trace.clone(),
         })
     }
 

@@ -6,7 +6,7 @@ use job::resolved::ResolvedJob;
 use plan::{Plan, TaskResult};
 use types::{
     Failure, Incarnation, JobId, Labels, LeaseNumber, OutputObject, PoolName, Progress, RequestId,
-    TaskKind, WorkerName,
+    TaskKind, TraceContext, WorkerName,
 };
 
 use crate::rows::OutboxId;
@@ -135,6 +135,8 @@ pub struct Submit {
     /// The file as the user wrote it.
     pub source_yaml: String,
     pub plan: Plan,
+    /// What a new job's spans are below.
+    pub trace: Option<TraceContext>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use plan::PlannedRun;
 use types::{
     Failure, JobId, JobState, LeaseNumber, Progress, TaskId, TaskIndex, TaskKind, TaskState,
-    WorkerName,
+    TraceContext, WorkerName,
 };
 
 use crate::{
@@ -40,6 +40,7 @@ pub struct JobView<'a> {
     pub resolved_json: &'a str,
     pub source_yaml: &'a str,
     pub plan_json: &'a str,
+    pub trace: Option<&'a TraceContext>,
     pub warnings: Vec<String>,
     /// What the store does not take, oldest first; gone as soon as it does.
     pub unpublished: Vec<Unpublished<'a>>,
@@ -195,6 +196,15 @@ impl Core {
     }
 
     /// Newest first.
+    /// What the job's spans are below, if somebody traces it.
+    pub fn trace(&self, job: &JobId) -> Option<&TraceContext> {
+        self.job(job)?.row.trace.as_ref()
+    }
+
+    pub fn kind(&self, task: &TaskId) -> Option<TaskKind> {
+        Some(self.job(&task.job)?.task(task.index)?.spec.kind())
+    }
+
     pub fn job_views(&self) -> impl Iterator<Item = JobView<'_>> {
         self.jobs.values().rev().map(|job| self.view(job))
     }
@@ -233,6 +243,7 @@ impl Core {
             results_generation: job.progress.results_published,
             resolved_json: &job.row.resolved_json,
             source_yaml: &job.row.source_yaml,
+            trace: job.row.trace.as_ref(),
             plan_json: &job.row.plan_json,
             warnings: self.warnings(job),
             unpublished: self.unpublished(job.id()),

@@ -9,7 +9,7 @@ use plan::PublishedTable;
 use serde::{Deserialize, Serialize};
 use types::{
     FailureClass, Incarnation, JobId, JobState, Labels, LeaseNumber, PoolName, RequestId,
-    TaskIndex, TaskKind, TaskState, WorkerName,
+    TaskIndex, TaskKind, TaskState, TraceContext, WorkerName,
 };
 
 use crate::effect::{SubmitOutcome, Verdict};
@@ -91,6 +91,8 @@ pub struct JobRow {
     /// `plan::Plan`, as planned at submit.
     pub plan_json: String,
     pub created_ms: i64,
+    /// What its spans are below, whoever's life they fall in; none where nobody traces it.
+    pub trace: Option<TraceContext>,
 }
 
 /// What changes about a job, apart from its tasks.

@@ -116,6 +116,7 @@ impl Core {
             source_yaml: submit.source_yaml,
             plan_json,
             created_ms: now.wall_ms,
+            trace: submit.trace,
         });
         let mut job = Job::new(row.clone(), submit.resolved, submit.plan).map_err(broken)?;
         job.dirty = true;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use types::{Epoch, PoolName, TaskId};
+use types::{Epoch, PoolName, TaskId, TraceContext};
 
 use crate::{
     core::Core,
@@ -21,6 +21,8 @@ pub struct WakeUp {
     pub number: u64,
     /// The task that is likely to be granted, for whoever looks at the message.
     pub hint: Option<TaskId>,
+    /// Of the hint's job.
+    pub trace: Option<TraceContext>,
 }
 
 /// Fewer are not worth counting: a few more than there are tasks reach those whom a task suits.
@@ -106,7 +108,7 @@ impl Core {
             _ => None,
         }));
         for pool in pools {
-            let (wanted, hint) = self.wanted_wake_ups(&pool);
+            let (wanted, hint, trace) = self.wanted_wake_ups(&pool);
             let unsettled = self.wake_ups.unsettled.entry(pool.clone()).or_default();
             while unsettled.len() < wanted {
                 self.wake_ups.last_number += 1;
@@ -116,6 +118,7 @@ impl Core {
                     pool: pool.clone(),
                     number,
                     hint: hint.clone(),
+                    trace: trace.clone(),
                 }));
             }
         }
@@ -123,11 +126,11 @@ impl Core {
 
     /// As many as tasks are ready, but a few at least, and never more than the window of twice the free slots: the
     /// order in which tasks are granted stays here, and the broker holds next to nothing.
-    fn wanted_wake_ups(&self, pool: &PoolName) -> (usize, Option<TaskId>) {
+    fn wanted_wake_ups(&self, pool: &PoolName) -> (usize, Option<TaskId>, Option<TraceContext>) {
         let ranks = self.pools.get(pool).into_iter().flatten();
         let mut jobs = ranks.filter_map(|(_, _, number)| self.jobs.get(number));
         let Some(first) = jobs.next() else {
-            return (0, None);
+            return (0, None, None);
         };
         let hint = first.ready.first().map(|index| TaskId {
             job: first.row.id.clone(),
@@ -143,6 +146,6 @@ impl Core {
         };
         // Each of these jobs has a task that is ready.
         let ready = jobs.take(window).map(|job| job.ready.len()).sum::<usize>() + first.ready.len();
-        (ready.clamp(FEW, window), hint)
+        (ready.clamp(FEW, window), hint, first.row.trace.clone())
     }
 }

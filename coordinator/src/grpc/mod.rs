@@ -22,7 +22,9 @@ use tonic::{
 use types::{JobId, LeaseNumber};
 
 use self::status::RequestError;
-use crate::{access::Guard, event_loop::nonce, handle::Handle, listen::Network, wake_ups::WakeUps};
+use crate::{
+    access::Guard, event_loop::nonce, handle::Handle, listen::Network, traces, wake_ups::WakeUps,
+};
 
 /// Longest time for which a claim is held; then the worker asks again.
 const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -123,8 +125,9 @@ fn wrong(reply: &Reply) -> Status {
 #[tonic::async_trait]
 impl v1::coordinator_server::Coordinator for Service {
     async fn submit(&self, request: Request<v1::SubmitRequest>) -> Answer<v1::SubmitReply> {
+        let parent = spans::carried(request.metadata());
         Ok(Response::new(
-            submit::submit(&self.handle, request.into_inner()).await?,
+            submit::submit(&self.handle, request.into_inner(), parent).await?,
         ))
     }
 
@@ -324,7 +327,10 @@ impl v1::coordinator_server::Coordinator for Service {
             ..v1::ClaimReply::default()
         };
         match answer {
-            ClaimAnswer::Granted(assignment) => {
+            ClaimAnswer::Granted(mut assignment) => {
+                let job = assignment.trace.take();
+                assignment.trace =
+                    job.map(|job| traces::of_attempt(self.handle.spans(), &job, assignment.lease));
                 reply.assignment_json = serde_json::to_string(&assignment).map_err(|error| {
                     RequestError::WrongReply(format!("assignment {}: {error}", assignment.task))
                 })?;

@@ -3,8 +3,10 @@
 use coordinator_core::{Event, Refusal, Reply, Submit, SubmitOutcome};
 use job::ResolvedJob;
 use proto::v1;
+use spans::{Beginning, Kind, Span};
 use store::Stores;
-use types::chain;
+use tracing::field::display;
+use types::{TraceContext, chain};
 
 use super::{
     read::{id, random_id, request_id},
@@ -18,18 +20,54 @@ const MAX_SOURCE_BYTES: usize = 4 << 20;
 /// Longest key: it is a name that people choose.
 const MAX_KEY_BYTES: usize = 256;
 
+/// `parent`: the caller's span.
 pub async fn submit(
     handle: &Handle,
     request: v1::SubmitRequest,
+    parent: Option<TraceContext>,
+) -> Result<v1::SubmitReply, RequestError> {
+    let (spans, beginning) = (handle.spans(), Beginning::now());
+    let context = spans.begin(parent.as_ref(), "submit");
+    let result = take(handle, request, context.as_ref()).await;
+    if let Some(context) = &context {
+        let times = beginning.until_now();
+        let span = Span::new("submit", Kind::Server, context, parent.as_ref(), times);
+        spans.record(match &result {
+            Ok(reply) => span
+                .with("nightshift.job", reply.job.as_str())
+                .with("nightshift.outcome", reply.outcome().as_str_name()),
+            Err(error) => span.failed(chain(error)),
+        });
+    }
+    result
+}
+
+async fn take(
+    handle: &Handle,
+    request: v1::SubmitRequest,
+    context: Option<&TraceContext>,
 ) -> Result<v1::SubmitReply, RequestError> {
     // Reading and planning a large benchmark takes a while: not on the threads that answer heartbeats.
-    let stores = handle.stores().clone();
+    let (stores, planning) = (handle.stores().clone(), Beginning::now());
     let submit = tokio::task::spawn_blocking(move || prepare(request, &stores))
         .await
         .map_err(|panic| RequestError::WrongReply(panic.to_string()))??;
+    if let Some(context) = context {
+        let plan = handle.spans().child(context, "plan", 0);
+        let span = Span::new(
+            "plan",
+            Kind::Internal,
+            &plan,
+            Some(context),
+            planning.until_now(),
+        );
+        let tasks = i64::try_from(submit.plan.tasks.len()).unwrap_or(i64::MAX);
+        handle.spans().record(span.with("nightshift.tasks", tasks));
+    }
     loop {
         let mut next = submit.clone();
         next.id = id("job", &random_id()?)?;
+        next.trace = context.cloned();
         match handle
             .ask(|to| Event::SubmitRequested {
                 to,
@@ -48,7 +86,8 @@ pub async fn submit(
                     SubmitOutcome::Retried => v1::submit_reply::Outcome::Retried,
                     SubmitOutcome::Done => v1::submit_reply::Outcome::Done,
                 };
-                tracing::info!(job = %job, ?outcome, "submitted");
+                let trace_id = context.map(|context| display(context.trace));
+                tracing::info!(job = %job, ?outcome, trace_id, "submitted");
                 return Ok(v1::SubmitReply {
                     job: job.into(),
                     outcome: outcome.into(),
@@ -91,5 +130,6 @@ fn prepare(request: v1::SubmitRequest, stores: &Stores) -> Result<Submit, Reques
         source_yaml: request.source_yaml,
         resolved,
         plan,
+        trace: None,
     })
 }

@@ -73,6 +73,10 @@ fn of_job(view: JobView<'_>) -> v1::Job {
             .chain(failures)
             .collect(),
         deadline_ms: view.deadline_ms.unwrap_or(0),
+        trace: view
+            .trace
+            .map(|context| context.trace.to_string())
+            .unwrap_or_default(),
         results_generation: view.results_generation,
         resolved_json: String::new(),
         warnings: view.warnings,

@@ -112,6 +112,7 @@ fn job(row: &Columns<'_>) -> Result<Change, StateStoreError> {
         source_yaml: row.get("source_yaml")?,
         plan_json: row.get("plan_json")?,
         created_ms: row.get("created_ms")?,
+        trace: row.optional_json("trace_json")?,
     })))
 }
 

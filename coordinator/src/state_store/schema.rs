@@ -1,7 +1,7 @@
 //! The database's tables, as the list of steps that led to them.
 
 /// Version `n` of the database is what the first `n` steps make. A released step is never edited.
-pub const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8];
+pub const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9];
 
 /// Numbers without a sign are stored by their bits. Columns named `*_json` hold the serde form of the row's field.
 const V1: &str = "
@@ -160,4 +160,9 @@ ALTER TABLE meta ADD COLUMN restored INTEGER NOT NULL DEFAULT 0;
 /// Workers say which kinds of tasks they know; those that never did know the first ones.
 const V8: &str = "
 ALTER TABLE workers ADD COLUMN kinds_json TEXT NOT NULL DEFAULT '[\"list\",\"fit\",\"score\",\"evaluate\",\"reduce\"]';
+";
+
+/// Jobs whose spans somebody looks at.
+const V9: &str = "
+ALTER TABLE jobs ADD COLUMN trace_json TEXT;
 ";

@@ -11,6 +11,7 @@ use plan::PublishedTable;
 use tempfile::TempDir;
 use types::{
     Epoch, FailureClass, Incarnation, JobId, JobState, LeaseNumber, TaskIndex, TaskKind, TaskState,
+    TraceContext,
 };
 
 use super::{Origin, StateStore, StateStoreError, schema::MIGRATIONS};
@@ -65,6 +66,14 @@ fn attempt(lease: u64, outcome: Outcome) -> AttemptRow {
     }
 }
 
+fn trace() -> TraceContext {
+    TraceContext::from_headers(
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        Some("vendor=1"),
+    )
+    .unwrap()
+}
+
 fn outbox(id: u64, item: OutboxItem) -> OutboxRow {
     OutboxRow {
         id: OutboxId(id),
@@ -90,6 +99,7 @@ fn one_of_everything() -> Vec<Change> {
             source_yaml: "kind: train\n# \u{0} ends no text\n".to_owned(),
             plan_json: "{\"runs\":[]}".to_owned(),
             created_ms: 1_700_000_000_123,
+            trace: Some(trace()),
         })),
         Change::Job(Arc::new(JobRow {
             id: "zzzz".parse().unwrap(),
@@ -100,6 +110,7 @@ fn one_of_everything() -> Vec<Change> {
             source_yaml: String::new(),
             plan_json: String::new(),
             created_ms: i64::MIN,
+            trace: None,
         })),
         Change::Expansion(ExpansionRow {
             job: job(),

@@ -66,7 +66,7 @@ fn optional_json(
 fn job(transaction: &Transaction<'_>, row: &JobRow) -> Result<(), StateStoreError> {
     run(
         transaction,
-        "INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         params![
             row.id.as_str(),
             row.number.cast_signed(),
@@ -75,7 +75,8 @@ fn job(transaction: &Transaction<'_>, row: &JobRow) -> Result<(), StateStoreErro
             row.resolved_json,
             row.source_yaml,
             row.plan_json,
-            row.created_ms
+            row.created_ms,
+            optional_json("jobs", row.trace.as_ref())?
         ],
     )
 }

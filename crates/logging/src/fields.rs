@@ -8,6 +8,18 @@ use tracing::{
     field::{Field, Visit},
 };
 
+/// Where a line stands in a trace. Only lines of JSON say it: people have no use for the numbers, programs have.
+const TRACE: [&str; 2] = ["trace_id", "span_id"];
+
+/// The fields of a line that belongs to this span of this trace.
+pub fn traced(trace: impl fmt::Display, span: impl fmt::Display) -> [(String, Value); 2] {
+    let [trace_id, span_id] = TRACE.map(str::to_owned);
+    [
+        (trace_id, json!(trace.to_string())),
+        (span_id, json!(span.to_string())),
+    ]
+}
+
 /// Names and values in the order in which they were said; the last of a name counts.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Fields {
@@ -77,7 +89,7 @@ pub fn line(as_json: bool, level: Level, around: &Map<String, Value>, event: &Fi
     // A field that the event says itself is not said twice.
     let around = around
         .iter()
-        .filter(|(name, _)| !event.rest.contains_key(*name));
+        .filter(|(name, _)| !event.rest.contains_key(*name) && !TRACE.contains(&name.as_str()));
     around.for_each(|(name, value)| push(&mut line, name, value));
     line.push(' ');
     line.extend(
@@ -89,6 +101,7 @@ pub fn line(as_json: bool, level: Level, around: &Map<String, Value>, event: &Fi
     event
         .rest
         .iter()
+        .filter(|(name, _)| !TRACE.contains(&name.as_str()))
         .for_each(|(name, value)| push(&mut line, name, value));
     line.push('\n');
     line

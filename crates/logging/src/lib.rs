@@ -5,7 +5,7 @@ mod fields;
 mod layer;
 mod start;
 
-pub use fields::{Fields, line};
+pub use fields::{Fields, line, traced};
 pub use layer::{Lines, Sink};
 #[cfg(feature = "flags")]
 pub use start::{LogFilterError, LogSettings, start};

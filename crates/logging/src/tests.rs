@@ -60,3 +60,31 @@ fn a_text_line_stays_one_line_whatever_it_says() {
         "INFO  worker=w1 task=j-0001 two lines path=\"a b\" empty=\"\" plain=x/y\n"
     );
 }
+
+#[test]
+fn trace_and_span_stand_in_lines_of_json_alone() {
+    let say = || {
+        let span = tracing::info_span!(
+            "attempt",
+            task = "j-0001",
+            trace_id = "0af7",
+            span_id = "b7ad"
+        );
+        let _inside = span.enter();
+        tracing::info!(trace_id = "0af7", "begun");
+    };
+    let line: Value = serde_json::from_str(&logged(true, say)).unwrap();
+    assert_eq!(
+        (&line["trace_id"], &line["span_id"]),
+        (&json!("0af7"), &json!("b7ad"))
+    );
+    let text = logged(false, say);
+    assert!(
+        text.ends_with("INFO  worker=w1 task=j-0001 begun\n"),
+        "{text}"
+    );
+    assert_eq!(
+        Map::from_iter(traced("0af7", "b7ad")),
+        Fields::new([("trace_id", json!("0af7")), ("span_id", json!("b7ad"))]).rest
+    );
+}

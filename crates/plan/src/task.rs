@@ -2,7 +2,9 @@
 
 use job::resolved::{MetricsSpec, Resources, RunSpec};
 use serde::{Deserialize, Serialize};
-use types::{Failure, LeaseNumber, OutputObject, TaskId, TaskIndex, TaskKind, TaskState};
+use types::{
+    Failure, LeaseNumber, OutputObject, TaskId, TaskIndex, TaskKind, TaskState, TraceContext,
+};
 
 /// A job cut into runs and tasks; what is created later (score tasks) comes from [`crate::expand`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -112,6 +114,9 @@ pub struct Assignment {
     pub resources: Resources,
     /// What the tasks it depends on left behind, in order of their index.
     pub inputs: Vec<Input>,
+    /// The attempt's span, or what it would be below; none where nobody traces the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
 }
 
 impl Assignment {

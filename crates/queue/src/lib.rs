@@ -31,7 +31,7 @@ pub use flags::{Flags, PASSWORD_VARIABLE};
 pub use publisher::{Publisher, PublisherState};
 pub use settings::{BrokerUrl, Settings};
 pub use topology::{Depth, MAX_LENGTH, MESSAGE_TTL, queue_name};
-pub use wake_up::{DecodeError, TraceContext, WakeUp};
+pub use wake_up::{DecodeError, WakeUp};
 
 #[cfg(test)]
 mod tests;

@@ -9,14 +9,14 @@ use lapin::Confirmation;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use tokio::sync::{Mutex, watch};
-use types::PoolName;
+use types::{PoolName, TraceContext};
 
 use crate::backoff::{self, Backoff};
 use crate::error::{self, BrokerError, PublishError};
 use crate::link::{Health, Link};
 use crate::settings::Settings;
 use crate::topology::{self, Depth, queue_name};
-use crate::wake_up::{TraceContext, WakeUp};
+use crate::wake_up::WakeUp;
 
 /// Keeps one connection to the broker; a lost one is replaced in the background, with growing waits.
 ///
@@ -205,7 +205,7 @@ impl Session {
                     queue.as_str().into(),
                     options,
                     &wake_up.encode(),
-                    properties(wake_up.trace.clone(), self.ttl),
+                    properties(wake_up.trace.as_ref(), self.ttl),
                 )
                 .await
         };
@@ -285,13 +285,11 @@ impl Session {
     }
 }
 
-fn properties(trace: TraceContext, ttl: Duration) -> BasicProperties {
-    let trace = trace.bounded();
+fn properties(trace: Option<&TraceContext>, ttl: Duration) -> BasicProperties {
     let mut headers = FieldTable::default();
-    for (name, value) in [
-        ("traceparent", trace.traceparent),
-        ("tracestate", trace.tracestate),
-    ] {
+    let parent = trace.map(TraceContext::traceparent);
+    let state = trace.and_then(TraceContext::tracestate);
+    for (name, value) in [("traceparent", parent.as_deref()), ("tracestate", state)] {
         if let Some(value) = value {
             headers.insert(name.into(), AMQPValue::LongString(value.into()));
         }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use crate::backoff::Backoff;
-use crate::{BrokerUrl, DecodeError, TraceContext, WakeUp, queue_name};
+use crate::{BrokerUrl, DecodeError, WakeUp, queue_name};
 
 fn wake_up() -> WakeUp {
     WakeUp {
         pool: "cpu".parse().expect("pool"),
         number: u64::MAX,
         hint: Some("7k2m9x4c-0012".parse().expect("task")),
-        trace: TraceContext::default(),
+        trace: None,
     }
 }
 
@@ -18,7 +18,7 @@ fn wake_up() -> WakeUp {
 fn a_wake_up_keeps_its_form() {
     let text = r#"{"v":1,"pool":"cpu","number":18446744073709551615,"hint":"7k2m9x4c-0012"}"#;
     assert_eq!(String::from_utf8(wake_up().encode()).expect("text"), text);
-    let decoded = WakeUp::decode(text.as_bytes(), TraceContext::default());
+    let decoded = WakeUp::decode(text.as_bytes(), None);
     assert_eq!(decoded, Ok(wake_up()));
     assert_eq!(queue_name(&wake_up().pool), "nightshift.v1.cpu");
 }
@@ -26,13 +26,13 @@ fn a_wake_up_keeps_its_form() {
 #[test]
 fn fields_may_be_added_and_a_hint_may_be_missing() {
     let text = br#"{"v":1,"pool":"cpu","number":3,"colour":"blue"}"#;
-    let decoded = WakeUp::decode(text, TraceContext::default()).expect("decoded");
+    let decoded = WakeUp::decode(text, None).expect("decoded");
     assert_eq!((decoded.number, decoded.hint), (3, None));
 }
 
 #[test]
 fn what_is_no_wake_up_is_said_and_nothing_panics() {
-    let decode = |body: &[u8]| WakeUp::decode(body, TraceContext::default());
+    let decode = |body: &[u8]| WakeUp::decode(body, None);
     for body in [
         b"".as_slice(),
         b"\x00\xff",
@@ -50,15 +50,6 @@ fn what_is_no_wake_up_is_said_and_nothing_panics() {
     assert_eq!(newer, Err(DecodeError::UnknownVersion { found: 2 }));
     let large = decode(&[b' '; 5000]);
     assert_eq!(large, Err(DecodeError::TooLarge { bytes: 5000 }));
-}
-
-#[test]
-fn trace_headers_that_are_odd_are_left_out() {
-    let context = TraceContext {
-        traceparent: Some("00-ab\ncd".to_owned()),
-        tracestate: Some("x".repeat(600)),
-    };
-    assert_eq!(context.bounded(), TraceContext::default());
 }
 
 #[test]

@@ -5,14 +5,12 @@
 //! within a version; a change of meaning is a new version, and then of the queue's name too.
 
 use serde::{Deserialize, Serialize};
-use types::{PoolName, TaskId};
+use types::{PoolName, TaskId, TraceContext};
 
 /// The version that this build writes and reads.
 const VERSION: u32 = 1;
 /// No wake-up is larger; what is was not written by us and is not parsed.
 const MAX_BYTES: usize = 4096;
-/// W3C asks that tracestate of this size be propagated; longer ones are left out.
-const MAX_TRACE_BYTES: usize = 512;
 
 /// "Somebody of this pool: ask the coordinator for work."
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,14 +20,8 @@ pub struct WakeUp {
     pub number: u64,
     /// The task that made the coordinator send it. The coordinator decides at the claim; this is only a hint.
     pub hint: Option<TaskId>,
-    pub trace: TraceContext,
-}
-
-/// W3C trace context, as the two header values.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TraceContext {
-    pub traceparent: Option<String>,
-    pub tracestate: Option<String>,
+    /// Of the hint's job; none where nobody traces it.
+    pub trace: Option<TraceContext>,
 }
 
 /// Why a message is not a wake-up that this build understands. Such a message is acked and logged.
@@ -72,7 +64,7 @@ impl WakeUp {
         serde_json::to_vec(&body).unwrap_or_default()
     }
 
-    pub fn decode(body: &[u8], trace: TraceContext) -> Result<Self, DecodeError> {
+    pub fn decode(body: &[u8], trace: Option<TraceContext>) -> Result<Self, DecodeError> {
         if body.len() > MAX_BYTES {
             return Err(DecodeError::TooLarge { bytes: body.len() });
         }
@@ -90,22 +82,5 @@ impl WakeUp {
             hint: body.hint,
             trace,
         })
-    }
-}
-
-impl TraceContext {
-    /// Header values that are too long, or not plain text, are left out: tracing must not stop work.
-    pub(crate) fn bounded(self) -> Self {
-        let keep = |value: Option<String>| {
-            value.filter(|text| {
-                !text.is_empty()
-                    && text.len() <= MAX_TRACE_BYTES
-                    && text.bytes().all(|b| (0x20..0x7f).contains(&b))
-            })
-        };
-        Self {
-            traceparent: keep(self.traceparent),
-            tracestate: keep(self.tracestate),
-        }
     }
 }

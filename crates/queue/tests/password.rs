@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use broker_harness::{Broker, Options};
-use queue::{PublishError, Publisher, Settings, TraceContext, WakeUp, check};
+use queue::{PublishError, Publisher, Settings, WakeUp, check};
 use types::PoolName;
 
 const PASSWORD: &str = "s3cret-0451";
@@ -60,7 +60,7 @@ async fn the_password_is_in_no_log() {
         pool,
         number: 1,
         hint: None,
-        trace: TraceContext::default(),
+        trace: None,
     };
     let refused = publisher.publish(&wake_up).await;
     assert!(

@@ -93,7 +93,7 @@ table! {
 
 table! {
     /// What one stage of one task took.
-    TimingRow = "timings" version 2 sorted by [task, stage] {
+    TimingRow = "timings" version 3 sorted by [task, stage] {
         /// Null for tasks of several runs.
         run: Option<u32>,
         task: String,
@@ -113,6 +113,8 @@ table! {
         bytes: u64,
         /// Bytes of resident memory at the highest; only `total`.
         peak_memory: Option<u64>,
+        /// Id of the job's trace; null where nobody traced it, and before version 3.
+        trace: Option<String>,
     }
 }
 

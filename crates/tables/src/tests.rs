@@ -107,6 +107,7 @@ fn every_table_keeps_its_values() {
         items: 7,
         bytes: 9,
         peak_memory: Some(1 << 30),
+        trace: Some("0af7651916cd43dd8448eb211c80319c".to_owned()),
     };
     let manifest = ManifestRow {
         task: "abcd-0001".to_owned(),

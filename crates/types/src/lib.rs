@@ -8,6 +8,7 @@ mod ids;
 mod labels;
 mod progress;
 mod state;
+mod trace;
 
 pub use chain::chain;
 pub use failure::{Failure, FailureClass};
@@ -18,3 +19,4 @@ pub use ids::{
 pub use labels::{LabelError, Labels};
 pub use progress::Progress;
 pub use state::{JobState, OutputObject, TaskKind, TaskState};
+pub use trace::{SpanId, TraceContext, TraceId, TraceParentError};

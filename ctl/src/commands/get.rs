@@ -106,7 +106,7 @@ pub fn job_value(job: &Job) -> Value {
             "blocked": counts.blocked, "ready": counts.ready, "running": counts.running, "succeeded": counts.succeeded,
             "failed": counts.failed, "dead": counts.dead, "skipped": counts.skipped, "cancelling": counts.cancelling, "cancelled": counts.cancelled,
         },
-        "deadline": time(job.deadline_ms), "failures": job.failures, "warnings": job.warnings,
+        "deadline": time(job.deadline_ms), "trace": job.trace, "failures": job.failures, "warnings": job.warnings,
         "unpublished": job.unpublished.iter().map(unpublished_value).collect::<Value>(), "results_generation": job.results_generation,
     })
 }

@@ -1,8 +1,10 @@
 //! `ctl run`: a job from its file to the result table.
 
 use proto::v1::submit_reply::Outcome;
-use proto::v1::{GetJobRequest, Job, ListJobsRequest, RetryRequest, SubmitRequest};
+use proto::v1::{GetJobRequest, Job, ListJobsRequest, RetryRequest, SubmitReply, SubmitRequest};
 use serde_json::Value;
+use spans::{Beginning, Kind, Span, Spans};
+use tonic::{Request, Response, Status};
 
 use crate::cluster::{Cluster, WorkerOptions};
 use crate::job_file::{JobFile, ReadJob, print_warnings};
@@ -85,7 +87,7 @@ pub async fn submit(
         resolved_json,
         source_yaml: read.text.clone(),
     };
-    let reply = cluster.client.submit(request).await?.into_inner();
+    let reply = send(cluster, request).await?.into_inner();
     for warning in &reply.warnings {
         eprintln!("warning: {warning}");
     }
@@ -97,6 +99,30 @@ pub async fn submit(
     };
     eprintln!("job {} {words}", reply.job);
     Ok(reply.job)
+}
+
+/// With the span that the job's whole trace hangs from.
+async fn send(
+    cluster: &mut Cluster,
+    request: SubmitRequest,
+) -> Result<Response<SubmitReply>, Status> {
+    if !cluster.spans.is_on() {
+        cluster.spans = Spans::start("nightshift-ctl", |why| eprintln!("warning: {why}"));
+    }
+    let parent = spans::of_environment();
+    let context = cluster.spans.begin(parent.as_ref(), "ctl submit");
+    let (mut request, beginning) = (Request::new(request), Beginning::now());
+    spans::carry(&mut request, context.as_ref());
+    let reply = cluster.client.submit(request).await;
+    if let Some(context) = &context {
+        let times = beginning.until_now();
+        let span = Span::new("ctl submit", Kind::Client, context, parent.as_ref(), times);
+        cluster.spans.record(match &reply {
+            Ok(reply) => span.with("nightshift.job", reply.get_ref().job.as_str()),
+            Err(status) => span.failed(status.message()),
+        });
+    }
+    reply
 }
 
 /// The newest job of the same content that was interrupted or cancelled, if it can only be this user's own: nobody else listens.

@@ -7,9 +7,11 @@
     reason = "helpers of tests, which clippy does not take for tests"
 )]
 
+mod child;
 mod proxy;
 mod seaweed;
 
+pub use child::{free_ports, spawn};
 pub use proxy::{Fault, Proxy};
 pub use seaweed::{READER, Seaweed, WRITER};
 

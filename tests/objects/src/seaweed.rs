@@ -3,14 +3,15 @@
 use std::{
     fs::File,
     io::{Read, Write},
-    net::{Ipv4Addr, TcpListener, TcpStream},
-    os::unix::process::CommandExt,
+    net::{Ipv4Addr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
+
+use crate::child::{free_ports, spawn};
 
 /// Key and secret of a user who may do everything.
 pub const WRITER: (&str, &str) = ("writerkey", "writersecret");
@@ -99,21 +100,8 @@ impl Seaweed {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log).unwrap());
-        let parent = std::process::id();
-        // SAFETY: the closure makes system calls only. A test that is killed leaves no server behind.
-        unsafe {
-            command.pre_exec(move || {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                // The parent may have gone before the wish was known.
-                if libc::getppid() as u32 != parent {
-                    libc::_exit(1);
-                }
-                Ok(())
-            });
-        }
-        // The signal comes when the spawning *thread* ends, which in tests is the test's: so a thread that stays.
         let mut server = Self {
-            child: spawn_from_lasting_thread(command),
+            child: spawn(command),
             port: ports[0],
             _folder: folder,
         };
@@ -198,18 +186,6 @@ impl Drop for Seaweed {
     }
 }
 
-/// A parent-death signal fires when the thread that spawned the child ends.
-fn spawn_from_lasting_thread(mut command: Command) -> Child {
-    let (send, receive) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        send.send(command.spawn()).unwrap();
-        loop {
-            std::thread::park();
-        }
-    });
-    receive.recv().unwrap().unwrap()
-}
-
 fn program() -> PathBuf {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/servers/weed");
     assert!(
@@ -218,10 +194,4 @@ fn program() -> PathBuf {
         program.display()
     );
     program
-}
-
-/// Ports that were free a moment ago, all different.
-fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
 }

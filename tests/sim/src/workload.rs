@@ -79,6 +79,7 @@ pub fn submit(
         resolved_json,
         source_yaml: String::new(),
         plan: plan_of(runs, &spec),
+        trace: None,
     }
 }
 

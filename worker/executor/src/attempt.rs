@@ -15,7 +15,7 @@ use plan::{Assignment, Input, InputOutcome, PlannedRun, TaskResult};
 use store::{AttemptWriter, Store, Stores};
 use tables::{Row, TableReader, TableWriter};
 use tokio::runtime::Handle;
-use types::{OutputObject, TaskKind};
+use types::{OutputObject, TaskKind, TraceId};
 
 use crate::{error::TaskError, stages::Stages};
 
@@ -73,6 +73,11 @@ impl Attempt {
             runtime,
             assignment,
         })
+    }
+
+    /// The job's trace, if somebody traces it.
+    pub fn trace(&self) -> Option<TraceId> {
+        self.assignment.trace.as_ref().map(|context| context.trace)
     }
 
     /// The run that the task is about.

@@ -10,7 +10,7 @@ use std::{
 use logging::{Fields, Sink};
 use plan::Assignment;
 use serde_json::{Map, Value, json};
-use types::LeaseNumber;
+use types::{LeaseNumber, TraceContext};
 
 use crate::stages::lock;
 
@@ -63,8 +63,8 @@ impl AttemptLog {
         *JSON
     }
 
-    /// Begins an attempt's log; what was not fetched of the one before is gone.
-    pub fn begin(assignment: &Assignment) {
+    /// Begins an attempt's log; what was not fetched of the one before is gone. `context`: the span that it tells of.
+    pub fn begin(assignment: &Assignment, context: Option<&TraceContext>) {
         let mut fields = Fields::new([
             ("job", json!(assignment.task.job)),
             ("task", json!(assignment.task)),
@@ -72,6 +72,11 @@ impl AttemptLog {
         ]);
         if let Some(worker) = &*WORKER {
             fields.rest.insert("worker".to_owned(), json!(worker));
+        }
+        if let Some(context) = context {
+            fields
+                .rest
+                .extend(logging::traced(context.trace, context.span));
         }
         *lock(&LINES) = Lines {
             attempt: Some((assignment.lease, fields.rest)),

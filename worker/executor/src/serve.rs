@@ -19,14 +19,14 @@ use plan::Assignment;
 use proto::{
     executor_socket::DESCRIPTOR_VARIABLE,
     v1::{
-        ExecutorLog, ExecutorProgress, ExecutorReady, FromExecutor, Progress, RunTask, TaskDone,
-        TaskFailed, ToExecutor, from_executor, to_executor,
+        ExecutorLog, ExecutorProgress, ExecutorReady, ExecutorSpans, FromExecutor, Progress,
+        RunTask, TaskDone, TaskFailed, ToExecutor, from_executor, to_executor,
     },
 };
 use store::Stores;
 use tokio::runtime::{Handle, Runtime};
 use tracing_subscriber::{Layer as _, filter::LevelFilter, layer::SubscriberExt};
-use types::{Failure, FailureClass, LeaseNumber, OutputObject};
+use types::{Failure, FailureClass, LeaseNumber, OutputObject, TraceContext};
 
 use crate::{
     attempt::Attempt,
@@ -156,7 +156,9 @@ fn begin(run: RunTask, agent: &Agent, stores: &Stores, runtime: &Handle) -> Opti
     }
     kept::begin(&assignment.task.job);
     reset_peak_memory();
-    AttemptLog::begin(&assignment);
+    let traced = Traced::of(&run);
+    let context = traced.as_ref().map(|traced| &traced.own);
+    AttemptLog::begin(&assignment, context.or(assignment.trace.as_ref()));
     let cancelled = Arc::new(AtomicBool::new(false));
     let (agent, stores, runtime, flag) = (
         agent.clone(),
@@ -170,7 +172,7 @@ fn begin(run: RunTask, agent: &Agent, stores: &Stores, runtime: &Handle) -> Opti
             let threads = usize::try_from(run.threads).unwrap_or(1);
             let scratch = PathBuf::from(run.scratch);
             match Attempt::open(assignment, stores, scratch, threads, runtime, flag) {
-                Ok(attempt) => execute(&attempt, &agent),
+                Ok(attempt) => execute(&attempt, &agent, traced.as_ref()),
                 Err(error) => agent.fail(lease, error.failure()),
             }
         });
@@ -180,8 +182,45 @@ fn begin(run: RunTask, agent: &Agent, stores: &Stores, runtime: &Handle) -> Opti
     }
 }
 
+/// Where the attempt stands in its job's trace, if the agent wants to hear of it.
+struct Traced {
+    /// The agent's span of the task.
+    parent: TraceContext,
+    own: TraceContext,
+}
+
+impl Traced {
+    fn of(run: &RunTask) -> Option<Self> {
+        let parent = TraceContext::from_headers(&run.traceparent, Some(&run.tracestate)).ok()?;
+        let own = parent.child("execute", 0);
+        Some(Self { parent, own })
+    }
+
+    /// What the attempt took, as spans.
+    fn measured(&self, attempt: &Attempt, failure: Option<&str>) -> from_executor::Message {
+        let assignment = &attempt.assignment;
+        let name = format!("execute {}", assignment.spec.kind());
+        let mut spans = attempt
+            .stages
+            .spans(name, &self.own, &self.parent)
+            .into_iter();
+        let whole = spans.next().map(|span| {
+            let span = span
+                .with("nightshift.job", assignment.task.job.as_str())
+                .with("nightshift.task", assignment.task.to_string());
+            match failure {
+                Some(failure) => span.failed(failure),
+                None => span,
+            }
+        });
+        from_executor::Message::Spans(ExecutorSpans {
+            spans: whole.into_iter().chain(spans).map(Into::into).collect(),
+        })
+    }
+}
+
 /// Runs the task with its reporter beside it, then says how it went.
-fn execute(attempt: &Attempt, agent: &Agent) {
+fn execute(attempt: &Attempt, agent: &Agent, traced: Option<&Traced>) {
     let lease = attempt.assignment.lease;
     let ended = Ended::default();
     *lock(&PANIC_PLACE) = None;
@@ -191,13 +230,21 @@ fn execute(attempt: &Attempt, agent: &Agent) {
         ended.set();
         outcome
     });
+    let tell = |failure: Option<&str>| {
+        if let Some(traced) = traced {
+            agent.send(traced.measured(attempt, failure));
+        }
+    };
     match outcome {
         Ok(Ok((result_json, outputs))) => match serde_json::to_string(&outputs) {
-            Ok(outputs_json) => agent.send(from_executor::Message::Done(TaskDone {
-                lease: lease.0,
-                result_json,
-                outputs_json,
-            })),
+            Ok(outputs_json) => {
+                tell(None);
+                agent.send(from_executor::Message::Done(TaskDone {
+                    lease: lease.0,
+                    result_json,
+                    outputs_json,
+                }));
+            }
             Err(error) => agent.fail(
                 lease,
                 Failure {
@@ -210,12 +257,14 @@ fn execute(attempt: &Attempt, agent: &Agent) {
             let failure = error.failure();
             tracing::error!(class = failure.class.as_str(), "{}", failure.message);
             flush_log(attempt);
+            tell(Some(&failure.message));
             agent.fail(lease, failure);
         }
         Err(panic) => {
             let message = panic_message(panic.as_ref());
             tracing::error!("{message}");
             flush_log(attempt);
+            tell(Some(&message));
             agent.fail(
                 lease,
                 Failure {

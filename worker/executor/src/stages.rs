@@ -10,11 +10,13 @@ use std::{
 };
 
 use plan::StageTiming;
-use types::Progress;
+use spans::{Beginning, Kind, Span};
+use types::{Progress, TraceContext};
 
 /// Counters of one attempt; shared by its threads.
 pub struct Stages {
     started: Instant,
+    beginning: Beginning,
     cpu_at_start: Duration,
     totals: Mutex<Vec<(&'static str, Totals)>>,
     shown: Mutex<Shown>,
@@ -44,6 +46,7 @@ impl Stages {
     pub fn start() -> Self {
         Self {
             started: Instant::now(),
+            beginning: Beginning::now(),
             cpu_at_start: cpu_time(),
             totals: Mutex::default(),
             shown: Mutex::new(Shown {
@@ -194,6 +197,33 @@ impl Stages {
             peak_memory: peak_memory(),
         };
         totals.iter().map(stage).chain([whole]).collect()
+    }
+
+    /// The attempt as a span of this context, and its stages as those below it. A stage is one span however often it was
+    /// entered: it lasts from its first beginning to its last end.
+    pub fn spans(&self, name: String, context: &TraceContext, parent: &TraceContext) -> Vec<Span> {
+        let whole = self.beginning.until_now();
+        let totals = lock(&self.totals);
+        let stage = |(name, total): &(&'static str, Totals)| {
+            let times = self.beginning.wall(total.first)..self.beginning.wall(total.last);
+            let own = context.child(name, 0);
+            Span::new(*name, Kind::Internal, &own, Some(context), times)
+                .with("nightshift.busy_s", total.busy.as_secs_f64())
+                .with("nightshift.blocked_s", total.blocked.as_secs_f64())
+                .with(
+                    "nightshift.items",
+                    i64::try_from(total.items).unwrap_or(i64::MAX),
+                )
+                .with(
+                    "nightshift.bytes",
+                    i64::try_from(total.bytes).unwrap_or(i64::MAX),
+                )
+        };
+        let whole = Span::new(name, Kind::Internal, context, Some(parent), whole);
+        [whole]
+            .into_iter()
+            .chain(totals.iter().map(stage))
+            .collect()
     }
 }
 

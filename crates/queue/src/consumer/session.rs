@@ -8,7 +8,7 @@ use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, B
 use lapin::types::{AMQPValue, FieldTable};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
-use types::PoolName;
+use types::{PoolName, TraceContext};
 
 use super::{Command, ConsumerState, Delivery, Slot, lock};
 use crate::backoff::{self, Backoff};
@@ -16,7 +16,7 @@ use crate::error::{self, AckError, BrokerError};
 use crate::link::Link;
 use crate::settings::Settings;
 use crate::topology;
-use crate::wake_up::{TraceContext, WakeUp};
+use crate::wake_up::WakeUp;
 
 /// The consumer's task: its wishes and waits outlive connections.
 pub(super) struct Background {
@@ -316,16 +316,13 @@ async fn next_message(
     }
 }
 
-fn trace(properties: &lapin::BasicProperties) -> TraceContext {
+/// Headers that say nothing are no reason to refuse a wake-up.
+fn trace(properties: &lapin::BasicProperties) -> Option<TraceContext> {
     let header = |name: &str| match properties.headers().as_ref()?.inner().get(name)? {
-        AMQPValue::LongString(text) => String::from_utf8(text.as_bytes().to_vec()).ok(),
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok(),
         _ => None,
     };
-    TraceContext {
-        traceparent: header("traceparent"),
-        tracestate: header("tracestate"),
-    }
-    .bounded()
+    TraceContext::from_headers(header("traceparent")?, header("tracestate")).ok()
 }
 
 fn answer(reply: Option<oneshot::Sender<Result<(), AckError>>>, result: Result<(), AckError>) {

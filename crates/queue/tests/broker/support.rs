@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use broker_harness::{Broker, Options};
-use queue::{Consumer, ConsumerState, Delivery, Publisher, Settings, TraceContext, WakeUp};
-use types::PoolName;
+use queue::{Consumer, ConsumerState, Delivery, Publisher, Settings, WakeUp};
+use types::{PoolName, TraceContext};
 
 /// Idle workers ask this often; nothing may take longer once the broker is back.
 pub const POLL: Duration = Duration::from_secs(20);
@@ -55,10 +55,11 @@ pub fn wake_up(pool: &PoolName, number: u64) -> WakeUp {
         pool: pool.clone(),
         number,
         hint: Some("7k2m9x4c-0012".parse().expect("task")),
-        trace: TraceContext {
-            traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
-            tracestate: Some("vendor=1".to_owned()),
-        },
+        trace: TraceContext::from_headers(
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            Some("vendor=1"),
+        )
+        .ok(),
     }
 }
 

@@ -294,7 +294,9 @@ fn write_scores(attempt: &Attempt, decision: &Decision) -> Result<u64, TaskError
 /// What the run's tasks left and took, for the job's own tables: reduce sees evaluate tasks only.
 fn write_inherited(attempt: &Attempt) -> Result<(), TaskError> {
     let inputs = || attempt.assignment.inputs.iter().filter_map(accepted);
-    let mut timings: Vec<TimingRow> = inputs().flat_map(|input| timing_rows(&input)).collect();
+    let mut timings: Vec<TimingRow> = inputs()
+        .flat_map(|input| timing_rows(&input, attempt.trace()))
+        .collect();
     timings.sort_by(Row::order);
     attempt.put_table(names::TIMINGS, timings)?;
     let mut manifest: Vec<ManifestRow> = inputs().flat_map(|input| manifest_rows(&input)).collect();

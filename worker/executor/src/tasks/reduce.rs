@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use plan::{InputOutcome, PlannedRun, PublishedTable, ResultDetail, TaskResult, TaskSpec};
 use tables::{ManifestRow, MetricRow, Row, ScoreRow, TimingRow};
-use types::{Failure, OutputObject, TaskKind};
+use types::{Failure, OutputObject, TaskKind, TraceId};
 
 use super::names;
 use crate::{
@@ -113,11 +113,11 @@ fn timings(attempt: &Attempt) -> Result<OutputObject, TaskError> {
                 .into_iter()
                 .filter(|row| seen.insert((row.task.clone(), row.stage.clone()))),
         );
-        rows.extend(timing_rows(&evaluated));
+        rows.extend(timing_rows(&evaluated, attempt.trace()));
     }
     rows.extend(
         behind_failed_runs(attempt)
-            .flat_map(|accepted| timing_rows(&accepted).collect::<Vec<_>>())
+            .flat_map(|accepted| timing_rows(&accepted, attempt.trace()).collect::<Vec<_>>())
             .filter(|row| seen.insert((row.task.clone(), row.stage.clone()))),
     );
     rows.sort_by(Row::order);
@@ -177,7 +177,10 @@ pub fn manifest_rows<'a>(accepted: &Accepted<'a>) -> impl Iterator<Item = Manife
 }
 
 /// The stages of an accepted attempt as rows of the timings.
-pub fn timing_rows<'a>(accepted: &Accepted<'a>) -> impl Iterator<Item = TimingRow> + use<'a> {
+pub fn timing_rows<'a>(
+    accepted: &Accepted<'a>,
+    trace: Option<TraceId>,
+) -> impl Iterator<Item = TimingRow> + use<'a> {
     let input = accepted.input;
     accepted.result.timings.iter().map(move |timing| TimingRow {
         run: input.spec.run(),
@@ -191,6 +194,7 @@ pub fn timing_rows<'a>(accepted: &Accepted<'a>) -> impl Iterator<Item = TimingRo
         items: timing.items,
         bytes: timing.bytes,
         peak_memory: timing.peak_memory,
+        trace: trace.map(|trace| trace.to_string()),
     })
 }
 
