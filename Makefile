@@ -83,8 +83,8 @@ lint: ## format, clippy, documents: no warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 
 .PHONY: bench
-bench: ## measure against the peer: JSON lines; ONLY=name for one of them
-	$(PYTHON) scripts/setup.py demo
+bench: ## measure against the peers: JSON lines; ONLY=name for one of them
+	$(PYTHON) scripts/setup.py bench
 	$(MAKE) --no-print-directory weights texture
 	$(PYTHON) tests/bench/bench.py $(if $(ONLY),--only $(ONLY))
 

@@ -1,30 +1,24 @@
 //! A coordinator to talk to: a remote one, the one that listens in the state folder, or a private one for this command's life.
-//!
-//! Private programs hold the reading end of a pipe as standard input and leave when it closes, so they go with this
-//! process however it ends. They have process groups of their own: Ctrl-C reaches this process alone.
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use proto::Place;
 use proto::v1::ListWorkersRequest;
 use spans::Spans;
 use store::Stores;
-use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::process::Child;
+use tokio::time::{Instant, sleep};
 
 use crate::client::{self, Client};
-use crate::{Error, output, places};
+use crate::private::{ended, last_words, start, stop};
+use crate::{Error, output};
 
 /// How long a coordinator may take from its start to its socket: it reads its database first.
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// How long a worker may take to register.
 const WORKER_LIMIT: Duration = Duration::from_secs(10);
-/// How long private programs may take to end.
-const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// Exit code of a coordinator that cannot run here: above all, because another one has the state folder.
 const STATE_IN_USE: i32 = 6;
 /// A worker that was not heard for so long was killed: it beats every second, and says when it ends.
@@ -32,6 +26,8 @@ const SILENCE_LIMIT_MS: i64 = 10_000;
 /// Coordinators started by one command before it gives up.
 const MAX_STARTS: u32 = 4;
 const POLL: Duration = Duration::from_millis(10);
+/// Private programs wake each other, whatever the settings of this machine's other programs say.
+const NO_BROKER: [&str; 2] = ["--broker", "none"];
 
 /// The worker that a command brings along.
 #[derive(Debug, Clone)]
@@ -81,7 +77,7 @@ impl Cluster {
             return Ok(joined(client, None));
         }
         create_private(state)?;
-        let mut child = start("coordinator", state, config, &[])?;
+        let mut child = start("coordinator", state, config, &NO_BROKER)?;
         let deadline = Instant::now() + START_LIMIT;
         let mut starts = 1;
         loop {
@@ -103,7 +99,7 @@ impl Cluster {
                 }
                 if client::connect(place).await?.is_none() {
                     starts += 1;
-                    child = start("coordinator", state, config, &[])?;
+                    child = start("coordinator", state, config, &NO_BROKER)?;
                 }
                 continue;
             }
@@ -202,12 +198,9 @@ impl Cluster {
             format!("ctl-{}-{}", options.pool, std::process::id())
         };
         let slots = options.slots.to_string();
-        let mut child = start(
-            "worker",
-            &state,
-            self.config.as_deref(),
-            &["--name", &name, "--pool", &options.pool, "--slots", &slots],
-        )?;
+        let own = ["--name", &name, "--pool", &options.pool, "--slots", &slots];
+        let arguments = [&NO_BROKER[..], &own].concat();
+        let mut child = start("worker", &state, self.config.as_deref(), &arguments)?;
         let deadline = Instant::now() + WORKER_LIMIT;
         while !self.has_worker(|worker| worker.name == name).await? {
             if let Ok(Some(status)) = child.try_wait() {
@@ -289,7 +282,7 @@ fn lock_is_held(state: &Path) -> bool {
 }
 
 /// The state folder, readable by its owner alone.
-fn create_private(state: &Path) -> Result<(), Error> {
+pub fn create_private(state: &Path) -> Result<(), Error> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new()
         .recursive(true)
@@ -299,98 +292,4 @@ fn create_private(state: &Path) -> Result<(), Error> {
             path: state.to_owned(),
             source,
         })
-}
-
-fn log_path(state: &Path, program: &str) -> PathBuf {
-    state.join(format!("{program}.log"))
-}
-
-/// Starts one of our programs with its standard error in the state folder's log.
-fn start(
-    program: &str,
-    state: &Path,
-    config: Option<&Path>,
-    arguments: &[&str],
-) -> Result<Child, Error> {
-    let path = places::program(program)?;
-    let log = log_path(state, program);
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&log)
-        .map_err(|source| Error::Write {
-            path: log.clone(),
-            source,
-        })?;
-    let twin = file
-        .try_clone()
-        .map_err(|source| Error::Write { path: log, source })?;
-    Command::new(&path)
-        .arg("--state")
-        .arg(state)
-        // Of its own, whatever the settings of this machine's other programs say.
-        .args(["--exit-with-stdin", "--broker", "none", "--http", "none"])
-        .args(
-            config
-                .into_iter()
-                .flat_map(|file| [Path::new("--config"), file]),
-        )
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::from(twin))
-        .stderr(Stdio::from(file))
-        .process_group(0)
-        .spawn()
-        .map_err(|source| {
-            Error::cannot_run_because(format!("cannot start {}", path.display()), source)
-        })
-}
-
-/// Closes the program's standard input and waits for its end.
-async fn stop(child: &mut Child) {
-    drop(child.stdin.take());
-    if timeout(STOP_LIMIT, child.wait()).await.is_err() {
-        // Its group, so that nothing it started outlives it.
-        if let Some(group) = child
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .and_then(rustix::process::Pid::from_raw)
-        {
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-        }
-        let _ = child.wait().await;
-    }
-}
-
-fn ended(state: &Path, program: &str, status: ExitStatus) -> Error {
-    Error::cannot_run(format!(
-        "the {program} ended ({status}){}",
-        last_words(state, program)
-    ))
-}
-
-/// The end of a program's log, for the user's screen.
-fn last_words(state: &Path, program: &str) -> String {
-    let path = log_path(state, program);
-    let tail = tail(&path, 2000).unwrap_or_default();
-    let lines: Vec<&str> = tail
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
-    let last = lines[lines.len().saturating_sub(3)..].join("\n  ");
-    if last.is_empty() {
-        String::new()
-    } else {
-        format!(":\n  {last}\n  (all of it: {})", path.display())
-    }
-}
-
-fn tail(path: &Path, bytes: u64) -> io::Result<String> {
-    use std::io::{Read, Seek, SeekFrom};
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(bytes)))?;
-    let mut text = Vec::new();
-    file.take(bytes).read_to_end(&mut text)?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
 }

@@ -12,10 +12,10 @@ mod job_file;
 mod output;
 mod page;
 mod places;
+mod private;
 mod progress;
 mod resume;
 mod rows;
-
 mod summary;
 mod watch;
 mod yaml;

@@ -1,7 +1,11 @@
 //! What agent and executor agree on beside the messages: each goes as a 32-bit little-endian length and its protobuf over a
 //! socket pair, whose one end the executor inherits.
 
-use std::io;
+use std::{
+    env,
+    io::{self, Read, Write},
+    os::{fd::FromRawFd, unix::net::UnixStream},
+};
 
 use prost::Message;
 
@@ -10,6 +14,51 @@ pub const DESCRIPTOR_VARIABLE: &str = "NIGHTSHIFT_EXECUTOR_FD";
 
 /// No message comes near: the largest carries an assignment with its dependencies' results.
 const MAX_MESSAGE_BYTES: u32 = 64 << 20;
+
+/// The executor's end, which it owns from here on and hands to nobody it starts.
+///
+/// To be called once: a second stream of the same descriptor would close it under the first.
+pub fn inherited() -> io::Result<UnixStream> {
+    let number = env::var(DESCRIPTOR_VARIABLE).map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("{DESCRIPTOR_VARIABLE} is not set: executors are started by `worker`"),
+        )
+    })?;
+    let wrong = |why: &dyn std::fmt::Display| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{DESCRIPTOR_VARIABLE}={number:?}: {why}"),
+        )
+    };
+    let descriptor: i32 = number.parse().map_err(|error| wrong(&error))?;
+    // SAFETY: asks about a number; a descriptor that is not open is an error.
+    if descriptor < 3 || unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(wrong(&io::Error::last_os_error()));
+    }
+    // SAFETY: the agent opened it for this process, which owns it from here on.
+    Ok(unsafe { UnixStream::from_raw_fd(descriptor) })
+}
+
+/// The next message, read by a thread that may wait; `None` once the other side has closed.
+pub fn read_message<M: Message + Default>(source: &mut impl Read) -> io::Result<Option<M>> {
+    let mut bytes = [0; 4];
+    match source.read_exact(&mut bytes) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    let mut body = vec![0; length(bytes)?];
+    source.read_exact(&mut body)?;
+    M::decode(body.as_slice())
+        .map(Some)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Sends a message; waits until the other side has room for it.
+pub fn write_message(sink: &mut impl Write, message: &impl Message) -> io::Result<()> {
+    sink.write_all(&frame(message)?)?;
+    sink.flush()
+}
 
 /// The bytes of a message with its length before it.
 pub fn frame(message: &impl Message) -> io::Result<Vec<u8>> {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures Nightshift against Anomalib on this machine: one JSON line a benchmark.
+"""Measures Nightshift against its peers on this machine: one JSON line a benchmark.
 
     python3 tests/bench/bench.py [--only NAME] [--rounds N] [--threads N]
 
@@ -9,9 +9,11 @@
     demo_overhead_s            `ctl run configs/benchmark-demo.yaml` without the time in which its tasks compute (one at a time)
     ctl_help_ms                best wall time of `ctl --help`
     sim_schedules_per_s        simulated schedules a second, over 20 s
+    dispatch_rabbitmq_vs_celery, dispatch_embedded_vs_ray, dispatch_p99_ms, coordinator_100k_mb, coordinator_100k_restart_s
+                               see dispatch.py
 
-The peers are Anomalib 1.0.1 and 2.7.0 in two Python environments below .cache/bench, made on first use: 12 GB, a few minutes.
-Everything of a comparison runs alternately on the same machine. A line is {"name", "value", "unit", "peer", "ratio"} with
+The peers are Anomalib 1.0.1 and 2.7.0 in two Python environments below .cache/bench, made on first use: 12 GB, a few minutes;
+for dispatching Celery and Ray in a third one: 310 MB. Everything of a comparison runs alternately on the same machine. A line is {"name", "value", "unit", "peer", "ratio"} with
 details besides; "ratio" is how many times better ours is. Exit code 1 if a benchmark could not be measured.
 """
 import argparse
@@ -25,35 +27,12 @@ import threading
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-CACHE = ROOT / ".cache" / "bench"
-CTL = ROOT / "bin" / "ctl"
+import dispatch
+from figures import CACHE, CTL, HERE, ROOT, Failed, report, run, say
+
 PEERS = ("1.0.1", "2.7.0")
 # Wheels of both environments, unpacked, with what pip keeps while it works.
 PEER_BYTES = 14 * 10**9
-
-
-class Failed(Exception):
-    """A benchmark that could not be measured, with the reason."""
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-def report(name, value, unit, peer=None, ratio=None, **details):
-    line = {"name": name, "value": round(value, 3), "unit": unit, "peer": None if peer is None else round(peer, 3),
-            "ratio": None if ratio is None else round(ratio, 2), **details}
-    print(json.dumps(line), flush=True)
-
-
-def run(command, **options):
-    """Runs to the end; on failure the last lines of what it said."""
-    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
-    if done.returncode:
-        raise Failed(f"{command[0]} ended with {done.returncode}: " + " | ".join((done.stderr or done.stdout).strip().splitlines()[-3:]))
-    return done.stdout
 
 
 def peer_environment(version):
@@ -222,22 +201,24 @@ def sim_schedules(_):
 
 BENCHMARKS = {"ctl_help_ms": ctl_help, "sim_schedules_per_s": sim_schedules, "demo_overhead_s": demo_overhead, "padim_e2e_vs_anomalib": padim_e2e,
               "padim_memory_vs_anomalib": padim_memory}
+DISPATCH = {"dispatch_rabbitmq_vs_celery": dispatch.rabbitmq, "dispatch_embedded_vs_ray": dispatch.embedded, "dispatch_p99_ms": dispatch.p99,
+            "coordinator_100k_mb": dispatch.memory, "coordinator_100k_restart_s": dispatch.restart}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=sorted(BENCHMARKS))
+    parser.add_argument("--only", choices=sorted(BENCHMARKS | DISPATCH))
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()
     if not CTL.is_file():
         sys.exit("bench: bin/ctl is missing: `make build` first")
-    comparison = Comparison(arguments.rounds, arguments.threads)
+    comparison, dispatching = Comparison(arguments.rounds, arguments.threads), dispatch.Dispatching(arguments.rounds)
     failed = False
-    for name, benchmark in BENCHMARKS.items():
+    for name, benchmark in (BENCHMARKS | DISPATCH).items():
         if arguments.only in (None, name):
             try:
-                benchmark(comparison)
+                benchmark(dispatching if name in DISPATCH else comparison)
             except Failed as error:
                 failed = True
                 say(f"bench: {name}: {error}")

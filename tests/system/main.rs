@@ -9,6 +9,7 @@
 
 mod bad_data;
 mod bad_files;
+mod bench;
 mod collector;
 mod commands;
 mod configuration;

@@ -56,6 +56,11 @@ impl Sandbox {
         self
     }
 
+    /// The broker's address, if there is one.
+    pub fn broker(&self) -> Option<&str> {
+        self.variable("NIGHTSHIFT_BROKER")
+    }
+
     /// With coordinator and workers on this broker: `user@host:port/vhost`.
     pub fn use_broker(&mut self, place: &str) {
         self.set("NIGHTSHIFT_BROKER", &format!("amqp://{place}"));

@@ -99,6 +99,13 @@ impl Sandbox {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// What programs get of this variable.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        let mut set = self.environment.iter().rev();
+        set.find(|(set, _)| set == name)
+            .map(|(_, value)| value.as_str())
+    }
+
     /// With other programs than those of the repository.
     pub fn use_programs(&mut self, bin: PathBuf) {
         self.bin = bin;

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod bench;
 mod cancel;
 mod dead;
 mod describe;
@@ -58,6 +59,9 @@ pub enum Command {
     /// Release a worker from quarantine
     #[command(subcommand)]
     Worker(worker::Args),
+    /// Measure how many tasks a second this machine can dispatch, and how fast
+    #[command(subcommand)]
+    Bench(bench::Args),
 }
 
 pub fn run(common: &Common, command: Command) -> Result<(), Error> {
@@ -77,6 +81,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Error> {
         Command::Doctor(args) => doctor::run(common, &args),
         Command::Weights(args) => weights::run(common, args),
         Command::Worker(args) => block_on(worker::run(common, args)),
+        Command::Bench(args) => block_on(bench::run(common, args)),
     }
 }
 

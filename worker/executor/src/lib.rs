@@ -21,11 +21,9 @@ mod spool;
 mod stages;
 mod states;
 mod tasks;
-mod wire;
 
 pub use probe::probe;
 pub use serve::serve;
-pub use wire::{read_message, write_message};
 
 /// What `executor` and `executor-torch` do alike.
 pub fn main() -> anyhow::Result<()> {

@@ -3,7 +3,7 @@
 use std::{
     any::Any,
     io,
-    os::{fd::FromRawFd, unix::net::UnixStream},
+    os::unix::net::UnixStream,
     panic::{self, AssertUnwindSafe},
     path::PathBuf,
     sync::{
@@ -14,10 +14,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context;
 use logging::Lines;
 use plan::Assignment;
 use proto::{
-    executor_socket::DESCRIPTOR_VARIABLE,
+    executor_socket::{self, read_message, write_message},
     v1::{
         ExecutorLog, ExecutorProgress, ExecutorReady, ExecutorSpans, FromExecutor, Progress,
         RunTask, TaskDone, TaskFailed, ToExecutor, from_executor, to_executor,
@@ -35,7 +36,6 @@ use crate::{
     handover, kept,
     stages::{lock, reset_peak_memory},
     tasks,
-    wire::{read_message, write_message},
 };
 
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
@@ -49,7 +49,8 @@ static PANIC_PLACE: Mutex<Option<String>> = Mutex::new(None);
 
 /// Serves the agent at the other end of the inherited socket until it closes.
 pub fn serve() -> anyhow::Result<()> {
-    let socket = inherited_socket()?;
+    let socket =
+        executor_socket::inherited().context("`executor --probe` describes the machine instead")?;
     let taken_over = handover::take_over()?;
     panic::set_hook(Box::new(|info| {
         let place = info
@@ -416,24 +417,4 @@ impl Agent {
 fn leave() -> ! {
     // SAFETY: ends the process; nothing runs after it.
     unsafe { libc::_exit(0) }
-}
-
-fn inherited_socket() -> anyhow::Result<UnixStream> {
-    let number = std::env::var(DESCRIPTOR_VARIABLE).map_err(|_| {
-        anyhow::anyhow!(
-            "{DESCRIPTOR_VARIABLE} is not set: the executor is started by `worker`; try `executor --probe`"
-        )
-    })?;
-    let number: i32 = number.parse().map_err(|_| {
-        anyhow::anyhow!("{DESCRIPTOR_VARIABLE}={number:?} is not a file descriptor")
-    })?;
-    // SAFETY: asks about a number; a descriptor that is not open is an error.
-    if number < 3 || unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
-        anyhow::bail!(
-            "{DESCRIPTOR_VARIABLE}={number}: {}",
-            io::Error::last_os_error()
-        );
-    }
-    // SAFETY: the agent opened it for this process, which owns it from here on.
-    Ok(unsafe { UnixStream::from_raw_fd(number) })
 }

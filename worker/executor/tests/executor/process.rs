@@ -10,10 +10,9 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use executor::{read_message, write_message};
 use plan::Assignment;
 use proto::{
-    executor_socket::DESCRIPTOR_VARIABLE,
+    executor_socket::{DESCRIPTOR_VARIABLE, read_message, write_message},
     v1::{
         CancelTask, ExecutorLog, ExecutorProgress, FromExecutor, RunTask, TaskDone, TaskFailed,
         ToExecutor, from_executor, to_executor,

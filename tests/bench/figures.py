@@ -1,0 +1,44 @@
+"""What the benchmarks share: where things are, how programs are run, and the form of a figure."""
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+CACHE = ROOT / ".cache" / "bench"
+CTL = ROOT / "bin" / "ctl"
+
+
+class Failed(Exception):
+    """A benchmark that could not be measured, with the reason."""
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def report(name, value, unit, peer=None, ratio=None, **details):
+    line = {"name": name, "value": round(value, 3), "unit": unit, "peer": None if peer is None else round(peer, 3),
+            "ratio": None if ratio is None else round(ratio, 2), **details}
+    print(json.dumps(line), flush=True)
+
+
+def run(command, **options):
+    """Runs to the end; on failure the last lines of what it said."""
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    if done.returncode:
+        raise Failed(f"{command[0]} ended with {done.returncode}: " + " | ".join((done.stderr or done.stdout).strip().splitlines()[-3:]))
+    return done.stdout
+
+
+def percentile(values, share):
+    """The smallest value that this share of all does not exceed."""
+    ordered = sorted(values)
+    return ordered[max(1, math.ceil(share * len(ordered))) - 1]
+
+
+def spread(milliseconds):
+    """As `ctl bench` says it."""
+    return {"count": len(milliseconds), **{name: round(percentile(milliseconds, share), 3) for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))}}
