@@ -197,8 +197,13 @@ impl StateStore {
                 found: found.cast_unsigned(),
             });
         }
-        for change in changes {
-            write::change(&transaction, change)?;
+        let is_counters = |change: &Change| matches!(change, Change::Counters(_));
+        // Every grant brings them, and only the last ones count.
+        let counters = changes.iter().rposition(is_counters);
+        for (place, change) in changes.iter().enumerate() {
+            if !is_counters(change) || counters == Some(place) {
+                write::change(&transaction, change)?;
+            }
         }
         transaction.commit().map_err(failed())
     }

@@ -38,8 +38,11 @@ pub struct Agent {
     exited: bool,
 }
 
-/// More than answers can be late by: a lease is granted at most about once a second.
+/// More than answers can be late by.
 const TAKEN_KNOWN: usize = 256;
+
+/// After a grant, so that an agent with short tasks does not send a heartbeat for each.
+const FIRST_HEARTBEAT_MS: u64 = 100;
 
 #[derive(Debug)]
 enum Claiming {
@@ -281,8 +284,8 @@ impl Agent {
             });
         }
         slot.start_if_absent(place as SlotNumber, out);
-        // The first heartbeat of a lease says that it was begun.
-        self.heartbeat_due_ms = now_ms;
+        // The first heartbeat of a lease says that it was begun; what is over before then says so itself.
+        self.heartbeat_due_ms = self.heartbeat_due_ms.min(now_ms + FIRST_HEARTBEAT_MS);
     }
 
     fn executor_ready(&mut self, slot: SlotNumber) {
