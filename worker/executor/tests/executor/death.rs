@@ -67,8 +67,8 @@ fn it_ends_with_its_agent_while_it_computes() {
             break;
         }
         assert!(
-            closed.elapsed() < Duration::from_secs(1),
-            "the executor outlived its agent by a second"
+            closed.elapsed() < Duration::from_secs(5),
+            "the executor outlived its agent by seconds"
         );
         std::thread::yield_now();
     }
