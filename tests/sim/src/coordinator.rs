@@ -529,6 +529,28 @@ impl World {
         core.job_views().all(|job| job.state.is_terminal()) && core.outbox().next().is_none()
     }
 
+    /// What jobs that have not ended wait for, and the workers that there are.
+    pub fn unfinished(&self) -> String {
+        let Some(core) = &self.coordinator.core else {
+            return "the coordinator is down".to_owned();
+        };
+        let mut lines = Vec::new();
+        for job in core.job_views().filter(|job| !job.state.is_terminal()) {
+            lines.push(format!("{} is {:?}", job.id, job.state));
+            for task in core.task_views(job.id, self.now()).into_iter().flatten() {
+                if let Some(why) = task.waiting {
+                    lines.push(format!("  {} {:?} {why}", task.id, task.state));
+                }
+            }
+        }
+        for worker in core.worker_views() {
+            lines.push(format!("{} is {:?}", worker.row.name, worker.state));
+        }
+        let owed = core.outbox().map(|row| format!("{:?} is not published", row.id));
+        lines.extend(owed);
+        lines.join("\n  ")
+    }
+
     /// Whether the outbox has this entry: for tests.
     pub fn owes(&self, id: OutboxId) -> bool {
         self.disk.rows.outbox.contains_key(&id)

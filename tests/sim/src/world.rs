@@ -348,7 +348,8 @@ impl World {
     pub fn run_until(&mut self, bound_ms: u64, done: impl Fn(&Self) -> bool) -> Check {
         while !done(self) {
             if self.now_ms > bound_ms {
-                return Err(format!("L1: not done after {} s", bound_ms / 1000));
+                let seconds = bound_ms / 1000;
+                return Err(format!("L1: not done after {seconds} s\n  {}", self.unfinished()));
             }
             self.step()?;
         }
