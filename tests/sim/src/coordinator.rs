@@ -544,7 +544,7 @@ impl World {
             }
         }
         for worker in core.worker_views() {
-            lines.push(format!("{} is {:?}", worker.row.name, worker.state));
+            lines.push(format!("{} is {:?}", worker.row.worker, worker.state));
         }
         let owed = core.outbox().map(|row| format!("{:?} is not published", row.id));
         lines.extend(owed);
