@@ -85,10 +85,16 @@ fn render(census: &Census) -> Metrics {
         "Attempts that have ended, by outcome.",
         attempts.map(|(outcome, &n)| ([("outcome", (*outcome).to_owned())], n)),
     );
-    let swept = "Attempts that were not accepted and whose objects were deleted after the retention.";
+    let swept =
+        "Attempts that were not accepted and whose objects were deleted after the retention.";
     metrics.number("swept_attempts_total", Kind::Counter, swept, census.swept);
     let objects = "Objects of theirs that were deleted.";
-    metrics.number("swept_objects_total", Kind::Counter, objects, census.swept_objects);
+    metrics.number(
+        "swept_objects_total",
+        Kind::Counter,
+        objects,
+        census.swept_objects,
+    );
     let waiting = "Objects that the stores have not taken yet.";
     metrics.number("outbox", Kind::Gauge, waiting, census.outbox);
     let refused = "Those of them that a store has refused at least once.";

@@ -7,7 +7,7 @@ use coordinator_core::{
     Reply, Settings, Ticket, Waiting, WorkerRow, WorkerState,
 };
 use job::resolved::{EngineChoice, ResolvedJob, Resources};
-use types::{Epoch, FailureClass, JobId, LeaseNumber};
+use types::{Epoch, FailureClass, JobId, LeaseNumber, WorkerName};
 
 use crate::{
     broker::WAKE_UP_TTL_MS,
@@ -529,6 +529,13 @@ impl World {
         core.job_views().all(|job| job.state.is_terminal()) && core.outbox().next().is_none()
     }
 
+    pub fn quarantined(&self) -> Vec<WorkerName> {
+        let core = self.coordinator.core.as_ref();
+        let views = core.into_iter().flat_map(|core| core.worker_views());
+        let found = views.filter(|worker| worker.state == WorkerState::Quarantined);
+        found.map(|worker| worker.row.worker.clone()).collect()
+    }
+
     /// What jobs that have not ended wait for, and the workers that there are.
     pub fn unfinished(&self) -> String {
         let Some(core) = &self.coordinator.core else {
@@ -546,7 +553,9 @@ impl World {
         for worker in core.worker_views() {
             lines.push(format!("{} is {:?}", worker.row.worker, worker.state));
         }
-        let owed = core.outbox().map(|row| format!("{:?} is not published", row.id));
+        let owed = core
+            .outbox()
+            .map(|row| format!("{:?} is not published", row.id));
         lines.extend(owed);
         lines.join("\n  ")
     }

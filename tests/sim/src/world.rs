@@ -71,6 +71,7 @@ pub enum Item {
         life: u64,
     },
     CoordinatorStart,
+    OperatorLooks,
     PredecessorWakes,
     LateCommit {
         epoch: u64,
@@ -203,6 +204,8 @@ pub struct Outcome {
 
 /// Faults stop here, and everything has to come to its end.
 const FAULTY_MS: u64 = 240_000;
+/// From then on somebody looks so often at the workers that failed too much: without them a job may wait for ever.
+const OPERATOR_MS: u64 = 60_000;
 /// L1: from then on, how long a job may take: retries for an hour, and a half.
 const BOUND_MS: u64 = FAULTY_MS + 5_400_000 + 3_600_000;
 
@@ -325,6 +328,7 @@ impl World {
             Item::User { place } => self.user_sends(place),
             Item::UserHears { place, reply } => self.user_hears(place, *reply),
             Item::CalmDown => self.calm_down(),
+            Item::OperatorLooks => self.operator_looks(),
         }
         Ok(())
     }
@@ -341,7 +345,15 @@ impl World {
         for machine in &mut self.machines {
             machine.cut_off_until_ms = 0;
         }
+        self.at(OPERATOR_MS, Item::OperatorLooks);
         self.plan_batch();
+    }
+
+    fn operator_looks(&mut self) {
+        for worker in self.quarantined() {
+            self.user_asks(0, MakeEvent::ReleaseWorker(worker), About::Nothing);
+        }
+        self.at(OPERATOR_MS, Item::OperatorLooks);
     }
 
     /// Runs until `done` or the bound; what did not hold.
@@ -349,7 +361,10 @@ impl World {
         while !done(self) {
             if self.now_ms > bound_ms {
                 let seconds = bound_ms / 1000;
-                return Err(format!("L1: not done after {seconds} s\n  {}", self.unfinished()));
+                return Err(format!(
+                    "L1: not done after {seconds} s\n  {}",
+                    self.unfinished()
+                ));
             }
             self.step()?;
         }
