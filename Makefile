@@ -75,6 +75,14 @@ chaos: ## kill and cut a real RabbitMQ and a real S3 server far more often than 
 	$(PYTHON) scripts/fetch_parts.py servers
 	NIGHTSHIFT_CHAOS=1 cargo test --locked --workspace --test broker --test stores -- --nocapture
 
+# The server comes from npm, as the lock file beside its package.json says (186 MB), and needs Node.
+.PHONY: azure
+azure: ## test az:// against Azurite, an Azure blob server (installs Node)
+	$(PYTHON) scripts/setup.py azure
+	mkdir -p .cache/azurite && cp tests/objects/azurite/package*.json .cache/azurite/
+	cd .cache/azurite && npm ci --ignore-scripts --no-audit --no-fund
+	cargo test --locked --workspace --exclude sim --test stores -- --ignored azure
+
 .PHONY: lint
 lint: ## format, clippy, documents: no warnings
 	$(PYTHON) scripts/setup.py build

@@ -5,6 +5,7 @@
     python3 scripts/setup.py test       also the weights, and the RabbitMQ server and Prometheus' promtool that tests use
     python3 scripts/setup.py demo       also the ELPV images and the photographs that textures are made from
     python3 scripts/setup.py bench      all of that
+    python3 scripts/setup.py azure      what `make build` needs, and Node with npm
 
 Packages of the system are installed with apt-get when this runs as root; otherwise it says which to ask for.
 Standard library and pip only; every download is pinned and checked (setup_native.py, fetch_parts.py).
@@ -21,12 +22,13 @@ ROOT = SCRIPTS.parent
 
 # program: Debian package that brings it
 SYSTEM = {"g++": "g++", "cc": "gcc", "make": "make", "ld": "binutils"}
+AZURE = {"node": "nodejs", "npm": "npm"}
 TOOLCHAIN = {"cargo": "the Rust toolchain", "rustc": "the Rust toolchain"}
 # Debian package: a file that it brings, for programs that are on nobody's PATH.
 TEST_SYSTEM = {"rabbitmq-server": "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server",
                "prometheus": "/usr/bin/promtool"}
 PARTS = {"build": [], "test": ["weights"], "demo": ["weights", "elpv", "photos"],
-          "bench": ["weights", "elpv", "photos"]}
+          "bench": ["weights", "elpv", "photos"], "azure": []}
 # Free space that a step may take, in bytes: wheels, native libraries, build output.
 NEEDED_BYTES = 5 * 10**9
 
@@ -48,7 +50,8 @@ def check_machine():
 
 
 def missing_packages(part):
-    missing = {package for program, package in SYSTEM.items() if not shutil.which(program)}
+    programs = {**SYSTEM, **AZURE} if part == "azure" else SYSTEM
+    missing = {package for program, package in programs.items() if not shutil.which(program)}
     if part in ("test", "bench"):
         missing.update(package for package, pattern in TEST_SYSTEM.items() if not glob.glob(pattern))
     if subprocess.run([sys.executable, "-m", "pip", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:

@@ -28,7 +28,7 @@ import time
 from pathlib import Path
 
 import dispatch
-from figures import CACHE, CTL, HERE, ROOT, Failed, report, run, say
+from figures import CACHE, CTL, DATA, HERE, ROOT, Failed, report, run, say
 
 PEERS = ("1.0.1", "2.7.0")
 # Wheels of both environments, unpacked, with what pip keeps while it works.
@@ -51,11 +51,10 @@ def peer_environment(version):
 
 
 def brick(python):
-    data = CACHE / "data"
-    if not (data / "brick" / ".complete").is_file():
-        run([python, HERE / "make_data.py", "--out", data])
-        (data / "brick" / ".complete").touch()
-    return data / "brick"
+    if not (DATA / "brick" / ".complete").is_file():
+        run([python, HERE / "make_data.py", "--out", DATA])
+        (DATA / "brick" / ".complete").touch()
+    return DATA / "brick"
 
 
 def peer_weights():

@@ -8,6 +8,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CACHE = ROOT / ".cache" / "bench"
+# Images that peers read, too: Anomalib skips what lies below a folder whose name begins with a dot.
+DATA = ROOT / "datasets" / "bench"
 CTL = ROOT / "bin" / "ctl"
 
 

@@ -14,7 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import CACHE, CTL, HERE, ROOT, Failed, peer_environment, peer_weights, run, say
+from bench import peer_environment, peer_weights
+from figures import CACHE, CTL, DATA, HERE, ROOT, Failed, run, say
 
 LIMIT = 1e-3
 
@@ -33,10 +34,10 @@ output: '{output}'
 def peer(folder, limit):
     """Images and dump of the peer, made if they are not there."""
     name = f"{folder.name}_{limit}"
-    data, dump = CACHE / "data" / name, CACHE / f"{name}.json"
+    data, dump = DATA / name, CACHE / f"{name}.json"
     if not dump.is_file():
         python = peer_environment("1.0.1")
-        say(run([python, HERE / "make_data.py", "--out", CACHE / "data", "--folder", folder, "--name", name, "--limit", limit]).strip())
+        say(run([python, HERE / "make_data.py", "--out", DATA, "--folder", folder, "--name", name, "--limit", limit]).strip())
         say("the peer fits and tests: minutes")
         unfinished = dump.with_suffix(".new.json")
         run([python, HERE / "e2e.py", "--data", data, "--model", "padim", "--weights", peer_weights(), "--dump", unfinished])

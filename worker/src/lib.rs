@@ -65,8 +65,8 @@ pub fn run(settings: Settings) -> ExitCode {
         eprintln!("worker: {:#}", anyhow::Error::new(error));
         return ExitCode::from(EXIT_USAGE);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // One thread: all that happens here is short, and what waits for the disk has threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let result = runtime

@@ -313,7 +313,7 @@ async fn nobody_waits_long_for_a_collector_that_is_not_there_and_memory_is_bound
     let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", mute.local_addr().unwrap());
     let spans = spans(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)], |_| {
-        drop(SAID.fetch_add(1, Ordering::Relaxed))
+        SAID.fetch_add(1, Ordering::Relaxed);
     });
     let context = spans.begin(None, "root").unwrap();
     let begun = Instant::now();

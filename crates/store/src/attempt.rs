@@ -12,8 +12,9 @@ use crate::{Store, StoreError, layout};
 /// From here on it pays to ask another thread for the digest.
 const PARALLEL_BYTES: u64 = 1 << 20;
 
-/// Writes the objects of one attempt. After [`AttemptWriter::finish`] nothing can be written any more.
+/// Writes the objects of one attempt. After [`AttemptWriter::finish`] nothing can be written any more, and everything is durable.
 pub struct AttemptWriter {
+    /// Nobody reads an attempt's objects before it is finished: they are synced then, together.
     store: Store,
     prefix: String,
     /// `None`: sealed. Held over each write, so that none can be under way when the attempt is sealed.
@@ -24,7 +25,7 @@ impl AttemptWriter {
     /// `prefix` as in [`types::AttemptPrefix::path`]: no other attempt has it.
     pub fn new(store: Store, prefix: impl Into<String>) -> Self {
         Self {
-            store,
+            store: store.deferring(),
             prefix: prefix.into(),
             written: Mutex::new(Some(Vec::new())),
         }
@@ -142,6 +143,11 @@ impl AttemptWriter {
         }
         self.store
             .put(&self.path(layout::OUTPUTS), json.into())
+            .await?;
+        let names = objects.iter().map(|object| object.path.as_str());
+        let names = names.chain([layout::OUTPUTS]);
+        self.store
+            .sync(names.map(|name| self.path(name)).collect())
             .await?;
         Ok(objects)
     }

@@ -2,7 +2,7 @@
 //!
 //! It is not a file system: objects appear whole or not at all, folders do not exist, nothing is renamed or changed
 //! in place, and deleted only by the coordinator's sweeper, one attempt's prefix at a time. `file://` stores write through fsync,
-//! so what a call returned is on disk.
+//! so what a call returned is on disk; an attempt's objects are when it is finished.
 
 mod answer;
 mod attempt;

@@ -38,6 +38,8 @@ const UPLOAD_TRIES: u32 = 3;
 #[derive(Clone)]
 pub struct Store {
     pub(crate) inner: Arc<dyn ObjectStore>,
+    /// The same, but what it writes to a local folder is on disk only after [`Store::sync`].
+    deferring: Arc<dyn ObjectStore>,
     /// Without a slash at its end, but for `file:///` itself.
     root: String,
     /// Folder of a `file://` store.
@@ -83,11 +85,11 @@ impl Store {
                 reason: "it is a file, not a folder".to_owned(),
             });
         }
-        let inner = LocalFileSystem::new_with_prefix(&folder)
-            .map_err(|error| StoreError::from_object_store("open", root.clone(), None, error))?
-            .with_fsync(true);
+        let files = LocalFileSystem::new_with_prefix(&folder)
+            .map_err(|error| StoreError::from_object_store("open", root.clone(), None, error))?;
         Ok(Self {
-            inner: Arc::new(inner),
+            inner: Arc::new(files.clone().with_fsync(true)),
+            deferring: Arc::new(files),
             root,
             local: Some(folder),
             remote: None,
@@ -107,6 +109,7 @@ impl Store {
 
     pub(crate) fn remote(opened: Opened) -> Result<Self, StoreError> {
         let bucket = Self {
+            deferring: opened.client.clone(),
             inner: opened.client,
             root: opened.remote.bucket.clone(),
             local: None,
@@ -120,8 +123,13 @@ impl Store {
         if prefix.is_empty() {
             return Ok(self.clone());
         }
+        let key = self.key(prefix)?;
+        let below = |store: &Arc<dyn ObjectStore>| {
+            Arc::new(PrefixStore::new(store.clone(), key.clone())) as Arc<dyn ObjectStore>
+        };
         Ok(Self {
-            inner: Arc::new(PrefixStore::new(self.inner.clone(), self.key(prefix)?)),
+            inner: below(&self.inner),
+            deferring: below(&self.deferring),
             root: self.uri(prefix),
             local: self.local_path(prefix),
             remote: self.remote.clone(),
@@ -130,8 +138,10 @@ impl Store {
 
     /// A store that lives as long as its handles, for tests.
     pub fn in_memory() -> Self {
+        let memory = Arc::new(InMemory::new());
         Self {
-            inner: Arc::new(InMemory::new()),
+            inner: memory.clone(),
+            deferring: memory,
             root: "memory://".to_owned(),
             local: None,
             remote: None,
@@ -141,6 +151,30 @@ impl Store {
     /// Whether objects come over the network.
     pub fn is_remote(&self) -> bool {
         self.remote.is_some()
+    }
+
+    /// The same store for somebody who writes several objects and then syncs them together: a disk commits once, not once an
+    /// object and folder.
+    pub(crate) fn deferring(&self) -> Self {
+        Self {
+            inner: self.deferring.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// Returns when these objects are on disk, and reachable there. Remote stores acknowledge nothing before.
+    pub(crate) async fn sync(&self, paths: Vec<String>) -> Result<(), StoreError> {
+        let Some(folder) = self.local.clone() else {
+            return Ok(());
+        };
+        let synced = tokio::task::spawn_blocking(move || local::sync(&folder, &paths)).await;
+        synced.unwrap_or_else(|error| {
+            Err(StoreError::from_io(
+                "write",
+                self.root.clone(),
+                error.into(),
+            ))
+        })
     }
 
     /// Whether of many who put a pointer exactly one creates it by the store's own doing. Found out once, by trying.

@@ -1,4 +1,4 @@
-//! Object stores for tests: a real S3 server as a child process, and a proxy before it that misbehaves on demand.
+//! Object stores for tests: a real S3 server or an Azure one as a child process, and a proxy before it that misbehaves on demand.
 //!
 //! Nothing here waits by sleeping for a fixed time: what is waited for is looked at again until it is so.
 
@@ -7,10 +7,12 @@
     reason = "helpers of tests, which clippy does not take for tests"
 )]
 
+mod azurite;
 mod child;
 mod proxy;
 mod seaweed;
 
+pub use azurite::{ACCOUNT, Azurite, KEY};
 pub use child::{free_ports, spawn};
 pub use proxy::{Fault, Proxy};
 pub use seaweed::{READER, Seaweed, WRITER};

@@ -2,7 +2,6 @@
 
 use std::{
     any::Any,
-    io,
     os::unix::net::UnixStream,
     panic::{self, AssertUnwindSafe},
     path::PathBuf,

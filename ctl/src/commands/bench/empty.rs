@@ -87,6 +87,7 @@ pub fn result(assignment: &Assignment, seconds: f64) -> Result<TaskResult, Strin
             train: 1,
             scored: chunks(&assignment.job_name)? * CHUNK,
             packages: Vec::new(),
+            licences: Vec::new(),
         },
         TaskSpec::Fit { .. } => ResultDetail::Fit {
             statistics: object(),
@@ -181,6 +182,7 @@ mod tests {
                 train: 1,
                 scored: chunks(&format!("empty-{}", job.chunks)).unwrap() * CHUNK,
                 packages: Vec::new(),
+                licences: Vec::new(),
             },
             timings: timings(0.0),
             warnings: Vec::new(),

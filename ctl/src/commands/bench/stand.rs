@@ -23,7 +23,7 @@ use crate::{Common, Error, places};
 /// How long a program may take from its start until it can be used.
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// Between two looks at whether something has come about.
-pub const LOOK: Duration = Duration::from_millis(5);
+pub const LOOK: Duration = Duration::from_millis(25);
 
 pub struct Stand {
     pub client: Client,
