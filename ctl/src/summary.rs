@@ -215,6 +215,10 @@ fn label(name: &str) -> &'static str {
         "image F1Score" => ">image F1",
         "pixel AUROC" => ">pixel AUROC",
         "pixel F1Score" => ">pixel F1",
+        "image AUPR" => ">image AUPR",
+        "pixel AUPR" => ">pixel AUPR",
+        "pixel AUPRO" => ">pixel AUPRO",
+        "pixel PRO" => ">pixel PRO",
         _ if name.starts_with("image") => ">image other",
         _ => ">pixel other",
     }

@@ -160,8 +160,19 @@ pub struct MetricsSpec {
     pub image: Vec<String>,
     /// Canonical names of pixel metrics; empty for the task `classification`.
     pub pixel: Vec<String>,
+    /// The false-positive rate at which AUPRO's area ends. Left out where it is the standard one.
+    #[serde(default = "standard_limit", skip_serializing_if = "is_standard_limit")]
+    pub fpr_limit: f64,
     pub image_threshold: ThresholdSpec,
     pub pixel_threshold: ThresholdSpec,
+}
+
+fn standard_limit() -> f64 {
+    metrics::FprLimit::STANDARD.rate()
+}
+
+fn is_standard_limit(limit: &f64) -> bool {
+    *limit == standard_limit()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, path::Path};
 
+use metrics::FprLimit;
 use params::{Entry, same_name};
 use serde_json::{Map, Value as Json};
 
@@ -509,7 +510,7 @@ fn normalization(node: Option<&Node>, report: &mut Report<'_>) -> Option<Normali
     }
 }
 
-const DEFAULT_METRICS: &[&str] = &["AUROC", "F1Score"];
+const DEFAULT_METRICS: [&str; 2] = ["AUROC", "F1Score"];
 
 fn metrics(
     node: Option<&Node>,
@@ -547,39 +548,57 @@ fn metrics(
             names::nearest(&entry.key, METRICS_KEYS.iter().copied()),
         );
     }
-    let image = metric_names("metrics.image", node.get("image"), current_dir, report);
+    let image = metric_list(Scored::Images, node.get("image"), current_dir, report);
     // Read even if it has no effect, so that a wrong name is an error in any case.
-    let pixel = metric_names("metrics.pixel", node.get("pixel"), current_dir, report);
+    let pixel = metric_list(Scored::Pixels, node.get("pixel"), current_dir, report);
     let (image_threshold, pixel_threshold) =
         thresholds(node.get("threshold"), kind, current_dir, report)?;
     let pixel = match task {
         VisionTask::Segmentation => pixel?,
-        VisionTask::Classification => pixel.map(|_| Vec::new())?,
+        VisionTask::Classification => pixel.map(|_| Metrics::default())?,
     };
     Some(MetricsSpec {
-        image: image?,
-        pixel,
+        image: image?.names,
+        fpr_limit: pixel.fpr_limit.rate(),
+        pixel: pixel.names,
         image_threshold,
         pixel_threshold,
     })
 }
 
+/// What a list of metrics is of.
+#[derive(Clone, Copy, PartialEq)]
+enum Scored {
+    Images,
+    Pixels,
+}
+
+/// A list of metrics, each once.
+#[derive(Default)]
+struct Metrics {
+    names: Vec<String>,
+    fpr_limit: FprLimit,
+}
+
 /// One name, a list, or a map from name to `{class_path, init_args}`.
-fn metric_names(
-    what: &str,
+fn metric_list(
+    scored: Scored,
     node: Option<&Node>,
     current_dir: &Path,
     report: &mut Report<'_>,
-) -> Option<Vec<String>> {
-    let Some(node) = node.filter(|node| !node.is_null()) else {
-        return Some(
-            DEFAULT_METRICS
-                .iter()
-                .map(|name| (*name).to_owned())
-                .collect(),
-        );
+) -> Option<Metrics> {
+    let what = match scored {
+        Scored::Images => "metrics.image",
+        Scored::Pixels => "metrics.pixel",
     };
-    let metric = |node: &Node, report: &mut Report<'_>| {
+    let Some(node) = node.filter(|node| !node.is_null()) else {
+        return Some(Metrics {
+            names: DEFAULT_METRICS.map(str::to_owned).to_vec(),
+            ..Metrics::default()
+        });
+    };
+    let mut limits: Vec<FprLimit> = Vec::new();
+    let mut metric = |node: &Node, report: &mut Report<'_>| {
         if let Some(threshold) = threshold_class(node) {
             let message =
                 format!("{what}: {threshold} is no metric; it belongs below metrics.threshold");
@@ -587,7 +606,29 @@ fn metric_names(
             return None;
         }
         let class = class(what, metrics::REGISTRY, node, &[], current_dir, report)?;
-        Some(class.entry.class.to_owned())
+        let name = class.entry.class;
+        if scored == Scored::Images && metrics::OF_PIXELS_ONLY.contains(&name) {
+            let message =
+                format!("{what}: {name} measures regions of masks; it belongs below metrics.pixel");
+            report.error(node.at, message);
+            return None;
+        }
+        let limit = class
+            .arguments
+            .values
+            .get("fpr_limit")
+            .and_then(Json::as_f64);
+        if let Some(limit) = limit.and_then(FprLimit::new) {
+            if limits.iter().any(|other| *other != limit) {
+                let message = format!(
+                    "{what}: {name} has two values of fpr_limit; a run has one, and a benchmark may have a grid of them"
+                );
+                report.error(node.at, message);
+                return None;
+            }
+            limits.push(limit);
+        }
+        Some(name.to_owned())
     };
     let single = matches!(&node.value, Value::Map(entries) if entries.iter().any(|entry| entry.key == "class_path"));
     let found: Vec<Option<String>> = match &node.value {
@@ -617,7 +658,10 @@ fn metric_names(
             names.push(name);
         }
     }
-    Some(names)
+    Some(Metrics {
+        names,
+        fpr_limit: limits.first().copied().unwrap_or_default(),
+    })
 }
 
 /// The threshold that stands where a metric should.

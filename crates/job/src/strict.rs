@@ -94,6 +94,20 @@ impl ResolvedJob {
             for name in run.metrics.image.iter().chain(&run.metrics.pixel) {
                 entry(metrics::REGISTRY, name, &what("metrics"))?;
             }
+            if let Some(name) = run
+                .metrics
+                .image
+                .iter()
+                .find(|name| metrics::OF_PIXELS_ONLY.contains(&name.as_str()))
+            {
+                return invalid(what("metrics"), format!("{name} is of pixels only"));
+            }
+            if metrics::FprLimit::new(run.metrics.fpr_limit).is_none() {
+                return invalid(
+                    what("metrics"),
+                    format!("fpr_limit cannot be {:?}", run.metrics.fpr_limit),
+                );
+            }
             for threshold in [run.metrics.image_threshold, run.metrics.pixel_threshold] {
                 match threshold {
                     ThresholdSpec::Manual { value } if !is_manual(value) => {

@@ -139,8 +139,8 @@ fn what_is_not_built_is_known_by_name() {
         &["job.yaml:5:15: data: Visa is known but not built yet; built: Folder, MVTec"],
     );
     says(
-        &format!("{RIGHT}metrics: {{image: [AUROC, AUPRO]}}"),
-        &["job.yaml:9:26: metrics.image: AUPRO is known but not built yet"],
+        &format!("{RIGHT}metrics: {{image: [AUROC, sPRO]}}"),
+        &["job.yaml:9:26: metrics.image: sPRO is known but not built yet"],
     );
     says(
         &format!("{RIGHT}    val_split_mode: synthetic"),
@@ -383,6 +383,23 @@ fn metrics_and_thresholds_have_anomalibs_forms() {
         let run = only_run(&format!("{RIGHT}metrics: {{image: {form}}}"));
         assert_eq!(run.metrics.image, ["AUROC"], "{form}");
     }
+    let limited = "metrics: {pixel: [AUROC, {class_path: AUPRO, init_args: {fpr_limit: 0.05}}]}";
+    let metrics = only_run(&format!("{RIGHT}{limited}")).metrics;
+    assert_eq!(
+        (metrics.pixel, metrics.fpr_limit),
+        (vec!["AUROC".to_owned(), "AUPRO".to_owned()], 0.05)
+    );
+    let metrics = only_run(&format!("{RIGHT}metrics: {{pixel: [AUPR, AUPRO, PRO]}}")).metrics;
+    assert_eq!((metrics.pixel.len(), metrics.fpr_limit), (3, 0.3));
+    let json = serde_json::to_value(&metrics).expect("JSON");
+    assert!(
+        json.get("fpr_limit").is_none(),
+        "older jobs keep their digest"
+    );
+    assert_eq!(
+        serde_json::from_value::<crate::resolved::MetricsSpec>(json).expect("the same"),
+        metrics
+    );
     assert_eq!(
         only_run(&format!("{RIGHT}metrics: {{pixel: []}}"))
             .metrics

@@ -1,29 +1,33 @@
 //! The one mergeable state that all metrics finish from.
 
-#[cfg(test)]
-use crate::{Merge, StateReader};
-use crate::{Pass, RawScore, RawScores, StateError, StateWriter, Step, Summary, Threshold, Totals};
-use crate::{radix, score};
+use crate::{
+    Asked, Overlap, Pass, RawScore, RawScores, Regions, StateError, StateWriter, Step, Summary,
+    Totals, radix, score,
+};
 
-/// How often each score was seen on normal and on anomalous items.
+/// How often each score was seen on normal and on anomalous items, these with the area of their region.
 ///
-/// Exact: merging states in any order and grouping gives the state of all their items. Memory is four bytes an item;
-/// where that is too much, write states out ([`ScoreCounts::to_bytes`]) and read them together with [`Merge`](crate::Merge).
+/// Exact: merging states in any order and grouping gives the state of all their items. Memory is four bytes a normal item
+/// and eight an anomalous one; where that is too much, write states out ([`ScoreCounts::to_bytes`]) and read them together
+/// with [`Merge`](crate::Merge).
 #[derive(Debug, Clone, Default)]
 pub struct ScoreCounts {
-    normal: Class,
-    anomalous: Class,
+    /// Keys of scores.
+    normal: Items<u32>,
+    /// Keys of scores, and below them the area of the item's region.
+    anomalous: Items<u64>,
+    regions: u64,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Class {
-    /// One key an item, with repeats.
-    keys: Vec<u32>,
-    /// How many keys at the front are in order; the rest was observed since.
+struct Items<K> {
+    /// One an item, with repeats.
+    keys: Vec<K>,
+    /// How many at the front are in order; the rest was observed since.
     sorted: usize,
 }
 
-impl Class {
+impl<K: radix::Key> Items<K> {
     fn sort(&mut self) {
         if self.sorted < self.keys.len() {
             radix::sort(&mut self.keys);
@@ -32,7 +36,7 @@ impl Class {
     }
 
     fn merge(&mut self, other: &Self) {
-        let in_order = |class: &Self| class.sorted == class.keys.len();
+        let in_order = |items: &Self| items.sorted == items.keys.len();
         if in_order(self) && in_order(other) {
             self.keys = merged(&self.keys, &other.keys);
             self.sorted = self.keys.len();
@@ -43,7 +47,7 @@ impl Class {
 }
 
 /// Two ascending runs as one, without a branch that nobody could predict.
-fn merged(mut a: &[u32], mut b: &[u32]) -> Vec<u32> {
+fn merged<K: radix::Key>(mut a: &[K], mut b: &[K]) -> Vec<K> {
     let mut all = Vec::with_capacity(a.len() + b.len());
     while let (Some(&first), Some(&second)) = (a.first(), b.first()) {
         let from_a = first <= second;
@@ -56,63 +60,63 @@ fn merged(mut a: &[u32], mut b: &[u32]) -> Vec<u32> {
     all
 }
 
+fn keys(scores: &[f32]) -> impl Iterator<Item = u32> {
+    scores.iter().map(|&score| score::key(score))
+}
+
+#[inline]
+fn with_area(key: u32, area: u32) -> u64 {
+    u64::from(key) << 32 | u64::from(area)
+}
+
 impl ScoreCounts {
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Counts one image.
+    /// Counts one image; an anomalous one is a region of its own.
     pub fn observe(&mut self, score: RawScore, anomalous: bool) {
-        let class = if anomalous {
-            &mut self.anomalous
+        if anomalous {
+            self.anomalous.keys.push(with_area(score.key(), 1));
+            self.regions += 1;
         } else {
-            &mut self.normal
-        };
-        class.keys.push(score.key());
+            self.normal.keys.push(score.key());
+        }
     }
 
     /// Counts the pixels of a map that has no defect.
     pub fn observe_normal(&mut self, scores: RawScores) {
-        self.normal
-            .keys
-            .extend(scores.values().iter().map(|&v| score::key(v)));
+        self.normal.keys.extend(keys(scores.values()));
     }
 
-    /// Counts the pixels of a map; where the mask is not zero, the pixel is anomalous.
+    /// Counts the pixels of a map; those of its mask's regions are anomalous.
     ///
     /// # Panics
-    /// If the lengths differ: the caller has resized the mask to the map.
-    pub fn observe_map(&mut self, scores: RawScores, mask: &[u8]) {
+    /// If the sizes differ: the caller has resized the mask to the map.
+    pub fn observe_map(&mut self, scores: RawScores, regions: &Regions) {
+        let scores = scores.values();
         assert_eq!(
-            scores.values().len(),
-            mask.len(),
+            scores.len(),
+            regions.pixels(),
             "a mask of another size than its map"
         );
-        // Runs of one class are long in masks, so each run is copied at once.
-        let mut rest = (scores.values(), mask);
-        while let Some(&first) = rest.1.first() {
-            let anomalous = first != 0;
-            let run = rest
-                .1
-                .iter()
-                .position(|&m| (m != 0) != anomalous)
-                .unwrap_or(rest.1.len());
-            let class = if anomalous {
-                &mut self.anomalous
-            } else {
-                &mut self.normal
-            };
-            class
-                .keys
-                .extend(rest.0[..run].iter().map(|&v| score::key(v)));
-            rest = (&rest.0[run..], &rest.1[run..]);
+        let mut clear = 0;
+        for run in regions.runs() {
+            self.normal.keys.extend(keys(&scores[clear..run.start]));
+            let defect = keys(&scores[run.start..run.end]);
+            let item = |key| with_area(key, run.area);
+            self.anomalous.keys.extend(defect.map(item));
+            clear = run.end;
         }
+        self.normal.keys.extend(keys(&scores[clear..]));
+        self.regions += regions.count();
     }
 
     /// Adds all items of another state.
     pub fn merge(&mut self, other: &Self) {
         self.normal.merge(&other.normal);
         self.anomalous.merge(&other.anomalous);
+        self.regions += other.regions;
     }
 
     /// Puts everything in order now: several threads can do so with a state each before these are merged.
@@ -125,6 +129,7 @@ impl ScoreCounts {
         Totals {
             normal: self.normal.keys.len() as u64,
             anomalous: self.anomalous.keys.len() as u64,
+            regions: self.regions,
         }
     }
 
@@ -137,11 +142,35 @@ impl ScoreCounts {
         }
     }
 
-    /// All numbers at once; confusions come back in the order of `thresholds`.
-    pub fn summary(&mut self, thresholds: &[Threshold]) -> Summary {
-        let mut pass = Pass::new(self.totals(), thresholds);
-        self.ordered().for_each(|step| pass.step(step));
-        pass.finish()
+    /// All numbers at once, for some thresholds or more ([`Asked`]).
+    pub fn summary<'a>(&mut self, asked: impl Into<Asked<'a>>) -> Summary {
+        let asked = asked.into();
+        let mut pass = Pass::new(self.totals(), asked);
+        self.sort();
+        let mut rest = Ordered {
+            normal: &self.normal.keys,
+            anomalous: &self.anomalous.keys,
+        };
+        // Between two anomalous items, or thresholds, it matters how many normal ones there are, not which.
+        let mut cuts: Vec<u32> = asked.thresholds.iter().map(|cut| cut.key()).collect();
+        cuts.sort_unstable();
+        let mut cuts = cuts.into_iter().peekable();
+        loop {
+            let anomalous = rest.anomalous.first().map(|&item| key_of(item));
+            while let Some(cut) = cuts.next_if(|&cut| anomalous.is_none_or(|key| cut <= key)) {
+                rest.normals_below(cut, &mut pass);
+            }
+            match anomalous {
+                Some(key) => {
+                    rest.normals_below(key, &mut pass);
+                    rest.next().into_iter().for_each(|step| pass.step(step));
+                }
+                None => {
+                    rest.normals_below(u32::MAX, &mut pass);
+                    return pass.finish();
+                }
+            }
+        }
     }
 
     /// Writes what [`ScoreCounts::to_bytes`] gives, without holding it.
@@ -168,56 +197,6 @@ impl ScoreCounts {
     }
 }
 
-/// Back from bytes: the programs read written states with a merge.
-#[cfg(test)]
-impl ScoreCounts {
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
-        let mut rest = bytes;
-        let mut counts = Self::default();
-        let mut reader = StateReader::new(&mut rest)?;
-        while let Some(step) = reader.next_step()? {
-            // Totals are not trusted for a reservation: a few damaged bytes must not ask for all memory. A repeated
-            // score may stand for many items, but a writer had to hold them, too.
-            counts.push(step)?;
-        }
-        drop(reader);
-        if !rest.is_empty() {
-            return Err(StateError::Malformed("bytes after its end"));
-        }
-        counts.normal.sorted = counts.normal.keys.len();
-        counts.anomalous.sorted = counts.anomalous.keys.len();
-        Ok(counts)
-    }
-
-    fn push(&mut self, step: Step) -> Result<(), StateError> {
-        for (class, count) in [
-            (&mut self.normal, step.normal),
-            (&mut self.anomalous, step.anomalous),
-        ] {
-            let count = usize::try_from(count).map_err(|_| StateError::TooLarge)?;
-            class
-                .keys
-                .try_reserve(count)
-                .map_err(|_| StateError::TooLarge)?;
-            class
-                .keys
-                .extend(std::iter::repeat_n(step.score.key(), count));
-        }
-        Ok(())
-    }
-
-    /// Reads several written states into one.
-    pub fn from_many<R: std::io::Read>(
-        sources: impl IntoIterator<Item = R>,
-    ) -> Result<Self, StateError> {
-        let mut counts = Self::default();
-        Merge::open(sources)?.for_each(|step| counts.push(step))?;
-        counts.normal.sorted = counts.normal.keys.len();
-        counts.anomalous.sorted = counts.anomalous.keys.len();
-        Ok(counts)
-    }
-}
-
 /// Two states are equal when they hold the same items, in whatever order those were observed.
 impl PartialEq for ScoreCounts {
     fn eq(&self, other: &Self) -> bool {
@@ -229,7 +208,32 @@ impl PartialEq for ScoreCounts {
 /// Walks two sorted multisets as one.
 struct Ordered<'a> {
     normal: &'a [u32],
-    anomalous: &'a [u32],
+    anomalous: &'a [u64],
+}
+
+impl Ordered<'_> {
+    /// Hands all normal items below a key to the pass.
+    fn normals_below(&mut self, key: u32, pass: &mut Pass) {
+        let count = leading(self.normal, |&normal| normal < key);
+        let (run, rest) = self.normal.split_at(count);
+        self.normal = rest;
+        let score = |key: Option<&u32>| RawScore::from_key(*key?); // some: keys come from checked scores
+        if let (Some(lowest), Some(highest)) = (score(run.first()), score(run.last())) {
+            pass.normals(lowest, highest, count as u64);
+        }
+    }
+}
+
+/// How many items at the front of an ordered slice fulfil what no later one does: in steps that double, so that it costs
+/// little where they are few.
+fn leading<T>(items: &[T], fulfils: impl Fn(&T) -> bool) -> usize {
+    let mut bound = 1;
+    while items.get(bound - 1).is_some_and(&fulfils) {
+        bound *= 2;
+    }
+    // Item bound / 2 - 1 fulfils it, item bound - 1 does not.
+    let known = bound / 2;
+    known + items[known..items.len().min(bound)].partition_point(fulfils)
 }
 
 impl Iterator for Ordered<'_> {
@@ -237,26 +241,37 @@ impl Iterator for Ordered<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Step> {
-        let key = match (self.normal.first(), self.anomalous.first()) {
-            (Some(&n), Some(&a)) => n.min(a),
-            (Some(&one), None) | (None, Some(&one)) => one,
+        let anomalous = self.anomalous.first().map(|&item| key_of(item));
+        let key = match (self.normal.first(), anomalous) {
+            (Some(&n), Some(a)) => n.min(a),
+            (Some(&one), None) | (None, Some(one)) => one,
             (None, None) => return None,
         };
         let score = RawScore::from_key(key)?; // always some: keys come from checked scores
-        Some(Step {
+        let mut step = Step {
             score,
-            normal: take(&mut self.normal, key),
-            anomalous: take(&mut self.anomalous, key),
-        })
+            normal: 0,
+            anomalous: 0,
+            overlap: Overlap::default(),
+        };
+        while let [first, rest @ ..] = self.normal
+            && *first == key
+        {
+            self.normal = rest;
+            step.normal += 1;
+        }
+        while let [first, rest @ ..] = self.anomalous
+            && key_of(*first) == key
+        {
+            self.anomalous = rest;
+            step.anomalous += 1;
+            step.overlap += Overlap::of_pixel(*first as u32); // the lower half
+        }
+        Some(step)
     }
 }
 
 #[inline]
-fn take(keys: &mut &[u32], key: u32) -> u64 {
-    let mut count = 0;
-    while keys.get(count) == Some(&key) {
-        count += 1;
-    }
-    *keys = &keys[count..];
-    count as u64
+fn key_of(item: u64) -> u32 {
+    (item >> 32) as u32
 }

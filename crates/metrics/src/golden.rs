@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use crate::properties::counts;
 use crate::{
-    MinMax, Origin, RawScore, RawScores, ScoreCounts, SplitRole, Threshold, Undefined, normalize,
+    Asked, FprLimit, MinMax, Origin, RawScore, RawScores, Regions, ScoreCounts, SplitRole,
+    Threshold, Undefined, normalize,
 };
 
 struct Golden {
@@ -68,8 +69,26 @@ impl Golden {
     fn counts(&self, name: &str) -> ScoreCounts {
         let (scores, labels) = self.scores(name);
         let mut counts = ScoreCounts::new();
-        counts.observe_map(RawScores::new(&scores).unwrap(), &labels);
+        if name.starts_with("image/") {
+            for (&score, &label) in scores.iter().zip(&labels) {
+                counts.observe(RawScore::new(score).unwrap(), label != 0);
+            }
+            return counts;
+        }
+        let (height, width) = self.map_size(name);
+        let pixels = height * width;
+        for (scores, mask) in scores.chunks(pixels).zip(labels.chunks(pixels)) {
+            let regions = Regions::of_mask(mask, width);
+            counts.observe_map(RawScores::new(scores).unwrap(), &regions);
+        }
         counts
+    }
+
+    /// Height and width of a pixel case's maps.
+    fn map_size(&self, name: &str) -> (usize, usize) {
+        let file = SafeTensors::deserialize(&self.bytes).unwrap();
+        let maps = file.tensor(&format!("{name}/maps")).unwrap();
+        (maps.shape()[1], maps.shape()[2])
     }
 }
 
@@ -91,6 +110,123 @@ fn exact_auroc_of_every_case() {
         }
     }
     assert_eq!(defined, 11 + 7);
+}
+
+#[test]
+fn exact_aupr_of_every_image_case() {
+    let golden = Golden::load();
+    for (name, expected) in golden.cases("image/") {
+        let summary = golden.counts(name).summary(&[]);
+        let expected = expected["exact_AUPR_trapezoid"].as_f64().unwrap();
+        match summary.aupr {
+            Ok(found) => assert!(
+                (found - expected).abs() < 1e-9,
+                "{name}: {found}, not {expected}"
+            ),
+            Err(reason) => {
+                assert_eq!(
+                    (reason, summary.totals.anomalous),
+                    (Undefined::OneClass, 0),
+                    "{name}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_references_aupr_is_the_same_curve_with_equal_recalls_in_the_wrong_order() {
+    let golden = Golden::load();
+    for (name, expected) in golden.cases("image/") {
+        let Some(expected) = expected["AUPR_intended"].as_f64() else {
+            continue;
+        };
+        let mut counts = golden.counts(name);
+        if counts.totals().anomalous == 0 || name.contains("saturates") {
+            continue; // the reference's sigmoid makes ties there
+        }
+        let (totals, mut below) = (counts.totals(), crate::ordered::Below::default());
+        // As the reference: recall descends, then is sorted without exchanging equal ones.
+        let mut points: Vec<(f64, f64)> = Vec::new();
+        for step in counts.ordered() {
+            let found = (totals.anomalous - below.anomalous) as f64;
+            let predicted = found + (totals.normal - below.normal) as f64;
+            points.push((found / totals.anomalous as f64, found / predicted));
+            below.add(step);
+        }
+        points.push((0.0, 1.0));
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let area = |pair: &[(f64, f64)]| (pair[1].0 - pair[0].0) * (pair[0].1 + pair[1].1) / 2.0;
+        let found: f64 = points.windows(2).map(area).sum();
+        assert!(
+            (found - expected).abs() < 1e-5,
+            "{name}: {found}, not {expected}"
+        );
+    }
+}
+
+#[test]
+fn exact_aupro_of_every_pixel_case() {
+    let golden = Golden::load();
+    let mut defined = 0;
+    for (name, expected) in golden.cases("pixel/") {
+        let mut counts = golden.counts(name);
+        for limit in ["0.05", "0.3", "1.0"] {
+            let fpr_limit = FprLimit::new(limit.parse().unwrap()).unwrap();
+            let asked = Asked {
+                thresholds: &[],
+                fpr_limit,
+            };
+            let found = counts.summary(asked).aupro;
+            match expected[format!("exact_mvtec_AUPRO_{limit}")].as_f64() {
+                Some(expected) => {
+                    let found = found.unwrap();
+                    assert!(
+                        (found - expected).abs() < 1e-12 && found <= 1.0,
+                        "{name}, {limit}: {found}, not {expected}"
+                    );
+                    defined += 1;
+                }
+                None => assert_eq!(found, Err(Undefined::OneClass), "{name}, {limit}"),
+            }
+        }
+    }
+    assert_eq!(defined, 7 * 3);
+}
+
+#[test]
+fn regions_and_pro_of_every_pixel_case() {
+    let golden = Golden::load();
+    for (name, expected) in golden.cases("pixel/") {
+        let mut counts = golden.counts(name);
+        if name.contains("all_defect") {
+            assert_eq!(counts.totals().regions, 2); // the reference loses them
+            continue;
+        }
+        assert_eq!(
+            counts.totals().regions,
+            expected["n_components"].as_u64().unwrap(),
+            "{name}"
+        );
+        for (value, key) in [(0.5, "PRO_threshold_0.5"), (0.3, "PRO_threshold_0.3")] {
+            // The reference takes what is above the threshold, not at it.
+            let above = f32::from_bits(f32::to_bits(value) + 1);
+            let threshold = Threshold::restore(above, Origin::Manual).unwrap();
+            let decided = counts.summary(&[threshold]).decided[0];
+            match decided.pro {
+                Ok(found) => {
+                    let expected = expected[key].as_f64().unwrap();
+                    assert!(
+                        (found - expected).abs() < 1e-5,
+                        "{name}: {found}, not {expected}"
+                    );
+                }
+                Err(reason) => {
+                    assert_eq!((reason, counts.totals().regions), (Undefined::OneClass, 0))
+                }
+            }
+        }
+    }
 }
 
 #[test]

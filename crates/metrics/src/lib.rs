@@ -1,12 +1,15 @@
 //! Metrics of anomaly scores: mergeable states of exact integer counts, and the numbers that finish them.
 //!
 //! Everything starts from a [`RawScore`]: normalized or clamped scores have no way in. A [`ScoreCounts`] holds
-//! how often each score was seen on normal and on anomalous items; it merges in any order to the same state, goes
+//! how often each score was seen on normal and on anomalous items, with the anomalous ones' shares of their defect
+//! [`Regions`]; it merges in any order to the same state, goes
 //! to bytes and back, and many of them are read as one by a [`Merge`] in bounded memory. One ascending [`Pass`]
 //! over either gives every number of a [`Summary`].
 //!
 //! A number that cannot exist is a reason ([`Undefined`]), never NaN.
 
+pub mod aupr;
+pub mod aupro;
 pub mod auroc;
 mod counts;
 pub mod f1_adaptive_threshold;
@@ -14,7 +17,10 @@ pub mod f1_score;
 pub mod manual_threshold;
 pub mod min_max;
 mod ordered;
+mod overlap;
+pub mod pro;
 mod radix;
+mod regions;
 mod registry;
 mod score;
 mod state;
@@ -27,14 +33,17 @@ mod golden;
 #[cfg(test)]
 mod properties;
 
+pub use aupro::FprLimit;
 pub use counts::ScoreCounts;
-pub use f1_score::Confusion;
+pub use f1_score::{Confusion, Decided};
 pub use min_max::{MinMax, normalize};
 pub use ordered::{Step, Totals};
-pub use registry::{REGISTRY, THRESHOLDS};
+pub use overlap::Overlap;
+pub use regions::Regions;
+pub use registry::{OF_PIXELS_ONLY, REGISTRY, THRESHOLDS};
 pub use score::{NotFinite, RawScore, RawScores};
 pub use state::{Merge, StateError, StateReader, StateWriter};
-pub use summary::{Pass, Summary};
+pub use summary::{Asked, Pass, Summary};
 pub use threshold::{Origin, SplitRole, Threshold};
 pub use undefined::Undefined;
 

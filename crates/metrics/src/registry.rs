@@ -27,18 +27,69 @@ const VALIDATE_ARGS: Param = Param::ignored(
     "scores are always checked",
 );
 
-const AUROC: &[Param] = &[NO_THRESHOLDS, IGNORE_INDEX, VALIDATE_ARGS];
+const CURVE: &[Param] = &[NO_THRESHOLDS, IGNORE_INDEX, VALIDATE_ARGS];
+
+const ALL_IN_ONE_STATE: &str = "states of all parts are merged in any case";
+
+const AUPRO: &[Param] = &[
+    Param::new(
+        "fpr_limit",
+        Kind::Float {
+            min: 1e-6,
+            max: 1.0,
+        },
+        Default::Json("0.3"),
+        "false-positive rate of pixels at which the area ends",
+    ),
+    Param::ignored(
+        "num_thresholds",
+        Kind::Nullable(&Kind::Int {
+            min: 2,
+            max: i64::MAX,
+        }),
+        Default::Json("null"),
+        "the curve is exact: every score that occurs is a threshold",
+    ),
+    Param::ignored(
+        "compute_on_cpu",
+        Kind::Bool,
+        Default::Json("false"),
+        "metrics are always computed on the CPU",
+    ),
+    Param::ignored(
+        "dist_sync_on_step",
+        Kind::Bool,
+        Default::Json("false"),
+        ALL_IN_ONE_STATE,
+    ),
+    Param::ignored(
+        "process_group",
+        Kind::Nullable(&Kind::Enum(&[])),
+        Default::Json("null"),
+        ALL_IN_ONE_STATE,
+    ),
+    Param::ignored(
+        "dist_sync_fn",
+        Kind::Nullable(&Kind::Enum(&[])),
+        Default::Json("null"),
+        ALL_IN_ONE_STATE,
+    ),
+];
+
+const PRO: &[Param] = &[DECIDING_THRESHOLD];
+
+const DECIDING_THRESHOLD: Param = Param::ignored(
+    "threshold",
+    Kind::Float {
+        min: f64::MIN,
+        max: f64::MAX,
+    },
+    Default::Json("0.5"),
+    "the job's threshold decides, as the reference's engine overwrites this one",
+);
 
 const F1_SCORE: &[Param] = &[
-    Param::ignored(
-        "threshold",
-        Kind::Float {
-            min: f64::MIN,
-            max: f64::MAX,
-        },
-        Default::Json("0.5"),
-        "the job's threshold decides, as the reference's engine overwrites this one",
-    ),
+    DECIDING_THRESHOLD,
     Param::ignored(
         "multidim_average",
         Kind::Enum(&["global"]),
@@ -69,6 +120,9 @@ const MANUAL: &[Param] = &[Param::new(
     "raw score at and above which an item is anomalous",
 )];
 
+/// Metrics of masks' regions, which images do not have.
+pub const OF_PIXELS_ONLY: &[&str] = &["AUPRO", "PRO"];
+
 const METRICS: &str = "anomalib.metrics";
 
 const fn known(class: &'static str) -> Entry {
@@ -79,41 +133,33 @@ const fn known(class: &'static str) -> Entry {
     }
 }
 
+const fn built(class: &'static str, params: &'static [Param]) -> Entry {
+    Entry {
+        class,
+        module: METRICS,
+        params: Some(params),
+    }
+}
+
 /// All metrics of the reference; those without parameters are known, but not built yet.
 pub const REGISTRY: &[Entry] = &[
-    known("AUPR"),
-    known("AUPRO"),
-    Entry {
-        class: "AUROC",
-        module: METRICS,
-        params: Some(AUROC),
-    },
+    built("AUPR", CURVE),
+    built("AUPRO", AUPRO),
+    built("AUROC", CURVE),
     known("AnomalyScoreDistribution"),
     known("BinaryPrecisionRecallCurve"),
-    Entry {
-        class: "F1Score",
-        module: METRICS,
-        params: Some(F1_SCORE),
-    },
+    built("F1Score", F1_SCORE),
     known("MinMax"),
     known("OptimalF1"),
     known("PIMO"),
-    known("PRO"),
+    built("PRO", PRO),
     known("sPRO"),
 ];
 
 /// What `metrics.threshold` may name.
 pub const THRESHOLDS: &[Entry] = &[
-    Entry {
-        class: "F1AdaptiveThreshold",
-        module: METRICS,
-        params: Some(F1_ADAPTIVE),
-    },
-    Entry {
-        class: "ManualThreshold",
-        module: METRICS,
-        params: Some(MANUAL),
-    },
+    built("F1AdaptiveThreshold", F1_ADAPTIVE),
+    built("ManualThreshold", MANUAL),
 ];
 
 #[cfg(test)]
@@ -147,6 +193,22 @@ mod tests {
                 entry.class
             );
         }
+    }
+
+    #[test]
+    fn what_is_of_pixels_only_is_there() {
+        for name in OF_PIXELS_ONLY {
+            assert!(REGISTRY.iter().any(|entry| entry.class == *name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_limit_of_the_registry_is_the_standard_one() {
+        let limit = AUPRO.iter().find(|param| param.name == "fpr_limit");
+        let Some(Default::Json(text)) = limit.map(|limit| limit.default) else {
+            panic!("AUPRO has a limit");
+        };
+        assert_eq!(text.parse(), Ok(crate::FprLimit::STANDARD.rate()));
     }
 
     #[test]

@@ -1,69 +1,112 @@
 //! One ascending pass over scores, which feeds every metric.
 
+use crate::aupr::Precisions;
+use crate::aupro::{FprLimit, ProArea};
 use crate::auroc::{self, RankSum};
 use crate::f1_adaptive_threshold::{Best, BestF1};
-use crate::f1_score::{Confusion, Cut};
+use crate::f1_score::Cut;
 use crate::min_max::MinMax;
-use crate::{Interval, Step, Threshold, Totals, Undefined};
+use crate::ordered::Below;
+use crate::{Decided, Interval, RawScore, Step, Threshold, Totals, Undefined};
 
-/// Takes steps of ascending score; [`Pass::finish`] has the numbers.
+/// What a summary depends on besides the scores.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Asked<'a> {
+    pub thresholds: &'a [Threshold],
+    /// Where AUPRO's area ends.
+    pub fpr_limit: FprLimit,
+}
+
+impl<'a> From<&'a [Threshold]> for Asked<'a> {
+    fn from(thresholds: &'a [Threshold]) -> Self {
+        Self {
+            thresholds,
+            ..Self::default()
+        }
+    }
+}
+
+impl<'a, const N: usize> From<&'a [Threshold; N]> for Asked<'a> {
+    fn from(thresholds: &'a [Threshold; N]) -> Self {
+        thresholds.as_slice().into()
+    }
+}
+
+/// Takes all scores in ascending order; [`Pass::finish`] has the numbers.
 #[derive(Debug)]
 pub struct Pass {
     totals: Totals,
-    below: Totals,
+    below: Below,
     rank_sum: RankSum,
+    precisions: Precisions,
+    pro_area: ProArea,
     best: Best,
     min_max: Option<MinMax>,
     cuts: Vec<Cut>,
+    fpr_limit: FprLimit,
 }
 
 impl Pass {
     /// `totals` must be those of all steps that will come.
-    pub fn new(totals: Totals, thresholds: &[Threshold]) -> Self {
+    pub fn new<'a>(totals: Totals, asked: impl Into<Asked<'a>>) -> Self {
+        let asked = asked.into();
+        let cut = |&threshold| Cut::new(threshold);
         Self {
             totals,
-            below: Totals::default(),
+            below: Below::default(),
             rank_sum: RankSum::default(),
+            precisions: Precisions::new(totals),
+            pro_area: ProArea::new(totals, asked.fpr_limit),
             best: Best::new(totals),
             min_max: None,
-            cuts: thresholds
-                .iter()
-                .map(|&threshold| Cut::new(threshold))
-                .collect(),
+            cuts: asked.thresholds.iter().map(cut).collect(),
+            fpr_limit: asked.fpr_limit,
         }
     }
 
     #[inline]
     pub fn step(&mut self, step: Step) {
-        for cut in &mut self.cuts {
-            cut.step(self.below, step);
-        }
+        self.reach(step.score, step.score);
         if step.anomalous > 0 {
             self.rank_sum.step(self.below, step);
+            self.precisions.step(self.below, step);
+            self.pro_area.step(self.below, step);
             self.best.step(self.below, step);
         }
-        let score = step.score.value();
+        self.below.add(step);
+    }
+
+    /// Several steps of normal items at once. No threshold may lie above `lowest` and at or below `highest`.
+    #[inline]
+    pub(crate) fn normals(&mut self, lowest: RawScore, highest: RawScore, count: u64) {
+        self.reach(lowest, highest);
+        self.below.normal += count;
+    }
+
+    #[inline]
+    fn reach(&mut self, lowest: RawScore, highest: RawScore) {
+        for cut in &mut self.cuts {
+            cut.reach(lowest, self.below);
+        }
         self.min_max = Some(MinMax {
-            min: self.min_max.map_or(score, |range| range.min),
-            max: score,
+            min: self.min_max.map_or(lowest.value(), |range| range.min),
+            max: highest.value(),
         });
-        self.below.normal += step.normal;
-        self.below.anomalous += step.anomalous;
     }
 
     pub fn finish(self) -> Summary {
         let auroc = self.rank_sum.finish(self.totals);
+        let decided = |cut: Cut| Decided::new(self.totals, cut.below().unwrap_or(self.below));
         Summary {
             totals: self.totals,
             auroc,
             auroc_interval: auroc.ok().map(|value| auroc::interval(value, self.totals)),
+            aupr: self.precisions.finish(),
+            aupro: self.pro_area.finish(self.below),
+            fpr_limit: self.fpr_limit,
             best_f1: self.best.finish(),
             min_max: self.min_max.ok_or(Undefined::Empty),
-            confusions: self
-                .cuts
-                .into_iter()
-                .map(|cut| cut.finish(self.totals))
-                .collect(),
+            decided: self.cuts.into_iter().map(decided).collect(),
         }
     }
 }
@@ -75,23 +118,28 @@ pub struct Summary {
     pub auroc: Result<f64, Undefined>,
     /// Of independent items: right for images, far too narrow for pixels, which are not.
     pub auroc_interval: Option<Interval>,
+    pub aupr: Result<f64, Undefined>,
+    /// Up to `fpr_limit`. Of images, each is a region of its own.
+    pub aupro: Result<f64, Undefined>,
+    pub fpr_limit: FprLimit,
     pub best_f1: Result<BestF1, Undefined>,
     pub min_max: Result<MinMax, Undefined>,
     /// In the order of the thresholds that were given.
-    pub confusions: Vec<Confusion>,
+    pub decided: Vec<Decided>,
 }
 
 impl Summary {
-    /// The summary of the same scores with other thresholds, if this one knows it without another pass: all of them are
-    /// the score with the best F1.
-    pub fn at(&self, thresholds: &[Threshold]) -> Option<Self> {
+    /// The summary of the same scores for another question, if this one knows it without another pass: all thresholds are
+    /// the score with the best F1, and the limit is the same.
+    pub fn at<'a>(&self, asked: impl Into<Asked<'a>>) -> Option<Self> {
+        let asked = asked.into();
         let at = |threshold: &Threshold| {
             let best = self.best_f1.ok()?;
-            (best.score.key() == threshold.key()).then_some(best.confusion)
+            (best.score.key() == threshold.key()).then_some(best.decided)
         };
-        let confusions = thresholds.iter().map(at).collect::<Option<_>>()?;
-        Some(Self {
-            confusions,
+        let decided = asked.thresholds.iter().map(at).collect::<Option<_>>()?;
+        (asked.fpr_limit == self.fpr_limit).then_some(Self {
+            decided,
             ..self.clone()
         })
     }

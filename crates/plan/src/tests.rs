@@ -34,6 +34,7 @@ fn spec(backbone: &str, features: u32, category: &str, seed: u64, trained: bool)
         metrics: MetricsSpec {
             image: vec!["AUROC".into()],
             pixel: vec![],
+            fpr_limit: 0.3,
             image_threshold: ThresholdSpec::F1Adaptive,
             pixel_threshold: ThresholdSpec::F1Adaptive,
         },

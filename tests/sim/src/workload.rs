@@ -43,6 +43,7 @@ pub fn submit(
         metrics: MetricsSpec {
             image: Vec::new(),
             pixel: Vec::new(),
+            fpr_limit: 0.3,
             image_threshold: ThresholdSpec::F1Adaptive,
             pixel_threshold: ThresholdSpec::F1Adaptive,
         },

@@ -4,12 +4,15 @@ use ::package::{Bounds, ChosenOn, PackageManifest};
 use data::Split;
 use job::resolved::{Normalization, ThresholdSpec};
 use metrics::{
-    MinMax, Origin, RawScore, SplitRole, Threshold, Undefined, manual_threshold::manual_threshold,
-    normalize,
+    Asked, MinMax, Origin, RawScore, SplitRole, Threshold, Undefined,
+    manual_threshold::manual_threshold, normalize,
 };
 use plan::PlannedRun;
 
-use crate::{error::TaskError, level::Level};
+use crate::{
+    error::TaskError,
+    level::{Level, fpr_limit},
+};
 
 /// What a trained package brings along for one level.
 #[derive(Debug, Clone, Default)]
@@ -55,8 +58,13 @@ pub fn decide(
     let chooser = dataset
         .threshold_split()
         .and_then(|split| Some((split, role(split)?)));
+    // The limit is asked for here already, so that the same split's metrics need no second pass.
+    let asked = Asked {
+        thresholds: &[],
+        fpr_limit: fpr_limit(run)?,
+    };
     let seen = chooser
-        .map(|(split, _)| level.summary(split, &[]))
+        .map(|(split, _)| level.summary(split, asked))
         .transpose()?;
     let (threshold, chosen_by) = match (spec, chooser) {
         (ThresholdSpec::Manual { value }, _) => (

@@ -8,7 +8,8 @@ use std::{
 };
 
 use data::Split;
-use metrics::{Merge, RawScore, ScoreCounts, Summary, Threshold};
+use metrics::{Asked, FprLimit, Merge, RawScore, ScoreCounts, Summary};
+use plan::PlannedRun;
 use tables::ScoreRow;
 use types::TaskKind;
 
@@ -25,7 +26,13 @@ pub trait Level {
     fn name(&self) -> &'static str;
 
     /// All numbers of a split, in one pass over its ascending scores.
-    fn summary(&self, split: Split, thresholds: &[Threshold]) -> Result<Summary, TaskError>;
+    fn summary(&self, split: Split, asked: Asked<'_>) -> Result<Summary, TaskError>;
+}
+
+/// Where the area of the run's AUPRO ends.
+pub fn fpr_limit(run: &PlannedRun) -> Result<FprLimit, TaskError> {
+    let limit = run.spec.metrics.fpr_limit;
+    FprLimit::new(limit).ok_or_else(|| TaskError::Assignment(format!("fpr_limit {limit}")))
 }
 
 /// One score an image.
@@ -78,13 +85,13 @@ impl Level for Images {
         "image"
     }
 
-    fn summary(&self, split: Split, thresholds: &[Threshold]) -> Result<Summary, TaskError> {
+    fn summary(&self, split: Split, asked: Asked<'_>) -> Result<Summary, TaskError> {
         Ok(self
             .counts
             .get(&split)
             .cloned()
             .unwrap_or_default()
-            .summary(thresholds))
+            .summary(asked))
     }
 }
 
@@ -130,7 +137,7 @@ impl<'a> Pixels<'a> {
     }
 
     /// As many parts as one merge can read go through no scratch.
-    fn merged(&self, split: Split, thresholds: &[Threshold]) -> Result<Summary, TaskError> {
+    fn merged(&self, split: Split, asked: Asked<'_>) -> Result<Summary, TaskError> {
         let parts = self.parts(split);
         let memory = match parts.first() {
             Some((path, _)) if self.attempt.store.local_path(path).is_some() => u64::MAX,
@@ -138,14 +145,14 @@ impl<'a> Pixels<'a> {
         };
         let passes = passes(&parts, memory);
         if let [] | [_] = passes[..] {
-            return Ok(Merge::open(self.open(&parts)?)?.summary(thresholds)?);
+            return Ok(Merge::open(self.open(&parts)?)?.summary(asked)?);
         }
         let mut sealed = Sealed::new(&self.attempt.scratch);
         for pass in passes {
             self.attempt.check_cancelled()?;
             sealed.add_merged(self.open(pass)?)?;
         }
-        sealed.summary(thresholds)
+        sealed.summary(asked)
     }
 }
 
@@ -174,20 +181,20 @@ impl Level for Pixels<'_> {
         "pixel"
     }
 
-    fn summary(&self, split: Split, thresholds: &[Threshold]) -> Result<Summary, TaskError> {
+    fn summary(&self, split: Split, asked: Asked<'_>) -> Result<Summary, TaskError> {
         let known = self
             .last
             .borrow()
             .as_ref()
             .filter(|(of, _)| *of == split)
-            .and_then(|(_, last)| last.at(thresholds));
+            .and_then(|(_, last)| last.at(asked));
         if let Some(summary) = known {
             return Ok(summary);
         }
         let summary = self
             .attempt
             .stages
-            .time("metrics", 0, || self.merged(split, thresholds))?;
+            .time("metrics", 0, || self.merged(split, asked))?;
         *self.last.borrow_mut() = Some((split, summary.clone()));
         Ok(summary)
     }

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, path::Path};
 
 use data::Split;
-use metrics::{RawScores, ScoreCounts};
+use metrics::{RawScores, Regions, ScoreCounts};
 
 use crate::{attempt::Attempt, error::TaskError, states::Sealed, tasks::pixels_of};
 
-/// Pixels that all threads of a task hold in memory together, 4 bytes each: 256 maps of 256 x 256 twice over, so that
+/// Pixels that all threads of a task hold in memory together, 4 bytes each and those of defects 8: 256 maps of 256 x 256 twice over, so that
 /// most tasks write nothing to scratch.
 pub const IN_MEMORY: u64 = 1 << 25;
 
@@ -30,16 +30,16 @@ impl<'a> PixelCounts<'a> {
         }
     }
 
-    /// Counts a map's pixels; without a mask all of them are normal.
+    /// Counts a map's pixels; without defects all of them are normal.
     pub fn observe(
         &mut self,
         split: Split,
         map: RawScores<'_>,
-        mask: Option<&[u8]>,
+        defects: Option<&Regions>,
     ) -> Result<(), TaskError> {
         let counts = self.counts.entry(split).or_default();
-        match mask {
-            Some(mask) => counts.observe_map(map, mask),
+        match defects {
+            Some(defects) => counts.observe_map(map, defects),
             None => counts.observe_normal(map),
         }
         let items = |counts: &ScoreCounts| counts.totals().normal + counts.totals().anomalous;
@@ -117,12 +117,13 @@ mod tests {
             let map: Vec<f32> = (0..100)
                 .map(|i| ((i * 7 + image * 13) % 91) as f32)
                 .collect();
-            let mask: Vec<u8> = (0..100).map(|i| u8::from(i % 11 == 0)).collect();
+            let mask: Vec<u8> = (0..100).map(|i| u8::from(i % 11 < 3)).collect();
+            let defects = Regions::of_mask(&mask, 10);
             let split = [Split::Test, Split::Validation][usize::from(image % 3 == 0)];
             let thread = &mut threads[usize::from(image > 12)];
-            let mask = (image % 2 == 0).then_some(mask.as_slice());
+            let defects = (image % 2 == 0).then_some(&defects);
             let map = RawScores::new(&map).unwrap();
-            thread.observe(split, map, mask).unwrap();
+            thread.observe(split, map, defects).unwrap();
         }
         let [mut all, other] = threads;
         all.merge(other).unwrap();

@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use metrics::{Merge, ScoreCounts, StateError, Summary, Threshold};
+use metrics::{Asked, Merge, ScoreCounts, StateError, Summary};
 
 use crate::error::TaskError;
 
@@ -52,8 +52,8 @@ impl<'a> Sealed<'a> {
         sink.flush().map_err(TaskError::scratch(path))
     }
 
-    pub fn summary(&self, thresholds: &[Threshold]) -> Result<Summary, TaskError> {
-        Ok(self.merge()?.summary(thresholds)?)
+    pub fn summary(&self, asked: Asked<'_>) -> Result<Summary, TaskError> {
+        Ok(self.merge()?.summary(asked)?)
     }
 
     fn merge(&self) -> Result<Merge<BufReader<&File>>, TaskError> {
@@ -140,7 +140,7 @@ mod tests {
         }
         sealed.append(other).unwrap();
         assert!(sealed.files.len() < AT_ONCE, "{}", sealed.files.len());
-        assert_eq!(sealed.summary(&[]).unwrap(), all.summary(&[]));
+        assert_eq!(sealed.summary(Asked::default()).unwrap(), all.summary(&[]));
         // Once more from the start, and the same bytes as if memory had held it.
         let path = scratch.path().join("whole");
         sealed.write(&path).unwrap();

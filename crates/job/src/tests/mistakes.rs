@@ -90,6 +90,28 @@ fn a_wrong_task_is_no_reason_to_ask_for_masks() {
 }
 
 #[test]
+fn metrics_of_regions_are_of_pixels_and_have_one_limit() {
+    says(
+        &format!("{RIGHT}metrics: {{image: [AUROC, PRO]}}"),
+        &[
+            "job.yaml:9:26: metrics.image: PRO measures regions of masks; it belongs below metrics.pixel",
+        ],
+    );
+    says(
+        &format!(
+            "{RIGHT}metrics: {{pixel: [AUPRO, {{class_path: AUPRO, init_args: {{fpr_limit: 0.1}}}}]}}"
+        ),
+        &[
+            "job.yaml:9:26: metrics.pixel: AUPRO has two values of fpr_limit; a run has one, and a benchmark may have a grid of them",
+        ],
+    );
+    says(
+        &format!("{RIGHT}metrics: {{pixel: {{class_path: AUPRO, init_args: {{fpr_limit: 0}}}}}}"),
+        &["job.yaml:9:61: fpr_limit: expected a number from 0.000001 to 1, found 0"],
+    );
+}
+
+#[test]
 fn thresholds_and_metrics_are_not_mixed_up() {
     says(
         &format!("{RIGHT}metrics: {{image: [AUROC, F1AdaptiveThreshold]}}"),

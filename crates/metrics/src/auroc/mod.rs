@@ -11,6 +11,7 @@
 #[cfg(test)]
 mod tests;
 
+use crate::ordered::Below;
 use crate::{Interval, Step, Totals, Undefined, Z_95};
 
 /// Twice the number of pairs in which the anomalous item wins.
@@ -19,7 +20,7 @@ pub(crate) struct RankSum(u128);
 
 impl RankSum {
     #[inline]
-    pub(crate) fn step(&mut self, below: Totals, step: Step) {
+    pub(crate) fn step(&mut self, below: Below, step: Step) {
         let wins = 2 * u128::from(below.normal) + u128::from(step.normal);
         self.0 += wins * u128::from(step.anomalous);
     }

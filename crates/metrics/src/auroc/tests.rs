@@ -50,6 +50,7 @@ fn interval_contains_the_estimate_and_narrows() {
         Totals {
             normal: 20,
             anomalous: 20,
+            regions: 20,
         },
     );
     assert!(
@@ -63,6 +64,7 @@ fn interval_contains_the_estimate_and_narrows() {
             Totals {
                 normal: n,
                 anomalous: n,
+                regions: n,
             },
         );
         assert!(

@@ -6,15 +6,15 @@
 #[cfg(test)]
 mod tests;
 
-use crate::f1_score::Confusion;
-use crate::{Origin, RawScore, SplitRole, Step, Threshold, Totals, Undefined};
+use crate::ordered::Below;
+use crate::{Decided, Origin, RawScore, SplitRole, Step, Threshold, Totals, Undefined};
 
 /// The best decision that these scores allow.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BestF1 {
     pub score: RawScore,
     pub f1: f64,
-    pub confusion: Confusion,
+    pub decided: Decided,
 }
 
 impl BestF1 {
@@ -29,7 +29,7 @@ impl BestF1 {
 pub(crate) struct Best {
     totals: Totals,
     /// Score, and the items below it.
-    found: Option<(RawScore, Totals)>,
+    found: Option<(RawScore, Below)>,
 }
 
 impl Best {
@@ -42,7 +42,7 @@ impl Best {
 
     /// Steps without an anomalous item can be left out: the next anomalous score above gives a higher F1.
     #[inline]
-    pub(crate) fn step(&mut self, below: Totals, step: Step) {
+    pub(crate) fn step(&mut self, below: Below, step: Step) {
         let (numerator, denominator) = self.half_f1(below);
         let better = self.found.is_none_or(|(_, best)| {
             let (best_numerator, best_denominator) = self.half_f1(best);
@@ -55,7 +55,7 @@ impl Best {
 
     /// F1 / 2 = TP / (predicted + anomalous), as a fraction.
     #[inline]
-    fn half_f1(&self, below: Totals) -> (u128, u128) {
+    fn half_f1(&self, below: Below) -> (u128, u128) {
         let true_positives = u128::from(self.totals.anomalous - below.anomalous);
         let predicted = true_positives + u128::from(self.totals.normal - below.normal);
         (
@@ -69,11 +69,11 @@ impl Best {
             return Err(Undefined::Empty);
         }
         let (score, below) = self.found.ok_or(Undefined::OneClass)?;
-        let confusion = Confusion::new(self.totals, below);
+        let decided = Decided::new(self.totals, below);
         Ok(BestF1 {
             score,
-            f1: confusion.f1()?,
-            confusion,
+            f1: decided.confusion.f1()?,
+            decided,
         })
     }
 }

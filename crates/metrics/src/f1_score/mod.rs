@@ -9,7 +9,9 @@
 #[cfg(test)]
 mod tests;
 
-use crate::{Interval, Step, Threshold, Totals, Undefined, Z_95};
+use crate::ordered::Below;
+use crate::pro::pro;
+use crate::{Interval, RawScore, Threshold, Totals, Undefined, Z_95};
 
 /// Counts of decisions at one threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,7 +24,7 @@ pub struct Confusion {
 
 impl Confusion {
     /// `below`: the items under the threshold.
-    pub(crate) fn new(totals: Totals, below: Totals) -> Self {
+    pub(crate) fn new(totals: Totals, below: Below) -> Self {
         Self {
             true_positives: totals.anomalous - below.anomalous,
             false_positives: totals.normal - below.normal,
@@ -61,11 +63,29 @@ impl Confusion {
     }
 }
 
+/// What the decisions at one threshold come to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Decided {
+    pub confusion: Confusion,
+    /// The mean share of a defect region that is found.
+    pub pro: Result<f64, Undefined>,
+}
+
+impl Decided {
+    /// `below`: the items under the threshold.
+    pub(crate) fn new(totals: Totals, below: Below) -> Self {
+        Self {
+            confusion: Confusion::new(totals, below),
+            pro: pro(totals, below),
+        }
+    }
+}
+
 /// Waits for the first score at or above a threshold.
 #[derive(Debug)]
 pub(crate) struct Cut {
     key: u32,
-    below: Option<Totals>,
+    below: Option<Below>,
 }
 
 impl Cut {
@@ -76,14 +96,16 @@ impl Cut {
         }
     }
 
+    /// `below` are all items under the score.
     #[inline]
-    pub(crate) fn step(&mut self, below: Totals, step: Step) {
-        if self.below.is_none() && step.score.key() >= self.key {
+    pub(crate) fn reach(&mut self, score: RawScore, below: Below) {
+        if self.below.is_none() && score.key() >= self.key {
             self.below = Some(below);
         }
     }
 
-    pub(crate) fn finish(self, totals: Totals) -> Confusion {
-        Confusion::new(totals, self.below.unwrap_or(totals))
+    /// `None` if the threshold is above all scores.
+    pub(crate) fn below(self) -> Option<Below> {
+        self.below
     }
 }

@@ -6,7 +6,7 @@ use crate::properties::{counts, uniform};
 
 fn confusion(normal: &[f32], anomalous: &[f32], threshold: f32) -> Confusion {
     let threshold = Threshold::restore(threshold, Origin::Manual).unwrap();
-    counts(normal, anomalous).summary(&[threshold]).confusions[0]
+    counts(normal, anomalous).summary(&[threshold]).decided[0].confusion
 }
 
 #[test]

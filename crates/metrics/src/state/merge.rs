@@ -6,7 +6,7 @@ use std::collections::binary_heap::PeekMut;
 use std::io::{Read, Write};
 
 use super::{StateError, StateReader, StateWriter};
-use crate::{Pass, RawScore, Step, Summary, Threshold, Totals};
+use crate::{Asked, Overlap, Pass, RawScore, Step, Summary, Totals};
 
 /// A k-way merge: holds one block of each source, however many items the sources have.
 pub struct Merge<R> {
@@ -22,6 +22,7 @@ struct Head {
     source: usize,
     normal: u64,
     anomalous: u64,
+    overlap: Overlap,
 }
 
 impl<R: Read> Merge<R> {
@@ -69,6 +70,7 @@ impl<R: Read> Merge<R> {
                     // Below the totals, which fit.
                     step.normal += top.0.normal;
                     step.anomalous += top.0.anomalous;
+                    step.overlap += top.0.overlap;
                 }
                 _ => {
                     let head = Head {
@@ -76,6 +78,7 @@ impl<R: Read> Merge<R> {
                         source,
                         normal: top.0.normal,
                         anomalous: top.0.anomalous,
+                        overlap: top.0.overlap,
                     };
                     if let Some(done) = open.replace(head) {
                         each(done.step()?)?;
@@ -97,6 +100,7 @@ impl<R: Read> Merge<R> {
             Some(open) if open.key == last.key => {
                 last.normal += open.normal;
                 last.anomalous += open.anomalous;
+                last.overlap += open.overlap;
             }
             Some(open) => each(open.step()?)?,
             None => {}
@@ -110,9 +114,9 @@ impl<R: Read> Merge<R> {
         Ok(())
     }
 
-    /// All numbers at once; confusions come back in the order of `thresholds`.
-    pub fn summary(self, thresholds: &[Threshold]) -> Result<Summary, StateError> {
-        let mut pass = Pass::new(self.totals, thresholds);
+    /// All numbers at once, for some thresholds or more ([`Asked`]).
+    pub fn summary<'a>(self, asked: impl Into<Asked<'a>>) -> Result<Summary, StateError> {
+        let mut pass = Pass::new(self.totals, asked);
         self.for_each(|step| {
             pass.step(step);
             Ok(())
@@ -142,6 +146,7 @@ fn head<R: Read>(reader: &mut StateReader<R>, source: usize) -> Result<Option<He
         source,
         normal: step.normal,
         anomalous: step.anomalous,
+        overlap: step.overlap,
     }))
 }
 
@@ -153,6 +158,7 @@ impl Head {
             score,
             normal: self.normal,
             anomalous: self.anomalous,
+            overlap: self.overlap,
         })
     }
 }

@@ -1,16 +1,18 @@
 //! States as bytes: how they are laid out, written, read, and read many at a time.
 //!
 //! ```text
-//! header   "NSSC", version 1 (u8), three zero bytes, normal (u64), anomalous (u64), crc32 of the 24 bytes before
+//! header   "NSSC", version 2 (u8), three zero bytes, normal (u64), anomalous (u64), regions (u64), crc32 of the 32 bytes
+//!          before
 //! block    length in bytes 1..=65536 (u32), crc32 of the payload continued from the checksum before (u32), payload
 //! ...
 //! end      length 0 (u32), the last checksum again (u32)
 //! payload  whole entries of ascending score; numbers are LEB128 varints, all others little-endian:
-//!            gap * 4 + 0                     one normal item
-//!            gap * 4 + 1                     one anomalous item
-//!            gap * 4 + 2, normal             several normal items
-//!            gap * 4 + 3, normal, anomalous  anything else
+//!            gap * 4 + 0                              one normal item
+//!            gap * 4 + 1, area                        one anomalous item
+//!            gap * 4 + 2, normal                      several normal items
+//!            gap * 4 + 3, normal, anomalous, overlap  anything else
 //!          gap: order-preserving u32 key of the score, less the key before, less 1 (the first: the key itself)
+//!          area: pixels of the item's region. overlap: sum over the anomalous items of 2^64 / area, each rounded down
 //! ```
 //!
 //! Each block is checked before an entry of it is used; the checksum runs through all blocks, so that a block lost,
@@ -29,8 +31,8 @@ pub use read::StateReader;
 pub use write::StateWriter;
 
 const MAGIC: [u8; 4] = *b"NSSC";
-const VERSION: u8 = 1;
-const HEADER_BYTES: usize = 24;
+const VERSION: u8 = 2;
+const HEADER_BYTES: usize = 32;
 const BLOCK_BYTES: usize = 65_536;
 
 const ONE_NORMAL: u64 = 0;

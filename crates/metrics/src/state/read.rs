@@ -6,13 +6,14 @@ use super::crc::crc32;
 use super::{
     BLOCK_BYTES, HEADER_BYTES, MAGIC, NORMALS, ONE_ANOMALOUS, ONE_NORMAL, StateError, VERSION,
 };
-use crate::{RawScore, Step, Totals};
+use crate::ordered::Below;
+use crate::{Overlap, RawScore, Step, Totals};
 
 /// A written state, read in one go from front to back; holds one block (64 KiB) at a time.
 pub struct StateReader<R> {
     source: R,
     totals: Totals,
-    seen: Totals,
+    seen: Below,
     block: Vec<u8>,
     position: usize,
     blocks: u64,
@@ -39,11 +40,12 @@ impl<R: Read> StateReader<R> {
         let totals = Totals {
             normal: u64_at(&header, 8),
             anomalous: u64_at(&header, 16),
+            regions: u64_at(&header, 24),
         };
         Ok(Self {
             source,
             totals,
-            seen: Totals::default(),
+            seen: Below::default(),
             block: Vec::new(),
             position: 0,
             blocks: 0,
@@ -65,11 +67,11 @@ impl<R: Read> StateReader<R> {
             return Ok(None);
         }
         let head = self.varint()?;
-        let (normal, anomalous) = match head & 3 {
-            ONE_NORMAL => (1, 0),
-            ONE_ANOMALOUS => (0, 1),
-            NORMALS => (self.varint()?, 0),
-            _ => (self.varint()?, self.varint()?),
+        let (normal, anomalous, overlap) = match head & 3 {
+            ONE_NORMAL => (1, 0, Overlap::default()),
+            ONE_ANOMALOUS => (0, 1, self.pixel()?),
+            NORMALS => (self.varint()?, 0, Overlap::default()),
+            _ => (self.varint()?, self.varint()?, self.overlap()?),
         };
         if normal == 0 && anomalous == 0 {
             return Err(StateError::Malformed("an entry without items"));
@@ -78,17 +80,30 @@ impl<R: Read> StateReader<R> {
         let score = u32::try_from(key).ok().and_then(RawScore::from_key);
         let score = score.ok_or(StateError::Malformed("a score that is not finite"))?;
         self.next_key = key + 1;
-        let seen = self.seen.checked_add(Totals { normal, anomalous });
-        self.seen = seen
-            .filter(|seen| {
-                seen.normal <= self.totals.normal && seen.anomalous <= self.totals.anomalous
-            })
-            .ok_or(StateError::Malformed("more items than its header says"))?;
-        Ok(Some(Step {
+        let step = Step {
             score,
             normal,
             anomalous,
-        }))
+            overlap,
+        };
+        let seen = self.seen.checked_add(step);
+        self.seen = seen
+            .filter(|seen| {
+                seen.normal <= self.totals.normal
+                    && seen.anomalous <= self.totals.anomalous
+                    && seen.overlap <= Overlap::of_regions(self.totals.regions)
+            })
+            .ok_or(StateError::Malformed("more items than its header says"))?;
+        Ok(Some(step))
+    }
+
+    /// The share of an anomalous item, of which the area is written.
+    #[inline]
+    fn pixel(&mut self) -> Result<Overlap, StateError> {
+        match u32::try_from(self.varint()?) {
+            Ok(area) if area > 0 => Ok(Overlap::of_pixel(area)),
+            _ => Err(StateError::Malformed("a region's area")),
+        }
     }
 
     /// False at the end of the state.
@@ -111,7 +126,13 @@ impl<R: Read> StateReader<R> {
             return Err(StateError::Checksum { block: self.blocks });
         }
         self.ended = length == 0;
-        if self.ended && self.seen != self.totals {
+        let all = |seen: Below| {
+            // Each item's share is rounded down by less than a unit.
+            let lost = Overlap::of_regions(self.totals.regions).units() - seen.overlap.units();
+            (seen.normal, seen.anomalous) == (self.totals.normal, self.totals.anomalous)
+                && lost <= u128::from(seen.anomalous)
+        };
+        if self.ended && !all(self.seen) {
             return Err(StateError::Malformed("fewer items than its header says"));
         }
         Ok(!self.ended)
@@ -130,22 +151,32 @@ impl<R: Read> StateReader<R> {
     }
 
     fn long_varint(&mut self) -> Result<u64, StateError> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
+        u64::try_from(self.wide_varint()?).map_err(|_| TOO_LONG)
+    }
+
+    fn overlap(&mut self) -> Result<Overlap, StateError> {
+        self.wide_varint().map(Overlap::from_units)
+    }
+
+    fn wide_varint(&mut self) -> Result<u128, StateError> {
+        let mut value = 0u128;
+        for shift in (0..128).step_by(7) {
             let Some(&byte) = self.block.get(self.position) else {
                 return Err(StateError::Malformed(
                     "an entry cut by the end of its block",
                 ));
             };
             self.position += 1;
-            value |= u64::from(byte & 0x7f) << shift;
+            value |= u128::from(byte & 0x7f) << shift;
             if byte < 0x80 {
                 return Ok(value);
             }
         }
-        Err(StateError::Malformed("a number of more than 64 bits"))
+        Err(TOO_LONG)
     }
 }
+
+const TOO_LONG: StateError = StateError::Malformed("a number of too many bits");
 
 fn fill(source: &mut impl Read, bytes: &mut [u8]) -> Result<(), StateError> {
     source

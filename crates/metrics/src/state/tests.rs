@@ -4,7 +4,16 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::properties::{counts, uniform};
-use crate::{ScoreCounts, Totals};
+use crate::{Overlap, ScoreCounts, Step, Totals};
+
+/// What a written state holds.
+fn read(bytes: &[u8]) -> Result<(Totals, Vec<Step>), StateError> {
+    let (mut reader, mut steps) = (StateReader::new(bytes)?, Vec::new());
+    while let Some(step) = reader.next_step()? {
+        steps.push(step);
+    }
+    Ok((reader.totals(), steps))
+}
 
 fn many() -> ScoreCounts {
     let normal: Vec<f32> = (0..100_000).map(|i| uniform(1, i) as f32 - 0.25).collect();
@@ -19,14 +28,11 @@ fn comes_back_the_same_over_several_blocks() {
     let mut state = many();
     let bytes = state.to_bytes();
     assert!(bytes.len() > 2 * BLOCK_BYTES, "{}", bytes.len());
-    let mut back = ScoreCounts::from_bytes(&bytes).unwrap();
-    assert_eq!(back, state);
-    assert_eq!(back.to_bytes(), bytes);
+    let (totals, steps) = read(&bytes).unwrap();
+    assert_eq!(totals, state.totals());
+    assert!(steps.iter().copied().eq(state.ordered()));
     let empty = ScoreCounts::new().to_bytes();
-    assert_eq!(
-        ScoreCounts::from_bytes(&empty).unwrap().totals(),
-        Totals::default()
-    );
+    assert_eq!(read(&empty).unwrap(), (Totals::default(), Vec::new()));
 }
 
 #[test]
@@ -59,31 +65,19 @@ fn every_flipped_byte_is_noticed() {
     for at in 0..bytes.len() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x10;
-        assert!(
-            ScoreCounts::from_bytes(&damaged).is_err(),
-            "byte {at} of {}",
-            bytes.len()
-        );
+        assert!(read(&damaged).is_err(), "byte {at} of {}", bytes.len());
     }
 }
 
 #[test]
-fn every_cut_is_noticed_and_so_is_a_tail() {
+fn every_cut_is_noticed() {
     let bytes = counts(&[0.5, 0.5, 1.5, -3.0], &[0.5, 9.0]).to_bytes();
     for length in 0..bytes.len() {
         assert!(
-            matches!(
-                ScoreCounts::from_bytes(&bytes[..length]),
-                Err(StateError::Truncated)
-            ),
+            matches!(read(&bytes[..length]), Err(StateError::Truncated)),
             "{length}"
         );
     }
-    let longer = [bytes, vec![0]].concat();
-    assert!(matches!(
-        ScoreCounts::from_bytes(&longer),
-        Err(StateError::Malformed(_))
-    ));
 }
 
 #[test]
@@ -99,26 +93,26 @@ fn a_lost_or_exchanged_block_is_noticed() {
     let header = &bytes[..HEADER_BYTES + 4];
     let lost = [&[header], &blocks[1..]].concat().concat();
     assert!(matches!(
-        ScoreCounts::from_bytes(&lost),
+        read(&lost),
         Err(StateError::Checksum { block: 1 })
     ));
     blocks.swap(0, 1);
     let exchanged = [&[header], &blocks[..]].concat().concat();
     assert!(matches!(
-        ScoreCounts::from_bytes(&exchanged),
+        read(&exchanged),
         Err(StateError::Checksum { block: 1 })
     ));
 }
 
 #[test]
 fn foreign_and_newer_bytes_are_named() {
-    let error = ScoreCounts::from_bytes(b"PAR1 is what a Parquet file starts with").unwrap_err();
+    let error = read(b"PAR1 is what a Parquet file starts with").unwrap_err();
     assert!(matches!(error, StateError::NotAState { .. }), "{error}");
     let mut newer = ScoreCounts::new().to_bytes();
-    newer[4] = 2;
+    newer[4] = VERSION + 1;
     assert!(matches!(
-        ScoreCounts::from_bytes(&newer),
-        Err(StateError::Version { found: 2 })
+        read(&newer),
+        Err(StateError::Version { found }) if found == VERSION + 1
     ));
 }
 
@@ -128,13 +122,30 @@ fn totals_that_lie_are_noticed() {
         score: crate::RawScore::new(key).unwrap(),
         normal: 2,
         anomalous: 1,
+        overlap: Overlap::of_pixel(2),
     };
-    for (normal, anomalous) in [(3, 2), (4, 1), (5, 2), (4, 3)] {
-        let mut writer = StateWriter::new(Vec::new(), Totals { normal, anomalous });
+    let written = |normal, anomalous, regions| {
+        let totals = Totals {
+            normal,
+            anomalous,
+            regions,
+        };
+        let mut writer = StateWriter::new(Vec::new(), totals);
         writer.step(step(1.0));
         writer.step(step(2.0));
+        read(&writer.finish())
+    };
+    assert!(written(4, 2, 1).is_ok());
+    for (normal, anomalous, regions) in [
+        (3, 2, 1),
+        (4, 1, 1),
+        (5, 2, 1),
+        (4, 3, 1),
+        (4, 2, 0),
+        (4, 2, 2),
+    ] {
         assert!(matches!(
-            ScoreCounts::from_bytes(&writer.finish()),
+            written(normal, anomalous, regions),
             Err(StateError::Malformed(_))
         ));
     }
@@ -146,17 +157,18 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 0..200),
         payload in prop::collection::vec(any::<u8>(), 1..100),
     ) {
-        let _ = ScoreCounts::from_bytes(&bytes);
+        let _ = read(&bytes);
         // A block with a right checksum around anything.
         let mut state = ScoreCounts::new().to_bytes();
         state[8..16].copy_from_slice(&1000u64.to_le_bytes());
         state[16..24].copy_from_slice(&1000u64.to_le_bytes());
-        let crc = crc::crc32(0, &state[..24]);
-        state.truncate(24);
+        state[24..32].copy_from_slice(&1000u64.to_le_bytes());
+        let crc = crc::crc32(0, &state[..HEADER_BYTES]);
+        state.truncate(HEADER_BYTES);
         state.extend_from_slice(&crc.to_le_bytes());
         state.extend_from_slice(&(payload.len() as u32).to_le_bytes());
         state.extend_from_slice(&crc::crc32(crc, &payload).to_le_bytes());
         state.extend_from_slice(&payload);
-        prop_assert!(ScoreCounts::from_bytes(&state).is_err());
+        prop_assert!(read(&state).is_err());
     }
 }

@@ -6,8 +6,8 @@ use super::crc::crc32;
 use super::{BLOCK_BYTES, BOTH, MAGIC, NORMALS, ONE_ANOMALOUS, ONE_NORMAL, StateError, VERSION};
 use crate::{Step, Totals};
 
-/// The longest entry: three varints of at most ten bytes.
-const MAX_ENTRY_BYTES: usize = 30;
+/// The longest entry: three varints of at most ten bytes, and one of at most 19.
+const MAX_ENTRY_BYTES: usize = 49;
 
 /// Turns ascending steps into the bytes of a state.
 pub struct StateWriter {
@@ -27,6 +27,7 @@ impl StateWriter {
         out.extend_from_slice(&[VERSION, 0, 0, 0]);
         out.extend_from_slice(&totals.normal.to_le_bytes());
         out.extend_from_slice(&totals.anomalous.to_le_bytes());
+        out.extend_from_slice(&totals.regions.to_le_bytes());
         let crc = crc32(0, &out[start..]);
         out.extend_from_slice(&crc.to_le_bytes());
         let block = out.len();
@@ -46,17 +47,22 @@ impl StateWriter {
         let key = u64::from(step.score.key());
         let gap = (key - self.next_key) << 2;
         self.next_key = key + 1;
+        let one = || step.overlap.area_of_pixel().map(u64::from);
         match (step.normal, step.anomalous) {
             (1, 0) => self.varint(gap | ONE_NORMAL),
-            (0, 1) => self.varint(gap | ONE_ANOMALOUS),
             (normal, 0) => {
                 self.varint(gap | NORMALS);
                 self.varint(normal);
+            }
+            (0, 1) if let Some(area) = one() => {
+                self.varint(gap | ONE_ANOMALOUS);
+                self.varint(area);
             }
             (normal, anomalous) => {
                 self.varint(gap | BOTH);
                 self.varint(normal);
                 self.varint(anomalous);
+                self.long_varint(step.overlap.units());
             }
         }
         if self.out.len() - self.block - 8 > BLOCK_BYTES - MAX_ENTRY_BYTES {
@@ -97,6 +103,14 @@ impl StateWriter {
 
     #[inline]
     fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.out.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.out.push(value as u8);
+    }
+
+    fn long_varint(&mut self, mut value: u128) {
         while value >= 0x80 {
             self.out.push(value as u8 | 0x80);
             value >>= 7;

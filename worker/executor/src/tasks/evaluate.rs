@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use data::Split;
 use job::resolved::ModelSource;
-use metrics::{Interval, RawScore, SplitRole, Summary, Undefined};
+use metrics::{Asked, FprLimit, Interval, RawScore, SplitRole, Summary, Undefined};
 use plan::{InputOutcome, MetricValue, PlannedRun, ResultDetail, TaskResult};
 use serde_json::{Value, json};
 use tables::{ManifestRow, MetricRow, Row, ScoreRow, TimingRow};
@@ -19,7 +19,7 @@ use crate::{
     attempt::{Attempt, accepted},
     decision::{Decision, Given, decide},
     error::TaskError,
-    level::{Images, Level, Pixels},
+    level::{Images, Level, Pixels, fpr_limit},
     model::{Chosen, has_map, weights_of_fit},
     packages,
 };
@@ -35,6 +35,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     let licences = packages::licences(attempt, given.as_ref(), trained.as_ref())?;
     let used = used(attempt, given.as_ref(), &licences);
     let template = empty_row(run, used, &computed_by);
+    let fpr_limit = fpr_limit(run)?;
     let images = attempt
         .stages
         .time("metrics", 0, || Images::count(attempt))?;
@@ -50,7 +51,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     let mut rows = level_rows(
         &run.spec.metrics.image,
         &images,
-        &image,
+        (&image, fpr_limit),
         images.errors(Split::Test),
         &template,
     )?;
@@ -70,7 +71,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         rows.extend(level_rows(
             &run.spec.metrics.pixel,
             &pixels,
-            &decision,
+            (&decision, fpr_limit),
             images.errors(Split::Test),
             &template,
         )?);
@@ -143,12 +144,16 @@ fn warnings(attempt: &Attempt, unread_validation: u64) -> Vec<String> {
 fn level_rows(
     wanted: &[String],
     level: &dyn Level,
-    decision: &Decision,
+    (decision, fpr_limit): (&Decision, FprLimit),
     errors: u64,
     template: &MetricRow,
 ) -> Result<Vec<MetricRow>, TaskError> {
     let thresholds: Vec<_> = decision.threshold.iter().copied().collect();
-    let summary = level.summary(Split::Test, &thresholds)?;
+    let asked = Asked {
+        thresholds: &thresholds,
+        fpr_limit,
+    };
+    let summary = level.summary(Split::Test, asked)?;
     let row = |metric: &String| {
         let computed = compute(metric, &summary, decision);
         // Pixels of one image are not independent: their interval would be far too narrow.
@@ -179,35 +184,41 @@ struct Computed {
 }
 
 fn compute(metric: &str, summary: &Summary, decision: &Decision) -> Computed {
+    let area = |value| Computed {
+        value,
+        interval: None,
+        threshold: None,
+    };
+    let threshold = decision.threshold.ok();
+    let deciding = threshold.map(|threshold| f64::from(threshold.value()));
+    // Why nothing was decided, or what came of it.
+    let decided = decision.threshold.and_then(|_| {
+        let first = summary.decided.first();
+        first.ok_or(Undefined::NoThreshold)
+    });
     match metric {
+        "AUPR" => area(summary.aupr),
+        "AUPRO" => area(summary.aupro),
+        "PRO" => Computed {
+            value: decided.and_then(|decided| decided.pro),
+            interval: None,
+            threshold: deciding,
+        },
         "AUROC" => Computed {
             value: summary.auroc,
             interval: summary.auroc_interval,
             threshold: None,
         },
         "F1Score" => Computed {
-            value: match (&decision.threshold, summary.confusions.first()) {
-                (Ok(_), Some(confusion)) => confusion.f1(),
-                (Err(reason), _) => Err(*reason),
-                (Ok(_), None) => Err(Undefined::NoThreshold),
-            },
+            value: decided.and_then(|decided| decided.confusion.f1()),
             // An interval holds only where the threshold was not chosen on these very scores.
-            interval: decision
-                .threshold
-                .ok()
+            interval: threshold
                 .filter(|threshold| threshold.is_independent_of(SplitRole::Test))
-                .and_then(|_| summary.confusions.first()?.f1_interval()),
-            threshold: decision
-                .threshold
-                .ok()
-                .map(|threshold| f64::from(threshold.value())),
+                .and_then(|_| decided.ok()?.confusion.f1_interval()),
+            threshold: deciding,
         },
         // The job reader refuses every other name.
-        _ => Computed {
-            value: Err(Undefined::Empty),
-            interval: None,
-            threshold: None,
-        },
+        _ => area(Err(Undefined::Empty)),
     }
 }
 
@@ -247,7 +258,12 @@ fn empty_row(run: &PlannedRun, used: Value, computed_by: &ComputedBy) -> MetricR
 
 /// The run's model with every parameter, its grid coordinates, and which package, weights and licences it came to use, as JSON.
 pub fn parameters(run: &PlannedRun, used: Value) -> String {
-    json!({ "model": run.spec.model, "axes": run.spec.axes, "used": used }).to_string()
+    let mut parameters = json!({ "model": run.spec.model, "axes": run.spec.axes, "used": used });
+    let metrics = &run.spec.metrics;
+    if metrics.pixel.iter().any(|metric| metric == "AUPRO") {
+        parameters["fpr_limit"] = json!(metrics.fpr_limit);
+    }
+    parameters.to_string()
 }
 
 /// What the job's words for its model stood for in this run.

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Mutex, time::Instant};
 
 use data::{Label, Split};
 use job::resolved::VisionTask;
-use metrics::{RawScore, RawScores};
+use metrics::{RawScore, RawScores, Regions};
 use plan::{PlannedRun, ResultDetail, TaskResult};
 use serde::{Deserialize, Serialize};
 use tables::{SampleRow, ScoreRow};
@@ -474,7 +474,9 @@ fn count_pixels(
     attempt
         .stages
         .time("metrics", 4 * map.values().len() as u64, || {
-            gathered.pixels.observe(split, map, mask.as_deref())
+            let [_, width] = images.preprocess.output();
+            let defects = mask.map(|mask| Regions::of_mask(&mask, width));
+            gathered.pixels.observe(split, map, defects.as_ref())
         })
 }
 
