@@ -65,7 +65,7 @@ test: ## run every test
 	$(PYTHON) scripts/setup.py test
 	$(PYTHON) scripts/fetch_parts.py servers
 	$(MAKE) --no-print-directory weights texture WHAT="--all-targets --exclude sim"
-	$(RUNTIME) cargo test --locked --workspace --exclude sim
+	$(RUNTIME) cargo test --locked --workspace --exclude sim --no-fail-fast
 	$(RUNTIME) cargo test --locked --package sim
 	$(MAKE) --no-print-directory readers
 
