@@ -91,7 +91,11 @@ fn map(index: u64, side: usize) -> (Vec<f32>, Vec<u8>) {
         map.push(smooth * 0.6 + random.share() * 0.1);
     }
     let mut mask = vec![0; side * side];
-    let rectangles = if index % 2 == 0 { 0 } else { 1 + index % 4 / 2 };
+    let rectangles = if index.is_multiple_of(2) {
+        0
+    } else {
+        1 + index % 4 / 2
+    };
     for _ in 0..rectangles {
         let (y, x) = (random.below(side - 50), random.below(side - 50));
         let (height, width) = (10 + random.below(40), 10 + random.below(40));

@@ -7,8 +7,8 @@ use metrics::{RawScores, Regions, ScoreCounts};
 
 use crate::{attempt::Attempt, error::TaskError, states::Sealed, tasks::pixels_of};
 
-/// Pixels that all threads of a task hold in memory together, 4 bytes each and those of defects 8: 256 maps of 256 x 256 twice over, so that
-/// most tasks write nothing to scratch.
+/// Pixels that all threads of a task hold in memory together, 4 bytes each and 8 those of defects: 256 maps of 256 x 256
+/// twice over, so that most tasks write nothing to scratch.
 pub const IN_MEMORY: u64 = 1 << 25;
 
 /// What one thread has counted.
