@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use tokio::time::sleep;
-use types::{JobId, TaskIndex};
+use types::JobId;
 
 use super::Folder;
 use super::empty::EmptyJob;
 use super::figures::{Spread, Usage, round};
-use super::stamps::{self, Micros, Stamp};
+use super::stamps::{self, Micros, OfJob};
 use super::stand::{LOOK, Stand};
 use crate::output::Table;
 use crate::{Common, Error};
@@ -184,8 +184,6 @@ async fn send(stand: &mut Stand, job: &EmptyJob) -> Result<Sent, Error> {
     Ok(Sent { id, at })
 }
 
-type OfJob = BTreeMap<TaskIndex, Stamp>;
-
 /// The job's stamps: all of them, or the measurement is none.
 fn of_job<'a>(
     stamps: &'a BTreeMap<JobId, OfJob>,
@@ -225,6 +223,9 @@ fn waits(stamps: &BTreeMap<JobId, OfJob>, jobs: &[Sent]) -> Result<Spread, Error
 
 #[cfg(test)]
 mod tests {
+    use types::TaskIndex;
+
+    use super::stamps::Stamp;
     use super::*;
 
     fn sent(at: Micros) -> Sent {

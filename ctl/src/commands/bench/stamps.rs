@@ -27,6 +27,9 @@ pub struct Stamp {
     pub done: Micros,
 }
 
+/// Of a job's tasks.
+pub type OfJob = BTreeMap<TaskIndex, Stamp>;
+
 /// Where executors write; each line in one go, so that lines of several do not mix.
 pub struct Stamps(File);
 
@@ -46,8 +49,8 @@ impl Stamps {
 }
 
 /// The stamps of each job's tasks, and how often a task was done more than once.
-pub fn read(path: &Path) -> io::Result<(BTreeMap<JobId, BTreeMap<TaskIndex, Stamp>>, u64)> {
-    let (mut jobs, mut repeated) = (BTreeMap::<_, BTreeMap<_, _>>::new(), 0);
+pub fn read(path: &Path) -> io::Result<(BTreeMap<JobId, OfJob>, u64)> {
+    let (mut jobs, mut repeated) = (BTreeMap::<_, OfJob>::new(), 0);
     for line in fs::read_to_string(path)?.lines() {
         let (task, stamp) = parse(line).ok_or_else(|| {
             io::Error::new(io::ErrorKind::InvalidData, format!("{line:?} is no stamp"))
