@@ -2,15 +2,18 @@
 
 use params::{Default, Entry, Kind, Param};
 
-const NO_THRESHOLDS: Param = Param::ignored(
-    "thresholds",
-    Kind::Nullable(&Kind::Int {
-        min: 2,
-        max: i64::MAX,
-    }),
-    Default::Json("null"),
-    "the curve is exact: every score that occurs is a threshold",
-);
+/// How many thresholds a curve has in the reference, by the parameter's name there.
+const fn thresholds(name: &'static str) -> Param {
+    Param::ignored(
+        name,
+        Kind::Nullable(&Kind::Int {
+            min: 2,
+            max: i64::MAX,
+        }),
+        Default::Json("null"),
+        "the curve is exact: every score that occurs is a threshold",
+    )
+}
 const IGNORE_INDEX: Param = Param::ignored(
     "ignore_index",
     Kind::Nullable(&Kind::Int {
@@ -27,7 +30,7 @@ const VALIDATE_ARGS: Param = Param::ignored(
     "scores are always checked",
 );
 
-const CURVE: &[Param] = &[NO_THRESHOLDS, IGNORE_INDEX, VALIDATE_ARGS];
+const CURVE: &[Param] = &[thresholds("thresholds"), IGNORE_INDEX, VALIDATE_ARGS];
 
 const ALL_IN_ONE_STATE: &str = "states of all parts are merged in any case";
 
@@ -41,15 +44,7 @@ const AUPRO: &[Param] = &[
         Default::Json("0.3"),
         "false-positive rate of pixels at which the area ends",
     ),
-    Param::ignored(
-        "num_thresholds",
-        Kind::Nullable(&Kind::Int {
-            min: 2,
-            max: i64::MAX,
-        }),
-        Default::Json("null"),
-        "the curve is exact: every score that occurs is a threshold",
-    ),
+    thresholds("num_thresholds"),
     Param::ignored(
         "compute_on_cpu",
         Kind::Bool,
