@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use job::{Reading, resolved::JobKind};
+use job::{Diagnostic, Reading, resolved::JobKind};
 use rustix::fs::Access;
 
 use crate::Error;
@@ -41,9 +41,7 @@ impl JobFile {
         };
         match job::read(&text, &self.file.display().to_string(), &self.set, &context) {
             Ok(reading) => Ok(ReadJob { reading, text }),
-            Err(diagnostics) => Err(Error::InvalidFile {
-                lines: diagnostics.iter().map(ToString::to_string).collect(),
-            }),
+            Err(diagnostics) => Err(invalid(diagnostics)),
         }
     }
 }
@@ -100,7 +98,15 @@ pub fn print_warnings(reading: &Reading) {
     }
 }
 
-fn read_text(path: &Path) -> Result<String, Error> {
+/// Everything that is wrong with a file.
+pub fn invalid(diagnostics: Vec<Diagnostic>) -> Error {
+    Error::InvalidFile {
+        lines: diagnostics.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// The text of a file that people write.
+pub fn read_text(path: &Path) -> Result<String, Error> {
     let failed = |source| Error::Read {
         path: path.to_owned(),
         source,

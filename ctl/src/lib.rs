@@ -18,7 +18,6 @@ mod resume;
 mod rows;
 mod summary;
 mod watch;
-mod yaml;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use crate::{Error, yaml};
+use crate::Error;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Format {
@@ -23,7 +23,7 @@ impl Format {
                 &serde_json::to_string_pretty(value)
                     .map_err(|source| Error::cannot_run_because("cannot write JSON", source))?,
             ),
-            Self::Yaml => line(&yaml::write(value)),
+            Self::Yaml => line(&job::yaml(value)),
         }
     }
 }

@@ -91,7 +91,7 @@ fn help_and_version_are_no_errors() {
     let help = stdout(&ctl(folder.path(), &["--help"]));
     for command in [
         "run", "submit", "validate", "plan", "get", "describe", "logs", "results", "cancel",
-        "retry", "doctor", "weights",
+        "retry", "doctor", "weights", "import",
     ] {
         assert!(help.contains(command), "{command} is not in the help");
     }
@@ -235,6 +235,41 @@ fn a_plan_lists_runs_and_tasks() {
             stdout(&output)
         );
     }
+}
+
+#[test]
+fn a_file_of_anomalib_is_valid_and_becomes_a_job_file() {
+    let folder = folder();
+    let theirs = "model: {class_path: anomalib.models.Padim}\ndata: {class_path: MVTec}\ntrainer: {max_epochs: 1}\n";
+    std::fs::write(folder.path().join("padim.yaml"), theirs).unwrap();
+    let warning = "warning: padim.yaml:3:1: trainer.max_epochs is not used here";
+    let output = ctl(folder.path(), &["validate", "padim.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).starts_with(warning), "{}", stderr(&output));
+    let import = ["import", "anomalib", "padim.yaml"];
+    let output = ctl(folder.path(), &import);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stderr(&output).starts_with(warning), "{}", stderr(&output));
+    let ours = stdout(&output);
+    assert!(ours.starts_with("kind: train\nname: padim\n"), "{ours}");
+    let to_file = [import.as_slice(), &["--to", "ours.yaml"]].concat();
+    let output = ctl(folder.path(), &to_file);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let written = std::fs::read_to_string(folder.path().join("ours.yaml")).unwrap();
+    assert_eq!(written, ours);
+    let output = ctl(folder.path(), &["validate", "ours.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stderr(&output), "");
+    // What is there stays, and ours is no file of Anomalib.
+    let output = ctl(folder.path(), &to_file);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let output = ctl(folder.path(), &["import", "anomalib", "ours.yaml"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(
+        stderr(&output).starts_with("ours.yaml:1:1: "),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Job files: YAML to a resolved job, with every error at its line and column.
 
+mod anomalib;
 mod check;
 mod diagnostic;
 mod digest;
@@ -15,6 +16,7 @@ pub mod resolved;
 mod run;
 mod schema;
 mod strict;
+mod write;
 mod yaml;
 
 #[cfg(test)]
@@ -23,10 +25,11 @@ mod tests;
 pub use diagnostic::{Diagnostic, Place};
 pub use digest::digest;
 pub use paths::{file_path, file_uri};
-pub use read::read;
+pub use read::{import_anomalib, read};
 pub use resolved::ResolvedJob;
 pub use schema::schema;
 pub use strict::ResolvedError;
+pub use write::yaml;
 
 use std::path::Path;
 
@@ -43,4 +46,13 @@ pub struct Reading {
     pub job: ResolvedJob,
     /// Sorted by position.
     pub warnings: Vec<Diagnostic>,
+}
+
+/// One of Anomalib's files as a job file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Import {
+    /// The job file: reading it gives the same job.
+    pub yaml: String,
+    /// What reading Anomalib's own file gives.
+    pub reading: Reading,
 }

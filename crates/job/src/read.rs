@@ -5,12 +5,12 @@ use std::path::Path;
 use types::{Labels, PoolName};
 
 use crate::{
-    Diagnostic, ReadContext, Reading, ResolvedJob, grid, names,
+    Diagnostic, Import, ReadContext, Reading, ResolvedJob, anomalib, grid, names,
     node::{At, Entry, Node, Value},
     overrides, paths, quantity,
     report::{ENOUGH, Report},
     resolved::{EngineChoice, JobKind, Resources},
-    run, yaml,
+    run, write, yaml,
 };
 
 /// Keys that every run has its own value of; grids may stand in them.
@@ -40,7 +40,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("pixel_metrics", "metrics.pixel"),
 ];
 
-/// Reads a job file. `Err` holds everything that is wrong with it, sorted by position.
+/// Reads a job file, or one of Anomalib's. `Err` holds everything that is wrong with it, sorted by position.
 pub fn read(
     source: &str,
     file_name: &str,
@@ -48,14 +48,47 @@ pub fn read(
     context: &ReadContext<'_>,
 ) -> Result<Reading, Vec<Diagnostic>> {
     let mut report = Report::new(file_name, overrides);
+    let job = parse(source, &mut report).and_then(|mut root| {
+        let kind_is_set = overrides.iter().any(|(key, _)| key == "kind");
+        if !kind_is_set && anomalib::is_anomalib(&root) {
+            root = anomalib::translate(root, file_name, &mut report);
+        }
+        overrides::apply(&mut root, overrides, &mut report);
+        job(&root, file_name, context.current_dir, &mut report)
+    });
+    reading(job, report)
+}
+
+/// Writes one of Anomalib's files as a job file. `Err` if it does not make a job that can be read.
+pub fn import_anomalib(
+    source: &str,
+    file_name: &str,
+    context: &ReadContext<'_>,
+) -> Result<Import, Vec<Diagnostic>> {
+    let mut report = Report::new(file_name, &[]);
+    let mut yaml = String::new();
+    let job = parse(source, &mut report).and_then(|root| {
+        if !anomalib::is_anomalib(&root) {
+            let message = "this is no train or benchmark file of Anomalib's: it has `kind` or another key of ours, or none of theirs";
+            report.error(root.at, message);
+            return None;
+        }
+        let root = anomalib::translate(root, file_name, &mut report);
+        yaml = write::node(&root);
+        job(&root, file_name, context.current_dir, &mut report)
+    });
+    reading(job, report).map(|reading| Import { yaml, reading })
+}
+
+fn parse(source: &str, report: &mut Report<'_>) -> Option<Node> {
     let (root, errors) = yaml::parse(source, |line, column| At::File { line, column });
     errors
         .into_iter()
         .for_each(|(at, message)| report.error(at, message));
-    let job = root.and_then(|mut root| {
-        overrides::apply(&mut root, overrides, &mut report);
-        job(&root, file_name, context.current_dir, &mut report)
-    });
+    root
+}
+
+fn reading(job: Option<ResolvedJob>, report: Report<'_>) -> Result<Reading, Vec<Diagnostic>> {
     match job {
         Some(job) if report.errors.is_empty() => Ok(Reading {
             job,
@@ -121,7 +154,7 @@ fn kind(root: &Node, report: &mut Report<'_>) -> Option<JobKind> {
     let Some(node) = root.get("kind") else {
         report.error(
             At::START,
-            "there is no key `kind`: a file without it is Anomalib's, and those cannot be read yet; \
+            "there is no key `kind`, and the file is not one of Anomalib's; \
              add `kind: train`, `kind: test` or `kind: benchmark`",
         );
         return None;

@@ -167,8 +167,8 @@ fn what_is_not_built_is_known_by_name() {
         );
     }
     says(
-        "model: Padim\ndata: MVTec\n",
-        &["job.yaml:1:1: there is no key `kind`: a file without it is Anomalib's"],
+        "name: x\nmodel: Padim\ndata: MVTec\n",
+        &["job.yaml:1:1: there is no key `kind`, and the file is not one of Anomalib's"],
     );
 }
 
@@ -741,6 +741,7 @@ fn what_only_the_model_knows_has_its_place_too() {
     );
 }
 
+mod anomalib;
 mod grids;
 mod mistakes;
 mod schema;

@@ -6,6 +6,7 @@ mod dead;
 mod describe;
 mod doctor;
 pub(crate) mod get;
+mod import;
 mod logs;
 mod plan;
 mod results;
@@ -31,6 +32,9 @@ pub enum Command {
     Submit(submit::Args),
     /// Check a job file
     Validate(validate::Args),
+    /// Write a file of other software as a job file
+    #[command(subcommand)]
+    Import(import::Args),
     /// Show the resolved job, its runs and tasks
     Plan(plan::Args),
     /// List jobs, tasks, runs, dead tasks, workers or models
@@ -69,6 +73,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Error> {
         Command::Run(args) => block_on(run::run(common, args)),
         Command::Submit(args) => block_on(submit::run(common, args)),
         Command::Validate(args) => validate::run(common, &args),
+        Command::Import(args) => import::run(common, &args),
         Command::Plan(args) => plan::run(common, &args),
         Command::Get(args) => block_on(get::run(common, args)),
         Command::Describe(args) => block_on(describe::run(common, args)),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::job_file::{JobFile, print_warnings};
 use crate::output::Table;
-use crate::{Common, Error, yaml};
+use crate::{Common, Error};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -104,9 +104,9 @@ fn for_people(job: &Value, plan: &Plan, needs: &[Option<FitNeeds>]) -> String {
     if let Some(object) = job.as_object_mut() {
         object.shift_remove("runs");
     }
-    let mut text = format!("# resolved job\n{}", yaml::write(&job));
+    let mut text = format!("# resolved job\n{}", job::yaml(&job));
     if let Some(first) = first {
-        text.push_str(&format!("\n# first run\n{}", yaml::write(&first)));
+        text.push_str(&format!("\n# first run\n{}", job::yaml(&first)));
     }
     let mut runs = Table::new(&[
         ">run",
