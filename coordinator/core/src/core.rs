@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use types::{Epoch, JobId, LeaseNumber, PoolName, Progress, RequestId, WorkerName};
+use types::{Epoch, Incarnation, JobId, LeaseNumber, PoolName, Progress, RequestId, WorkerName};
 
 use crate::{
     effect::{Effect, Refusal, Reply},
@@ -29,6 +29,8 @@ pub struct Core {
     pub(crate) undelivered: BTreeMap<OutboxId, Undelivered>,
     pub(crate) models: BTreeMap<ModelKey, ModelRow>,
     pub(crate) workers: BTreeMap<WorkerName, Worker>,
+    /// Incarnations that left without being registered, and when: their start may still be under way. Volatile.
+    pub(crate) departed: BTreeMap<(WorkerName, Incarnation), u64>,
     pub(crate) counters: Counters,
     /// Leases that are current.
     pub(crate) held: BTreeMap<LeaseNumber, Held>,
@@ -92,6 +94,7 @@ impl Core {
             undelivered: BTreeMap::new(),
             models: BTreeMap::new(),
             workers: BTreeMap::new(),
+            departed: BTreeMap::new(),
             counters: Counters::default(),
             held: BTreeMap::new(),
             pools: BTreeMap::new(),

@@ -69,6 +69,12 @@ impl Core {
         now: Now,
         out: &mut Vec<Effect>,
     ) -> Result<Reply, Refusal> {
+        let start = (worker.worker.clone(), worker.incarnation);
+        if self.departed.contains_key(&start) {
+            return Err(Refusal::StaleIncarnation {
+                worker: worker.worker,
+            });
+        }
         let mut row = WorkerRow {
             worker: worker.worker.clone(),
             incarnation: worker.incarnation,
@@ -163,7 +169,9 @@ impl Core {
     pub(crate) fn leave(&mut self, from: &Sender, now: Now, out: &mut Vec<Effect>) -> Reply {
         let epoch = self.epoch;
         let Some(worker) = self.speaking(from) else {
-            // Said before, or this incarnation was followed by another.
+            // Said before, followed by another, or its start has not arrived yet and must not count when it does.
+            let start = (from.worker.clone(), from.incarnation);
+            self.departed.insert(start, now.mono_ms);
             return Reply::Noted { epoch };
         };
         worker.seen(now);
@@ -245,6 +253,9 @@ impl Core {
             self.workers.remove(&name);
             out.push(Effect::Persist(Change::WorkerForgotten(name)));
         }
+        let ttl_ms = self.settings.lease_ttl_ms;
+        self.departed
+            .retain(|_, left_ms| now.mono_ms.saturating_sub(*left_ms) < ttl_ms);
     }
 
     /// A lease whose holder is not there any more: lost, or never started.

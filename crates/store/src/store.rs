@@ -216,7 +216,7 @@ impl Store {
             .head(&self.key(path)?)
             .await
             .map_err(|error| self.error("look at", path, None, error))?;
-        Ok(info(meta))
+        Ok(self.info(meta))
     }
 
     /// The whole object; with `etag`, only if it is still the one that was listed.
@@ -267,7 +267,7 @@ impl Store {
                 .try_collect()
                 .await
                 .map_err(|error| self.error("list", prefix, None, error))?;
-            metas.into_iter().map(info).collect()
+            metas.into_iter().map(|meta| self.info(meta)).collect()
         };
         infos.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Ok(infos)
@@ -416,6 +416,21 @@ impl Store {
             .map_err(|error| self.error("copy", from, None, error))
     }
 
+    fn info(&self, meta: ObjectMeta) -> ObjectInfo {
+        let micros = u64::try_from(meta.last_modified.timestamp_micros()).unwrap_or(0);
+        let mut etag = meta.e_tag.unwrap_or_default();
+        // Azure's listings leave out the quotes that its objects' own answers have, and that a condition must have.
+        if self.is_remote() && !etag.is_empty() && !etag.ends_with('"') {
+            etag = format!("\"{etag}\"");
+        }
+        ObjectInfo {
+            path: meta.location.to_string(),
+            etag,
+            size: meta.size,
+            modified: SystemTime::UNIX_EPOCH + Duration::from_micros(micros),
+        }
+    }
+
     pub(crate) fn key(&self, path: &str) -> Result<Key, StoreError> {
         Key::parse(path).map_err(|error| StoreError::InvalidUri {
             uri: self.uri(path),
@@ -506,15 +521,5 @@ async fn send_file(
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Store").field(&self.root).finish()
-    }
-}
-
-fn info(meta: ObjectMeta) -> ObjectInfo {
-    let micros = u64::try_from(meta.last_modified.timestamp_micros()).unwrap_or(0);
-    ObjectInfo {
-        path: meta.location.to_string(),
-        etag: meta.e_tag.unwrap_or_default(),
-        size: meta.size,
-        modified: SystemTime::UNIX_EPOCH + Duration::from_micros(micros),
     }
 }

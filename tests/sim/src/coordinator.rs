@@ -205,14 +205,6 @@ impl World {
 
     /// A request reaches the coordinator's machine.
     pub fn arrive(&mut self, who: Who, make: crate::world::MakeEvent, about: About) {
-        // A leave of a worker that this coordinator does not know promises nothing about a registration that is still under
-        // way: what comes of that is never heard, and gone a ttl later.
-        let about = match about {
-            About::Leave(from) if !self.disk.rows.workers.contains_key(&from.worker) => {
-                About::Nothing
-            }
-            about => about,
-        };
         if self.coordinator.core.is_none() {
             self.call_failed_soon(&who);
             return;
