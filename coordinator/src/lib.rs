@@ -40,6 +40,7 @@ use crate::{
     event_loop::{EventLoop, Orders},
     handle::{Changes, Handle},
     listen::{ListenError, Network},
+    settings::LeaseError,
     state_folder::{StateFolder, StateFolderError},
     state_store::{Origin, StateStore, StateStoreError},
     stop::Requests,
@@ -66,6 +67,8 @@ enum RunError {
     #[error(transparent)]
     Broker(#[from] BrokerError),
     #[error(transparent)]
+    Lease(#[from] LeaseError),
+    #[error(transparent)]
     Network(#[from] ListenError),
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -85,6 +88,7 @@ impl RunError {
         match self {
             Self::Folder(StateFolderError::NoHome)
             | Self::Config(_)
+            | Self::Lease(_)
             | Self::Queue(_)
             | Self::Broker(BrokerError::Settings(_)) => 2,
             Self::Broker(error) if error.is_denial() => 5,
@@ -116,6 +120,7 @@ pub fn run(settings: Settings) -> ExitCode {
 }
 
 fn serve(settings: &Settings) -> Result<(), RunError> {
+    settings.check()?;
     let network = Network::of(settings)?;
     let http = monitoring::address(settings.http.as_deref(), settings.http_insecure)?;
     let stores = Stores::read(settings.file.config.as_deref())?;

@@ -81,6 +81,26 @@ pub struct Settings {
         hide_env_values = true
     )]
     pub retention: Duration,
+    /// How long a task's lease lives without a word from its worker: then another worker gets the task
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = settings::time,
+        default_value = "60s",
+        env = "NIGHTSHIFT_LEASE_TTL",
+        hide_env_values = true
+    )]
+    pub lease_ttl: Duration,
+    /// How often a worker that holds tasks says so; at most a third of --lease-ttl
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = settings::time,
+        default_value = "1s",
+        env = "NIGHTSHIFT_HEARTBEAT",
+        hide_env_values = true
+    )]
+    pub heartbeat: Duration,
     /// The state folder was restored from a backup: say so at its first start, and only then
     #[arg(long)]
     pub restored: bool,
@@ -97,17 +117,43 @@ pub const TICK: Duration = Duration::from_millis(500);
 /// Most events that share one transaction: past this many a batch costs time, but saves hardly any more.
 pub const BATCH: usize = 256;
 
-/// How often a worker's heartbeat comes. The design's 10 s are for a network; on this machine a heartbeat costs
-/// nothing and carries the progress that a person is looking at.
-const HEARTBEAT_MS: u64 = 1_000;
+/// Heartbeats that may get lost before a lease does.
+const HEARTBEATS_A_LEASE: u32 = 3;
+
+/// For half an hour an agent tries to tell how an attempt ended, and a bit.
+const REPORT: Duration = Duration::from_secs(31 * 60);
+
+/// Times that do not go together.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "--lease-ttl {lease_ttl:?} with --heartbeat {heartbeat:?}: a lease must live for {HEARTBEATS_A_LEASE} heartbeats or more"
+)]
+pub struct LeaseError {
+    lease_ttl: Duration,
+    heartbeat: Duration,
+}
 
 impl Settings {
+    /// Fails where one heartbeat that comes late would end a lease.
+    pub fn check(&self) -> Result<(), LeaseError> {
+        let (lease_ttl, heartbeat) = (self.lease_ttl, self.heartbeat);
+        if heartbeat.saturating_mul(HEARTBEATS_A_LEASE) > lease_ttl {
+            return Err(LeaseError {
+                lease_ttl,
+                heartbeat,
+            });
+        }
+        Ok(())
+    }
+
     /// The core's own settings. A wake-up is lost when the broker has dropped it, however long its publishing took.
     pub fn core(&self, broker: Option<&queue::Settings>) -> coordinator_core::Settings {
         let ttl = |broker: &queue::Settings| broker.wake_up_ttl + broker.publish_timeout;
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         coordinator_core::Settings {
-            heartbeat_ms: HEARTBEAT_MS,
+            lease_ttl_ms: milliseconds(self.lease_ttl),
+            heartbeat_ms: milliseconds(self.heartbeat),
+            late_ms: milliseconds(self.lease_ttl.saturating_add(REPORT)),
             wake_up_ttl_ms: broker.map(ttl).map(milliseconds),
             retention_ms: milliseconds(self.retention),
             ..coordinator_core::Settings::default()

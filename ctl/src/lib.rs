@@ -5,6 +5,7 @@
 mod client;
 mod cluster;
 mod commands;
+mod comparison;
 mod coverage;
 mod differences;
 mod error;

@@ -1,6 +1,6 @@
 //! What goes to standard output: tables for people, JSON and YAML for programs.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use serde_json::Value;
 
@@ -39,23 +39,86 @@ pub fn line(text: &str) -> Result<(), Error> {
         })
 }
 
+/// Forms of a table that go into another document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Document {
+    /// Comma-separated values (RFC 4180)
+    Csv,
+    /// A table of GitHub's Markdown
+    Markdown,
+    /// A `tabular` with the rules of booktabs
+    Latex,
+}
+
+/// Marks what is best while columns are set: it takes no room.
+const MARK: char = '\u{2060}';
+
+/// Text in a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cell {
+    text: String,
+    /// To be set in bold.
+    best: bool,
+}
+
+impl Cell {
+    pub fn best(text: String) -> Self {
+        Self { text, best: true }
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self { text, best: false }
+    }
+}
+
 /// A table without frames: header in capitals, numbers to the right.
 pub struct Table {
-    inner: comfy_table::Table,
-    header: Vec<&'static str>,
+    /// A column whose name starts with `>` is set to the right.
+    columns: Vec<&'static str>,
+    rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
     /// A column whose name starts with `>` is set to the right.
     pub fn new(columns: &[&'static str]) -> Self {
+        Self {
+            columns: columns.to_vec(),
+            rows: Vec::new(),
+        }
+    }
+
+    pub fn row<C: Into<Cell>, I: IntoIterator<Item = C>>(&mut self, cells: I) {
+        self.rows.push(cells.into_iter().map(Into::into).collect());
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    fn header(&self) -> impl Iterator<Item = &'static str> {
+        let name = |name: &&'static str| name.trim_start_matches('>');
+        self.columns.iter().map(name)
+    }
+
+    /// For people; what is best is bold on a terminal.
+    pub fn render(&self) -> String {
+        let (on, off) = match io::stdout().is_terminal() {
+            true => ("\u{1b}[1m", "\u{1b}[0m"),
+            false => ("", ""),
+        };
+        self.text(on, off)
+    }
+
+    fn text(&self, on: &str, off: &str) -> String {
+        if self.is_empty() {
+            return format!("no {}", self.header().next().unwrap_or("rows"));
+        }
         let mut inner = comfy_table::Table::new();
         inner.load_style(comfy_table::presets::NOTHING);
-        let header: Vec<_> = columns
-            .iter()
-            .map(|name| name.trim_start_matches('>'))
-            .collect();
-        inner.set_header(header.iter().map(|name| name.to_uppercase()));
-        for (index, name) in columns.iter().enumerate() {
+        inner.set_header(self.header().map(str::to_uppercase));
+        for (index, name) in self.columns.iter().enumerate() {
             if let Some(column) = inner.column_mut(index) {
                 column.set_padding((0, 2));
                 if name.starts_with('>') {
@@ -63,27 +126,105 @@ impl Table {
                 }
             }
         }
-        Self { inner, header }
-    }
-
-    pub fn row<I: IntoIterator<Item = String>>(&mut self, cells: I) {
-        self.inner.add_row(cells);
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.inner.row_count() == 0
-    }
-
-    pub fn render(&self) -> String {
-        if self.is_empty() {
-            return format!("no {}", self.header.first().map_or("rows", |name| name));
+        for row in &self.rows {
+            inner.add_row(row.iter().map(|cell| match cell.best {
+                true => format!("{MARK}{}{MARK}", cell.text),
+                false => cell.text.clone(),
+            }));
         }
+        let bold = |line: &str| {
+            let parts = line.split(MARK).enumerate();
+            let part = |(index, part): (usize, &str)| match index % 2 {
+                0 => part.to_owned(),
+                _ => format!("{on}{part}{off}"),
+            };
+            parts.map(part).collect::<String>()
+        };
         // comfy-table pads the last column, too.
-        self.inner
-            .lines()
-            .map(|line| line.trim_end().to_owned())
-            .collect::<Vec<_>>()
-            .join("\n")
+        let lines = inner.lines().map(|line| bold(line.trim_end()));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    pub fn document(&self, form: Document) -> String {
+        match form {
+            Document::Csv => self.csv(),
+            Document::Markdown => self.markdown(),
+            Document::Latex => self.latex(),
+        }
+    }
+
+    fn csv(&self) -> String {
+        let header = self.header().map(str::to_owned).collect();
+        let texts = |row: &Vec<Cell>| row.iter().map(|cell| cell.text.clone()).collect();
+        csv(std::iter::once(header).chain(self.rows.iter().map(texts)))
+    }
+
+    fn markdown(&self) -> String {
+        let line = |cells: &mut dyn Iterator<Item = String>| {
+            format!("| {} |", cells.collect::<Vec<_>>().join(" | "))
+        };
+        let escaped = |text: &str| {
+            let text = text.replace(['\n', '\r'], " ");
+            text.replace('\\', "\\\\").replace('|', "\\|")
+        };
+        let rule = |name: &&str| if name.starts_with('>') { "---:" } else { "---" };
+        let mut lines = vec![
+            line(&mut self.header().map(escaped)),
+            line(&mut self.columns.iter().map(|name| rule(name).to_owned())),
+        ];
+        lines.extend(self.rows.iter().map(|row| {
+            line(&mut row.iter().map(|cell| match cell.best {
+                true => format!("**{}**", escaped(&cell.text)),
+                false => escaped(&cell.text),
+            }))
+        }));
+        lines.join("\n")
+    }
+
+    fn latex(&self) -> String {
+        let escaped = |text: &str| text.chars().map(latex_char).collect::<String>();
+        let side = |name: &&str| if name.starts_with('>') { 'r' } else { 'l' };
+        let sides: String = self.columns.iter().map(|name| side(name)).collect();
+        let line = |cells: &mut dyn Iterator<Item = String>| {
+            format!("{} \\\\", cells.collect::<Vec<_>>().join(" & "))
+        };
+        let mut lines = vec![
+            "% \\usepackage{booktabs}".to_owned(),
+            format!("\\begin{{tabular}}{{{sides}}}"),
+            "\\toprule".to_owned(),
+            line(&mut self.header().map(escaped)),
+            "\\midrule".to_owned(),
+        ];
+        lines.extend(self.rows.iter().map(|row| {
+            line(&mut row.iter().map(|cell| match cell.best {
+                true => format!("\\textbf{{{}}}", escaped(&cell.text)),
+                false => escaped(&cell.text),
+            }))
+        }));
+        lines.extend(["\\bottomrule", "\\end{tabular}"].map(str::to_owned));
+        lines.join("\n")
+    }
+}
+
+/// Lines of comma-separated values (RFC 4180).
+pub fn csv(lines: impl Iterator<Item = Vec<String>>) -> String {
+    let field = |text: &String| match text.contains(['"', ',', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.clone(),
+    };
+    let line = |fields: Vec<String>| fields.iter().map(field).collect::<Vec<_>>().join(",");
+    lines.map(line).collect::<Vec<_>>().join("\r\n")
+}
+
+/// A character as LaTeX sets it.
+fn latex_char(c: char) -> String {
+    match c {
+        '&' | '%' | '$' | '#' | '_' | '{' | '}' => format!("\\{c}"),
+        '\\' => "\\textbackslash{}".to_owned(),
+        '~' => "\\textasciitilde{}".to_owned(),
+        '^' => "\\textasciicircum{}".to_owned(),
+        '\n' | '\r' => " ".to_owned(),
+        other => other.to_string(),
     }
 }
 
@@ -178,6 +319,32 @@ mod tests {
         assert_eq!(table.render(), "no jobs");
         table.row(["abcd".to_owned(), "7".to_owned()]);
         assert_eq!(table.render(), "JOBS  COUNT\nabcd      7");
+    }
+
+    #[test]
+    fn what_is_best_is_bold_in_every_form_and_keeps_its_place() {
+        let mut table = Table::new(&["model", ">AUROC"]);
+        table.row([
+            Cell::from("a_b | c".to_owned()),
+            Cell::best("0.95".to_owned()),
+        ]);
+        table.row(["say \"d\", 5%", "0.9"].map(str::to_owned));
+        assert_eq!(
+            table.text("<", ">"),
+            "MODEL        AUROC\na_b | c       <0.95>\nsay \"d\", 5%    0.9"
+        );
+        assert_eq!(
+            table.document(Document::Csv),
+            "model,AUROC\r\na_b | c,0.95\r\n\"say \"\"d\"\", 5%\",0.9"
+        );
+        assert_eq!(
+            table.document(Document::Markdown),
+            "| model | AUROC |\n| --- | ---: |\n| a_b \\| c | **0.95** |\n| say \"d\", 5% | 0.9 |"
+        );
+        let latex = table.document(Document::Latex);
+        assert!(latex.contains("\\begin{tabular}{lr}"), "{latex}");
+        assert!(latex.contains("a\\_b | c & \\textbf{0.95} \\\\"), "{latex}");
+        assert!(latex.contains("5\\% & 0.9 \\\\"), "{latex}");
     }
 
     #[test]

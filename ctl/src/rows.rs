@@ -13,8 +13,9 @@ use serde_json::{Map, Value};
 use store::{Location, Scheme};
 use tables::Row;
 
+use crate::Error;
 use crate::client::Client;
-use crate::{Error, output};
+use crate::output::{self, Document, Table};
 
 /// The published tables of a job, as the coordinator hands them out: it reads stores that users need no keys for.
 pub struct Results(ResultsReply);
@@ -79,6 +80,32 @@ pub fn json<R: Row>(rows: &[R]) -> Result<Vec<Value>, Error> {
         .collect())
 }
 
+/// Rows for another document: every column with every digit as comma-separated values, else what people see.
+pub fn document<R: Row>(
+    rows: &[R],
+    shown: &[&'static str],
+    form: Document,
+) -> Result<String, Error> {
+    if form != Document::Csv {
+        return Ok(table(&json(rows)?, shown).document(form));
+    }
+    let batch = R::to_batch(rows).map_err(unwritable)?;
+    let columns = columns(&batch);
+    let header = columns.iter().map(|(name, _)| name.clone()).collect();
+    let exact = |value: Value| match value {
+        Value::Null => String::new(),
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    let line = |row| {
+        let cells = columns.iter().map(|(_, column)| exact(cell(column, row)));
+        cells.collect()
+    };
+    Ok(output::csv(
+        std::iter::once(header).chain((0..batch.num_rows()).map(line)),
+    ))
+}
+
 fn unwritable(source: ArrowError) -> Error {
     Error::cannot_run_because("cannot form the rows", source)
 }
@@ -118,8 +145,8 @@ fn cell(column: &Arc<dyn Array>, row: usize) -> Value {
 }
 
 /// A table of the named columns for people; `>` before a name sets it to the right.
-pub fn table(rows: &[Value], columns: &[&'static str]) -> String {
-    let mut table = output::Table::new(columns);
+pub fn table(rows: &[Value], columns: &[&'static str]) -> Table {
+    let mut table = Table::new(columns);
     for row in rows {
         table.row(
             columns
@@ -127,7 +154,7 @@ pub fn table(rows: &[Value], columns: &[&'static str]) -> String {
                 .map(|name| text(&row[name.trim_start_matches('>')])),
         );
     }
-    table.render()
+    table
 }
 
 fn text(value: &Value) -> String {
@@ -162,7 +189,7 @@ mod tests {
             peak_memory: Some(5),
             trace: None,
         };
-        let rows = json(&[row]).unwrap();
+        let rows = json(std::slice::from_ref(&row)).unwrap();
         assert_eq!(
             rows,
             [
@@ -171,8 +198,13 @@ mod tests {
             ]
         );
         assert_eq!(
-            table(&rows, &["task", ">wall_s", ">cpu_s"]),
+            table(&rows, &["task", ">wall_s", ">cpu_s"]).render(),
             "TASK       WALL_S  CPU_S\nabcd-0001  1.5000      -"
+        );
+        let csv = document(std::slice::from_ref(&row), &[], Document::Csv).unwrap();
+        assert_eq!(
+            csv,
+            "run,task,kind,stage,wall_s,busy_s,blocked_s,cpu_s,items,bytes,peak_memory,trace\r\n1,abcd-0001,fit,total,1.5,2.0,,,3,4,5,"
         );
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tables::{MetricRow, TimingRow};
 
 use crate::differences;
-use crate::output::{Table, embedded};
+use crate::output::{Cell, Table, embedded};
 
 /// One line of the table.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +24,8 @@ pub struct Line {
     pub state: String,
     /// `image AUROC` and the like to the value.
     pub metrics: BTreeMap<String, Option<f64>>,
+    /// 95 % of the image AUROC.
+    pub interval: Option<(f64, f64)>,
     pub threshold_split: Option<String>,
     pub fit_s: Option<f64>,
     pub test_s: Option<f64>,
@@ -66,6 +68,9 @@ pub fn lines(runs: &[Run], metrics: &[MetricRow], timings: &[TimingRow]) -> Vec<
                 metrics: of_run()
                     .map(|row| (format!("{} {}", row.level, row.metric), row.value))
                     .collect(),
+                interval: of_run()
+                    .find(|row| row.level == "image" && row.metric == "AUROC")
+                    .and_then(|row| row.low.zip(row.high)),
                 threshold_split: of_run().find_map(|row| row.threshold_split.clone()),
                 fit_s: fit.map(|(wall, _)| wall),
                 test_s: score.map(|(wall, _)| wall + evaluate.map_or(0.0, |(wall, _)| wall)),
@@ -135,6 +140,7 @@ fn mean(group: &[&Line]) -> Line {
             .into_iter()
             .map(|name| (name.clone(), metric(name)))
             .collect(),
+        interval: None,
         threshold_split: splits[0]
             .clone()
             .filter(|_| splits.iter().all(|split| *split == splits[0])),
@@ -146,16 +152,14 @@ fn mean(group: &[&Line]) -> Line {
     }
 }
 
-/// The columns that are always there; others follow when a run has them.
-const USUAL: [&str; 4] = [
-    "image AUROC",
-    "image F1Score",
-    "pixel AUROC",
-    "pixel F1Score",
-];
+/// The metric with an interval, and the one that jobs are compared by.
+pub const IMAGE_AUROC: &str = "image AUROC";
 
-/// For people.
-pub fn table(lines: &[Line]) -> String {
+/// The columns that are always there; others follow when a run has them.
+const USUAL: [&str; 4] = [IMAGE_AUROC, "image F1Score", "pixel AUROC", "pixel F1Score"];
+
+/// For people: the runs, then the means, and the best of those that can be compared in bold.
+pub fn table(lines: &[Line]) -> Table {
     let mut names: Vec<&str> = USUAL.to_vec();
     for name in lines.iter().flat_map(|line| line.metrics.keys()) {
         if !names.contains(&name.as_str()) {
@@ -163,21 +167,29 @@ pub fn table(lines: &[Line]) -> String {
         }
     }
     names.retain(|name| lines.iter().any(|line| line.metrics.contains_key(*name)));
+    let with_interval = lines.iter().any(|line| line.interval.is_some());
     let mut columns = vec!["model", "dataset", "category", ">seed"];
     let with_settings = lines.iter().any(|line| !line.settings.is_empty());
     columns.extend(with_settings.then_some("settings"));
-    // Column names are static in `Table`: the closed set of metric names is small, unknown ones go by their level.
-    let labels: Vec<&'static str> = names.iter().map(|name| label(name)).collect();
-    columns.extend(&labels);
+    for name in &names {
+        // Column names are static in `Table`: the closed set of metric names is small, unknown ones go by their level.
+        columns.push(label(name));
+        columns.extend((with_interval && *name == IMAGE_AUROC).then_some("95 %"));
+    }
     columns.extend([">fit s", ">test s", ">images/s", "threshold from"]);
     let with_states = lines.iter().any(|line| line.state != "succeeded");
     columns.extend(with_states.then_some("state"));
     let mut table = Table::new(&columns);
-    for line in lines.iter().cloned().chain(means(lines)) {
+    let means = means(lines);
+    for (among, line) in lines
+        .iter()
+        .map(|line| (lines, line))
+        .chain(means.iter().map(|mean| (&means[..], mean)))
+    {
         let number = |value: Option<f64>, digits: usize| {
             value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
         };
-        let mut cells = vec![
+        let mut cells: Vec<Cell> = [
             line.model.clone(),
             line.dataset.clone(),
             line.category.clone(),
@@ -186,27 +198,52 @@ pub fn table(lines: &[Line]) -> String {
             } else {
                 line.seed.to_string()
             },
-        ];
-        cells.extend(with_settings.then(|| differences::text(&line.settings)));
+        ]
+        .map(Cell::from)
+        .into();
+        cells.extend(with_settings.then(|| differences::text(&line.settings).into()));
+        for name in &names {
+            let text = number(line.value(name), 4);
+            cells.push(match line.is_best(among, name) {
+                true => Cell::best(text),
+                false => text.into(),
+            });
+            if with_interval && *name == IMAGE_AUROC {
+                let interval = |(low, high)| format!("{low:.3}-{high:.3}");
+                cells.push(line.interval.map_or("-".to_owned(), interval).into());
+            }
+        }
         cells.extend(
-            names
-                .iter()
-                .map(|name| number(line.metrics.get(*name).copied().flatten(), 4)),
+            [
+                number(line.fit_s, 2),
+                number(line.test_s, 2),
+                number(line.images_per_s, 1),
+                line.threshold_split
+                    .clone()
+                    .unwrap_or_else(|| "-".to_owned()),
+            ]
+            .map(Cell::from),
         );
-        cells.extend([
-            number(line.fit_s, 2),
-            number(line.test_s, 2),
-            number(line.images_per_s, 1),
-        ]);
-        cells.push(
-            line.threshold_split
-                .clone()
-                .unwrap_or_else(|| "-".to_owned()),
-        );
-        cells.extend(with_states.then(|| line.state.clone()));
+        cells.extend(with_states.then(|| line.state.clone().into()));
         table.row(cells);
     }
-    table.render()
+    table
+}
+
+impl Line {
+    fn value(&self, metric: &str) -> Option<f64> {
+        self.metrics.get(metric).copied().flatten()
+    }
+
+    /// Whether nothing that was measured on the same images, with the same seed, is better. What has no rival is not best.
+    fn is_best(&self, among: &[Self], metric: &str) -> bool {
+        let place = |line: &Self| (line.dataset.clone(), line.category.clone(), line.seed);
+        let mut rivals = among.iter().filter(|line| place(line) == place(self));
+        let Some(own) = self.value(metric) else {
+            return false;
+        };
+        rivals.clone().count() > 1 && !rivals.any(|line| line.value(metric) > Some(own))
+    }
 }
 
 fn label(name: &str) -> &'static str {
@@ -230,7 +267,7 @@ pub fn json(lines: &[Line]) -> Value {
         json!({
             "run": line.run, "model": line.model, "dataset": line.dataset, "category": line.category, "seed": line.seed, "state": line.state,
             "axes": line.axes, "settings": line.settings,
-            "metrics": line.metrics, "threshold_split": line.threshold_split, "fit_s": line.fit_s, "test_s": line.test_s,
+            "metrics": line.metrics, "image_auroc_95": line.interval, "threshold_split": line.threshold_split, "fit_s": line.fit_s, "test_s": line.test_s,
             "images_per_s": line.images_per_s, "error": if line.error.is_empty() { Value::Null } else { line.error.clone().into() },
         })
     };
@@ -258,6 +295,7 @@ mod tests {
             settings: BTreeMap::new(),
             state: state.to_owned(),
             metrics: [("image AUROC".to_owned(), auroc)].into(),
+            interval: None,
             threshold_split: Some("validation".to_owned()),
             fit_s: Some(1.0),
             test_s: Some(2.0),
@@ -285,10 +323,28 @@ mod tests {
     }
 
     #[test]
+    fn the_best_on_the_same_images_is_marked() {
+        let better = |auroc| Line {
+            model: "PatchCore".to_owned(),
+            ..line("a", "succeeded", auroc)
+        };
+        let lines = [
+            line("a", "succeeded", Some(0.5)),
+            better(Some(0.75)),
+            line("b", "succeeded", Some(0.9)),
+        ];
+        let best = |line: &Line| line.is_best(&lines, IMAGE_AUROC);
+        assert_eq!(lines.each_ref().map(best), [false, true, false]);
+        let markdown = table(&lines).document(crate::output::Document::Markdown);
+        assert!(markdown.contains("| **0.7500** |"), "{markdown}");
+        assert_eq!(markdown.matches("**").count(), 2, "{markdown}");
+    }
+
+    #[test]
     fn failed_runs_have_a_line_and_no_part_in_the_mean() {
         let lines = [line("a", "succeeded", Some(0.5)), line("b", "failed", None)];
         assert!(means(&lines).is_empty());
-        let table = table(&lines);
+        let table = table(&lines).render();
         assert_eq!(table.lines().count(), 3);
         let states: Vec<&str> = table
             .lines()
@@ -318,7 +374,7 @@ mod tests {
             })
             .collect();
         let lines = lines(&runs, &[], &[]);
-        let table = table(&lines);
+        let table = table(&lines).render();
         for settings in [
             "data.image_size=64 normalization=none",
             "data.image_size=128 normalization=min_max",

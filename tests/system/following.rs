@@ -7,8 +7,8 @@ use crate::processes::{Signal, until};
 use crate::sandbox::{LIMIT, Running, SOON, Sandbox};
 
 /// A coordinator that listens on this machine's network as well; the port stays the same over its restarts.
-fn coordinator(sandbox: &Sandbox, address: &str) -> Running {
-    let coordinator = sandbox.start("coordinator", &["--listen", address]);
+pub fn coordinator(sandbox: &Sandbox, address: &str, arguments: &[&str]) -> Running {
+    let coordinator = sandbox.start("coordinator", &[&["--listen", address], arguments].concat());
     until("a coordinator on the network", LIMIT, || {
         std::net::TcpStream::connect(address).ok()
     });
@@ -16,7 +16,7 @@ fn coordinator(sandbox: &Sandbox, address: &str) -> Running {
 }
 
 /// An address of this machine that nobody listens on.
-fn free_address() -> String {
+pub fn free_address() -> String {
     let port = TcpListener::bind("127.0.0.1:0").unwrap();
     port.local_addr().unwrap().to_string()
 }
@@ -34,12 +34,12 @@ fn a_remote_coordinator_may_be_restarted_while_a_command_waits() {
     let sandbox = Sandbox::with_job(6, 3);
     let address = free_address();
     let url = format!("http://{address}");
-    let first = coordinator(&sandbox, &address);
+    let first = coordinator(&sandbox, &address, &[]);
     let mut waiting = waiting_at(&sandbox, &url);
     first.signal(Signal::TERM);
     first.wait(SOON).expect(0);
     waiting.wait_for_word("connecting again");
-    let _second = coordinator(&sandbox, &address);
+    let _second = coordinator(&sandbox, &address, &[]);
     let _worker = sandbox.start("worker", &["--coordinator", &url, "--name", "box"]);
     waiting.wait(LIMIT).expect(0).says(&["succeeded in"]);
 }
@@ -49,7 +49,7 @@ fn an_interrupt_is_heard_while_the_coordinator_is_away() {
     let sandbox = Sandbox::with_job(3, 3);
     let address = free_address();
     let url = format!("http://{address}");
-    let first = coordinator(&sandbox, &address);
+    let first = coordinator(&sandbox, &address, &[]);
     let mut waiting = waiting_at(&sandbox, &url);
     first.signal(Signal::KILL);
     waiting.wait_for_word("connecting again");

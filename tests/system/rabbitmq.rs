@@ -1,20 +1,15 @@
 //! A broker that dies, comes back, is cut off or takes nothing, in the middle of work: the job ends, each sample is
 //! scored once, the results are those of a quiet run, and nothing is left with the broker.
 
-use std::collections::BTreeMap;
-
 use broker_harness::{Broker, Direction, Options, Proxy};
 use queue::{Consumer, ConsumerState, Publisher, Settings, WakeUp};
-use tokio::runtime::Runtime;
 use types::PoolName;
 
-use crate::hangs::{executor_at_fit, wait_for_state};
+use crate::hangs::executor_at_fit;
 use crate::kills::wait_for_socket;
 use crate::processes::{Signal, until};
-use crate::sandbox::{JOB, LIMIT, Running, SOON, Sandbox};
-
-/// Several runs, each with a fit and score tasks of its own.
-const RUNS: &str = "seed: {grid: [0, 1, 2]}";
+use crate::quiet::{Results, expect_the_quiet_results, runtime, with_three_runs};
+use crate::sandbox::{LIMIT, Running, SOON, Sandbox};
 
 /// A broker, and a sandbox with a job whose quiet results are known.
 struct Night {
@@ -23,17 +18,10 @@ struct Night {
     quiet: Results,
 }
 
-/// Uri and score of each sample of each run, as texts, and how often; the metrics' rows.
-type Results = (BTreeMap<String, usize>, String);
-
 impl Night {
     fn new(options: &Options) -> Self {
         let broker = Broker::start(options).unwrap();
-        let mut sandbox = Sandbox::with_job(40, 6);
-        sandbox.write("job.yaml", &JOB.replace("seed: 0", RUNS));
-        sandbox.ctl(&["run", "job.yaml"]).expect(0);
-        let quiet = results(&sandbox);
-        assert!(quiet.0.len() == 36 && quiet.0.values().all(|times| *times == 1));
+        let (mut sandbox, quiet) = with_three_runs(40, 6);
         sandbox.use_broker(&format!("guest@{}/", broker.address()));
         Self {
             sandbox,
@@ -62,8 +50,7 @@ impl Night {
     }
 
     fn expect_the_quiet_results(&self) {
-        wait_for_state(&self.sandbox, "succeeded");
-        assert_eq!(results(&self.sandbox), self.quiet);
+        expect_the_quiet_results(&self.sandbox, &self.quiet);
     }
 
     /// Asked over the protocol: what `rabbitmqctl list_queues` says may be seconds old.
@@ -84,25 +71,6 @@ impl Night {
         let url = format!("amqp://guest:guest@{}/", self.broker.address());
         Settings::new(url.parse().unwrap(), "a test")
     }
-}
-
-fn results(sandbox: &Sandbox) -> Results {
-    let mut scores = BTreeMap::new();
-    let rows = sandbox.json(&["results", "last", "--scores"]);
-    for row in rows.as_array().unwrap() {
-        let text = format!("{} {} {}", row["run"], row["uri"], row["score"]);
-        *scores.entry(text).or_insert(0) += 1;
-    }
-    let metrics = sandbox.json(&["results", "last", "--metrics"]);
-    (scores, metrics.to_string())
-}
-
-fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap()
 }
 
 #[test]

@@ -1,56 +1,27 @@
 //! Jobs whose images and results lie in a bucket.
 
-use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
 
-use objects::{Seaweed, WRITER, config};
-use serde_json::Value;
-use store::{Stores, StoresConfig};
+use objects::{Fault, Proxy, Seaweed, WRITER, config};
+use store::{Store, Stores, StoresConfig};
 
 use crate::kills::wait_for_socket;
+use crate::quiet::{quiet, results, runtime};
 use crate::sandbox::{JOB, Sandbox, files};
 
-/// Each image's place below the dataset with its scores, as bits would print them.
-fn scores(rows: &Value) -> BTreeMap<String, (String, String)> {
-    let rows = rows.as_array().unwrap().iter();
-    rows.map(|row| {
-        assert_eq!(row["error"], Value::Null, "{row}");
-        let (_, place) = row["uri"].as_str().unwrap().split_once("/tiny/").unwrap();
-        let score = (
-            row["score"].to_string(),
-            row["score_normalized"].to_string(),
-        );
-        (place.to_owned(), score)
-    })
-    .collect()
-}
-
-#[test]
-fn a_job_in_a_bucket_gives_the_same_scores_as_one_on_files() {
-    let server = Seaweed::start(&["lab"]);
-    let sandbox = Sandbox::with_job(12, 6);
-    sandbox.ctl(&["run", "job.yaml"]).expect(0);
-    let on_files = scores(&sandbox.json(&["results", "last", "--scores"]));
-    assert_eq!(on_files.len(), 12);
-
-    let text = config(
-        "s3://lab/night",
-        &server.endpoint(),
-        WRITER,
-        &sandbox.path("."),
-    );
+/// The bucket at this address, as the sandbox's programs get to know it by `config.yaml`; its dataset, and `bucket.yaml`
+/// with the sandbox's job on it.
+fn bucket(sandbox: &Sandbox, endpoint: &str, adapt: impl Fn(&str) -> String) -> Store {
+    let text = config("s3://lab/night", endpoint, WRITER, &sandbox.path("."));
+    let text = adapt(&text);
     sandbox.write("config.yaml", &text);
     let stores = Stores::new(StoresConfig::parse(&text, "config.yaml").unwrap());
     let store = stores.open("s3://lab/night").unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
     let data = sandbox.path("data");
     for file in files(&data) {
         let path = format!("data/{}", file.strip_prefix(&data).unwrap().display());
-        runtime
+        runtime()
             .block_on(store.put(&path, fs::read(&file).unwrap().into()))
             .unwrap();
     }
@@ -58,6 +29,16 @@ fn a_job_in_a_bucket_gives_the_same_scores_as_one_on_files() {
         .replace("root: ./data", "root: s3://lab/night/data")
         .replace("output: ./out", "output: s3://lab/night/out");
     sandbox.write("bucket.yaml", &job);
+    store
+}
+
+#[test]
+fn a_job_in_a_bucket_gives_the_same_scores_as_one_on_files() {
+    let server = Seaweed::start(&["lab"]);
+    let sandbox = Sandbox::with_job(12, 6);
+    let on_files = quiet(&sandbox);
+    let store = bucket(&sandbox, &server.endpoint(), str::to_owned);
+    let runtime = runtime();
 
     // Without the configuration it is refused, and what there is to do is said.
     let refused = sandbox.ctl(&["run", "bucket.yaml"]);
@@ -73,17 +54,13 @@ fn a_job_in_a_bucket_gives_the_same_scores_as_one_on_files() {
     sandbox
         .ctl(&["run", "bucket.yaml", "--config", "config.yaml"])
         .expect(0);
-    let in_bucket =
-        scores(&sandbox.json(&["results", "last", "--scores", "--config", "config.yaml"]));
-    assert_eq!(in_bucket, on_files);
-    let metrics = sandbox.json(&["results", "last", "--metrics", "--config", "config.yaml"]);
-    assert_eq!(metrics.as_array().unwrap().len(), 4);
+    let with_keys = ["--config", "config.yaml"];
+    assert_eq!(results(&sandbox, &with_keys), on_files);
 
     // Who has no keys for the bucket reads through the coordinator.
     let coordinator = sandbox.start("coordinator", &["--config", "config.yaml"]);
     wait_for_socket(&sandbox);
-    let without_keys = sandbox.json(&["results", "last", "--scores"]);
-    assert_eq!(scores(&without_keys), on_files);
+    assert_eq!(results(&sandbox, &[]), on_files);
     let place = &sandbox.json(&["results", "last"])["results"];
     assert!(
         place
@@ -128,4 +105,36 @@ fn a_job_in_a_bucket_gives_the_same_scores_as_one_on_files() {
             log.display()
         );
     }
+}
+
+/// Errors of all kinds, slow answers, resets, and answers that are lost after the server has done what was asked.
+#[test]
+fn a_server_that_stumbles_all_the_time_loses_and_doubles_nothing() {
+    let server = Seaweed::start(&["lab"]);
+    let sandbox = Sandbox::with_job(40, 6);
+    let on_files = quiet(&sandbox);
+    let proxy = Proxy::before(server.port());
+    // A third of all requests fail: with so many tries not one of all gives up.
+    let patient = |text: &str| text.replace("retries: 6", "retries: 15");
+    bucket(&sandbox, &proxy.endpoint(), patient);
+    let busy =
+        "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
+    proxy.set(move |line, number| match number % 19 {
+        1 | 6 if line.starts_with("PUT") => Fault::DropReply,
+        3 if line.starts_with("PUT") => Fault::ResetReply,
+        4 => Fault::Answer("503 Service Unavailable", busy),
+        8 => Fault::Reset,
+        9 => Fault::Answer("500 Internal Server Error", ""),
+        12 => Fault::Delay(Duration::from_millis(300)),
+        _ => Fault::Pass,
+    });
+    let with_keys = ["--config", "config.yaml"];
+    let run = [&["run", "bucket.yaml"], &with_keys[..]].concat();
+    sandbox.ctl(&run).expect(0);
+    assert!(proxy.faults() > 20, "{} faults", proxy.faults());
+    proxy.set(|_, _| Fault::Pass);
+    assert_eq!(results(&sandbox, &with_keys), on_files);
+    sandbox
+        .ctl(&[&["verify", "last"], &with_keys[..]].concat())
+        .expect(0);
 }

@@ -127,7 +127,8 @@ impl Coordinator {
                         client.register(request).await
                     })
                     .await?;
-                Ok((reply.epoch, Answer::Registered))
+                let heartbeat_ms = reply.heartbeat_ms;
+                Ok((reply.epoch, Answer::Registered { heartbeat_ms }))
             }
             Call::Claim {
                 id,

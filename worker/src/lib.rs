@@ -49,9 +49,6 @@ use crate::{
 /// Between two looks at deadlines and memory.
 const TICK: Duration = Duration::from_millis(250);
 
-/// On one machine a heartbeat costs nothing and carries the progress that a person is looking at.
-const HEARTBEAT_MS: u64 = 1_000;
-
 /// Wrong usage, denied and cannot run here (docs/cli.md lists the codes).
 const EXIT_USAGE: u8 = 2;
 const EXIT_DENIED: u8 = 5;
@@ -140,7 +137,6 @@ async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     tracing::info!(pool = %identity.pool, slots = identity.slots, "worker started");
     let agent_settings = AgentSettings {
-        heartbeat_ms: HEARTBEAT_MS,
         // The coordinator holds the call: the pause is only for one that does not.
         claim_pause_ms: 20,
         poll_ms: broker.as_ref().map(|_| milliseconds(settings.poll)),

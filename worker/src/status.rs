@@ -89,7 +89,7 @@ impl Facts {
 
     fn heard(&mut self, call: &Call, answer: &Answer) {
         match (call, answer) {
-            (_, Answer::Registered) => self.registered = true,
+            (_, Answer::Registered { .. }) => self.registered = true,
             (_, Answer::Unregistered) => self.registered = false,
             (
                 _,
@@ -199,6 +199,10 @@ mod tests {
 
     use super::*;
 
+    const REGISTERED: Answer = Answer::Registered {
+        heartbeat_ms: 1_000,
+    };
+
     fn answered(call: Call, answer: Answer) -> AgentEvent {
         AgentEvent::Answered {
             call,
@@ -212,7 +216,7 @@ mod tests {
         let status = Status::new(2);
         let ready = || status.facts().ready().is_ok();
         assert!(!ready());
-        status.note(&answered(Call::Register, Answer::Registered));
+        status.note(&answered(Call::Register, REGISTERED));
         assert!(ready());
         status.note(&AgentEvent::CallFailed {
             call: Call::Register,
@@ -228,7 +232,7 @@ mod tests {
         assert!(ready());
         status.note(&answered(call(), beat(false, true)));
         assert!(!ready());
-        status.note(&answered(Call::Register, Answer::Registered));
+        status.note(&answered(Call::Register, REGISTERED));
         status.note(&answered(call(), beat(true, false)));
         assert!(!ready());
         assert!(status.healthy().is_ok());

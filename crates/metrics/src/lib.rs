@@ -18,6 +18,7 @@ pub mod manual_threshold;
 pub mod min_max;
 mod ordered;
 mod overlap;
+pub mod paired;
 pub mod pro;
 mod radix;
 mod regions;

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proto::v1::{GetJobRequest, Job, ListRunsRequest};
 use serde_json::{Value, json};
-use tables::{MetricRow, ScoreRow, TimingRow};
+use tables::{MetricRow, Row, ScoreRow, TimingRow};
 
 use super::with_cluster;
 use crate::cluster::Cluster;
+use crate::comparison::Side;
+use crate::output::{Document, Format};
 use crate::rows::{self, Results};
-use crate::{Common, Error, output, resume, summary};
+use crate::summary::Line;
+use crate::{Common, Error, comparison, output, resume, summary};
 
 // What people see of each table; programs get every column.
 const SCORE_COLUMNS: [&str; 9] = [
@@ -23,7 +26,7 @@ const SCORE_COLUMNS: [&str; 9] = [
     "error_class",
     "uri",
 ];
-const METRIC_COLUMNS: [&str; 13] = [
+const METRIC_COLUMNS: [&str; 15] = [
     ">run",
     "model",
     "dataset",
@@ -32,6 +35,8 @@ const METRIC_COLUMNS: [&str; 13] = [
     "level",
     "metric",
     ">value",
+    ">low",
+    ">high",
     "reason",
     ">threshold",
     "threshold_split",
@@ -73,42 +78,135 @@ pub struct Args {
     /// The rows of the table `timings`
     #[arg(long)]
     timings: bool,
+    /// Say which model is better, by a paired bootstrap over images and seeds: this job's against those of another, or,
+    /// with the same JOB, the best against the others
+    #[arg(long, value_name = "JOB", conflicts_with_all = ["scores", "metrics", "timings"])]
+    compare: Option<String>,
+    /// Print the table so that it goes into another document
+    #[arg(long = "as", value_name = "FORM")]
+    document: Option<Document>,
 }
 
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     with_cluster(common, async |cluster| {
+        if args.document.is_some() && common.output != Format::Table {
+            return Err(Error::Usage(
+                "--as and --output each want another form: give one of them".to_owned(),
+            ));
+        }
         let wanted = args.job.clone().unwrap_or_else(|| "last".to_owned());
-        let job = cluster
-            .client
-            .get_job(GetJobRequest { job: wanted })
-            .await?
-            .into_inner();
-        let Some(results) = Results::find(&mut cluster.client, &job.id).await? else {
-            return Err(none_yet(&job));
-        };
+        let (job, results) = published(cluster, wanted).await?;
+        if let Some(other) = &args.compare {
+            return compare(common, cluster, &args, (job, results), other.clone()).await;
+        }
+        if let (Some(form), false) = (args.document, args.scores || args.metrics || args.timings) {
+            let (lines, _) = lines(cluster, &job, Some(&results)).await?;
+            return output::line(&summary::table(&lines).document(form));
+        }
         if !(args.scores || args.metrics || args.timings) {
             return show(common, cluster, &job, Some(results)).await.map(drop);
         }
-        let (rows, columns): (Vec<Value>, &[&'static str]) = if args.scores {
-            (
-                rows::json(&results.read::<ScoreRow>(&mut cluster.client).await?)?,
-                &SCORE_COLUMNS,
-            )
+        if args.scores {
+            print::<ScoreRow>(common, cluster, &results, &SCORE_COLUMNS, args.document).await
         } else if args.metrics {
-            (
-                rows::json(&results.read::<MetricRow>(&mut cluster.client).await?)?,
-                &METRIC_COLUMNS,
-            )
+            print::<MetricRow>(common, cluster, &results, &METRIC_COLUMNS, args.document).await
         } else {
-            (
-                rows::json(&results.read::<TimingRow>(&mut cluster.client).await?)?,
-                &TIMING_COLUMNS,
-            )
-        };
-        let table = rows::table(&rows, columns);
-        common.output.print(&Value::Array(rows), || table)
+            print::<TimingRow>(common, cluster, &results, &TIMING_COLUMNS, args.document).await
+        }
     })
     .await
+}
+
+/// Prints the rows of one table.
+async fn print<R: Row>(
+    common: &Common,
+    cluster: &mut Cluster,
+    results: &Results,
+    shown: &[&'static str],
+    form: Option<Document>,
+) -> Result<(), Error> {
+    let found = results.read::<R>(&mut cluster.client).await?;
+    if let Some(form) = form {
+        return output::line(&rows::document(&found, shown, form)?);
+    }
+    let rows = rows::json(&found)?;
+    let table = rows::table(&rows, shown);
+    common.output.print(&Value::Array(rows), || table.render())
+}
+
+/// A job that has published its tables.
+async fn published(cluster: &mut Cluster, job: String) -> Result<(Job, Results), Error> {
+    let request = GetJobRequest { job };
+    let job = cluster.client.get_job(request).await?.into_inner();
+    match Results::find(&mut cluster.client, &job.id).await? {
+        Some(results) => Ok((job, results)),
+        None => Err(none_yet(&job)),
+    }
+}
+
+async fn compare(
+    common: &Common,
+    cluster: &mut Cluster,
+    args: &Args,
+    (job, results): (Job, Results),
+    other: String,
+) -> Result<(), Error> {
+    let (other, others) = published(cluster, other).await?;
+    let (of_job, _) = lines(cluster, &job, Some(&results)).await?;
+    let scores = results.read::<ScoreRow>(&mut cluster.client).await?;
+    let one = Side {
+        job: &job.id,
+        lines: &of_job,
+        scores: &scores,
+    };
+    let found = if other.id == job.id {
+        comparison::rows(&one, None)
+    } else {
+        let (of_other, _) = lines(cluster, &other, Some(&others)).await?;
+        let scores = others.read::<ScoreRow>(&mut cluster.client).await?;
+        let two = Side {
+            job: &other.id,
+            lines: &of_other,
+            scores: &scores,
+        };
+        comparison::rows(&one, Some(&two))
+    };
+    if found.is_empty() {
+        return Err(Error::NotFound(format!(
+            "nothing to compare: jobs {} and {} have no two models that were tested on the same category of the same dataset",
+            job.id, other.id
+        )));
+    }
+    for note in comparison::notes(&found) {
+        eprintln!("note: {note}");
+    }
+    let table = comparison::table(&found);
+    match args.document {
+        Some(form) => output::line(&table.document(form)),
+        None => common
+            .output
+            .print(&comparison::json(&found), || table.render()),
+    }
+}
+
+/// One line a run, and the rows of the table `metrics`.
+async fn lines(
+    cluster: &mut Cluster,
+    job: &Job,
+    results: Option<&Results>,
+) -> Result<(Vec<Line>, Vec<MetricRow>), Error> {
+    let request = ListRunsRequest {
+        job: job.id.clone(),
+    };
+    let runs = cluster.client.list_runs(request).await?.into_inner().runs;
+    let (metrics, timings) = match results {
+        Some(results) => (
+            results.read::<MetricRow>(&mut cluster.client).await?,
+            results.read::<TimingRow>(&mut cluster.client).await?,
+        ),
+        None => (Vec::new(), Vec::new()),
+    };
+    Ok((summary::lines(&runs, &metrics, &timings), metrics))
 }
 
 pub(super) fn none_yet(job: &Job) -> Error {
@@ -125,22 +223,7 @@ async fn show(
     job: &Job,
     results: Option<Results>,
 ) -> Result<Vec<String>, Error> {
-    let runs = cluster
-        .client
-        .list_runs(ListRunsRequest {
-            job: job.id.clone(),
-        })
-        .await?
-        .into_inner()
-        .runs;
-    let (metrics, timings) = match &results {
-        Some(results) => (
-            results.read::<MetricRow>(&mut cluster.client).await?,
-            results.read::<TimingRow>(&mut cluster.client).await?,
-        ),
-        None => (Vec::new(), Vec::new()),
-    };
-    let lines = summary::lines(&runs, &metrics, &timings);
+    let (lines, metrics) = lines(cluster, job, results.as_ref()).await?;
     let place = results.map(|results| results.place());
     let mut value = summary::json(&lines);
     if let Some(object) = value.as_object_mut() {
@@ -151,7 +234,7 @@ async fn show(
         object.insert("licences".to_owned(), json!(licences(&metrics)));
     }
     common.output.print(&value, || {
-        let mut text = summary::table(&lines);
+        let mut text = summary::table(&lines).render();
         for line in lines.iter().filter(|line| !line.error.is_empty()) {
             text.push_str(&format!("\nrun {} failed: {}", line.run, line.error));
         }

@@ -76,6 +76,11 @@ impl Proxy {
         *lock(&self.shared.budget) = Some((direction, bytes));
     }
 
+    /// Whether what `cut_after` asked for is done, if it was asked.
+    pub fn has_cut(&self) -> bool {
+        lock(&self.shared.budget).is_none()
+    }
+
     /// Forgets `cut_after`; true where it has cut already.
     pub fn disarm(&self) -> bool {
         lock(&self.shared.budget).take().is_none()

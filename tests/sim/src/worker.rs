@@ -550,7 +550,11 @@ impl World {
 
     fn answer(&mut self, call: Call, reply: Reply) -> AgentEvent {
         let (epoch, answer) = match reply {
-            Reply::Registered { epoch, .. } => (epoch, Answer::Registered),
+            Reply::Registered {
+                epoch,
+                heartbeat_ms,
+                ..
+            } => (epoch, Answer::Registered { heartbeat_ms }),
             Reply::Claimed { epoch, answer } => {
                 let answer = match answer {
                     ClaimAnswer::Granted(assignment) => {

@@ -177,7 +177,8 @@ impl Agent {
 
     fn answered(&mut self, call: &Call, answer: Answer, now_ms: u64, out: &mut Vec<AgentEffect>) {
         match (call, answer) {
-            (Call::Register, Answer::Registered) => {
+            (Call::Register, Answer::Registered { heartbeat_ms }) => {
+                self.settings.heartbeat_ms = heartbeat_ms;
                 if !self.registered {
                     self.registered = true;
                     self.register.in_flight = false;

@@ -13,6 +13,7 @@ pub struct AgentSettings {
     /// Another for each start of the agent.
     pub incarnation: Incarnation,
     pub slots: u32,
+    /// Until the coordinator has said what it wants.
     pub heartbeat_ms: u64,
     /// Between two claims that got nothing: keeps an agent whose calls are answered at once from spinning.
     pub claim_pause_ms: u64,
@@ -190,7 +191,10 @@ fn signal_name(number: i32) -> Option<&'static str> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    Registered,
+    /// And how often the coordinator wants to hear of leases.
+    Registered {
+        heartbeat_ms: u64,
+    },
     Granted(Box<Grant>),
     Nothing,
     /// The lease that this claim got has ended.

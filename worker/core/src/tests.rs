@@ -38,7 +38,12 @@ impl Bench {
             now_ms: 0,
         };
         assert!(sent(&bench.tell(AgentEvent::Ticked)).contains(&Call::Register));
-        let effects = bench.answer(Call::Register, Answer::Registered);
+        let effects = bench.answer(
+            Call::Register,
+            Answer::Registered {
+                heartbeat_ms: 10_000,
+            },
+        );
         let claim = claim_of(&effects).expect("a free slot is claimed for");
         (bench, claim)
     }
