@@ -10,6 +10,7 @@ mod coverage;
 mod differences;
 mod error;
 mod job_file;
+mod job_report;
 mod output;
 mod page;
 mod places;

@@ -1,6 +1,8 @@
 //! What goes to standard output: tables for people, JSON and YAML for programs.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -36,6 +38,22 @@ pub fn line(text: &str) -> Result<(), Error> {
         .map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => Error::OutputClosed,
             _ => Error::cannot_run_because("cannot write to standard output", error),
+        })
+}
+
+/// Writes a file where nothing is yet: what is there may be the only one of its kind.
+pub fn new_file(path: &Path, text: &str) -> Result<(), Error> {
+    File::create_new(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => Error::Usage(format!(
+                "{} is there already; name another file",
+                path.display()
+            )),
+            _ => Error::Write {
+                path: path.to_owned(),
+                source,
+            },
         })
 }
 

@@ -91,7 +91,7 @@ fn warnings(run: &Run) -> Vec<String> {
 }
 
 /// Means over the runs of one model on one dataset with the same settings, where there are several.
-fn means(lines: &[Line]) -> Vec<Line> {
+pub fn means(lines: &[Line]) -> Vec<Line> {
     let mut groups: Vec<Vec<&Line>> = Vec::new();
     for line in lines.iter().filter(|line| line.state == "succeeded") {
         match groups.iter_mut().find(|group| {

@@ -90,8 +90,8 @@ fn help_and_version_are_no_errors() {
     }
     let help = stdout(&ctl(folder.path(), &["--help"]));
     for command in [
-        "run", "submit", "validate", "plan", "get", "describe", "logs", "results", "cancel",
-        "retry", "doctor", "weights", "import",
+        "run", "submit", "validate", "plan", "get", "describe", "logs", "results", "report",
+        "cancel", "retry", "doctor", "weights", "import",
     ] {
         assert!(help.contains(command), "{command} is not in the help");
     }

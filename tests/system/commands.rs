@@ -83,6 +83,28 @@ fn a_job_goes_from_images_to_tables_and_every_command_shows_it() {
 }
 
 #[test]
+fn a_report_shows_every_run_and_its_images_and_is_written_over_nothing() {
+    let sandbox = Sandbox::with_job(6, 3);
+    sandbox.write("job.yaml", &JOB.replace("seed: 0", "seed: {grid: [0, 1]}"));
+    sandbox.ctl(&["run", "job.yaml"]).expect(0);
+    let to = sandbox.path("report.html");
+    let to = to.to_str().unwrap();
+    let said = sandbox.json(&["report", "last", "--to", to]);
+    let html = std::fs::read_to_string(to).unwrap();
+    assert_eq!(said["bytes"], html.len());
+    // Six test images, each in one list of each run.
+    assert_eq!(said["pictures"], 12);
+    assert_eq!(html.matches("src=\"data:image/png;base64,").count(), 12);
+    assert_eq!(html.matches("<section class=\"run\"").count(), 2);
+    assert!(html.contains("ROC") && html.contains("chosen on the"));
+    sandbox
+        .ctl(&["report", "last", "--to", to])
+        .expect(2)
+        .says(&["report.html", "there already"]);
+    assert_eq!(std::fs::read_to_string(to).unwrap(), html);
+}
+
+#[test]
 fn every_run_has_exactly_one_score_row_for_each_image_that_is_not_trained_on() {
     let sandbox = Sandbox::with_job(6, 3);
     sandbox.write(

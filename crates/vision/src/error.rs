@@ -45,6 +45,23 @@ pub enum VisionError {
     },
     #[error("a buffer of {found} values was given for {expected}")]
     BufferSize { expected: usize, found: usize },
+    #[error(
+        "the mask is {mask_width}x{mask_height}, but its image {width}x{height}: they must be of one size"
+    )]
+    MaskSize {
+        mask_width: u32,
+        mask_height: u32,
+        width: u32,
+        height: u32,
+    },
+    #[error("{width}x{height} pixels with {bytes} bytes cannot be written as PNG")]
+    NotWritable {
+        width: u32,
+        height: u32,
+        bytes: usize,
+        #[source]
+        source: png::EncodingError,
+    },
 }
 
 impl VisionError {
@@ -59,7 +76,8 @@ impl VisionError {
             | Self::TooManyBytes { .. } => "too_large",
             Self::Truncated { .. } | Self::Damaged { .. } => "decode_error",
             Self::SmallerThanCrop { .. } => "too_small",
-            Self::BufferSize { .. } => "internal",
+            Self::MaskSize { .. } => "mask_size",
+            Self::BufferSize { .. } | Self::NotWritable { .. } => "internal",
         }
     }
 }

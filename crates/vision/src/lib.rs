@@ -1,21 +1,25 @@
-//! Bytes to pixels to a model's input, and distances to anomaly maps.
+//! Bytes to pixels to a model's input, distances to anomaly maps, and maps to pictures.
 //!
 //! One preprocessor serves all engines: what it does is named by [`Preprocess::hash`], which packages carry.
 
 mod decode;
+mod encode;
 mod error;
 mod header;
 mod image;
 mod map;
+mod overlay;
 mod preprocess;
 mod resize;
 mod simd;
 
 pub use decode::{Limits, decode, read_mask};
+pub use encode::encode_png;
 pub use error::VisionError;
 pub use header::{Format, Header, header};
 pub use image::{Channels, Image, Mask};
 pub use map::{Blur, MapFinish, Upsampling};
+pub use overlay::{Heat, HeatScale, overlay, thumbnail};
 pub use preprocess::Preprocess;
 
 #[cfg(test)]

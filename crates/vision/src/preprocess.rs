@@ -68,6 +68,16 @@ impl Preprocess {
         Ok(rows.flat_map(row).collect())
     }
 
+    /// Where a place of an image of `size` (height, width) is in the output. Places are (y, x) from the upper left corner, in
+    /// pixels of the image and of the output; the middle of the first pixel is at a half. What the crop cuts off is outside.
+    pub fn place(&self, size: [usize; 2], at: [f64; 2]) -> Result<[f64; 2], VisionError> {
+        let [rows, columns] = self.window()?;
+        let along = |axis: usize, first: usize| {
+            at[axis] / size[axis] as f64 * self.size[axis] as f64 - first as f64
+        };
+        Ok([along(0, rows.start), along(1, columns.start)])
+    }
+
     /// Rows and columns of the resized image that are kept.
     fn window(&self) -> Result<[Range<usize>; 2], VisionError> {
         let [height, width] = self.size;

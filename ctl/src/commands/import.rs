@@ -1,14 +1,12 @@
 //! `ctl import`: files of other software as job files.
 
 use std::env;
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
 
 use crate::job_file::{self, print_warnings};
-use crate::{Common, Error};
+use crate::{Common, Error, output};
 
 #[derive(clap::Subcommand)]
 pub enum Args {
@@ -38,7 +36,7 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Error> {
         .map_err(job_file::invalid)?;
     print_warnings(&import.reading);
     if let Some(to) = &args.to {
-        write(to, &import.yaml)?;
+        output::new_file(to, &import.yaml)?;
     }
     let job = &import.reading.job;
     let warnings: Vec<_> = import
@@ -55,20 +53,4 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Error> {
         Some(to) => format!("{}: written from {}", to.display(), args.file.display()),
         None => import.yaml.clone(),
     })
-}
-
-/// Never over a file that is there: it may be the only one of its kind.
-fn write(path: &Path, text: &str) -> Result<(), Error> {
-    File::create_new(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|source| match source.kind() {
-            std::io::ErrorKind::AlreadyExists => Error::Usage(format!(
-                "{} is there already; name another file",
-                path.display()
-            )),
-            _ => Error::Write {
-                path: path.to_owned(),
-                source,
-            },
-        })
 }

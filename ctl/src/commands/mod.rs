@@ -9,6 +9,7 @@ pub(crate) mod get;
 mod import;
 mod logs;
 mod plan;
+mod report;
 mod results;
 mod retry;
 mod run;
@@ -46,6 +47,8 @@ pub enum Command {
     Logs(logs::Args),
     /// Show the results of a job
     Results(results::Args),
+    /// Write the results of a job as one HTML file that opens offline: table, curves, scores, images
+    Report(report::Args),
     /// Prove from the stored files that every image has exactly one row
     Verify(verify::Args),
     /// Cancel a job
@@ -79,6 +82,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Error> {
         Command::Describe(args) => block_on(describe::run(common, args)),
         Command::Logs(args) => block_on(logs::run(common, args)),
         Command::Results(args) => block_on(results::run(common, args)),
+        Command::Report(args) => block_on(report::run(common, args)),
         Command::Verify(args) => block_on(verify::run(common, args)),
         Command::Cancel(args) => block_on(cancel::run(common, args)),
         Command::Retry(args) => block_on(retry::run(common, args)),

@@ -270,7 +270,7 @@ async fn show(
 }
 
 /// Licences of the weights and data behind the numbers, each once: `data: CC BY 4.0`.
-fn licences(metrics: &[MetricRow]) -> BTreeSet<String> {
+pub(super) fn licences(metrics: &[MetricRow]) -> BTreeSet<String> {
     let of_row = |row: &MetricRow| {
         let parameters: Value = serde_json::from_str(&row.parameters).ok()?;
         parameters["used"]["licences"].as_array().cloned()

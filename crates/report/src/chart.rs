@@ -1,0 +1,369 @@
+//! Drawings: a frame with axes, and the curves and bars in it.
+
+use crate::histogram::Histogram;
+use crate::html::Html;
+use crate::number;
+
+/// Of every drawing, in its own units; a page shows them at about this size, so that letters are readable.
+const WIDTH: f64 = 320.0;
+const HEIGHT: f64 = 280.0;
+const LEFT: f64 = 46.0;
+const RIGHT: f64 = 12.0;
+const BOTTOM: f64 = 40.0;
+
+/// A rectangle of the drawing and the values at its sides.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+    x: [f64; 2],
+    y: [f64; 2],
+}
+
+impl Frame {
+    fn at_x(&self, value: f64) -> f64 {
+        self.left + (value - self.x[0]) / (self.x[1] - self.x[0]) * (self.right - self.left)
+    }
+
+    fn at_y(&self, value: f64) -> f64 {
+        self.bottom - (value - self.y[0]) / (self.y[1] - self.y[0]) * (self.bottom - self.top)
+    }
+
+    /// The unit square.
+    fn unit() -> Self {
+        Self {
+            left: LEFT,
+            right: WIDTH - RIGHT,
+            top: 12.0,
+            bottom: HEIGHT - BOTTOM,
+            x: [0.0, 1.0],
+            y: [0.0, 1.0],
+        }
+    }
+}
+
+/// A curve in the unit square with what belongs to it.
+pub struct CurveChart<'a> {
+    /// What somebody hears who does not see it.
+    pub spoken: &'a str,
+    pub x_title: &'static str,
+    pub y_title: &'static str,
+    pub points: &'a [[f64; 2]],
+    /// Dashed: what scores that know nothing would give.
+    pub chance: Option<[[f64; 2]; 2]>,
+    /// Where the threshold is.
+    pub here: Option<[f64; 2]>,
+    /// Up to which x the area below counts.
+    pub limit: f64,
+}
+
+impl CurveChart<'_> {
+    pub fn draw(&self) -> Html {
+        let frame = Frame::unit();
+        let mut svg = begin(self.spoken);
+        let ticks = number::ticks(0.0, 1.0, 5);
+        x_axis(&mut svg, &frame, &ticks, 0.2, self.x_title);
+        y_axis(&mut svg, &frame, &ticks, |value| number::tick(value, 0.2));
+        y_title(&mut svg, frame.top, frame.bottom, self.y_title);
+        self.area(&mut svg, &frame);
+        if let Some([from, to]) = self.chance {
+            svg.markup("<path class=\"chance\" d=\"");
+            path(&mut svg, &frame, &[from, to]);
+            svg.markup("\"/>");
+        }
+        if self.limit < 1.0 {
+            upright(
+                &mut svg,
+                frame.at_x(self.limit),
+                frame.top,
+                frame.bottom,
+                "limit",
+            );
+        }
+        svg.markup("<path class=\"curve\" d=\"");
+        path(&mut svg, &frame, self.points);
+        svg.markup("\"/>");
+        if let Some([x, y]) = self.here {
+            svg.markup("<circle class=\"here\" r=\"4.5\" cx=\"")
+                .at(frame.at_x(x));
+            svg.markup("\" cy=\"").at(frame.at_y(y)).markup("\"/>");
+        }
+        svg.markup("</svg>");
+        svg
+    }
+
+    /// The area below, up to the limit.
+    fn area(&self, svg: &mut Html, frame: &Frame) {
+        let mut points: Vec<[f64; 2]> = Vec::with_capacity(self.points.len() + 2);
+        for pair in self.points.windows(2) {
+            let [from, to] = [pair[0], pair[1]];
+            if points.is_empty() {
+                points.push([from[0], 0.0]);
+                points.push(from);
+            }
+            if to[0] > self.limit {
+                let share = (self.limit - from[0]) / (to[0] - from[0]);
+                points.push([self.limit, from[1] + share * (to[1] - from[1])]);
+                break;
+            }
+            points.push(to);
+        }
+        if let Some([x, _]) = points.last().copied() {
+            points.push([x, 0.0]);
+            svg.markup("<path class=\"area\" d=\"");
+            path(svg, frame, &points);
+            svg.markup("Z\"/>");
+        }
+    }
+}
+
+/// Both classes' scores, one above the other, and the threshold through both.
+pub fn histogram(histogram: &Histogram, spoken: &str, threshold: Option<f64>) -> Html {
+    let mut svg = begin(spoken);
+    let (top, bottom) = (24.0, HEIGHT - BOTTOM);
+    let middle = (top + bottom) / 2.0;
+    let x = [histogram.low, histogram.high()];
+    let panel = |top: f64, bottom: f64, counts: &[u64]| {
+        let total: u64 = counts.iter().sum();
+        let most = counts.iter().copied().max().unwrap_or(0);
+        let high = if total == 0 {
+            1.0
+        } else {
+            most as f64 / total as f64
+        };
+        Frame {
+            left: LEFT,
+            right: WIDTH - RIGHT,
+            top,
+            bottom,
+            x,
+            // The highest bar stays below the class's name.
+            y: [0.0, high * 1.3],
+        }
+    };
+    let upper = panel(top, middle - 9.0, &histogram.normal);
+    let lower = panel(middle + 9.0, bottom, &histogram.anomalous);
+    let ticks = number::ticks(x[0], x[1], 5);
+    let step = match ticks.as_slice() {
+        [first, second, ..] => second - first,
+        _ => 1.0,
+    };
+    for (frame, counts, name) in [
+        (&upper, &histogram.normal, "normal"),
+        (&lower, &histogram.anomalous, "anomalous"),
+    ] {
+        let ticks = number::ticks(0.0, frame.y[1], 2);
+        let step = ticks.get(1).copied().unwrap_or(1.0);
+        // The base line is zero by itself, and between the halves there is no room for two numbers.
+        let is_empty = counts.iter().all(|count| *count == 0);
+        let ticks: Vec<f64> = ticks
+            .into_iter()
+            .filter(|tick| *tick > 0.0 && !is_empty)
+            .collect();
+        y_axis(&mut svg, frame, &ticks, |value| {
+            format!("{} %", number::tick(100.0 * value, 100.0 * step))
+        });
+        bars(&mut svg, frame, histogram, counts, name);
+    }
+    x_axis(&mut svg, &lower, &ticks, step, "image score");
+    base(&mut svg, &upper);
+    y_title(&mut svg, top, bottom, "share of the class");
+    for (frame, counts, name) in [
+        (&upper, &histogram.normal, "normal"),
+        (&lower, &histogram.anomalous, "anomalous"),
+    ] {
+        svg.markup("<text class=\"name ")
+            .markup(name)
+            .markup("\" text-anchor=\"end\" x=\"");
+        svg.at(frame.right - 2.0)
+            .markup("\" y=\"")
+            .at(frame.top + 11.0)
+            .markup("\">");
+        svg.markup(name)
+            .markup(", ")
+            .text(&number::count(counts.iter().sum()))
+            .markup("</text>");
+    }
+    if let Some(threshold) = threshold {
+        let place = upper.at_x(threshold);
+        upright(&mut svg, place, top - 8.0, bottom, "cut");
+        // Beside the line, on the side that has room.
+        let (anchor, beside) = if place < WIDTH / 2.0 {
+            ("start", place + 4.0)
+        } else {
+            ("end", place - 4.0)
+        };
+        svg.markup("<text class=\"cut-name\" text-anchor=\"")
+            .markup(anchor)
+            .markup("\" x=\"");
+        svg.at(beside)
+            .markup("\" y=\"")
+            .at(top - 10.0)
+            .markup("\">threshold ");
+        svg.text(&number::score(threshold)).markup("</text>");
+    }
+    svg.markup("</svg>");
+    svg
+}
+
+/// Bars on the wrong side of the threshold are stronger.
+fn bars(svg: &mut Html, frame: &Frame, histogram: &Histogram, counts: &[u64], name: &'static str) {
+    let total = counts.iter().sum::<u64>().max(1) as f64;
+    let wrong = |at: usize| match histogram.decided_from {
+        Some(edge) => (at >= edge) == (name == "normal"),
+        None => false,
+    };
+    for (strength, is_strong) in [("", false), (" wrong", true)] {
+        let mut shapes = Html::new();
+        for (at, count) in counts.iter().enumerate() {
+            if *count == 0 || wrong(at) != is_strong {
+                continue;
+            }
+            let left = frame.at_x(histogram.low + at as f64 * histogram.width);
+            let right = frame.at_x(histogram.low + (at + 1) as f64 * histogram.width);
+            // One image among a million is seen, too.
+            let top = frame.at_y(*count as f64 / total).min(frame.bottom - 1.0);
+            shapes
+                .markup("M")
+                .at(left + 0.5)
+                .markup(" ")
+                .at(frame.bottom);
+            shapes.markup("V").at(top).markup("H").at(right - 0.5);
+            shapes.markup("V").at(frame.bottom).markup("Z");
+        }
+        if shapes.len() > 0 {
+            svg.markup("<path class=\"bar ")
+                .markup(name)
+                .markup(strength)
+                .markup("\" d=\"");
+            svg.push(&shapes).markup("\"/>");
+        }
+    }
+}
+
+fn begin(spoken: &str) -> Html {
+    let mut svg = Html::new();
+    svg.markup("<svg role=\"img\" viewBox=\"0 0 ")
+        .at(WIDTH)
+        .markup(" ")
+        .at(HEIGHT);
+    svg.markup("\" aria-label=\"").text(spoken).markup("\">");
+    svg
+}
+
+fn path(svg: &mut Html, frame: &Frame, points: &[[f64; 2]]) {
+    for (at, [x, y]) in points.iter().enumerate() {
+        svg.markup(if at == 0 { "M" } else { "L" });
+        svg.at(frame.at_x(*x)).markup(" ").at(frame.at_y(*y));
+    }
+}
+
+fn upright(svg: &mut Html, x: f64, top: f64, bottom: f64, class: &'static str) {
+    svg.markup("<path class=\"")
+        .markup(class)
+        .markup("\" d=\"M")
+        .at(x)
+        .markup(" ")
+        .at(top);
+    svg.markup("V").at(bottom).markup("\"/>");
+}
+
+fn base(svg: &mut Html, frame: &Frame) {
+    svg.markup("<path class=\"axis\" d=\"M")
+        .at(frame.left)
+        .markup(" ")
+        .at(frame.bottom);
+    svg.markup("H").at(frame.right).markup("\"/>");
+}
+
+fn x_axis(svg: &mut Html, frame: &Frame, ticks: &[f64], step: f64, title: &'static str) {
+    base(svg, frame);
+    for tick in ticks {
+        let x = frame.at_x(*tick);
+        svg.markup("<path class=\"axis\" d=\"M")
+            .at(x)
+            .markup(" ")
+            .at(frame.bottom);
+        svg.markup("v4\"/><text text-anchor=\"middle\" x=\"").at(x);
+        svg.markup("\" y=\"").at(frame.bottom + 16.0).markup("\">");
+        svg.text(&number::tick(*tick, step)).markup("</text>");
+    }
+    svg.markup("<text class=\"title\" text-anchor=\"middle\" x=\"");
+    svg.at((frame.left + frame.right) / 2.0);
+    svg.markup("\" y=\"")
+        .at(HEIGHT - 6.0)
+        .markup("\">")
+        .markup(title)
+        .markup("</text>");
+}
+
+/// With a line across at each tick.
+fn y_axis(svg: &mut Html, frame: &Frame, ticks: &[f64], label: impl Fn(f64) -> String) {
+    for tick in ticks {
+        let y = frame.at_y(*tick);
+        svg.markup("<path class=\"grid\" d=\"M")
+            .at(frame.left)
+            .markup(" ")
+            .at(y);
+        svg.markup("H")
+            .at(frame.right)
+            .markup("\"/><text text-anchor=\"end\" x=\"");
+        svg.at(frame.left - 5.0)
+            .markup("\" y=\"")
+            .at(y + 3.5)
+            .markup("\">");
+        svg.text(&label(*tick)).markup("</text>");
+    }
+}
+
+fn y_title(svg: &mut Html, top: f64, bottom: f64, title: &'static str) {
+    let middle = (top + bottom) / 2.0;
+    svg.markup("<text class=\"title\" text-anchor=\"middle\" transform=\"translate(10 ");
+    svg.at(middle)
+        .markup(") rotate(-90)\">")
+        .markup(title)
+        .markup("</text>");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart(points: &[[f64; 2]], limit: f64) -> String {
+        CurveChart {
+            spoken: "a <curve>",
+            x_title: "x",
+            y_title: "y",
+            points,
+            chance: None,
+            here: Some([0.5, 0.5]),
+            limit,
+        }
+        .draw()
+        .into_string()
+    }
+
+    #[test]
+    fn corners_of_the_square_are_corners_of_the_frame() {
+        let svg = chart(&[[0.0, 0.0], [0.0, 1.0], [1.0, 1.0]], 1.0);
+        assert!(
+            svg.contains("class=\"curve\" d=\"M46 240L46 12L308 12\""),
+            "{svg}"
+        );
+        assert!(svg.contains("cx=\"177\" cy=\"126\""), "{svg}");
+        assert!(svg.contains("aria-label=\"a &lt;curve&gt;\""), "{svg}");
+        assert!(!svg.contains("class=\"limit\""), "{svg}");
+    }
+
+    #[test]
+    fn an_area_ends_at_its_limit_between_two_points() {
+        let svg = chart(&[[0.0, 0.0], [1.0, 1.0]], 0.5);
+        assert!(
+            svg.contains("class=\"area\" d=\"M46 240L46 240L177 126L177 240Z\""),
+            "{svg}"
+        );
+        assert!(svg.contains("class=\"limit\" d=\"M177 12V240\""), "{svg}");
+    }
+}

@@ -1,0 +1,270 @@
+//! The drawings of a run, each with its title and what it says in words.
+
+use metrics::{Confusion, ScoreCounts, Undefined};
+
+use crate::chart::{self, CurveChart};
+use crate::curve::{Curve, ProCurve};
+use crate::histogram::Histogram;
+use crate::html::Html;
+use crate::number;
+use crate::scores::Truth;
+use crate::values::{Finished, Measure, Metric, Run};
+
+/// The name of a drawing, and what it comes to.
+struct Title {
+    name: &'static str,
+    number: String,
+}
+
+impl Title {
+    fn show(&self, html: &mut Html) {
+        html.markup("<h4>").markup(self.name).markup(" <small>");
+        html.text(&self.number).markup("</small></h4>");
+    }
+
+    fn spoken(&self) -> String {
+        if self.number.is_empty() {
+            self.name.to_owned()
+        } else {
+            format!("{}: {}", self.name, self.number)
+        }
+    }
+}
+
+fn figure(html: &mut Html, title: &Title, drawing: &Html, caption: &str) {
+    html.markup("<figure>");
+    title.show(html);
+    html.push(drawing);
+    html.markup("<figcaption>")
+        .text(caption)
+        .markup("</figcaption></figure>");
+}
+
+/// In the place of a drawing: why there is none.
+fn no_figure(html: &mut Html, title: &Title, reason: &str) {
+    html.markup("<figure class=\"empty\">");
+    title.show(html);
+    html.markup("<p>No curve: ");
+    html.text(reason).markup("</p></figure>");
+}
+
+pub fn scores(html: &mut Html, finished: &Finished, confusion: Option<&Confusion>) {
+    let errors = |confusion: &Confusion| {
+        format!(
+            "{}, {} missed",
+            number::counted(confusion.false_positives, "false alarm"),
+            number::count(confusion.false_negatives)
+        )
+    };
+    let title = Title {
+        name: "Image scores",
+        number: confusion.map_or_else(String::new, errors),
+    };
+    let Some(histogram) = Histogram::new(&finished.scores, finished.cut.as_ref()) else {
+        return no_figure(html, &title, "no image was scored");
+    };
+    let threshold = finished.cut.map(|cut| f64::from(cut.threshold.value()));
+    let spoken = spoken_scores(finished, confusion);
+    let drawing = chart::histogram(&histogram, &spoken, threshold);
+    html.markup("<figure>");
+    title.show(html);
+    html.push(&drawing);
+    html.markup("<figcaption>");
+    match (confusion, finished.cut) {
+        (Some(confusion), Some(cut)) => {
+            html.text("At or above the threshold an image is called anomalous; strong bars are on its wrong side. It was ");
+            html.markup(cut.origin()).markup(".");
+            decisions(html, confusion);
+        }
+        _ => {
+            html.text("How the scores of both classes are spread. No threshold is known, so no decision is counted.");
+        }
+    }
+    html.markup("</figcaption></figure>");
+}
+
+fn spoken_scores(finished: &Finished, confusion: Option<&Confusion>) -> String {
+    let range = |truth: Truth| {
+        let values = || {
+            finished
+                .scores
+                .of(truth)
+                .map(|scored| f64::from(scored.score.value()))
+        };
+        let low = values().fold(f64::INFINITY, f64::min);
+        let high = values().fold(f64::NEG_INFINITY, f64::max);
+        if low > high {
+            format!("no {} image", truth.word())
+        } else {
+            let (low, high) = (number::score(low), number::score(high));
+            format!("{} images from {low} to {high}", truth.word())
+        }
+    };
+    let mut spoken = format!(
+        "Histogram of image scores: {}; {}",
+        range(Truth::Normal),
+        range(Truth::Anomalous)
+    );
+    if let Some(confusion) = confusion {
+        spoken.push_str(&format!(
+            "; {} and {} at the threshold",
+            number::counted(confusion.false_positives, "false alarm"),
+            number::counted(confusion.false_negatives, "missed image")
+        ));
+    }
+    spoken
+}
+
+/// The four counts.
+fn decisions(html: &mut Html, confusion: &Confusion) {
+    html.markup("<table class=\"decisions\"><caption>Decisions at the threshold</caption><thead><tr><td></td><th scope=\"col\">called normal</th><th scope=\"col\">called anomalous</th></tr></thead><tbody>");
+    let rows = [
+        (
+            "normal",
+            [
+                (confusion.true_negatives, "right", "passed"),
+                (confusion.false_positives, "wrong", "false alarms"),
+            ],
+        ),
+        (
+            "anomalous",
+            [
+                (confusion.false_negatives, "wrong", "missed"),
+                (confusion.true_positives, "right", "found"),
+            ],
+        ),
+    ];
+    for (truth, cells) in rows {
+        html.markup("<tr><th scope=\"row\">")
+            .markup(truth)
+            .markup("</th>");
+        for (count, class, name) in cells {
+            let class = if count == 0 { "right" } else { class };
+            html.markup("<td class=\"")
+                .markup(class)
+                .markup("\"><b>")
+                .text(&number::count(count));
+            html.markup("</b> ").markup(name).markup("</td>");
+        }
+        html.markup("</tr>");
+    }
+    html.markup("</tbody></table>");
+}
+
+/// With the value that the table has.
+fn titled(name: &'static str, run: &Run, metric: &Metric) -> Title {
+    let number = match run.metrics.get(metric) {
+        Some(Measure::Known { value, .. }) => {
+            format!("{} {}", metric.name(), number::metric(*value))
+        }
+        _ => String::new(),
+    };
+    Title { name, number }
+}
+
+fn image(metric: &str) -> Metric {
+    Metric::Image(metric.to_owned())
+}
+
+pub fn roc(html: &mut Html, run: &Run, counts: &mut ScoreCounts, confusion: Option<&Confusion>) {
+    let title = titled("ROC", run, &image("AUROC"));
+    let curve = match Curve::roc(counts) {
+        Ok(curve) => curve,
+        Err(reason) => return no_figure(html, &title, plain(reason)),
+    };
+    let rates = confusion.map(|confusion| {
+        let share = |part: u64, rest: u64| part as f64 / (part + rest) as f64;
+        [
+            share(confusion.false_positives, confusion.true_negatives),
+            share(confusion.true_positives, confusion.false_negatives),
+        ]
+    });
+    let drawing = CurveChart {
+        spoken: &title.spoken(),
+        x_title: "false-positive rate",
+        y_title: "true-positive rate",
+        points: &curve.thinned(),
+        chance: Some([[0.0, 0.0], [1.0, 1.0]]),
+        here: rates,
+        limit: 1.0,
+    }
+    .draw();
+    let mut caption = "Share of anomalous images found, over share of normal images that raise a false alarm, at every threshold. Dashed: guessing.".to_owned();
+    if let Some([false_alarms, found]) = rates {
+        caption.push_str(&format!(
+            " Dot: the run’s threshold, which finds {} at {} false alarms.",
+            number::percent(found),
+            number::percent(false_alarms)
+        ));
+    }
+    figure(html, &title, &drawing, &caption);
+}
+
+pub fn precision_recall(
+    html: &mut Html,
+    run: &Run,
+    counts: &mut ScoreCounts,
+    confusion: Option<&Confusion>,
+) {
+    let title = titled("Precision and recall", run, &image("AUPR"));
+    let curve = match Curve::precision_recall(counts) {
+        Ok(curve) => curve,
+        Err(reason) => return no_figure(html, &title, plain(reason)),
+    };
+    let totals = counts.totals();
+    let guessing = totals.anomalous as f64 / (totals.normal + totals.anomalous) as f64;
+    // Nothing called anomalous: no precision.
+    let here = confusion.and_then(|confusion| {
+        let called = confusion.true_positives + confusion.false_positives;
+        let found = confusion.true_positives as f64;
+        (called > 0).then(|| [found / totals.anomalous as f64, found / called as f64])
+    });
+    let drawing = CurveChart {
+        spoken: &title.spoken(),
+        x_title: "recall",
+        y_title: "precision",
+        points: &curve.thinned(),
+        chance: Some([[0.0, guessing], [1.0, guessing]]),
+        here,
+        limit: 1.0,
+    }
+    .draw();
+    let mut caption = "Of the images called anomalous, the share that is; over the share of anomalous images found. Dashed: guessing.".to_owned();
+    if here.is_some() {
+        caption.push_str(" Dot: the run’s threshold.");
+    }
+    figure(html, &title, &drawing, &caption);
+}
+
+pub fn overlap(html: &mut Html, run: &Run, pro: &ProCurve) {
+    let title = titled(
+        "Overlap with defects",
+        run,
+        &Metric::Pixel("AUPRO".to_owned()),
+    );
+    let drawing = CurveChart {
+        spoken: &title.spoken(),
+        x_title: "false-positive rate of pixels",
+        y_title: "mean overlap of regions (PRO)",
+        points: &pro.curve.thinned(),
+        chance: None,
+        here: None,
+        limit: pro.limit.rate(),
+    }
+    .draw();
+    let caption = format!(
+        "Share of a defect’s pixels found, the mean over all defects, over the share of normal pixels called anomalous. AUPRO is the shaded area up to the rate {}.",
+        number::tick(pro.limit.rate(), 0.01)
+    );
+    figure(html, &title, &drawing, &caption);
+}
+
+fn plain(reason: Undefined) -> &'static str {
+    match reason {
+        Undefined::Empty => "no image was scored",
+        Undefined::OneClass => "all scored images are of one class",
+        Undefined::NoMask => "there is no mask",
+        Undefined::NoMap => "the model has no map",
+        Undefined::NoThreshold => "there is no threshold",
+    }
+}

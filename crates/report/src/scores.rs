@@ -1,0 +1,138 @@
+//! Image scores with their labels, and the threshold that decides.
+
+use metrics::{Confusion, Origin, RawScore, ScoreCounts, Threshold};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Truth {
+    Normal,
+    Anomalous,
+}
+
+impl Truth {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Anomalous => "anomalous",
+        }
+    }
+}
+
+/// One image that has a score.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scored {
+    /// The image's address: its identity in the report.
+    pub uri: String,
+    pub truth: Truth,
+    pub score: RawScore,
+}
+
+/// The scores of one split of a run.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Scores(Vec<Scored>);
+
+impl Scores {
+    pub fn new(scores: Vec<Scored>) -> Self {
+        Self(scores)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Scored> {
+        self.0.iter()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn of(&self, truth: Truth) -> impl Iterator<Item = &Scored> {
+        self.0.iter().filter(move |scored| scored.truth == truth)
+    }
+
+    /// What the metrics are computed from.
+    pub(crate) fn counts(&self) -> ScoreCounts {
+        let mut counts = ScoreCounts::new();
+        for scored in &self.0 {
+            counts.observe(scored.score, scored.truth == Truth::Anomalous);
+        }
+        counts
+    }
+
+    pub(crate) fn confusion(&self, cut: &Cut) -> Confusion {
+        let summary = self.counts().summary(&[cut.threshold]);
+        summary
+            .decided
+            .first()
+            .map_or_else(Confusion::default, |decided| decided.confusion)
+    }
+}
+
+/// The threshold of a run and where it comes from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cut {
+    pub threshold: Threshold,
+    /// Whether the run got it with its package: the split that chose it is then one of the training job.
+    pub of_package: bool,
+}
+
+impl Cut {
+    /// From the columns `threshold` and `threshold_split` of the metrics; `None` for what these cannot hold.
+    pub fn read(threshold: f64, split: &str) -> Option<Self> {
+        let (of_package, origin) = match split.strip_prefix("package:") {
+            Some(origin) => (true, origin),
+            None => (false, split),
+        };
+        let threshold = Threshold::restore(threshold as f32, Origin::from_word(origin)?).ok()?;
+        Some(Self {
+            threshold,
+            of_package,
+        })
+    }
+
+    pub(crate) fn is_wrong(&self, scored: &Scored) -> bool {
+        self.threshold.is_anomalous(scored.score) != (scored.truth == Truth::Anomalous)
+    }
+
+    /// Where it comes from, after `threshold 12.3`.
+    pub(crate) fn origin(&self) -> &'static str {
+        match (self.threshold.origin(), self.of_package) {
+            (Origin::Manual, false) => "given by hand",
+            (Origin::Manual, true) => "of the package, given by hand",
+            (Origin::ChosenOn(split), false) => match split {
+                metrics::SplitRole::Train => "chosen on the training images",
+                metrics::SplitRole::Validation => "chosen on the validation images",
+                metrics::SplitRole::Test => "chosen on the test images",
+            },
+            (Origin::ChosenOn(split), true) => match split {
+                metrics::SplitRole::Train => "of the package, chosen on its training images",
+                metrics::SplitRole::Validation => "of the package, chosen on its validation images",
+                metrics::SplitRole::Test => "of the package, chosen on its test images",
+            },
+        }
+    }
+
+    /// The same in a cell.
+    pub(crate) fn short(&self) -> &'static str {
+        match (self.threshold.origin(), self.of_package) {
+            (Origin::Manual, false) => "by hand",
+            (Origin::Manual, true) => "package: by hand",
+            (Origin::ChosenOn(split), false) => split.word(),
+            (Origin::ChosenOn(metrics::SplitRole::Train), true) => "package: train",
+            (Origin::ChosenOn(metrics::SplitRole::Validation), true) => "package: validation",
+            (Origin::ChosenOn(metrics::SplitRole::Test), true) => "package: test",
+        }
+    }
+
+    /// What one must know before believing numbers at this threshold.
+    pub(crate) fn caution(&self) -> Option<&'static str> {
+        (self.threshold.origin() == Origin::ChosenOn(metrics::SplitRole::Test)).then_some(
+            if self.of_package {
+                "The package’s threshold was chosen on test images. If they are those measured here, F1 and the counts of errors look better than they are."
+            } else {
+                "The threshold was chosen on the very images that are measured here: F1 and the counts of errors look better than they are."
+            },
+        )
+    }
+}

@@ -1,0 +1,239 @@
+//! Small pictures for people: an image, and an image with its anomaly map over it.
+
+use crate::{
+    error::VisionError,
+    image::{Channels, Image, Mask},
+    preprocess::Preprocess,
+    resize::resize,
+};
+
+/// How strongly the highest value covers the image.
+const STRONGEST: f32 = 0.8;
+/// What is left of the image's light where the model saw nothing of it.
+const UNSEEN: f32 = 0.4;
+/// Colours from the lowest value to the highest: ever darker and redder, so that they are told apart without seeing colours.
+/// The lowest is transparent besides.
+const COLOURS: [[f32; 3]; 4] = [
+    [255.0, 240.0, 130.0],
+    [255.0, 170.0, 50.0],
+    [232.0, 70.0, 30.0],
+    [150.0, 0.0, 50.0],
+];
+/// Of a defect's outline: no colour of the map, and lighter than most images.
+const OUTLINE: [u8; 3] = [0, 229, 255];
+
+/// The values of a map that are shown as nothing and as the strongest colour; the same for all images that are compared.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HeatScale {
+    low: f32,
+    high: f32,
+}
+
+impl HeatScale {
+    /// `None` unless both are finite and `low` is the lower one.
+    pub fn new(low: f32, high: f32) -> Option<Self> {
+        (low < high && (high - low).is_finite()).then_some(Self { low, high })
+    }
+
+    /// 0 to 1.
+    fn share(self, value: f32) -> f32 {
+        ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
+    }
+}
+
+/// The anomaly map of an image, at the size of its model's input.
+#[derive(Debug, Clone, Copy)]
+pub struct Heat<'a> {
+    values: &'a [f32],
+    preprocess: Preprocess,
+    scale: HeatScale,
+}
+
+impl<'a> Heat<'a> {
+    /// `values` are as many as pixels in the output of the preprocessor, row by row.
+    pub fn new(
+        values: &'a [f32],
+        preprocess: Preprocess,
+        scale: HeatScale,
+    ) -> Result<Self, VisionError> {
+        let [height, width] = preprocess.output();
+        if values.len() != height * width || values.is_empty() {
+            return Err(VisionError::BufferSize {
+                expected: height * width,
+                found: values.len(),
+            });
+        }
+        Ok(Self {
+            values,
+            preprocess,
+            scale,
+        })
+    }
+
+    /// Between the middles of pixels, bilinear; `None` outside of what the model saw.
+    fn at(&self, [y, x]: [f64; 2]) -> Option<f32> {
+        let [height, width] = self.preprocess.output();
+        let inside = |at: f64, length: usize| (0.0..length as f64).contains(&at);
+        if !inside(y, height) || !inside(x, width) {
+            return None;
+        }
+        let between = |at: f64, length: usize| {
+            let at = (at - 0.5).clamp(0.0, length as f64 - 1.0);
+            let low = at as usize;
+            (low, (low + 1).min(length - 1), (at - low as f64) as f32)
+        };
+        let (top, bottom, down) = between(y, height);
+        let (left, right, across) = between(x, width);
+        let value = |y: usize, x: usize| self.values[y * width + x];
+        let line = |y: usize| value(y, left) * (1.0 - across) + value(y, right) * across;
+        Some(line(top) * (1.0 - down) + line(bottom) * down)
+    }
+}
+
+/// The image in small: at most `longest` pixels along its longer side; never enlarged.
+pub fn thumbnail(image: &Image, longest: u32) -> Image {
+    let [height, width] = fitted(image, longest);
+    let plane = height * width;
+    let mut planes = vec![0.0; 3 * plane];
+    resize(image, [height, width], 0..height, 0..width, &mut planes);
+    let byte = |at: usize| (planes[at] * 255.0).round() as u8; // the cast ends at 0 and 255
+    let data = match image.channels {
+        Channels::Grey => (0..plane).map(byte).collect(),
+        Channels::Rgb => (0..plane)
+            .flat_map(|at| [at, at + plane, at + 2 * plane])
+            .map(byte)
+            .collect(),
+    };
+    Image {
+        width: width as u32,
+        height: height as u32,
+        channels: image.channels,
+        data,
+    }
+}
+
+/// The image in small as [`thumbnail`] gives it, with its map where the model looked and darker elsewhere, and with the
+/// outline of its mask. The mask is of the image's size.
+pub fn overlay(
+    image: &Image,
+    heat: &Heat<'_>,
+    mask: Option<&Mask>,
+    longest: u32,
+) -> Result<Image, VisionError> {
+    if let Some(mask) = mask
+        && (mask.width, mask.height) != (image.width, image.height)
+    {
+        return Err(VisionError::MaskSize {
+            mask_width: mask.width,
+            mask_height: mask.height,
+            width: image.width,
+            height: image.height,
+        });
+    }
+    let small = thumbnail(image, longest);
+    let size = [small.height as usize, small.width as usize];
+    let shares = shares(image, heat, size)?;
+    let mut data = small.to_rgb();
+    for (pixel, share) in data.chunks_exact_mut(3).zip(&shares) {
+        paint(pixel, *share);
+    }
+    if let Some(mask) = mask {
+        for at in outline(&covered(mask, size), size[1]) {
+            data[3 * at..3 * at + 3].copy_from_slice(&OUTLINE);
+        }
+    }
+    Ok(Image {
+        channels: Channels::Rgb,
+        data,
+        ..small
+    })
+}
+
+/// Height and width.
+fn fitted(image: &Image, longest: u32) -> [usize; 2] {
+    let side = image.width.max(image.height).max(1);
+    let scale = (f64::from(longest.max(1)) / f64::from(side)).min(1.0);
+    [image.height, image.width].map(|length| (f64::from(length) * scale).round().max(1.0) as usize)
+}
+
+/// How hot each pixel of the picture is; `None` where the model saw nothing.
+fn shares(
+    image: &Image,
+    heat: &Heat<'_>,
+    size: [usize; 2],
+) -> Result<Vec<Option<f32>>, VisionError> {
+    let of = [image.height as usize, image.width as usize];
+    // Where a pixel of the picture covers several of the map, the hottest of them counts: a small defect stays visible.
+    let finer = |axis: usize| heat.preprocess.size[axis].div_ceil(size[axis]).max(1);
+    let (down, across) = (finer(0), finer(1));
+    let mut shares = Vec::with_capacity(size[0] * size[1]);
+    for y in 0..size[0] {
+        for x in 0..size[1] {
+            let mut hottest: Option<f32> = None;
+            for part in 0..down * across {
+                let [part_y, part_x] = [part / across, part % across];
+                let at = [
+                    y as f64 + (part_y as f64 + 0.5) / down as f64,
+                    x as f64 + (part_x as f64 + 0.5) / across as f64,
+                ];
+                let place = heat.preprocess.place(of, in_image(at, size, of))?;
+                if let Some(value) = heat.at(place) {
+                    hottest = Some(hottest.map_or(value, |other| other.max(value)));
+                }
+            }
+            shares.push(hottest.map(|value| heat.scale.share(value)));
+        }
+    }
+    Ok(shares)
+}
+
+/// A place of the picture in the image.
+fn in_image(at: [f64; 2], size: [usize; 2], of: [usize; 2]) -> [f64; 2] {
+    [0, 1].map(|axis| at[axis] / size[axis] as f64 * of[axis] as f64)
+}
+
+fn paint(pixel: &mut [u8], share: Option<f32>) {
+    let Some(share) = share else {
+        for value in pixel {
+            *value = (f32::from(*value) * UNSEEN).round() as u8;
+        }
+        return;
+    };
+    let cover = STRONGEST * share;
+    for (value, colour) in pixel.iter_mut().zip(colour(share)) {
+        *value = (f32::from(*value) * (1.0 - cover) + colour * cover).round() as u8;
+    }
+}
+
+fn colour(share: f32) -> [f32; 3] {
+    let place = share * (COLOURS.len() - 1) as f32;
+    let low = (place as usize).min(COLOURS.len() - 2);
+    let between = place - low as f32;
+    [0, 1, 2].map(|part| COLOURS[low][part] * (1.0 - between) + COLOURS[low + 1][part] * between)
+}
+
+/// The pixels of a picture of `size` in which some pixel of the mask is defective.
+fn covered(mask: &Mask, size: [usize; 2]) -> Vec<bool> {
+    let (width, height) = (mask.width as usize, mask.height as usize);
+    let mut covered = vec![false; size[0] * size[1]];
+    for (y, row) in mask.data.chunks_exact(width.max(1)).enumerate() {
+        for (x, _) in row.iter().enumerate().filter(|(_, value)| **value != 0) {
+            covered[y * size[0] / height * size[1] + x * size[1] / width] = true;
+        }
+    }
+    covered
+}
+
+/// The pixels of a region that have a neighbour outside of it, or lie at the edge.
+fn outline(covered: &[bool], width: usize) -> impl Iterator<Item = usize> {
+    let height = covered.len() / width.max(1);
+    let is_inner = move |at: usize| {
+        let (y, x) = (at / width, at % width);
+        let within = y > 0 && x > 0 && y + 1 < height && x + 1 < width;
+        within
+            && [at - width, at - 1, at + 1, at + width]
+                .into_iter()
+                .all(|next| covered[next])
+    };
+    (0..covered.len()).filter(move |at| covered[*at] && !is_inner(*at))
+}

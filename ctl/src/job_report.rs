@@ -1,0 +1,391 @@
+//! The rows of a job's tables as a report.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proto::v1::{Job, Run};
+use report::{
+    Cut, Finished, Interval, Mean, Measure, Metric, Outcome, Pictured, RawScore, Report, Scored,
+    Scores, Times, Truth,
+};
+use tables::{MetricRow, ScoreRow, TimingRow};
+
+use crate::differences;
+use crate::output;
+use crate::summary::{self, Line};
+
+/// The split that metrics are computed from.
+const TEST: &str = "test";
+
+/// What is known of a job.
+pub struct Tables<'a> {
+    pub job: &'a Job,
+    pub runs: &'a [Run],
+    pub scores: &'a [ScoreRow],
+    pub metrics: &'a [MetricRow],
+    pub timings: &'a [TimingRow],
+    /// Where the tables are, for people.
+    pub place: &'a str,
+}
+
+impl Tables<'_> {
+    /// Everything but pictures.
+    pub fn report(&self, licences: &BTreeSet<String>) -> Report {
+        let lines = summary::lines(self.runs, self.metrics, self.timings);
+        let runs = lines.iter().map(|line| self.run(line)).collect();
+        let licences = licences
+            .iter()
+            .map(|licence| format!("licence of {licence}"));
+        let warnings = self
+            .job
+            .warnings
+            .iter()
+            .map(|text| format!("warning: {text}"));
+        let failures = self
+            .job
+            .failures
+            .iter()
+            .map(|text| format!("failed: {text}"));
+        Report {
+            job: report::Job {
+                id: self.job.id.clone(),
+                name: self.job.name.clone(),
+                kind: self.job.kind.clone(),
+                state: self.job.state.clone(),
+                facts: self.facts(),
+            },
+            runs,
+            means: summary::means(&lines).into_iter().map(mean).collect(),
+            notes: failures.chain(warnings).chain(licences).collect(),
+        }
+    }
+
+    fn facts(&self) -> Vec<(String, String)> {
+        let job = self.job;
+        let time = |ms: i64| output::time(ms).as_str().map(str::to_owned);
+        let took = output::took(job.finished_ms.saturating_sub(job.created_ms));
+        let engines: BTreeSet<&str> = self
+            .metrics
+            .iter()
+            .map(|row| row.engine.as_str())
+            .filter(|engine| !engine.is_empty())
+            .collect();
+        let engines: Vec<&str> = engines.into_iter().collect();
+        let facts = [
+            ("Submitted", time(job.created_ms)),
+            (
+                "Finished",
+                time(job.finished_ms).map(|time| format!("{time}, after {took}")),
+            ),
+            ("Engine", (!engines.is_empty()).then(|| engines.join(", "))),
+            ("Tables", Some(self.place.to_owned())),
+            ("Nightshift", Some(env!("CARGO_PKG_VERSION").to_owned())),
+        ];
+        facts
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect()
+    }
+
+    fn run(&self, line: &Line) -> report::Run {
+        let rows: Vec<&MetricRow> = self
+            .metrics
+            .iter()
+            .filter(|row| row.run == line.run)
+            .collect();
+        let outcome = if line.state == "succeeded" {
+            Outcome::Finished(Box::new(self.finished(line, &rows)))
+        } else {
+            Outcome::Unfinished {
+                state: line.state.clone(),
+                error: line.error.clone(),
+            }
+        };
+        report::Run {
+            index: line.run,
+            model: line.model.clone(),
+            dataset: line.dataset.clone(),
+            category: line.category.clone(),
+            seed: line.seed,
+            settings: differences::text(&line.settings),
+            metrics: rows
+                .iter()
+                .map(|row| (metric(&row.level, &row.metric), measure(row)))
+                .collect(),
+            outcome,
+        }
+    }
+
+    fn finished(&self, line: &Line, metrics: &[&MetricRow]) -> Finished {
+        let (mut scores, mut unreadable, mut unlabelled) = (Vec::new(), 0, 0_u64);
+        for row in self
+            .scores
+            .iter()
+            .filter(|row| row.run == line.run && row.split == TEST)
+        {
+            match (row.score.map(RawScore::new), truth(&row.label)) {
+                (Some(Ok(score)), Some(truth)) => scores.push(Scored {
+                    uri: row.uri.clone(),
+                    truth,
+                    score,
+                }),
+                (Some(Ok(_)), None) => unlabelled += 1,
+                (Some(Err(_)) | None, _) => unreadable += 1,
+            }
+        }
+        let mut warnings = line.warnings.clone();
+        if unlabelled > 0 {
+            warnings.push(format!(
+                "{unlabelled} scored images have no label and are not in this report"
+            ));
+        }
+        // Decisions on images are by the threshold of any image metric that needs one.
+        let cut = metrics
+            .iter()
+            .filter(|row| row.level == "image")
+            .find_map(|row| Cut::read(row.threshold?, row.threshold_split.as_deref()?));
+        Finished {
+            scores: Scores::new(scores),
+            unreadable,
+            cut,
+            // The tables hold no curve of pixels.
+            pro: None,
+            times: times(line),
+            pictures: BTreeMap::new(),
+            warnings,
+        }
+    }
+}
+
+fn truth(label: &str) -> Option<Truth> {
+    match label {
+        "normal" => Some(Truth::Normal),
+        "anomalous" => Some(Truth::Anomalous),
+        _ => None,
+    }
+}
+
+fn metric(level: &str, name: &str) -> Metric {
+    if level == "pixel" {
+        Metric::Pixel(name.to_owned())
+    } else {
+        Metric::Image(name.to_owned())
+    }
+}
+
+fn measure(row: &MetricRow) -> Measure {
+    match row.value {
+        Some(value) => Measure::Known {
+            value,
+            interval: row
+                .low
+                .zip(row.high)
+                .map(|(low, high)| Interval { low, high }),
+        },
+        None => Measure::unknown(row.reason.as_deref().unwrap_or("no reason is stored")),
+    }
+}
+
+fn times(line: &Line) -> Times {
+    Times {
+        fit_s: line.fit_s,
+        test_s: line.test_s,
+        images_per_s: line.images_per_s,
+    }
+}
+
+fn mean(line: Line) -> Mean {
+    let times = times(&line);
+    let measure = |value: Option<f64>| {
+        value.map_or_else(|| Measure::unknown("not in every run"), Measure::known)
+    };
+    Mean {
+        settings: differences::text(&line.settings),
+        model: line.model,
+        dataset: line.dataset,
+        name: line.category,
+        metrics: line
+            .metrics
+            .into_iter()
+            .map(|(name, value)| {
+                let (level, name) = name.split_once(' ').unwrap_or(("image", name.as_str()));
+                (metric(level, name), measure(value))
+            })
+            .collect(),
+        times,
+    }
+}
+
+/// An image that the report shows, and what its content was when it was scored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Of the report.
+    pub run: usize,
+    pub uri: String,
+    pub etag: String,
+}
+
+/// The images that the report shows: the most important of every run first, then the next of every run.
+pub fn wanted(report: &Report, scores: &[ScoreRow]) -> Vec<Wanted> {
+    let etags: BTreeMap<(u32, &str), &str> = scores
+        .iter()
+        .map(|row| ((row.run, row.uri.as_str()), row.etag.as_str()))
+        .collect();
+    let mut found: Vec<(usize, Wanted)> = Vec::new();
+    for (run, of) in report.runs.iter().enumerate() {
+        let Outcome::Finished(finished) = &of.outcome else {
+            continue;
+        };
+        for (rank, scored) in Finished::shown(&finished.scores).into_iter().enumerate() {
+            let etag = etags.get(&(of.index, scored.uri.as_str())).copied();
+            let wanted = Wanted {
+                run,
+                uri: scored.uri.clone(),
+                etag: etag.unwrap_or_default().to_owned(),
+            };
+            found.push((rank, wanted));
+        }
+    }
+    found.sort_by_key(|(rank, _)| *rank); // stable: runs stay in their order
+    found.into_iter().map(|(_, wanted)| wanted).collect()
+}
+
+/// Puts an image's picture, or why there is none, where the report looks for it.
+pub fn show(report: &mut Report, wanted: Wanted, pictured: Pictured) {
+    if let Some(run) = report.runs.get_mut(wanted.run)
+        && let Outcome::Finished(finished) = &mut run.outcome
+    {
+        finished.pictures.insert(wanted.uri, pictured);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn score(run: u32, uri: &str, label: &str, score: Option<f32>) -> ScoreRow {
+        ScoreRow {
+            run,
+            sample: 0,
+            uri: uri.to_owned(),
+            etag: format!("etag of {uri}"),
+            model: "Padim".to_owned(),
+            split: TEST.to_owned(),
+            label: label.to_owned(),
+            defect_type: None,
+            score,
+            score_normalized: None,
+            is_anomalous: None,
+            width: None,
+            height: None,
+            map_part: None,
+            map_row: None,
+            error_class: None,
+            error: None,
+            decode_us: None,
+            infer_us: None,
+        }
+    }
+
+    fn f1(value: Option<f64>, reason: Option<&str>) -> MetricRow {
+        MetricRow {
+            run: 0,
+            model: "Padim".to_owned(),
+            dataset: "texture".to_owned(),
+            category: "brick".to_owned(),
+            seed: 0,
+            parameters: String::new(),
+            level: "image".to_owned(),
+            metric: "F1Score".to_owned(),
+            value,
+            reason: reason.map(str::to_owned),
+            low: value,
+            high: value,
+            threshold: value.map(|_| 2.0),
+            threshold_split: value.map(|_| "validation".to_owned()),
+            normal: 2,
+            anomalous: 1,
+            errors: 0,
+            engine: "openvino".to_owned(),
+            fingerprint: String::new(),
+        }
+    }
+
+    fn run(index: u32, state: &str) -> Run {
+        Run {
+            index,
+            model: "Padim".to_owned(),
+            dataset: "texture".to_owned(),
+            category: "brick".to_owned(),
+            state: state.to_owned(),
+            error: if state == "failed" {
+                "no images".to_owned()
+            } else {
+                String::new()
+            },
+            ..Run::default()
+        }
+    }
+
+    fn report_of(runs: &[Run], scores: &[ScoreRow], metrics: &[MetricRow]) -> Report {
+        let job = Job {
+            id: "abcd".to_owned(),
+            state: "succeeded".to_owned(),
+            ..Job::default()
+        };
+        let tables = Tables {
+            job: &job,
+            runs,
+            scores,
+            metrics,
+            timings: &[],
+            place: "/results",
+        };
+        tables.report(&BTreeSet::from(["data: CC0".to_owned()]))
+    }
+
+    #[test]
+    fn test_images_with_score_and_label_are_in_the_report_and_the_others_are_counted() {
+        let scores = [
+            score(0, "a", "normal", Some(1.0)),
+            score(0, "b", "anomalous", Some(3.0)),
+            score(0, "c", "normal", None),
+            score(0, "d", "unknown", Some(1.0)),
+            ScoreRow {
+                split: "validation".to_owned(),
+                ..score(0, "e", "normal", Some(1.0))
+            },
+            score(1, "f", "normal", Some(1.0)),
+        ];
+        let report = report_of(&[run(0, "succeeded")], &scores, &[f1(Some(0.5), None)]);
+        let Outcome::Finished(finished) = &report.runs[0].outcome else {
+            panic!("it succeeded");
+        };
+        let uris: Vec<&str> = finished
+            .scores
+            .iter()
+            .map(|scored| scored.uri.as_str())
+            .collect();
+        assert_eq!((uris, finished.unreadable), (vec!["a", "b"], 1));
+        assert_eq!(finished.warnings.len(), 1);
+        assert_eq!(finished.cut, Cut::read(2.0, "validation"));
+        assert_eq!(report.notes, ["licence of data: CC0"]);
+        let wanted = wanted(&report, &scores);
+        assert_eq!(wanted.len(), 2);
+        assert_eq!((wanted[0].run, wanted[0].etag.as_str()), (0, "etag of a"));
+    }
+
+    #[test]
+    fn missing_values_keep_their_reason_and_failed_runs_their_error() {
+        let runs = [run(0, "succeeded"), run(1, "failed")];
+        let report = report_of(&runs, &[], &[f1(None, Some("one_class"))]);
+        let measures: Vec<&Measure> = report.runs[0].metrics.values().collect();
+        assert_eq!(measures, [&Measure::unknown("one_class")]);
+        assert_eq!(
+            report.runs[1].outcome,
+            Outcome::Unfinished {
+                state: "failed".to_owned(),
+                error: "no images".to_owned()
+            }
+        );
+    }
+}
