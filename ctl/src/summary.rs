@@ -255,6 +255,7 @@ fn label(name: &str) -> &'static str {
         "image AUPR" => ">image AUPR",
         "pixel AUPR" => ">pixel AUPR",
         "pixel AUPRO" => ">pixel AUPRO",
+        "pixel AUPIMO" => ">pixel AUPIMO",
         "pixel PRO" => ">pixel PRO",
         _ if name.starts_with("image") => ">image other",
         _ => ">pixel other",

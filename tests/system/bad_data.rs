@@ -5,7 +5,7 @@ use std::os::unix::{ffi::OsStrExt, fs::symlink};
 use std::path::Path;
 
 use crate::images;
-use crate::sandbox::{Ended, JOB, Sandbox};
+use crate::sandbox::{Ended, JOB, Sandbox, files};
 
 /// Runs the job on data that was spoilt; it must fail with these words.
 #[track_caller]
@@ -151,11 +151,12 @@ fn an_unreadable_test_image_is_a_row_with_its_error_and_the_job_succeeds_with_a_
     }
     let ended = sandbox.ctl(&["run", "job.yaml"]);
     ended.expect(0);
-    assert!(
-        ended.stdout.contains("warning: run 0: 4 images"),
-        "{}",
-        ended.stdout
-    );
+    let warning = ended.stdout.lines();
+    let mut warning = warning.filter(|line| line.starts_with("warning: run 0: 4 test images"));
+    let warning = warning.next().expect(&ended.stdout);
+    for (name, _) in UNREADABLE {
+        assert!(warning.contains(&format!("{name}: ")), "{warning}");
+    }
     let scores = sandbox.json(&["results", "--last", "--scores"]);
     let scores = scores.as_array().unwrap();
     assert_eq!(scores.len(), 10);
@@ -176,6 +177,18 @@ fn an_unreadable_test_image_is_a_row_with_its_error_and_the_job_succeeds_with_a_
             .all(|row| row["value"].is_number()),
         "{metrics}"
     );
+}
+
+#[test]
+fn a_run_without_one_readable_test_image_fails_and_names_them() {
+    let sandbox = Sandbox::with_job(6, 3);
+    for image in files(&sandbox.path("data/tiny/test")) {
+        fs::write(image, "no picture").unwrap();
+    }
+    let ended = sandbox.ctl(&["run", "job.yaml"]);
+    ended
+        .expect(1)
+        .says(&["nothing to measure: all 6 test images", ".png: "]);
 }
 
 #[test]

@@ -105,6 +105,36 @@ fn a_report_shows_every_run_and_its_images_and_is_written_over_nothing() {
 }
 
 #[test]
+fn every_engine_does_the_job_and_gives_the_same_scores() {
+    let sandbox = Sandbox::with_job(6, 3);
+    let scores = |engine: &str| {
+        let choice = format!("resources.engine={engine}");
+        sandbox
+            .ctl(&["run", "job.yaml", "--set", &choice])
+            .expect(0);
+        let metrics = sandbox.json(&["results", "last", "--metrics"]);
+        assert!(
+            metrics[0]["engine"].as_str().unwrap().starts_with(engine),
+            "{metrics}"
+        );
+        let rows = sandbox.json(&["results", "last", "--scores"]);
+        let rows = rows.as_array().unwrap().clone();
+        let score = |row: &serde_json::Value| row["score"].as_f64().unwrap();
+        rows.iter().map(score).collect::<Vec<f64>>()
+    };
+    let openvino = scores("openvino");
+    assert_eq!(openvino.len(), 6);
+    for engine in ["onnxruntime", "torch-cpu"] {
+        for (one, other) in openvino.iter().zip(scores(engine)) {
+            assert!(
+                (one - other).abs() <= 1e-3 * one.abs(),
+                "{engine}: {one} {other}"
+            );
+        }
+    }
+}
+
+#[test]
 fn every_run_has_exactly_one_score_row_for_each_image_that_is_not_trained_on() {
     let sandbox = Sandbox::with_job(6, 3);
     sandbox.write(

@@ -280,6 +280,18 @@ impl Slots {
     }
 }
 
+impl Drop for Slots {
+    /// What cannot be removed now goes with the next start of an agent.
+    fn drop(&mut self) {
+        let all = self.scratch.parent().map(|all| File::open(all.join(LOCK)));
+        if let Some(Ok(all)) = all
+            && flock(&all, FlockOperation::LockExclusive).is_ok()
+        {
+            let _ = fs::remove_dir_all(&self.scratch);
+        }
+    }
+}
+
 /// A new folder that this agent holds.
 fn own_folder(scratch: &Path) -> io::Result<(PathBuf, File)> {
     let number = std::process::id();

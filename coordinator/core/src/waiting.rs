@@ -26,6 +26,8 @@ pub enum Waiting {
     /// The whole job pauses because something did not answer.
     Outage {
         left_ms: u64,
+        /// What the task itself heard.
+        failure: Option<Failure>,
     },
     /// For a worker that can do it.
     Nobody(Lack),
@@ -75,7 +77,7 @@ impl Waiting {
     pub fn left_ms(&self) -> Option<u64> {
         match self {
             Self::Backoff { left_ms, .. }
-            | Self::Outage { left_ms }
+            | Self::Outage { left_ms, .. }
             | Self::Lease { left_ms, .. } => Some(*left_ms),
             Self::Tasks { .. } | Self::Nobody(_) | Self::Memory { .. } | Self::Turn { .. } => None,
         }
@@ -94,11 +96,17 @@ impl fmt::Display for Waiting {
                 "tried again in {} s after {failure}",
                 left_ms.div_ceil(1000)
             ),
-            Self::Outage { left_ms } => write!(
-                f,
-                "the job pauses for {} s because something did not answer",
-                left_ms.div_ceil(1000)
-            ),
+            Self::Outage { left_ms, failure } => {
+                write!(
+                    f,
+                    "the job pauses for {} s because something did not answer",
+                    left_ms.div_ceil(1000)
+                )?;
+                match failure {
+                    Some(failure) => write!(f, ": {failure}"),
+                    None => Ok(()),
+                }
+            }
             Self::Nobody(lack) => lack.fmt(f),
             Self::Memory {
                 needed_bytes,
@@ -231,6 +239,7 @@ impl Core {
         if let Some(until_ms) = job.paused_until_ms {
             return Some(Waiting::Outage {
                 left_ms: until_ms.saturating_sub(now.mono_ms),
+                failure: (!task.attempts.is_empty()).then(|| self.failure(job, index)),
             });
         }
         Some(match &outlook.placement {

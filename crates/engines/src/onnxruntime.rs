@@ -1,6 +1,6 @@
 //! ONNX Runtime: opened at run time, one session of one thread for each of ours.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use graph::Graph;
@@ -56,18 +56,27 @@ impl Engine for OnnxRuntime {
         NAME
     }
 
-    /// The file's name ends with the version.
+    /// The file's name ends with the version: of the file that a link leads to or, in a copy that has followed its links, of
+    /// the same file beside it.
     fn version(&self) -> String {
-        let real = self.loaded.path.canonicalize().ok();
-        let name = real
-            .as_ref()
-            .and_then(|p| p.file_name())
-            .map(|n| n.to_string_lossy());
-        let version = name
-            .as_ref()
-            .and_then(|n| n.split_once(".so."))
-            .map(|(_, v)| v.to_owned());
-        version.unwrap_or_else(|| "unknown".to_owned())
+        let version = |file: &Path| {
+            let name = file.file_name()?.to_str()?;
+            let (_, version) = name.split_once(".so.")?;
+            Some(version.to_owned())
+        };
+        let path = &self.loaded.path;
+        let linked = path.canonicalize().ok();
+        let size = |file: &Path| Some(file.metadata().ok()?.len());
+        let twin = || {
+            let beside = path.parent()?.read_dir().ok()?.flatten();
+            let mut beside = beside.map(|entry| entry.path()).filter(|file| {
+                let name = file.file_name().and_then(|name| name.to_str());
+                name.is_some_and(|name| name.starts_with(FILE)) && size(file) == size(path)
+            });
+            beside.find_map(|file| version(&file))
+        };
+        let found = linked.as_deref().and_then(version).or_else(twin);
+        found.unwrap_or_else(|| "unknown".to_owned())
     }
 
     fn library(&self) -> Option<PathBuf> {

@@ -163,6 +163,12 @@ pub struct MetricsSpec {
     /// The false-positive rate at which AUPRO's area ends. Left out where it is the standard one.
     #[serde(default = "standard_limit", skip_serializing_if = "is_standard_limit")]
     pub fpr_limit: f64,
+    /// The false-positive rates between which AUPIMO's area lies. Left out where they are the standard ones.
+    #[serde(
+        default = "standard_bounds",
+        skip_serializing_if = "are_standard_bounds"
+    )]
+    pub fpr_bounds: [f64; 2],
     pub image_threshold: ThresholdSpec,
     pub pixel_threshold: ThresholdSpec,
 }
@@ -173,6 +179,15 @@ fn standard_limit() -> f64 {
 
 fn is_standard_limit(limit: &f64) -> bool {
     *limit == standard_limit()
+}
+
+fn standard_bounds() -> [f64; 2] {
+    let bounds = metrics::FprBounds::STANDARD;
+    [bounds.lower(), bounds.upper()]
+}
+
+fn are_standard_bounds(bounds: &[f64; 2]) -> bool {
+    *bounds == standard_bounds()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, path::Path};
 
-use metrics::FprLimit;
+use metrics::{FprBounds, FprLimit};
 use params::{Entry, same_name};
 use serde_json::{Map, Value as Json};
 
@@ -312,7 +312,7 @@ fn owned_by_package(node: &Node, report: &mut Report<'_>) {
     if let Some(at) = written(size) {
         report.warn(
             at,
-            "image_size has no effect: the package has its own, and scores images of no other size",
+            "image_size is the package's own: leave it out; with another one the job fails",
         );
     }
 }
@@ -559,7 +559,11 @@ fn metrics(
     };
     Some(MetricsSpec {
         image: image?.names,
-        fpr_limit: pixel.fpr_limit.rate(),
+        fpr_limit: pixel.fpr_limit.unwrap_or_default().rate(),
+        fpr_bounds: {
+            let bounds = pixel.fpr_bounds.unwrap_or_default();
+            [bounds.lower(), bounds.upper()]
+        },
         pixel: pixel.names,
         image_threshold,
         pixel_threshold,
@@ -577,7 +581,20 @@ enum Scored {
 #[derive(Default)]
 struct Metrics {
     names: Vec<String>,
-    fpr_limit: FprLimit,
+    fpr_limit: Option<FprLimit>,
+    fpr_bounds: Option<FprBounds>,
+}
+
+/// Notes a parameter that a run has one value of; false if it has another one already.
+fn is_only<T: PartialEq>(known: &mut Option<T>, value: Option<T>) -> bool {
+    match (&known, value) {
+        (Some(known), Some(value)) => *known == value,
+        (_, None) => true,
+        (None, value) => {
+            *known = value;
+            true
+        }
+    }
 }
 
 /// One name, a list, or a map from name to `{class_path, init_args}`.
@@ -597,7 +614,7 @@ fn metric_list(
             ..Metrics::default()
         });
     };
-    let mut limits: Vec<FprLimit> = Vec::new();
+    let (mut fpr_limit, mut fpr_bounds) = (None, None);
     let mut metric = |node: &Node, report: &mut Report<'_>| {
         if let Some(threshold) = threshold_class(node) {
             let message =
@@ -609,24 +626,40 @@ fn metric_list(
         let name = class.entry.class;
         if scored == Scored::Images && metrics::OF_PIXELS_ONLY.contains(&name) {
             let message =
-                format!("{what}: {name} measures regions of masks; it belongs below metrics.pixel");
+                format!("{what}: {name} is measured on masks; it belongs below metrics.pixel");
             report.error(node.at, message);
             return None;
         }
-        let limit = class
-            .arguments
-            .values
-            .get("fpr_limit")
-            .and_then(Json::as_f64);
-        if let Some(limit) = limit.and_then(FprLimit::new) {
-            if limits.iter().any(|other| *other != limit) {
-                let message = format!(
-                    "{what}: {name} has two values of fpr_limit; a run has one, and a benchmark may have a grid of them"
-                );
-                report.error(node.at, message);
-                return None;
-            }
-            limits.push(limit);
+        let values = &class.arguments.values;
+        let limit = values.get("fpr_limit").and_then(Json::as_f64);
+        let bounds = values.get("fpr_bounds").and_then(Json::as_array);
+        let bounds = bounds.map(|rates| rates.iter().filter_map(Json::as_f64).collect::<Vec<_>>());
+        if let Some(rates) = bounds
+            .as_ref()
+            .filter(|rates| FprBounds::of(rates).is_none())
+        {
+            let message = format!(
+                "{what}: fpr_bounds of {name}: expected two rates, the lower one first, found {rates:?}"
+            );
+            report.error(node.at, message);
+            return None;
+        }
+        let twice = [
+            (
+                "fpr_limit",
+                is_only(&mut fpr_limit, limit.and_then(FprLimit::new)),
+            ),
+            (
+                "fpr_bounds",
+                is_only(&mut fpr_bounds, bounds.as_deref().and_then(FprBounds::of)),
+            ),
+        ];
+        if let Some((parameter, _)) = twice.iter().find(|(_, only)| !only) {
+            let message = format!(
+                "{what}: {name} has two values of {parameter}; a run has one, and a benchmark may have a grid of them"
+            );
+            report.error(node.at, message);
+            return None;
         }
         Some(name.to_owned())
     };
@@ -660,7 +693,8 @@ fn metric_list(
     }
     Some(Metrics {
         names,
-        fpr_limit: limits.first().copied().unwrap_or_default(),
+        fpr_limit,
+        fpr_bounds,
     })
 }
 

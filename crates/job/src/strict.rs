@@ -108,6 +108,12 @@ impl ResolvedJob {
                     format!("fpr_limit cannot be {:?}", run.metrics.fpr_limit),
                 );
             }
+            if metrics::FprBounds::of(&run.metrics.fpr_bounds).is_none() {
+                return invalid(
+                    what("metrics"),
+                    format!("fpr_bounds cannot be {:?}", run.metrics.fpr_bounds),
+                );
+            }
             for threshold in [run.metrics.image_threshold, run.metrics.pixel_threshold] {
                 match threshold {
                     ThresholdSpec::Manual { value } if !is_manual(value) => {

@@ -389,11 +389,15 @@ fn metrics_and_thresholds_have_anomalibs_forms() {
         (metrics.pixel, metrics.fpr_limit),
         (vec!["AUROC".to_owned(), "AUPRO".to_owned()], 0.05)
     );
+    let bounded = "metrics: {pixel: {class_path: AUPIMO, init_args: {fpr_bounds: [0.001, 0.1]}}}";
+    let metrics = only_run(&format!("{RIGHT}{bounded}")).metrics;
+    assert_eq!(metrics.fpr_bounds, [0.001, 0.1]);
     let metrics = only_run(&format!("{RIGHT}metrics: {{pixel: [AUPR, AUPRO, PRO]}}")).metrics;
     assert_eq!((metrics.pixel.len(), metrics.fpr_limit), (3, 0.3));
+    assert_eq!(metrics.fpr_bounds, [1e-5, 1e-4]);
     let json = serde_json::to_value(&metrics).expect("JSON");
     assert!(
-        json.get("fpr_limit").is_none(),
+        json.get("fpr_limit").is_none() && json.get("fpr_bounds").is_none(),
         "older jobs keep their digest"
     );
     assert_eq!(

@@ -1,30 +1,63 @@
 //! The one mergeable state that all metrics finish from.
 
+use crate::aupimo::{FprBounds, SharedFpr};
 use crate::{
     Asked, Overlap, Pass, RawScore, RawScores, Regions, StateError, StateWriter, Step, Summary,
-    Totals, radix, score,
+    Totals, Undefined, radix, score,
 };
 
-/// How often each score was seen on normal and on anomalous items, these with the area of their region.
+/// How often each score was seen on normal and on anomalous items, these with what they are of their region and image.
 ///
-/// Exact: merging states in any order and grouping gives the state of all their items. Memory is four bytes a normal item
-/// and eight an anomalous one; where that is too much, write states out ([`ScoreCounts::to_bytes`]) and read them together
-/// with [`Merge`](crate::Merge).
+/// Exact: merging states in any order and grouping gives the state of all their items. Memory is four bytes a normal item,
+/// eight an anomalous one and eight a region; where that is too much, write states out ([`ScoreCounts::to_bytes`]) and
+/// read them together with [`Merge`](crate::Merge).
 #[derive(Debug, Clone, Default)]
 pub struct ScoreCounts {
-    /// Keys of scores.
-    normal: Items<u32>,
-    /// Keys of scores, and below them the area of the item's region.
+    /// Keys of scores of images without a defect, by the size of their maps: in order, nearly always one.
+    clear: Vec<Clear>,
+    /// Keys of the scores of normal pixels in images that have a defect.
+    beside: Items<u32>,
+    /// Keys of scores, and below them the index of the item's region.
     anomalous: Items<u64>,
+    regions_seen: Vec<Region>,
     regions: u64,
+    defective_images: u64,
 }
 
-#[derive(Debug, Clone, Default)]
+/// Scores of images without a defect that have so many pixels.
+#[derive(Debug, Clone)]
+struct Clear {
+    pixels: u32,
+    items: Items<u32>,
+}
+
+/// What one of its pixels has to know of a region.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Region {
+    /// Pixels of the region.
+    area: u32,
+    /// Pixels of all regions of its image.
+    defect: u32,
+}
+
+/// Of an image that is scored as a whole.
+const IMAGE: Region = Region { area: 1, defect: 1 };
+
+#[derive(Debug, Clone)]
 struct Items<K> {
     /// One an item, with repeats.
     keys: Vec<K>,
     /// How many at the front are in order; the rest was observed since.
     sorted: usize,
+}
+
+impl<K> Default for Items<K> {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            sorted: 0,
+        }
+    }
 }
 
 impl<K: radix::Key> Items<K> {
@@ -35,28 +68,30 @@ impl<K: radix::Key> Items<K> {
         }
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// Adds another's items, each renamed, in a way that keeps their order.
+    fn merge(&mut self, other: &Self, renamed: impl Fn(K) -> K) {
         let in_order = |items: &Self| items.sorted == items.keys.len();
         if in_order(self) && in_order(other) {
-            self.keys = merged(&self.keys, &other.keys);
+            self.keys = merged(&self.keys, &other.keys, renamed);
             self.sorted = self.keys.len();
         } else {
-            self.keys.extend_from_slice(&other.keys);
+            self.keys.extend(other.keys.iter().map(|&key| renamed(key)));
         }
     }
 }
 
-/// Two ascending runs as one, without a branch that nobody could predict.
-fn merged<K: radix::Key>(mut a: &[K], mut b: &[K]) -> Vec<K> {
+/// Two ascending runs as one, the second's keys renamed, without a branch that nobody could predict.
+fn merged<K: radix::Key>(mut a: &[K], mut b: &[K], renamed: impl Fn(K) -> K) -> Vec<K> {
     let mut all = Vec::with_capacity(a.len() + b.len());
     while let (Some(&first), Some(&second)) = (a.first(), b.first()) {
+        let second = renamed(second);
         let from_a = first <= second;
         all.push(if from_a { first } else { second });
         a = &a[usize::from(from_a)..];
         b = &b[usize::from(!from_a)..];
     }
     all.extend_from_slice(a);
-    all.extend_from_slice(b);
+    all.extend(b.iter().map(|&key| renamed(key)));
     all
 }
 
@@ -65,8 +100,8 @@ fn keys(scores: &[f32]) -> impl Iterator<Item = u32> {
 }
 
 #[inline]
-fn with_area(key: u32, area: u32) -> u64 {
-    u64::from(key) << 32 | u64::from(area)
+fn with_region(key: u32, region: u32) -> u64 {
+    u64::from(key) << 32 | u64::from(region)
 }
 
 impl ScoreCounts {
@@ -76,70 +111,151 @@ impl ScoreCounts {
 
     /// Counts one image; an anomalous one is a region of its own.
     pub fn observe(&mut self, score: RawScore, anomalous: bool) {
-        if anomalous {
-            self.anomalous.keys.push(with_area(score.key(), 1));
-            self.regions += 1;
-        } else {
-            self.normal.keys.push(score.key());
+        if !anomalous {
+            self.clear_of(1).keys.push(score.key());
+            return;
+        }
+        let region = match self.regions_seen.last() {
+            Some(&IMAGE) => self.regions_seen.len() as u32 - 1,
+            _ => self.see([IMAGE]),
+        };
+        self.anomalous.keys.push(with_region(score.key(), region));
+        self.regions += 1;
+        self.defective_images += 1;
+    }
+
+    /// Counts the pixels of one map, of an image that has no defect.
+    ///
+    /// # Panics
+    /// If the map has 2^32 pixels or more.
+    pub fn observe_normal(&mut self, scores: RawScores) {
+        let scores = scores.values();
+        if !scores.is_empty() {
+            let pixels = u32::try_from(scores.len()).expect("a map below 2^32 pixels");
+            self.clear_of(pixels).keys.extend(keys(scores));
         }
     }
 
-    /// Counts the pixels of a map that has no defect.
-    pub fn observe_normal(&mut self, scores: RawScores) {
-        self.normal.keys.extend(keys(scores.values()));
-    }
-
-    /// Counts the pixels of a map; those of its mask's regions are anomalous.
+    /// Counts the pixels of a map; those of its mask's regions are anomalous. Without any, the image is a normal one.
     ///
     /// # Panics
-    /// If the sizes differ: the caller has resized the mask to the map.
+    /// If the sizes differ: the caller has resized the mask to the map. Or if the state has seen 2^32 regions.
     pub fn observe_map(&mut self, scores: RawScores, regions: &Regions) {
-        let scores = scores.values();
+        let values = scores.values();
         assert_eq!(
-            scores.len(),
+            values.len(),
             regions.pixels(),
             "a mask of another size than its map"
         );
+        if regions.count() == 0 {
+            return self.observe_normal(scores);
+        }
+        let defect = regions.areas().iter().sum(); // below 2^32, as the mask is
+        let region = |&area| Region { area, defect };
+        let first = self.see(regions.areas().iter().map(region));
         let mut clear = 0;
         for run in regions.runs() {
-            self.normal.keys.extend(keys(&scores[clear..run.start]));
-            let defect = keys(&scores[run.start..run.end]);
-            let item = |key| with_area(key, run.area);
+            self.beside.keys.extend(keys(&values[clear..run.start]));
+            let defect = keys(&values[run.start..run.end]);
+            let item = |key| with_region(key, first + run.region);
             self.anomalous.keys.extend(defect.map(item));
             clear = run.end;
         }
-        self.normal.keys.extend(keys(&scores[clear..]));
+        self.beside.keys.extend(keys(&values[clear..]));
         self.regions += regions.count();
+        self.defective_images += 1;
     }
 
     /// Adds all items of another state.
+    ///
+    /// # Panics
+    /// If both have seen 2^32 regions together.
     pub fn merge(&mut self, other: &Self) {
-        self.normal.merge(&other.normal);
-        self.anomalous.merge(&other.anomalous);
+        for clear in &other.clear {
+            self.clear_of(clear.pixels).merge(&clear.items, |key| key);
+        }
+        self.beside.merge(&other.beside, |key| key);
+        let first = self.see(other.regions_seen.iter().copied());
+        let renamed = |item| item + u64::from(first);
+        self.anomalous.merge(&other.anomalous, renamed);
         self.regions += other.regions;
+        self.defective_images += other.defective_images;
     }
 
     /// Puts everything in order now: several threads can do so with a state each before these are merged.
     pub fn sort(&mut self) {
-        self.normal.sort();
+        self.clear.iter_mut().for_each(|clear| clear.items.sort());
+        self.beside.sort();
         self.anomalous.sort();
     }
 
     pub fn totals(&self) -> Totals {
-        Totals {
-            normal: self.normal.keys.len() as u64,
+        let mut totals = Totals {
+            normal: self.beside.keys.len() as u64,
             anomalous: self.anomalous.keys.len() as u64,
             regions: self.regions,
+            defective_images: self.defective_images,
+            clear: Overlap::default(),
+            clear_pixels: self.clear.first().map_or(0, |smallest| smallest.pixels),
+        };
+        for clear in &self.clear {
+            let items = clear.items.keys.len() as u64;
+            totals.normal += items;
+            totals.clear += Overlap::of_pixel(clear.pixels).times(items);
+        }
+        totals
+    }
+
+    /// Gives the index of the first.
+    fn see(&mut self, regions: impl IntoIterator<Item = Region>) -> u32 {
+        let first = self.regions_seen.len();
+        self.regions_seen.extend(regions);
+        assert!(
+            self.regions_seen.len() <= u32::MAX as usize,
+            "2^32 regions in one state: write states out before"
+        );
+        first as u32
+    }
+
+    fn clear_of(&mut self, pixels: u32) -> &mut Items<u32> {
+        let found = self.clear.binary_search_by_key(&pixels, |one| one.pixels);
+        let at = found.unwrap_or_else(|at| {
+            let items = Items::default();
+            self.clear.insert(at, Clear { pixels, items });
+            at
+        });
+        &mut self.clear[at].items
+    }
+
+    /// A walk over everything, once it is in order.
+    fn walk(&self) -> Ordered<'_> {
+        let beside = Normals {
+            share: Overlap::default(),
+            keys: &self.beside.keys,
+        };
+        let mut clear = self.clear.iter().map(|clear| Normals {
+            share: Overlap::of_pixel(clear.pixels),
+            keys: &clear.items.keys,
+        });
+        Ordered {
+            normal: [clear.next().unwrap_or_default(), beside],
+            others: clear.collect(),
+            anomalous: &self.anomalous.keys,
+            regions: &self.regions_seen,
         }
     }
 
     /// Steps of ascending score.
     pub fn ordered(&mut self) -> impl Iterator<Item = Step> + '_ {
         self.sort();
-        Ordered {
-            normal: &self.normal.keys,
-            anomalous: &self.anomalous.keys,
-        }
+        self.walk()
+    }
+
+    /// The false-positive rates of images without a defect, by which the curves of single images are drawn.
+    pub fn shared_fpr(&mut self, bounds: FprBounds) -> Result<SharedFpr, Undefined> {
+        let mut rates = SharedFpr::new(self.totals(), bounds);
+        self.ordered().for_each(|step| rates.step(step));
+        rates.finish()
     }
 
     /// All numbers at once, for some thresholds or more ([`Asked`]).
@@ -147,10 +263,7 @@ impl ScoreCounts {
         let asked = asked.into();
         let mut pass = Pass::new(self.totals(), asked);
         self.sort();
-        let mut rest = Ordered {
-            normal: &self.normal.keys,
-            anomalous: &self.anomalous.keys,
-        };
+        let mut rest = self.walk();
         // Between two anomalous items, or thresholds, it matters how many normal ones there are, not which.
         let mut cuts: Vec<u32> = asked.thresholds.iter().map(|cut| cut.key()).collect();
         cuts.sort_unstable();
@@ -166,7 +279,7 @@ impl ScoreCounts {
                     rest.next().into_iter().for_each(|step| pass.step(step));
                 }
                 None => {
-                    rest.normals_below(u32::MAX, &mut pass);
+                    rest.normals_below(NO_KEY, &mut pass);
                     return pass.finish();
                 }
             }
@@ -187,7 +300,7 @@ impl ScoreCounts {
     pub fn to_bytes(&mut self) -> Vec<u8> {
         let totals = self.totals();
         let mut writer = StateWriter::new(
-            Vec::with_capacity(64 + self.normal.keys.len() / 4 * 5),
+            Vec::with_capacity(128 + totals.normal as usize / 4 * 5),
             totals,
         );
         for step in self.ordered() {
@@ -205,22 +318,77 @@ impl PartialEq for ScoreCounts {
     }
 }
 
-/// Walks two sorted multisets as one.
+/// Walks sorted multisets as one.
 struct Ordered<'a> {
-    normal: &'a [u32],
+    normal: [Normals<'a>; 2],
+    /// Where maps have several sizes.
+    others: Vec<Normals<'a>>,
     anomalous: &'a [u64],
+    regions: &'a [Region],
 }
+
+/// Normal items that are the same share of their images, if these have no defect.
+#[derive(Default)]
+struct Normals<'a> {
+    share: Overlap,
+    keys: &'a [u32],
+}
+
+impl Normals<'_> {
+    #[inline]
+    fn lowest(&self) -> u32 {
+        self.keys.first().copied().unwrap_or(NO_KEY)
+    }
+
+    /// Moves those of a key, which is at most the lowest, into a step.
+    #[inline]
+    fn take(&mut self, key: u32, step: &mut Step) {
+        let mut count = 0;
+        while self.lowest() == key {
+            self.keys = &self.keys[1..];
+            count += 1;
+        }
+        if count > 0 {
+            step.normal += count;
+            step.clear += self.share.times(count);
+        }
+    }
+}
+
+/// Above the key of every score.
+const NO_KEY: u32 = u32::MAX;
 
 impl Ordered<'_> {
     /// Hands all normal items below a key to the pass.
     fn normals_below(&mut self, key: u32, pass: &mut Pass) {
-        let count = leading(self.normal, |&normal| normal < key);
-        let (run, rest) = self.normal.split_at(count);
-        self.normal = rest;
-        let score = |key: Option<&u32>| RawScore::from_key(*key?); // some: keys come from checked scores
-        if let (Some(lowest), Some(highest)) = (score(run.first()), score(run.last())) {
-            pass.normals(lowest, highest, count as u64);
+        let (mut lowest, mut highest) = (NO_KEY, 0);
+        let (mut count, mut clear) = (0, Overlap::default());
+        for normals in self.normal.iter_mut().chain(&mut self.others) {
+            let leading = leading(normals.keys, |&normal| normal < key);
+            let (run, rest) = normals.keys.split_at(leading);
+            if let (Some(&first), Some(&last)) = (run.first(), run.last()) {
+                (lowest, highest) = (lowest.min(first), highest.max(last));
+                count += leading as u64;
+                clear += normals.share.times(leading as u64);
+            }
+            normals.keys = rest;
         }
+        // Some, if there is one: keys come from checked scores.
+        if let (Some(lowest), Some(highest)) =
+            (RawScore::from_key(lowest), RawScore::from_key(highest))
+        {
+            pass.normals(lowest, highest, (count, clear));
+        }
+    }
+
+    /// The lowest key of all.
+    #[inline]
+    fn lowest(&self) -> u32 {
+        let anomalous = self.anomalous.first().map_or(NO_KEY, |&item| key_of(item));
+        let [clear, beside] = &self.normal;
+        let least = anomalous.min(clear.lowest()).min(beside.lowest());
+        let others = self.others.iter().map(Normals::lowest);
+        others.fold(least, u32::min)
     }
 }
 
@@ -241,31 +409,23 @@ impl Iterator for Ordered<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Step> {
-        let anomalous = self.anomalous.first().map(|&item| key_of(item));
-        let key = match (self.normal.first(), anomalous) {
-            (Some(&n), Some(a)) => n.min(a),
-            (Some(&one), None) | (None, Some(one)) => one,
-            (None, None) => return None,
-        };
-        let score = RawScore::from_key(key)?; // always some: keys come from checked scores
-        let mut step = Step {
-            score,
-            normal: 0,
-            anomalous: 0,
-            overlap: Overlap::default(),
-        };
-        while let [first, rest @ ..] = self.normal
-            && *first == key
-        {
-            self.normal = rest;
-            step.normal += 1;
+        let key = self.lowest();
+        // None at the end only: keys come from checked scores.
+        let mut step = Step::empty(RawScore::from_key(key)?);
+        for normals in &mut self.normal {
+            normals.take(key, &mut step);
+        }
+        for normals in &mut self.others {
+            normals.take(key, &mut step);
         }
         while let [first, rest @ ..] = self.anomalous
             && key_of(*first) == key
         {
             self.anomalous = rest;
             step.anomalous += 1;
-            step.overlap += Overlap::of_pixel(*first as u32); // the lower half
+            let region = self.regions[*first as u32 as usize]; // the lower half
+            step.overlap += Overlap::of_pixel(region.area);
+            step.defect += Overlap::of_pixel(region.defect);
         }
         Some(step)
     }

@@ -1,12 +1,13 @@
-//! The golden set `metrics`: exact values by definition in f64, thresholds and normalized scores of Anomalib 1.0.1.
+//! The golden sets `metrics` (exact values by definition in f64, thresholds and normalized scores of Anomalib 1.0.1) and
+//! `pimo` (curves and AUPIMO of Anomalib 2.7.0).
 
 use safetensors::SafeTensors;
 use serde_json::Value;
 
 use crate::properties::counts;
 use crate::{
-    Asked, FprLimit, MinMax, Origin, RawScore, RawScores, Regions, ScoreCounts, SplitRole,
-    Threshold, Undefined, normalize,
+    Asked, FprBounds, FprLimit, MinMax, Origin, RawScore, RawScores, Regions, ScoreCounts,
+    SplitRole, Threshold, Undefined, normalize,
 };
 
 struct Golden {
@@ -174,8 +175,8 @@ fn exact_aupro_of_every_pixel_case() {
         for limit in ["0.05", "0.3", "1.0"] {
             let fpr_limit = FprLimit::new(limit.parse().unwrap()).unwrap();
             let asked = Asked {
-                thresholds: &[],
                 fpr_limit,
+                ..Asked::default()
             };
             let found = counts.summary(asked).aupro;
             match expected[format!("exact_mvtec_AUPRO_{limit}")].as_f64() {
@@ -315,6 +316,95 @@ fn range_over_batches() {
     merged.merge(&counts(&[], &batch(1)));
     merged.merge(&counts(&batch(2), &[]));
     assert_eq!(merged.summary(&[]).min_max, Ok(MinMax { min, max }));
+}
+
+/// A map of a case of the set `pimo` with its mask, as its script makes them.
+fn pimo_map(name: &str, case: &Value, image: u64) -> (Vec<f32>, Vec<u8>) {
+    let number = |key: &str| case[key].as_u64().unwrap();
+    let (side, normal) = (number("side"), number("normal"));
+    let (lowest, width) = (
+        case["lowest"].as_f64().unwrap(),
+        case["width"].as_f64().unwrap(),
+    );
+    let pixel = |at: u64| {
+        let uniform = formula(&format!("{name}/{image}"), at) as f32;
+        let (row, column) = (
+            (at / side).wrapping_sub(side / 8),
+            (at % side).wrapping_sub(side / 4),
+        );
+        match image.checked_sub(normal) {
+            Some(defect) if row < 5 + 3 * defect && column < 9 + defect => {
+                let lowest = (lowest - 0.01 * defect as f64) as f32;
+                (lowest + uniform * width as f32, 1)
+            }
+            _ => (1.0 - (1.0 - uniform).sqrt().sqrt(), 0),
+        }
+    };
+    (0..side * side).map(pixel).unzip()
+}
+
+#[test]
+fn pimo_curves_are_the_references_and_aupimo_is_near() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = std::fs::read(path.join("../../tests/golden/pimo/meta.json")).unwrap();
+    let meta: Value = serde_json::from_slice(&file).unwrap();
+    // How far the reference is off by its bounds, of which it takes the nearest thresholds, and its lines: more with few
+    // normal pixels between the bounds, 8 to 78 of the second case.
+    for (name, tolerance) in [("wide", 1.5e-3), ("standard", 3e-3)] {
+        let case = &meta["values"][name];
+        let (normal, anomalous) = (
+            case["normal"].as_u64().unwrap(),
+            case["anomalous"].as_u64().unwrap(),
+        );
+        let side = case["side"].as_u64().unwrap() as usize;
+        let maps: Vec<_> = (0..normal + anomalous)
+            .map(|image| pimo_map(name, case, image))
+            .collect();
+        let (mut counts, mut defects) = (ScoreCounts::new(), Vec::new());
+        for (scores, mask) in &maps {
+            let (scores, regions) = (
+                RawScores::new(scores).unwrap(),
+                Regions::of_mask(mask, side),
+            );
+            counts.observe_map(scores, &regions);
+            defects.push(regions.of_defect(scores));
+        }
+        let defects = &defects[normal as usize..];
+        let rate = |index: usize| case["fpr_bounds"][index].as_f64().unwrap();
+        let fpr_bounds = FprBounds::new(rate(0), rate(1)).unwrap();
+        let mean = counts
+            .summary(Asked {
+                fpr_bounds,
+                ..Asked::default()
+            })
+            .aupimo
+            .unwrap();
+        let expected = case["mean"].as_f64().unwrap();
+        assert!(
+            (mean - expected).abs() < tolerance,
+            "{name}: {mean}, not {expected}"
+        );
+        let rates = counts.shared_fpr(fpr_bounds).unwrap();
+        for (image, defect) in defects.iter().enumerate() {
+            let defect = RawScores::new(defect).unwrap();
+            let (value, curve) = (rates.aupimo(defect).unwrap(), rates.pimo(defect).unwrap());
+            let expected = case["aupimo"][image].as_f64().unwrap();
+            assert!(
+                (value - expected).abs() < tolerance,
+                "{name} {image}: {value}, not {expected}"
+            );
+            for point in case["curve"].as_array().unwrap() {
+                let (x, y) = (
+                    point["shared_fpr"].as_f64().unwrap(),
+                    point["tpr"][image].as_f64().unwrap(),
+                );
+                let is = |ours: &crate::PimoPoint| {
+                    (ours.shared_fpr - x).abs() < 1e-12 && (ours.tpr - y).abs() < 1e-12
+                };
+                assert!(curve.iter().any(is), "{name} {image}: no point ({x}, {y})");
+            }
+        }
+    }
 }
 
 /// Number `i` of a name, uniform in [0, 1): how the golden sets make inputs without files.

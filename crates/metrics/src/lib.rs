@@ -1,17 +1,18 @@
 //! Metrics of anomaly scores: mergeable states of exact integer counts, and the numbers that finish them.
 //!
 //! Everything starts from a [`RawScore`]: normalized or clamped scores have no way in. A [`ScoreCounts`] holds
-//! how often each score was seen on normal and on anomalous items, with the anomalous ones' shares of their defect
-//! [`Regions`]; it merges in any order to the same state, goes
-//! to bytes and back, and many of them are read as one by a [`Merge`] in bounded memory. One ascending [`Pass`]
-//! over either gives every number of a [`Summary`].
+//! how often each score was seen on normal and on anomalous items, with what each of these is of its image and of its
+//! defect [`Regions`]; it merges in any order to the same state, goes to bytes and back, and many of them are read as one
+//! by a [`Merge`] in bounded memory. One ascending [`Pass`] over either gives every number of a [`Summary`].
 //!
 //! A number that cannot exist is a reason ([`Undefined`]), never NaN.
 
+pub mod aupimo;
 pub mod aupr;
 pub mod aupro;
 pub mod auroc;
 mod counts;
+mod curves;
 pub mod f1_adaptive_threshold;
 pub mod f1_score;
 pub mod manual_threshold;
@@ -34,8 +35,11 @@ mod golden;
 #[cfg(test)]
 mod properties;
 
+pub use aupimo::{FprBounds, PimoPoint, SharedFpr};
 pub use aupro::FprLimit;
+pub use auroc::auroc_interval;
 pub use counts::ScoreCounts;
+pub use curves::{Curves, Point};
 pub use f1_score::{Confusion, Decided};
 pub use min_max::{MinMax, normalize};
 pub use ordered::{Step, Totals};

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use crate::regions::tests::flooded;
 use crate::{
-    Asked, FprLimit, Merge, Origin, RawScore, RawScores, Regions, ScoreCounts, Summary, Threshold,
+    Asked, FprBounds, FprLimit, Merge, Origin, RawScore, RawScores, Regions, ScoreCounts, Summary,
+    Threshold,
 };
 
 pub(crate) fn counts(normal: &[f32], anomalous: &[f32]) -> ScoreCounts {
@@ -145,22 +146,28 @@ fn a_map_is_counted_by_its_mask() {
         RawScores::new(&[1.0, 2.0, 3.0, 4.0, 5.0]).unwrap(),
         &Regions::of_mask(&[0, 255, 0, 0, 7], 5),
     );
-    let mut expected = self::counts(&[1.0, 3.0, 4.0], &[2.0, 5.0]);
-    assert_eq!(counts, expected);
-    assert_eq!(counts.to_bytes(), expected.to_bytes());
+    let expected = self::counts(&[1.0, 3.0, 4.0], &[2.0, 5.0]);
+    let classes = |mut counts: ScoreCounts| -> Vec<_> {
+        let class = |step: crate::Step| (step.score.value(), step.normal, step.anomalous);
+        counts.ordered().map(class).collect()
+    };
+    assert_eq!(classes(counts.clone()), classes(expected));
+    let totals = counts.totals();
+    assert_eq!((totals.regions, totals.defective_images), (2, 1));
+    assert_eq!((totals.clear_images(), totals.clear_pixels), (0, 0));
 }
 
 /// A map of six pixels by some, with its mask.
 #[derive(Debug, Clone)]
-struct Map {
-    scores: Vec<f32>,
-    mask: Vec<u8>,
+pub(crate) struct Map {
+    pub scores: Vec<f32>,
+    pub mask: Vec<u8>,
 }
 
-const WIDTH: usize = 6;
+pub(crate) const WIDTH: usize = 6;
 
 /// Few different scores, so that ties are common; masks from empty to full.
-fn maps() -> impl Strategy<Value = Vec<Map>> {
+pub(crate) fn maps() -> impl Strategy<Value = Vec<Map>> {
     let pixel = |share: f64| {
         let score = prop_oneof![(-3i32..4).prop_map(|i| i as f32), -5f32..5.0];
         (score, prop::bool::weighted(share))
@@ -176,7 +183,7 @@ fn maps() -> impl Strategy<Value = Vec<Map>> {
     prop::collection::vec(map, 1..5)
 }
 
-fn counted(maps: &[Map]) -> ScoreCounts {
+pub(crate) fn counted(maps: &[Map]) -> ScoreCounts {
     let mut counts = ScoreCounts::new();
     for map in maps {
         let scores = RawScores::new(&map.scores).unwrap();
@@ -264,6 +271,7 @@ fn asked(thresholds: &[Threshold], limit: f64) -> Asked<'_> {
     Asked {
         thresholds,
         fpr_limit: FprLimit::new(limit).unwrap(),
+        fpr_bounds: FprBounds::new(limit / 20.0, limit).unwrap(),
     }
 }
 
@@ -311,6 +319,7 @@ proptest! {
             prop_assume!(ties(&ranks(&mapped)) == ties(&ranks(&maps)));
             let mapped = counted(&mapped).summary(asked(&[], limit));
             prop_assert_eq!((mapped.auroc, mapped.aupr, mapped.aupro), (plain.auroc, plain.aupr, plain.aupro));
+            prop_assert_eq!(mapped.aupimo, plain.aupimo);
         }
     }
 
@@ -343,7 +352,7 @@ proptest! {
 }
 
 /// How many scores are different.
-fn ties(scores: &[f32]) -> usize {
+pub(crate) fn ties(scores: &[f32]) -> usize {
     let mut keys: Vec<u32> = scores
         .iter()
         .map(|&score| crate::score::key(score))

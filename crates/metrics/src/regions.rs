@@ -1,13 +1,16 @@
 //! Defect regions: 8-connected components of a mask.
 
-/// The defects of one mask, row by row, each run of pixels with the area of its region.
+use crate::RawScores;
+
+/// The defects of one mask, row by row, each run of pixels with its region.
 ///
 /// Pixels that touch, also at a corner, are of one region (MVTec AD's own evaluation counts so). A mask that is defect
 /// everywhere is one region; Anomalib 1.0.1 loses it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Regions {
     runs: Vec<Run>,
-    count: u64,
+    /// Pixels of each region.
+    areas: Vec<u32>,
     pixels: usize,
 }
 
@@ -17,8 +20,8 @@ pub(crate) struct Run {
     /// Positions in the mask, the end excluded.
     pub start: usize,
     pub end: usize,
-    /// Pixels of the region.
-    pub area: u32,
+    /// Index of the region.
+    pub region: u32,
 }
 
 impl Regions {
@@ -57,22 +60,27 @@ impl Regions {
             above = first..runs.len();
             row_start += width;
         }
-        let mut count = 0;
-        for (index, run) in runs.iter_mut().enumerate() {
+        let mut areas = Vec::new();
+        for index in 0..runs.len() {
+            // A root is the first run of its region.
             let root = sets.root(index);
-            count += u64::from(root == index);
-            run.area = sets.areas[root];
+            runs[index].region = if root == index {
+                areas.push(sets.areas[root]);
+                areas.len() as u32 - 1
+            } else {
+                runs[root].region
+            };
         }
         Self {
             runs,
-            count,
+            areas,
             pixels: mask.len(),
         }
     }
 
     /// How many regions there are.
     pub fn count(&self) -> u64 {
-        self.count
+        self.areas.len() as u64
     }
 
     /// Pixels of the mask.
@@ -82,6 +90,28 @@ impl Regions {
 
     pub(crate) fn runs(&self) -> &[Run] {
         &self.runs
+    }
+
+    /// Pixels of each region; a run's `region` is an index here.
+    pub(crate) fn areas(&self) -> &[u32] {
+        &self.areas
+    }
+
+    /// The scores of the defect's pixels, of all regions together, row by row.
+    ///
+    /// # Panics
+    /// If the map has another size.
+    pub fn of_defect(&self, scores: RawScores<'_>) -> Vec<f32> {
+        let scores = scores.values();
+        assert_eq!(
+            scores.len(),
+            self.pixels,
+            "a mask of another size than its map"
+        );
+        let runs = self.runs.iter();
+        runs.flat_map(|run| &scores[run.start..run.end])
+            .copied()
+            .collect()
     }
 }
 
@@ -94,7 +124,7 @@ fn push_runs(row: &[u8], offset: usize, runs: &mut Vec<Run>) {
         runs.push(Run {
             start: offset + start,
             end: offset + at,
-            area: 0,
+            region: 0, // known once all rows are
         });
     }
 }
@@ -169,7 +199,7 @@ pub(crate) mod tests {
     fn areas(regions: &Regions) -> (Vec<u32>, u64) {
         let mut areas = vec![0; regions.pixels()];
         for run in regions.runs() {
-            areas[run.start..run.end].fill(run.area);
+            areas[run.start..run.end].fill(regions.areas()[run.region as usize]);
         }
         (areas, regions.count())
     }

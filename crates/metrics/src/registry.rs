@@ -2,6 +2,8 @@
 
 use params::{Default, Entry, Kind, Param};
 
+use crate::FprBounds;
+
 /// How many thresholds a curve has in the reference, by the parameter's name there.
 const fn thresholds(name: &'static str) -> Param {
     Param::ignored(
@@ -71,6 +73,31 @@ const AUPRO: &[Param] = &[
     ),
 ];
 
+const AUPIMO: &[Param] = &[
+    Param::new(
+        "fpr_bounds",
+        Kind::List(&Kind::Float {
+            min: FprBounds::LEAST,
+            max: 1.0,
+        }),
+        Default::Json("[0.00001, 0.0001]"),
+        "lower and upper false-positive rate of images without a defect, between which the area lies; the default is the paper's",
+    ),
+    thresholds("num_thresholds"),
+    Param::ignored(
+        "return_average",
+        Kind::Bool,
+        Default::Json("true"),
+        "a result is the mean over images with a defect",
+    ),
+    Param::ignored(
+        "force",
+        Kind::Bool,
+        Default::Json("false"),
+        "the curve is exact: any number of thresholds between the bounds will do",
+    ),
+];
+
 const PRO: &[Param] = &[DECIDING_THRESHOLD];
 
 const DECIDING_THRESHOLD: Param = Param::ignored(
@@ -115,8 +142,8 @@ const MANUAL: &[Param] = &[Param::new(
     "raw score at and above which an item is anomalous",
 )];
 
-/// Metrics of masks' regions, which images do not have.
-pub const OF_PIXELS_ONLY: &[&str] = &["AUPRO", "PRO"];
+/// Metrics of masks, which images do not have.
+pub const OF_PIXELS_ONLY: &[&str] = &["AUPIMO", "AUPRO", "PRO"];
 
 const METRICS: &str = "anomalib.metrics";
 
@@ -136,8 +163,10 @@ const fn built(class: &'static str, params: &'static [Param]) -> Entry {
     }
 }
 
-/// All metrics of the reference; those without parameters are known, but not built yet.
+/// All metrics of the reference, and AUPIMO of its later versions; those without parameters are known, but not built yet
+/// (PIMO is a curve, not a number: [`crate::SharedFpr::pimo`]).
 pub const REGISTRY: &[Entry] = &[
+    built("AUPIMO", AUPIMO),
     built("AUPR", CURVE),
     built("AUPRO", AUPRO),
     built("AUROC", CURVE),
@@ -204,6 +233,16 @@ mod tests {
             panic!("AUPRO has a limit");
         };
         assert_eq!(text.parse(), Ok(crate::FprLimit::STANDARD.rate()));
+    }
+
+    #[test]
+    fn the_bounds_of_the_registry_are_the_standard_ones() {
+        let bounds = AUPIMO.iter().find(|param| param.name == "fpr_bounds");
+        let Some(Default::Json(text)) = bounds.map(|bounds| bounds.default) else {
+            panic!("AUPIMO has bounds");
+        };
+        let rates: Vec<f64> = serde_json::from_str(text).unwrap();
+        assert_eq!(FprBounds::of(&rates), Some(FprBounds::STANDARD));
     }
 
     #[test]

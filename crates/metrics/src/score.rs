@@ -71,6 +71,10 @@ impl<'a> RawScores<'a> {
     pub fn values(self) -> &'a [f32] {
         self.0
     }
+
+    pub fn iter(self) -> impl Iterator<Item = RawScore> + 'a {
+        self.0.iter().map(|&value| RawScore(value))
+    }
 }
 
 #[cfg(test)]

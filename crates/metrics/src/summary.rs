@@ -1,13 +1,14 @@
 //! One ascending pass over scores, which feeds every metric.
 
+use crate::aupimo::{FprBounds, PimoArea};
 use crate::aupr::Precisions;
 use crate::aupro::{FprLimit, ProArea};
-use crate::auroc::{self, RankSum};
+use crate::auroc::RankSum;
 use crate::f1_adaptive_threshold::{Best, BestF1};
 use crate::f1_score::Cut;
 use crate::min_max::MinMax;
 use crate::ordered::Below;
-use crate::{Decided, Interval, RawScore, Step, Threshold, Totals, Undefined};
+use crate::{Decided, Interval, Overlap, RawScore, Step, Threshold, Totals, Undefined};
 
 /// What a summary depends on besides the scores.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -15,6 +16,8 @@ pub struct Asked<'a> {
     pub thresholds: &'a [Threshold],
     /// Where AUPRO's area ends.
     pub fpr_limit: FprLimit,
+    /// Between which AUPIMO's area lies.
+    pub fpr_bounds: FprBounds,
 }
 
 impl<'a> From<&'a [Threshold]> for Asked<'a> {
@@ -40,10 +43,12 @@ pub struct Pass {
     rank_sum: RankSum,
     precisions: Precisions,
     pro_area: ProArea,
+    pimo_area: PimoArea,
     best: Best,
     min_max: Option<MinMax>,
     cuts: Vec<Cut>,
     fpr_limit: FprLimit,
+    fpr_bounds: FprBounds,
 }
 
 impl Pass {
@@ -54,13 +59,15 @@ impl Pass {
         Self {
             totals,
             below: Below::default(),
-            rank_sum: RankSum::default(),
+            rank_sum: RankSum::new(totals),
             precisions: Precisions::new(totals),
             pro_area: ProArea::new(totals, asked.fpr_limit),
+            pimo_area: PimoArea::new(totals, asked.fpr_bounds),
             best: Best::new(totals),
             min_max: None,
             cuts: asked.thresholds.iter().map(cut).collect(),
             fpr_limit: asked.fpr_limit,
+            fpr_bounds: asked.fpr_bounds,
         }
     }
 
@@ -71,16 +78,24 @@ impl Pass {
             self.rank_sum.step(self.below, step);
             self.precisions.step(self.below, step);
             self.pro_area.step(self.below, step);
+            self.pimo_area.step(self.below, step);
             self.best.step(self.below, step);
         }
         self.below.add(step);
     }
 
-    /// Several steps of normal items at once. No threshold may lie above `lowest` and at or below `highest`.
+    /// Several steps of normal items at once: how many, and their shares of their images. No threshold may lie above
+    /// `lowest` and at or below `highest`.
     #[inline]
-    pub(crate) fn normals(&mut self, lowest: RawScore, highest: RawScore, count: u64) {
+    pub(crate) fn normals(
+        &mut self,
+        lowest: RawScore,
+        highest: RawScore,
+        (count, clear): (u64, Overlap),
+    ) {
         self.reach(lowest, highest);
         self.below.normal += count;
+        self.below.clear += clear;
     }
 
     #[inline]
@@ -95,15 +110,17 @@ impl Pass {
     }
 
     pub fn finish(self) -> Summary {
-        let auroc = self.rank_sum.finish(self.totals);
+        let auroc = self.rank_sum.finish();
         let decided = |cut: Cut| Decided::new(self.totals, cut.below().unwrap_or(self.below));
         Summary {
             totals: self.totals,
-            auroc,
-            auroc_interval: auroc.ok().map(|value| auroc::interval(value, self.totals)),
+            auroc: auroc.map(|auroc| auroc.value),
+            auroc_interval: auroc.ok().map(|auroc| auroc.interval),
             aupr: self.precisions.finish(),
             aupro: self.pro_area.finish(self.below),
             fpr_limit: self.fpr_limit,
+            aupimo: self.pimo_area.finish(self.below),
+            fpr_bounds: self.fpr_bounds,
             best_f1: self.best.finish(),
             min_max: self.min_max.ok_or(Undefined::Empty),
             decided: self.cuts.into_iter().map(decided).collect(),
@@ -122,6 +139,9 @@ pub struct Summary {
     /// Up to `fpr_limit`. Of images, each is a region of its own.
     pub aupro: Result<f64, Undefined>,
     pub fpr_limit: FprLimit,
+    /// Mean over images with a defect, between `fpr_bounds`. Of images, each is one of a single pixel.
+    pub aupimo: Result<f64, Undefined>,
+    pub fpr_bounds: FprBounds,
     pub best_f1: Result<BestF1, Undefined>,
     pub min_max: Result<MinMax, Undefined>,
     /// In the order of the thresholds that were given.
@@ -130,7 +150,7 @@ pub struct Summary {
 
 impl Summary {
     /// The summary of the same scores for another question, if this one knows it without another pass: all thresholds are
-    /// the score with the best F1, and the limit is the same.
+    /// the score with the best F1, and limit and bounds are the same.
     pub fn at<'a>(&self, asked: impl Into<Asked<'a>>) -> Option<Self> {
         let asked = asked.into();
         let at = |threshold: &Threshold| {
@@ -138,7 +158,8 @@ impl Summary {
             (best.score.key() == threshold.key()).then_some(best.decided)
         };
         let decided = asked.thresholds.iter().map(at).collect::<Option<_>>()?;
-        (asked.fpr_limit == self.fpr_limit).then_some(Self {
+        let rates = (self.fpr_limit, self.fpr_bounds);
+        (rates == (asked.fpr_limit, asked.fpr_bounds)).then_some(Self {
             decided,
             ..self.clone()
         })

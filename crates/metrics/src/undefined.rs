@@ -9,6 +9,14 @@ pub enum Undefined {
     /// All items are normal, or all are anomalous, and the metric needs both (or needs anomalous ones).
     #[error("one_class: all scored items are of one class")]
     OneClass,
+    /// Every image has a defect, and the metric compares with images that have none.
+    #[error("no_normal_image: every scored image has a defect")]
+    NoNormalImage,
+    /// One pixel of an image without a defect is more than the highest false-positive rate of the metric.
+    #[error(
+        "too_few_pixels: the images without a defect have too few pixels for the false-positive rate of the metric"
+    )]
+    TooFewPixels,
     /// A pixel metric without any mask.
     #[error("no_mask: no image of the split has a ground-truth mask")]
     NoMask,
@@ -26,6 +34,8 @@ impl Undefined {
         match self {
             Self::Empty => "empty",
             Self::OneClass => "one_class",
+            Self::NoNormalImage => "no_normal_image",
+            Self::TooFewPixels => "too_few_pixels",
             Self::NoMask => "no_mask",
             Self::NoMap => "no_map",
             Self::NoThreshold => "no_threshold",

@@ -35,6 +35,7 @@ fn spec(backbone: &str, features: u32, category: &str, seed: u64, trained: bool)
             image: vec!["AUROC".into()],
             pixel: vec![],
             fpr_limit: 0.3,
+            fpr_bounds: [1e-5, 1e-4],
             image_threshold: ThresholdSpec::F1Adaptive,
             pixel_threshold: ThresholdSpec::F1Adaptive,
         },

@@ -263,6 +263,8 @@ fn plain(reason: Undefined) -> &'static str {
     match reason {
         Undefined::Empty => "no image was scored",
         Undefined::OneClass => "all scored images are of one class",
+        Undefined::NoNormalImage => "every scored image has a defect",
+        Undefined::TooFewPixels => "there are too few normal pixels",
         Undefined::NoMask => "there is no mask",
         Undefined::NoMap => "the model has no map",
         Undefined::NoThreshold => "there is no threshold",

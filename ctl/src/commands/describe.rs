@@ -1,6 +1,6 @@
 //! `ctl describe`: everything about a job or a task, with why it waits or failed.
 
-use proto::v1::{GetJobRequest, ListRunsRequest, ListTasksRequest};
+use proto::v1::{GetJobRequest, ListRunsRequest, ListTasksRequest, Task};
 use serde_json::{Value, json};
 use types::TaskId;
 
@@ -13,7 +13,7 @@ use crate::{Common, Error, page};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Id of a job or a unique prefix of it, or of a task; `last` is the newest job
+    /// Id of a job or task, or a unique prefix of the job's; `last` is the newest job
     #[arg(value_name = "JOB|TASK")]
     id: String,
 }
@@ -43,12 +43,14 @@ async fn describe_task(common: &Common, client: &mut Client, id: &TaskId) -> Res
         job: id.job.to_string(),
     };
     let tasks = client.list_tasks(request).await?.into_inner().tasks;
-    let wanted = id.to_string();
-    let Some(task) = tasks.iter().find(|task| task.id == wanted) else {
+    // The job may be named by a prefix: all tasks here are of the one that it means.
+    let index = |task: &Task| task.id.parse().map(|id: TaskId| id.index).ok();
+    let is_wanted = |task: &&Task| index(task) == Some(id.index);
+    let Some(task) = tasks.iter().find(is_wanted) else {
         let job = &id.job;
         return Err(Error::NotFound(format!(
             "no task {id:?} in job {job}; `ctl get tasks {job}` lists them",
-            id = wanted
+            id = id.to_string()
         )));
     };
     common.output.print(&task_value(task), || page::task(task))

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use proto::v1::{LogChunk, LogsRequest};
+use proto::v1::{GetJobRequest, LogChunk, LogsRequest};
 use serde_json::json;
 
 use super::with_cluster;
@@ -24,6 +24,28 @@ pub struct Args {
 }
 
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
+    match read(common, &args).await {
+        // That of a `ctl run` ends when its job has ended, and may be faster than the log's last words.
+        Err(Error::Unreachable { .. }) if args.follow && has_ended(common, &args.id).await? => {
+            let all = resume::command(common, &["logs", &args.id]);
+            eprintln!("the job has ended, and its coordinator; `{all}` shows the whole log");
+            Ok(())
+        }
+        read => read,
+    }
+}
+
+async fn has_ended(common: &Common, id: &str) -> Result<bool, Error> {
+    let job = id.split_once('-').map_or(id, |(job, _)| job).to_owned();
+    with_cluster(common, async |cluster| {
+        let request = GetJobRequest { job };
+        let job = cluster.client.get_job(request).await?.into_inner();
+        Ok(job.finished_ms != 0)
+    })
+    .await
+}
+
+async fn read(common: &Common, args: &Args) -> Result<(), Error> {
     with_cluster(common, async |cluster| {
         let waits = resume::command(common, &["describe", &args.id]);
         let interrupted = || Error::Interrupted {

@@ -1,6 +1,6 @@
 //! `ctl results`: the result table of a job, or the rows of one of its tables.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use proto::v1::{GetJobRequest, Job, ListRunsRequest};
 use serde_json::{Value, json};
@@ -243,19 +243,15 @@ async fn show(
                 text.push_str(&format!("\nwarning: run {}: {warning}", line.run));
             }
         }
-        for (run, images) in unreadable(&metrics) {
-            text.push_str(&format!(
-                "\nwarning: run {run}: {images} image{} could not be scored; `{}` says which and why",
-                if images == 1 { "" } else { "s" },
-                resume::command(common, &["results", &job.id, "--scores"])
-            ));
-        }
         for licence in licences(&metrics) {
             text.push_str(&format!("\nlicence of {licence}"));
         }
         match &place {
             Some(place) => {
-                let open = opener(&resume::command(common, &["results", &job.id, "--metrics"]), place);
+                let open = opener(
+                    &resume::command(common, &["results", &job.id, "--metrics"]),
+                    place,
+                );
                 text.push_str(&format!("\n\nResults: {place}\nOpen:    {open}"))
             }
             None => text.push_str("\n\nNo results published"),
@@ -279,16 +275,6 @@ pub(super) fn licences(metrics: &[MetricRow]) -> BTreeSet<String> {
     licences
         .filter_map(|licence| Some(licence.as_str()?.replace(char::is_control, " ")))
         .collect()
-}
-
-/// Runs with images that are in no metric because they could not be read, and how many.
-fn unreadable(metrics: &[MetricRow]) -> BTreeMap<u32, u64> {
-    let mut found = BTreeMap::new();
-    for row in metrics.iter().filter(|row| row.errors > 0) {
-        let images = found.entry(row.run).or_insert(0);
-        *images = row.errors.max(*images);
-    }
-    found
 }
 
 /// One line that opens a table: with what is here, and with what reads Parquet.

@@ -18,7 +18,7 @@ pub struct Args {
     #[command(flatten)]
     file: JobFile,
     /// Do this once: the same key and the same job go on with what is there, and compute only what is missing
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     key: Option<String>,
     /// Begin a new job even if an unfinished one of the same file is there
     #[arg(long, conflicts_with = "key")]
@@ -46,7 +46,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         let begin = async {
             match unfinished(&mut cluster, &args, &read).await? {
                 Some(job) => go_on(&mut cluster, &job).await,
-                None => submit(&mut cluster, &read, args.key.as_deref()).await,
+                None => Ok(submit(&mut cluster, &read, args.key.as_deref()).await?.job),
             }
         };
         let job = signals.or(&early, begin).await?;
@@ -73,12 +73,19 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     result
 }
 
+/// A job that a coordinator has taken.
+pub struct Submitted {
+    pub job: String,
+    /// It had succeeded before.
+    pub done: bool,
+}
+
 /// Sends the job; says what became of it.
 pub async fn submit(
     cluster: &mut Cluster,
     read: &ReadJob,
     key: Option<&str>,
-) -> Result<String, Error> {
+) -> Result<Submitted, Error> {
     let resolved_json = serde_json::to_string(&read.reading.job)
         .map_err(|source| Error::cannot_run_because("cannot write the job", source))?;
     let request = SubmitRequest {
@@ -98,7 +105,10 @@ pub async fn submit(
         Outcome::Created | Outcome::Unspecified => "submitted",
     };
     eprintln!("job {} {words}", reply.job);
-    Ok(reply.job)
+    Ok(Submitted {
+        done: reply.outcome() == Outcome::Done,
+        job: reply.job,
+    })
 }
 
 /// With the span that the job's whole trace hangs from.

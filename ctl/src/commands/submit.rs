@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::run::{Submitted, submit};
 use crate::cluster::{Cluster, WorkerOptions};
 use crate::job_file::{JobFile, print_warnings};
 use crate::watch::{Follow, Signals, follow};
@@ -12,7 +13,7 @@ pub struct Args {
     #[command(flatten)]
     file: JobFile,
     /// Do this once: the same key and the same job give the same job
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     key: Option<String>,
     /// Stay until the job has ended, and show its results
     #[arg(long)]
@@ -26,15 +27,17 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     let place = places::coordinator(common)?;
     let mut cluster = Cluster::open(&place, common.config()).await?;
     let result = async {
-        let job = super::run::submit(&mut cluster, &read, args.key.as_deref()).await?;
+        let worker = WorkerOptions { pool: read.reading.job.resources.pool.to_string(), slots: 1 };
+        if args.wait {
+            cluster.ensure_worker(&worker).await?;
+        }
+        let Submitted { job, done } = submit(&mut cluster, &read, args.key.as_deref()).await?;
         if !args.wait {
-            if cluster.is_private() {
+            if cluster.is_private() && !done {
                 eprintln!("no coordinator is running: the job begins with the next `ctl run` on this state folder");
             }
             return common.output.print(&json!({ "job": job }), || job.clone());
         }
-        let worker = WorkerOptions { pool: read.reading.job.resources.pool.to_string(), slots: 1 };
-        cluster.ensure_worker(&worker).await?;
         let resume = resume::command(common, &["retry", &job, "--wait"]);
         let job = follow(&mut cluster, &Follow { place: &place, job, worker, resume }, &mut Signals::listen()?).await?;
         super::results::show_end(common, &mut cluster, &job).await

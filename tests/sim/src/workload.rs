@@ -44,6 +44,7 @@ pub fn submit(
             image: Vec::new(),
             pixel: Vec::new(),
             fpr_limit: 0.3,
+            fpr_bounds: [1e-5, 1e-4],
             image_threshold: ThresholdSpec::F1Adaptive,
             pixel_threshold: ThresholdSpec::F1Adaptive,
         },

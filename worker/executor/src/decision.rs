@@ -4,14 +4,14 @@ use ::package::{Bounds, ChosenOn, PackageManifest};
 use data::Split;
 use job::resolved::{Normalization, ThresholdSpec};
 use metrics::{
-    Asked, MinMax, Origin, RawScore, SplitRole, Threshold, Undefined,
-    manual_threshold::manual_threshold, normalize,
+    MinMax, Origin, RawScore, SplitRole, Threshold, Undefined, manual_threshold::manual_threshold,
+    normalize,
 };
 use plan::PlannedRun;
 
 use crate::{
     error::TaskError,
-    level::{Level, fpr_limit},
+    level::{Level, asked},
 };
 
 /// What a trained package brings along for one level.
@@ -58,11 +58,8 @@ pub fn decide(
     let chooser = dataset
         .threshold_split()
         .and_then(|split| Some((split, role(split)?)));
-    // The limit is asked for here already, so that the same split's metrics need no second pass.
-    let asked = Asked {
-        thresholds: &[],
-        fpr_limit: fpr_limit(run)?,
-    };
+    // All is asked for here already, so that the same split's metrics need no second pass.
+    let asked = asked(run)?;
     let seen = chooser
         .map(|(split, _)| level.summary(split, asked))
         .transpose()?;

@@ -154,6 +154,8 @@ fn scratch_class(kind: io::ErrorKind) -> FailureClass {
             FailureClass::DiskFull
         }
         io::ErrorKind::OutOfMemory => FailureClass::OutOfMemory,
+        // The agent has the folder: nobody else's doing, and no wait mends it.
+        io::ErrorKind::NotFound => FailureClass::Internal,
         _ => FailureClass::Unavailable,
     }
 }

@@ -52,7 +52,10 @@ pub fn hand_over(socket: &UnixStream, run: &RunTask) -> TaskError {
         return error;
     }
     let file = Path::new(&run.scratch).join(TASK_FILE);
-    if let Err(error) = fs::write(&file, run.encode_to_vec()) {
+    // The attempt, whose folder it is, has not been opened yet.
+    let written =
+        fs::create_dir_all(&run.scratch).and_then(|()| fs::write(&file, run.encode_to_vec()));
+    if let Err(error) = written {
         return TaskError::scratch(file)(error);
     }
     let descriptor = socket.as_raw_fd();

@@ -168,18 +168,37 @@ pub fn bad_image(uri: &str, error: &VisionError) -> BadImage {
 
 /// One message for all of them: the first ten and how many there are.
 pub fn describe_all(what: &str, bad: &[BadImage]) -> TaskError {
+    let mut all = BadImages::default();
+    bad.iter().for_each(|image| all.add(|| image.describe()));
+    TaskError::BadImages(all.describe(what))
+}
+
+/// Images that cannot be used: how many, and the first of them.
+#[derive(Debug, Clone, Default)]
+pub struct BadImages {
+    pub count: u64,
+    named: Vec<String>,
+}
+
+impl BadImages {
     const NAMED: usize = 10;
-    let named: Vec<_> = bad.iter().take(NAMED).map(BadImage::describe).collect();
-    let rest = bad.len().saturating_sub(NAMED);
-    let more = if rest > 0 {
-        format!("; and {rest} more")
-    } else {
-        String::new()
-    };
-    let noun = if bad.len() == 1 { "image" } else { "images" };
-    TaskError::BadImages(format!(
-        "{} {what} {noun} cannot be used: {}{more}",
-        bad.len(),
-        named.join("; ")
-    ))
+
+    pub fn add(&mut self, describe: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.named.len() < Self::NAMED {
+            self.named.push(describe());
+        }
+    }
+
+    pub fn describe(&self, what: &str) -> String {
+        let rest = self.count - self.named.len() as u64;
+        let more = if rest > 0 {
+            format!("; and {rest} more")
+        } else {
+            String::new()
+        };
+        let noun = if self.count == 1 { "image" } else { "images" };
+        let named = self.named.join("; ");
+        format!("{} {what} {noun} cannot be used: {named}{more}", self.count)
+    }
 }

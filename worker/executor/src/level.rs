@@ -8,7 +8,7 @@ use std::{
 };
 
 use data::Split;
-use metrics::{Asked, FprLimit, Merge, RawScore, ScoreCounts, Summary};
+use metrics::{Asked, FprBounds, FprLimit, Merge, RawScore, ScoreCounts, Summary};
 use plan::PlannedRun;
 use tables::ScoreRow;
 use types::TaskKind;
@@ -16,6 +16,7 @@ use types::TaskKind;
 use crate::{
     attempt::{Accepted, Attempt},
     error::TaskError,
+    images::BadImages,
     states::{AT_ONCE, Sealed},
     tasks::{names, pixels_of},
 };
@@ -29,23 +30,29 @@ pub trait Level {
     fn summary(&self, split: Split, asked: Asked<'_>) -> Result<Summary, TaskError>;
 }
 
-/// Where the area of the run's AUPRO ends.
-pub fn fpr_limit(run: &PlannedRun) -> Result<FprLimit, TaskError> {
-    let limit = run.spec.metrics.fpr_limit;
-    FprLimit::new(limit).ok_or_else(|| TaskError::Assignment(format!("fpr_limit {limit}")))
+/// What the run asks of a summary, but for thresholds.
+pub fn asked(run: &PlannedRun) -> Result<Asked<'static>, TaskError> {
+    let (limit, bounds) = (run.spec.metrics.fpr_limit, run.spec.metrics.fpr_bounds);
+    Ok(Asked {
+        thresholds: &[],
+        fpr_limit: FprLimit::new(limit)
+            .ok_or_else(|| TaskError::Assignment(format!("fpr_limit {limit}")))?,
+        fpr_bounds: FprBounds::of(&bounds)
+            .ok_or_else(|| TaskError::Assignment(format!("fpr_bounds {bounds:?}")))?,
+    })
 }
 
 /// One score an image.
 pub struct Images {
     counts: BTreeMap<Split, ScoreCounts>,
-    errors: BTreeMap<Split, u64>,
+    bad: BTreeMap<Split, BadImages>,
 }
 
 impl Images {
     pub fn count(attempt: &Attempt) -> Result<Self, TaskError> {
         let mut images = Self {
             counts: BTreeMap::new(),
-            errors: BTreeMap::new(),
+            bad: BTreeMap::new(),
         };
         for part in attempt.accepted(TaskKind::Score) {
             attempt.each_batch::<ScoreRow>(&part.path(names::SCORES), |batch| {
@@ -65,18 +72,37 @@ impl Images {
                 .entry(split)
                 .or_default()
                 .observe(score, row.label == data::Label::Anomalous.as_str()),
-            Some(Err(_)) | None => *self.errors.entry(split).or_default() += 1,
+            Some(Err(_)) | None => self.bad.entry(split).or_default().add(|| {
+                let why = row.error.as_deref().unwrap_or("its score is not finite");
+                format!("{}: {why}", row.uri)
+            }),
         }
         Ok(())
     }
 
     /// Images of a split that could not be scored.
     pub fn errors(&self, split: Split) -> u64 {
-        self.errors.get(&split).copied().unwrap_or(0)
+        self.bad.get(&split).map_or(0, |bad| bad.count)
     }
 
     pub fn all_errors(&self) -> u64 {
-        self.errors.values().sum()
+        self.bad.values().map(|bad| bad.count).sum()
+    }
+
+    /// Which images of a split could not be scored, if any.
+    pub fn said(&self, split: Split) -> Option<String> {
+        let bad = self.bad.get(&split)?;
+        Some(bad.describe(split.as_str()))
+    }
+
+    /// Fails where not one image of the split test could be scored: there is nothing to measure.
+    pub fn check(&self) -> Result<(), TaskError> {
+        match self.said(Split::Test) {
+            Some(said) if !self.counts.contains_key(&Split::Test) => Err(TaskError::BadImages(
+                format!("nothing to measure: all {said}"),
+            )),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -93,9 +93,7 @@ fn a_wrong_task_is_no_reason_to_ask_for_masks() {
 fn metrics_of_regions_are_of_pixels_and_have_one_limit() {
     says(
         &format!("{RIGHT}metrics: {{image: [AUROC, PRO]}}"),
-        &[
-            "job.yaml:9:26: metrics.image: PRO measures regions of masks; it belongs below metrics.pixel",
-        ],
+        &["job.yaml:9:26: metrics.image: PRO is measured on masks; it belongs below metrics.pixel"],
     );
     says(
         &format!(
@@ -108,6 +106,14 @@ fn metrics_of_regions_are_of_pixels_and_have_one_limit() {
     says(
         &format!("{RIGHT}metrics: {{pixel: {{class_path: AUPRO, init_args: {{fpr_limit: 0}}}}}}"),
         &["job.yaml:9:61: fpr_limit: expected a number from 0.000001 to 1, found 0"],
+    );
+    says(
+        &format!(
+            "{RIGHT}metrics: {{pixel: {{class_path: AUPIMO, init_args: {{fpr_bounds: [0.1, 0.01]}}}}}}"
+        ),
+        &[
+            "job.yaml:9:18: metrics.pixel: fpr_bounds of AUPIMO: expected two rates, the lower one first, found [0.1, 0.01]",
+        ],
     );
 }
 
@@ -181,7 +187,7 @@ fn what_a_package_has_itself_is_warned_about() {
         .collect();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings[0].starts_with("job.yaml:3:7: seed has no effect"));
-    assert!(warnings[1].starts_with("job.yaml:4:51: image_size has no effect"));
+    assert!(warnings[1].starts_with("job.yaml:4:51: image_size is the package's own"));
 }
 
 #[test]

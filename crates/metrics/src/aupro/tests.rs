@@ -9,8 +9,8 @@ fn aupro(scores: &[f32], mask: &[u8], limit: f64) -> Result<f64, Undefined> {
     counts.observe_map(RawScores::new(scores).unwrap(), &regions);
     let fpr_limit = FprLimit::new(limit).unwrap();
     let asked = Asked {
-        thresholds: &[],
         fpr_limit,
+        ..Asked::default()
     };
     counts.summary(asked).aupro
 }

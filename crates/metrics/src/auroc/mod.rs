@@ -3,29 +3,72 @@
 //! The area under the ROC curve by the trapezoid rule is the same number (Hanley and McNeil, 1982). Counted in
 //! integers and divided once, so that it does not depend on the order or grouping of the items. Unlike Anomalib 1.0.1,
 //! no sigmoid is put over scores, so that those far above one do not tie.
-//!
-//! Interval: method 5 of Newcombe, "Confidence intervals for an effect size measure based on the Mann-Whitney
-//! statistic, part 2", Statistics in Medicine 25 (2006): the score-type inversion of Hanley and McNeil's variance. It
-//! stays within 0 and 1 and keeps a width at AUROC 1, where DeLong's has none.
 
+mod interval;
 #[cfg(test)]
 mod tests;
 
 use crate::ordered::Below;
-use crate::{Interval, Step, Totals, Undefined, Z_95};
+use crate::{Interval, RawScores, ScoreCounts, Step, Totals, Undefined};
+use interval::{Placements, interval};
+
+/// The 95 % confidence interval of the AUROC of some items' raw scores: that of a [`Summary`](crate::Summary).
+///
+/// At each end, DeLong's on the scale of the logit or Newcombe's, whichever reaches further; where DeLong's variance is
+/// nothing, as at AUROC 0 and 1, Newcombe's. Undefined where the AUROC is.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn auroc_interval(scores: RawScores, anomalous: &[bool]) -> Result<Interval, Undefined> {
+    assert_eq!(scores.values().len(), anomalous.len(), "a label an item");
+    let mut counts = ScoreCounts::new();
+    for (score, &anomalous) in scores.iter().zip(anomalous) {
+        counts.observe(score, anomalous);
+    }
+    let (mut sum, mut below) = (RankSum::new(counts.totals()), Below::default());
+    for step in counts.ordered() {
+        if step.anomalous > 0 {
+            sum.step(below, step);
+        }
+        below.add(step);
+    }
+    Ok(sum.finish()?.interval)
+}
+
+/// The area with its interval.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Auroc {
+    pub value: f64,
+    pub interval: Interval,
+}
 
 /// Twice the number of pairs in which the anomalous item wins.
-#[derive(Debug, Default)]
-pub(crate) struct RankSum(u128);
+#[derive(Debug)]
+pub(crate) struct RankSum {
+    totals: Totals,
+    won: u128,
+    placements: Placements,
+}
 
 impl RankSum {
+    pub(crate) fn new(totals: Totals) -> Self {
+        Self {
+            totals,
+            won: 0,
+            placements: Placements::default(),
+        }
+    }
+
+    /// Steps without an anomalous item can be left out.
     #[inline]
     pub(crate) fn step(&mut self, below: Below, step: Step) {
         let wins = 2 * u128::from(below.normal) + u128::from(step.normal);
-        self.0 += wins * u128::from(step.anomalous);
+        self.won += wins * u128::from(step.anomalous);
+        self.placements.step(self.totals, below, step);
     }
 
-    pub(crate) fn finish(self, totals: Totals) -> Result<f64, Undefined> {
+    pub(crate) fn finish(self) -> Result<Auroc, Undefined> {
+        let totals = self.totals;
         if totals.is_empty() {
             return Err(Undefined::Empty);
         }
@@ -33,37 +76,9 @@ impl RankSum {
             return Err(Undefined::OneClass);
         }
         let pairs = u128::from(totals.normal) * u128::from(totals.anomalous);
-        Ok(self.0 as f64 / pairs as f64 / 2.0)
+        let value = self.won as f64 / pairs as f64 / 2.0;
+        let variance = self.placements.variance(totals, self.won);
+        let interval = interval(value, variance, totals);
+        Ok(Auroc { value, interval })
     }
-}
-
-/// 95 %, for independent items of both classes.
-pub fn interval(auroc: f64, totals: Totals) -> Interval {
-    Interval {
-        low: end(auroc, 0.0, totals),
-        high: end(auroc, 1.0, totals),
-    }
-}
-
-/// The parameter between the estimate and `extreme` that lies just 1.96 of its own standard errors from the estimate.
-fn end(estimate: f64, extreme: f64, totals: Totals) -> f64 {
-    let (mut inside, mut outside) = (estimate, extreme);
-    // Halving 60 times leaves nothing above the precision of an f64 in [0, 1].
-    for _ in 0..60 {
-        let middle = 0.5 * (inside + outside);
-        if (middle - estimate).abs() <= Z_95 * variance(middle, totals).sqrt() {
-            inside = middle;
-        } else {
-            outside = middle;
-        }
-    }
-    inside
-}
-
-/// Hanley and McNeil's, with Newcombe's symmetric sample size in both terms.
-fn variance(theta: f64, totals: Totals) -> f64 {
-    let (m, n) = (totals.normal as f64, totals.anomalous as f64);
-    let others = (m + n) / 2.0 - 1.0;
-    theta * (1.0 - theta) * (1.0 + others * ((1.0 - theta) / (2.0 - theta) + theta / (1.0 + theta)))
-        / (m * n)
 }

@@ -11,7 +11,7 @@ mod tests;
 
 use fastrand::Rng;
 
-use crate::{Interval, Overlap, RawScore, Step, Totals, Undefined, auroc::RankSum, ordered::Below};
+use crate::{Interval, RawScore, Undefined};
 
 /// Enough for two digits of the interval's ends.
 pub const RESAMPLES: u32 = 2_000;
@@ -107,14 +107,13 @@ struct Model {
 
 /// Images in ascending order of their score; those of one score together.
 struct Ranking {
-    ties: Vec<(RawScore, Vec<usize>)>,
+    ties: Vec<Vec<usize>>,
 }
 
 struct Category {
     anomalous: Vec<bool>,
     /// Images of each class.
     classes: [Vec<usize>; 2],
-    totals: Totals,
     a: Model,
     b: Model,
 }
@@ -142,14 +141,8 @@ impl Category {
                 })
                 .collect(),
         };
-        let count = |images: &Vec<usize>| images.len() as u64;
         Ok(Self {
             anomalous: paired.anomalous.to_vec(),
-            totals: Totals {
-                normal: count(&classes[0]),
-                anomalous: count(&classes[1]),
-                regions: count(&classes[1]),
-            },
             classes,
             a: model(paired.a),
             b: model(paired.b),
@@ -174,25 +167,20 @@ impl Category {
 
     /// With each image counted so many times, as many as there are of its class in all.
     fn auroc(&self, ranking: &Ranking, times: &[u64]) -> f64 {
-        let (mut sum, mut below) = (RankSum::default(), Below::default());
-        for (score, images) in &ranking.ties {
-            let mut step = Step {
-                score: *score,
-                normal: 0,
-                anomalous: 0,
-                overlap: Overlap::default(),
-            };
+        let (mut won, mut below) = (0.0, 0.0);
+        for images in &ranking.ties {
+            let (mut normal, mut anomalous) = (0, 0);
             for &image in images {
                 match self.anomalous[image] {
-                    true => step.anomalous += times[image],
-                    false => step.normal += times[image],
+                    true => anomalous += times[image],
+                    false => normal += times[image],
                 }
             }
-            sum.step(below, step);
-            below.add(step);
+            won += anomalous as f64 * (below + 0.5 * normal as f64);
+            below += normal as f64;
         }
-        // Both classes are there, as `new` has seen.
-        sum.finish(self.totals).unwrap_or(f64::NAN)
+        let [normal, anomalous] = self.classes.each_ref().map(Vec::len);
+        won / normal as f64 / anomalous as f64
     }
 }
 
@@ -202,7 +190,7 @@ impl Ranking {
         images.sort_by_key(|image| scores[*image].key());
         let ties = images.chunk_by(|a, b| scores[*a].key() == scores[*b].key());
         Self {
-            ties: ties.map(|tie| (scores[tie[0]], tie.to_vec())).collect(),
+            ties: ties.map(<[usize]>::to_vec).collect(),
         }
     }
 }

@@ -6,45 +6,38 @@ use std::collections::binary_heap::PeekMut;
 use std::io::{Read, Write};
 
 use super::{StateError, StateReader, StateWriter};
-use crate::{Asked, Overlap, Pass, RawScore, Step, Summary, Totals};
+use crate::aupimo::{FprBounds, SharedFpr};
+use crate::{Asked, Pass, Step, Summary, Totals, Undefined};
 
 /// A k-way merge: holds one block of each source, however many items the sources have.
 pub struct Merge<R> {
-    readers: Vec<StateReader<R>>,
+    /// Those that have a step left, each with the next one.
+    sources: Vec<Source<R>>,
     totals: Totals,
-    heap: BinaryHeap<Reverse<Head>>,
+    /// Key of each source's next step, and its index.
+    heap: BinaryHeap<Reverse<(u32, usize)>>,
 }
 
-/// The next step of one source, ordered by score.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Head {
-    key: u32,
-    source: usize,
-    normal: u64,
-    anomalous: u64,
-    overlap: Overlap,
+struct Source<R> {
+    reader: StateReader<R>,
+    next: Step,
 }
 
 impl<R: Read> Merge<R> {
     pub fn open(sources: impl IntoIterator<Item = R>) -> Result<Self, StateError> {
-        let readers = sources
-            .into_iter()
-            .map(StateReader::new)
-            .collect::<Result<Vec<_>, _>>()?;
-        let totals = readers
-            .iter()
-            .try_fold(Totals::default(), |sum, reader| {
-                sum.checked_add(reader.totals())
-            })
-            .ok_or(StateError::TooLarge)?;
         let mut merge = Self {
-            readers,
-            totals,
+            sources: Vec::new(),
+            totals: Totals::default(),
             heap: BinaryHeap::new(),
         };
-        for source in 0..merge.readers.len() {
-            if let Some(head) = merge.head(source)? {
-                merge.heap.push(Reverse(head));
+        for source in sources {
+            let mut reader = StateReader::new(source)?;
+            let totals = merge.totals.checked_add(reader.totals());
+            merge.totals = totals.ok_or(StateError::TooLarge)?;
+            if let Some(next) = reader.next_step()? {
+                let key = next.score.key();
+                merge.heap.push(Reverse((key, merge.sources.len())));
+                merge.sources.push(Source { reader, next });
             }
         }
         Ok(merge)
@@ -60,54 +53,43 @@ impl<R: Read> Merge<R> {
         mut self,
         mut each: impl FnMut(Step) -> Result<(), StateError>,
     ) -> Result<(), StateError> {
-        let mut open: Option<Head> = None;
+        let mut open: Option<Step> = None;
         while self.heap.len() > 1
             && let Some(mut top) = self.heap.peek_mut()
         {
-            let (key, source) = (top.0.key, top.0.source);
+            let Reverse((key, index)) = *top;
+            let source = &mut self.sources[index];
             match &mut open {
-                Some(step) if step.key == key => {
-                    // Below the totals, which fit.
-                    step.normal += top.0.normal;
-                    step.anomalous += top.0.anomalous;
-                    step.overlap += top.0.overlap;
-                }
+                // Below the totals, which fit.
+                Some(step) if step.score.key() == key => step.add(source.next),
                 _ => {
-                    let head = Head {
-                        key,
-                        source,
-                        normal: top.0.normal,
-                        anomalous: top.0.anomalous,
-                        overlap: top.0.overlap,
-                    };
-                    if let Some(done) = open.replace(head) {
-                        each(done.step()?)?;
+                    if let Some(done) = open.replace(source.next) {
+                        each(done)?;
                     }
                 }
             }
             // Replacing the top in place sifts once; a pop and a push would sift twice.
-            match head(&mut self.readers[source], source)? {
-                Some(next) => *top = Reverse(next),
+            match source.reader.next_step()? {
+                Some(next) => {
+                    source.next = next;
+                    *top = Reverse((next.score.key(), index));
+                }
                 None => {
                     PeekMut::pop(top);
                 }
             }
         }
-        let Some(Reverse(mut last)) = self.heap.pop() else {
-            return open.map_or(Ok(()), |open| each(open.step()?));
+        let Some(Reverse((key, index))) = self.heap.pop() else {
+            return open.map_or(Ok(()), each);
         };
+        let Source { reader, next: last } = &mut self.sources[index];
         match open {
-            Some(open) if open.key == last.key => {
-                last.normal += open.normal;
-                last.anomalous += open.anomalous;
-                last.overlap += open.overlap;
-            }
-            Some(open) => each(open.step()?)?,
+            Some(open) if open.score.key() == key => last.add(open),
+            Some(open) => each(open)?,
             None => {}
         }
-        each(last.step()?)?;
+        each(*last)?;
         // Nothing is left to compare the last source with.
-        let reader = &mut self.readers[last.source];
         while let Some(step) = reader.next_step()? {
             each(step)?;
         }
@@ -124,6 +106,16 @@ impl<R: Read> Merge<R> {
         Ok(pass.finish())
     }
 
+    /// The false-positive rates of images without a defect, by which the curves of single images are drawn.
+    pub fn shared_fpr(self, bounds: FprBounds) -> Result<Result<SharedFpr, Undefined>, StateError> {
+        let mut rates = SharedFpr::new(self.totals, bounds);
+        self.for_each(|step| {
+            rates.step(step);
+            Ok(())
+        })?;
+        Ok(rates.finish())
+    }
+
     /// Writes all sources as one state: the bytes that [`crate::ScoreCounts::to_bytes`] gives of the same items.
     pub fn write(self, sink: &mut impl Write) -> Result<(), StateError> {
         let mut writer = StateWriter::new(Vec::new(), self.totals);
@@ -132,33 +124,5 @@ impl<R: Read> Merge<R> {
             writer.pass_on(sink)
         })?;
         sink.write_all(&writer.finish()).map_err(StateError::Write)
-    }
-
-    fn head(&mut self, source: usize) -> Result<Option<Head>, StateError> {
-        head(&mut self.readers[source], source)
-    }
-}
-
-fn head<R: Read>(reader: &mut StateReader<R>, source: usize) -> Result<Option<Head>, StateError> {
-    let step = reader.next_step()?;
-    Ok(step.map(|step| Head {
-        key: step.score.key(),
-        source,
-        normal: step.normal,
-        anomalous: step.anomalous,
-        overlap: step.overlap,
-    }))
-}
-
-impl Head {
-    fn step(&self) -> Result<Step, StateError> {
-        let score = RawScore::from_key(self.key)
-            .ok_or(StateError::Malformed("a score that is not finite"))?;
-        Ok(Step {
-            score,
-            normal: self.normal,
-            anomalous: self.anomalous,
-            overlap: self.overlap,
-        })
     }
 }

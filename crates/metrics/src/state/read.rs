@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read};
 
 use super::crc::crc32;
 use super::{
-    BLOCK_BYTES, HEADER_BYTES, MAGIC, NORMALS, ONE_ANOMALOUS, ONE_NORMAL, StateError, VERSION,
+    BLOCK_BYTES, HEADER_BYTES, MAGIC, ONE_ANOMALOUS, ONE_BESIDE, ONE_CLEAR, StateError, VERSION,
 };
 use crate::ordered::Below;
 use crate::{Overlap, RawScore, Step, Totals};
@@ -13,6 +13,8 @@ use crate::{Overlap, RawScore, Step, Totals};
 pub struct StateReader<R> {
     source: R,
     totals: Totals,
+    /// What a pixel of an image without a defect is of it, nearly always.
+    unit: Overlap,
     seen: Below,
     block: Vec<u8>,
     position: usize,
@@ -25,14 +27,17 @@ pub struct StateReader<R> {
 impl<R: Read> StateReader<R> {
     pub fn new(mut source: R) -> Result<Self, StateError> {
         let mut header = [0; HEADER_BYTES + 4];
-        fill(&mut source, &mut header)?;
-        let found = [header[0], header[1], header[2], header[3]];
+        // What other files are may be told from less than a whole header.
+        let (start, rest) = header.split_at_mut(8);
+        fill(&mut source, start)?;
+        let found = [start[0], start[1], start[2], start[3]];
         if found != MAGIC {
             return Err(StateError::NotAState { found });
         }
-        if header[4] != VERSION {
-            return Err(StateError::Version { found: header[4] });
+        if start[4] != VERSION {
+            return Err(StateError::Version { found: start[4] });
         }
+        fill(&mut source, rest)?;
         let crc = crc32(0, &header[..HEADER_BYTES]);
         if u32_at(&header, HEADER_BYTES) != crc {
             return Err(StateError::Checksum { block: 0 });
@@ -41,10 +46,19 @@ impl<R: Read> StateReader<R> {
             normal: u64_at(&header, 8),
             anomalous: u64_at(&header, 16),
             regions: u64_at(&header, 24),
+            defective_images: u64_at(&header, 32),
+            clear: Overlap::from_units(
+                u128::from(u64_at(&header, 40)) | u128::from(u64_at(&header, 48)) << 64,
+            ),
+            clear_pixels: u32_at(&header, 56),
         };
+        if (totals.clear == Overlap::default()) != (totals.clear_pixels == 0) {
+            return Err(StateError::Malformed("images of no size"));
+        }
         Ok(Self {
             source,
             totals,
+            unit: totals.clear_pixel(),
             seen: Below::default(),
             block: Vec::new(),
             position: 0,
@@ -67,42 +81,58 @@ impl<R: Read> StateReader<R> {
             return Ok(None);
         }
         let head = self.varint()?;
-        let (normal, anomalous, overlap) = match head & 3 {
-            ONE_NORMAL => (1, 0, Overlap::default()),
-            ONE_ANOMALOUS => (0, 1, self.pixel()?),
-            NORMALS => (self.varint()?, 0, Overlap::default()),
-            _ => (self.varint()?, self.varint()?, self.overlap()?),
-        };
-        if normal == 0 && anomalous == 0 {
-            return Err(StateError::Malformed("an entry without items"));
-        }
         let key = self.next_key + (head >> 2); // below 2^33 + 2^62
         let score = u32::try_from(key).ok().and_then(RawScore::from_key);
         let score = score.ok_or(StateError::Malformed("a score that is not finite"))?;
         self.next_key = key + 1;
-        let step = Step {
-            score,
-            normal,
-            anomalous,
-            overlap,
-        };
-        let seen = self.seen.checked_add(step);
-        self.seen = seen
-            .filter(|seen| {
-                seen.normal <= self.totals.normal
-                    && seen.anomalous <= self.totals.anomalous
-                    && seen.overlap <= Overlap::of_regions(self.totals.regions)
-            })
-            .ok_or(StateError::Malformed("more items than its header says"))?;
+        let mut step = Step::empty(score);
+        match head & 3 {
+            ONE_CLEAR => (step.normal, step.clear) = (1, self.unit),
+            ONE_BESIDE => step.normal = 1,
+            ONE_ANOMALOUS => {
+                step.anomalous = 1;
+                step.overlap = self.pixel()?;
+                step.defect = self.pixel()?;
+            }
+            _ => self.several(&mut step)?,
+        }
+        if !self.seen.add_within(step, &self.totals) {
+            return Err(StateError::Malformed("more items than its header says"));
+        }
         Ok(Some(step))
     }
 
-    /// The share of an anomalous item, of which the area is written.
+    fn several(&mut self, step: &mut Step) -> Result<(), StateError> {
+        let normal = self.wide_varint()?;
+        step.normal = u64::try_from(normal >> 1).map_err(|_| TOO_LONG)?;
+        let units = self.wide_varint()?;
+        let rest = if units & 1 == 1 {
+            self.wide_varint()?
+        } else {
+            0
+        };
+        let clear = (units >> 1).checked_mul(self.unit.units());
+        let clear = clear.and_then(|clear| clear.checked_add(rest));
+        step.clear = Overlap::from_units(clear.ok_or(TOO_LONG)?);
+        if normal & 1 == 1 {
+            step.anomalous = self.varint()?;
+        }
+        if step.normal == 0 && (step.anomalous == 0 || step.clear != Overlap::default()) {
+            return Err(StateError::Malformed("an entry without items"));
+        }
+        if step.anomalous > 0 {
+            step.overlap = Overlap::from_units(self.wide_varint()?);
+            step.defect = Overlap::from_units(self.wide_varint()?);
+        }
+        Ok(())
+    }
+
+    /// The share of an anomalous item, of which the pixels of the whole are written.
     #[inline]
     fn pixel(&mut self) -> Result<Overlap, StateError> {
         match u32::try_from(self.varint()?) {
             Ok(area) if area > 0 => Ok(Overlap::of_pixel(area)),
-            _ => Err(StateError::Malformed("a region's area")),
+            _ => Err(StateError::Malformed("the size of a defect")),
         }
     }
 
@@ -128,9 +158,13 @@ impl<R: Read> StateReader<R> {
         self.ended = length == 0;
         let all = |seen: Below| {
             // Each item's share is rounded down by less than a unit.
-            let lost = Overlap::of_regions(self.totals.regions).units() - seen.overlap.units();
-            (seen.normal, seen.anomalous) == (self.totals.normal, self.totals.anomalous)
-                && lost <= u128::from(seen.anomalous)
+            let lost =
+                |wholes: u64, seen: Overlap| Overlap::of_wholes(wholes).units() - seen.units();
+            let totals = &self.totals;
+            (seen.normal, seen.anomalous) == (totals.normal, totals.anomalous)
+                && seen.clear == totals.clear
+                && lost(totals.regions, seen.overlap) <= u128::from(seen.anomalous)
+                && lost(totals.defective_images, seen.defect) <= u128::from(seen.anomalous)
         };
         if self.ended && !all(self.seen) {
             return Err(StateError::Malformed("fewer items than its header says"));
@@ -151,14 +185,21 @@ impl<R: Read> StateReader<R> {
     }
 
     fn long_varint(&mut self) -> Result<u64, StateError> {
-        u64::try_from(self.wide_varint()?).map_err(|_| TOO_LONG)
+        u64::try_from(self.longest_varint()?).map_err(|_| TOO_LONG)
     }
 
-    fn overlap(&mut self) -> Result<Overlap, StateError> {
-        self.wide_varint().map(Overlap::from_units)
-    }
-
+    #[inline]
     fn wide_varint(&mut self) -> Result<u128, StateError> {
+        match self.block.get(self.position) {
+            Some(&byte) if byte < 0x80 => {
+                self.position += 1;
+                Ok(u128::from(byte))
+            }
+            _ => self.longest_varint(),
+        }
+    }
+
+    fn longest_varint(&mut self) -> Result<u128, StateError> {
         let mut value = 0u128;
         for shift in (0..128).step_by(7) {
             let Some(&byte) = self.block.get(self.position) else {

@@ -42,7 +42,10 @@ fn a_merge_writes_what_the_whole_state_does() {
     let parts: Vec<Vec<f32>> = (0..3)
         .map(|part| (0..500_000).map(|i| value(part * 500_000 + i)).collect())
         .collect();
-    let mut whole = counts(&parts.concat(), &[1.0, 2.0]);
+    let mut whole = counts(&[], &[1.0, 2.0]);
+    parts
+        .iter()
+        .for_each(|part| whole.merge(&counts(part, &[])));
     let expected = whole.to_bytes();
     assert!(expected.len() > 20 * BLOCK_BYTES, "{}", expected.len());
     let mut streamed = Vec::new();
@@ -121,33 +124,49 @@ fn totals_that_lie_are_noticed() {
     let step = |key: f32| crate::Step {
         score: crate::RawScore::new(key).unwrap(),
         normal: 2,
+        clear: Overlap::of_pixel(2),
         anomalous: 1,
         overlap: Overlap::of_pixel(2),
+        defect: Overlap::of_pixel(2),
     };
-    let written = |normal, anomalous, regions| {
-        let totals = Totals {
-            normal,
-            anomalous,
-            regions,
-        };
+    let right = Totals {
+        normal: 4,
+        clear: Overlap::of_wholes(1),
+        clear_pixels: 2,
+        anomalous: 2,
+        regions: 1,
+        defective_images: 1,
+    };
+    let written = |totals| {
         let mut writer = StateWriter::new(Vec::new(), totals);
         writer.step(step(1.0));
         writer.step(step(2.0));
         read(&writer.finish())
     };
-    assert!(written(4, 2, 1).is_ok());
-    for (normal, anomalous, regions) in [
-        (3, 2, 1),
-        (4, 1, 1),
-        (5, 2, 1),
-        (4, 3, 1),
-        (4, 2, 0),
-        (4, 2, 2),
-    ] {
-        assert!(matches!(
-            written(normal, anomalous, regions),
-            Err(StateError::Malformed(_))
-        ));
+    assert!(written(right).is_ok());
+    let wrong: [fn(&mut Totals); 13] = [
+        |totals| totals.normal = 3,
+        |totals| totals.normal = 5,
+        |totals| totals.anomalous = 1,
+        |totals| totals.anomalous = 3,
+        |totals| totals.regions = 0,
+        |totals| totals.regions = 2,
+        |totals| totals.defective_images = 0,
+        |totals| totals.defective_images = 2,
+        |totals| totals.clear = Overlap::of_pixel(2),
+        |totals| totals.clear = Overlap::of_wholes(2),
+        |totals| totals.clear_pixels = 0,
+        |totals| totals.clear = Overlap::default(),
+        |totals| (totals.clear, totals.clear_pixels) = (Overlap::default(), 0),
+    ];
+    for (case, change) in wrong.into_iter().enumerate() {
+        let mut totals = right;
+        change(&mut totals);
+        let found = written(totals);
+        assert!(
+            matches!(found, Err(StateError::Malformed(_))),
+            "case {case}"
+        );
     }
 }
 
@@ -160,9 +179,10 @@ proptest! {
         let _ = read(&bytes);
         // A block with a right checksum around anything.
         let mut state = ScoreCounts::new().to_bytes();
-        state[8..16].copy_from_slice(&1000u64.to_le_bytes());
-        state[16..24].copy_from_slice(&1000u64.to_le_bytes());
-        state[24..32].copy_from_slice(&1000u64.to_le_bytes());
+        for at in [8, 16, 24, 32, 48] {
+            state[at..at + 8].copy_from_slice(&1000u64.to_le_bytes());
+        }
+        state[56..60].copy_from_slice(&3u32.to_le_bytes());
         let crc = crc::crc32(0, &state[..HEADER_BYTES]);
         state.truncate(HEADER_BYTES);
         state.extend_from_slice(&crc.to_le_bytes());

@@ -3,11 +3,13 @@
 use std::io::Write;
 
 use super::crc::crc32;
-use super::{BLOCK_BYTES, BOTH, MAGIC, NORMALS, ONE_ANOMALOUS, ONE_NORMAL, StateError, VERSION};
-use crate::{Step, Totals};
+use super::{
+    BLOCK_BYTES, MAGIC, ONE_ANOMALOUS, ONE_BESIDE, ONE_CLEAR, SEVERAL, StateError, VERSION,
+};
+use crate::{Overlap, Step, Totals};
 
-/// The longest entry: three varints of at most ten bytes, and one of at most 19.
-const MAX_ENTRY_BYTES: usize = 49;
+/// The longest entry: seven varints of at most 19 bytes.
+const MAX_ENTRY_BYTES: usize = 133;
 
 /// Turns ascending steps into the bytes of a state.
 pub struct StateWriter {
@@ -15,6 +17,8 @@ pub struct StateWriter {
     /// Where the open block starts in `out`: its length and checksum, then the payload.
     block: usize,
     crc: u32,
+    /// What a pixel of an image without a defect is of it, nearly always.
+    unit: Overlap,
     /// The smallest key that may come next; 0 at the start.
     next_key: u64,
 }
@@ -28,6 +32,9 @@ impl StateWriter {
         out.extend_from_slice(&totals.normal.to_le_bytes());
         out.extend_from_slice(&totals.anomalous.to_le_bytes());
         out.extend_from_slice(&totals.regions.to_le_bytes());
+        out.extend_from_slice(&totals.defective_images.to_le_bytes());
+        out.extend_from_slice(&totals.clear.units().to_le_bytes());
+        out.extend_from_slice(&totals.clear_pixels.to_le_bytes());
         let crc = crc32(0, &out[start..]);
         out.extend_from_slice(&crc.to_le_bytes());
         let block = out.len();
@@ -36,6 +43,7 @@ impl StateWriter {
             out,
             block,
             crc,
+            unit: totals.clear_pixel(),
             next_key: 0,
         }
     }
@@ -47,26 +55,47 @@ impl StateWriter {
         let key = u64::from(step.score.key());
         let gap = (key - self.next_key) << 2;
         self.next_key = key + 1;
-        let one = || step.overlap.area_of_pixel().map(u64::from);
+        let of_pixel = || Some((step.overlap.area_of_pixel()?, step.defect.area_of_pixel()?));
         match (step.normal, step.anomalous) {
-            (1, 0) => self.varint(gap | ONE_NORMAL),
-            (normal, 0) => {
-                self.varint(gap | NORMALS);
-                self.varint(normal);
-            }
-            (0, 1) if let Some(area) = one() => {
+            (1, 0) if step.clear == Overlap::default() => self.varint(gap | ONE_BESIDE),
+            (1, 0) if step.clear == self.unit => self.varint(gap | ONE_CLEAR),
+            (0, 1) if let Some((area, defect)) = of_pixel() => {
                 self.varint(gap | ONE_ANOMALOUS);
-                self.varint(area);
+                self.varint(area.into());
+                self.varint(defect.into());
             }
-            (normal, anomalous) => {
-                self.varint(gap | BOTH);
-                self.varint(normal);
-                self.varint(anomalous);
-                self.long_varint(step.overlap.units());
-            }
+            _ => self.several(gap, step),
         }
         if self.out.len() - self.block - 8 > BLOCK_BYTES - MAX_ENTRY_BYTES {
             self.close_block();
+        }
+    }
+
+    fn several(&mut self, gap: u64, step: Step) {
+        let has = |part: bool| u128::from(part);
+        self.varint(gap | SEVERAL);
+        self.long_varint(u128::from(step.normal) << 1 | has(step.anomalous > 0));
+        let (units, rest) = self.in_units(step);
+        self.long_varint(units << 1 | has(rest > 0));
+        if rest > 0 {
+            self.long_varint(rest);
+        }
+        if step.anomalous > 0 {
+            self.varint(step.anomalous);
+            self.long_varint(step.overlap.units());
+            self.long_varint(step.defect.units());
+        }
+    }
+
+    /// How often a step's share of clear images has the unit, and what is left.
+    fn in_units(&self, step: Step) -> (u128, u128) {
+        let (clear, unit) = (step.clear.units(), self.unit.units());
+        if clear == 0 || unit == 0 {
+            (0, clear)
+        } else if clear == self.unit.times(step.normal).units() {
+            (u128::from(step.normal), 0) // mostly, and cheaper than a division
+        } else {
+            (clear / unit, clear % unit)
         }
     }
 
@@ -110,7 +139,15 @@ impl StateWriter {
         self.out.push(value as u8);
     }
 
-    fn long_varint(&mut self, mut value: u128) {
+    #[inline]
+    fn long_varint(&mut self, value: u128) {
+        match u64::try_from(value) {
+            Ok(value) => self.varint(value),
+            Err(_) => self.longest_varint(value),
+        }
+    }
+
+    fn longest_varint(&mut self, mut value: u128) {
         while value >= 0x80 {
             self.out.push(value as u8 | 0x80);
             value >>= 7;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use data::Split;
 use job::resolved::ModelSource;
-use metrics::{Asked, FprLimit, Interval, RawScore, SplitRole, Summary, Undefined};
+use metrics::{Asked, Interval, RawScore, SplitRole, Summary, Undefined};
 use plan::{InputOutcome, MetricValue, PlannedRun, ResultDetail, TaskResult};
 use serde_json::{Value, json};
 use tables::{ManifestRow, MetricRow, Row, ScoreRow, TimingRow};
@@ -19,7 +19,7 @@ use crate::{
     attempt::{Attempt, accepted},
     decision::{Decision, Given, decide},
     error::TaskError,
-    level::{Images, Level, Pixels, fpr_limit},
+    level::{Images, Level, Pixels, asked},
     model::{Chosen, has_map, weights_of_fit},
     packages,
 };
@@ -35,10 +35,11 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     let licences = packages::licences(attempt, given.as_ref(), trained.as_ref())?;
     let used = used(attempt, given.as_ref(), &licences);
     let template = empty_row(run, used, &computed_by);
-    let fpr_limit = fpr_limit(run)?;
+    let asked = asked(run)?;
     let images = attempt
         .stages
         .time("metrics", 0, || Images::count(attempt))?;
+    images.check()?;
     let image = decide(
         run,
         run.spec.metrics.image_threshold,
@@ -51,7 +52,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     let mut rows = level_rows(
         &run.spec.metrics.image,
         &images,
-        (&image, fpr_limit),
+        (&image, asked),
         images.errors(Split::Test),
         &template,
     )?;
@@ -71,7 +72,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         rows.extend(level_rows(
             &run.spec.metrics.pixel,
             &pixels,
-            (&decision, fpr_limit),
+            (&decision, asked),
             images.errors(Split::Test),
             &template,
         )?);
@@ -110,22 +111,20 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             errors: images.all_errors(),
         },
         timings: Vec::new(),
-        warnings: warnings(attempt, images.errors(Split::Validation)),
+        warnings: warnings(attempt, &images),
     })
 }
 
-/// What the run's earlier tasks warned of, each once: the evaluation is where people look. Unreadable test images are
-/// counted in every metric; those that were to choose the threshold stand nowhere else.
-fn warnings(attempt: &Attempt, unread_validation: u64) -> Vec<String> {
+/// Images that have no part in the numbers, and what the run's earlier tasks warned of, each once: the evaluation is where
+/// people look.
+fn warnings(attempt: &Attempt, images: &Images) -> Vec<String> {
     let mut warnings = Vec::new();
-    if unread_validation > 0 {
-        let images = if unread_validation == 1 {
-            "image"
-        } else {
-            "images"
-        };
+    if let Some(said) = images.said(Split::Validation) {
+        warnings.push(format!("{said}; none of them chose the threshold"));
+    }
+    if let Some(said) = images.said(Split::Test) {
         warnings.push(format!(
-            "{unread_validation} validation {images} could not be read, and chose no threshold: table `scores` says why"
+            "{said}; table `scores` has them as rows with errors"
         ));
     }
     for input in &attempt.assignment.inputs {
@@ -144,14 +143,14 @@ fn warnings(attempt: &Attempt, unread_validation: u64) -> Vec<String> {
 fn level_rows(
     wanted: &[String],
     level: &dyn Level,
-    (decision, fpr_limit): (&Decision, FprLimit),
+    (decision, asked): (&Decision, Asked<'_>),
     errors: u64,
     template: &MetricRow,
 ) -> Result<Vec<MetricRow>, TaskError> {
     let thresholds: Vec<_> = decision.threshold.iter().copied().collect();
     let asked = Asked {
         thresholds: &thresholds,
-        fpr_limit,
+        ..asked
     };
     let summary = level.summary(Split::Test, asked)?;
     let row = |metric: &String| {
@@ -199,6 +198,7 @@ fn compute(metric: &str, summary: &Summary, decision: &Decision) -> Computed {
     match metric {
         "AUPR" => area(summary.aupr),
         "AUPRO" => area(summary.aupro),
+        "AUPIMO" => area(summary.aupimo),
         "PRO" => Computed {
             value: decided.and_then(|decided| decided.pro),
             interval: None,
@@ -262,6 +262,9 @@ pub fn parameters(run: &PlannedRun, used: Value) -> String {
     let metrics = &run.spec.metrics;
     if metrics.pixel.iter().any(|metric| metric == "AUPRO") {
         parameters["fpr_limit"] = json!(metrics.fpr_limit);
+    }
+    if metrics.pixel.iter().any(|metric| metric == "AUPIMO") {
+        parameters["fpr_bounds"] = json!(metrics.fpr_bounds);
     }
     parameters.to_string()
 }
