@@ -202,7 +202,7 @@ impl Table {
     fn latex(&self) -> String {
         let escaped = |text: &str| text.chars().map(latex_char).collect::<String>();
         let side = |name: &&str| if name.starts_with('>') { 'r' } else { 'l' };
-        let sides: String = self.columns.iter().map(|name| side(name)).collect();
+        let sides: String = self.columns.iter().map(side).collect();
         let line = |cells: &mut dyn Iterator<Item = String>| {
             format!("{} \\\\", cells.collect::<Vec<_>>().join(" & "))
         };
