@@ -2,7 +2,7 @@
 //!
 //! Pure: [`Report::html`] is a function of plain values, and the same values give the same bytes. The file holds no script
 //! and asks for nothing: its own policy forbids both. Whatever stands in names, addresses and messages is text there
-//! (see [`html`]), and it stays below [`FILE_LIMIT`] however many runs and pictures there are.
+//! (see `html`), and it stays below [`FILE_LIMIT`] however many runs and pictures there are.
 
 mod base64;
 mod budget;

@@ -209,7 +209,11 @@ fn scores_that_are_no_numbers_are_errors_and_never_perfect() {
     let path = edited.join("package.json").display().to_string();
     let mut job = Job::new(folder, &test_yaml(folder, &path, 64));
     job.run(&mut executor, 2);
-    let rows: Vec<ScoreRow> = job.table(TaskKind::Reduce, "scores.parquet");
+    let failure = job.failure(TaskKind::Evaluate);
+    assert_eq!(failure.class, FailureClass::InvalidInput, "{failure}");
+    let message = "nothing to measure: all 4 test images";
+    assert!(failure.message.contains(message), "{failure}");
+    let rows: Vec<ScoreRow> = job.table(TaskKind::Score, "scores.parquet");
     assert_eq!(rows.len(), 4);
     for row in rows {
         assert_eq!(row.error_class.as_deref(), Some("not_finite"), "{row:?}");
