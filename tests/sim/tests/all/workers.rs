@@ -43,6 +43,23 @@ fn who_leaves_is_gone_at_once_and_what_it_held_is_free_and_uncounted() {
 }
 
 #[test]
+fn a_leave_that_overtakes_its_start_holds() {
+    let mut desk = Desk::new();
+    let mut late = desk.register("a", 1);
+    late.worker = "late".parse().unwrap();
+    desk.leave(&late);
+    let (_, reply) = desk.register_as("late", 1, false);
+    assert!(matches!(
+        reply,
+        Reply::Refused(Refusal::StaleIncarnation { .. })
+    ));
+    assert_eq!(desk.worker_state("late"), None);
+    // Its next start is another matter.
+    desk.register("late", 2);
+    assert_eq!(desk.worker_state("late"), Some(WorkerState::Live));
+}
+
+#[test]
 fn a_temporary_worker_is_not_shown_after_its_leave_and_forgotten_when_it_is_gone() {
     let mut desk = Desk::new();
     let (left, _) = desk.register_as("left", 1, true);
