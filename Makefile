@@ -70,10 +70,12 @@ test: ## run every test
 	$(MAKE) --no-print-directory readers
 
 .PHONY: chaos
-chaos: ## kill and cut a real RabbitMQ and a real S3 server far more often than `test` does (about half an hour)
+chaos: ## kill and cut a real RabbitMQ, a real S3 server and calls far more often than `test` does (about half an hour)
 	$(PYTHON) scripts/setup.py test
 	$(PYTHON) scripts/fetch_parts.py servers
-	NIGHTSHIFT_CHAOS=1 cargo test --locked --workspace --test broker --test stores -- --nocapture
+	$(MAKE) --no-print-directory weights WHAT="--all-targets --exclude sim"
+	NIGHTSHIFT_CHAOS=1 cargo test --locked --workspace --exclude sim --test broker --test stores -- --nocapture
+	$(RUNTIME) NIGHTSHIFT_CHAOS=1 cargo test --locked --workspace --exclude sim --test system -- faults
 
 # The server comes from npm, as the lock file beside its package.json says (186 MB), and needs Node.
 .PHONY: azure

@@ -11,6 +11,7 @@ pub fn note(change: &Change, context: Option<&TraceContext>) {
         Change::Attempt(row) => attempt(row, context),
         Change::JobProgress(row) => job(row, context),
         Change::Worker(row) => worker(row),
+        Change::JobForgotten(job) => tracing::info!(%job, "job forgotten"),
         _ => {}
     }
 }

@@ -78,7 +78,7 @@ fn render(census: &Census) -> Metrics {
     );
     let current = "Leases that are current.";
     metrics.number("leases", Kind::Gauge, current, census.leases);
-    let attempts = census.attempts.iter();
+    let attempts = census.ended.outcomes.iter();
     metrics.family(
         "attempts_total",
         Kind::Counter,
@@ -87,13 +87,18 @@ fn render(census: &Census) -> Metrics {
     );
     let swept =
         "Attempts that were not accepted and whose objects were deleted after the retention.";
-    metrics.number("swept_attempts_total", Kind::Counter, swept, census.swept);
+    metrics.number(
+        "swept_attempts_total",
+        Kind::Counter,
+        swept,
+        census.ended.swept,
+    );
     let objects = "Objects of theirs that were deleted.";
     metrics.number(
         "swept_objects_total",
         Kind::Counter,
         objects,
-        census.swept_objects,
+        census.ended.swept_objects,
     );
     let waiting = "Objects that the stores have not taken yet.";
     metrics.number("outbox", Kind::Gauge, waiting, census.outbox);
@@ -113,8 +118,8 @@ mod tests {
     fn each_number_stands_in_its_family() {
         let mut census = Census::default();
         census.jobs.insert(JobState::Running, 2);
-        census.attempts.insert("lost", 3);
-        (census.swept, census.swept_objects) = (2, 9);
+        census.ended.outcomes.insert("lost", 3);
+        (census.ended.swept, census.ended.swept_objects) = (2, 9);
         let pool = Pool {
             tasks: [(TaskState::Ready, 7)].into(),
             workers: [("live", 1)].into(),

@@ -81,6 +81,16 @@ pub struct Settings {
         hide_env_values = true
     )]
     pub retention: Duration,
+    /// How long a job is known after its end; what it published stays in the store. At least twice --retention if attempts of it failed
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = settings::time,
+        default_value = "90d",
+        env = "NIGHTSHIFT_KEEP_JOBS",
+        hide_env_values = true
+    )]
+    pub keep_jobs: Duration,
     /// How long a task's lease lives without a word from its worker: then another worker gets the task
     #[arg(
         long,
@@ -156,6 +166,7 @@ impl Settings {
             late_ms: milliseconds(self.lease_ttl.saturating_add(REPORT)),
             wake_up_ttl_ms: broker.map(ttl).map(milliseconds),
             retention_ms: milliseconds(self.retention),
+            keep_jobs_ms: milliseconds(self.keep_jobs),
             ..coordinator_core::Settings::default()
         }
     }

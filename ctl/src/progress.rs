@@ -59,8 +59,7 @@ pub struct Bars {
     screen: MultiProgress,
     job: ProgressBar,
     attempts: BTreeMap<String, ProgressBar>,
-    /// What was said last about a store that takes nothing.
-    told: String,
+    told: Told,
 }
 
 impl Bars {
@@ -75,7 +74,7 @@ impl Bars {
             screen,
             job,
             attempts: BTreeMap::new(),
-            told: String::new(),
+            told: Told::default(),
         }
     }
 
@@ -84,7 +83,7 @@ impl Bars {
             let _ = self.screen.println(run_line(run));
         }
         if let Some(job) = &snapshot.job {
-            if let Some(news) = publishing_news(&mut self.told, job) {
+            for news in self.told.news(job) {
                 let _ = self.screen.println(news);
             }
             let counts = job.tasks.unwrap_or_default();
@@ -130,8 +129,7 @@ fn style(template: &str) -> ProgressStyle {
 pub struct Plain {
     last: Option<Instant>,
     state: String,
-    /// What was said last about a store that takes nothing.
-    told: String,
+    told: Told,
 }
 
 impl Plain {
@@ -140,7 +138,7 @@ impl Plain {
             eprintln!("{}", run_line(run));
         }
         let Some(job) = &snapshot.job else { return };
-        if let Some(news) = publishing_news(&mut self.told, job) {
+        for news in self.told.news(job) {
             eprintln!("{news}");
         }
         let changed = job.state != self.state;
@@ -217,18 +215,35 @@ pub fn unpublished(waits: &Unpublished, now_ms: i64) -> String {
     )
 }
 
-/// A line when the store begins or ceases to refuse what the job wants to publish; `told` is what was said last.
-fn publishing_news(told: &mut String, job: &Job) -> Option<String> {
-    let first = job.unpublished.first();
-    let reason = first.map_or("", |waits| waits.reason.as_str());
-    if told == reason {
-        return None;
+/// What was said last about what holds the job up.
+#[derive(Default)]
+struct Told {
+    unpublished: String,
+    outage: String,
+}
+
+impl Told {
+    /// Lines when something begins or ceases to hold the job up.
+    fn news(&mut self, job: &Job) -> Vec<String> {
+        let first = job.unpublished.first();
+        let reason = first.map_or("", |waits| waits.reason.as_str());
+        let mut news = Vec::new();
+        if self.unpublished != reason {
+            reason.clone_into(&mut self.unpublished);
+            news.push(match first {
+                Some(waits) => format!("waiting: {}; trying again", unpublished(waits, now_ms())),
+                None => "the store takes it now".to_owned(),
+            });
+        }
+        if self.outage != job.outage {
+            job.outage.clone_into(&mut self.outage);
+            news.push(match job.outage.as_str() {
+                "" => "no longer waiting: all of it answers".to_owned(),
+                outage => format!("waiting: {outage}; trying again"),
+            });
+        }
+        news
     }
-    reason.clone_into(told);
-    Some(match first {
-        Some(waits) => format!("waiting: {}; trying again", unpublished(waits, now_ms())),
-        None => "the store takes it now".to_owned(),
-    })
 }
 
 /// A run in a few words, for people.

@@ -18,6 +18,7 @@ mod deadline;
 mod documents;
 mod faults;
 mod following;
+mod full_disk;
 mod hangs;
 mod images;
 mod interrupts;

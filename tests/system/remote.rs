@@ -8,7 +8,7 @@ use store::{Store, Stores, StoresConfig};
 
 use crate::kills::wait_for_socket;
 use crate::quiet::{quiet, results, runtime};
-use crate::sandbox::{JOB, Sandbox, files};
+use crate::sandbox::{JOB, LIMIT, Sandbox, files};
 
 /// The bucket at this address, as the sandbox's programs get to know it by `config.yaml`; its dataset, and `bucket.yaml`
 /// with the sandbox's job on it.
@@ -105,6 +105,32 @@ fn a_job_in_a_bucket_gives_the_same_scores_as_one_on_files() {
             log.display()
         );
     }
+}
+
+#[test]
+fn an_outage_of_the_bucket_is_said_while_it_lasts() {
+    let server = Seaweed::start(&["lab"]);
+    let sandbox = Sandbox::with_job(12, 6);
+    let on_files = quiet(&sandbox);
+    let proxy = Proxy::before(server.port());
+    let impatient = |text: &str| text.replace("retries: 6", "retries: 1");
+    bucket(&sandbox, &proxy.endpoint(), impatient);
+    proxy.set(|line, _| match line {
+        line if line.contains(".png") => Fault::Answer("503 Service Unavailable", ""),
+        _ => Fault::Pass,
+    });
+    let with_keys = ["--config", "config.yaml"];
+    let mut run = sandbox.start("ctl", &[&["run", "bucket.yaml"], &with_keys[..]].concat());
+    run.wait_for_word("; trying again");
+    let listed = sandbox.json(&["get", "jobs"]);
+    let outage = listed[0]["outage"].as_str().unwrap();
+    assert!(outage.contains(".png"), "{outage}");
+    assert!(run.stderr().contains(outage), "{}", run.stderr());
+    proxy.set(|_, _| Fault::Pass);
+    run.wait_for_word("no longer waiting");
+    run.wait(LIMIT).expect(0);
+    assert_eq!(results(&sandbox, &with_keys), on_files);
+    assert_eq!(sandbox.json(&["get", "jobs"])[0]["outage"], "");
 }
 
 /// Errors of all kinds, slow answers, resets, and answers that are lost after the server has done what was asked.

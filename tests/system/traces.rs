@@ -26,7 +26,11 @@ fn traced(queue: Queue, collector: &Collector, images: u32) -> (Sandbox, Running
     sandbox.set("OTEL_BSP_SCHEDULE_DELAY", "50");
     let coordinator = sandbox.start("coordinator", &["--log-json"]);
     wait_for_socket(&sandbox);
-    let worker = sandbox.start("worker", &["--name", "box", "--log-json"]);
+    let mut worker = sandbox.start("worker", &["--name", "box", "--log-json"]);
+    if queue == Queue::RabbitMq {
+        // Its first claim got nothing: what it does now began with a message.
+        worker.wait_for_word("connected to the broker");
+    }
     (sandbox, coordinator, worker)
 }
 

@@ -4,22 +4,45 @@ use std::collections::BTreeMap;
 
 use types::{JobState, PoolName, TaskState};
 
-use crate::{core::Core, query::WorkerState, rows::Outcome};
+use crate::{
+    core::Core,
+    query::WorkerState,
+    rows::{AttemptRow, Outcome},
+};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Census {
     pub jobs: BTreeMap<JobState, u64>,
     pub pools: BTreeMap<PoolName, Pool>,
-    /// Attempts since the state folder was made, by how they ended; without those that run.
-    pub attempts: BTreeMap<&'static str, u64>,
-    /// Of these, attempts whose prefix was swept, and the objects that were deleted there.
-    pub swept: u64,
-    pub swept_objects: u64,
+    pub ended: EndedAttempts,
     /// Leases that are current.
     pub leases: u64,
     /// What the stores have not taken yet, and how much of it was refused at least once.
     pub outbox: u64,
     pub refused: u64,
+}
+
+/// Attempts that have ended, of all jobs that are known or were forgotten since the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EndedAttempts {
+    /// By how they ended.
+    pub outcomes: BTreeMap<&'static str, u64>,
+    /// Of these, attempts whose prefix was swept, and the objects that were deleted there.
+    pub swept: u64,
+    pub swept_objects: u64,
+}
+
+impl EndedAttempts {
+    pub(crate) fn count(&mut self, attempt: &AttemptRow) {
+        if attempt.outcome == Outcome::Running {
+            return;
+        }
+        *self.outcomes.entry(attempt.outcome.as_str()).or_default() += 1;
+        if let Some(sweep) = attempt.sweep {
+            self.swept += 1;
+            self.swept_objects += sweep.objects;
+        }
+    }
 }
 
 /// What jobs want of a pool, and what it has.
@@ -38,6 +61,7 @@ impl Core {
             leases: self.held.len() as u64,
             outbox: self.outbox.len() as u64,
             refused: self.undelivered.len() as u64,
+            ended: self.forgotten.clone(),
             ..Census::default()
         };
         for job in self.jobs.values() {
@@ -57,16 +81,8 @@ impl Core {
                 pool.slots += u64::from(view.row.slots);
             }
         }
-        for attempt in self
-            .attempts
-            .values()
-            .filter(|one| one.outcome != Outcome::Running)
-        {
-            *census.attempts.entry(attempt.outcome.as_str()).or_default() += 1;
-            if let Some(sweep) = attempt.sweep {
-                census.swept += 1;
-                census.swept_objects += sweep.objects;
-            }
+        for attempt in self.attempts.values() {
+            census.ended.count(attempt);
         }
         census
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use types::{Epoch, Incarnation, JobId, LeaseNumber, PoolName, Progress, RequestId, WorkerName};
 
 use crate::{
+    census::EndedAttempts,
     effect::{Effect, Refusal, Reply},
     event::{Event, Now, Ticket},
     job::{Job, JobNumber, Rank},
@@ -32,6 +33,8 @@ pub struct Core {
     /// Incarnations that left without being registered, and when: their start may still be under way. Volatile.
     pub(crate) departed: BTreeMap<(WorkerName, Incarnation), u64>,
     pub(crate) counters: Counters,
+    /// Of jobs that were forgotten. Volatile.
+    pub(crate) forgotten: EndedAttempts,
     /// Leases that are current.
     pub(crate) held: BTreeMap<LeaseNumber, Held>,
     /// Jobs with something to grant now, best first.
@@ -76,6 +79,8 @@ pub(crate) enum Timer {
     Limit(JobNumber),
     /// An attempt that does not count is to be swept.
     Sweep(LeaseNumber),
+    /// A job that ended long ago is to be forgotten.
+    Forget(JobNumber),
 }
 
 impl Core {
@@ -96,6 +101,7 @@ impl Core {
             workers: BTreeMap::new(),
             departed: BTreeMap::new(),
             counters: Counters::default(),
+            forgotten: EndedAttempts::default(),
             held: BTreeMap::new(),
             pools: BTreeMap::new(),
             wake_ups: WakeUps::new(epoch),
@@ -230,6 +236,7 @@ impl Core {
             out.push(Effect::Wake { pool: pool.clone() });
         }
         out.push(Effect::JobChanged(job.row.id.clone()));
+        self.forget_later(number, now);
     }
 
     pub(crate) fn job(&self, id: &JobId) -> Option<&Job> {

@@ -135,7 +135,7 @@ pub enum Verdict {
 /// Why something was not done. Nothing is stored for it, and asking again gives it again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("job {0} does not exist; `ctl get jobs` lists those that do")]
+    #[error("job {0} is not known; `ctl get jobs` lists those that are")]
     UnknownJob(JobId),
     #[error("job id {0} is taken; choose another")]
     JobIdTaken(JobId),

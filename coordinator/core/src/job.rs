@@ -46,6 +46,8 @@ pub(crate) struct Job {
     pub paused_until_ms: Option<u64>,
     /// When its time limit is over, on the monotonic clock.
     pub limit_ms: Option<u64>,
+    /// When it is to be forgotten, on the monotonic clock; present once it has ended.
+    pub forget_ms: Option<u64>,
     /// Where the job stands in its pool's order, if it is there.
     pub rank: Option<Rank>,
     /// The progress row must be written.
@@ -196,6 +198,7 @@ impl Job {
             publishing: BTreeSet::new(),
             paused_until_ms: None,
             limit_ms: None,
+            forget_ms: None,
             rank: None,
             dirty: false,
         };

@@ -122,6 +122,10 @@ impl Core {
                     self.sweep_due(lease, now, out);
                     continue;
                 }
+                Timer::Forget(number) => {
+                    self.forget_due(number, due_ms, now, out);
+                    continue;
+                }
                 Timer::Limit(number) => {
                     self.time_is_over(number, due_ms, now, out);
                     number

@@ -26,6 +26,7 @@ mod dead;
 mod deadline;
 mod effect;
 mod event;
+mod forget;
 mod job;
 mod lease;
 mod outbox;
@@ -44,7 +45,7 @@ mod waiting;
 mod wake_up;
 mod worker;
 
-pub use census::{Census, Pool};
+pub use census::{Census, EndedAttempts, Pool};
 pub use core::Core;
 pub use dead::DeadTask;
 pub use effect::{

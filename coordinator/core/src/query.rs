@@ -2,8 +2,8 @@
 
 use plan::PlannedRun;
 use types::{
-    Failure, JobId, JobState, LeaseNumber, Progress, TaskId, TaskIndex, TaskKind, TaskState,
-    TraceContext, WorkerName,
+    Failure, FailureClass, JobId, JobState, LeaseNumber, Progress, TaskId, TaskIndex, TaskKind,
+    TaskState, TraceContext, WorkerName,
 };
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     core::Core,
     event::Now,
     job::{Counts, Job},
-    rows::{AttemptRow, ModelRow, OutboxRow, WorkerRow},
+    rows::{AttemptRow, ModelRow, OutboxRow, Outcome, WorkerRow},
     waiting::{Outlook, Waiting},
 };
 
@@ -44,6 +44,8 @@ pub struct JobView<'a> {
     pub warnings: Vec<String>,
     /// What the store does not take, oldest first; gone as soon as it does.
     pub unpublished: Vec<Unpublished<'a>>,
+    /// What a task heard last, while the job tries again because something does not answer.
+    pub outage: Option<&'a str>,
 }
 
 /// An entry of the outbox that could not be delivered so far.
@@ -195,7 +197,6 @@ impl Core {
         self.job(id).map(|job| self.view(job))
     }
 
-    /// Newest first.
     /// What the job's spans are below, if somebody traces it.
     pub fn trace(&self, job: &JobId) -> Option<&TraceContext> {
         self.job(job)?.row.trace.as_ref()
@@ -205,6 +206,7 @@ impl Core {
         Some(self.job(&task.job)?.task(task.index)?.spec.kind())
     }
 
+    /// Newest first.
     pub fn job_views(&self) -> impl Iterator<Item = JobView<'_>> {
         self.jobs.values().rev().map(|job| self.view(job))
     }
@@ -247,7 +249,21 @@ impl Core {
             plan_json: &job.row.plan_json,
             warnings: self.warnings(job),
             unpublished: self.unpublished(job.id()),
+            outage: self.outage(job),
         }
+    }
+
+    fn outage<'a>(&'a self, job: &'a Job) -> Option<&'a str> {
+        if job.progress.outage.is_none() || job.counts.open() == 0 {
+            return None;
+        }
+        let leases = job.tasks.iter().flat_map(|task| &task.attempts);
+        leases
+            .filter_map(|lease| self.attempts.get(lease))
+            .filter(|attempt| attempt.outcome == Outcome::Failed(FailureClass::Unavailable))
+            .max_by_key(|attempt| attempt.ended_ms)?
+            .message
+            .as_deref()
     }
 
     fn unpublished(&self, job: &JobId) -> Vec<Unpublished<'_>> {

@@ -22,6 +22,8 @@ pub enum Change {
     Job(Arc<JobRow>),
     /// Key: `job`.
     JobProgress(JobProgressRow),
+    /// Deletes the job's rows of every table but `outbox`, which has none any more, and `models`, which stay.
+    JobForgotten(JobId),
     /// Key: (`job`, `by`). Written once.
     Expansion(ExpansionRow),
     /// Key: (`job`, `index`). A task without a row is as its plan made it.
@@ -64,6 +66,7 @@ impl Rows {
         match change {
             Change::Job(row) => drop(self.jobs.insert(row.id.clone(), row)),
             Change::JobProgress(row) => drop(self.job_progress.insert(row.job.clone(), row)),
+            Change::JobForgotten(job) => self.forget(&job),
             Change::Expansion(row) => drop(self.expansions.insert((row.job.clone(), row.by), row)),
             Change::Task(row) => drop(self.tasks.insert((row.job.clone(), row.index), row)),
             Change::Attempt(row) => drop(self.attempts.insert(row.lease, row)),
@@ -75,6 +78,15 @@ impl Rows {
             Change::Model(row) => drop(self.models.insert(row.key(), row)),
             Change::Counters(row) => self.counters = row,
         }
+    }
+
+    fn forget(&mut self, job: &JobId) {
+        self.jobs.remove(job);
+        self.job_progress.remove(job);
+        self.expansions.retain(|(of, _), _| of != job);
+        self.tasks.retain(|(of, _), _| of != job);
+        self.attempts.retain(|_, row| row.job != *job);
+        self.requests.retain(|_, row| row.job != *job);
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Settings {
     /// It is kept at least so long if the attempt may still be completed: for half an hour an agent tries to reach the
     /// coordinator, after a lease and a bit.
     pub late_ms: u64,
+    /// How long a job is known after its end.
+    pub keep_jobs_ms: u64,
     pub expand: Expand,
     #[cfg(feature = "mutations")]
     pub mutations: Mutations,
@@ -45,6 +47,7 @@ impl Default for Settings {
             deadline_grace_ms: 300_000,
             retention_ms: 14 * 24 * 3_600_000,
             late_ms: 32 * 60_000,
+            keep_jobs_ms: 90 * 24 * 3_600_000,
             expand: plan::expand,
             #[cfg(feature = "mutations")]
             mutations: Mutations::default(),

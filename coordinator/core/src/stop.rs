@@ -149,6 +149,7 @@ impl Core {
         job.progress.finished_ms = None;
         job.progress.outage = None;
         job.paused_until_ms = None;
+        job.forget_ms = None;
         job.dirty = true;
         for &(index, inputs_change) in &again {
             let task = &mut job.tasks[index.0 as usize];

@@ -81,6 +81,7 @@ fn of_job(view: JobView<'_>) -> v1::Job {
         resolved_json: String::new(),
         warnings: view.warnings,
         unpublished: view.unpublished.into_iter().map(of_unpublished).collect(),
+        outage: view.outage.unwrap_or_default().to_owned(),
     }
 }
 

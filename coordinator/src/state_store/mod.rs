@@ -48,9 +48,16 @@ pub enum StateStoreError {
 
 impl StateStoreError {
     fn sql(action: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
+        Self::unless_full(move |source| Self::Sql { action, source })
+    }
+
+    /// A full disk is an error of its own, whatever was being done.
+    fn unless_full(
+        other: impl FnOnce(rusqlite::Error) -> Self,
+    ) -> impl FnOnce(rusqlite::Error) -> Self {
         move |source| match source.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::DiskFull { source },
-            _ => Self::Sql { action, source },
+            _ => other(source),
         }
     }
 }
@@ -77,24 +84,26 @@ impl StateStore {
     /// Where `origin` says that the database was restored from a backup, epoch and lease numbers jump by 2^32, so that
     /// nothing handed out after the backup was made is handed out again.
     pub fn open(path: &Path, origin: Origin) -> Result<Self, StateStoreError> {
-        let failed = |source| StateStoreError::Open {
-            path: path.to_owned(),
-            source,
+        let failed = || {
+            StateStoreError::unless_full(|source| StateStoreError::Open {
+                path: path.to_owned(),
+                source,
+            })
         };
-        let connection = Connection::open(path).map_err(failed)?;
+        let connection = Connection::open(path).map_err(failed())?;
         connection
             .busy_timeout(Duration::from_secs(2))
-            .map_err(failed)?;
+            .map_err(failed())?;
         // Exclusive before WAL: then the index of the log lives in memory and no `-shm` file is made.
         connection
             .pragma_update(None, "locking_mode", "EXCLUSIVE")
-            .map_err(failed)?;
+            .map_err(failed())?;
         connection
             .pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
-            .map_err(failed)?;
+            .map_err(failed())?;
         connection
             .pragma_update(None, "synchronous", "FULL")
-            .map_err(failed)?;
+            .map_err(failed())?;
         connection.set_prepared_statement_cache_capacity(32);
         let mut store = Self {
             connection,
@@ -106,7 +115,9 @@ impl StateStore {
     }
 
     fn migrate(&mut self, steps: &[&str]) -> Result<(), StateStoreError> {
-        let failed = |version| move |source| StateStoreError::Migrate { version, source };
+        let failed = |version| {
+            StateStoreError::unless_full(move |source| StateStoreError::Migrate { version, source })
+        };
         self.connection
             .execute_batch("CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, applied_ms INTEGER NOT NULL)")
             .map_err(failed(0))?;

@@ -502,6 +502,23 @@ fn a_forgotten_worker_has_no_row() {
 }
 
 #[test]
+fn a_forgotten_job_has_no_row_and_its_models_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(&dir);
+    store.commit(&one_of_everything()).unwrap();
+    let mut rows = store.load().unwrap();
+    let jobs: Vec<_> = rows.jobs.keys().cloned().collect();
+    assert!(!jobs.is_empty() && !rows.attempts.is_empty() && !rows.models.is_empty());
+    for job in jobs {
+        let forgotten = Change::JobForgotten(job);
+        store.commit(std::slice::from_ref(&forgotten)).unwrap();
+        rows.put(forgotten);
+        assert_eq!(store.load().unwrap(), rows);
+    }
+    assert!(rows.tasks.is_empty() && rows.attempts.is_empty());
+}
+
+#[test]
 fn a_damaged_row_is_named_by_table_and_column() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(&dir);

@@ -6,6 +6,7 @@ use coordinator_core::{
 };
 use rusqlite::{Params, Transaction, params};
 use serde::Serialize;
+use types::JobId;
 
 use super::StateStoreError;
 
@@ -13,6 +14,7 @@ pub fn change(transaction: &Transaction<'_>, change: &Change) -> Result<(), Stat
     match change {
         Change::Job(row) => job(transaction, row),
         Change::JobProgress(row) => job_progress(transaction, row),
+        Change::JobForgotten(job) => forget(transaction, job),
         Change::Expansion(row) => expansion(transaction, row),
         Change::Task(row) => task(transaction, row),
         Change::Attempt(row) => attempt(transaction, row),
@@ -98,6 +100,20 @@ fn job_progress(
             optional_json("job_progress", row.limit.as_ref())?
         ],
     )
+}
+
+fn forget(transaction: &Transaction<'_>, job: &JobId) -> Result<(), StateStoreError> {
+    for sql in [
+        "DELETE FROM jobs WHERE id = ?1",
+        "DELETE FROM job_progress WHERE job = ?1",
+        "DELETE FROM expansions WHERE job = ?1",
+        "DELETE FROM tasks WHERE job = ?1",
+        "DELETE FROM attempts WHERE job = ?1",
+        "DELETE FROM requests WHERE job = ?1",
+    ] {
+        run(transaction, sql, [job.as_str()])?;
+    }
+    Ok(())
 }
 
 fn expansion(transaction: &Transaction<'_>, row: &ExpansionRow) -> Result<(), StateStoreError> {

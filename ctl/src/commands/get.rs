@@ -107,7 +107,7 @@ pub fn job_value(job: &Job) -> Value {
             "failed": counts.failed, "dead": counts.dead, "skipped": counts.skipped, "cancelling": counts.cancelling, "cancelled": counts.cancelled,
         },
         "deadline": time(job.deadline_ms), "trace": job.trace, "failures": job.failures, "warnings": job.warnings,
-        "unpublished": job.unpublished.iter().map(unpublished_value).collect::<Value>(), "results_generation": job.results_generation,
+        "unpublished": job.unpublished.iter().map(unpublished_value).collect::<Value>(), "outage": job.outage, "results_generation": job.results_generation,
     })
 }
 
@@ -144,8 +144,7 @@ fn job_table(jobs: &[Job]) -> String {
             job.key.clone(),
             job.unpublished
                 .first()
-                .map(|waits| unpublished(waits, now))
-                .unwrap_or_default(),
+                .map_or_else(|| job.outage.clone(), |waits| unpublished(waits, now)),
         ]);
     }
     table.render()

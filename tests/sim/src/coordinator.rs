@@ -13,7 +13,7 @@ use crate::{
     broker::WAKE_UP_TTL_MS,
     faults::Mutation,
     invariants::{About, Check},
-    world::{Item, Who, World},
+    world::{Item, KEEP_JOBS_MS, Who, World},
 };
 
 #[derive(Default)]
@@ -89,6 +89,7 @@ impl World {
             },
             retention_ms: self.retention_ms,
             late_ms: self.late_ms,
+            keep_jobs_ms: KEEP_JOBS_MS,
             wake_up_ttl_ms: self.broker.as_ref().map(|_| WAKE_UP_TTL_MS),
             ..Settings::default()
         }

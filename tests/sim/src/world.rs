@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use coordinator_core::{
-    Change, Claim, Event, Leftovers, OutboxRow, Registration, Reply, Sender, Submit, Ticket,
+    Change, Claim, Event, Leftovers, OutboxRow, Registration, Reply, Rows, Sender, Submit, Ticket,
 };
 use types::{
     Failure as TaskFailure, JobId, LeaseNumber, OutputObject, Progress, RequestId, TaskKind,
@@ -206,6 +206,8 @@ pub struct Outcome {
 const FAULTY_MS: u64 = 240_000;
 /// From then on somebody looks so often at the workers that failed too much: without them a job may wait for ever.
 const OPERATOR_MS: u64 = 60_000;
+/// How long ended jobs are known: longer than anything else here takes.
+pub const KEEP_JOBS_MS: u64 = 6 * 3_600_000;
 /// L1: from then on, how long a job may take: retries for an hour, and a half.
 const BOUND_MS: u64 = FAULTY_MS + 5_400_000 + 3_600_000;
 
@@ -414,6 +416,32 @@ impl World {
         self.nothing_unnamed_is_left()?;
         self.store.named_objects_exist()
     }
+
+    /// A long time passes, in which nobody does anything: what had ended is forgotten, and what it published stays.
+    pub fn forget(&mut self) -> Check {
+        // Nothing is on its way for hours, nor waits for a coordinator that stands still.
+        self.run_for(120_000)?;
+        while !self.coordinator.inbox.is_empty() {
+            self.run_for(10_000)?;
+        }
+        // More often than once where the wall clock had been ahead.
+        for _ in 0..8 {
+            self.now_ms += KEEP_JOBS_MS;
+            self.run_for(10_000)?;
+        }
+        let rows = &self.disk.rows;
+        let left = Rows {
+            workers: rows.workers.clone(),
+            models: rows.models.clone(),
+            counters: rows.counters,
+            ..Rows::default()
+        };
+        if *rows != left {
+            let jobs: Vec<_> = rows.jobs.keys().collect();
+            return Err(format!("jobs {jobs:?} are not forgotten, or not wholly"));
+        }
+        self.store.named_objects_exist()
+    }
 }
 
 /// One schedule from beginning to end.
@@ -425,6 +453,7 @@ pub fn run_seed(seed: u64, mutation: Option<Mutation>, trace: bool) -> Result<Ou
         .and_then(|()| world.run_for(1_000))
         .and_then(|()| world.final_checks())
         .and_then(|()| world.sweep_up())
+        .and_then(|()| world.forget())
         .and_then(|()| world.rebuild_equals_the_core());
     match checked {
         Ok(()) => Ok(Outcome {

@@ -8,6 +8,7 @@ mod deadlines;
 mod desk;
 mod drain;
 mod failed_jobs;
+mod forgetting;
 mod liveness;
 mod outbox;
 mod placement;
