@@ -42,6 +42,8 @@ pub struct Slots {
 struct Granted {
     about: About,
     beginning: Beginning,
+    /// Until its executor is given the task.
+    log: Option<OpenSegment>,
 }
 
 struct Running {
@@ -115,7 +117,10 @@ impl Slots {
     }
 
     pub fn run(&mut self, slot: SlotNumber, grant: &Grant) {
-        let log = self.open_log(grant);
+        let opened = self.attempts.get_mut(&grant.lease);
+        let log = opened
+            .and_then(|granted| granted.log.take())
+            .or_else(|| self.open_log(grant));
         self.span(grant.lease)
             .in_scope(|| tracing::info!(slot, "task begun"));
         let scratch = self.scratch_of(grant.lease);
@@ -148,8 +153,9 @@ impl Slots {
         let beginning = Beginning::now();
         // A claim's answer may come twice.
         self.attempts.entry(grant.lease).or_insert(Granted {
-            about: log.about,
+            about: log.about.clone(),
             beginning,
+            log: Some(log),
         });
     }
 
@@ -215,7 +221,10 @@ impl Slots {
 
     /// The coordinator knows how the attempt ended: nothing more is said about it. `failure`: why it did not succeed.
     pub fn told(&mut self, lease: LeaseNumber, failure: Option<&str>) {
-        let Some(Granted { about, beginning }) = self.attempts.remove(&lease) else {
+        let Some(Granted {
+            about, beginning, ..
+        }) = self.attempts.remove(&lease)
+        else {
             return;
         };
         if let Some(Traced { attempt, task }) = &about.traced {

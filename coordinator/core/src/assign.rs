@@ -1,6 +1,6 @@
 //! An assignment: everything an executor needs for one attempt, made from the rows.
 
-use plan::{Assignment, Input, InputOutcome, TaskSpec};
+use plan::{Assignment, Input, InputOutcome, TaskResult, TaskSpec};
 use types::{AttemptPrefix, Failure, FailureClass, LeaseNumber, TaskId, TaskIndex, TaskState};
 
 use crate::{core::Core, job::Job, rows::AttemptRow};
@@ -36,6 +36,8 @@ impl Core {
         }
         on.sort();
         on.dedup();
+        // The tables of timings are written from there; to others they would be more than half of what they are told.
+        let with_timings = matches!(task.spec, TaskSpec::Evaluate { .. } | TaskSpec::Reduce);
         Some(Assignment {
             task: TaskId {
                 job: attempt.job.clone(),
@@ -51,7 +53,7 @@ impl Core {
             resources: job.resolved.resources.clone(),
             inputs: on
                 .into_iter()
-                .filter_map(|index| self.input(job, index))
+                .filter_map(|index| self.input(job, index, with_timings))
                 .collect(),
             trace: job.row.trace.clone(),
         })
@@ -69,16 +71,21 @@ impl Core {
             .collect()
     }
 
-    fn input(&self, job: &Job, index: TaskIndex) -> Option<Input> {
+    fn input(&self, job: &Job, index: TaskIndex, with_timings: bool) -> Option<Input> {
         let task = job.task(index)?;
         let accepted = task
             .accepted
             .and_then(|lease| self.attempts.get(&lease))
             .and_then(|attempt| {
+                // Written by this core from typed values, so they read back.
+                let mut result: TaskResult =
+                    serde_json::from_str(attempt.result_json.as_deref()?).ok()?;
+                if !with_timings {
+                    result.timings = Vec::new();
+                }
                 Some(InputOutcome::Accepted {
                     prefix: prefix(attempt),
-                    // Written by this core from typed values, so they read back.
-                    result: serde_json::from_str(attempt.result_json.as_deref()?).ok()?,
+                    result,
                     outputs: serde_json::from_str(attempt.outputs_json.as_deref()?).ok()?,
                 })
             });

@@ -112,7 +112,7 @@ pub struct Assignment {
     /// The runs that the task is about: one for fit, score and evaluate, those sharing the listing for list, all for reduce.
     pub runs: Vec<PlannedRun>,
     pub resources: Resources,
-    /// What the tasks it depends on left behind, in order of their index.
+    /// What the tasks it depends on left behind, in order of their index; their timings for evaluate and reduce only.
     pub inputs: Vec<Input>,
     /// The attempt's span, or what it would be below; none where nobody traces the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]

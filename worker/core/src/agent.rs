@@ -220,7 +220,7 @@ impl Agent {
     ) {
         let current = matches!(&self.claim, Claiming::Asking { id: asked, .. } if asked == id);
         if current {
-            self.wake_up_answered();
+            self.wake_up_answered(matches!(answer, Answer::Granted(_)));
         }
         match answer {
             Answer::Granted(grant) => {
@@ -252,9 +252,9 @@ impl Agent {
     }
 
     /// The present claim is over.
-    fn wake_up_answered(&mut self) {
+    fn wake_up_answered(&mut self, granted: bool) {
         if let Claiming::Asking { wake_up, .. } = self.claim {
-            self.wake_ups.answered(wake_up);
+            self.wake_ups.answered(wake_up, granted);
         }
     }
 
@@ -491,7 +491,7 @@ impl Agent {
             }
             Call::Fail { lease, .. } | Call::Release { lease } => _ = self.reports.remove(lease),
             Call::Claim { .. } => {
-                self.wake_up_answered();
+                self.wake_up_answered(false);
                 self.claim = Claiming::Idle {
                     not_before_ms: now_ms + self.settings.call_retry_max_ms,
                 }

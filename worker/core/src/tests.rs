@@ -591,6 +591,25 @@ fn with_a_slot_left_wake_ups_go_on() {
 }
 
 #[test]
+fn who_gets_tasks_without_being_woken_wants_no_wake_ups_until_a_claim_gets_nothing() {
+    let mut bench = Bench::idle(4);
+    let (claim, _) = woken_claim(&bench.tell(AgentEvent::Woken { number: 7 }));
+    let effects = bench.answer(claim, Answer::Granted(Box::new(grant(1))));
+    let asked_on = claim_of(&effects).unwrap();
+    // The next message is there before the answer: it is settled, and no other one comes.
+    bench.tell(AgentEvent::Woken { number: 8 });
+    let effects = bench.answer(asked_on, Answer::Granted(Box::new(grant(2))));
+    assert!(effects.contains(&AgentEffect::PauseWakeUps));
+    let (claim, _) = woken_claim(&effects);
+    let effects = bench.answer(claim, Answer::Granted(Box::new(grant(3))));
+    assert!(effects.contains(&AgentEffect::AckWakeUp));
+    assert!(!effects.contains(&AgentEffect::ConsumeWakeUps));
+    let asked_on = claim_of(&effects).unwrap();
+    let effects = bench.answer(asked_on, Answer::Nothing);
+    assert_eq!(effects, [AgentEffect::ConsumeWakeUps]);
+}
+
+#[test]
 fn a_wake_up_that_comes_while_a_claim_is_asked_leads_to_another_claim() {
     let mut bench = Bench::idle(1);
     let poll = claim_of(&bench.wait(21_000)).unwrap();

@@ -9,6 +9,8 @@ pub(crate) struct WakeUps {
     held: Option<Held>,
     /// Whether the broker is to deliver.
     consuming: bool,
+    /// The last claim got a task although nobody had woken it: asking on is faster than being woken.
+    busy: bool,
 }
 
 /// Delivered and not acked.
@@ -35,7 +37,8 @@ impl WakeUps {
     }
 
     /// A claim that named this wake-up is answered. One that came after the claim was made leads to another claim.
-    pub fn answered(&mut self, asked: Option<u64>) {
+    pub fn answered(&mut self, asked: Option<u64>, granted: bool) {
+        self.busy = granted && asked.is_none();
         if let Some(held) = &mut self.held
             && asked == Some(held.number)
         {
@@ -51,9 +54,10 @@ impl WakeUps {
     }
 
     /// `free`: a slot is left. `waiting`: the last claim got nothing; before that a worker asks for its next task
-    /// faster than anybody could wake it. The pause comes before the ack, after which the broker would send another.
+    /// faster than anybody could wake it, and a message for each task would be in vain. The pause comes before the ack,
+    /// after which the broker would send another.
     pub fn follow(&mut self, free: bool, waiting: bool, out: &mut Vec<AgentEffect>) {
-        let wanted = free && (waiting || self.consuming);
+        let wanted = free && (waiting || (self.consuming && !self.busy));
         if self.consuming && !wanted {
             out.push(AgentEffect::PauseWakeUps);
         }

@@ -38,7 +38,7 @@ pub struct Args {
 }
 
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
-    let mut stand = Stand::open(common, &args.folder, None).await?;
+    let mut stand = Stand::open(common, &args.folder, None, None).await?;
     let measured = measure(&mut stand, &args).await;
     stand.close(measured.is_err()).await?;
     let value = measured?;

@@ -1,6 +1,7 @@
 //! `ctl bench dispatch`: empty tasks by way of real workers.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde_json::json;
 use tokio::time::sleep;
@@ -37,6 +38,10 @@ pub struct Args {
     broker: Option<String>,
     #[command(flatten)]
     folder: Folder,
+    /// Where the tasks' objects go, in a new folder below it [default: beside the state]. In memory (/dev/shm) it is the
+    /// dispatch alone that is measured, its state on disk all the same
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
 }
 
 /// A job with the moment when it was sent.
@@ -56,7 +61,13 @@ struct Measured {
 }
 
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
-    let mut stand = Stand::open(common, &args.folder, args.broker.as_deref()).await?;
+    let mut stand = Stand::open(
+        common,
+        &args.folder,
+        args.store.as_deref(),
+        args.broker.as_deref(),
+    )
+    .await?;
     let measured = measure(&mut stand, &args).await;
     stand.close(measured.is_err()).await?;
     let measured = measured?;

@@ -20,7 +20,7 @@ pub enum Args {
     /// a pool of their own. The jobs are ordinary benchmarks, so that every task goes the way of a real one: claimed under
     /// a lease, handed to its worker's executor process, completed, and each of these steps on disk (SQLite with
     /// synchronous FULL) before it is answered. Included is also what an attempt leaves in the store: one small object and
-    /// `_outputs.json`, synced to disk.
+    /// `_outputs.json`, synced to disk; `--store` puts them elsewhere.
     ///
     /// Not included is what executors do beside that: no image is read, no log is stored and no progress is told. Executors
     /// have been started before it is measured, as they stay from task to task.

@@ -28,6 +28,7 @@ pub const LOOK: Duration = Duration::from_millis(25);
 pub struct Stand {
     pub client: Client,
     folder: PathBuf,
+    store: PathBuf,
     config: Option<PathBuf>,
     broker: String,
     coordinator: Child,
@@ -38,32 +39,35 @@ impl Stand {
     pub async fn open(
         common: &Common,
         folder: &Folder,
+        store: Option<&Path>,
         broker: Option<&str>,
     ) -> Result<Self, Error> {
-        let base = match &folder.folder {
-            Some(folder) => std::path::absolute(folder).map_err(|source| Error::Read {
-                path: folder.clone(),
+        let own = |base: &Path| -> Result<PathBuf, Error> {
+            let base = std::path::absolute(base).map_err(|source| Error::Read {
+                path: base.to_owned(),
                 source,
-            })?,
-            None => places::state_folder(common)?,
+            })?;
+            let own = base.join(format!("bench-{}", std::process::id()));
+            create_private(&own)?;
+            Ok(own)
         };
-        let folder = base.join(format!("bench-{}", std::process::id()));
-        create_private(&folder)?;
+        let folder = match &folder.folder {
+            Some(folder) => own(folder)?,
+            None => own(&places::state_folder(common)?)?,
+        };
+        let store = store.map_or_else(|| Ok(folder.clone()), own)?;
         let config = common.config().map(Path::to_owned);
         let broker = broker.unwrap_or("none").to_owned();
         let (coordinator, client) = start_coordinator(&folder, config.as_deref(), &broker).await?;
         Ok(Self {
             client,
             folder,
+            store: store.join("results"),
             config,
             broker,
             coordinator,
             workers: Vec::new(),
         })
-    }
-
-    pub fn store(&self) -> PathBuf {
-        self.folder.join("results")
     }
 
     /// What the executors append their stamps to.
@@ -144,7 +148,7 @@ impl Stand {
 
     /// The id of the new job.
     pub async fn submit(&mut self, job: &EmptyJob) -> Result<String, Error> {
-        let text = job.text(&self.store());
+        let text = job.text(&self.store);
         let context = job::ReadContext {
             current_dir: &self.folder,
         };
@@ -224,10 +228,15 @@ impl Stand {
         if failed {
             return Ok(());
         }
-        remove(&self.folder).map_err(|source| Error::Write {
-            path: self.folder.clone(),
-            source,
-        })
+        // The store's own folder, which may be the state's.
+        let of_store = self.store.parent().filter(|own| *own != self.folder);
+        for folder in of_store.into_iter().chain([self.folder.as_path()]) {
+            remove(folder).map_err(|source| Error::Write {
+                path: folder.to_owned(),
+                source,
+            })?;
+        }
+        Ok(())
     }
 }
 
