@@ -4,6 +4,7 @@ mod access;
 mod event_loop;
 mod grpc;
 mod handle;
+mod incoming;
 mod journal;
 mod listen;
 mod numbers;

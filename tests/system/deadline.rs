@@ -1,4 +1,4 @@
-//! A job that does not end by its deadline.
+//! Jobs that stop as a whole: at their deadline, or when more of their tasks failed than may.
 
 use crate::kills::wait_for_socket;
 use crate::processes::{Signal, until};
@@ -47,4 +47,21 @@ fn a_job_fails_at_its_deadline_says_so_and_a_retry_has_the_time_again() {
         again["deadline"].is_string() && again["deadline"] != missed,
         "{again}"
     );
+}
+
+#[test]
+fn a_job_stops_when_more_tasks_failed_than_may_and_says_so() {
+    let sandbox = Sandbox::with_job(6, 3);
+    let job = JOB.replace("category: tiny", "category: {grid: [tiny, absent]}");
+    sandbox.write("job.yaml", &format!("{job}max_failed_tasks: 0\n"));
+    const WHY: &str = "1 of its tasks failed and 0 may (`max_failed_tasks`)";
+    sandbox
+        .ctl(&["run", "job.yaml"])
+        .expect(1)
+        .says(&[WHY, "absent"]);
+    let described = sandbox.ctl(&["describe", "last"]);
+    assert!(described.stdout.contains(WHY), "{}", described.stdout);
+    let jobs = sandbox.json(&["get", "jobs"]);
+    assert_eq!(jobs[0]["state"], "failed");
+    assert_ne!(jobs[0]["tasks"]["cancelled"], 0);
 }

@@ -119,6 +119,7 @@ fn connections_cut_at_every_step_of_the_protocol_lose_nothing() {
         .use_broker(&format!("guest@{}/", proxy.address()));
     night.sandbox.set("NIGHTSHIFT_POLL", "2s");
     let (_coordinator, _worker) = night.start();
+    let mut cuts = 0;
     for round in 0..4_u64 {
         let key = format!("round-{round}");
         night
@@ -127,18 +128,23 @@ fn connections_cut_at_every_step_of_the_protocol_lose_nothing() {
             .expect(0);
         // Handshakes take some hundred bytes a side, wake-ups less: the cuts wander through all of it.
         let mut bytes = 7 * round;
+        proxy.cut_after(Direction::Down, bytes);
         until("the job to end among cuts", LIMIT, || {
-            bytes = (bytes * 31 + 17) % 1_500;
-            let direction = match bytes % 2 {
-                0 => Direction::Up,
-                _ => Direction::Down,
-            };
-            proxy.cut_after(direction, bytes);
+            if proxy.has_cut() {
+                cuts += 1;
+                bytes = (bytes * 31 + 17) % 1_500;
+                let direction = match bytes % 2 {
+                    0 => Direction::Up,
+                    _ => Direction::Down,
+                };
+                proxy.cut_after(direction, bytes);
+            }
             (night.sandbox.json(&["get", "jobs"])[0]["state"] == "succeeded").then_some(())
         });
         proxy.disarm();
         night.expect_the_quiet_results();
     }
+    assert!(cuts >= 4, "{cuts} cuts");
     night.expect_an_empty_queue();
 }
 

@@ -87,6 +87,12 @@ fn a_job_in_a_bucket_gives_the_same_scores_as_one_on_files() {
             "{part} is missing: {found:?}"
         );
     }
+    // The tables hold it compressed: as they are read.
+    for kind in ["--scores", "--metrics", "--timings"] {
+        let rows = sandbox.json(&[&["results", "last", kind], &with_keys[..]].concat());
+        assert!(!rows.as_array().unwrap().is_empty());
+        assert!(!rows.to_string().contains(WRITER.1), "{kind}");
+    }
     // Copies of the images that were read, and no secret anywhere that people look.
     assert!(files(&sandbox.path("cache")).len() >= 18);
     for info in &found {

@@ -83,7 +83,8 @@ impl Coordinator {
                 }
             }
             Err(status) if is_refusal(status.code()) => {
-                tracing::warn!(call = ?short, %status, "the coordinator refuses");
+                let (code, why) = (status.code(), status.message());
+                tracing::warn!(call = ?short, ?code, why, "the coordinator refuses");
                 AgentEvent::CallRefused {
                     call: short,
                     why: status.message().to_owned(),
@@ -277,10 +278,7 @@ impl Coordinator {
         let client = connecting
             .await
             .map_err(|_| Status::deadline_exceeded("no connection"))?
-            .map_err(|error| {
-                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-                Status::unavailable(format!("{error}{}", cause.unwrap_or_default()))
-            })?;
+            .map_err(|error| Status::unavailable(types::chain(&error)))?;
         *slot = Some(client.clone());
         Ok(client)
     }

@@ -97,6 +97,7 @@ impl ExecutorCommand {
         command
             .env(executor_socket::DESCRIPTOR_VARIABLE, descriptor.to_string())
             .env_remove(queue::PASSWORD_VARIABLE)
+            .env_remove(proto::TOKEN_VARIABLE)
             .env("OMP_WAIT_POLICY", "PASSIVE")
             .env("OMP_NUM_THREADS", self.threads.to_string())
             .env("NIGHTSHIFT_WORKER", self.worker.as_str())

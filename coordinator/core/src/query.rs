@@ -31,8 +31,8 @@ pub struct JobView<'a> {
     pub tasks: Counts,
     /// When it must have ended, by the wall clock; of a retried job anew.
     pub deadline_ms: Option<i64>,
-    /// Why the job as a whole failed, whatever its tasks did.
-    pub missed_deadline: Option<Failure>,
+    /// Why the job as a whole stopped, whatever its tasks did.
+    pub stopped: Option<String>,
     /// The first failure of each class, in order of the tasks.
     pub failures: Vec<(TaskId, Failure)>,
     /// 0: none is published yet.
@@ -240,7 +240,7 @@ impl Core {
                 .limit
                 .filter(|limit| !limit.last)
                 .map(|limit| limit.deadline.end_wall_ms()),
-            missed_deadline: job.missed_deadline(),
+            stopped: job.stopped(),
             failures,
             results_generation: job.progress.results_published,
             resolved_json: &job.row.resolved_json,

@@ -209,6 +209,22 @@ impl Core {
     }
 }
 
+impl Job {
+    /// Why nothing more of it was granted, for people; none where its user stopped it, or nothing was left.
+    pub fn stopped(&self) -> Option<String> {
+        match self.progress.stop? {
+            Stop::User => None,
+            Stop::Deadline => self.missed_deadline().map(|missed| missed.to_string()),
+            Stop::TooManyFailures if self.counts.of(TaskState::Cancelled) == 0 => None,
+            Stop::TooManyFailures => Some(format!(
+                "{} of its tasks failed and {} may (`max_failed_tasks`): the others were cancelled",
+                self.failed.len(),
+                self.tolerated_failures()
+            )),
+        }
+    }
+}
+
 /// The tasks that ended without success and everything downstream of them, each with whether its inputs
 /// will be others than before (so that late attempts of older generations are not accepted).
 fn to_run_again(job: &Job) -> Vec<(TaskIndex, bool)> {

@@ -15,15 +15,18 @@ use futures::Stream;
 use proto::{local::MAX_MESSAGE_BYTES, v1, v1::coordinator_server::CoordinatorServer};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::wrappers::UnixListenerStream;
-use tonic::{
-    Request, Response, Status,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::{Request, Response, Status, transport::Server};
 use types::{JobId, LeaseNumber};
 
 use self::status::RequestError;
 use crate::{
-    access::Guard, event_loop::nonce, handle::Handle, listen::Network, traces, wake_ups::WakeUps,
+    access::Guard,
+    event_loop::nonce,
+    handle::Handle,
+    incoming::{SILENCE, connections, incoming},
+    listen::Network,
+    traces,
+    wake_ups::WakeUps,
 };
 
 /// Longest time for which a claim is held; then the worker asks again.
@@ -63,7 +66,7 @@ pub async fn serve_network(
     if let Some(tls) = network.tls {
         server = server.tls_config(tls)?;
     }
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = incoming(listener, connections(), SILENCE);
     server
         .layer(Guard {
             access: network.access,

@@ -66,12 +66,7 @@ fn of_job(view: JobView<'_>) -> v1::Job {
             cancelling: count(TaskState::Cancelling),
             cancelled: count(TaskState::Cancelled),
         }),
-        failures: view
-            .missed_deadline
-            .iter()
-            .map(ToString::to_string)
-            .chain(failures)
-            .collect(),
+        failures: view.stopped.into_iter().chain(failures).collect(),
         deadline_ms: view.deadline_ms.unwrap_or(0),
         trace: view
             .trace

@@ -60,6 +60,8 @@ pub fn is_remote(text: &str) -> bool {
 fn bucket(scheme: &str, rest: &str) -> Result<String, String> {
     let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
     if bucket.len() < 3 || bucket.contains(['@', ':', '?', '#', '%', ' ']) {
+        // What stands before it may be keys.
+        let bucket = bucket.rsplit('@').next().unwrap_or_default();
         return Err(format!(
             "{bucket:?} is not a bucket's name: {scheme}://BUCKET/PATH; its endpoint and keys stand in the configuration"
         ));

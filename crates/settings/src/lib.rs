@@ -176,7 +176,7 @@ fn printed(command: &Command, section: &str, matches: &ArgMatches, from_file: &[
             .get_raw(id)
             .into_iter()
             .flatten()
-            .map(|value| value.to_string_lossy().into_owned())
+            .map(|value| without_password(&value.to_string_lossy()))
             .collect();
         let value = match (values.as_slice(), arg.get_action()) {
             (_, ArgAction::SetTrue) => matches.get_flag(id).to_string(),
@@ -194,6 +194,24 @@ fn printed(command: &Command, section: &str, matches: &ArgMatches, from_file: &[
         text += &format!("  {}: {value}  # {origin}\n", key(arg));
     }
     text
+}
+
+/// An address as it may be shown: what stands before an `@` after a colon is left out.
+fn without_password(value: &str) -> String {
+    let Some((scheme, rest)) = value.split_once("://") else {
+        return value.to_owned();
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    // A password may itself hold what ends an authority; then all of the rest is in doubt.
+    let (before, after) = match (authority.rsplit_once('@'), rest.rsplit_once('@')) {
+        (Some((before, _)), _) => (before, &rest[before.len() + 1..]),
+        (None, Some((before, after))) => (before, after),
+        (None, None) => return value.to_owned(),
+    };
+    match before.split_once(':') {
+        Some((user, _)) => format!("{scheme}://{user}:***@{after}"),
+        None => value.to_owned(),
+    }
 }
 
 fn quoted(value: &str) -> String {

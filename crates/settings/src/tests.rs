@@ -111,6 +111,20 @@ fn the_merged_settings_are_printed_with_their_origin() {
 }
 
 #[test]
+fn passwords_in_addresses_are_not_printed() {
+    for (given, shown) in [
+        ("amqp://ann:s3cret@host/v", "amqp://ann:***@host/v"),
+        ("amqp://ann:s3/cr?t@host/v", "amqp://ann:***@host/v"),
+        ("amqp://ann:s3@cret@host/v", "amqp://ann:***@host/v"),
+        ("amqp://ann@host/v", "amqp://ann@host/v"),
+        ("https://host:7070", "https://host:7070"),
+        ("plain:text@place", "plain:text@place"),
+    ] {
+        assert_eq!(crate::without_password(given), shown);
+    }
+}
+
+#[test]
 fn the_page_has_every_setting() {
     let page = page::<Program>("worker");
     for key in ["listen", "slots", "log_json", "label", "place"] {

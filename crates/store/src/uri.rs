@@ -108,6 +108,8 @@ pub(crate) fn split_remote(uri: &str) -> Result<(Scheme, String, String), String
         .ok_or("expected s3://, az:// or gs://")?;
     let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
     if bucket.contains(['@', ':', '?', '#', '%', ' ']) {
+        // What stands before it may be keys.
+        let bucket = bucket.rsplit('@').next().unwrap_or_default();
         return Err(format!(
             "{bucket:?} is not a bucket's name; endpoint and keys stand in the configuration of its store"
         ));
