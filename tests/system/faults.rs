@@ -1,14 +1,15 @@
 //! Coordinator and worker lose sight of each other: calls and answers get lost, one of them stands still, leases run out.
 //! The job ends, each sample is scored once, and the results are those of a quiet run.
 
-use broker_harness::{Direction, Proxy};
+use broker_harness::Proxy;
 
+use crate::cuts::Cuts;
 use crate::following::{coordinator, free_address};
 use crate::hangs::executor_at_fit;
-use crate::processes::{Signal, until};
+use crate::processes::Signal;
 use crate::queues::{Queue, on_both_queues};
 use crate::quiet::{Results, expect_the_quiet_results, quiet, runtime, with_three_runs};
-use crate::sandbox::{LIMIT, Running, SOON, Sandbox};
+use crate::sandbox::{Running, SOON, Sandbox};
 
 on_both_queues!(
     calls_cut_at_every_step_lose_and_double_nothing,
@@ -98,27 +99,19 @@ fn calls_cut_at_every_step_lose_and_double_nothing(queue: Queue) {
         Some(_) => 60,
         None => 3,
     };
-    let (mut cuts, mut bytes) = (0, 7);
+    // An assignment takes some thousand bytes, a completion and its answer less.
+    let mut cuts = Cuts {
+        bytes: 7,
+        below: 9_973,
+        made: 0,
+    };
     for _ in 0..rounds {
         site.submit();
-        proxy.cut_after(Direction::Down, bytes);
-        // An assignment takes some thousand bytes, a completion and its answer less: the cuts wander through all of it.
-        until("the job to end among cuts", LIMIT, || {
-            if proxy.has_cut() {
-                cuts += 1;
-                bytes = (bytes * 31 + 17) % 9_973;
-                let direction = match bytes % 2 {
-                    0 => Direction::Up,
-                    _ => Direction::Down,
-                };
-                proxy.cut_after(direction, bytes);
-            }
-            (site.sandbox.json(&["get", "jobs"])[0]["state"] == "succeeded").then_some(())
-        });
-        proxy.disarm();
+        cuts.until_done(&site.sandbox, &proxy);
         expect_the_quiet_results(&site.sandbox, &site.quiet);
     }
-    assert!(cuts >= 3 * rounds, "{cuts} cuts in {rounds} jobs");
+    let made = cuts.made;
+    assert!(made >= 3 * rounds, "{made} cuts in {rounds} jobs");
     site.end([worker]);
 }
 

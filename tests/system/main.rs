@@ -13,6 +13,7 @@ mod bench;
 mod collector;
 mod commands;
 mod configuration;
+mod cuts;
 mod dead;
 mod deadline;
 mod documents;

@@ -1,10 +1,11 @@
 //! A broker that dies, comes back, is cut off or takes nothing, in the middle of work: the job ends, each sample is
 //! scored once, the results are those of a quiet run, and nothing is left with the broker.
 
-use broker_harness::{Broker, Direction, Options, Proxy};
+use broker_harness::{Broker, Options, Proxy};
 use queue::{Consumer, ConsumerState, Publisher, Settings, WakeUp};
 use types::PoolName;
 
+use crate::cuts::Cuts;
 use crate::hangs::executor_at_fit;
 use crate::kills::wait_for_socket;
 use crate::processes::{Signal, until};
@@ -119,32 +120,23 @@ fn connections_cut_at_every_step_of_the_protocol_lose_nothing() {
         .use_broker(&format!("guest@{}/", proxy.address()));
     night.sandbox.set("NIGHTSHIFT_POLL", "2s");
     let (_coordinator, _worker) = night.start();
-    let mut cuts = 0;
+    // Handshakes take some hundred bytes a side, wake-ups less.
+    let mut cuts = Cuts {
+        bytes: 0,
+        below: 1_500,
+        made: 0,
+    };
     for round in 0..4_u64 {
         let key = format!("round-{round}");
         night
             .sandbox
             .ctl(&["submit", "job.yaml", "--key", &key])
             .expect(0);
-        // Handshakes take some hundred bytes a side, wake-ups less: the cuts wander through all of it.
-        let mut bytes = 7 * round;
-        proxy.cut_after(Direction::Down, bytes);
-        until("the job to end among cuts", LIMIT, || {
-            if proxy.has_cut() {
-                cuts += 1;
-                bytes = (bytes * 31 + 17) % 1_500;
-                let direction = match bytes % 2 {
-                    0 => Direction::Up,
-                    _ => Direction::Down,
-                };
-                proxy.cut_after(direction, bytes);
-            }
-            (night.sandbox.json(&["get", "jobs"])[0]["state"] == "succeeded").then_some(())
-        });
-        proxy.disarm();
+        cuts.bytes = 7 * round;
+        cuts.until_done(&night.sandbox, &proxy);
         night.expect_the_quiet_results();
     }
-    assert!(cuts >= 4, "{cuts} cuts");
+    assert!(cuts.made >= 4, "{} cuts", cuts.made);
     night.expect_an_empty_queue();
 }
 

@@ -21,13 +21,19 @@ impl Core {
     /// Sets the timer of a job that has ended, if it has none.
     pub(crate) fn forget_later(&mut self, number: JobNumber, now: Now) {
         let keep_ms = self.settings.keep_jobs_ms;
-        let Some(job) = self.jobs.get_mut(&number) else {
+        let Some(job) = self.jobs.get(&number) else {
             return;
         };
         if let (Some(left_ms), None) = (left_ms(job, keep_ms, now), job.forget_ms) {
             let due_ms = now
                 .mono_ms
                 .saturating_add(left_ms.max(keep_ms.min(LEAST_MS)));
+            self.look_again(number, due_ms);
+        }
+    }
+
+    fn look_again(&mut self, number: JobNumber, due_ms: u64) {
+        if let Some(job) = self.jobs.get_mut(&number) {
             job.forget_ms = Some(due_ms);
             self.timers.insert((due_ms, Timer::Forget(number)));
         }
@@ -53,11 +59,7 @@ impl Core {
             self.forget(number, out);
             return;
         }
-        let due_ms = now.mono_ms.saturating_add(AGAIN_MS);
-        if let Some(job) = self.jobs.get_mut(&number) {
-            job.forget_ms = Some(due_ms);
-            self.timers.insert((due_ms, Timer::Forget(number)));
-        }
+        self.look_again(number, now.mono_ms.saturating_add(AGAIN_MS));
     }
 
     /// Nothing is to be published or swept any more.
