@@ -10,7 +10,8 @@
 Ours writes each grant and each result to disk before it answers. Celery's messages are persistent and its results are messages
 to the caller; Ray keeps both in memory. What a task leaves, an object and a list of objects, is in memory here, too (/dev/shm,
 where Ray keeps its own); `on_disk` says what it is with these files synced to the same disk, which no peer does. Everything
-runs alternately; the best round of each counts, and of Celery the best of several settings.
+runs alternately; the best round of each counts, and of Celery the best of several settings. Ours and Celery log warnings, not a
+line for each task.
 """
 import json
 import os

@@ -4,8 +4,12 @@
 //! by any means leaves nothing behind; a parent-death signal would fire when the spawning *thread* ends.
 
 use std::{
+    fs::File,
     io,
-    os::{fd::AsRawFd, unix::net::UnixStream as StdUnixStream},
+    os::{
+        fd::AsRawFd,
+        unix::{fs::FileExt, net::UnixStream as StdUnixStream},
+    },
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -273,11 +277,23 @@ impl ExecutorReader {
     }
 }
 
-/// Resident memory of a process in bytes; `None` once it is gone.
-pub fn resident_bytes(pid: u32) -> Option<u64> {
-    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
+/// Where the kernel says how much memory a process has. Kept open: an executor is asked after every task.
+pub struct MemoryGauge(File);
+
+impl MemoryGauge {
+    /// `None` if the process is gone.
+    pub fn open(pid: u32) -> Option<Self> {
+        File::open(format!("/proc/{pid}/statm")).ok().map(Self)
+    }
+
+    /// Resident bytes; `None` once the process is gone.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let mut text = [0; 128];
+        let length = self.0.read_at(&mut text, 0).ok()?;
+        let text = std::str::from_utf8(&text[..length]).ok()?;
+        let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
+        Some(pages * rustix::param::page_size() as u64)
+    }
 }
 
 /// When the machine runs out of memory, the kernel shall take the executor and not the agent.

@@ -182,6 +182,7 @@ async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
             Some(event) = inbox.recv() => event,
             _ = ticks.tick() => {
                 slots.sample_memory();
+                slots.clean();
                 AgentEvent::Ticked
             }
             _ = terminate.recv() => AgentEvent::DrainRequested,

@@ -17,7 +17,7 @@ use worker_core::{AgentEvent, Exit, Grant, SlotNumber};
 
 use crate::{
     attempt_log::{About, OpenSegment, Traced},
-    executor_process::{ExecutorCommand, resident_bytes},
+    executor_process::{ExecutorCommand, MemoryGauge},
     supervise::{Order, supervise},
     wake_ups::Woken,
 };
@@ -36,6 +36,8 @@ pub struct Slots {
     running: BTreeMap<SlotNumber, Running>,
     /// The attempts that are not over here, for log lines about them.
     attempts: BTreeMap<LeaseNumber, Granted>,
+    /// Scratch folders that nobody needs any more, and spans that say whose they were.
+    over: Vec<(PathBuf, tracing::Span)>,
     spans: Spans,
 }
 
@@ -47,7 +49,7 @@ struct Granted {
 }
 
 struct Running {
-    pid: u32,
+    memory: Option<MemoryGauge>,
     orders: mpsc::UnboundedSender<Order>,
 }
 
@@ -87,6 +89,7 @@ impl Slots {
             _lock: lock,
             running: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            over: Vec::new(),
             spans,
         })
     }
@@ -97,7 +100,8 @@ impl Slots {
                 let pid = spawned.process.pid();
                 tracing::info!(slot, pid, "executor started");
                 let (orders, inbox) = mpsc::unbounded_channel();
-                self.running.insert(slot, Running { pid, orders });
+                let memory = MemoryGauge::open(pid);
+                self.running.insert(slot, Running { memory, orders });
                 let (events, stores) = (self.events.clone(), self.stores.clone());
                 let spans = self.spans.clone();
                 tokio::spawn(supervise(slot, spawned, inbox, events, stores, spans));
@@ -207,14 +211,24 @@ impl Slots {
         self.order(slot, Order::Kill);
     }
 
-    /// Removes the attempt's scratch folder, beside the loop: leases are renewed even if the disk hangs.
-    pub fn forget(&self, lease: LeaseNumber) {
-        let (folder, span) = (self.scratch_of(lease), self.span(lease));
+    /// The attempt is over: its scratch folder goes with the next [`Slots::clean`].
+    pub fn forget(&mut self, lease: LeaseNumber) {
+        self.over.push((self.scratch_of(lease), self.span(lease)));
+    }
+
+    /// Removes the scratch folders of attempts that are over, beside the loop: leases are renewed even if the disk hangs.
+    pub fn clean(&mut self) {
+        if self.over.is_empty() {
+            return;
+        }
+        let over = std::mem::take(&mut self.over);
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = fs::remove_dir_all(&folder)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                span.in_scope(|| tracing::warn!(folder = %folder.display(), %error, "cannot remove a scratch folder"));
+            for (folder, span) in over {
+                if let Err(error) = fs::remove_dir_all(&folder)
+                    && error.kind() != io::ErrorKind::NotFound
+                {
+                    span.in_scope(|| tracing::warn!(folder = %folder.display(), %error, "cannot remove a scratch folder"));
+                }
             }
         });
     }
@@ -256,7 +270,8 @@ impl Slots {
     /// Told after what was told before.
     pub fn sample_memory_of(&self, slot: SlotNumber) {
         let running = self.running.get(&slot);
-        if let Some(bytes) = running.and_then(|running| resident_bytes(running.pid)) {
+        let gauge = running.and_then(|running| running.memory.as_ref());
+        if let Some(bytes) = gauge.and_then(MemoryGauge::resident_bytes) {
             self.tell(AgentEvent::MemorySampled { slot, bytes });
         }
     }

@@ -12,9 +12,10 @@ use crate::{Store, StoreError, layout};
 /// From here on it pays to ask another thread for the digest.
 const PARALLEL_BYTES: u64 = 1 << 20;
 
-/// Writes the objects of one attempt. After [`AttemptWriter::finish`] nothing can be written any more, and everything is durable.
+/// Writes the objects of one attempt. After [`AttemptWriter::finish`] nothing can be written any more, and everything is
+/// durable: nobody reads an attempt's objects before, so they are synced then, together. Local files are written by the calling
+/// thread.
 pub struct AttemptWriter {
-    /// Nobody reads an attempt's objects before it is finished: they are synced then, together.
     store: Store,
     prefix: String,
     /// `None`: sealed. Held over each write, so that none can be under way when the attempt is sealed.
@@ -25,7 +26,7 @@ impl AttemptWriter {
     /// `prefix` as in [`types::AttemptPrefix::path`]: no other attempt has it.
     pub fn new(store: Store, prefix: impl Into<String>) -> Self {
         Self {
-            store: store.deferring(),
+            store,
             prefix: prefix.into(),
             written: Mutex::new(Some(Vec::new())),
         }
@@ -72,13 +73,13 @@ impl AttemptWriter {
         let (sha256, put) = if size < PARALLEL_BYTES {
             (
                 Ok(digest_parts(&parts)),
-                self.store.put_parts(&path, parts).await,
+                self.store.put_deferred(&path, parts).await,
             )
         } else {
             let hashed = parts.clone();
             tokio::join!(
                 tokio::task::spawn_blocking(move || digest_parts(&hashed)),
-                self.store.put_parts(&path, parts)
+                self.store.put_deferred(&path, parts)
             )
         };
         put?;
@@ -111,7 +112,7 @@ impl AttemptWriter {
             path: file.display().to_string(),
             source,
         })?;
-        self.store.put_file(&self.path(name), file).await?;
+        self.store.put_file_deferred(&self.path(name), file).await?;
         let object = OutputObject {
             path: name.to_owned(),
             size,
@@ -142,13 +143,12 @@ impl AttemptWriter {
             });
         }
         self.store
-            .put(&self.path(layout::OUTPUTS), json.into())
+            .put_deferred(&self.path(layout::OUTPUTS), vec![json.into()])
             .await?;
         let names = objects.iter().map(|object| object.path.as_str());
         let names = names.chain([layout::OUTPUTS]);
-        self.store
-            .sync(names.map(|name| self.path(name)).collect())
-            .await?;
+        let paths: Vec<String> = names.map(|name| self.path(name)).collect();
+        self.store.sync(&paths)?;
         Ok(objects)
     }
 }

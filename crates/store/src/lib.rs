@@ -9,6 +9,7 @@ mod attempt;
 mod cache;
 mod config;
 pub mod contract;
+mod deferred;
 mod error;
 pub mod layout;
 mod local;

@@ -4,7 +4,6 @@
 //! set would change without a word; here whatever cannot be listed is an error with its place.
 
 use std::{
-    collections::BTreeSet,
     ffi::OsStr,
     fs::{self, Metadata},
     io::ErrorKind,
@@ -16,28 +15,6 @@ use std::{
 use object_store::path::Path as Key;
 
 use crate::{ObjectInfo, StoreError, uri::file_uri};
-
-/// Brings files below `root` to the disk, and then the entries of the folders that they lie in.
-pub(crate) fn sync(root: &Path, paths: &[String]) -> Result<(), StoreError> {
-    let sync = |path: &Path| {
-        fs::File::open(path)
-            .and_then(|file| file.sync_all())
-            .map_err(|error| StoreError::from_io("write", file_uri(path), error))
-    };
-    let mut folders = BTreeSet::from([root.to_owned()]);
-    for path in paths {
-        let file = root.join(path);
-        sync(&file)?;
-        let around = file.ancestors().skip(1);
-        folders.extend(
-            around
-                .take_while(|folder| *folder != root)
-                .map(Path::to_owned),
-        );
-    }
-    // A folder's own entry is worth something only when what it holds is safe.
-    folders.iter().rev().try_for_each(|folder| sync(folder))
-}
 
 /// A folder whose entries are still to be read.
 struct Folder {

@@ -17,7 +17,9 @@ use object_store::{
 use tokio::io::AsyncReadExt;
 
 use crate::{
-    StoreError, answer, local, pointer,
+    StoreError, answer,
+    deferred::Folder,
+    local, pointer,
     remote::{Opened, Remote},
     uri::{self, Location, Scheme},
 };
@@ -38,12 +40,10 @@ const UPLOAD_TRIES: u32 = 3;
 #[derive(Clone)]
 pub struct Store {
     pub(crate) inner: Arc<dyn ObjectStore>,
-    /// The same, but what it writes to a local folder is on disk only after [`Store::sync`].
-    deferring: Arc<dyn ObjectStore>,
     /// Without a slash at its end, but for `file:///` itself.
     root: String,
-    /// Folder of a `file://` store.
-    local: Option<PathBuf>,
+    /// Of a `file://` store.
+    local: Option<Arc<Folder>>,
     remote: Option<Arc<Remote>>,
 }
 
@@ -88,10 +88,9 @@ impl Store {
         let files = LocalFileSystem::new_with_prefix(&folder)
             .map_err(|error| StoreError::from_object_store("open", root.clone(), None, error))?;
         Ok(Self {
-            inner: Arc::new(files.clone().with_fsync(true)),
-            deferring: Arc::new(files),
+            inner: Arc::new(files.with_fsync(true)),
             root,
-            local: Some(folder),
+            local: Some(Arc::new(Folder::new(folder))),
             remote: None,
         })
     }
@@ -109,7 +108,6 @@ impl Store {
 
     pub(crate) fn remote(opened: Opened) -> Result<Self, StoreError> {
         let bucket = Self {
-            deferring: opened.client.clone(),
             inner: opened.client,
             root: opened.remote.bucket.clone(),
             local: None,
@@ -124,24 +122,18 @@ impl Store {
             return Ok(self.clone());
         }
         let key = self.key(prefix)?;
-        let below = |store: &Arc<dyn ObjectStore>| {
-            Arc::new(PrefixStore::new(store.clone(), key.clone())) as Arc<dyn ObjectStore>
-        };
         Ok(Self {
-            inner: below(&self.inner),
-            deferring: below(&self.deferring),
+            inner: Arc::new(PrefixStore::new(self.inner.clone(), key)),
             root: self.uri(prefix),
-            local: self.local_path(prefix),
+            local: self.local_path(prefix).map(Folder::new).map(Arc::new),
             remote: self.remote.clone(),
         })
     }
 
     /// A store that lives as long as its handles, for tests.
     pub fn in_memory() -> Self {
-        let memory = Arc::new(InMemory::new());
         Self {
-            inner: memory.clone(),
-            deferring: memory,
+            inner: Arc::new(InMemory::new()),
             root: "memory://".to_owned(),
             local: None,
             remote: None,
@@ -153,28 +145,44 @@ impl Store {
         self.remote.is_some()
     }
 
-    /// The same store for somebody who writes several objects and then syncs them together: a disk commits once, not once an
-    /// object and folder.
-    pub(crate) fn deferring(&self) -> Self {
-        Self {
-            inner: self.deferring.clone(),
-            ..self.clone()
+    /// [`Store::put_parts`] for one of several objects: durable after [`Store::sync`]. Nobody else may write it meanwhile.
+    /// Local files are written by the calling thread.
+    pub(crate) async fn put_deferred(
+        &self,
+        path: &str,
+        parts: Vec<Bytes>,
+    ) -> Result<(), StoreError> {
+        match &self.local {
+            Some(folder) => folder.put(self.key(path)?.as_ref(), &parts),
+            None => self.put_parts(path, parts).await,
         }
     }
 
-    /// Returns when these objects are on disk, and reachable there. Remote stores acknowledge nothing before.
-    pub(crate) async fn sync(&self, paths: Vec<String>) -> Result<(), StoreError> {
-        let Some(folder) = self.local.clone() else {
-            return Ok(());
-        };
-        let synced = tokio::task::spawn_blocking(move || local::sync(&folder, &paths)).await;
-        synced.unwrap_or_else(|error| {
-            Err(StoreError::from_io(
-                "write",
-                self.root.clone(),
-                error.into(),
-            ))
-        })
+    /// The same with the content of a local file.
+    pub(crate) async fn put_file_deferred(
+        &self,
+        path: &str,
+        file: &Path,
+    ) -> Result<(), StoreError> {
+        match &self.local {
+            Some(folder) => {
+                let opened = fs::File::open(file).map_err(|source| StoreError::LocalFile {
+                    path: file.display().to_string(),
+                    source,
+                })?;
+                folder.put_file(self.key(path)?.as_ref(), &opened)
+            }
+            None => self.put_file(path, file).await,
+        }
+    }
+
+    /// Returns when these objects are on disk, and reachable there; the calling thread waits for it. Remote stores
+    /// acknowledge nothing before.
+    pub(crate) fn sync(&self, paths: &[String]) -> Result<(), StoreError> {
+        match &self.local {
+            Some(folder) => folder.sync(paths),
+            None => Ok(()),
+        }
     }
 
     /// Whether of many who put a pointer exactly one creates it by the store's own doing. Found out once, by trying.
@@ -207,7 +215,7 @@ impl Store {
 
     /// The file behind an object of a `file://` store. Its objects never change, so it may be read in place.
     pub fn local_path(&self, path: &str) -> Option<PathBuf> {
-        self.local.as_ref().map(|folder| folder.join(path))
+        self.local.as_ref().map(|folder| folder.root().join(path))
     }
 
     pub async fn head(&self, path: &str) -> Result<ObjectInfo, StoreError> {

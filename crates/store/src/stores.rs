@@ -3,8 +3,9 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use crate::{
@@ -20,9 +21,17 @@ pub struct Stores(Arc<Inner>);
 struct Inner {
     config: StoresConfig,
     files: OnceLock<Store>,
+    /// Local folders that were made or found here, by address.
+    created: Mutex<BTreeMap<String, (Identity, Store)>>,
     /// Remote stores that were opened, by name.
     opened: Mutex<BTreeMap<String, Store>>,
 }
+
+/// Device and inode of a folder.
+type Identity = (u64, u64);
+
+/// Beyond this they are opened anew.
+const KNOWN_FOLDERS: usize = 256;
 
 /// What [`Stores::probe`] found out about one store.
 #[derive(Debug)]
@@ -37,8 +46,8 @@ impl Stores {
     pub fn new(config: StoresConfig) -> Self {
         Self(Arc::new(Inner {
             config,
-            files: OnceLock::new(),
             opened: Mutex::default(),
+            ..Inner::default()
         }))
     }
 
@@ -62,10 +71,29 @@ impl Stores {
 
     /// Opens a store, making its folder first where there is none. Buckets are not made.
     pub fn create(&self, uri: &str) -> Result<Store, StoreError> {
-        match Location::parse(uri)?.scheme {
-            Scheme::File => Store::create(uri),
-            _ => self.open(uri),
+        let known = self.created().get(uri).cloned();
+        if let Some((identity, store)) = known
+            && identity_of(&store) == Some(identity)
+        {
+            return Ok(store);
         }
+        if Location::parse(uri)?.scheme != Scheme::File {
+            return self.open(uri);
+        }
+        let store = Store::create(uri)?;
+        if let Some(identity) = identity_of(&store) {
+            let mut created = self.created();
+            if created.len() >= KNOWN_FOLDERS {
+                created.clear();
+            }
+            created.insert(uri.to_owned(), (identity, store.clone()));
+        }
+        Ok(store)
+    }
+
+    fn created(&self) -> MutexGuard<'_, BTreeMap<String, (Identity, Store)>> {
+        let created = self.0.created.lock();
+        created.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The widest store that holds an object, and the object's path in it.
@@ -199,6 +227,12 @@ impl fmt::Debug for Stores {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Stores").field(&self.known()).finish()
     }
+}
+
+/// `None` if the folder is gone.
+fn identity_of(store: &Store) -> Option<Identity> {
+    let metadata = std::fs::metadata(store.local_path("")?).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 fn default_cache_folder() -> Option<PathBuf> {

@@ -40,6 +40,32 @@ fn memory_keeps_the_contract() {
 }
 
 #[test]
+fn a_created_folder_is_opened_once_and_made_anew_when_it_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (here, there) = (folder.path().join("here"), folder.path().join("there"));
+    let (stores, uri) = (Stores::default(), file_uri(&here));
+    let first = stores.create(&uri).unwrap();
+    assert!(std::sync::Arc::ptr_eq(
+        &first.inner,
+        &stores.create(&uri).unwrap().inner
+    ));
+    fs::remove_dir_all(&here).unwrap();
+    stores.create(&uri).unwrap();
+    assert!(here.is_dir());
+    // Another folder has taken its place.
+    fs::rename(&here, &there).unwrap();
+    symlink(&there, &here).unwrap();
+    let elsewhere = folder.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    stores.create(&uri).unwrap();
+    fs::remove_file(&here).unwrap();
+    symlink(&elsewhere, &here).unwrap();
+    let put = stores.create(&uri).unwrap();
+    runtime().block_on(put.put("a", Bytes::new())).unwrap();
+    assert!(elsewhere.join("a").is_file());
+}
+
+#[test]
 fn a_large_local_file_goes_up_in_pieces() {
     let folder = tempfile::tempdir().unwrap();
     let content: Vec<u8> = (0..20_000_000_u32).map(|i| (i % 251) as u8).collect();

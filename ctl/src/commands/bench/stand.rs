@@ -22,6 +22,8 @@ use crate::{Common, Error, places};
 
 /// How long a program may take from its start until it can be used.
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// What the programs write down: a line for each task, that none of the peers writes, would be measured, too.
+const LOG: [&str; 2] = ["--log", "warn"];
 /// Between two looks at whether something has come about.
 pub const LOOK: Duration = Duration::from_millis(25);
 
@@ -83,7 +85,7 @@ impl Stand {
             let (name, slots) = (format!("bench-{number}"), slots.to_string());
             let own = ["--name", &name, "--pool", POOL, "--slots", &slots];
             let kind = ["--executor", &executor, "--broker", &self.broker];
-            let arguments = [&own[..], &kind].concat();
+            let arguments = [&own[..], &kind, &LOG].concat();
             let config = self.config.as_deref();
             self.workers
                 .push(start("worker", &self.folder, config, &arguments)?);
@@ -257,7 +259,8 @@ async fn start_coordinator(
     config: Option<&Path>,
     broker: &str,
 ) -> Result<(Child, Client), Error> {
-    let mut child = start("coordinator", folder, config, &["--broker", broker])?;
+    let arguments = [&["--broker", broker], &LOG[..]].concat();
+    let mut child = start("coordinator", folder, config, &arguments)?;
     let place = Place::State(folder.to_owned());
     let deadline = Instant::now() + START_LIMIT;
     loop {
