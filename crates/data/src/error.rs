@@ -30,6 +30,16 @@ pub enum DataError {
         ratio: f64,
     },
     #[error(
+        "no normal images to train on: val_split_mode is {mode} and val_split_ratio {ratio} makes validation images of all {moved} \
+         in {folder}; lower it, or choose another mode"
+    )]
+    AllBecameValidation {
+        folder: String,
+        moved: usize,
+        ratio: f64,
+        mode: &'static str,
+    },
+    #[error(
         "val_split_mode is from_dir, but {folder} holds no images; another mode is same_as_test"
     )]
     NoValidationImages { folder: String },

@@ -68,11 +68,12 @@ pub(crate) const IMAGE_SIZE: Param = Param::new(
 pub(crate) const TEST_SPLIT_MODE: Param = Param::new(
     "test_split_mode",
     Kind::Choice {
-        built: &["from_dir", "none"],
-        not_built: &["synthetic"],
+        built: &["from_dir", "none", "synthetic"],
+        not_built: &[],
     },
     Default::Json("\"from_dir\""),
-    "`from_dir`: if the test folders hold no normal image, a share of the training images becomes test. `none`: never.",
+    "`from_dir`: if the test folders hold no normal image, a share of the training images becomes test. `none`: never. `synthetic`: as \
+     `from_dir`, but half of the normal test images get a synthetic anomaly, and anomalous images are left out.",
 );
 pub(crate) const TEST_SPLIT_RATIO: Param = Param::new(
     "test_split_ratio",
@@ -84,7 +85,8 @@ pub(crate) const VAL_SPLIT_RATIO: Param = Param::new(
     "val_split_ratio",
     Kind::Float { min: 0.0, max: 1.0 },
     Default::Json("0.5"),
-    "Share of each label's test images that becomes validation with `from_test`.",
+    "Share of each label's test images that becomes validation with `from_test`, of the training images with `from_train` and \
+     `synthetic`.",
 );
 pub(crate) const SEED: Param = Param::new(
     "seed",
@@ -124,6 +126,7 @@ pub(crate) enum Task {
 pub(crate) enum TestSplitMode {
     FromDir,
     None,
+    Synthetic,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -132,5 +135,7 @@ pub(crate) enum ValSplitMode {
     None,
     SameAsTest,
     FromTest,
+    FromTrain,
     FromDir,
+    Synthetic,
 }

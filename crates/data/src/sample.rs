@@ -28,6 +28,8 @@ pub struct SampleSeed {
     /// Such as `crack`; `None` for normal images.
     pub defect_type: Option<String>,
     pub mask_uri: Option<String>,
+    /// Seed of the synthetic anomaly that the image gets when it is read; its mask comes of the same seed.
+    pub synthetic: Option<u64>,
 }
 
 /// A dataset as it stands in the store.

@@ -13,6 +13,9 @@ use crate::{
     parameters::{ImageDataset, TestSplitMode, ValSplitMode},
 };
 
+/// The kind of defect of such images, and the purpose of their draws.
+const SYNTHETIC: &str = "synthetic";
+
 /// An image with its role as the folders have it, before splits move it.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate<'a> {
@@ -23,6 +26,7 @@ pub(crate) struct Candidate<'a> {
     pub label: Label,
     pub defect_type: Option<String>,
     pub mask_uri: Option<String>,
+    pub synthetic: Option<u64>,
 }
 
 /// The folders to name when something is missing.
@@ -36,7 +40,10 @@ impl ImageDataset {
         match self.val_split_mode {
             ValSplitMode::None => None,
             ValSplitMode::SameAsTest => Some(Split::Test),
-            ValSplitMode::FromTest | ValSplitMode::FromDir => Some(Split::Validation),
+            ValSplitMode::FromTest
+            | ValSplitMode::FromTrain
+            | ValSplitMode::FromDir
+            | ValSplitMode::Synthetic => Some(Split::Validation),
         }
     }
 
@@ -55,7 +62,7 @@ impl ImageDataset {
                 folder: folders.train.clone(),
             });
         }
-        if self.test_split_mode == TestSplitMode::FromDir
+        if self.test_split_mode != TestSplitMode::None
             && count(&candidates, Split::Test, Some(Label::Normal)) == 0
         {
             let moved = share(
@@ -80,7 +87,44 @@ impl ImageDataset {
                 ));
             }
         }
+        if self.test_split_mode == TestSplitMode::Synthetic {
+            let all = candidates.len();
+            candidates.retain(|one| one.split != Split::Test || one.label == Label::Normal);
+            if candidates.len() < all {
+                warnings.push(format!(
+                    "test_split_mode is synthetic: {} anomalous test images are left out",
+                    all - candidates.len()
+                ));
+            }
+            make_synthetic(&mut candidates, Split::Test, self.seed);
+        }
         match self.val_split_mode {
+            ValSplitMode::FromTrain | ValSplitMode::Synthetic => {
+                let moved = share(
+                    &mut candidates,
+                    Split::Train,
+                    Label::Normal,
+                    self.val_split_ratio,
+                    self.seed,
+                    Split::Validation,
+                );
+                let synthetic = self.val_split_mode == ValSplitMode::Synthetic;
+                let mode = if synthetic { "synthetic" } else { "from_train" };
+                if purpose == Purpose::Train && count(&candidates, Split::Train, None) == 0 {
+                    return Err(DataError::AllBecameValidation {
+                        folder: folders.train.clone(),
+                        moved,
+                        ratio: self.val_split_ratio,
+                        mode,
+                    });
+                }
+                if moved == 0 {
+                    warnings.push(format!("val_split_mode {mode} took no image: too few training images for val_split_ratio"));
+                }
+                if synthetic {
+                    make_synthetic(&mut candidates, Split::Validation, self.seed);
+                }
+            }
             ValSplitMode::FromTest => {
                 for label in [Label::Normal, Label::Anomalous] {
                     share(
@@ -137,6 +181,7 @@ impl Candidate<'_> {
             label: self.label,
             defect_type: self.defect_type,
             mask_uri: self.mask_uri,
+            synthetic: self.synthetic,
         }
     }
 }
@@ -157,25 +202,52 @@ fn share(
     seed: u64,
     to: Split,
 ) -> usize {
+    let drawn = chosen(candidates, from, label, ratio, seed, to.as_str());
+    for (_, index) in &drawn {
+        candidates[*index].split = to;
+    }
+    drawn.len()
+}
+
+/// Gives half of a split's normal images a synthetic anomaly: the reference's share.
+fn make_synthetic(candidates: &mut [Candidate<'_>], split: Split, seed: u64) {
+    for (draw, index) in chosen(candidates, split, Label::Normal, 0.5, seed, SYNTHETIC) {
+        let one = &mut candidates[index];
+        one.label = Label::Anomalous;
+        one.defect_type = Some(SYNTHETIC.to_owned());
+        // Below 2^63: readers of the table have signed numbers.
+        let seed = draw
+            .first_chunk()
+            .map_or(0, |bytes| u64::from_le_bytes(*bytes) >> 1);
+        one.synthetic = Some(seed);
+    }
+}
+
+/// A share of one split's images of one label, in the order of their draws.
+fn chosen(
+    candidates: &[Candidate<'_>],
+    from: Split,
+    label: Label,
+    ratio: f64,
+    seed: u64,
+    purpose: &str,
+) -> Vec<([u8; 32], usize)> {
     let mut drawn: Vec<([u8; 32], usize)> = candidates
         .iter()
         .enumerate()
         .filter(|(_, one)| one.split == from && one.label == label)
-        .map(|(index, one)| (draw(seed, to, &one.key), index))
+        .map(|(index, one)| (draw(seed, purpose, &one.key), index))
         .collect();
     drawn.sort_unstable();
     // The reference's rounding: down, what is left over stays where it was.
-    let moved = (drawn.len() as f64 * ratio).floor() as usize;
-    for (_, index) in &drawn[..moved.min(drawn.len())] {
-        candidates[*index].split = to;
-    }
-    moved
+    drawn.truncate((drawn.len() as f64 * ratio).floor() as usize);
+    drawn
 }
 
-fn draw(seed: u64, purpose: Split, key: &str) -> [u8; 32] {
+fn draw(seed: u64, purpose: &str, key: &str) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(seed.to_le_bytes());
-    hash.update(purpose.as_str());
+    hash.update(purpose);
     hash.update([0]);
     hash.update(key);
     hash.finalize().into()

@@ -143,8 +143,8 @@ fn what_is_not_built_is_known_by_name() {
         &["job.yaml:9:26: metrics.image: sPRO is known but not built yet"],
     );
     says(
-        &format!("{RIGHT}    val_split_mode: synthetic"),
-        &["job.yaml:9:21: val_split_mode: synthetic is known but not built yet"],
+        &format!("{RIGHT}    task: detection"),
+        &["job.yaml:9:11: task: detection is known but not built yet"],
     );
     says(
         &format!("{RIGHT}normalization: cdf"),
@@ -199,7 +199,7 @@ metrics: {image: AUORC, threshold: [1, 2, 3]}
             "job.yaml:4:15: unknown model \"Padmi\"; did you mean \"Padim\"?",
             "job.yaml:9:5: MVTec has no parameter \"rot\"; did you mean \"root\"?",
             "job.yaml:10:22: val_split_ratio: expected a number from 0 to 1, found 2",
-            "job.yaml:11:21: val_split_mode: expected one of none, same_as_test, from_test, from_dir, found \"from_tset\"; did you mean \"from_test\"?",
+            "job.yaml:11:21: val_split_mode: expected one of none, same_as_test, from_train, from_test, synthetic, from_dir, found \"from_tset\"; did you mean \"from_test\"?",
             "job.yaml:12:5: the key \"val_split_mode\" is given twice",
             "job.yaml:13:7: task: expected one of classification, segmentation, found \"detect\" .. ",
             "job.yaml:14:7: seed: expected an integer from 0",

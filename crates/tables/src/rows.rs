@@ -4,7 +4,7 @@ use crate::{cell::Micros, table::table};
 
 table! {
     /// One image of a dataset, sealed by a `list` task.
-    SampleRow = "samples" version 1 sorted by [uri] {
+    SampleRow = "samples" version 2 sorted by [uri] {
         /// From 0, in order of the uri.
         sample: u64,
         uri: String,
@@ -22,6 +22,8 @@ table! {
         mask_uri: Option<String>,
         /// Of the mask, when it was listed.
         mask_etag: Option<String>,
+        /// Seed of the synthetic anomaly that a normal image gets when it is read, and of its mask.
+        synthetic: Option<u64>,
     }
 }
 

@@ -24,6 +24,7 @@ fn sample(n: u64) -> SampleRow {
         .to_owned(),
         defect_type: (n % 2 == 1).then(|| "crack".to_owned()),
         mask_uri: None,
+        synthetic: None,
         mask_etag: None,
     }
 }
@@ -178,7 +179,7 @@ fn other_files_are_refused_by_name() {
     let error = read_bytes::<ScoreRow>(samples.clone()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "expected the table scores, but the file says \"samples/1\""
+        "expected the table scores, but the file says \"samples/2\""
     );
     for broken in [
         Bytes::new(),
@@ -195,7 +196,7 @@ fn other_files_are_refused_by_name() {
         newer,
         TableError::Newer {
             found: 9,
-            newest: 1,
+            newest: 2,
             ..
         }
     ));

@@ -1,4 +1,4 @@
-//! Bytes to pixels to a model's input, distances to anomaly maps, and maps to pictures.
+//! Bytes to pixels to a model's input, distances to anomaly maps, and maps to pictures; and defects that nobody had to produce.
 //!
 //! One preprocessor serves all engines: what it does is named by [`Preprocess::hash`], which packages carry.
 
@@ -12,6 +12,7 @@ mod overlay;
 mod preprocess;
 mod resize;
 mod simd;
+mod synthetic;
 
 pub use decode::{Limits, decode, read_mask};
 pub use encode::encode_png;
@@ -21,6 +22,7 @@ pub use image::{Channels, Image, Mask};
 pub use map::{Blur, MapFinish, Upsampling};
 pub use overlay::{Heat, HeatScale, overlay, thumbnail};
 pub use preprocess::Preprocess;
+pub use synthetic::{synthetic_mask, with_synthetic_anomaly};
 
 #[cfg(test)]
 mod tests;

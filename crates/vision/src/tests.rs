@@ -21,10 +21,10 @@ fn golden(set: &str) -> PathBuf {
 }
 
 /// Named arrays of a golden set.
-struct Golden(Vec<u8>);
+pub(crate) struct Golden(Vec<u8>);
 
 impl Golden {
-    fn open(set: &str) -> Self {
+    pub(crate) fn open(set: &str) -> Self {
         Self(fs::read(golden(set).join("data.safetensors")).unwrap())
     }
 
@@ -35,6 +35,13 @@ impl Golden {
             .unwrap()
             .data()
             .to_vec()
+    }
+
+    pub(crate) fn doubles(&self, name: &str) -> Vec<f64> {
+        self.bytes(name)
+            .chunks_exact(8)
+            .map(|eight| f64::from_le_bytes(eight.try_into().unwrap()))
+            .collect()
     }
 
     fn floats(&self, name: &str) -> Vec<f32> {

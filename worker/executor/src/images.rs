@@ -83,6 +83,12 @@ impl<'a> Images<'a> {
             Ok(image) => image,
             Err(error) => return Ok(Err(bad_image(&sample.uri, &error))),
         };
+        let image = match sample.synthetic {
+            Some(seed) => stages.time("synthesize", 0, || {
+                vision::with_synthetic_anomaly(&image, seed)
+            }),
+            None => image,
+        };
         let applied = stages.time("preprocess", 4 * out.len() as u64, || {
             self.preprocess.apply(&image, out)
         });
@@ -96,8 +102,27 @@ impl<'a> Images<'a> {
         })
     }
 
-    /// Reads an anomalous sample's mask at model size; it must be of its image's size.
-    pub fn mask(&self, sample: &SampleRow, uri: &str, image: Seen) -> Outcome<Vec<u8>> {
+    /// An anomalous sample's mask at model size, if it has one.
+    pub fn mask(&self, sample: &SampleRow, image: Seen) -> Outcome<Option<Vec<u8>>> {
+        match (sample.synthetic, &sample.mask_uri) {
+            (Some(seed), _) => Ok(Ok(Some(self.synthetic_mask(seed, image)?))),
+            (None, Some(uri)) => Ok(self.read_mask(sample, uri, image)?.map(Some)),
+            (None, None) => Ok(Ok(None)),
+        }
+    }
+
+    fn synthetic_mask(&self, seed: u64, image: Seen) -> Result<Vec<u8>, TaskError> {
+        let stages = &self.attempt.stages;
+        let mask = stages.time("synthesize", 0, || {
+            vision::synthetic_mask(image.width, image.height, seed)
+        });
+        let resized = stages.time("preprocess", 0, || self.preprocess.mask(&mask));
+        // The image itself was preprocessed before.
+        resized.map_err(|error| TaskError::Assignment(one_line(&error)))
+    }
+
+    /// It must be of its image's size.
+    fn read_mask(&self, sample: &SampleRow, uri: &str, image: Seen) -> Outcome<Vec<u8>> {
         let bytes = match self.fetch(uri, sample.mask_etag.as_deref().unwrap_or_default())? {
             Ok(bytes) => bytes,
             Err(bad) => return Ok(Err(bad)),

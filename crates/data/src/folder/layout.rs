@@ -90,6 +90,7 @@ fn normal<'a>(placed: Placed<'a>, split: Split, role: &'static str) -> Candidate
         label: Label::Normal,
         defect_type: None,
         mask_uri: None,
+        synthetic: None,
     }
 }
 
@@ -161,6 +162,7 @@ fn anomaly<'a>(placed: Placed<'a>, kind: &str, mask: Option<Placed<'a>>) -> Cand
         label: Label::Anomalous,
         defect_type: Some(placed.parent().unwrap_or(kind).to_owned()),
         mask_uri: mask.map(|mask| mask.object.uri.clone()),
+        synthetic: None,
     }
 }
 

@@ -79,11 +79,17 @@ pub(crate) const PARAMS: &[Param] = &[
     Param::new(
         "val_split_mode",
         Kind::Choice {
-            built: &["none", "same_as_test", "from_test"],
-            not_built: &["from_train", "synthetic"],
+            built: &[
+                "none",
+                "same_as_test",
+                "from_train",
+                "from_test",
+                "synthetic",
+            ],
+            not_built: &[],
         },
         Default::Json("\"from_test\""),
-        "Where validation images come from.",
+        "Where validation images come from. `synthetic`: a share of the training images, half of them with a synthetic anomaly.",
     ),
     parameters::VAL_SPLIT_RATIO,
     parameters::SEED,

@@ -77,6 +77,105 @@ fn normal_split_ratio_is_used_where_test_split_ratio_is_not_given() {
 }
 
 #[test]
+fn normal_images_alone_are_enough_for_a_test() {
+    let given =
+        json!({"test_split_mode": "synthetic", "test_split_ratio": 0.8, "task": "segmentation"});
+    let found = samples(given.clone()).expect("right");
+    let counts = (
+        count(&found, Split::Train, Label::Normal),
+        count(&found, Split::Test, Label::Normal),
+        count(&found, Split::Test, Label::Anomalous),
+    );
+    assert_eq!(counts, (1, 2, 2));
+    let seeds: Vec<u64> = (found.samples.iter())
+        .filter_map(|one| one.synthetic)
+        .collect();
+    assert!(seeds.len() == 2 && seeds[0] != seeds[1], "{seeds:?}");
+    for one in &found.samples {
+        let synthetic = one.label == Label::Anomalous;
+        assert_eq!(one.synthetic.is_some(), synthetic);
+        assert_eq!(one.defect_type.as_deref() == Some("synthetic"), synthetic);
+        assert_eq!(one.mask_uri, None);
+    }
+    let reversed: Vec<&str> = IMAGES.iter().rev().copied().collect();
+    let mut args =
+        json!({"name": "screws", "root": "/d", "normal_dir": ["good"], "val_split_mode": "none"});
+    for (name, value) in given.as_object().expect("a map") {
+        args[name] = value.clone();
+    }
+    let dataset = dataset("Folder", args).expect("right");
+    let again = dataset.samples(&listing(&reversed), Purpose::Train);
+    assert_eq!(
+        again.expect("right"),
+        found,
+        "no order of a listing matters"
+    );
+}
+
+#[test]
+fn a_synthetic_test_leaves_real_anomalies_out() {
+    let found = samples(
+        json!({"abnormal_dir": ["crack", "dent"], "test_split_mode": "synthetic", "test_split_ratio": 0.4}),
+    );
+    let found = found.expect("right");
+    let real = |one: &&crate::SampleSeed| one.label == Label::Anomalous && one.synthetic.is_none();
+    assert_eq!(found.samples.iter().filter(real).count(), 0);
+    assert_eq!(count(&found, Split::Test, Label::Anomalous), 1);
+    let said = "test_split_mode is synthetic: 3 anomalous test images are left out";
+    assert!(
+        found.warnings.iter().any(|line| line == said),
+        "{:?}",
+        found.warnings
+    );
+}
+
+#[test]
+fn validation_from_training_images() {
+    let modes = |mode: &str, ratio: f64| {
+        samples(
+            json!({"abnormal_dir": ["crack"], "test_split_mode": "none", "val_split_mode": mode, "val_split_ratio": ratio}),
+        )
+    };
+    let counts = |found: &Listing| {
+        (
+            count(found, Split::Train, Label::Normal),
+            count(found, Split::Validation, Label::Normal),
+            count(found, Split::Validation, Label::Anomalous),
+            count(found, Split::Test, Label::Anomalous),
+        )
+    };
+    let plain = modes("from_train", 0.9).expect("right");
+    assert_eq!(counts(&plain), (1, 4, 0, 2));
+    let synthetic = modes("synthetic", 0.9).expect("right");
+    assert_eq!(counts(&synthetic), (1, 2, 2, 2));
+    let validation = |found: &Listing| -> Vec<String> {
+        let of_it = found
+            .samples
+            .iter()
+            .filter(|one| one.split == Split::Validation);
+        of_it.map(|one| one.uri.clone()).collect()
+    };
+    assert_eq!(validation(&plain), validation(&synthetic));
+    assert_eq!(
+        modes("synthetic", 1.0),
+        Err(DataError::AllBecameValidation {
+            folder: "/d/good".to_owned(),
+            moved: 5,
+            ratio: 1.0,
+            mode: "synthetic",
+        })
+    );
+    let none = modes("from_train", 0.1).expect("right");
+    assert!(
+        none.warnings
+            .iter()
+            .any(|line| line.contains("from_train took no image")),
+        "{:?}",
+        none.warnings
+    );
+}
+
+#[test]
 fn masks_by_folder_or_all_in_one() {
     let segmentation = |masks: Value| {
         samples(

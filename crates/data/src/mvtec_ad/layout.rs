@@ -132,6 +132,7 @@ fn candidate<'a>(placed: Placed<'a>, split: Split, kind: &str) -> Candidate<'a> 
         label,
         defect_type,
         mask_uri: None,
+        synthetic: None,
     }
 }
 

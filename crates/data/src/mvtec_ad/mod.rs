@@ -36,11 +36,19 @@ pub(crate) const PARAMS: &[Param] = &[
     Param::new(
         "val_split_mode",
         Kind::Choice {
-            built: &["none", "same_as_test", "from_test", "from_dir"],
-            not_built: &["from_train", "synthetic"],
+            built: &[
+                "none",
+                "same_as_test",
+                "from_train",
+                "from_test",
+                "synthetic",
+                "from_dir",
+            ],
+            not_built: &[],
         },
         Default::Json("\"same_as_test\""),
-        "Where validation images come from; `from_dir` (ours) reads CATEGORY/validation.",
+        "Where validation images come from; `from_dir` (ours) reads CATEGORY/validation. `synthetic`: a share of the training images, \
+         half of them with a synthetic anomaly.",
     ),
     parameters::VAL_SPLIT_RATIO,
     parameters::SEED,

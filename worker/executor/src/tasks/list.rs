@@ -225,6 +225,7 @@ fn rows(samples: &[SampleSeed], objects: &[ListedObject]) -> impl Iterator<Item 
                 .and_then(|uri| etags.get(uri))
                 .map(|etag| (*etag).to_owned()),
             mask_uri: sample.mask_uri.clone(),
+            synthetic: sample.synthetic,
         })
 }
 

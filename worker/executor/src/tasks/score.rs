@@ -454,21 +454,22 @@ fn count_pixels(
 ) -> Result<(), TaskError> {
     let split = Split::parse(&sample.split)
         .ok_or_else(|| TaskError::Assignment(format!("split {:?}", sample.split)))?;
-    let mask = match (&sample.mask_uri, sample.label == Label::Normal.as_str()) {
-        (_, true) => None,
-        (Some(uri), false) => match images.mask(sample, uri, seen)? {
-            Ok(mask) => {
+    let mask = if sample.label == Label::Normal.as_str() {
+        None
+    } else {
+        match images.mask(sample, seen)? {
+            Ok(Some(mask)) => {
                 gathered.empty_masks += u64::from(mask.iter().all(|defect| *defect == 0));
                 Some(mask)
+            }
+            Ok(None) => {
+                gathered.unmasked += 1;
+                return Ok(());
             }
             Err(bad) => {
                 gathered.bad_masks.push(bad);
                 return Ok(());
             }
-        },
-        (None, false) => {
-            gathered.unmasked += 1;
-            return Ok(());
         }
     };
     attempt

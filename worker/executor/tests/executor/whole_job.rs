@@ -99,6 +99,44 @@ fn images_become_tables() {
     assert!(executor.progress.iter().any(|progress| progress.pulse > 0));
 }
 
+#[test]
+fn normal_images_alone_give_a_threshold_and_metrics() {
+    let folder = tempfile::tempdir().unwrap();
+    images::dataset(&folder.path().join("data"), 24, 0);
+    let text = yaml(folder.path(), "").replace(
+        "class_path: MVTec, init_args: {root",
+        "class_path: Folder, init_args: {name: tiny, normal_dir: tiny/train/good, test_split_mode: synthetic, \
+         val_split_mode: synthetic, test_split_ratio: 0.5, root",
+    );
+    let text = text.replace(", category: tiny", "");
+    let run = |threads, out: &str| {
+        let mut job = Job::new(folder.path(), &text.replace("/out", out));
+        job.run(&mut Executor::start(), threads);
+        job
+    };
+    let job = run(2, "/one");
+    let samples: Vec<SampleRow> = job.table(TaskKind::List, "samples.parquet");
+    let of = |split: &str, label: &str| {
+        let rows = samples.iter().filter(|row| row.split == split);
+        rows.filter(|row| row.label == label).count()
+    };
+    let splits = ["test", "validation"];
+    assert_eq!(splits.map(|split| of(split, "normal")), [6, 3]);
+    assert_eq!(splits.map(|split| of(split, "anomalous")), [6, 3]);
+    let metrics: Vec<MetricRow> = job.table(TaskKind::Reduce, "metrics.parquet");
+    for row in &metrics {
+        assert!(row.value.is_some(), "{row:?}");
+        let pixels = if row.level == "pixel" { 64 * 64 } else { 1 };
+        assert_eq!(row.normal + row.anomalous, 12 * pixels, "{row:?}");
+        assert!(row.anomalous > 0, "{row:?}");
+        if row.metric == "F1Score" {
+            assert_eq!(row.threshold_split.as_deref(), Some("validation"));
+        }
+    }
+    // Every worker makes the same anomalies.
+    assert_eq!(raw_scores(&job), raw_scores(&run(1, "/two")));
+}
+
 /// One of each kind of model beside the one of [`yaml`], with random weights; whether it has maps.
 const MODELS: [(&str, bool); 4] = [
     (
