@@ -56,7 +56,7 @@ texture: programs ## make the dataset that configs/minimal.yaml and the demo use
 		"$(TARGET)/debug/texture" .cache/photos datasets/texture && touch datasets/texture/.complete; fi
 
 .PHONY: demo
-demo: setup programs weights texture ## from nothing to a result table: PaDiM on solar cells and textures
+demo: setup programs weights texture ## from nothing to a result table: four models on solar cells and textures
 	bin/ctl doctor
 	bin/ctl run --new configs/benchmark-demo.yaml
 

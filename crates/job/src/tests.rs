@@ -605,7 +605,7 @@ fn every_example_is_read() {
         let job = ResolvedJob::from_json(&reading.job.to_json()).expect("reads back");
         assert_eq!(job, reading.job);
         let runs = match path.file_name().and_then(|name| name.to_str()) {
-            Some("benchmark-demo.yaml") => 8,
+            Some("benchmark-demo.yaml") => 16,
             Some("benchmark-elpv.yaml") => 3,
             Some("benchmark-image-models.yaml") => 4,
             _ => 1,
