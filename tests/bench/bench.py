@@ -6,6 +6,11 @@
     padim_e2e_vs_anomalib      fit and test of PaDiM on 100 + 75 images: seconds of ours (sum of the timings of fit, score and
                                evaluate tasks), of the faster peer (fit + test), and peer / ours
     padim_memory_vs_anomalib   peak memory of the same runs, ours summed over all processes: MiB, and peer / ours
+    patchcore_e2e_vs_anomalib, patchcore_memory_vs_anomalib
+                               the same of PatchCore, in one round: the peers take 7 to 11 minutes each
+    pixel_metrics_75_s, pixel_metrics_1700_s
+                               AUROC, AUPR and AUPRO of so many maps of 256 x 256, exact, on one thread; peak memory besides
+    pixel_metrics_vs_adeval    the same of 1,000 maps, beside ADEval (1,000 bins, not exact) on maps of the same kind
     demo_overhead_s            `ctl run configs/benchmark-demo.yaml` without the time in which its tasks compute (one at a time)
     ctl_help_ms                best wall time of `ctl --help`
     sim_schedules_per_s        simulated schedules a second, over 20 s
@@ -62,19 +67,26 @@ def peer_weights():
     return Path(os.environ.get("NIGHTSHIFT_WEIGHTS") or ROOT / "weights") / "mobilenet_v2.safetensors"
 
 
-def measure_peer(python, data, threads):
+def measure_peer(model, python, data, threads):
     start = time.perf_counter()
-    text = run([python, HERE / "e2e.py", "--data", data, "--model", "padim", "--weights", peer_weights(), "--threads", threads])
+    text = run([python, HERE / "e2e.py", "--data", data, "--model", model, "--weights", peer_weights(), "--threads", threads])
     result = json.loads(text.strip().splitlines()[-1])
     return {"s": result["fit_wall_s"] + result["test_wall_s"], "cpu_s": result["fit_cpu_s"] + result["test_cpu_s"],
             "mib": result["peak_rss_mib"], "wall_s": time.perf_counter() - start, "image_auroc": result.get("image_AUROC"),
             "pixel_auroc": result.get("pixel_AUROC"), "version": result["anomalib"]}
 
 
+# What e2e.py gives the peers.
+MODELS = {
+    "padim": "{class_path: Padim, init_args: {backbone: mobilenet_v2, layers: [features.3, features.6, features.13], n_features: 100}}",
+    "patchcore": "{class_path: Patchcore, init_args: {backbone: mobilenet_v2, layers: [features.6, features.13], coreset_sampling_ratio: 0.1, "
+                 "num_neighbors: 9}}",
+}
+
 JOB = """\
 kind: benchmark
-name: bench-padim
-model: {{class_path: Padim, init_args: {{backbone: mobilenet_v2, layers: [features.3, features.6, features.13], n_features: 100}}}}
+name: bench
+model: {model}
 data: {{class_path: MVTec, init_args: {{root: {root}, category: brick, val_split_mode: same_as_test}}}}
 metrics: {{image: [AUROC, F1Score], pixel: [AUROC, F1Score]}}
 task: segmentation
@@ -110,10 +122,10 @@ def resident_mib(pids):
     return total / 1024
 
 
-def measure_ours(data):
+def measure_ours(model, data):
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        (folder / "job.yaml").write_text(JOB.format(root=data.parent, output=folder / "results"))
+        (folder / "job.yaml").write_text(JOB.format(model=MODELS[model], root=data.parent, output=folder / "results"))
         start = time.perf_counter()
         process = subprocess.Popen([CTL, "run", "job.yaml", "--state", "state"], cwd=folder, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.PIPE, text=True)
@@ -137,10 +149,10 @@ def measure_ours(data):
 
 
 class Comparison:
-    """The runs that two benchmarks share: done once, alternately, the best of each kept."""
+    """The runs that two benchmarks of a model share: done once, alternately, the best of each kept."""
 
-    def __init__(self, rounds, threads):
-        self.rounds, self.threads, self.best = rounds, threads, None
+    def __init__(self, model, rounds, threads):
+        self.model, self.rounds, self.threads, self.best = model, rounds, threads, None
 
     def measure(self):
         if self.best is None:
@@ -149,22 +161,46 @@ class Comparison:
             all_runs = {name: [] for name in ("ours",) + PEERS}
             for number in range(self.rounds):
                 for name in all_runs:
-                    say(f"round {number + 1} of {self.rounds}: {name}")
-                    all_runs[name].append(measure_ours(data) if name == "ours" else measure_peer(pythons[name], data, self.threads))
+                    say(f"round {number + 1} of {self.rounds}: {self.model}, {name}")
+                    all_runs[name].append(measure_ours(self.model, data) if name == "ours"
+                                          else measure_peer(self.model, pythons[name], data, self.threads))
             self.best = {name: min(runs, key=lambda one: one["s"]) for name, runs in all_runs.items()}
         return self.best
 
 
-def padim_e2e(comparison):
+def e2e(comparison):
     best = comparison.measure()
     fastest = min(PEERS, key=lambda version: best[version]["s"])
-    report("padim_e2e_vs_anomalib", best["ours"]["s"], "s", best[fastest]["s"], best[fastest]["s"] / best["ours"]["s"], runs=best)
+    report(f"{comparison.model}_e2e_vs_anomalib", best["ours"]["s"], "s", best[fastest]["s"], best[fastest]["s"] / best["ours"]["s"], runs=best)
 
 
-def padim_memory(comparison):
+def memory(comparison):
     best = comparison.measure()
     smallest = min(best[version]["mib"] for version in PEERS)
-    report("padim_memory_vs_anomalib", best["ours"]["mib"], "MiB", smallest, smallest / best["ours"]["mib"])
+    report(f"{comparison.model}_memory_vs_anomalib", best["ours"]["mib"], "MiB", smallest, smallest / best["ours"]["mib"])
+
+
+def pixel_metrics(maps):
+    return json.loads(run(["cargo", "run", "--locked", "--quiet", "--package", "metrics", "--example", "pixel_metrics", "--", maps], cwd=ROOT))
+
+
+def pixel_metrics_75(_):
+    ours = pixel_metrics(75)
+    report("pixel_metrics_75_s", ours["s"], "s", run=ours)
+
+
+def pixel_metrics_1700(_):
+    ours = pixel_metrics(1700)
+    report("pixel_metrics_1700_s", ours["s"], "s", run=ours)
+
+
+def pixel_metrics_vs_adeval(_):
+    python = peer_environment("2.7.0")
+    # No part of the peer's own environment.
+    run([python, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--no-deps", "ADEval==1.1.0"])
+    rounds = [(pixel_metrics(1000), json.loads(run([python, HERE / "peer_adeval.py", "--maps", 1000]))) for _ in range(3)]
+    ours, theirs = (min(runs, key=lambda one: one["s"]) for runs in zip(*rounds))
+    report("pixel_metrics_vs_adeval", ours["s"], "s", theirs["s"], theirs["s"] / ours["s"], runs={"ours": ours, "adeval": theirs})
 
 
 def ctl_help(_):
@@ -198,29 +234,35 @@ def sim_schedules(_):
     report("sim_schedules_per_s", numbers[0] / min(20.0, time.perf_counter() - start), "1/s")
 
 
-BENCHMARKS = {"ctl_help_ms": ctl_help, "sim_schedules_per_s": sim_schedules, "demo_overhead_s": demo_overhead, "padim_e2e_vs_anomalib": padim_e2e,
-              "padim_memory_vs_anomalib": padim_memory}
+BENCHMARKS = {"ctl_help_ms": ctl_help, "sim_schedules_per_s": sim_schedules, "demo_overhead_s": demo_overhead, "pixel_metrics_75_s": pixel_metrics_75,
+              "pixel_metrics_1700_s": pixel_metrics_1700, "pixel_metrics_vs_adeval": pixel_metrics_vs_adeval}
+PADIM = {"padim_e2e_vs_anomalib": e2e, "padim_memory_vs_anomalib": memory}
+PATCHCORE = {"patchcore_e2e_vs_anomalib": e2e, "patchcore_memory_vs_anomalib": memory}
 DISPATCH = {"dispatch_rabbitmq_vs_celery": dispatch.rabbitmq, "dispatch_embedded_vs_ray": dispatch.embedded, "dispatch_p99_ms": dispatch.p99,
             "coordinator_100k_mb": dispatch.memory, "coordinator_100k_restart_s": dispatch.restart}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=sorted(BENCHMARKS | DISPATCH))
+    parser.add_argument("--only", choices=sorted(BENCHMARKS | PADIM | PATCHCORE | DISPATCH))
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()
     if not CTL.is_file():
         sys.exit("bench: bin/ctl is missing: `make build` first")
-    comparison, dispatching = Comparison(arguments.rounds, arguments.threads), dispatch.Dispatching(arguments.rounds)
+    rounds, threads = arguments.rounds, arguments.threads
+    # Each group with what its figures share.
+    groups = [(BENCHMARKS, None), (PADIM, Comparison("padim", rounds, threads)), (PATCHCORE, Comparison("patchcore", 1, threads)),
+              (DISPATCH, dispatch.Dispatching(rounds))]
     failed = False
-    for name, benchmark in (BENCHMARKS | DISPATCH).items():
-        if arguments.only in (None, name):
-            try:
-                benchmark(dispatching if name in DISPATCH else comparison)
-            except Failed as error:
-                failed = True
-                say(f"bench: {name}: {error}")
+    for benchmarks, shared in groups:
+        for name, benchmark in benchmarks.items():
+            if arguments.only in (None, name):
+                try:
+                    benchmark(shared)
+                except Failed as error:
+                    failed = True
+                    say(f"bench: {name}: {error}")
     sys.exit(1 if failed else 0)
 
 
