@@ -19,8 +19,8 @@ pub fn render(
     now_ms: i64,
 ) -> String {
     let mut text = head(job, runs, results, now_ms);
-    if let Some(why) = waits(job, tasks) {
-        text.push_str(&format!("{:<9}{why}\n", "waits"));
+    if !job.reason.is_empty() {
+        text.push_str(&format!("{:<9}{}\n", "waits", job.reason));
     }
     for warning in &job.warnings {
         text.push_str(&format!("warning: {warning}\n"));
@@ -84,16 +84,6 @@ fn head(job: &Job, runs: &[Run], results: Option<&str>, now_ms: i64) -> String {
     rows.iter()
         .map(|(name, value)| format!("{name:<9}{value}\n"))
         .collect()
-}
-
-/// Why nothing of an open job runs: what its first task waits for that could run.
-fn waits<'a>(job: &Job, tasks: &'a [Task]) -> Option<&'a str> {
-    let counts = job.tasks.unwrap_or_default();
-    let mut ready = tasks.iter().filter(|task| task.state == "ready");
-    match counts.running + counts.cancelling {
-        0 => ready.next().map(|task| task.reason.as_str()),
-        _ => None,
-    }
 }
 
 /// A task with its attempts, oldest first.
@@ -365,11 +355,13 @@ mod tests {
         let mut job = Job {
             id: "j".to_owned(),
             deadline_ms: 121_000,
+            reason: why.to_owned(),
             ..Job::default()
         };
         let page = render(&job, &[], &tasks, None, 61_000);
         assert!(page.contains(&format!("waits    {why}\n")), "{page}");
         assert!(page.contains("deadline in 1 min 0 s\n"), "{page}");
+        job.reason = String::new();
         job.finished_ms = 130_000;
         job.failures = vec![
             "timed_out: the job had not ended".to_owned(),

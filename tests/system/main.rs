@@ -16,6 +16,7 @@ mod configuration;
 mod cuts;
 mod dead;
 mod deadline;
+mod devices;
 mod documents;
 mod faults;
 mod following;

@@ -133,6 +133,8 @@ impl Sandbox {
             .env_remove("NIGHTSHIFT_WEIGHTS")
             .env_remove("NIGHTSHIFT_CONFIG")
             .env_remove("NIGHTSHIFT_BROKER")
+            .env_remove("CUDA_VISIBLE_DEVICES")
+            .env_remove("CUDA_DEVICE_ORDER")
             .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
             .env_remove("TRACEPARENT")
             .envs(self.environment.iter().map(|(name, value)| (name, value)))

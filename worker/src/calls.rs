@@ -10,7 +10,9 @@ use proto::{Client, Place, v1};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tonic::{Code, Status};
-use types::{Epoch, Incarnation, Labels, LeaseNumber, PoolName, TaskId, TaskKind, WorkerName};
+use types::{
+    Devices, Epoch, Incarnation, Labels, LeaseNumber, PoolName, TaskId, TaskKind, WorkerName,
+};
 use worker_core::{AgentEvent, Answer, Call, Grant, Verdict};
 
 /// Over the coordinator's own time for an answer.
@@ -26,6 +28,7 @@ pub struct Identity {
     pub pool: PoolName,
     pub slots: u32,
     pub engines: Vec<String>,
+    pub devices: Devices,
     pub labels: Labels,
     pub memory_bytes: u64,
     /// Serves one command and does not come back under its name.
@@ -113,6 +116,7 @@ impl Coordinator {
                     slots: identity.slots,
                     version: env!("CARGO_PKG_VERSION").to_owned(),
                     engines: identity.engines.clone(),
+                    devices: identity.devices.clone().into(),
                     kinds: TaskKind::ALL
                         .iter()
                         .map(|kind| kind.as_str().to_owned())

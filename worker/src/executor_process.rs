@@ -31,7 +31,10 @@ use tokio::{
 use types::WorkerName;
 use worker_core::Exit;
 
-use crate::cgroup::oom_kills;
+use crate::{
+    cgroup::oom_kills,
+    pins::{self, Pin},
+};
 
 /// A longer line of standard error is cut into several.
 const MAX_LINE_BYTES: usize = 4096;
@@ -93,13 +96,10 @@ impl ExecutorExit {
 }
 
 impl ExecutorCommand {
-    /// Starts an executor in a process group of its own.
-    pub fn spawn(&self) -> io::Result<Spawned> {
-        let (ours, theirs) = StdUnixStream::pair()?;
-        let descriptor = theirs.as_raw_fd();
+    /// The program in its surroundings.
+    pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command
-            .env(executor_socket::DESCRIPTOR_VARIABLE, descriptor.to_string())
             .env_remove(queue::PASSWORD_VARIABLE)
             .env_remove(proto::TOKEN_VARIABLE)
             .env("OMP_WAIT_POLICY", "PASSIVE")
@@ -111,10 +111,10 @@ impl ExecutorCommand {
                 if self.json_logs { "1" } else { "0" },
             )
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .process_group(0)
             .kill_on_drop(true);
+        if std::env::var_os(pins::ORDER).is_none() {
+            command.env(pins::ORDER, pins::BY_PLACE);
+        }
         if let Some(config) = &self.config {
             command.env("NIGHTSHIFT_CONFIG", config);
         }
@@ -122,6 +122,20 @@ impl ExecutorCommand {
             command.env("NIGHTSHIFT_NATIVE_DIR", native);
             command.env("LD_LIBRARY_PATH", library_path(native));
         }
+        command
+    }
+
+    /// Starts an executor in a process group of its own, with the one device that it computes on.
+    pub fn spawn(&self, pin: &Pin) -> io::Result<Spawned> {
+        let (ours, theirs) = StdUnixStream::pair()?;
+        let descriptor = theirs.as_raw_fd();
+        let mut command = self.command();
+        command
+            .env(executor_socket::DESCRIPTOR_VARIABLE, descriptor.to_string())
+            .env(pins::VISIBLE, &pin.visible)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .process_group(0);
         // SAFETY: between fork and exec only fcntl is called, which is async-signal-safe.
         unsafe {
             command.pre_exec(move || {

@@ -7,6 +7,8 @@ mod calls;
 mod cgroup;
 mod executor_process;
 mod machine;
+mod pins;
+mod probe;
 mod settings;
 mod slots;
 mod status;
@@ -41,6 +43,7 @@ pub use settings::Settings;
 use crate::{
     calls::{Coordinator, Identity},
     executor_process::ExecutorCommand,
+    pins::{PinError, Pins},
     slots::Slots,
     status::Status,
     wake_ups::{Order, WakeUps},
@@ -87,6 +90,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         _ if error.is::<SettingsError>()
             || error.is::<ReachError>()
             || error.is::<ConfigError>()
+            || error.is::<PinError>()
             || matches!(
                 error.downcast_ref(),
                 Some(HttpError::BadAddress { .. } | HttpError::Reachable { .. })
@@ -102,11 +106,13 @@ async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
     let place = settings.reach.place()?;
     let http = monitoring::address(settings.http.as_deref(), settings.http_insecure)?;
     let stores = Stores::read(settings.file.config.as_deref())?;
-    let command = executor_command(&settings, &name)?;
+    let shown = std::env::var(pins::VISIBLE).ok();
+    let pins = Pins::new(&settings.device, settings.slots, shown.as_deref())?;
+    let command = executor_command(&settings, &name, pins.slots())?;
     let broker = settings.queue.settings(&format!("worker {name}"))?;
     let (events, mut inbox) = mpsc::unbounded_channel();
     let scratch = scratch_folder(&settings, &place)?.join(name.as_str());
-    let status = Status::new(settings.slots);
+    let status = Status::new(pins.slots());
     if let Some(address) = http {
         let listener = monitoring::bind(address).await?;
         // Answers as long as the process lives.
@@ -117,13 +123,15 @@ async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
         ));
     }
     let spans = Spans::start("nightshift-worker", |why| tracing::warn!("{why}"));
-    let mut slots = Slots::new(command, &scratch, stores, events.clone(), spans.clone())
-        .with_context(|| format!("cannot prepare the scratch folder {}", scratch.display()))?;
+    if pins.devices().are_gpus() {
+        probe::has_gpus(&command, pins.devices()).await?;
+    }
     let identity = Identity {
         name,
         incarnation: machine::incarnation(),
         pool: settings.pool.clone(),
-        slots: settings.slots,
+        slots: pins.slots(),
+        devices: pins.devices().clone(),
         engines: settings.engines.clone(),
         labels: settings.labels.clone().unwrap_or_default(),
         memory_bytes: machine::memory_bytes(),
@@ -135,7 +143,16 @@ async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
     // Before it says that it runs: until then a signal kills it.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tracing::info!(pool = %identity.pool, slots = identity.slots, "worker started");
+    let mut slots = Slots::new(
+        command,
+        pins,
+        &scratch,
+        stores,
+        events.clone(),
+        spans.clone(),
+    )
+    .with_context(|| format!("cannot prepare the scratch folder {}", scratch.display()))?;
+    tracing::info!(pool = %identity.pool, slots = identity.slots, devices = %identity.devices, "worker started");
     let agent_settings = AgentSettings {
         // The coordinator holds the call: the pause is only for one that does not.
         claim_pause_ms: 20,
@@ -318,7 +335,11 @@ fn scratch_folder(settings: &Settings, place: &Place) -> Result<PathBuf> {
     absolute(&base)
 }
 
-fn executor_command(settings: &Settings, worker: &WorkerName) -> Result<ExecutorCommand> {
+fn executor_command(
+    settings: &Settings,
+    worker: &WorkerName,
+    slots: u32,
+) -> Result<ExecutorCommand> {
     let program = match &settings.executor {
         Some(program) => program.clone(),
         None => machine::executor_beside().context("cannot find the folder of this program")?,
@@ -330,7 +351,7 @@ fn executor_command(settings: &Settings, worker: &WorkerName) -> Result<Executor
         );
     }
     let native = machine::native_folder(&program);
-    let threads = (machine::processors() / settings.slots as usize).max(1);
+    let threads = (machine::processors() / slots as usize).max(1);
     Ok(ExecutorCommand {
         program,
         native,

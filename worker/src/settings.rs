@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use logging::LogSettings;
-use types::{Labels, PoolName, WorkerName};
+use types::{Devices, Labels, PoolName, WorkerName};
 
 /// Claims tasks from the coordinator and runs executors for them.
 ///
@@ -31,9 +31,17 @@ pub struct Settings {
     /// How long an idle worker waits to be woken; then it asks for a task all the same
     #[arg(long, value_name = "TIME", value_parser = settings::time, default_value = "20s", env = "NIGHTSHIFT_POLL", hide_env_values = true)]
     pub poll: Duration,
-    /// Tasks at a time; the processors are shared between them
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
-    pub slots: u32,
+    /// What executors compute on: `cpu`, or GPUs such as `cuda:0,cuda:1`, of which each executor has one for itself
+    #[arg(
+        long,
+        value_name = "DEVICES",
+        default_value = "cpu",
+        env = "NIGHTSHIFT_DEVICE"
+    )]
+    pub device: Devices,
+    /// Tasks at a time; the processors are shared between them [default: 1, or one for each GPU of --device]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub slots: Option<u32>,
     /// What jobs may ask for under `resources.labels`: `zone=b,disk=nvme`
     #[arg(long, value_name = "NAME=VALUE,...", env = "NIGHTSHIFT_LABELS")]
     pub labels: Option<Labels>,

@@ -18,6 +18,7 @@ use worker_core::{AgentEvent, Exit, Grant, SlotNumber};
 use crate::{
     attempt_log::{About, OpenSegment, Traced},
     executor_process::{ExecutorCommand, MemoryGauge},
+    pins::Pins,
     supervise::{Order, supervise},
     wake_ups::Woken,
 };
@@ -28,6 +29,7 @@ const LOCK: &str = ".lock";
 /// The slots' processes and the scratch folders of their attempts.
 pub struct Slots {
     command: ExecutorCommand,
+    pins: Pins,
     scratch: PathBuf,
     stores: Stores,
     events: mpsc::UnboundedSender<AgentEvent>,
@@ -58,6 +60,7 @@ impl Slots {
     /// Process numbers do not tell: a restarted container's agent has the same as its predecessor.
     pub fn new(
         command: ExecutorCommand,
+        pins: Pins,
         scratch: &Path,
         stores: Stores,
         events: mpsc::UnboundedSender<AgentEvent>,
@@ -83,6 +86,7 @@ impl Slots {
         let (scratch, lock) = own_folder(scratch)?;
         Ok(Self {
             command,
+            pins,
             scratch,
             stores,
             events,
@@ -95,10 +99,14 @@ impl Slots {
     }
 
     pub fn start(&mut self, slot: SlotNumber) {
-        match self.command.spawn() {
+        let spawned = match self.pins.of(slot) {
+            Some(pin) => self.command.spawn(pin),
+            None => Err(io::Error::other("there is no such slot")),
+        };
+        match spawned {
             Ok(spawned) => {
-                let pid = spawned.process.pid();
-                tracing::info!(slot, pid, "executor started");
+                let (pid, device) = (spawned.process.pid(), self.device(slot));
+                tracing::info!(slot, pid, device, "executor started");
                 let (orders, inbox) = mpsc::unbounded_channel();
                 let memory = MemoryGauge::open(pid);
                 self.running.insert(slot, Running { memory, orders });
@@ -125,8 +133,9 @@ impl Slots {
         let log = opened
             .and_then(|granted| granted.log.take())
             .or_else(|| self.open_log(grant));
+        let device = self.device(slot);
         self.span(grant.lease)
-            .in_scope(|| tracing::info!(slot, "task begun"));
+            .in_scope(|| tracing::info!(slot, device, "task begun"));
         let scratch = self.scratch_of(grant.lease);
         // Only where somebody will hear of what the executor measures.
         let traced = log.as_ref().and_then(|log| log.about.traced.as_ref());
@@ -142,8 +151,14 @@ impl Slots {
                 .and_then(TraceContext::tracestate)
                 .unwrap_or_default()
                 .to_owned(),
+            device,
         });
         self.send(slot, message, log);
+    }
+
+    fn device(&self, slot: SlotNumber) -> String {
+        let pin = self.pins.of(slot);
+        pin.map(|pin| pin.device.to_string()).unwrap_or_default()
     }
 
     /// From now on lines about the lease say which attempt is meant. `woken`: the message that led to it.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use job::resolved::ResolvedJob;
 use plan::{Plan, TaskResult};
 use types::{
-    Failure, Incarnation, JobId, Labels, LeaseNumber, OutputObject, PoolName, Progress, RequestId,
-    TaskKind, TraceContext, WorkerName,
+    Devices, Failure, Incarnation, JobId, Labels, LeaseNumber, OutputObject, PoolName, Progress,
+    RequestId, TaskKind, TraceContext, WorkerName,
 };
 
 use crate::rows::OutboxId;
@@ -147,6 +147,7 @@ pub struct Registration {
     pub slots: u32,
     pub version: String,
     pub engines: Vec<String>,
+    pub devices: Devices,
     /// Kinds of tasks that its release knows.
     pub kinds: BTreeSet<TaskKind>,
     pub labels: Labels,

@@ -54,7 +54,7 @@ pub use effect::{
 pub use event::{Claim, Event, Now, Registration, Sender, Submit, Ticket};
 pub use job::Counts;
 pub use outbox::model_name;
-pub use placement::{Lack, Needs, Offer, Placement, Standing, place, position};
+pub use placement::{Lack, Needs, Nobody, Offer, Placement, Standing, place, position};
 pub use query::{
     ActiveAttempt, AttemptView, FindJobError, JobView, RunState, RunView, TaskView, Unpublished,
     WorkerState, WorkerView,

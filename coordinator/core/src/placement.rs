@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use job::resolved::{EngineChoice, Resources};
+use job::resolved::{DeviceChoice, EngineChoice, Resources};
 use types::{Labels, TaskKind};
 
 use crate::{query::WorkerState, rows::WorkerRow};
@@ -13,9 +13,20 @@ pub struct Needs<'a> {
     pub pool: &'a str,
     /// Kinds of its tasks. A worker gets nothing of a job of which it could do only a part.
     pub kinds: &'a BTreeSet<TaskKind>,
+    pub device: DeviceChoice,
     pub engine: Option<&'static str>,
     pub labels: &'a Labels,
     pub memory_bytes: u64,
+}
+
+/// One thing that a worker has or has not, in the order in which they are said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Kinds,
+    Device,
+    Engine,
+    Labels,
+    Memory,
 }
 
 /// A worker of the pool as it stands.
@@ -32,43 +43,62 @@ pub struct Offer<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Placement {
     /// No live worker can do them, whatever becomes free.
-    Nobody(Lack),
+    Nobody(Nobody),
     /// There is a free slot, but too much memory is held beside it.
     NoRoom { needed_bytes: u64, free_bytes: u64 },
     /// Slots of the workers that can do them.
     Slots { free: u32, all: u32 },
 }
 
-/// Why no live worker can do a job's tasks: what the last of them was missing.
+/// Why no live worker can do a job's tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lack {
-    Worker {
+pub enum Nobody {
+    /// None is live.
+    Live {
         pool: String,
         /// Workers that are there, but take nothing.
         quarantined: u32,
         draining: u32,
         unheard: u32,
     },
-    /// All of them are of a release that does not know these kinds of tasks.
-    Kinds {
+    Lacking {
+        /// The live workers that have all the rest.
         among: String,
+        /// What none of these has, never empty.
+        lacks: Vec<Lack>,
+    },
+}
+
+/// What a job's tasks need and a worker has not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lack {
+    /// They are of a release that does not know these kinds of tasks.
+    Kinds {
         unknown: Vec<TaskKind>,
         versions: Vec<String>,
     },
+    Gpu,
+    /// They have GPUs, which are kept for what needs one.
+    Cpu,
     Engine {
-        among: String,
         engine: &'static str,
         present: Vec<String>,
     },
-    Labels {
-        among: String,
-        missing: Labels,
-    },
+    Labels(Labels),
     Memory {
-        among: String,
         needed_bytes: u64,
         largest_bytes: u64,
     },
+}
+
+impl Need {
+    const ALL: [Self; 5] = [
+        Self::Kinds,
+        Self::Device,
+        Self::Engine,
+        Self::Labels,
+        Self::Memory,
+    ];
 }
 
 impl<'a> Needs<'a> {
@@ -76,6 +106,7 @@ impl<'a> Needs<'a> {
         Self {
             pool: resources.pool.as_str(),
             kinds,
+            device: resources.device,
             engine: match resources.engine {
                 EngineChoice::Auto => None,
                 engine => Some(engine.as_str()),
@@ -87,91 +118,124 @@ impl<'a> Needs<'a> {
 
     /// Whether the worker can do the tasks at all.
     pub fn are_met_by(&self, worker: &WorkerRow) -> bool {
-        self.kinds.is_subset(&worker.kinds)
-            && self.has_engine(worker)
-            && self.labels.are_among(&worker.labels)
-            && worker.memory_bytes >= self.memory_bytes
+        Need::ALL.into_iter().all(|need| self.is_met(need, worker))
     }
 
-    fn has_engine(&self, worker: &WorkerRow) -> bool {
-        self.engine
-            .is_none_or(|engine| worker.engines.iter().any(|has| has == engine))
+    fn is_met(&self, need: Need, worker: &WorkerRow) -> bool {
+        match need {
+            Need::Kinds => self.kinds.is_subset(&worker.kinds),
+            Need::Device => self.device.is_met_by(&worker.devices),
+            Need::Engine => self
+                .engine
+                .is_none_or(|engine| worker.engines.iter().any(|has| has == engine)),
+            Need::Labels => self.labels.are_among(&worker.labels),
+            Need::Memory => worker.memory_bytes >= self.memory_bytes,
+        }
+    }
+
+    /// The need in words, for those who have what it asks for.
+    fn word(&self, need: Need) -> Option<String> {
+        match need {
+            Need::Kinds => None,
+            Need::Device => match self.device {
+                DeviceChoice::Auto => None,
+                DeviceChoice::Cpu => Some("without GPUs".to_owned()),
+                DeviceChoice::Gpu => Some("with a GPU".to_owned()),
+            },
+            Need::Engine => self
+                .engine
+                .map(|engine| format!("with the engine {engine}")),
+            Need::Labels => (!self.labels.is_empty()).then(|| format!("labelled {}", self.labels)),
+            Need::Memory => (self.memory_bytes > 0)
+                .then(|| format!("with {} of memory", size(self.memory_bytes))),
+        }
+    }
+
+    /// What workers lack none of whom meets the need.
+    fn lack(&self, need: Need, workers: &[&Offer<'_>]) -> Lack {
+        let rows = || workers.iter().map(|offer| offer.row);
+        match need {
+            Need::Kinds => {
+                let known = |kind: &TaskKind| rows().any(|row| row.kinds.contains(kind));
+                let mut unknown: Vec<TaskKind> = self.kinds.iter().copied().collect();
+                // If each of them is known somewhere, but all of them nowhere, all are named.
+                if !unknown.iter().all(known) {
+                    unknown.retain(|kind| !known(kind));
+                }
+                let versions = distinct(rows().map(|row| row.version.clone()));
+                Lack::Kinds { unknown, versions }
+            }
+            // Where any will do, nobody lacks one.
+            Need::Device => match self.device {
+                DeviceChoice::Auto | DeviceChoice::Gpu => Lack::Gpu,
+                DeviceChoice::Cpu => Lack::Cpu,
+            },
+            Need::Engine => Lack::Engine {
+                engine: self.engine.unwrap_or_default(),
+                present: distinct(rows().flat_map(|row| row.engines.clone())),
+            },
+            Need::Labels => {
+                let nowhere = self.labels.nowhere_among(rows().map(|row| &row.labels));
+                // Each of them is somewhere, but all of them nowhere.
+                Lack::Labels(match nowhere.is_empty() {
+                    true => self.labels.clone(),
+                    false => nowhere,
+                })
+            }
+            Need::Memory => Lack::Memory {
+                needed_bytes: self.memory_bytes,
+                largest_bytes: rows().map(|row| row.memory_bytes).max().unwrap_or(0),
+            },
+        }
     }
 }
 
-/// Looks at the workers of the pool; need by need, so that the answer names the one that nobody meets.
+fn distinct(words: impl Iterator<Item = String>) -> Vec<String> {
+    words.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Looks at the workers of the pool; need by need, so that the answer names all that nobody meets beside the others.
 pub fn place(needs: &Needs<'_>, offers: &[Offer<'_>]) -> Placement {
     let count = |state| offers.iter().filter(|o| o.state == state).count() as u32;
-    let mut among = format!("pool {}", needs.pool);
     let live: Vec<&Offer<'_>> = offers
         .iter()
         .filter(|offer| offer.state == WorkerState::Live)
         .collect();
     if live.is_empty() {
-        return Placement::Nobody(Lack::Worker {
+        return Placement::Nobody(Nobody::Live {
             pool: needs.pool.to_owned(),
             quarantined: count(WorkerState::Quarantined),
             draining: count(WorkerState::Draining),
             unheard: count(WorkerState::Unheard),
         });
     }
-    let mut able = live.clone();
-    able.retain(|offer| needs.kinds.is_subset(&offer.row.kinds));
-    if able.is_empty() {
-        let known = |kind: &TaskKind| live.iter().any(|offer| offer.row.kinds.contains(kind));
-        let mut unknown: Vec<TaskKind> = needs.kinds.iter().copied().collect();
-        // If each of them is known somewhere, but all of them nowhere, all are named.
-        if !unknown.iter().all(known) {
-            unknown.retain(|kind| !known(kind));
+    let mut able = live;
+    let mut among = format!("pool {}", needs.pool);
+    let mut unmet = Vec::new();
+    for need in Need::ALL {
+        let mut with = able.clone();
+        with.retain(|offer| needs.is_met(need, offer.row));
+        if with.is_empty() {
+            unmet.push(need);
+            continue;
         }
-        let mut versions: Vec<String> = live.iter().map(|o| o.row.version.clone()).collect();
-        versions.sort();
-        versions.dedup();
-        return Placement::Nobody(Lack::Kinds {
+        if need == Need::Kinds && with.len() < able.len() {
+            among += " of a release that knows its tasks";
+        }
+        if let Some(word) = needs.word(need) {
+            let word = match among.contains(" with ") {
+                true => word.replacen("with ", "and ", 1),
+                false => word,
+            };
+            among += &format!(" {word}");
+        }
+        able = with;
+    }
+    if !unmet.is_empty() {
+        let lacks = unmet.into_iter().map(|need| needs.lack(need, &able));
+        return Placement::Nobody(Nobody::Lacking {
             among,
-            unknown,
-            versions,
-        });
-    }
-    let live = able.clone();
-    able.retain(|offer| needs.has_engine(offer.row));
-    if let (Some(engine), true) = (needs.engine, able.is_empty()) {
-        let mut present: Vec<String> = live.iter().flat_map(|o| o.row.engines.clone()).collect();
-        present.sort();
-        present.dedup();
-        return Placement::Nobody(Lack::Engine {
-            among,
-            engine,
-            present,
-        });
-    }
-    if let Some(engine) = needs.engine {
-        among += &format!(" with the engine {engine}");
-    }
-    let with_engine = able.clone();
-    able.retain(|offer| needs.labels.are_among(&offer.row.labels));
-    if able.is_empty() {
-        let nowhere = needs
-            .labels
-            .nowhere_among(with_engine.iter().map(|offer| &offer.row.labels));
-        // Each of them is somewhere, but all of them nowhere.
-        let missing = if nowhere.is_empty() {
-            needs.labels.clone()
-        } else {
-            nowhere
-        };
-        return Placement::Nobody(Lack::Labels { among, missing });
-    }
-    if !needs.labels.is_empty() {
-        among += &format!(" labelled {}", needs.labels);
-    }
-    let largest_bytes = able.iter().map(|o| o.row.memory_bytes).max().unwrap_or(0);
-    able.retain(|offer| offer.row.memory_bytes >= needs.memory_bytes);
-    if able.is_empty() {
-        return Placement::Nobody(Lack::Memory {
-            among,
-            needed_bytes: needs.memory_bytes,
-            largest_bytes,
+            lacks: lacks.collect(),
         });
     }
     let with_slot: Vec<&&Offer<'_>> = able.iter().filter(|o| o.busy < o.row.slots).collect();
@@ -224,10 +288,32 @@ pub fn position(own: &Standing, before: u64, others: impl Iterator<Item = Standi
     before + others.map(ahead).sum::<u64>() + 1
 }
 
-impl fmt::Display for Lack {
+impl Nobody {
+    /// The words for programs.
+    pub fn words(&self) -> Vec<&'static str> {
+        match self {
+            Self::Live { .. } => vec!["worker"],
+            Self::Lacking { lacks, .. } => lacks.iter().map(Lack::word).collect(),
+        }
+    }
+}
+
+impl Lack {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Kinds { .. } => "release",
+            Self::Gpu | Self::Cpu => "device",
+            Self::Engine { .. } => "engine",
+            Self::Labels(_) => "labels",
+            Self::Memory { .. } => "memory",
+        }
+    }
+}
+
+impl fmt::Display for Nobody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Worker {
+            Self::Live {
                 pool,
                 quarantined,
                 draining,
@@ -249,43 +335,47 @@ impl fmt::Display for Lack {
                     closed => write!(f, ": {}", closed.join(", ")),
                 }
             }
-            Self::Kinds {
-                among,
-                unknown,
-                versions,
-            } => {
+            Self::Lacking { among, lacks } => {
+                write!(f, "no live worker in {among}")?;
+                for (place, lack) in lacks.iter().enumerate() {
+                    let again = if place > 0 { ", none" } else { "" };
+                    write!(f, "{again} {lack}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// As what is said of a worker that does not lack it.
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kinds { unknown, versions } => {
                 let unknown: Vec<&str> = unknown.iter().map(|kind| kind.as_str()).collect();
                 write!(
                     f,
-                    "no live worker in {among} knows tasks of the kind {}: start workers of this release there (they are of {})",
+                    "knows tasks of the kind {}: start workers of this release there (they are of {})",
                     unknown.join(", "),
                     versions.join(", ")
                 )
             }
-            Self::Engine {
-                among,
-                engine,
-                present,
-            } => {
+            Self::Gpu => write!(f, "has a GPU"),
+            Self::Cpu => write!(f, "is without GPUs, as `device: cpu` asks"),
+            Self::Engine { engine, present } => {
                 let present = match present.as_slice() {
                     [] => "none".to_owned(),
                     present => present.join(", "),
                 };
-                write!(
-                    f,
-                    "no live worker in {among} has the engine {engine} (there: {present})"
-                )
+                write!(f, "has the engine {engine} (there: {present})")
             }
-            Self::Labels { among, missing } => {
-                write!(f, "no live worker in {among} is labelled {missing}")
-            }
+            Self::Labels(missing) => write!(f, "is labelled {missing}"),
             Self::Memory {
-                among,
                 needed_bytes,
                 largest_bytes,
             } => write!(
                 f,
-                "no live worker in {among} has {} of memory (the largest has {})",
+                "has {} of memory (the largest has {})",
                 size(*needed_bytes),
                 size(*largest_bytes)
             ),

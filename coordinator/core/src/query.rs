@@ -284,7 +284,8 @@ impl Core {
     /// In order of their index.
     pub fn task_views(&self, id: &JobId, now: Now) -> Option<Vec<TaskView<'_>>> {
         let job = self.job(id)?;
-        let outlook = self.outlook(job);
+        let pool = self.standings(&job.resolved.resources.pool);
+        let outlook = self.outlook(job, &pool);
         let mut before = 0;
         let view = |i| {
             let index = TaskIndex(i as u32);
@@ -298,7 +299,8 @@ impl Core {
     pub fn task_view(&self, id: &TaskId, now: Now) -> Option<TaskView<'_>> {
         let job = self.job(&id.job)?;
         let before = (0..id.index.0).map(TaskIndex).filter(|i| job.is_ready(*i));
-        let (outlook, before) = (self.outlook(job), before.count() as u64);
+        let pool = self.standings(&job.resolved.resources.pool);
+        let (outlook, before) = (self.outlook(job, &pool), before.count() as u64);
         self.task_of(job, id.index, &outlook, before, now)
     }
 
@@ -306,7 +308,7 @@ impl Core {
         &'a self,
         job: &'a Job,
         index: TaskIndex,
-        outlook: &Outlook,
+        outlook: &Outlook<'_>,
         before: u64,
         now: Now,
     ) -> Option<TaskView<'a>> {

@@ -8,7 +8,7 @@ use std::{
 use plan::PublishedTable;
 use serde::{Deserialize, Serialize};
 use types::{
-    FailureClass, Incarnation, JobId, JobState, Labels, LeaseNumber, PoolName, RequestId,
+    Devices, FailureClass, Incarnation, JobId, JobState, Labels, LeaseNumber, PoolName, RequestId,
     TaskIndex, TaskKind, TaskState, TraceContext, WorkerName,
 };
 
@@ -369,6 +369,7 @@ pub struct WorkerRow {
     pub slots: u32,
     pub version: String,
     pub engines: Vec<String>,
+    pub devices: Devices,
     /// Kinds of tasks that its release knows.
     pub kinds: BTreeSet<TaskKind>,
     pub labels: Labels,

@@ -140,8 +140,8 @@ impl Core {
             return Vec::new();
         }
         let mut warnings = Vec::new();
-        if let Placement::Nobody(lack) = self.placement(job) {
-            warnings.push(format!("{lack}: the job waits for one"));
+        if let Placement::Nobody(nobody) = self.placement(job) {
+            warnings.push(format!("{nobody}: the job waits for one"));
         }
         warnings.extend(self.quarantined_in(&job.resolved.resources.pool));
         warnings

@@ -1,14 +1,14 @@
 //! What an open task waits for, in the words of those who wait for it.
 
-use std::fmt;
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use types::{Failure, LeaseNumber, TaskId, TaskIndex, TaskState, WorkerName};
+use types::{Failure, JobId, LeaseNumber, PoolName, TaskId, TaskIndex, TaskState, WorkerName};
 
 use crate::{
     core::Core,
     event::Now,
     job::{Job, is_met},
-    placement::{Lack, Offer, Placement, Standing, place, position, size},
+    placement::{Nobody, Offer, Placement, Standing, place, position, size},
     rows::Avoid,
 };
 
@@ -30,7 +30,7 @@ pub enum Waiting {
         failure: Option<Failure>,
     },
     /// For a worker that can do it.
-    Nobody(Lack),
+    Nobody(Nobody),
     /// Slots are free, but the tasks beside them hold the memory.
     Memory {
         needed_bytes: u64,
@@ -56,21 +56,18 @@ pub enum Waiting {
 }
 
 impl Waiting {
-    /// The word for programs.
-    pub fn word(&self) -> &'static str {
+    /// The word for programs; several, with a comma between them, where no worker has several things.
+    pub fn word(&self) -> Cow<'static, str> {
         match self {
             Self::Tasks { .. } => "tasks",
             Self::Backoff { .. } => "backoff",
             Self::Outage { .. } => "outage",
-            Self::Nobody(Lack::Worker { .. }) => "worker",
-            Self::Nobody(Lack::Kinds { .. }) => "release",
-            Self::Nobody(Lack::Engine { .. }) => "engine",
-            Self::Nobody(Lack::Labels { .. }) => "labels",
-            Self::Nobody(Lack::Memory { .. }) => "memory",
+            Self::Nobody(nobody) => return nobody.words().join(",").into(),
             Self::Memory { .. } => "free_memory",
             Self::Turn { .. } => "turn",
             Self::Lease { .. } => "lease",
         }
+        .into()
     }
 
     /// When it is over by itself, if it is: a lease only if its worker is not heard any more.
@@ -107,7 +104,7 @@ impl fmt::Display for Waiting {
                     None => Ok(()),
                 }
             }
-            Self::Nobody(lack) => lack.fmt(f),
+            Self::Nobody(nobody) => nobody.fmt(f),
             Self::Memory {
                 needed_bytes,
                 free_bytes,
@@ -153,10 +150,18 @@ impl fmt::Display for Waiting {
 }
 
 /// What all tasks of a job have in common as they wait.
-pub(crate) struct Outlook {
+pub(crate) struct Outlook<'a> {
     placement: Placement,
     own: Standing,
-    others: Vec<Standing>,
+    /// The jobs of its pool that have something ready, itself among them.
+    pool: &'a [Standing],
+}
+
+impl Outlook<'_> {
+    fn others(&self) -> impl Iterator<Item = Standing> {
+        let others = self.pool.iter().copied();
+        others.filter(|standing| standing.number != self.own.number)
+    }
 }
 
 impl Core {
@@ -177,18 +182,50 @@ impl Core {
         place(&job.needs(), &offers)
     }
 
-    pub(crate) fn outlook(&self, job: &Job) -> Outlook {
-        let others = self.pools.get(&job.resolved.resources.pool);
-        let others = others.into_iter().flatten();
+    /// How the jobs of a pool stand that have something ready.
+    pub(crate) fn standings(&self, pool: &PoolName) -> Vec<Standing> {
+        let ranks = self.pools.get(pool).into_iter().flatten();
+        ranks
+            .filter_map(|(_, _, number)| self.jobs.get(number))
+            .map(Job::standing)
+            .collect()
+    }
+
+    /// `pool`: how the jobs of the job's pool stand.
+    pub(crate) fn outlook<'a>(&self, job: &Job, pool: &'a [Standing]) -> Outlook<'a> {
         Outlook {
             placement: self.placement(job),
             own: job.standing(),
-            others: others
-                .filter(|(_, _, number)| *number != job.row.number)
-                .filter_map(|(_, _, number)| self.jobs.get(number))
-                .map(Job::standing)
-                .collect(),
+            pool,
         }
+    }
+
+    /// What open jobs wait for of which nothing runs: what the first of their tasks waits for that is ready.
+    pub fn waiting_jobs(&self, now: Now) -> BTreeMap<&JobId, Waiting> {
+        let mut pools = BTreeMap::new();
+        let idle = self.jobs.values().filter(|job| job.counts.held() == 0);
+        idle.filter_map(|job| {
+            let name = &job.resolved.resources.pool;
+            let pool = pools.entry(name).or_insert_with(|| self.standings(name));
+            Some((job.id(), self.waiting_job(job, pool, now)?))
+        })
+        .collect()
+    }
+
+    /// The same of one job.
+    pub fn job_waiting(&self, id: &JobId, now: Now) -> Option<Waiting> {
+        let job = self.job(id).filter(|job| job.counts.held() == 0)?;
+        let pool = self.standings(&job.resolved.resources.pool);
+        self.waiting_job(job, &pool, now)
+    }
+
+    fn waiting_job(&self, job: &Job, pool: &[Standing], now: Now) -> Option<Waiting> {
+        if job.counts.of(TaskState::Ready) == 0 {
+            return None;
+        }
+        let first = job.tasks.iter().position(|t| t.state == TaskState::Ready)?;
+        let index = TaskIndex(u32::try_from(first).ok()?);
+        self.waiting(job, index, &self.outlook(job, pool), 0, now)
     }
 
     /// What an open task waits for. `before`: tasks of the job that are granted before it.
@@ -196,7 +233,7 @@ impl Core {
         &self,
         job: &Job,
         index: TaskIndex,
-        outlook: &Outlook,
+        outlook: &Outlook<'_>,
         before: u64,
         now: Now,
     ) -> Option<Waiting> {
@@ -243,7 +280,7 @@ impl Core {
             });
         }
         Some(match &outlook.placement {
-            Placement::Nobody(lack) => Waiting::Nobody(lack.clone()),
+            Placement::Nobody(nobody) => Waiting::Nobody(nobody.clone()),
             &Placement::NoRoom {
                 needed_bytes,
                 free_bytes,
@@ -253,7 +290,7 @@ impl Core {
             },
             &Placement::Slots { free, all } => Waiting::Turn {
                 pool: job.resolved.resources.pool.to_string(),
-                position: position(&outlook.own, before, outlook.others.iter().copied()),
+                position: position(&outlook.own, before, outlook.others()),
                 free,
                 slots: all,
                 avoid: task.avoid.clone(),

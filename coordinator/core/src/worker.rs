@@ -82,6 +82,7 @@ impl Core {
             slots: worker.slots,
             version: worker.version,
             engines: worker.engines,
+            devices: worker.devices,
             kinds: worker.kinds,
             labels: worker.labels,
             memory_bytes: worker.memory_bytes,

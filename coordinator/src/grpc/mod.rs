@@ -136,8 +136,8 @@ impl v1::coordinator_server::Coordinator for Service {
 
     async fn get_job(&self, request: Request<v1::GetJobRequest>) -> Answer<v1::Job> {
         let job = self
-            .of_job(request.into_inner().job, |core, _, job| {
-                view::job(core, job, true)
+            .of_job(request.into_inner().job, |core, now, job| {
+                view::job(core, now, job, true)
             })
             .await?;
         Ok(Response::new(job))
@@ -146,7 +146,7 @@ impl v1::coordinator_server::Coordinator for Service {
     async fn list_jobs(&self, _: Request<v1::ListJobsRequest>) -> Answer<v1::ListJobsReply> {
         let jobs = self
             .handle
-            .query(|core, _| view::jobs(core))
+            .query(|core, now| view::jobs(core, now))
             .await
             .map_err(RequestError::from)?;
         Ok(Response::new(v1::ListJobsReply { jobs }))

@@ -8,8 +8,8 @@ use proto::v1;
 use serde::de::DeserializeOwned;
 use store::layout::MAX_OUTPUTS_BYTES;
 use types::{
-    Failure, FailureClass, Incarnation, JobId, Labels, OutputObject, ParseIdError, Progress,
-    RequestId, TaskKind,
+    Devices, Failure, FailureClass, Incarnation, JobId, Labels, OutputObject, ParseIdError,
+    Progress, RequestId, TaskKind,
 };
 
 use super::status::RequestError;
@@ -95,6 +95,7 @@ pub fn registration(request: v1::RegisterRequest) -> Result<Registration, Reques
         slots: request.slots,
         version: request.version,
         engines: request.engines,
+        devices: devices(request.devices)?,
         kinds: kinds(&request.kinds),
         labels: labels(request.labels)?,
         memory_bytes: request.memory_bytes,
@@ -111,6 +112,14 @@ fn kinds(of_worker: &[String]) -> BTreeSet<TaskKind> {
         .iter()
         .filter_map(|word| TaskKind::parse(word))
         .collect()
+}
+
+/// A release that did not say so had the processors only.
+fn devices(of_worker: Vec<String>) -> Result<Devices, RequestError> {
+    if of_worker.is_empty() {
+        return Ok(Devices::default());
+    }
+    Devices::try_from(of_worker).map_err(|error| bad("devices", error))
 }
 
 fn labels(of_worker: HashMap<String, String>) -> Result<Labels, RequestError> {

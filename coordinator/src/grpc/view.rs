@@ -27,19 +27,25 @@ fn no_job(job: &JobId) -> RequestError {
     }
 }
 
-pub fn job(core: &Core, job: &JobId, whole: bool) -> Result<v1::Job, RequestError> {
+pub fn job(core: &Core, now: Now, job: &JobId, whole: bool) -> Result<v1::Job, RequestError> {
     let view = find(core, job)?;
     let resolved = whole.then(|| view.resolved_json.to_owned());
-    let mut message = of_job(view);
+    let mut message = of_job(view, core.job_waiting(job, now).as_ref());
     message.resolved_json = resolved.unwrap_or_default();
     Ok(message)
 }
 
-pub fn jobs(core: &Core) -> Vec<v1::Job> {
-    core.job_views().map(of_job).collect()
+pub fn jobs(core: &Core, now: Now) -> Vec<v1::Job> {
+    let waiting = core.waiting_jobs(now);
+    core.job_views()
+        .map(|view| {
+            let waiting = waiting.get(view.id);
+            of_job(view, waiting)
+        })
+        .collect()
 }
 
-fn of_job(view: JobView<'_>) -> v1::Job {
+fn of_job(view: JobView<'_>, waiting: Option<&Waiting>) -> v1::Job {
     let count = |state| view.tasks.of(state);
     let of_tasks = view.failures.iter();
     let failures = of_tasks.map(|(task, failure)| format!("{task}: {failure}"));
@@ -77,7 +83,13 @@ fn of_job(view: JobView<'_>) -> v1::Job {
         warnings: view.warnings,
         unpublished: view.unpublished.into_iter().map(of_unpublished).collect(),
         outage: view.outage.unwrap_or_default().to_owned(),
+        waits_for: word(waiting),
+        reason: waiting.map(ToString::to_string).unwrap_or_default(),
     }
+}
+
+fn word(waiting: Option<&Waiting>) -> String {
+    waiting.map(Waiting::word).unwrap_or_default().into_owned()
 }
 
 fn of_unpublished(waits: Unpublished<'_>) -> v1::Unpublished {
@@ -108,7 +120,7 @@ fn of_task(task: &TaskView<'_>, now: Now) -> Result<v1::Task, RequestError> {
         reason: reason.unwrap_or_default(),
         spec_json: serde_json::to_string(task.spec)
             .map_err(|error| RequestError::WrongReply(error.to_string()))?,
-        waits_for: task.waiting.as_ref().map_or("", Waiting::word).to_owned(),
+        waits_for: word(task.waiting.as_ref()),
         until_ms: left_ms.map_or(0, |left| now.wall_ms.saturating_add_unsigned(left)),
     })
 }
@@ -199,6 +211,7 @@ pub fn workers(core: &Core) -> Vec<v1::Worker> {
             state: view.state.as_str().to_owned(),
             version: view.row.version.clone(),
             engines: view.row.engines.clone(),
+            devices: view.row.devices.clone().into(),
             labels: of_labels(&view.row.labels),
             memory_bytes: view.row.memory_bytes,
             last_seen_ms: view.last_seen_ms,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use coordinator_core::Core;
+use coordinator_core::{Core, Now};
 use proto::v1;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio_stream::wrappers::ReceiverStream;
@@ -37,7 +37,9 @@ async fn follow(
     loop {
         changed.mark_unchanged();
         let of = job.clone();
-        let mut snapshot = handle.query(move |core, _| take(core, &of)).await??;
+        let mut snapshot = handle
+            .query(move |core, now| take(core, now, &of))
+            .await??;
         let ended: BTreeSet<u32> = snapshot.ended_runs.iter().map(|run| run.index).collect();
         snapshot.ended_runs.retain(|run| !told.contains(&run.index));
         // A run that is tried again is told again when it ends.
@@ -58,9 +60,9 @@ async fn follow(
 }
 
 /// Everything that is to be seen of the job now, with all runs that have ended.
-fn take(core: &Core, job: &JobId) -> Result<v1::JobSnapshot, RequestError> {
+fn take(core: &Core, now: Now, job: &JobId) -> Result<v1::JobSnapshot, RequestError> {
     Ok(v1::JobSnapshot {
-        job: Some(view::job(core, job, false)?),
+        job: Some(view::job(core, now, job, false)?),
         active: view::active(core, job),
         ended_runs: view::ended_runs(core, job)?,
     })

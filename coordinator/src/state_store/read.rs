@@ -203,6 +203,7 @@ fn worker(row: &Columns<'_>) -> Result<Change, StateStoreError> {
         slots: row.get("slots")?,
         version: row.get("version")?,
         engines: row.json("engines_json")?,
+        devices: row.json("devices_json")?,
         kinds: row.json("kinds_json")?,
         labels: row.json("labels_json")?,
         memory_bytes: row.unsigned("memory_bytes")?,

@@ -183,6 +183,7 @@ fn one_of_everything() -> Vec<Change> {
             slots: 2,
             version: "0.1.0".to_owned(),
             engines: vec!["openvino 2026.0".to_owned(), "torch".to_owned()],
+            devices: "cuda:1,cuda:0".parse().unwrap(),
             kinds: [TaskKind::List, TaskKind::Reduce].into(),
             labels: "disk=nvme,zone=b".parse().unwrap(),
             memory_bytes: 8 << 30,

@@ -200,7 +200,7 @@ fn outbox(transaction: &Transaction<'_>, row: &OutboxRow) -> Result<(), StateSto
 fn worker(transaction: &Transaction<'_>, row: &WorkerRow) -> Result<(), StateStoreError> {
     run(
         transaction,
-        "INSERT OR REPLACE INTO workers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        "INSERT OR REPLACE INTO workers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         params![
             row.worker.as_str(),
             row.incarnation.0.cast_signed(),
@@ -214,7 +214,8 @@ fn worker(transaction: &Transaction<'_>, row: &WorkerRow) -> Result<(), StateSto
             row.temporary,
             optional_json("workers", row.quarantine.as_ref())?,
             json("workers", &row.labels)?,
-            json("workers", &row.kinds)?
+            json("workers", &row.kinds)?,
+            json("workers", &row.devices)?
         ],
     )
 }

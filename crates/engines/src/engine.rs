@@ -8,6 +8,9 @@ use graph::Graph;
 
 use crate::EngineError;
 
+/// The processors, among devices.
+pub const CPU: &str = "cpu";
+
 /// A native library that executes graphs.
 pub trait Engine: Send + Sync {
     /// As in job files and result rows: `torch-cpu`, `onnxruntime`, `openvino`.
@@ -18,6 +21,11 @@ pub trait Engine: Send + Sync {
 
     /// The library's file, if the system's loader did not choose it.
     fn library(&self) -> Option<PathBuf>;
+
+    /// What it can compute on here: `cpu`, or GPUs such as `cuda:0`, by the numbers that this process sees.
+    fn devices(&self) -> Vec<String> {
+        vec![CPU.to_owned()]
+    }
 
     /// Prepares a graph for one batch size and a number of sessions at work at once.
     fn compile(

@@ -14,6 +14,8 @@ pub struct EngineInfo {
     pub version: Option<String>,
     /// Where it was loaded from.
     pub path: Option<PathBuf>,
+    /// What it computes on; nothing if it cannot be used.
+    pub devices: Vec<String>,
     /// Why it cannot be used.
     pub error: Option<EngineError>,
 }
@@ -69,12 +71,14 @@ pub fn probe() -> Vec<EngineInfo> {
                 name: choice.name(),
                 version: Some(engine.version()),
                 path: engine.library(),
+                devices: engine.devices(),
                 error: None,
             },
             Err(error) => EngineInfo {
                 name: choice.name(),
                 version: None,
                 path: None,
+                devices: Vec::new(),
                 error: Some(error),
             },
         })

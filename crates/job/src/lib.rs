@@ -13,6 +13,7 @@ mod quantity;
 mod read;
 mod report;
 pub mod resolved;
+mod resources;
 mod run;
 mod schema;
 mod strict;

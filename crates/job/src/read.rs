@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use types::{Labels, PoolName};
+use types::PoolName;
 
 use crate::{
     Diagnostic, Import, ReadContext, Reading, ResolvedJob, anomalib, grid, names,
     node::{At, Entry, Node, Value},
     overrides, paths, quantity,
     report::{ENOUGH, Report},
-    resolved::{EngineChoice, JobKind, Resources},
-    run, write, yaml,
+    resolved::JobKind,
+    resources, run, write, yaml,
 };
 
 /// Keys that every run has its own value of; grids may stand in them.
@@ -25,10 +25,7 @@ pub(crate) const JOB_KEYS: &[&str] = &[
     "max_failed_tasks",
     "deadline",
 ];
-pub(crate) const RESOURCE_KEYS: &[&str] =
-    &["pool", "timeout", "retries", "memory", "engine", "labels"];
 pub(crate) const KINDS_NOT_BUILT: &[&str] = &["predict", "hpo", "export"];
-pub(crate) const ENGINES: &[&str] = &["auto", "openvino", "onnxruntime", "torch-cpu"];
 
 /// Anomalib's keys, and what stands for them here.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -122,7 +119,7 @@ fn job(
     }
     let name = name(root, file_name, report);
     let output = output(root, current_dir, report);
-    let resources = resources(root.get("resources"), report);
+    let resources = resources::read(root.get("resources"), report);
     let priority = integer(root, "priority", i32::MIN.into(), i32::MAX.into(), report)
         .map_or(Some(0), |value| value.try_into().ok());
     let max_failed_tasks = integer(root, "max_failed_tasks", 0, u32::MAX.into(), report)
@@ -267,92 +264,6 @@ fn output(root: &Node, current_dir: &Path, report: &mut Report<'_>) -> Option<St
     }
 }
 
-fn resources(node: Option<&Node>, report: &mut Report<'_>) -> Option<Resources> {
-    let mut resources = Resources::default();
-    let Some(node) = node.filter(|node| !node.is_null()) else {
-        return Some(resources);
-    };
-    if !matches!(node.value, Value::Map(_)) {
-        report.error(
-            node.at,
-            format!("resources: expected a map, found {}", node.describe()),
-        );
-        return None;
-    }
-    for entry in node.entries() {
-        let value = &entry.node;
-        let expected = |report: &mut Report<'_>, expected: &str| {
-            report.error(
-                value.at,
-                format!(
-                    "resources.{}: expected {expected}, found {}",
-                    entry.key,
-                    value.describe()
-                ),
-            );
-        };
-        match entry.key.as_str() {
-            "timeout" | "memory" | "labels" if value.is_null() => {}
-            "pool" => match value.text().map(str::parse) {
-                Some(Ok(pool)) => resources.pool = pool,
-                _ => expected(report, "a name such as cpu"),
-            },
-            "timeout" => match value.text().and_then(quantity::seconds) {
-                Some(seconds) => resources.timeout_s = Some(seconds),
-                None => expected(report, "a time with its unit, such as 90s, 30m or 2h"),
-            },
-            "memory" => match value.text().and_then(quantity::bytes) {
-                Some(bytes) if bytes >= MIN_MEMORY => resources.memory_bytes = Some(bytes),
-                _ => expected(
-                    report,
-                    "an amount with its unit, at least 64MiB, such as 8GiB",
-                ),
-            },
-            "labels" => labels(value, &mut resources.labels, report),
-            "retries" => match value.value {
-                Value::Int(retries @ 0..=100) => resources.retries = retries as u32,
-                _ => expected(report, "an integer from 0 to 100"),
-            },
-            "engine" => match value
-                .text()
-                .map(|text| text.replace('_', "-").to_lowercase())
-            {
-                Some(text) if text == "torch-cuda" => {
-                    report.error(
-                        value.at,
-                        "resources.engine: torch-cuda is known but not built yet",
-                    );
-                }
-                text => match text.as_deref().and_then(EngineChoice::parse) {
-                    Some(engine) => resources.engine = engine,
-                    None => {
-                        let suggestion =
-                            text.and_then(|text| names::nearest(&text, ENGINES.iter().copied()));
-                        let message = format!(
-                            "resources.engine: expected one of {}, found {}",
-                            ENGINES.join(", "),
-                            value.describe()
-                        );
-                        report.suggest(value.at, message, suggestion);
-                    }
-                },
-            },
-            unknown => {
-                let message = format!(
-                    "resources has no key {unknown:?}; it has {}",
-                    RESOURCE_KEYS.join(", ")
-                );
-                report.suggest(
-                    entry.at,
-                    message,
-                    names::nearest(unknown, RESOURCE_KEYS.iter().copied()),
-                );
-            }
-        }
-    }
-    Some(resources)
-}
-
 fn deadline(root: &Node, report: &mut Report<'_>) -> Option<u64> {
     let node = root.get("deadline").filter(|node| !node.is_null())?;
     let seconds = node.text().and_then(quantity::seconds);
@@ -364,29 +275,6 @@ fn deadline(root: &Node, report: &mut Report<'_>) -> Option<u64> {
     }
     seconds
 }
-
-fn labels(node: &Node, labels: &mut Labels, report: &mut Report<'_>) {
-    if !matches!(node.value, Value::Map(_)) {
-        let found = node.describe();
-        let message =
-            format!("resources.labels: expected a map such as {{zone: b}}, found {found}");
-        return report.error(node.at, message);
-    }
-    for entry in node.entries() {
-        let Some(value) = entry.node.text() else {
-            let (name, found) = (&entry.key, entry.node.describe());
-            let message = format!("resources.labels.{name}: expected a text, found {found}");
-            report.error(entry.node.at, message);
-            continue;
-        };
-        if let Err(error) = labels.insert(&entry.key, value) {
-            report.error(entry.at, format!("resources.labels: {error}"));
-        }
-    }
-}
-
-/// Less is not enough to load an engine.
-const MIN_MEMORY: u64 = 64 << 20;
 
 fn integer(root: &Node, key: &str, min: i128, max: i128, report: &mut Report<'_>) -> Option<i128> {
     let node = root.get(key).filter(|node| !node.is_null())?;

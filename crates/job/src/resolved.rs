@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use types::{Labels, PoolName};
+use types::{Devices, Labels, PoolName};
 
 /// A job file after reading: grids multiplied out, names canonical, relative paths absolute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -111,6 +111,35 @@ impl EngineChoice {
     }
 }
 
+impl DeviceChoice {
+    const ALL: [Self; 3] = [Self::Auto, Self::Cpu, Self::Gpu];
+
+    /// The word used in files and on screens.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Cpu => "cpu",
+            Self::Gpu => "gpu",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|device| device.as_str() == text)
+    }
+
+    fn is_auto(&self) -> bool {
+        *self == Self::Auto
+    }
+
+    pub fn is_met_by(self, offered: &Devices) -> bool {
+        match self {
+            Self::Auto => true,
+            Self::Cpu => !offered.are_gpus(),
+            Self::Gpu => offered.are_gpus(),
+        }
+    }
+}
+
 impl Default for Resources {
     fn default() -> Self {
         Self {
@@ -119,6 +148,7 @@ impl Default for Resources {
             retries: 2,
             memory_bytes: None,
             engine: EngineChoice::Auto,
+            device: DeviceChoice::Auto,
             labels: Labels::default(),
         }
     }
@@ -226,6 +256,9 @@ pub struct Resources {
     /// Memory limit of a task, in bytes; none without.
     pub memory_bytes: Option<u64>,
     pub engine: EngineChoice,
+    /// What the workers that do the job's tasks compute on. Left out where any will do.
+    #[serde(default, skip_serializing_if = "DeviceChoice::is_auto")]
+    pub device: DeviceChoice,
     /// Only workers with all of these do the job's tasks.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
@@ -234,6 +267,22 @@ pub struct Resources {
 impl Resources {
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout_s.map(Duration::from_secs)
+    }
+
+    /// Why no worker could ever do this, whatever it has.
+    pub fn contradiction(&self) -> Option<String> {
+        match (self.engine, self.device) {
+            (EngineChoice::Auto, _) | (_, DeviceChoice::Auto | DeviceChoice::Cpu) => None,
+            (
+                engine @ (EngineChoice::Openvino
+                | EngineChoice::Onnxruntime
+                | EngineChoice::TorchCpu),
+                DeviceChoice::Gpu,
+            ) => Some(format!(
+                "the engine {} computes on the processor only; leave one of the two out",
+                engine.as_str()
+            )),
+        }
     }
 }
 
@@ -245,4 +294,14 @@ pub enum EngineChoice {
     Openvino,
     Onnxruntime,
     TorchCpu,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceChoice {
+    /// Whatever the worker has.
+    #[default]
+    Auto,
+    Cpu,
+    Gpu,
 }

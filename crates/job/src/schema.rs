@@ -4,8 +4,9 @@ use params::{Default, Entry, Kind, Param};
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
-    read::{ENGINES, KINDS_NOT_BUILT},
+    read::KINDS_NOT_BUILT,
     resolved::JobKind,
+    resources::{DEVICES, ENGINES},
 };
 
 /// What the reader takes for a text, since people write versions and names without quotes.
@@ -98,11 +99,18 @@ pub fn schema() -> Json {
                     "retries": {"type": "integer", "minimum": 0, "maximum": 100, "default": 2},
                     "memory": {"type": ["string", "null"], "description": "A task's memory limit, such as 8GiB."},
                     "engine": words(ENGINES),
+                    "device": {"allOf": [words(DEVICES)], "description": "What the workers that do the job compute on; auto: whatever they have."},
                     "labels": {
                         "type": ["object", "null"],
                         "additionalProperties": {"type": ["string", "integer", "number", "boolean"]},
                         "description": "Only workers with all these labels do the job, such as {zone: b}.",
                     },
+                },
+                // Engines that are named compute on the processor only.
+                "not": {
+                    "type": "object",
+                    "required": ["engine", "device"],
+                    "properties": {"engine": {"not": words(&["auto"])}, "device": words(&["gpu"])},
                 },
             },
             "output": {"type": TEXT_OR_NULL, "default": "./results", "description": "Folder of the results, relative to the current directory."},

@@ -58,6 +58,9 @@ impl ResolvedJob {
                 format!("{:?} is not an absolute URI", self.output),
             );
         }
+        if let Some(why) = self.resources.contradiction() {
+            return invalid("resources.device", why);
+        }
         let runs = self.runs.len() as u64;
         let wanted = if self.kind == JobKind::Benchmark {
             1..=grid::MAX_RUNS

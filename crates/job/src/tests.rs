@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::*;
-use resolved::{JobKind, ModelSource, Normalization, RunSpec, ThresholdSpec, VisionTask};
+use resolved::{
+    DeviceChoice, JobKind, ModelSource, Normalization, RunSpec, ThresholdSpec, VisionTask,
+};
 
 fn context() -> ReadContext<'static> {
     ReadContext {

@@ -3,6 +3,7 @@
 //! Plain values without behaviour that needs a clock, a network or a tensor.
 
 mod chain;
+mod device;
 mod failure;
 mod ids;
 mod labels;
@@ -11,6 +12,7 @@ mod state;
 mod trace;
 
 pub use chain::chain;
+pub use device::{Device, DeviceError, Devices};
 pub use failure::{Failure, FailureClass};
 pub use ids::{
     AttemptPrefix, Epoch, Incarnation, JobId, LeaseNumber, ParseIdError, PoolName, RequestId,

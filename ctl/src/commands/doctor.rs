@@ -66,7 +66,7 @@ pub fn run(common: &Common, _: &Args) -> Result<(), Error> {
     let mut checks = vec![
         Check::ok("version", env!("CARGO_PKG_VERSION")),
         cpu(&probe),
-        Check::ok("devices", "cpu"),
+        devices(&probe),
         libraries(),
     ];
     checks.extend(programs());
@@ -83,7 +83,7 @@ pub fn run(common: &Common, _: &Args) -> Result<(), Error> {
             "advice": if check.advice.is_empty() { Value::Null } else { check.advice.clone().into() }})).collect::<Value>(),
         "cpu": {"model": probe.as_ref().map_or(Value::Null, |answer| answer["cpu"]["model"].clone()), "features": cpu_features(), "cores": cores()},
         "engines": probe.as_ref().map_or(Value::Null, |answer| answer["engines"].clone()),
-        "devices": ["cpu"],
+        "devices": probe.as_ref().map_or(Value::Null, |answer| answer["devices"].clone()),
         "native_folder": places::native_folder(),
         "weights": {"folder": folder.root(), "backbones": weights},
         "state_folder": state,
@@ -238,6 +238,20 @@ fn probe() -> Result<Value, String> {
             words.lines().last().unwrap_or("without a word")
         )
     })
+}
+
+/// What `worker --device` may offer.
+fn devices(probe: &Result<Value, String>) -> Check {
+    let devices = probe.as_ref().ok().and_then(|p| p["devices"].as_array());
+    let devices: Vec<&str> = devices
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    match devices.as_slice() {
+        [] => Check::bad("missing", "devices", "none", "an engine brings them"),
+        devices => Check::ok("devices", devices.join(", ")),
+    }
 }
 
 fn engines(probe: &Result<Value, String>) -> Vec<Check> {

@@ -107,7 +107,8 @@ pub fn job_value(job: &Job) -> Value {
             "failed": counts.failed, "dead": counts.dead, "skipped": counts.skipped, "cancelling": counts.cancelling, "cancelled": counts.cancelled,
         },
         "deadline": time(job.deadline_ms), "trace": job.trace, "failures": job.failures, "warnings": job.warnings,
-        "unpublished": job.unpublished.iter().map(unpublished_value).collect::<Value>(), "outage": job.outage, "results_generation": job.results_generation,
+        "unpublished": job.unpublished.iter().map(unpublished_value).collect::<Value>(), "outage": job.outage, "waits_for": job.waits_for, "reason": job.reason,
+        "results_generation": job.results_generation,
     })
 }
 
@@ -142,12 +143,18 @@ fn job_table(jobs: &[Job]) -> String {
             format!("{}/{}", settled(&counts), all(&counts)),
             ago(job.created_ms, now),
             job.key.clone(),
-            job.unpublished
-                .first()
-                .map_or_else(|| job.outage.clone(), |waits| unpublished(waits, now)),
+            waits_for(job, now),
         ]);
     }
     table.render()
+}
+
+fn waits_for(job: &Job, now: i64) -> String {
+    match (job.unpublished.first(), job.outage.as_str()) {
+        (Some(waits), _) => unpublished(waits, now),
+        (None, "") => job.reason.clone(),
+        (None, outage) => outage.to_owned(),
+    }
 }
 
 fn attempt_value(attempt: &Attempt) -> Value {
@@ -229,7 +236,7 @@ pub fn run_table(runs: &[Run]) -> String {
 fn worker_value(worker: &Worker) -> Value {
     json!({
         "name": worker.name, "pool": worker.pool, "slots": worker.slots, "busy": worker.busy, "state": worker.state, "version": worker.version,
-        "engines": worker.engines, "labels": worker.labels, "memory_bytes": worker.memory_bytes, "last_seen": time(worker.last_seen_ms), "tasks": worker.tasks,
+        "engines": worker.engines, "devices": worker.devices, "labels": worker.labels, "memory_bytes": worker.memory_bytes, "last_seen": time(worker.last_seen_ms), "tasks": worker.tasks,
         "quarantine": worker.quarantine.as_ref().map(|quarantine| json!({"since": time(quarantine.since_ms), "reason": quarantine.reason})),
     })
 }
@@ -247,8 +254,8 @@ fn labels(worker: &Worker) -> String {
 fn worker_table(workers: &[Worker]) -> String {
     let now = output::now_ms();
     let mut table = Table::new(&[
-        "workers", "pool", "state", ">busy", ">memory", "engines", "labels", "seen", "tasks",
-        "reason",
+        "workers", "pool", "state", ">busy", ">memory", "devices", "engines", "labels", "seen",
+        "tasks", "reason",
     ]);
     for worker in workers {
         table.row([
@@ -257,6 +264,7 @@ fn worker_table(workers: &[Worker]) -> String {
             worker.state.clone(),
             format!("{}/{}", worker.busy, worker.slots),
             output::size(worker.memory_bytes),
+            worker.devices.join(" "),
             worker.engines.join(" "),
             labels(worker),
             ago(worker.last_seen_ms, now),

@@ -6,8 +6,8 @@ use coordinator_core::{
     Change, Claim, ClaimAnswer, Core, Effect, Event, Mutations, Now, OutboxId, OutboxRow, Outcome,
     Reply, Settings, Ticket, Waiting, WorkerRow, WorkerState,
 };
-use job::resolved::{EngineChoice, ResolvedJob, Resources};
-use types::{Epoch, FailureClass, JobId, LeaseNumber, WorkerName};
+use job::resolved::{DeviceChoice, EngineChoice, ResolvedJob, Resources};
+use types::{Device, Epoch, FailureClass, JobId, LeaseNumber, WorkerName};
 
 use crate::{
     broker::WAKE_UP_TTL_MS,
@@ -639,12 +639,19 @@ fn does_fit(resources: &Resources, worker: &WorkerRow, held_bytes: u64) -> bool 
     let engine = resources.engine;
     let has_engine =
         engine == EngineChoice::Auto || worker.engines.contains(&engine.as_str().to_owned());
+    let has_gpus = !worker.devices.as_slice().contains(&Device::Cpu);
+    let has_device = match resources.device {
+        DeviceChoice::Auto => true,
+        DeviceChoice::Gpu => has_gpus,
+        DeviceChoice::Cpu => !has_gpus,
+    };
     let offered: BTreeSet<_> = worker.labels.iter().collect();
     let has_labels = resources
         .labels
         .iter()
         .all(|label| offered.contains(&label));
     has_engine
+        && has_device
         && has_labels
         && resources
             .memory_bytes

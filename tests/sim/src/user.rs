@@ -1,6 +1,7 @@
 //! Users: submit, cancel, retry, submit again under the same key; each asks until it is answered, and sometimes once more.
 
 use coordinator_core::{Outcome, Reply, Submit};
+use job::resolved::DeviceChoice;
 use types::{JobId, JobState, TaskIndex, TaskKind};
 
 use crate::{
@@ -44,8 +45,14 @@ impl World {
                 let engine = *self.chance.pick(&["auto", "openvino", "onnxruntime"]);
                 let has = machine.engines.iter().any(|has| has == engine);
                 let engine = if has { engine } else { "auto" };
+                let own = match machine.devices.are_gpus() {
+                    true => DeviceChoice::Gpu,
+                    false => DeviceChoice::Cpu,
+                };
+                let device = *self.chance.pick(&[DeviceChoice::Auto, own]);
                 let memory_bytes = self.chance.between(1, machine.memory_bytes >> 30) << 30;
-                workload::need(&mut submit, engine, &machine.labels, memory_bytes);
+                let labels = machine.labels.clone();
+                workload::need(&mut submit, engine, device, &labels, memory_bytes);
             }
             let id = submit.id.clone();
             let at = self.chance.between(100, 60_000);

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use coordinator_core::{Claim, ClaimAnswer, Registration, Reply, Sender, Verdict};
-use types::{Failure, FailureClass, Incarnation, Labels, PoolName, Progress, TaskKind, WorkerName};
+use types::{
+    Devices, Failure, FailureClass, Incarnation, Labels, PoolName, Progress, TaskKind, WorkerName,
+};
 use worker_core::{
     Agent, AgentEffect, AgentEvent, AgentSettings, Answer, Call, Exit, Grant, SlotNumber,
 };
@@ -23,6 +25,7 @@ pub struct Machine {
     pub memory_bytes: u64,
     pub temporary: bool,
     pub engines: Vec<String>,
+    pub devices: Devices,
     pub kinds: BTreeSet<TaskKind>,
     pub labels: Labels,
     pub agent: Option<Agent>,
@@ -72,6 +75,7 @@ impl World {
             memory_bytes,
             temporary: number % 3 == 2,
             engines: vec!["openvino".to_owned()],
+            devices: Devices::default(),
             kinds: TaskKind::ALL.iter().copied().collect(),
             labels: Labels::default(),
             agent: None,
@@ -396,6 +400,7 @@ impl World {
                     slots: machine.slots,
                     version: "1".to_owned(),
                     engines: machine.engines.clone(),
+                    devices: machine.devices.clone(),
                     kinds: machine.kinds.clone(),
                     labels: machine.labels.clone(),
                     memory_bytes: machine.memory_bytes,

@@ -2,8 +2,8 @@
 
 use coordinator_core::Submit;
 use job::resolved::{
-    ClassSpec, EngineChoice, JobKind, MetricsSpec, ModelSource, Normalization, ResolvedJob,
-    Resources, RunSpec, ThresholdSpec, VisionTask,
+    ClassSpec, DeviceChoice, EngineChoice, JobKind, MetricsSpec, ModelSource, Normalization,
+    ResolvedJob, Resources, RunSpec, ThresholdSpec, VisionTask,
 };
 use plan::{
     Dependency, DependencyRule, Plan, PlannedRun, PlannedTask, ResultDetail, TaskResult, TaskSpec,
@@ -63,6 +63,7 @@ pub fn submit(
             retries: 2,
             memory_bytes: Some(1 << 30),
             engine: EngineChoice::Auto,
+            device: DeviceChoice::Auto,
             labels: types::Labels::default(),
         },
         output: "file:///simulated".to_owned(),
@@ -178,14 +179,22 @@ pub fn must_end_within(submit: &mut Submit, seconds: u64) {
 }
 
 /// Sets what the job needs of its workers.
-pub fn need(submit: &mut Submit, engine: &str, labels: &types::Labels, memory_bytes: u64) {
+pub fn need(
+    submit: &mut Submit,
+    engine: &str,
+    device: DeviceChoice,
+    labels: &types::Labels,
+    memory_bytes: u64,
+) {
     let resources = &mut submit.resolved.resources;
     resources.engine = EngineChoice::parse(engine).expect("an engine");
+    resources.device = device;
     resources.labels = labels.clone();
     resources.memory_bytes = Some(memory_bytes);
+    let device = device.as_str();
     submit
         .digest
-        .push_str(&format!("-{engine}-{labels}-{memory_bytes}"));
+        .push_str(&format!("-{engine}-{device}-{labels}-{memory_bytes}"));
     submit.resolved_json = serde_json::to_string(&submit.resolved).expect("a job is plain data");
 }
 

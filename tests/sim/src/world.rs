@@ -6,8 +6,8 @@ use coordinator_core::{
     Change, Claim, Event, Leftovers, OutboxRow, Registration, Reply, Rows, Sender, Submit, Ticket,
 };
 use types::{
-    Failure as TaskFailure, JobId, LeaseNumber, OutputObject, Progress, RequestId, TaskKind,
-    WorkerName,
+    Device, Devices, Failure as TaskFailure, JobId, LeaseNumber, OutputObject, Progress, RequestId,
+    TaskKind, WorkerName,
 };
 use worker_core::{AgentEvent, Call};
 
@@ -264,6 +264,10 @@ impl World {
             machine.labels = zone.parse().expect("a label");
             if number % 2 == 1 {
                 machine.engines.push("onnxruntime".to_owned());
+            }
+            if chance.hits(0.3) {
+                let gpus = (0..slots).map(Device::Cuda).collect();
+                machine.devices = Devices::new(gpus).expect("a GPU for each slot");
             }
             if number > 0 && chance.hits(0.1) {
                 // One release behind.

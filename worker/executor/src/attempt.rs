@@ -11,13 +11,18 @@ use std::{
 };
 
 use bytes::Bytes;
+use job::resolved::DeviceChoice;
 use plan::{Assignment, Input, InputOutcome, PlannedRun, TaskResult};
 use store::{AttemptWriter, Store, Stores};
 use tables::{Row, TableReader, TableWriter};
 use tokio::runtime::Handle;
-use types::{OutputObject, TaskKind, TraceId};
+use types::{Device, OutputObject, TaskKind, TraceId};
 
-use crate::{error::TaskError, stages::Stages};
+use crate::{
+    error::TaskError,
+    model::{Engine, uses_engine},
+    stages::Stages,
+};
 
 /// Shared by all threads of the attempt.
 pub struct Attempt {
@@ -28,6 +33,8 @@ pub struct Attempt {
     /// Removed by the agent afterwards.
     pub scratch: PathBuf,
     pub threads: usize,
+    /// What the agent gave to this executor alone.
+    pub device: Device,
     pub stages: Stages,
     pub cancelled: Arc<AtomicBool>,
     /// Store calls are async; this is where they run.
@@ -56,6 +63,7 @@ impl Attempt {
         stores: Stores,
         scratch: PathBuf,
         threads: usize,
+        device: Device,
         runtime: Handle,
         cancelled: Arc<AtomicBool>,
     ) -> Result<Self, TaskError> {
@@ -68,11 +76,28 @@ impl Attempt {
             store,
             scratch,
             threads: threads.max(1),
+            device,
             stages: Stages::start(),
             cancelled,
             runtime,
             assignment,
         })
+    }
+
+    /// An error if the task needs a GPU and there is none, or the engine cannot use it.
+    pub fn check_device(&self) -> Result<(), TaskError> {
+        let asked = self.assignment.resources.device == DeviceChoice::Gpu;
+        if !asked || !uses_engine(self.assignment.spec.kind()) {
+            return Ok(());
+        }
+        let engine = Engine::open(self)?;
+        match self.device {
+            Device::Cuda(_) if engine.has_gpu() => Ok(()),
+            device => Err(TaskError::NoGpu {
+                engine: engine.name(),
+                device,
+            }),
+        }
     }
 
     /// The job's trace, if somebody traces it.

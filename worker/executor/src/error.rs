@@ -7,7 +7,7 @@ use models::ModelError;
 use package::PackageError;
 use store::StoreError;
 use tables::TableError;
-use types::{Failure, FailureClass};
+use types::{Device, Failure, FailureClass};
 
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
@@ -67,6 +67,13 @@ pub enum TaskError {
         "torch-cpu needs the program {program}, which cannot be used ({why}): `make build` makes it, and it goes beside `executor`, with the native libraries in lib/; or take another `resources.engine`"
     )]
     NoTorchProgram { program: PathBuf, why: String },
+    #[error(
+        "the job needs a GPU (`resources.device`), and this executor has {device} for its engine {engine}, which computes on the processor: start this worker with --device cpu, and the job waits for another"
+    )]
+    NoGpu {
+        engine: &'static str,
+        device: Device,
+    },
     /// The message names files and reasons.
     #[error("{0}")]
     BadImages(String),
@@ -111,7 +118,8 @@ impl TaskError {
             | Self::OtherImageSize { .. }
             | Self::NoModel { .. }
             | Self::OtherWeights { .. }
-            | Self::NoTorchProgram { .. } => FailureClass::InvalidInput,
+            | Self::NoTorchProgram { .. }
+            | Self::NoGpu { .. } => FailureClass::InvalidInput,
             Self::Model(error) => match error {
                 // The spool on scratch, or memory: not the user's doing.
                 ModelError::Features(source) => {

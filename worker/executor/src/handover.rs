@@ -21,9 +21,8 @@ use job::resolved::EngineChoice;
 use plan::Assignment;
 use prost::Message;
 use proto::{executor_socket::DESCRIPTOR_VARIABLE, v1::RunTask};
-use types::TaskKind;
 
-use crate::error::TaskError;
+use crate::{error::TaskError, model::uses_engine};
 
 const PROGRAM: &str = "executor-torch";
 const TASK_VARIABLE: &str = "NIGHTSHIFT_EXECUTOR_TASK";
@@ -34,7 +33,7 @@ const ANSWER: Duration = Duration::from_secs(60);
 /// Whether the task runs a graph in libtorch and this program has none.
 pub fn needed(assignment: &Assignment) -> bool {
     assignment.resources.engine == EngineChoice::TorchCpu
-        && matches!(assignment.spec.kind(), TaskKind::Fit | TaskKind::Score)
+        && uses_engine(assignment.spec.kind())
         && !has_torch()
 }
 

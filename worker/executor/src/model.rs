@@ -228,6 +228,11 @@ pub fn image_size(spec: &RunSpec) -> Option<[usize; 2]> {
     serde_json::from_value(spec.data.init_args.get("image_size")?.clone()).ok()?
 }
 
+/// Whether tasks of this kind run a graph.
+pub fn uses_engine(kind: TaskKind) -> bool {
+    matches!(kind, TaskKind::Fit | TaskKind::Score)
+}
+
 /// The engine that the job asks for.
 pub struct Engine(Arc<dyn engines::Engine>);
 
@@ -248,6 +253,11 @@ impl Engine {
 
     pub fn name(&self) -> &'static str {
         self.0.name()
+    }
+
+    /// Whether it computes on anything but processors here.
+    pub fn has_gpu(&self) -> bool {
+        self.0.devices().iter().any(|device| device != engines::CPU)
     }
 
     pub fn version(&self) -> String {

@@ -1,5 +1,7 @@
 //! What this machine can compute with, for `ctl doctor`.
 
+use std::collections::BTreeSet;
+
 use engines::EngineError;
 use serde_json::{Value, json};
 
@@ -19,10 +21,13 @@ pub fn probe() -> Value {
                 "name": engine.name,
                 "version": engine.version,
                 "library": engine.path,
+                "devices": engine.devices,
                 "error": error.map(|error| one_line(&error)),
             }),
         })
         .collect();
+    let of_engines = engines.iter().filter_map(|e| e["devices"].as_array());
+    let devices: BTreeSet<&str> = of_engines.flatten().filter_map(Value::as_str).collect();
     let folder = weights::WeightsFolder::new(weights_folder());
     let weights: Vec<Value> = folder
         .list()
@@ -39,6 +44,7 @@ pub fn probe() -> Value {
         .collect();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
+        "devices": devices,
         "engines": engines,
         "cpu": { "model": fingerprint::cpu_model(), "features": engines::cpu_features() },
         "threads": std::thread::available_parallelism().map_or(1, usize::from),

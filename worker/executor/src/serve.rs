@@ -26,7 +26,7 @@ use proto::{
 use store::Stores;
 use tokio::runtime::{Handle, Runtime};
 use tracing_subscriber::{Layer as _, filter::LevelFilter, layer::SubscriberExt};
-use types::{Failure, FailureClass, LeaseNumber, OutputObject, TraceContext};
+use types::{Device, Failure, FailureClass, LeaseNumber, OutputObject, TraceContext};
 
 use crate::{
     attempt::Attempt,
@@ -148,6 +148,13 @@ fn begin(run: RunTask, agent: &Agent, stores: &Stores, runtime: &Handle) -> Opti
             return None;
         }
     };
+    let device: Device = match run.device.parse() {
+        Ok(device) => device,
+        Err(error) => {
+            agent.fail(lease, TaskError::Assignment(one_line(&error)).failure());
+            return None;
+        }
+    };
     // Here and not on the task's thread: nobody may read from the socket when the other program takes it over.
     if handover::needed(&assignment) {
         let error = handover::hand_over(&lock(&agent.0), &run);
@@ -171,7 +178,7 @@ fn begin(run: RunTask, agent: &Agent, stores: &Stores, runtime: &Handle) -> Opti
         .spawn(move || {
             let threads = usize::try_from(run.threads).unwrap_or(1);
             let scratch = PathBuf::from(run.scratch);
-            match Attempt::open(assignment, stores, scratch, threads, runtime, flag) {
+            match Attempt::open(assignment, stores, scratch, threads, device, runtime, flag) {
                 Ok(attempt) => execute(&attempt, &agent, traced.as_ref()),
                 Err(error) => agent.fail(lease, error.failure()),
             }
@@ -280,8 +287,10 @@ fn run_and_seal(attempt: &Attempt) -> Result<(String, Vec<OutputObject>), TaskEr
     tracing::info!(
         kind = attempt.assignment.spec.kind().as_str(),
         threads = attempt.threads,
+        device = %attempt.device,
         "started"
     );
+    attempt.check_device()?;
     let mut result = tasks::run(attempt)?;
     result.timings = attempt.stages.timings();
     for timing in &result.timings {

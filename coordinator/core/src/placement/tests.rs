@@ -1,6 +1,6 @@
 use std::sync::OnceLock;
 
-use types::Incarnation;
+use types::{Devices, Incarnation};
 
 use super::*;
 
@@ -14,6 +14,7 @@ fn worker(name: &str, engines: &[&str], labels: &str, gib: u64) -> WorkerRow {
         slots: 2,
         version: "1".to_owned(),
         engines: engines.iter().map(|e| (*e).to_owned()).collect(),
+        devices: Devices::default(),
         kinds: BTreeSet::from_iter(TaskKind::ALL.iter().copied()),
         labels: labels.parse().unwrap(),
         memory_bytes: gib << 30,
@@ -36,6 +37,7 @@ fn idle(row: &WorkerRow) -> Offer<'_> {
 fn needs<'a>(engine: Option<&'static str>, labels: &'a Labels, gib: u64) -> Needs<'a> {
     Needs {
         pool: "cpu",
+        device: DeviceChoice::Auto,
         kinds: ALL_KINDS.get_or_init(|| TaskKind::ALL.iter().copied().collect()),
         engine,
         labels,
@@ -92,6 +94,51 @@ fn the_need_that_nobody_meets_is_named() {
         assert!(!rows.iter().any(|row| needs.are_met_by(row)), "{text}");
     }
     let met = needs(Some("openvino"), &zone, 8);
+    assert_eq!(place(&met, &offers), Placement::Slots { free: 2, all: 2 });
+}
+
+/// The statement is about workers that have what it says they have, and that none of these has the rest.
+#[test]
+fn every_need_that_no_worker_meets_beside_the_others_is_named() {
+    let none = Labels::default();
+    let zone: Labels = "zone=b".parse().unwrap();
+    let mut rows = [
+        worker("a", &["openvino"], "", 8),
+        worker("b", &["onnxruntime"], "zone=b", 20),
+        worker("c", &["openvino"], "", 64),
+    ];
+    rows[0].devices = "cuda:0,cuda:1".parse().unwrap();
+    rows[2].kinds.remove(&TaskKind::Score);
+    let offers: Vec<Offer<'_>> = rows.iter().map(idle).collect();
+    let with = |device, needs| Needs { device, ..needs };
+    let gpu = DeviceChoice::Gpu;
+    let of_release = "no live worker in pool cpu of a release that knows its tasks";
+    for (needs, words, said) in [
+        (
+            with(gpu, needs(Some("onnxruntime"), &zone, 24)),
+            "engine,labels,memory",
+            " with a GPU has the engine onnxruntime (there: openvino), none is labelled zone=b, none has 24 GiB of memory (the largest has 8 GiB)",
+        ),
+        (
+            with(gpu, needs(Some("openvino"), &zone, 1)),
+            "labels",
+            " with a GPU and the engine openvino and 1 GiB of memory is labelled zone=b",
+        ),
+        (
+            with(DeviceChoice::Cpu, needs(Some("openvino"), &none, 24)),
+            "engine,memory",
+            " without GPUs has the engine openvino (there: onnxruntime), none has 24 GiB of memory (the largest has 20 GiB)",
+        ),
+    ] {
+        let placement = place(&needs, &offers);
+        let Placement::Nobody(nobody) = &placement else {
+            panic!("{placement:?}")
+        };
+        assert_eq!(nobody.words().join(","), words);
+        assert_eq!(nobody.to_string(), format!("{of_release}{said}"));
+        assert!(!rows.iter().any(|row| needs.are_met_by(row)), "{said}");
+    }
+    let met = with(gpu, needs(Some("openvino"), &none, 8));
     assert_eq!(place(&met, &offers), Placement::Slots { free: 2, all: 2 });
 }
 

@@ -5,13 +5,15 @@ use params::same_name;
 use super::{asks_for_nothing, class, into_entries, keep_known, not_used, put};
 use crate::{
     names,
-    node::{Entry, Node, Value},
+    node::{At, Entry, Node, Value},
     report::Report,
     run,
 };
 
 const NOT_TRAINED: &str = "no model here is trained by gradient descent";
 const WORKERS: &str = "each run is done once, by the workers that take it; `resources` says which, and with which engine";
+const NO_GPU: &str = "no engine here computes on a GPU yet, so the job goes to any worker";
+const ONE_DEVICE: &str = "each task has one device, and the runs of a benchmark go side by side";
 const NO_PICTURES: &str = "a job writes tables, and pictures on request";
 
 /// Keys without a meaning here, and why.
@@ -22,7 +24,6 @@ const NOT_USED: &[(&str, &str)] = &[
     ),
     ("optimizer", NOT_TRAINED),
     ("lr_scheduler", NOT_TRAINED),
-    ("accelerator", WORKERS),
     ("hardware", WORKERS),
     ("compute_openvino", "`resources.engine` chooses the engine"),
     (
@@ -88,6 +89,7 @@ pub(super) fn translate(theirs: Vec<Entry>, ours: &mut Node, report: &mut Report
             },
             "default_root_dir" => put(ours, "output", at, node, report),
             "results_dir" => results_dir(node, ours, report),
+            "accelerator" => accelerator("accelerator", at, &node, ours, report),
             "trainer" => trainer(&Entry { key, at, node }, ours, report),
             _ => match NOT_USED.iter().find(|(known, _)| *known == key) {
                 Some((_, because)) => not_used(&key, at, &node, because, report),
@@ -161,6 +163,16 @@ fn results_dir(node: Node, ours: &mut Node, report: &mut Report<'_>) {
     }
 }
 
+/// A GPU that is asked for is not waited for: the results are the same without one.
+fn accelerator(what: &str, at: At, node: &Node, ours: &mut Node, report: &mut Report<'_>) {
+    match node.text() {
+        Some("auto") => {}
+        Some("cpu") => put(ours, "resources.device", at, node.clone(), report),
+        Some("gpu" | "cuda") => not_used(what, at, node, NO_GPU, report),
+        _ => not_used(what, at, node, WORKERS, report),
+    }
+}
+
 /// Options that make Anomalib look at a part of the data only.
 const PARTS: &[&str] = &[
     "limit_train_batches",
@@ -183,6 +195,13 @@ fn trainer(trainer: &Entry, ours: &mut Node, report: &mut Report<'_>) {
             // All of it; the number 1 without a point is one batch.
             _ if part && matches!(entry.node.value, Value::Float(1.0)) => {}
             "overfit_batches" if matches!(entry.node.value, Value::Float(0.0) | Value::Int(0)) => {}
+            "accelerator" => {
+                accelerator("trainer.accelerator", entry.at, &entry.node, ours, report);
+            }
+            "devices" => match entry.node.text() {
+                Some("1" | "auto") => {}
+                _ => not_used("trainer.devices", entry.at, &entry.node, ONE_DEVICE, report),
+            },
             _ if part => {
                 let what = format!("trainer.{}", entry.key);
                 not_used(&what, entry.at, &entry.node, "every image is used", report);

@@ -54,7 +54,7 @@ fn a_train_file_of_1_0() {
     assert_eq!(
         warnings(&reading),
         [
-            "job.yaml:3:1: trainer.accelerator, trainer.devices, trainer.precision, trainer.max_epochs, \
+            "job.yaml:3:1: trainer.precision, trainer.max_epochs, \
              trainer.enable_checkpointing are not used here: no model here is trained by gradient descent",
             "job.yaml:11:3: trainer.limit_test_batches is not used here: every image is used",
             "job.yaml:23:22: default_value is accepted but has no effect: there is no threshold before scores have chosen one",
@@ -443,5 +443,30 @@ fn values_can_be_set_by_our_names() {
         job.runs
             .iter()
             .all(|run| run.data.init_args["root"] == "/data")
+    );
+}
+
+#[test]
+fn an_accelerator_is_the_device_of_the_job() {
+    let read = |options: &str| {
+        let text = format!("model: Padim\ndata: MVTec\ntrainer: {{{options}}}\n");
+        let reading = right(&text);
+        (reading.job.resources.device, warnings(&reading))
+    };
+    for (options, device) in [
+        ("accelerator: auto, devices: auto", DeviceChoice::Auto),
+        ("accelerator: cpu, devices: 1", DeviceChoice::Cpu),
+    ] {
+        assert_eq!(read(options), (device, Vec::new()), "{options}");
+    }
+    // It would wait for a worker that cannot be; what it computes is the same without.
+    let (device, warnings) = read("accelerator: gpu, devices: 4");
+    assert_eq!(device, DeviceChoice::Auto);
+    assert_eq!(
+        warnings,
+        [
+            "job.yaml:3:11: trainer.accelerator is not used here: no engine here computes on a GPU yet, so the job goes to any worker",
+            "job.yaml:3:29: trainer.devices is not used here: each task has one device, and the runs of a benchmark go side by side",
+        ]
     );
 }

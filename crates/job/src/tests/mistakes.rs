@@ -203,3 +203,39 @@ fn a_key_can_have_an_anchor() {
     let text = format!("&k name: foo\noutput: *k\n{RIGHT}");
     assert_eq!(right(&text).job.output, "file:///home/me/name");
 }
+
+#[test]
+fn a_device_is_one_of_its_words_and_one_that_the_engine_knows() {
+    let resources = |text: &str| format!("{RIGHT}resources: {{{text}}}");
+    for (text, device) in [
+        ("device: auto", DeviceChoice::Auto),
+        ("device: CPU, engine: openvino", DeviceChoice::Cpu),
+        ("device: gpu, engine: auto", DeviceChoice::Gpu),
+    ] {
+        assert_eq!(right(&resources(text)).job.resources.device, device);
+    }
+    for (text, error) in [
+        (
+            "device: cuda:1",
+            "job.yaml:9:21: resources.device: expected one of auto, cpu, gpu, found \"cuda:1\"; did you mean \"gpu\"?",
+        ),
+        ("device: gpus", "found \"gpus\"; did you mean \"gpu\"?"),
+        (
+            "device: gpu, engine: onnxruntime",
+            "job.yaml:9:21: resources.device: the engine onnxruntime computes on the processor only; leave one of the two out",
+        ),
+    ] {
+        says(&resources(text), &[error]);
+    }
+    // Jobs that say nothing of it are the same as before there was such a key.
+    let job = right(RIGHT).job;
+    assert!(!job.to_json().contains("device"), "{}", job.to_json());
+    let gpu = right(&resources("device: gpu")).job.to_json();
+    assert_eq!(ResolvedJob::from_json(&gpu).unwrap().to_json(), gpu);
+    let both = gpu.replace("\"engine\":\"auto\"", "\"engine\":\"openvino\"");
+    let error = ResolvedJob::from_json(&both).unwrap_err().to_string();
+    assert!(
+        error.contains("openvino computes on the processor only"),
+        "{error}"
+    );
+}

@@ -131,7 +131,9 @@ fn what_the_reader_takes_the_schema_takes() {
         "priority: -5",
         "name: 5",
         "output: 2024",
-        "resources: {engine: TORCH_CPU, pool: 1, memory: 1GiB, timeout: 2h}",
+        "resources: {engine: TORCH_CPU, pool: 1, memory: 1GiB, timeout: 2h, device: CPU}",
+        "resources: {engine: Auto, device: gpu}",
+        "resources: null",
     ] {
         both(&format!("{benchmark}{more}\n"), true);
     }
@@ -164,6 +166,8 @@ fn what_the_reader_refuses_the_schema_refuses() {
         "priority: 3000000000",
         "seed: -1",
         "resources: {engine: torch}",
+        "resources: {device: cuda}",
+        "resources: {device: GPU, engine: openvino}",
         "resources: {retries: 101}",
         "nmae: x",
     ] {

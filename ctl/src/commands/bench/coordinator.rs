@@ -195,6 +195,7 @@ impl Player {
             engines: ["openvino", "onnxruntime", "torch-cpu"]
                 .map(str::to_owned)
                 .to_vec(),
+            devices: Vec::new(),
             memory_bytes: 1 << 40,
             temporary: false,
             labels: Default::default(),

@@ -113,6 +113,7 @@ impl Desk {
             slots: 1,
             version: "1".to_owned(),
             engines: Vec::new(),
+            devices: Devices::default(),
             kinds: TaskKind::ALL.iter().copied().collect(),
             labels: Labels::default(),
             memory_bytes: 1 << 40,

@@ -1,6 +1,7 @@
 //! Who can do what, and what is said to those who wait.
 
 use coordinator_core::*;
+use job::resolved::DeviceChoice;
 use sim::workload;
 use types::*;
 
@@ -8,38 +9,40 @@ use crate::desk::{Desk, job};
 
 /// A job that needs an engine and labels.
 fn needing(id: &str, engine: &str, labels: &str) -> Submit {
+    needing_all(id, engine, DeviceChoice::Auto, labels, 1)
+}
+
+fn needing_all(id: &str, engine: &str, device: DeviceChoice, labels: &str, gib: u64) -> Submit {
     let mut submit = job(id, id, None, 1);
-    workload::need(&mut submit, engine, &labels.parse().unwrap(), 1 << 30);
+    let labels = labels.parse().unwrap();
+    workload::need(&mut submit, engine, device, &labels, gib << 30);
     submit
 }
 
-fn register(desk: &mut Desk, name: &str, engine: &str, labels: &str, gib: u64) -> Sender {
-    register_of_release(desk, name, engine, labels, gib, TaskKind::ALL)
-}
-
-fn register_of_release(
-    desk: &mut Desk,
-    name: &str,
-    engine: &str,
-    labels: &str,
-    gib: u64,
-    kinds: &[TaskKind],
-) -> Sender {
-    let from = Sender {
+fn worker(name: &str, engine: &str, labels: &str, gib: u64) -> Registration {
+    Registration {
         worker: name.parse().unwrap(),
         incarnation: Incarnation(1),
-    };
-    let worker = Registration {
-        worker: from.worker.clone(),
-        incarnation: from.incarnation,
         pool: PoolName::default(),
         slots: 1,
         version: "1".to_owned(),
         engines: vec![engine.to_owned()],
-        kinds: kinds.iter().copied().collect(),
+        devices: Devices::default(),
+        kinds: TaskKind::ALL.iter().copied().collect(),
         labels: labels.parse().unwrap(),
         memory_bytes: gib << 30,
         temporary: false,
+    }
+}
+
+fn register(desk: &mut Desk, name: &str, engine: &str, labels: &str, gib: u64) -> Sender {
+    join(desk, worker(name, engine, labels, gib))
+}
+
+fn join(desk: &mut Desk, worker: Registration) -> Sender {
+    let from = Sender {
+        worker: worker.worker.clone(),
+        incarnation: worker.incarnation,
     };
     let reply = desk.ask(|to| Event::WorkerRegistered { to, worker });
     assert!(matches!(reply, Reply::Registered { .. }));
@@ -137,9 +140,7 @@ fn each_reason_for_waiting_is_said() {
         waits(&desk, "job0"),
         "no live worker in pool cpu with the engine onnxruntime is labelled zone=b"
     );
-    let mut large = job("job1", "job1", None, 1);
-    workload::need(&mut large, "auto", &Labels::default(), 20 << 30);
-    desk.submit(large);
+    desk.submit(needing_all("job1", "auto", DeviceChoice::Auto, "", 20));
     assert_eq!(
         waits(&desk, "job1"),
         "no live worker in pool cpu has 20 GiB of memory (the largest has 8 GiB)"
@@ -185,8 +186,9 @@ fn each_reason_for_waiting_is_said() {
 #[test]
 fn c18_a_worker_one_release_behind_gets_nothing_of_a_job_with_a_kind_that_it_does_not_know() {
     let mut desk = Desk::new();
-    let known = &TaskKind::ALL[..TaskKind::ALL.len() - 1];
-    let behind = register_of_release(&mut desk, "behind", "openvino", "", 8, known);
+    let mut of_before = worker("behind", "openvino", "", 8);
+    of_before.kinds.remove(&TaskKind::Reduce);
+    let behind = join(&mut desk, of_before);
     desk.submit(needing("job0", "auto", ""));
     assert_eq!(desk.claim(&behind, "b1"), ClaimAnswer::Nothing);
     assert_eq!(
@@ -205,22 +207,77 @@ fn c18_a_worker_one_release_behind_gets_nothing_of_a_job_with_a_kind_that_it_doe
     // Upgraded, under the same name.
     desk.cancel("job1", "x");
     desk.submit(needing("job2", "auto", ""));
-    let upgraded = Sender {
-        incarnation: Incarnation(2),
-        ..behind
-    };
-    let worker = Registration {
-        worker: upgraded.worker.clone(),
-        incarnation: upgraded.incarnation,
-        pool: PoolName::default(),
-        slots: 1,
-        version: "2".to_owned(),
-        engines: Vec::new(),
-        kinds: TaskKind::ALL.iter().copied().collect(),
-        labels: Labels::default(),
-        memory_bytes: 8 << 30,
-        temporary: false,
-    };
-    desk.ask(|to| Event::WorkerRegistered { to, worker });
+    let upgraded = join(
+        &mut desk,
+        Registration {
+            incarnation: Incarnation(2),
+            version: "2".to_owned(),
+            ..worker("behind", "openvino", "", 8)
+        },
+    );
     assert_eq!(desk.granted(&upgraded, "u1").task.job.as_str(), "job2");
+}
+
+#[test]
+fn what_needs_a_gpu_waits_for_one_and_what_needs_none_may_stay_away_from_it() {
+    let mut desk = Desk::new();
+    let plain = register(&mut desk, "plain", "openvino", "", 8);
+    desk.submit(needing_all("job0", "auto", DeviceChoice::Gpu, "", 1));
+    desk.submit(needing_all("job1", "auto", DeviceChoice::Cpu, "", 1));
+    desk.submit(needing_all("job2", "auto", DeviceChoice::Auto, "", 1));
+    assert_eq!(waits(&desk, "job0"), "no live worker in pool cpu has a GPU");
+    let list = desk.granted(&plain, "p0");
+    assert_eq!(list.task.job.as_str(), "job1");
+    desk.fail(&plain, list.lease, FailureClass::Released);
+    desk.leave(&plain);
+    let gpus = Registration {
+        devices: "cuda:0,cuda:1".parse().unwrap(),
+        slots: 2,
+        ..worker("gpus", "openvino", "", 8)
+    };
+    let gpus = join(&mut desk, gpus);
+    assert_eq!(
+        waits(&desk, "job1"),
+        "no live worker in pool cpu is without GPUs, as `device: cpu` asks"
+    );
+    assert_eq!(desk.granted(&gpus, "g0").task.job.as_str(), "job0");
+    desk.restart();
+    desk.beat(&gpus, &[]);
+    assert_eq!(desk.granted(&gpus, "g1").task.job.as_str(), "job2");
+    assert_eq!(desk.claim(&gpus, "g2"), ClaimAnswer::Nothing);
+}
+
+#[test]
+fn everything_that_nobody_has_is_said_at_once() {
+    let mut desk = Desk::new();
+    register(&mut desk, "plain", "openvino", "zone=b", 8);
+    register(&mut desk, "other", "openvino", "disk=nvme", 16);
+    let job = "job0".parse().unwrap();
+    desk.submit(needing_all("job0", "auto", DeviceChoice::Gpu, "zone=b", 20));
+    let said = "no live worker in pool cpu labelled zone=b has a GPU, none has 20 GiB of memory (the largest has 8 GiB)";
+    assert_eq!(waits(&desk, "job0"), said);
+    let waiting = desk.core.job_waiting(&job, desk.now).unwrap();
+    assert_eq!(
+        (waiting.to_string(), waiting.word().as_ref()),
+        (said.to_owned(), "device,memory")
+    );
+    // Where something of a job runs, the job itself waits for nothing.
+    desk.submit(needing("job1", "auto", "disk=nvme"));
+    let said = |desk: &Desk| {
+        let jobs = desk.core.waiting_jobs(desk.now);
+        let said = jobs.iter().map(|(job, waiting)| {
+            assert_eq!(desk.core.job_waiting(job, desk.now).as_ref(), Some(waiting));
+            format!("{job}: {}", waiting.word())
+        });
+        said.collect::<Vec<_>>()
+    };
+    assert_eq!(said(&desk), ["job0: device,memory", "job1: turn"]);
+    let other = Sender {
+        worker: "other".parse().unwrap(),
+        incarnation: Incarnation(1),
+    };
+    desk.granted(&other, "o0");
+    assert_eq!(said(&desk), ["job0: device,memory"]);
+    desk.cancel("job0", "x");
+    assert_eq!(said(&desk), Vec::<String>::new());
 }

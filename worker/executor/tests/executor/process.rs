@@ -108,6 +108,7 @@ impl Executor {
             scratch: scratch.display().to_string(),
             threads,
             lease: assignment.lease.0,
+            device: "cpu".to_owned(),
             ..RunTask::default()
         }));
     }
