@@ -16,6 +16,11 @@ use sha2::{Digest, Sha256};
 use tonic::{Status, codegen::http};
 use tower::{Layer, Service};
 
+use crate::{
+    incoming::Peer,
+    refusals::{Refusal, Refusals, Stranger},
+};
+
 /// What the holder of a token may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -109,17 +114,23 @@ impl Access {
     }
 
     /// Whether a call may be made, by whom. `path` is the call's, such as `/nightshift.v1.Coordinator/Claim`.
-    fn admit(&self, path: &str, authorization: Option<&str>) -> Result<&Caller, Status> {
+    fn admit(&self, path: &str, authorization: Option<&str>) -> Result<&Caller, Refused> {
         let Some(token) = authorization.and_then(|value| value.strip_prefix("Bearer ")) else {
-            return Err(Status::unauthenticated(
-                "a token is needed: --token-file FILE or NIGHTSHIFT_TOKEN",
-            ));
+            return Err(Refused {
+                whom: Stranger::WithoutToken,
+                status: Status::unauthenticated(
+                    "a token is needed: --token-file FILE or NIGHTSHIFT_TOKEN",
+                ),
+            });
         };
         let hash = hex(&Sha256::digest(token.trim()));
         let Some(caller) = self.callers.get(&hash) else {
-            return Err(Status::unauthenticated(
-                "this token is not known here; `ctl token new` makes one, and its entry belongs into the coordinator's tokens file",
-            ));
+            return Err(Refused {
+                whom: Stranger::UnknownToken,
+                status: Status::unauthenticated(
+                    "this token is not known here; `ctl token new` makes one, and its entry belongs into the coordinator's tokens file",
+                ),
+            });
         };
         let call = path.rsplit('/').next().unwrap_or_default();
         let needed = if OF_WORKERS.contains(&call) {
@@ -128,15 +139,25 @@ impl Access {
             Role::User
         };
         if caller.role != needed {
-            return Err(Status::permission_denied(format!(
-                "the token {:?} is a {}'s; {call} needs a {}'s",
-                caller.name,
-                word(caller.role),
-                word(needed)
-            )));
+            return Err(Refused {
+                whom: Stranger::OfOtherRole(caller.name.clone()),
+                status: Status::permission_denied(format!(
+                    "the token {:?} is a {}'s; {call} needs a {}'s",
+                    caller.name,
+                    word(caller.role),
+                    word(needed)
+                )),
+            });
         }
         Ok(caller)
     }
+}
+
+/// A call that is not let in.
+#[derive(Debug)]
+struct Refused {
+    whom: Stranger,
+    status: Status,
 }
 
 fn word(role: Role) -> &'static str {
@@ -153,7 +174,47 @@ fn hex(bytes: &[u8]) -> String {
 /// Lets in who may come; without `access` everybody.
 #[derive(Clone)]
 pub struct Guard {
-    pub access: Option<Arc<Access>>,
+    access: Option<Arc<Access>>,
+    refusals: Refusals,
+}
+
+impl Guard {
+    pub fn new(access: Option<Arc<Access>>) -> Self {
+        Self {
+            access,
+            refusals: Refusals::default(),
+        }
+    }
+
+    /// Whether the request goes on. Its connection may stay then.
+    fn admit<B>(&self, request: &http::Request<B>) -> Result<(), Status> {
+        let peer = request.extensions().get::<Peer>();
+        if let Some(access) = &self.access {
+            let call = request.uri().path();
+            let authorization = request
+                .headers()
+                .get("authorization")
+                .and_then(|value| value.to_str().ok());
+            match access.admit(call, authorization) {
+                Ok(caller) => tracing::debug!(caller = caller.name, call, "let in"),
+                Err(Refused { whom, status }) => {
+                    self.refusals.note(
+                        whom,
+                        Refusal {
+                            call: call.to_owned(),
+                            from: peer.map(|peer| peer.address),
+                            why: status.message().to_owned(),
+                        },
+                    );
+                    return Err(status);
+                }
+            }
+        }
+        if let Some(peer) = peer {
+            peer.admit();
+        }
+        Ok(())
+    }
 }
 
 impl<S> Layer<S> for Guard {
@@ -161,7 +222,7 @@ impl<S> Layer<S> for Guard {
     fn layer(&self, inner: S) -> Guarded<S> {
         Guarded {
             inner,
-            access: self.access.clone(),
+            guard: self.clone(),
         }
     }
 }
@@ -169,7 +230,7 @@ impl<S> Layer<S> for Guard {
 #[derive(Clone)]
 pub struct Guarded<S> {
     inner: S,
-    access: Option<Arc<Access>>,
+    guard: Guard,
 }
 
 impl<S, B> Service<http::Request<B>> for Guarded<S>
@@ -185,22 +246,10 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        if let Some(access) = &self.access {
-            let authorization = request
-                .headers()
-                .get("authorization")
-                .and_then(|value| value.to_str().ok());
-            match access.admit(request.uri().path(), authorization) {
-                Ok(caller) => {
-                    tracing::debug!(caller = caller.name, call = request.uri().path(), "let in");
-                }
-                Err(status) => {
-                    tracing::warn!(call = request.uri().path(), code = ?status.code(), "refused: {}", status.message());
-                    return Either::Right(ready(Ok(status.into_http())));
-                }
-            }
+        match self.guard.admit(&request) {
+            Ok(()) => Either::Left(self.inner.call(request)),
+            Err(status) => Either::Right(ready(Ok(status.into_http()))),
         }
-        Either::Left(self.inner.call(request))
     }
 }
 
@@ -236,7 +285,7 @@ mod tests {
                     header.as_deref(),
                 )
                 .map(|caller| caller.name.clone())
-                .map_err(|status| status.code())
+                .map_err(|refused| refused.status.code())
         };
         assert_eq!(code("Submit", Some("ns_a")), Ok("ann".to_owned()));
         assert_eq!(code("Claim", Some("ns_w")), Ok("w1".to_owned()));

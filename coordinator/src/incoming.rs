@@ -2,8 +2,12 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -17,8 +21,19 @@ use tokio::{
 };
 use tonic::transport::server::Connected;
 
-/// Who has connected says something within this, and ends its TLS handshake.
-pub const SILENCE: Duration = Duration::from_secs(10);
+/// How long a connection may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Who has connected says something within this, and ends its TLS handshake.
+    pub silence: Duration,
+    /// Within this a call of it is let in. Whatever else it says, pings and refused calls included, does not count.
+    pub admission: Duration,
+}
+
+pub const PATIENCE: Patience = Patience {
+    silence: Duration::from_secs(10),
+    admission: Duration::from_secs(20),
+};
 
 /// Descriptors for everything but connections from the network.
 const RESERVED: u64 = 256;
@@ -44,11 +59,11 @@ pub fn connections() -> usize {
     usize::try_from(have.saturating_sub(RESERVED).clamp(16, MOST)).unwrap_or(16)
 }
 
-/// Accepts connections while fewer than `most` are open; the others wait outside. Who says nothing within `silence` is cut off.
+/// Accepts connections while fewer than `most` are open; the others wait outside. Who tries our patience is cut off.
 pub fn incoming(
     listener: TcpListener,
     most: usize,
-    silence: Duration,
+    patience: Patience,
 ) -> impl Stream<Item = Result<Connection, io::Error>> {
     let places = Arc::new(Semaphore::new(most));
     stream::unfold(
@@ -69,12 +84,17 @@ pub fn incoming(
                     }
                 };
                 match listener.accept().await {
-                    Ok((stream, _)) => {
+                    Ok((stream, address)) => {
                         // Small messages that wait for each other; a stream that cannot be told so works all the same.
                         let _ = stream.set_nodelay(true);
                         let connection = Connection {
                             stream,
-                            silent: Some(Box::pin(sleep(silence))),
+                            silent: Some(Box::pin(sleep(patience.silence))),
+                            stranger: Some(Box::pin(sleep(patience.admission))),
+                            peer: Peer {
+                                address,
+                                admitted: Arc::default(),
+                            },
                             _place: place,
                         };
                         return Some((Ok(connection), (listener, places, said)));
@@ -91,12 +111,43 @@ pub fn incoming(
     )
 }
 
-/// A connection that counts among those that are open, and ends if its peer says nothing at first.
+/// Who is at the other end of a connection; every request that comes over it has this.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    pub address: SocketAddr,
+    admitted: Arc<AtomicBool>,
+}
+
+impl Peer {
+    /// A call was let in: the connection may stay.
+    pub fn admit(&self) {
+        self.admitted.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A connection that counts among those that are open, and ends if its peer says nothing at first, or nothing that lets it in.
 pub struct Connection {
     stream: TcpStream,
     /// Until the first bytes have come.
     silent: Option<Pin<Box<Sleep>>>,
+    /// Until a call was let in.
+    stranger: Option<Pin<Box<Sleep>>>,
+    peer: Peer,
     _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// Looked at wherever the connection waits, so that one that never reads what it asked for ends as well.
+    fn stay(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if self.peer.admitted.load(Ordering::Relaxed) {
+            self.stranger = None;
+        }
+        let waits = self.stranger.as_mut();
+        if waits.is_some_and(|deadline| deadline.as_mut().poll(context).is_ready()) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(())
+    }
 }
 
 impl AsyncRead for Connection {
@@ -105,6 +156,7 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.stay(context)?;
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Ready(read) => {
                 self.silent = None;
@@ -127,10 +179,12 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.stay(context)?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stay(context)?;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
@@ -143,6 +197,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.stay(context)?;
         Pin::new(&mut self.stream).poll_write_vectored(context, parts)
     }
 
@@ -152,17 +207,17 @@ impl AsyncWrite for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = <TcpStream as Connected>::ConnectInfo;
+    type ConnectInfo = Peer;
 
-    fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use futures::StreamExt;
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -170,7 +225,7 @@ mod tests {
     async fn no_more_than_so_many_are_open_at_a_time() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = Box::pin(incoming(listener, 2, SILENCE));
+        let mut incoming = Box::pin(incoming(listener, 2, PATIENCE));
         let mut clients = Vec::new();
         for _ in 0..3 {
             clients.push(TcpStream::connect(address).await.unwrap());
@@ -188,7 +243,11 @@ mod tests {
     async fn who_says_nothing_is_cut_off_and_who_has_spoken_may_be_silent() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut incoming = Box::pin(incoming(listener, 2, Duration::from_millis(20)));
+        let patience = Patience {
+            silence: Duration::from_millis(20),
+            ..PATIENCE
+        };
+        let mut incoming = Box::pin(incoming(listener, 2, patience));
         let _silent = TcpStream::connect(address).await.unwrap();
         let mut connection = incoming.next().await.unwrap().unwrap();
         let read = connection.read_u8().await;
@@ -198,9 +257,41 @@ mod tests {
         spoken.writable().await.unwrap();
         spoken.try_write(b"x").unwrap();
         let mut connection = incoming.next().await.unwrap().unwrap();
-        connection.silent = Some(Box::pin(sleep(SILENCE)));
+        connection.silent = Some(Box::pin(sleep(PATIENCE.silence)));
         assert_eq!(connection.read_u8().await.unwrap(), b'x');
         assert!(connection.silent.is_none());
+    }
+
+    #[tokio::test]
+    async fn who_is_not_let_in_is_cut_off_whatever_it_says() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let patience = Patience {
+            admission: Duration::from_millis(20),
+            ..PATIENCE
+        };
+        let mut incoming = Box::pin(incoming(listener, 2, patience));
+        let mut talker = TcpStream::connect(address).await.unwrap();
+        let mut connection = incoming.next().await.unwrap().unwrap();
+        let talks = tokio::spawn(async move { while talker.write_all(b"ping").await.is_ok() {} });
+        let error = loop {
+            if let Err(error) = connection.read_u8().await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let written = connection.write_u8(0).await;
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(connection);
+        talks.await.unwrap();
+
+        let _let_in = TcpStream::connect(address).await.unwrap();
+        let mut connection = incoming.next().await.unwrap().unwrap();
+        connection.connect_info().admit();
+        connection.silent = None;
+        sleep(patience.admission * 2).await;
+        connection.write_u8(0).await.unwrap();
+        assert!(connection.stranger.is_none());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tonic::transport::{Identity, Server, ServerTlsConfig};
 use crate::{
     Settings,
     access::{Access, AccessError},
-    incoming::SILENCE,
+    incoming::PATIENCE,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,9 @@ impl Network {
         let tls = match (&settings.tls_cert, &settings.tls_key) {
             (Some(certificate), Some(key)) => {
                 let identity = Identity::from_pem(read(certificate)?, read(key)?);
-                let tls = ServerTlsConfig::new().identity(identity).timeout(SILENCE);
+                let tls = ServerTlsConfig::new()
+                    .identity(identity)
+                    .timeout(PATIENCE.silence);
                 // The files are looked into only when a server takes them.
                 let tried = Server::builder().tls_config(tls.clone());
                 tried.map_err(|source| ListenError::BadTls {

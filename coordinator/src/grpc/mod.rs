@@ -23,7 +23,7 @@ use crate::{
     access::Guard,
     event_loop::nonce,
     handle::Handle,
-    incoming::{SILENCE, connections, incoming},
+    incoming::{PATIENCE, connections, incoming},
     listen::Network,
     traces,
     wake_ups::WakeUps,
@@ -66,11 +66,9 @@ pub async fn serve_network(
     if let Some(tls) = network.tls {
         server = server.tls_config(tls)?;
     }
-    let incoming = incoming(listener, connections(), SILENCE);
+    let incoming = incoming(listener, connections(), PATIENCE);
     server
-        .layer(Guard {
-            access: network.access,
-        })
+        .layer(Guard::new(network.access))
         .add_service(service(handle))
         .serve_with_incoming_shutdown(incoming, closed)
         .await

@@ -67,8 +67,8 @@ fn refused(refusal: &Refusal) -> Code {
             Code::NotFound
         }
         Refusal::JobIdTaken(_) | Refusal::KeyTaken { .. } => Code::AlreadyExists,
-        Refusal::StaleIncarnation { .. } => Code::FailedPrecondition,
-        Refusal::NotYourLease { .. } => Code::PermissionDenied,
+        // Not `PermissionDenied`: that is said of tokens alone, so that an agent knows what to do about it.
+        Refusal::StaleIncarnation { .. } | Refusal::NotYourLease { .. } => Code::FailedPrecondition,
         Refusal::RequestReused(_)
         | Refusal::BrokenPlan { .. }
         | Refusal::ForeignOutput { .. }

@@ -420,7 +420,7 @@ async fn nobody_completes_anothers_lease() {
     let request = other.completion(&list, sandbox.store.path());
     assert_eq!(
         other.client.complete(request).await.unwrap_err().code(),
-        Code::PermissionDenied
+        Code::FailedPrecondition
     );
     assert_eq!(
         owner.complete(&list, sandbox.store.path()).await,
