@@ -9,6 +9,7 @@ mod journal;
 mod listen;
 mod numbers;
 mod publisher;
+mod refusals;
 mod settings;
 mod socket;
 mod state_folder;
@@ -20,6 +21,7 @@ mod wake_ups;
 
 use std::{
     io,
+    net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
     sync::Arc,
@@ -107,11 +109,25 @@ impl RunError {
 
 /// Runs the program to its end.
 pub fn run(settings: Settings) -> ExitCode {
+    checked(&settings, |checked| serve(&settings, checked))
+}
+
+/// Prints the merged settings, and ends as a run would that finds something wrong with them.
+pub fn show(settings: Settings, text: String) -> ExitCode {
+    ::settings::print(&text);
+    checked(&settings, |checked| {
+        ::settings::print(&checked.stores.shown());
+        Ok(())
+    })
+}
+
+/// Checks the settings, then does something with what came of that; says what went wrong.
+fn checked(settings: &Settings, act: impl FnOnce(Checked) -> Result<(), RunError>) -> ExitCode {
     if let Err(error) = logging::start(&settings.logging, serde_json::Map::new()) {
         eprintln!("coordinator: {}", chain(&error));
         return ExitCode::from(2);
     }
-    match serve(&settings) {
+    match Checked::of(settings).and_then(act) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = chain(&error), "ending");
@@ -120,18 +136,41 @@ pub fn run(settings: Settings) -> ExitCode {
     }
 }
 
-fn serve(settings: &Settings) -> Result<(), RunError> {
-    settings.check()?;
-    let network = Network::of(settings)?;
-    let http = monitoring::address(settings.http.as_deref(), settings.http_insecure)?;
-    let stores = Stores::read(settings.file.config.as_deref())?;
-    let broker = settings.queue.settings("coordinator")?;
-    let path = settings
-        .state
-        .clone()
-        .or_else(proto::local::default_state_folder)
-        .ok_or(StateFolderError::NoHome)?;
-    let mut folder = StateFolder::open(&path)?;
+/// What the settings come to, as far as that can be told without network and state folder.
+struct Checked {
+    network: Option<Network>,
+    http: Option<SocketAddr>,
+    stores: Stores,
+    broker: Option<queue::Settings>,
+    state: PathBuf,
+}
+
+impl Checked {
+    fn of(settings: &Settings) -> Result<Self, RunError> {
+        settings.check()?;
+        Ok(Self {
+            network: Network::of(settings)?,
+            http: monitoring::address(settings.http.as_deref(), settings.http_insecure)?,
+            stores: Stores::read(settings.file.config.as_deref())?,
+            broker: settings.queue.settings("coordinator")?,
+            state: settings
+                .state
+                .clone()
+                .or_else(proto::local::default_state_folder)
+                .ok_or(StateFolderError::NoHome)?,
+        })
+    }
+}
+
+fn serve(settings: &Settings, checked: Checked) -> Result<(), RunError> {
+    let Checked {
+        network,
+        http,
+        stores,
+        broker,
+        state,
+    } = checked;
+    let mut folder = StateFolder::open(&state)?;
     let origin = if settings.restored {
         Origin::Restored
     } else {

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    settings::start("coordinator", coordinator::run)
+    settings::start("coordinator", coordinator::run, coordinator::show)
 }

@@ -61,7 +61,22 @@ impl Common {
 
 /// Does what was asked, says what went wrong.
 pub fn run(cli: Cli) -> ExitCode {
-    match commands::run(&cli.common, cli.command) {
+    ended(commands::run(&cli.common, cli.command))
+}
+
+/// Prints the merged settings, and ends as every command would that finds something wrong with them.
+pub fn show(common: Common, text: String) -> ExitCode {
+    settings::print(&text);
+    ended(
+        places::coordinator(&common)
+            .map(drop)
+            .and_then(|()| Ok(store::Stores::read(common.config())?))
+            .map(|stores| settings::print(&stores.shown())),
+    )
+}
+
+fn ended(outcome: Result<(), Error>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error.print();

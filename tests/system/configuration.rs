@@ -2,12 +2,14 @@
 
 use std::{env, fs, path::Path};
 
+use crate::sandbox::{SOON, Sandbox};
+
 const HEAD: &str = "\
 # Configuration
 
 Every program merges its settings at start: defaults < configuration file < environment < flags. `--config FILE` (or
-`NIGHTSHIFT_CONFIG`) names the file; `PROGRAM --print-config` prints what came out, as a section of such a file, with where each
-value is from. One file may serve all programs; unknown keys are errors with line and column:
+`NIGHTSHIFT_CONFIG`) names the file; `PROGRAM --print-config` prints what came out, with `stores` and `cache`, as such a file, with where each
+value is from and without secrets. It checks it as a start does, and ends with the same message and exit code. One file may serve all programs; unknown keys are errors with line and column:
 
 ```yaml
 coordinator: {listen: \"0.0.0.0:7070\", tokens: /etc/nightshift/tokens.yaml, tls_cert: /etc/nightshift/tls.crt, tls_key: /etc/nightshift/tls.key}
@@ -39,4 +41,155 @@ fn the_page_lists_every_setting() {
         fs::read_to_string(&path).unwrap_or_default() == page,
         "docs/configuration.md is out of date: UPDATE=1 cargo test --workspace --test system configuration"
     );
+}
+
+/// The message with which a program ends, without the time before it.
+fn message(stderr: &str) -> String {
+    let last = stderr.lines().last().unwrap_or_default();
+    let of_log = last.contains(" ERROR ");
+    let line = if of_log {
+        last.split_once(' ').unwrap().1
+    } else {
+        last
+    };
+    line.to_owned()
+}
+
+/// Flags that do not go together, or mean nothing.
+const OF_COORDINATOR: [&[&str]; 13] = [
+    &["--listen", "0.0.0.0:0"],
+    &["--listen", "0.0.0.0:0", "--insecure"],
+    &["--listen", "nowhere"],
+    &["--listen", "127.0.0.1:0", "--tokens", "tokens.yaml"],
+    &["--listen", "127.0.0.1:0", "--tokens", "missing.yaml"],
+    &["--listen", "127.0.0.1:0", "--tls-cert", "tls.crt"],
+    &[
+        "--listen",
+        "127.0.0.1:0",
+        "--tls-cert",
+        "password",
+        "--tls-key",
+        "password",
+    ],
+    &["--heartbeat", "30s", "--lease-ttl", "60s"],
+    &["--http", "0.0.0.0:0"],
+    &["--broker", "rabbit.example"],
+    &["--broker", "amqps://ann:hush@rabbit.example/night"],
+    &[
+        "--broker",
+        "amqps://ann@rabbit.example/",
+        "--broker-ca",
+        "password",
+    ],
+    &["--config", "literal.yaml"],
+];
+const OF_WORKER: [&[&str]; 8] = [
+    &["--coordinator", "localhost:7070"],
+    &[
+        "--coordinator",
+        "https://localhost:7070",
+        "--ca",
+        "missing.crt",
+    ],
+    &[
+        "--coordinator",
+        "https://localhost:7070",
+        "--token-file",
+        "empty.token",
+    ],
+    &["--executor", "missing"],
+    &["--http", "0.0.0.0:0"],
+    &["--broker", "http://rabbit.example"],
+    &[
+        "--broker",
+        "amqp://ann@rabbit.example/",
+        "--broker-password-file",
+        "missing",
+    ],
+    &["--config", "literal.yaml"],
+];
+
+#[test]
+fn print_config_refuses_what_a_start_refuses_with_the_same_words() {
+    let sandbox = Sandbox::new();
+    for (file, text) in [
+        ("tokens.yaml", "- {name: a, role: user, sha256: '00'}\n"),
+        (
+            "literal.yaml",
+            "stores: {lab: {url: 's3://lab', access_key: hush, secret_key: hush}}\n",
+        ),
+        ("password", "x\n"),
+        ("empty.token", "\n"),
+    ] {
+        sandbox.write(file, text);
+    }
+    let of_coordinator = OF_COORDINATOR.map(|flags| ("coordinator", flags));
+    let of_worker = OF_WORKER.map(|flags| ("worker", flags));
+    for (program, flags) in of_coordinator.into_iter().chain(of_worker) {
+        let started = sandbox.start(program, flags).wait(SOON);
+        let shown = sandbox
+            .start(program, &[flags, &["--print-config"]].concat())
+            .wait(SOON);
+        let code = started.status.code();
+        assert!(
+            matches!(code, Some(2 | 3 | 5 | 6)),
+            "{flags:?}: {started:?}"
+        );
+        assert_eq!(shown.status.code(), code, "{flags:?}: {shown:?}");
+        assert_eq!(
+            message(&shown.stderr),
+            message(&started.stderr),
+            "{flags:?}"
+        );
+        // What led to it is shown all the same, without what must not be seen.
+        assert!(
+            shown.stdout.starts_with(&format!("{program}:\n")),
+            "{flags:?}: {shown:?}"
+        );
+        for text in [&shown.stdout, &shown.stderr, &started.stderr] {
+            assert!(!text.contains("hush"), "{flags:?}: {text}");
+        }
+        assert!(!sandbox.path("s").exists(), "{flags:?} made a state folder");
+    }
+}
+
+#[test]
+fn print_config_shows_stores_and_cache_as_a_file_that_gives_the_same() {
+    let sandbox = Sandbox::new();
+    let file = "\
+coordinator: {lease_ttl: 90s}
+stores:
+  lab: {url: 's3://lab/night', access_key: {env: LAB_KEY}, secret_key: {file: /run/secrets/lab}}
+cache: {limit_mib: 10}
+";
+    sandbox.write("first.yaml", file);
+    for program in ["coordinator", "worker", "ctl"] {
+        let show = |config: &str| {
+            let shown = sandbox
+                .start(program, &["--config", config, "--print-config"])
+                .wait(SOON);
+            shown.expect(0);
+            shown.stdout
+        };
+        let shown = show("first.yaml");
+        for line in [
+            "    url: \"s3://lab/night\"  # file\n",
+            "    secret_key: {\"file\":\"/run/secrets/lab\"}  # file\n",
+            "    retries: 8  # default\n",
+            "  limit_mib: 10  # file\n",
+        ] {
+            assert!(
+                shown.contains(line),
+                "{line} is missing in {program}'s:\n{shown}"
+            );
+        }
+        sandbox.write("again.yaml", &shown);
+        let values = |text: &str| {
+            let lines = text
+                .lines()
+                .map(|line| line.split("  # ").next().unwrap().to_owned());
+            lines.collect::<Vec<_>>()
+        };
+        assert_eq!(values(&show("again.yaml")), values(&shown), "{program}");
+    }
 }

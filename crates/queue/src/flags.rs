@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::error::SettingsError;
 use crate::settings::{BrokerUrl, Settings};
+use crate::transport;
 
 /// The variable that holds the password.
 pub const PASSWORD_VARIABLE: &str = "NIGHTSHIFT_BROKER_PASSWORD";
@@ -61,6 +62,10 @@ impl Flags {
             url = url.with_password(text.trim_end_matches(['\r', '\n']));
         } else if let Ok(password) = std::env::var(PASSWORD_VARIABLE) {
             url = url.with_password(password);
+        }
+        if let Some(path) = &self.broker_ca {
+            // Read again with each connection; a file that cannot be used is said before there is one.
+            transport::authorities(path)?;
         }
         let mut settings = Settings::new(url, name);
         settings.ca_file.clone_from(&self.broker_ca);

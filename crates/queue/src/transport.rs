@@ -8,6 +8,7 @@ use std::fmt;
 use std::future::Future;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -81,25 +82,37 @@ fn boxed(stream: impl Stream + 'static) -> BoxedStream {
     (Box::new(stream) as Box<dyn Stream>).compat()
 }
 
-async fn tls_connector(settings: &Settings) -> Result<TlsConnector, BrokerError> {
+/// The certificates of a file.
+pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, SettingsError> {
+    let failed = |source| SettingsError::CaFile {
+        path: path.to_owned(),
+        source,
+    };
     let mut roots = RootCertStore::empty();
-    if let Some(path) = &settings.ca_file {
-        let failed = |source| SettingsError::CaFile {
-            path: path.clone(),
-            source,
-        };
-        let pem = tokio::fs::read(path).await.map_err(failed)?;
-        let before = roots.len();
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let certificate = certificate.map_err(|e| failed(io::Error::other(e)))?;
-            roots
-                .add(certificate)
-                .map_err(|e| failed(io::Error::other(e)))?;
-        }
-        if roots.len() == before {
-            return Err(failed(io::Error::other("no certificate in it")).into());
-        }
+    let pem = std::fs::read(path).map_err(failed)?;
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|e| failed(io::Error::other(e)))?;
+        roots
+            .add(certificate)
+            .map_err(|e| failed(io::Error::other(e)))?;
     }
+    if roots.is_empty() {
+        return Err(failed(io::Error::other("no certificate in it")));
+    }
+    Ok(roots)
+}
+
+async fn tls_connector(settings: &Settings) -> Result<TlsConnector, BrokerError> {
+    let mut roots = match settings.ca_file.clone() {
+        Some(path) => {
+            let read = tokio::task::spawn_blocking(move || authorities(&path)).await;
+            read.map_err(|error| BrokerError::Tls {
+                address: settings.url.address(),
+                source: error.into(),
+            })??
+        }
+        None => RootCertStore::empty(),
+    };
     // A machine without system certificates is fine where the CA file is enough; the handshake says so otherwise.
     let system = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await;
     if let Ok(system) = system {

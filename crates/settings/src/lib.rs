@@ -20,7 +20,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Arg, ArgAction, ArgMatches, Command, Parser, parser::ValueSource};
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Parser, parser::ValueSource};
 
 pub use document::page;
 pub use file::{FileError, SECTIONS};
@@ -45,11 +45,14 @@ pub struct ConfigFile {
     pub config: Option<PathBuf>,
 }
 
-/// What a start comes to.
+/// What a start comes to. `C` is what of the settings can be checked where nothing is done: all of them, but for a
+/// program of many commands.
 #[derive(Debug)]
-pub enum Start<S> {
+pub enum Start<S, C = S> {
     Run(S),
-    /// Help, version or the merged settings were asked for: print this and end well.
+    /// The merged settings were asked for, as this text.
+    Show(C, String),
+    /// Help or version was asked for: print this and end well.
     Print(String),
 }
 
@@ -63,10 +66,10 @@ pub enum SettingsError {
 }
 
 /// Reads the program's settings. `section`: the program's name in the file.
-pub fn load<S: Parser>(
+pub fn load<S: Parser, C: FromArgMatches>(
     section: &str,
     arguments: impl IntoIterator<Item = OsString>,
-) -> Result<Start<S>, SettingsError> {
+) -> Result<Start<S, C>, SettingsError> {
     let command = command::<S>();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let first = command
@@ -100,23 +103,27 @@ pub fn load<S: Parser>(
         }
         Err(error) => return Ok(Start::Print(error.render().to_string())),
     };
+    let usage = |error: clap::Error| SettingsError::Usage(error.render().to_string());
     if matches.get_flag(PRINT) {
-        return Ok(Start::Print(printed(
-            &command, section, &matches, &from_file,
-        )));
+        let text = printed(&command, section, &matches, &from_file);
+        let settings = C::from_arg_matches(&matches).map_err(usage)?;
+        return Ok(Start::Show(settings, text));
     }
-    let settings = S::from_arg_matches(&matches)
-        .map_err(|error| SettingsError::Usage(error.render().to_string()))?;
-    Ok(Start::Run(settings))
+    S::from_arg_matches(&matches).map(Start::Run).map_err(usage)
 }
 
-/// A program's `main`: reads its settings, runs it, or says what is wrong or was asked for.
-pub fn start<S: Parser>(section: &str, run: impl FnOnce(S) -> ExitCode) -> ExitCode {
-    match load::<S>(section, std::env::args_os()) {
+/// A program's `main`: reads its settings, runs it, or says what is wrong or was asked for. `show` prints the text that
+/// it is given, and checks the settings as a run would.
+pub fn start<S: Parser, C: FromArgMatches>(
+    section: &str,
+    run: impl FnOnce(S) -> ExitCode,
+    show: impl FnOnce(C, String) -> ExitCode,
+) -> ExitCode {
+    match load::<S, C>(section, std::env::args_os()) {
         Ok(Start::Run(settings)) => run(settings),
+        Ok(Start::Show(settings, text)) => show(settings, text),
         Ok(Start::Print(text)) => {
-            // Whoever closed the pipe early has read enough.
-            let _ = io::stdout().write_all(text.as_bytes());
+            print(&text);
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -127,6 +134,11 @@ pub fn start<S: Parser>(section: &str, run: impl FnOnce(S) -> ExitCode) -> ExitC
             })
         }
     }
+}
+
+/// Prints on standard output. Whoever closed the pipe early has read enough.
+pub fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 /// The error with its causes; clap's own are complete.

@@ -82,7 +82,7 @@ fn a_value_out_of_range_is_refused_wherever_it_stands() {
 fn a_broken_or_missing_file_is_an_error_with_its_name() {
     let text = error("worker: [\n", &[]);
     assert!(text.contains("nightshift.yaml"), "{text}");
-    let missing = load::<Program>(
+    let missing = load::<Program, Program>(
         "worker",
         ["worker", "--config", "/nowhere/at/all.yaml"].map(OsString::from),
     );
@@ -96,12 +96,13 @@ fn a_broken_or_missing_file_is_an_error_with_its_name() {
 
 #[test]
 fn the_merged_settings_are_printed_with_their_origin() {
-    let Ok(Start::Print(text)) = start(
+    let Ok(Start::Show(shown, text)) = start(
         "worker: {slots: 4}\n",
         &["--print-config", "--listen", "b:2"],
     ) else {
         panic!("nothing printed");
     };
+    assert_eq!((shown.slots, shown.listen.as_deref()), (4, Some("b:2")));
     assert!(text.contains("  slots: 4  # file\n"), "{text}");
     assert!(text.contains("  listen: \"b:2\"  # flag\n"), "{text}");
     assert!(text.contains("  log_json: false  # default\n"), "{text}");
@@ -188,7 +189,7 @@ fn a_wrong_value_in_the_file_has_its_place() {
     let arguments = |path: &std::path::Path| {
         ["ctl", "--config", path.to_str().unwrap(), "do"].map(OsString::from)
     };
-    let text = load::<WithCommands>("ctl", arguments(&path))
+    let text = load::<WithCommands, crate::ConfigFile>("ctl", arguments(&path))
         .unwrap_err()
         .to_string();
     assert!(
@@ -199,7 +200,7 @@ fn a_wrong_value_in_the_file_has_its_place() {
     );
     fs::write(&path, "ctl: {output: json}\n").unwrap();
     assert!(matches!(
-        load::<WithCommands>("ctl", arguments(&path)),
+        load::<WithCommands, crate::ConfigFile>("ctl", arguments(&path)),
         Ok(Start::Run(WithCommands {
             output: Form::Json,
             ..
@@ -212,7 +213,7 @@ fn a_file_that_cannot_be_read_has_the_exit_code_of_its_reason() {
     let folder = tempfile::tempdir().unwrap();
     let code = |path: &std::path::Path| {
         let arguments = ["worker", "--config", path.to_str().unwrap()].map(OsString::from);
-        match load::<Program>("worker", arguments) {
+        match load::<Program, Program>("worker", arguments) {
             Err(SettingsError::File(file)) => file.exit_code(),
             other => panic!("{other:?}"),
         }

@@ -59,6 +59,11 @@ impl Stores {
         }
     }
 
+    /// What is configured, as sections of a configuration file, without secrets.
+    pub fn shown(&self) -> String {
+        self.0.config.shown()
+    }
+
     /// Opens a store whose root is `uri`; nothing is written. A folder must exist; a remote store is not asked yet.
     pub fn open(&self, uri: &str) -> Result<Store, StoreError> {
         let location = Location::parse(uri)?;

@@ -11,17 +11,18 @@
 //! ```
 
 mod secret;
+mod shown;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, io,
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use secret::{Secret, SecretSource};
@@ -57,10 +58,12 @@ pub struct StoresConfig {
     /// By name, which only messages show.
     pub stores: BTreeMap<String, StoreConfig>,
     pub cache: CacheConfig,
+    /// What the file says itself, such as `stores.lab.region`; the rest are defaults.
+    given: BTreeSet<String>,
 }
 
 /// One store that URIs can name.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {
     /// `s3://bucket/prefix`, `az://container/prefix`, `gs://bucket/prefix`: every URI that begins so belongs to this store.
@@ -99,7 +102,7 @@ pub struct StoreConfig {
 }
 
 /// Whose rights a store is used with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Credentials {
     /// Those that the configuration names.
@@ -112,7 +115,7 @@ pub enum Credentials {
 }
 
 /// Local copies of images that were read from remote stores.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct CacheConfig {
     /// Null: `$XDG_CACHE_HOME/nightshift/objects`, else `~/.cache/nightshift/objects`.
@@ -237,6 +240,7 @@ impl StoresConfig {
         known("", sections, SECTIONS, report);
         if let Some(cache) = sections.get("cache") {
             config.cache = typed("cache", cache, CACHE_KEYS, report).unwrap_or_default();
+            config.note_given("cache", cache);
         }
         if let Some(folder) = &config.cache.folder
             && !folder.is_absolute()
@@ -262,6 +266,7 @@ impl StoresConfig {
                     report(&format!("{key}.url"), what);
                 }
                 config.stores.insert(name.clone(), store);
+                config.note_given(&key, value);
             }
         }
         config
@@ -450,7 +455,8 @@ fn typed<T: serde::de::DeserializeOwned>(
         "session_token",
         "service_account",
     ] {
-        if rest.get(name).is_some_and(|value| !value.is_object()) {
+        let value = rest.get(name).unwrap_or(&Value::Null);
+        if !(value.is_object() || value.is_null()) {
             report(
                 &format!("{key}.{name}"),
                 "expected {env: NAME} or {file: /path}: secrets do not stand in this file"

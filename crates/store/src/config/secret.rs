@@ -2,13 +2,13 @@
 
 use std::{fmt, path::PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Longest secret that is read: a service account's key file has some 2.4 kB.
 const MAX_BYTES: u64 = 64 << 10;
 
 /// Where a secret is: `{env: NAME}` or `{file: /path}`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum SecretSource {
     /// An environment variable of the program that opens the store.

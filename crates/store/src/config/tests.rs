@@ -132,3 +132,36 @@ fn secrets_are_read_where_they_are() {
     let missing = SecretSource::Env("NIGHTSHIFT_NO_SUCH_VARIABLE".to_owned());
     assert!(missing.read().unwrap_err().contains("is not set"));
 }
+
+#[test]
+fn what_is_shown_is_a_file_that_gives_the_same_and_says_what_is_default() {
+    let text = "\
+stores:
+  lab:
+    url: s3://lab/night
+    endpoint: https://s3.example.org:9000
+    access_key: {env: LAB_KEY}
+    secret_key: {file: /run/secrets/lab}
+  \"on: paper\": {url: \"gs://paper\", credentials: anonymous}
+cache: {limit_mib: 100}
+";
+    let config = StoresConfig::parse(text, "x.yaml").unwrap();
+    let shown = config.shown();
+    for line in [
+        "    url: \"s3://lab/night\"  # file\n",
+        "    region: \"us-east-1\"  # default\n",
+        "    access_key: {\"env\":\"LAB_KEY\"}  # file\n",
+        "    session_token: null  # default\n",
+        "  limit_mib: 100  # file\n",
+        "  folder: null  # default\n",
+    ] {
+        assert!(shown.contains(line), "{line} is missing in:\n{shown}");
+    }
+    let again = StoresConfig::parse(&shown, "shown.yaml").unwrap();
+    assert_eq!((again.stores, again.cache), (config.stores, config.cache));
+
+    let nothing = StoresConfig::default().shown();
+    let again = StoresConfig::parse(&nothing, "shown.yaml").unwrap();
+    assert_eq!(again.stores, StoresConfig::default().stores);
+    assert_eq!(again.cache, StoresConfig::default().cache);
+}
