@@ -77,7 +77,7 @@ impl Night {
 #[test]
 fn a_broker_killed_or_stopped_and_started_in_the_middle_of_a_job_loses_nothing() {
     let mut night = Night::new(&Options::default());
-    let (_coordinator, _worker) = night.start();
+    let (coordinator, worker) = night.start();
     // Killed last: a 3.10 node that is killed right after a queue's first declaration comes back with a broken one.
     for (kill, key) in [(false, "stopped"), (true, "killed")] {
         night
@@ -106,6 +106,20 @@ fn a_broker_killed_or_stopped_and_started_in_the_middle_of_a_job_loses_nothing()
         .expect(0);
     night.expect_the_quiet_results();
     night.expect_an_empty_queue();
+    // Dozens of tries: each outage is said once, or once more than a minute later, and so is its end.
+    for (program, gone) in [
+        (coordinator, "no connection to the broker"),
+        (worker, "not consuming"),
+    ] {
+        for words in [gone, "connected to the broker"] {
+            let lines = program.stderr().matches(words).count();
+            assert!(
+                (1..=6).contains(&lines),
+                "{lines} of {words}:\n{}",
+                program.stderr()
+            );
+        }
+    }
 }
 
 #[test]

@@ -5,6 +5,9 @@ mod fields;
 mod layer;
 mod start;
 
+/// Libraries whose errors and retries are told in our words, and once, by who uses them.
+pub const TOLD_BY_US: [&str; 2] = ["lapin", "object_store"];
+
 pub use fields::{Fields, line, traced};
 pub use layer::{Lines, Sink};
 #[cfg(feature = "flags")]

@@ -6,7 +6,10 @@ use std::io::{self, Write};
 use serde_json::{Map, Value};
 use tracing_subscriber::{EnvFilter, Layer, filter::ParseError, layer::SubscriberExt};
 
-use crate::layer::{Lines, Sink};
+use crate::{
+    TOLD_BY_US,
+    layer::{Lines, Sink},
+};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct LogSettings {
@@ -51,17 +54,24 @@ impl Sink for StandardError {
     }
 }
 
+/// Who asks for one of them by name hears it.
+fn with_defaults(filter: &str) -> String {
+    let mut all = filter.to_owned();
+    for library in TOLD_BY_US {
+        if !filter.contains(library) {
+            all += &format!(",{library}=off");
+        }
+    }
+    all
+}
+
 /// Begins the log; `around` stands in every line.
 pub fn start(settings: &LogSettings, around: Map<String, Value>) -> Result<(), LogFilterError> {
-    // Its errors are told in our words by who uses it.
-    let filter = match settings.log.contains("lapin") {
-        true => settings.log.clone(),
-        false => format!("{},lapin=off", settings.log),
-    };
-    let filter = EnvFilter::try_new(filter).map_err(|source| LogFilterError {
-        filter: settings.log.clone(),
-        source,
-    })?;
+    let filter =
+        EnvFilter::try_new(with_defaults(&settings.log)).map_err(|source| LogFilterError {
+            filter: settings.log.clone(),
+            source,
+        })?;
     let lines = Lines {
         json: settings.log_json,
         sink: StandardError { around },
@@ -70,4 +80,16 @@ pub fn start(settings: &LogSettings, around: Map<String, Value>) -> Result<(), L
     // Fails only where a test has set one before.
     let _ = tracing::subscriber::set_global_default(subscriber);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_heard_only_by_who_asks_for_them() {
+        assert_eq!(with_defaults("info"), "info,lapin=off,object_store=off");
+        let asked = "warn,object_store=debug";
+        assert_eq!(with_defaults(asked), format!("{asked},lapin=off"));
+    }
 }

@@ -17,6 +17,7 @@ mod consumer;
 mod error;
 mod flags;
 mod link;
+mod outage;
 mod publisher;
 mod settings;
 mod topology;

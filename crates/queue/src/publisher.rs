@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lapin::BasicProperties;
 use lapin::Confirmation;
@@ -14,6 +14,7 @@ use types::{PoolName, TraceContext};
 use crate::backoff::{self, Backoff};
 use crate::error::{self, BrokerError, PublishError};
 use crate::link::{Health, Link};
+use crate::outage::Outage;
 use crate::settings::Settings;
 use crate::topology::{self, Depth, queue_name};
 use crate::wake_up::WakeUp;
@@ -143,10 +144,13 @@ impl Drop for Publisher {
 
 async fn keep_connected(settings: Arc<Settings>, current: watch::Sender<Current>) {
     let mut backoff = Backoff::new(settings.backoff_first, settings.backoff_longest);
+    let mut outage = Outage::default();
     loop {
         let error = match Link::open(&settings).await {
             Ok(link) => {
-                tracing::info!(broker = %settings.url, "connected to the broker");
+                if outage.connected(Instant::now()) {
+                    tracing::info!(broker = %settings.url, "connected to the broker");
+                }
                 let session = Arc::new(Session {
                     link,
                     channels: Mutex::default(),
@@ -163,8 +167,11 @@ async fn keep_connected(settings: Arc<Settings>, current: watch::Sender<Current>
             }
             Err(error) => Arc::new(error),
         };
+        let now = Instant::now();
+        if outage.failed(now, error.needs_somebody()) {
+            tracing::warn!(broker = %settings.url, error = %types::chain(&*error), for_s = outage.seconds(now), "no connection to the broker; trying on");
+        }
         let wait = backoff.next(backoff::random());
-        tracing::warn!(broker = %settings.url, error = %types::chain(&*error), retry_in = ?wait, "no connection to the broker");
         current.send_replace(Current::Lost(error));
         tokio::time::sleep(wait).await;
     }

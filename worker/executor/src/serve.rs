@@ -25,7 +25,11 @@ use proto::{
 };
 use store::Stores;
 use tokio::runtime::{Handle, Runtime};
-use tracing_subscriber::{Layer as _, filter::LevelFilter, layer::SubscriberExt};
+use tracing_subscriber::{
+    Layer as _,
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt,
+};
 use types::{Device, Failure, FailureClass, LeaseNumber, OutputObject, TraceContext};
 
 use crate::{
@@ -75,7 +79,9 @@ pub fn serve() -> anyhow::Result<()> {
         json: AttemptLog::json(),
         sink: AttemptLog,
     };
-    let log = log.with_filter(LevelFilter::INFO);
+    let silent = logging::TOLD_BY_US.map(|library| (library, LevelFilter::OFF));
+    let heard = Targets::new().with_default(LevelFilter::INFO);
+    let log = log.with_filter(heard.with_targets(silent));
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(log))?;
     let runtime = Runtime::new()?;
     let config = std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from);

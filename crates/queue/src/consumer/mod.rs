@@ -23,6 +23,7 @@ use types::PoolName;
 
 use crate::backoff::Backoff;
 use crate::error::{AckError, BrokerError};
+use crate::outage::Outage;
 use crate::settings::Settings;
 use crate::topology::queue_name;
 use crate::wake_up::WakeUp;
@@ -110,6 +111,7 @@ impl Consumer {
         let slot = Slot::default();
         let task = Background {
             backoff: Backoff::new(settings.backoff_first, settings.backoff_longest),
+            outage: Outage::default(),
             settings,
             queue: queue_name(&pool),
             pool,

@@ -14,6 +14,7 @@ use super::{Command, ConsumerState, Delivery, Slot, lock};
 use crate::backoff::{self, Backoff};
 use crate::error::{self, AckError, BrokerError};
 use crate::link::Link;
+use crate::outage::Outage;
 use crate::settings::Settings;
 use crate::topology;
 use crate::wake_up::WakeUp;
@@ -33,6 +34,7 @@ pub(super) struct Background {
     pub(super) slot: Slot,
     pub(super) report: watch::Sender<ConsumerState>,
     pub(super) backoff: Backoff,
+    pub(super) outage: Outage,
 }
 
 /// How a session ended without an error.
@@ -60,8 +62,11 @@ impl Background {
     }
 
     async fn wait_after(&mut self, error: BrokerError) {
+        let now = Instant::now().into_std();
+        if self.outage.failed(now, error.needs_somebody()) {
+            tracing::warn!(queue = %self.queue, error = %types::chain(&error), for_s = self.outage.seconds(now), "not consuming; trying on");
+        }
         let wait = self.backoff.next(backoff::random());
-        tracing::warn!(queue = %self.queue, error = %types::chain(&error), retry_in = ?wait, "not consuming");
         self.report
             .send_replace(ConsumerState::Disconnected(Arc::new(error)));
         self.meanwhile(async |_| tokio::time::sleep(wait).await)
@@ -130,7 +135,9 @@ impl Background {
         self.report.send_if_modified(|state| {
             let connected = matches!(state, ConsumerState::Disconnected(_));
             if connected {
-                tracing::info!(queue = %self.queue, broker = %self.settings.url, "connected to the broker");
+                if self.outage.connected(Instant::now().into_std()) {
+                    tracing::info!(queue = %self.queue, broker = %self.settings.url, "connected to the broker");
+                }
                 *state = ConsumerState::Paused;
             }
             connected
