@@ -41,15 +41,18 @@ pub async fn connect(place: &Place) -> Result<Option<Client>, Error> {
 
 impl From<ReachError> for Error {
     fn from(error: ReachError) -> Self {
+        let what = error.to_string();
         match error {
-            ReachError::Connect { place, source } => Self::Unreachable {
-                what: format!("cannot reach the coordinator at {place}"),
-                source: Some(Box::new(source)),
-            },
+            ReachError::Connect { source, .. } | ReachError::Certificate { source, .. } => {
+                Self::Unreachable {
+                    what,
+                    source: Some(Box::new(source)),
+                }
+            }
             ReachError::Read { path, source, .. } => Self::Read { path, source },
-            ReachError::NoHome => Self::cannot_run(error.to_string()),
+            ReachError::NoHome => Self::cannot_run(what),
             ReachError::BadUrl { .. } | ReachError::BadToken { .. } | ReachError::Tls { .. } => {
-                Self::Usage(error.to_string())
+                Self::Usage(what)
             }
         }
     }

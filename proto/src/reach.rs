@@ -3,6 +3,7 @@
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -89,6 +90,12 @@ pub enum ReachError {
         url: String,
         source: tonic::transport::Error,
     },
+    #[error("the certificate of the coordinator at {place} is not accepted: {way_out}")]
+    Certificate {
+        place: String,
+        way_out: &'static str,
+        source: tonic::transport::Error,
+    },
     #[error("cannot reach the coordinator at {place}")]
     Connect {
         place: String,
@@ -150,19 +157,54 @@ impl Reach {
     }
 
     fn token(&self) -> Result<Bearer, ReachError> {
-        let (place, text) = if let Some(path) = &self.token_file {
-            let bytes = read("the token", path)?;
-            (
-                path.display().to_string(),
-                String::from_utf8(bytes).unwrap_or_default(),
-            )
+        let token = if let Some(path) = &self.token_file {
+            Some(token_of_file(path)?)
         } else if let Ok(text) = std::env::var(TOKEN_VARIABLE) {
-            (TOKEN_VARIABLE.to_owned(), text)
+            let place = TOKEN_VARIABLE.to_owned();
+            Some(header(&text).ok_or(ReachError::BadToken { place })?)
         } else {
-            return Ok(Bearer(None));
+            None
         };
-        Bearer::new(text.trim()).ok_or(ReachError::BadToken { place })
+        Ok(Bearer {
+            token: Arc::new(RwLock::new(token)),
+            file: self.token_file.clone(),
+        })
     }
+}
+
+impl Place {
+    /// Reads the file that the token came from again, for all clients that were made for this place. Whether it holds
+    /// another one now.
+    pub fn read_token_again(&self) -> Result<bool, ReachError> {
+        let Self::Remote(Remote { token: bearer, .. }) = self else {
+            return Ok(false);
+        };
+        let Some(path) = &bearer.file else {
+            return Ok(false);
+        };
+        let token = Some(token_of_file(path)?);
+        let mut known = bearer.token.write().unwrap_or_else(PoisonError::into_inner);
+        let another = *known != token;
+        *known = token;
+        Ok(another)
+    }
+}
+
+fn token_of_file(path: &Path) -> Result<MetadataValue<Ascii>, ReachError> {
+    let text = String::from_utf8(read("the token", path)?).unwrap_or_default();
+    header(&text).ok_or_else(|| ReachError::BadToken {
+        place: path.display().to_string(),
+    })
+}
+
+/// What goes with every call; none if the text is no token.
+fn header(text: &str) -> Option<MetadataValue<Ascii>> {
+    let token = text.trim();
+    let plain = !token.is_empty() && token.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let mut value: MetadataValue<Ascii> =
+        plain.then(|| format!("Bearer {token}").parse().ok())??;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, ReachError> {
@@ -184,23 +226,23 @@ impl fmt::Display for Place {
 
 /// Puts the token into every call. Never shown.
 #[derive(Clone, Default)]
-pub struct Bearer(Option<MetadataValue<Ascii>>);
+pub struct Bearer {
+    /// Clones share it.
+    token: Arc<RwLock<Option<MetadataValue<Ascii>>>>,
+    /// Where it came from, if not from the environment.
+    file: Option<PathBuf>,
+}
 
 impl Bearer {
-    /// None if the text is no token.
-    fn new(token: &str) -> Option<Self> {
-        let plain =
-            !token.is_empty() && token.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        let mut value: MetadataValue<Ascii> =
-            plain.then(|| format!("Bearer {token}").parse().ok())??;
-        value.set_sensitive(true);
-        Some(Self(Some(value)))
+    fn token(&self) -> Option<MetadataValue<Ascii>> {
+        let token = self.token.read();
+        token.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl fmt::Debug for Bearer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() {
+        f.write_str(if self.token().is_some() {
             "Bearer(…)"
         } else {
             "no token"
@@ -210,10 +252,8 @@ impl fmt::Debug for Bearer {
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(value) = &self.0 {
-            request
-                .metadata_mut()
-                .insert("authorization", value.clone());
+        if let Some(value) = self.token() {
+            request.metadata_mut().insert("authorization", value);
         }
         Ok(request)
     }
@@ -221,9 +261,16 @@ impl Interceptor for Bearer {
 
 /// A connected client.
 pub async fn connect(place: &Place) -> Result<Client, ReachError> {
-    let unreachable = |source| ReachError::Connect {
-        place: place.to_string(),
-        source,
+    let unreachable = |source: tonic::transport::Error| {
+        let place = place.to_string();
+        match way_out(&source) {
+            Some(way_out) => ReachError::Certificate {
+                place,
+                way_out,
+                source,
+            },
+            None => ReachError::Connect { place, source },
+        }
     };
     let (channel, bearer) = match place {
         Place::State(folder) => {
@@ -260,6 +307,33 @@ pub async fn connect(place: &Place) -> Result<Client, ReachError> {
         .max_encoding_message_size(local::MAX_MESSAGE_BYTES))
 }
 
+/// What to do about a certificate that was not accepted, if that is what the error is about. TLS's own words come as text
+/// only: the layers between wrap its error in their own.
+fn way_out(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let said = error.to_string();
+        next = error.source();
+        if !said.contains("invalid peer certificate") {
+            continue;
+        }
+        return Some(match said {
+            said if said.contains("CaUsedAsEndEntity") => {
+                "it is an authority's own, as `openssl req -x509` makes them, and no server's; make a server's certificate signed by it, as docs/operations.md shows under Certificates"
+            }
+            said if said.contains("UnknownIssuer") => {
+                "it comes from an authority that this machine does not know; name that authority's certificate with --ca FILE"
+            }
+            said if said.contains("not valid for name") => {
+                "it is for another host name; call the coordinator by the name in its certificate, or make one with the name that you use"
+            }
+            said if said.contains("expired") => "it has expired, or a clock is wrong",
+            _ => "see below",
+        });
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,9 +365,13 @@ mod tests {
 
     #[test]
     fn a_token_is_never_shown() {
-        let bearer = Bearer::new("ns_0123456789abcdef").unwrap();
-        assert!(!format!("{bearer:?}").contains("0123"));
-        assert!(Bearer::new("two words").is_none());
-        assert!(Bearer::new("").is_none());
+        let bearer = Bearer {
+            token: Arc::new(RwLock::new(header("ns_0123456789abcdef\n"))),
+            file: None,
+        };
+        assert_eq!(format!("{bearer:?}"), "Bearer(…)");
+        assert!(bearer.token().is_some());
+        assert!(header("two words").is_none());
+        assert!(header("").is_none());
     }
 }

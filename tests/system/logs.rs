@@ -2,13 +2,15 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
 use crate::hangs::{executor_at_fit, wait_for_state, with_worker};
+use crate::kills::wait_for_socket;
 use crate::processes::{Signal, until};
 use crate::queues::{Queue, on_both_queues};
-use crate::sandbox::{LIMIT, SOON};
+use crate::sandbox::{LIMIT, SOON, Sandbox};
 
 on_both_queues!(
     every_line_about_an_attempt_names_job_task_attempt_and_worker,
@@ -127,5 +129,49 @@ fn a_log_that_is_followed_comes_while_the_job_runs_and_ends_with_it(queue: Queue
         let of_task = |line: &&str| line.starts_with(&id) && line.contains("finished");
         let found = followed.stdout.lines().filter(of_task).count();
         assert_eq!(found, 1, "{id}:\n{}", followed.stdout);
+    }
+}
+
+/// An executor that ends before it can take a task, or that cannot be started.
+fn logs_with_executor(program: &str) -> String {
+    let sandbox = Sandbox::with_job(3, 3);
+    sandbox.write("executor", program);
+    let executor = sandbox.path("executor");
+    fs::set_permissions(&executor, fs::Permissions::from_mode(0o755)).unwrap();
+    let coordinator = sandbox.start("coordinator", &[]);
+    wait_for_socket(&sandbox);
+    let executor = executor.display().to_string();
+    let worker = sandbox.start("worker", &["--executor", &executor]);
+    sandbox.ctl(&["submit", "job.yaml"]).expect(0);
+    wait_for_state(&sandbox, "failed");
+    assert_eq!(sandbox.outcomes("list"), ["crashed"; 3]);
+    let list = &sandbox.tasks("list")[0]["id"];
+    let logs = sandbox.ctl(&["logs", list.as_str().unwrap()]);
+    logs.expect(0);
+    for program in [worker, coordinator] {
+        program.signal(Signal::TERM);
+        program.wait(SOON).expect(0);
+    }
+    logs.stdout
+}
+
+#[test]
+fn an_executor_that_dies_before_its_task_began_leaves_what_it_said() {
+    let said = logs_with_executor(
+        "#!/bin/sh\necho 'error while loading shared libraries: libhidden.so' >&2\nexit 127\n",
+    );
+    for word in ["libraries: libhidden.so", "exited with code 127"] {
+        assert_eq!(said.matches(word).count(), 3, "{word} in:\n{said}");
+    }
+}
+
+#[test]
+fn an_executor_that_cannot_be_started_says_why_in_the_log() {
+    let said = logs_with_executor("#!/nowhere/interpreter\n");
+    for word in [
+        "could not be started: cannot start the executor",
+        "ctl doctor",
+    ] {
+        assert_eq!(said.matches(word).count(), 3, "{word} in:\n{said}");
     }
 }

@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use types::{
     Devices, Epoch, Incarnation, Labels, LeaseNumber, PoolName, TaskId, TaskKind, WorkerName,
 };
-use worker_core::{AgentEvent, Answer, Call, Grant, Verdict};
+use worker_core::{AgentEvent, Answer, Call, Denial, Grant, Verdict};
 
 /// Over the coordinator's own time for an answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -44,6 +44,8 @@ pub struct Coordinator {
     client: Mutex<Option<Client>>,
     /// The last call got no answer.
     unheard: AtomicBool,
+    /// The last call was denied.
+    denied: AtomicBool,
 }
 
 /// What the agent reads of a `plan::Assignment`.
@@ -68,6 +70,7 @@ impl Coordinator {
             hold,
             client: Mutex::new(None),
             unheard: AtomicBool::new(false),
+            denied: AtomicBool::new(false),
         }
     }
 
@@ -76,7 +79,8 @@ impl Coordinator {
         let short = call.short();
         match self.ask(call).await {
             Ok((epoch, answer)) => {
-                if self.unheard.swap(false, Ordering::Relaxed) {
+                let (unheard, denied) = (&self.unheard, &self.denied);
+                if unheard.swap(false, Ordering::Relaxed) | denied.swap(false, Ordering::Relaxed) {
                     tracing::info!("the coordinator answers");
                 }
                 AgentEvent::Answered {
@@ -85,22 +89,50 @@ impl Coordinator {
                     answer,
                 }
             }
-            Err(status) if is_refusal(status.code()) => {
-                let (code, why) = (status.code(), status.message());
-                tracing::warn!(call = ?short, ?code, why, "the coordinator refuses");
-                AgentEvent::CallRefused {
-                    call: short,
-                    why: status.message().to_owned(),
-                }
+            Err(status) => self.unanswered(short, &status).await,
+        }
+    }
+
+    async fn unanswered(&self, call: Call, status: &Status) -> AgentEvent {
+        let (code, why) = (status.code(), status.message());
+        if let Some(denial) = denial(&call, status) {
+            // Said once, until it answers again. The agent decides whether that is the end.
+            if !self.denied.swap(true, Ordering::Relaxed) {
+                tracing::warn!(place = %self.place, ?code, why, "the coordinator denies this worker");
             }
-            Err(status) => {
-                // Said once, until it answers again.
-                if !self.unheard.swap(true, Ordering::Relaxed) {
-                    let (code, why) = (status.code(), status.message());
-                    tracing::warn!(place = %self.place, ?code, why, "no answer from the coordinator; trying on");
-                }
-                AgentEvent::CallFailed { call: short }
+            if matches!(denial, Denial::Credentials(_)) {
+                self.read_token_again().await;
             }
+            AgentEvent::CallDenied { call, denial }
+        } else if is_refusal(code) {
+            tracing::warn!(?call, ?code, why, "the coordinator refuses");
+            AgentEvent::CallRefused {
+                call,
+                why: why.to_owned(),
+            }
+        } else {
+            // Said once, until it answers again.
+            if !self.unheard.swap(true, Ordering::Relaxed) {
+                tracing::warn!(place = %self.place, ?code, why, "no answer from the coordinator; trying on");
+            }
+            AgentEvent::CallFailed { call }
+        }
+    }
+
+    /// Where tokens are exchanged, the file is newer than what was read of it at the start.
+    async fn read_token_again(&self) {
+        let place = self.place.clone();
+        let read = tokio::task::spawn_blocking(move || place.read_token_again()).await;
+        match read {
+            Ok(Ok(true)) => {
+                tracing::info!("the token's file holds another token now: going on with that")
+            }
+            Ok(Err(error)) => tracing::debug!(
+                error = types::chain(&error),
+                "the token cannot be read again"
+            ),
+            // The same as before; or the process is ending.
+            Ok(Ok(false)) | Err(_) => {}
         }
     }
 
@@ -327,13 +359,23 @@ fn verdict(verdict: v1::complete_reply::Verdict) -> Result<Verdict, Status> {
     }
 }
 
+/// Whether the coordinator talks to no agent like this one. A single call that it does not know says nothing about the
+/// others, but for the first of all.
+fn denial(call: &Call, status: &Status) -> Option<Denial> {
+    let why = status.message().to_owned();
+    match (status.code(), call) {
+        (Code::Unauthenticated | Code::PermissionDenied, _) => Some(Denial::Credentials(why)),
+        (Code::Unimplemented, Call::Register) => Some(Denial::Protocol(why)),
+        _ => None,
+    }
+}
+
 /// Codes that say "this is wrong" and would say so again.
 fn is_refusal(code: Code) -> bool {
     matches!(
         code,
         Code::InvalidArgument
             | Code::NotFound
-            | Code::PermissionDenied
             | Code::FailedPrecondition
             | Code::OutOfRange
             | Code::Unimplemented

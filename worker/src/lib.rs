@@ -17,6 +17,7 @@ mod wake_ups;
 
 use std::{
     io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -36,7 +37,7 @@ use tokio::{
 };
 use tracing::{Instrument, Span};
 use types::{LeaseNumber, WorkerName};
-use worker_core::{Agent, AgentEffect, AgentEvent, AgentSettings, Answer, Call};
+use worker_core::{Agent, AgentEffect, AgentEvent, AgentSettings, Answer, Call, Denial};
 
 pub use settings::Settings;
 
@@ -57,8 +58,33 @@ const EXIT_USAGE: u8 = 2;
 const EXIT_DENIED: u8 = 5;
 const EXIT_CANNOT_RUN: u8 = 6;
 
+/// A coordinator that will not have this worker, found out before it had ever answered.
+#[derive(Debug, thiserror::Error)]
+enum DeniedError {
+    #[error("the coordinator at {place} does not let this worker in: {why}")]
+    Credentials { place: String, why: String },
+    #[error("cannot work for the coordinator at {place}: {why}")]
+    Protocol { place: String, why: String },
+}
+
 /// Runs the worker until it is told to end.
 pub fn run(settings: Settings) -> ExitCode {
+    checked(settings, async |settings, checked| {
+        serve(settings, checked).await
+    })
+}
+
+/// Prints the merged settings, and ends as a run would that finds something wrong with them.
+pub fn show(settings: Settings, text: String) -> ExitCode {
+    ::settings::print(&text);
+    checked(settings, async |_, checked| {
+        ::settings::print(&checked.stores.shown());
+        Ok(())
+    })
+}
+
+/// Checks the settings, then does something with what came of that; says what went wrong.
+fn checked(settings: Settings, act: impl AsyncFnOnce(Settings, Checked) -> Result<()>) -> ExitCode {
     let name = settings.name.clone().unwrap_or_else(machine::host_name);
     let around = Fields::new([("worker", json!(name))]).rest;
     if let Err(error) = logging::start(&settings.logging, around) {
@@ -71,7 +97,10 @@ pub fn run(settings: Settings) -> ExitCode {
         .build();
     let result = runtime
         .context("cannot start the runtime")
-        .and_then(|runtime| runtime.block_on(serve(settings, name)));
+        .and_then(|runtime| {
+            let checked = Checked::of(&settings, name)?;
+            runtime.block_on(act(settings, checked))
+        });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -86,6 +115,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<BrokerError>() {
         Some(BrokerError::Settings(_)) => EXIT_USAGE,
         Some(error) if error.is_denial() => EXIT_DENIED,
+        _ if matches!(error.downcast_ref(), Some(DeniedError::Credentials { .. })) => EXIT_DENIED,
         // What the user has to correct, against what this machine lacks.
         _ if error.is::<SettingsError>()
             || error.is::<ReachError>()
@@ -102,16 +132,48 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     }
 }
 
-async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
-    let place = settings.reach.place()?;
-    let http = monitoring::address(settings.http.as_deref(), settings.http_insecure)?;
-    let stores = Stores::read(settings.file.config.as_deref())?;
-    let shown = std::env::var(pins::VISIBLE).ok();
-    let pins = Pins::new(&settings.device, settings.slots, shown.as_deref())?;
-    let command = executor_command(&settings, &name, pins.slots())?;
-    let broker = settings.queue.settings(&format!("worker {name}"))?;
+/// What the settings come to, as far as that can be told without network, and without writing anything.
+struct Checked {
+    name: WorkerName,
+    place: Place,
+    http: Option<SocketAddr>,
+    stores: Stores,
+    pins: Pins,
+    command: ExecutorCommand,
+    broker: Option<queue::Settings>,
+    scratch: PathBuf,
+}
+
+impl Checked {
+    fn of(settings: &Settings, name: WorkerName) -> Result<Self> {
+        let place = settings.reach.place()?;
+        let shown = std::env::var(pins::VISIBLE).ok();
+        let pins = Pins::new(&settings.device, settings.slots, shown.as_deref())?;
+        Ok(Self {
+            http: monitoring::address(settings.http.as_deref(), settings.http_insecure)?,
+            stores: Stores::read(settings.file.config.as_deref())?,
+            command: executor_command(settings, &name, pins.slots())?,
+            pins,
+            broker: settings.queue.settings(&format!("worker {name}"))?,
+            scratch: scratch_folder(settings, &place)?.join(name.as_str()),
+            place,
+            name,
+        })
+    }
+}
+
+async fn serve(settings: Settings, checked: Checked) -> Result<()> {
+    let Checked {
+        name,
+        place,
+        http,
+        stores,
+        pins,
+        command,
+        broker,
+        scratch,
+    } = checked;
     let (events, mut inbox) = mpsc::unbounded_channel();
-    let scratch = scratch_folder(&settings, &place)?.join(name.as_str());
     let status = Status::new(pins.slots());
     if let Some(address) = http {
         let listener = monitoring::bind(address).await?;
@@ -171,7 +233,7 @@ async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
         Some(_) => Duration::ZERO,
         None => settings.poll,
     };
-    let coordinator = Arc::new(Coordinator::new(place, identity, hold));
+    let coordinator = Arc::new(Coordinator::new(place.clone(), identity, hold));
     let mut has_parent = true;
     let mut parent_gone = std::pin::pin!(parent_gone(settings.exit_with_stdin));
     let mut ticks = tokio::time::interval(TICK);
@@ -184,12 +246,17 @@ async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
     loop {
         for effect in effects.drain(..) {
             status.note_order(&effect);
-            if effect == AgentEffect::Exit {
-                slots.kill_all();
-                spans.flush().await;
-                tracing::info!("worker ended");
-                return Ok(());
-            }
+            let effect = match effect {
+                AgentEffect::Exit => {
+                    slots.kill_all();
+                    spans.flush().await;
+                    tracing::info!("worker ended");
+                    return Ok(());
+                }
+                // Nothing was begun.
+                AgentEffect::GiveUp(denial) => return Err(denied(&place, denial)),
+                effect => effect,
+            };
             match (Order::of(&effect), &wake_ups) {
                 (Some(order), Some(wake_ups)) => wake_ups.order(order),
                 _ => carry_out(effect, &mut slots, &coordinator, &events),
@@ -214,6 +281,15 @@ async fn serve(settings: Settings, name: WorkerName) -> Result<()> {
         note(&event, &mut slots, wake_ups.as_ref());
         effects = agent.apply(event, now_ms());
     }
+}
+
+fn denied(place: &Place, denial: Denial) -> anyhow::Error {
+    let place = place.to_string();
+    match denial {
+        Denial::Credentials(why) => DeniedError::Credentials { place, why },
+        Denial::Protocol(why) => DeniedError::Protocol { place, why },
+    }
+    .into()
 }
 
 fn milliseconds(time: Duration) -> u64 {
@@ -305,6 +381,7 @@ fn carry_out(
             };
             tokio::spawn(answered.instrument(span));
         }
+        AgentEffect::Expect { slot, lease } => slots.expect(slot, lease),
         AgentEffect::StartExecutor { slot } => slots.start(slot),
         AgentEffect::RunTask { slot, grant } => slots.run(slot, &grant),
         AgentEffect::CancelTask { slot, lease } => {
@@ -315,8 +392,9 @@ fn carry_out(
         }
         AgentEffect::KillExecutor { slot } => slots.kill(slot),
         AgentEffect::Finished { lease } => slots.forget(lease),
-        // Handled by the loop: the first ends it, the others are ordered only where there is a broker.
+        // Handled by the loop: the first two end it, the others are ordered only where there is a broker.
         AgentEffect::Exit
+        | AgentEffect::GiveUp(_)
         | AgentEffect::ConsumeWakeUps
         | AgentEffect::PauseWakeUps
         | AgentEffect::AckWakeUp => {}

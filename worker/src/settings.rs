@@ -9,7 +9,8 @@ use types::{Devices, Labels, PoolName, WorkerName};
 ///
 /// SIGTERM drains: nothing more is claimed, what runs is finished within `--drain-timeout`, or handed back.
 ///
-/// Exit codes: 0 ended when asked to; 2 wrong usage; 5 denied by the broker; 6 cannot run here.
+/// Exit codes: 0 ended when asked to; 2 wrong usage; 5 denied by the broker, or by a coordinator that has never let this
+/// worker in; 6 cannot run here (no executor, a coordinator of another protocol).
 #[derive(Debug, Clone, clap::Parser)]
 #[command(name = "worker", version)]
 pub struct Settings {

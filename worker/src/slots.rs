@@ -36,6 +36,8 @@ pub struct Slots {
     /// Held while the agent lives: nobody else removes its scratch folder.
     _lock: File,
     running: BTreeMap<SlotNumber, Running>,
+    /// The logs of attempts whose executors are about to be started.
+    expected: BTreeMap<SlotNumber, OpenSegment>,
     /// The attempts that are not over here, for log lines about them.
     attempts: BTreeMap<LeaseNumber, Granted>,
     /// Scratch folders that nobody needs any more, and spans that say whose they were.
@@ -46,7 +48,7 @@ pub struct Slots {
 struct Granted {
     about: About,
     beginning: Beginning,
-    /// Until its executor is given the task.
+    /// Until an executor is expected to take the task, or takes it.
     log: Option<OpenSegment>,
 }
 
@@ -92,13 +94,27 @@ impl Slots {
             events,
             _lock: lock,
             running: BTreeMap::new(),
+            expected: BTreeMap::new(),
             attempts: BTreeMap::new(),
             over: Vec::new(),
             spans,
         })
     }
 
+    /// The attempt waits for the slot's executor, which may be gone before it begins: what it says is kept from now on.
+    pub fn expect(&mut self, slot: SlotNumber, lease: LeaseNumber) {
+        let granted = self.attempts.get_mut(&lease);
+        let Some(log) = granted.and_then(|granted| granted.log.take()) else {
+            return;
+        };
+        match self.running.contains_key(&slot) {
+            true => self.order(slot, Order::Expect(Box::new(log))),
+            false => _ = self.expected.insert(slot, log),
+        }
+    }
+
     pub fn start(&mut self, slot: SlotNumber) {
+        let log = self.expected.remove(&slot);
         let spawned = match self.pins.of(slot) {
             Some(pin) => self.command.spawn(pin),
             None => Err(io::Error::other("there is no such slot")),
@@ -112,33 +128,41 @@ impl Slots {
                 self.running.insert(slot, Running { memory, orders });
                 let (events, stores) = (self.events.clone(), self.stores.clone());
                 let spans = self.spans.clone();
-                tokio::spawn(supervise(slot, spawned, inbox, events, stores, spans));
+                tokio::spawn(supervise(slot, spawned, log, inbox, events, stores, spans));
             }
             Err(error) => {
                 let program = self.command.program.display();
                 let message = format!(
                     "cannot start the executor {program}: {error}; `ctl doctor` says what is missing"
                 );
-                self.tell(AgentEvent::ExecutorExited {
-                    slot,
-                    exit: Exit::NotStarted(message),
-                    last_words: String::new(),
+                let exit = Exit::NotStarted(message);
+                let (events, stores) = (self.events.clone(), self.stores.clone());
+                tokio::spawn(async move {
+                    if let Some(log) = log {
+                        log.close(&stores, &exit.to_string()).await;
+                    }
+                    // The receiver lives as long as the agent's loop.
+                    let _ = events.send(AgentEvent::ExecutorExited {
+                        slot,
+                        exit,
+                        last_words: String::new(),
+                    });
                 });
             }
         }
     }
 
     pub fn run(&mut self, slot: SlotNumber, grant: &Grant) {
-        let opened = self.attempts.get_mut(&grant.lease);
-        let log = opened
-            .and_then(|granted| granted.log.take())
-            .or_else(|| self.open_log(grant));
+        let granted = self.attempts.get_mut(&grant.lease);
+        // None where its executor was expected to take it, and has its log.
+        let log = granted.and_then(|granted| granted.log.take());
         let device = self.device(slot);
         self.span(grant.lease)
             .in_scope(|| tracing::info!(slot, device, "task begun"));
         let scratch = self.scratch_of(grant.lease);
         // Only where somebody will hear of what the executor measures.
-        let traced = log.as_ref().and_then(|log| log.about.traced.as_ref());
+        let granted = self.attempts.get(&grant.lease);
+        let traced = granted.and_then(|granted| granted.about.traced.as_ref());
         let task = traced.map(|traced| &traced.task);
         let task = task.filter(|task| self.spans.is_on() && task.sampled);
         let message = to_executor::Message::Run(v1::RunTask {

@@ -76,7 +76,7 @@ impl Facts {
                 self.answered = true;
                 self.heard(call, answer);
             }
-            AgentEvent::CallFailed { .. } => self.answered = false,
+            AgentEvent::CallFailed { .. } | AgentEvent::CallDenied { .. } => self.answered = false,
             AgentEvent::DrainRequested | AgentEvent::EndRequested => self.draining = true,
             AgentEvent::MemorySampled { slot, bytes } => drop(self.executors.insert(*slot, *bytes)),
             AgentEvent::ExecutorExited { slot, .. } => {

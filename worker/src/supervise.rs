@@ -24,6 +24,8 @@ const GRACE: Duration = Duration::from_secs(5);
 const LAST_WORDS: usize = 3;
 
 pub enum Order {
+    /// Once it is ready the executor gets the task of this log: what it says until then belongs to it.
+    Expect(Box<OpenSegment>),
     /// With the log of the task that it begins, if it begins one.
     Send(Box<v1::ToExecutor>, Option<Box<OpenSegment>>),
     Kill,
@@ -33,6 +35,7 @@ pub enum Order {
 pub async fn supervise(
     slot: SlotNumber,
     spawned: Spawned,
+    open: Option<OpenSegment>,
     mut orders: mpsc::UnboundedReceiver<Order>,
     events: mpsc::UnboundedSender<AgentEvent>,
     stores: Stores,
@@ -46,7 +49,7 @@ pub async fn supervise(
     let mut executor = Supervised {
         slot,
         process,
-        open: None,
+        open,
         last_words: VecDeque::new(),
         events,
         stores,
@@ -61,7 +64,7 @@ pub async fn supervise(
 struct Supervised {
     slot: SlotNumber,
     process: ExecutorProcess,
-    /// The log of the running task.
+    /// The log of the running task, or of the one that waits for the executor to be ready.
     open: Option<OpenSegment>,
     last_words: VecDeque<String>,
     events: mpsc::UnboundedSender<AgentEvent>,
@@ -93,6 +96,7 @@ impl Supervised {
                 },
                 Some(line) = stderr.recv() => self.said(line),
                 order = orders.recv(), if killed.is_none() => match order {
+                    Some(Order::Expect(log)) => self.begin(*log),
                     Some(Order::Send(message, begins)) => self.send(*message, begins),
                     Some(Order::Kill) | None => {
                         let (slot, pid) = (self.slot, self.process.pid());
@@ -114,9 +118,8 @@ impl Supervised {
     }
 
     fn send(&mut self, message: v1::ToExecutor, begins: Option<Box<OpenSegment>>) {
-        if begins.is_some() {
-            self.open = begins.map(|log| *log);
-            self.last_words.clear();
+        if let Some(log) = begins {
+            self.begin(*log);
         }
         let Err(error) = self.process.queue(&message) else {
             return;
@@ -132,6 +135,12 @@ impl Supervised {
                 },
             });
         }
+    }
+
+    /// What it said before is another task's.
+    fn begin(&mut self, log: OpenSegment) {
+        self.open = Some(log);
+        self.last_words.clear();
     }
 
     fn heard(&mut self, message: v1::FromExecutor) {

@@ -188,6 +188,8 @@ impl World {
                 AgentEffect::ConsumeWakeUps => self.consume_wake_ups(number, true),
                 AgentEffect::PauseWakeUps => self.consume_wake_ups(number, false),
                 AgentEffect::AckWakeUp => self.ack_wake_up(number),
+                // Only its log's business.
+                AgentEffect::Expect { .. } => {}
                 AgentEffect::StartExecutor { slot } => {
                     let executor = &mut self.machines[number].executors[slot as usize];
                     *executor += 1;
@@ -213,7 +215,7 @@ impl World {
                     self.executor_later(number, slot, 20, ExecutorDoes::Exits(Exit::Signal(9)));
                 }
                 AgentEffect::Finished { .. } => self.machines[number].finished += 1,
-                AgentEffect::Exit => {
+                AgentEffect::Exit | AgentEffect::GiveUp(_) => {
                     let back = self.chance.between(500, 30_000);
                     self.kill_machine(number, back);
                     return Ok(());

@@ -102,6 +102,15 @@ impl Agent {
             }
             AgentEvent::CallFailed { call } => self.call_failed(&call, now_ms),
             AgentEvent::CallRefused { call, why } => self.refused(&call, &why, now_ms),
+            AgentEvent::CallDenied { call, denial } => {
+                if self.is_stranger() && !self.exited {
+                    self.exited = true;
+                    return vec![AgentEffect::GiveUp(denial)];
+                }
+                // It was known here before: tokens are being exchanged, or a coordinator is rolled back. What it computes
+                // may still count.
+                self.call_failed(&call, now_ms);
+            }
             AgentEvent::ExecutorReady { slot } => self.executor_ready(slot),
             AgentEvent::ExecutorProgressed {
                 slot,
@@ -156,6 +165,11 @@ impl Agent {
         }
         self.proceed(now_ms, &mut out);
         out
+    }
+
+    /// No coordinator has answered it yet.
+    fn is_stranger(&self) -> bool {
+        self.epoch == Epoch(0)
     }
 
     /// Leases that are held here: those being worked on and those whose outcome is not answered.

@@ -100,6 +100,11 @@ pub enum AgentEvent {
         why: String,
         call: Call,
     },
+    /// The coordinator does not talk to this agent at all.
+    CallDenied {
+        call: Call,
+        denial: Denial,
+    },
     ExecutorReady {
         slot: SlotNumber,
     },
@@ -138,6 +143,15 @@ pub enum AgentEvent {
     DrainRequested,
     /// The parent is gone: everything is given back at once, and the end waits for little.
     EndRequested,
+}
+
+/// Why a coordinator talks to nobody like this agent, in its words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denial {
+    /// It does not know the token, or knows it as somebody else's.
+    Credentials(String),
+    /// It speaks another protocol.
+    Protocol(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -263,7 +277,7 @@ impl Call {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum AgentEffect {
-    /// Followed by one `Answered`, `CallFailed` or `CallRefused`; a second one for the same call is harmless.
+    /// Followed by one `Answered`, `CallFailed`, `CallRefused` or `CallDenied`; a second one for the same call is harmless.
     Send(Call),
     /// A slot is free, and a claim got nothing: wake-ups are wanted.
     ConsumeWakeUps,
@@ -271,6 +285,12 @@ pub enum AgentEffect {
     PauseWakeUps,
     /// The wake-up has done what it can do. After `PauseWakeUps`, where both are ordered.
     AckWakeUp,
+    /// The slot's executor gets this lease's task once it is ready: what it says until then is about that attempt. Before
+    /// `StartExecutor`, where both are ordered.
+    Expect {
+        slot: SlotNumber,
+        lease: LeaseNumber,
+    },
     StartExecutor {
         slot: SlotNumber,
     },
@@ -292,4 +312,7 @@ pub enum AgentEffect {
     },
     /// Everything is told: end the process (executors are killed by then, or go with it).
     Exit,
+    /// No coordinator has ever answered this agent, and the one that is there will not: somebody has to correct that. End
+    /// the process.
+    GiveUp(Denial),
 }

@@ -21,7 +21,7 @@ mod wake_up;
 
 pub use agent::Agent;
 pub use event::{
-    AgentEffect, AgentEvent, AgentSettings, Answer, Call, Exit, Grant, SlotNumber, Verdict,
+    AgentEffect, AgentEvent, AgentSettings, Answer, Call, Denial, Exit, Grant, SlotNumber, Verdict,
 };
 pub use slot::tells_of_memory;
 

@@ -52,7 +52,15 @@ impl Slot {
         self.work.is_none() && self.executor != Executor::Dying
     }
 
+    /// For the work that waits. An executor that dies gets its successor when it has died.
     pub fn start_if_absent(&mut self, number: SlotNumber, out: &mut Vec<AgentEffect>) {
+        let waits = self.work.as_ref().map(|work| work.grant.lease);
+        if matches!(self.executor, Executor::Absent | Executor::Starting) {
+            out.extend(waits.map(|lease| AgentEffect::Expect {
+                slot: number,
+                lease,
+            }));
+        }
         if self.executor == Executor::Absent {
             self.executor = Executor::Starting;
             out.push(AgentEffect::StartExecutor { slot: number });

@@ -656,3 +656,91 @@ fn without_a_broker_nothing_is_said_about_wake_ups() {
     effects.extend(bench.wait(60_000));
     assert!(effects.iter().all(|e| matches!(e, AgentEffect::Send(_))));
 }
+
+fn denied(call: Call) -> AgentEvent {
+    let denial = Denial::Credentials("this token is not known here".to_owned());
+    AgentEvent::CallDenied { call, denial }
+}
+
+#[test]
+fn who_is_denied_before_any_answer_gives_up() {
+    for denial in [
+        Denial::Credentials("no".to_owned()),
+        Denial::Protocol("no".to_owned()),
+    ] {
+        let settings = AgentSettings::new("w".parse().unwrap(), Incarnation(1), 1);
+        let mut bench = Bench {
+            agent: Agent::new(settings, 0),
+            now_ms: 0,
+        };
+        bench.tell(AgentEvent::Ticked);
+        // One that is not there yet is waited for, however long.
+        let call = Call::Register;
+        bench.tell(AgentEvent::CallFailed { call });
+        assert!(sent(&bench.wait(30_000)).contains(&Call::Register));
+        let effects = bench.tell(AgentEvent::CallDenied {
+            call: Call::Register,
+            denial: denial.clone(),
+        });
+        assert_eq!(effects, [AgentEffect::GiveUp(denial)]);
+        assert!(bench.wait(60_000).is_empty());
+    }
+}
+
+#[test]
+fn who_was_answered_once_and_is_denied_later_keeps_what_it_has_and_tries_on() {
+    let mut bench = Bench::running(3);
+    let effects = bench.tell(AgentEvent::TaskDone {
+        slot: 0,
+        lease: LeaseNumber(3),
+        result_json: "{}".to_owned(),
+        outputs_json: "[]".to_owned(),
+    });
+    let complete = |effects: &[AgentEffect]| {
+        let mut calls = sent(effects).into_iter();
+        calls.find(|call| matches!(call, Call::Complete { .. }))
+    };
+    let call = complete(&effects).unwrap();
+    for _ in 0..3 {
+        assert!(
+            !bench
+                .tell(denied(call.short()))
+                .contains(&AgentEffect::Exit)
+        );
+        assert_eq!(bench.agent.leases(), [LeaseNumber(3)]);
+        assert!(complete(&bench.wait(20_000)).is_some());
+    }
+    bench.answer(call.short(), Answer::Completed(Verdict::Accepted));
+    assert!(bench.agent.leases().is_empty());
+}
+
+#[test]
+fn an_executor_that_starts_belongs_to_the_attempt_that_waits_for_it() {
+    let expect = |lease| AgentEffect::Expect {
+        slot: 0,
+        lease: LeaseNumber(lease),
+    };
+    let (mut bench, claim) = Bench::registered(1);
+    let effects = bench.answer(claim, Answer::Granted(Box::new(grant(1))));
+    let place = |effect| effects.iter().position(|e| *e == effect);
+    assert!(place(expect(1)).unwrap() < place(AgentEffect::StartExecutor { slot: 0 }).unwrap());
+    // Taken back before it was ready; the next task meets the same executor.
+    let heartbeat = Call::Heartbeat { leases: Vec::new() };
+    let effects = bench.answer(
+        heartbeat,
+        Answer::Heartbeat {
+            cancel: vec![LeaseNumber(1)],
+            drain: false,
+            register: false,
+        },
+    );
+    let claim = claim_of(&effects)
+        .or_else(|| claim_of(&bench.wait(2_000)))
+        .unwrap();
+    let effects = bench.answer(claim, Answer::Granted(Box::new(grant(2))));
+    assert!(effects.contains(&expect(2)));
+    assert!(!effects.contains(&AgentEffect::StartExecutor { slot: 0 }));
+    // One that is ready gets its task at once.
+    let effects = bench.tell(AgentEvent::ExecutorReady { slot: 0 });
+    assert!(effects.iter().any(runs) && !effects.contains(&expect(2)));
+}
