@@ -26,7 +26,7 @@ AZURE = {"node": "nodejs", "npm": "npm"}
 TOOLCHAIN = {"cargo": "the Rust toolchain", "rustc": "the Rust toolchain"}
 # Debian package: a file that it brings, for programs that are on nobody's PATH.
 TEST_SYSTEM = {"rabbitmq-server": "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server",
-               "prometheus": "/usr/bin/promtool"}
+               "prometheus": "/usr/bin/promtool", "openssl": "/usr/bin/openssl"}
 PARTS = {"build": [], "test": ["weights"], "demo": ["weights", "elpv", "photos"],
           "bench": ["weights", "elpv", "photos"], "azure": []}
 # Free space that a step may take, in bytes: wheels, native libraries, build output.

@@ -1,8 +1,6 @@
 //! The disk under the coordinator's database is full: it says so and ends, and goes on where it was when there is room.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use crate::hangs::executor_at_fit;
 use crate::kills::wait_for_socket;
@@ -15,7 +13,7 @@ fn a_full_disk_ends_the_coordinator_and_loses_nothing() {
     let mut sandbox = Sandbox::with_job(600, 3);
     let quiet = quiet(&sandbox);
     let full = sandbox.path("full");
-    let disk = disk(&sandbox);
+    let disk = sandbox.library("full_disk.c");
     sandbox.set("LD_PRELOAD", &disk);
     sandbox.set("FULL_WHILE", &full.display().to_string());
 
@@ -46,18 +44,4 @@ fn a_full_disk_ends_the_coordinator_and_loses_nothing() {
         program.signal(Signal::TERM);
         program.wait(SOON).expect(0);
     }
-}
-
-/// Builds the library that fills the disk, and gives its path.
-fn disk(sandbox: &Sandbox) -> String {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("full_disk.c");
-    let library = sandbox.path("full_disk.so");
-    let built = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-o"])
-        .args([&library, &source])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&built.stderr);
-    assert!(built.status.success(), "{said}");
-    library.display().to_string()
 }

@@ -10,6 +10,8 @@
 mod bad_data;
 mod bad_files;
 mod bench;
+mod clock;
+mod cluster;
 mod collector;
 mod commands;
 mod configuration;
@@ -37,6 +39,7 @@ mod rabbitmq;
 mod remote;
 mod rights;
 mod sandbox;
+mod secrets;
 mod sweeper;
 mod traces;
 mod verify;

@@ -106,6 +106,20 @@ impl Sandbox {
             .map(|(_, value)| value.as_str())
     }
 
+    /// Builds a library for `LD_PRELOAD` from a source beside the tests; its path.
+    pub fn library(&self, source: &str) -> String {
+        let library = self.path(source).with_extension("so");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .args([&library, &source])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&built.stderr);
+        assert!(built.status.success(), "{said}");
+        library.display().to_string()
+    }
+
     /// With other programs than those of the repository.
     pub fn use_programs(&mut self, bin: PathBuf) {
         self.bin = bin;

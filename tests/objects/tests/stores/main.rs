@@ -294,6 +294,7 @@ fn failures_say_what_is_wrong_and_what_to_do() {
         .unwrap();
     assert!(runtime.block_on(reader.list("")).unwrap().is_empty());
 
+    // What it says of a clock that is an hour off; a clock that is so, against the server itself: `tests/system/clock.rs`.
     proxy.set(|_, _| {
         Fault::Answer(
             "403 Forbidden",
