@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proto::v1::{Job, Run};
 use report::{
-    Cut, Finished, Interval, Mean, Measure, Metric, Outcome, Pictured, RawScore, Report, Scored,
-    Scores, Times, Truth,
+    Curve, Cut, Finished, FprLimit, Interval, Mean, Measure, Metric, Outcome, Picture, Pictured,
+    PixelCurves, RawScore, Report, Scored, Scores, Times, Truth,
 };
-use tables::{MetricRow, ScoreRow, TimingRow};
+use serde_json::Value;
+use tables::{CurveRow, MetricRow, PictureRow, ScoreRow, TimingRow};
 
 use crate::differences;
 use crate::output;
@@ -23,12 +24,14 @@ pub struct Tables<'a> {
     pub scores: &'a [ScoreRow],
     pub metrics: &'a [MetricRow],
     pub timings: &'a [TimingRow],
+    /// Empty if the job has no such table: an older version did it.
+    pub curves: &'a [CurveRow],
+    pub pictures: &'a [PictureRow],
     /// Where the tables are, for people.
     pub place: &'a str,
 }
 
 impl Tables<'_> {
-    /// Everything but pictures.
     pub fn report(&self, licences: &BTreeSet<String>) -> Report {
         let lines = summary::lines(self.runs, self.metrics, self.timings);
         let runs = lines.iter().map(|line| self.run(line)).collect();
@@ -143,17 +146,26 @@ impl Tables<'_> {
             .iter()
             .filter(|row| row.level == "image")
             .find_map(|row| Cut::read(row.threshold?, row.threshold_split.as_deref()?));
-        Finished {
+        let curves = of_run(self.curves, |row| row.run == line.run);
+        let pictures = of_run(self.pictures, |row| row.run == line.run);
+        let scale = |row: &&PictureRow| Some([row.heat_low?, row.heat_high?]);
+        let mut finished = Finished {
             scores: Scores::new(scores),
             unreadable,
             cut,
-            // The tables hold no curve of pixels.
-            pro: None,
+            pixels: pixel_curves(metrics, &curves),
             times: times(line),
             pictures: BTreeMap::new(),
+            heat: pictures.iter().find_map(scale),
             warnings,
-        }
+        };
+        finished.pictures = pictured(&finished, &pictures);
+        finished
     }
+}
+
+fn of_run<R>(rows: &[R], is_of_run: impl Fn(&R) -> bool) -> Vec<&R> {
+    rows.iter().filter(|row| is_of_run(row)).collect()
 }
 
 fn truth(label: &str) -> Option<Truth> {
@@ -215,46 +227,63 @@ fn mean(line: Line) -> Mean {
     }
 }
 
-/// An image that the report shows, and what its content was when it was scored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// Of the report.
-    pub run: usize,
-    pub uri: String,
-    pub etag: String,
-}
-
-/// The images that the report shows: the most important of every run first, then the next of every run.
-pub fn wanted(report: &Report, scores: &[ScoreRow]) -> Vec<Wanted> {
-    let etags: BTreeMap<(u32, &str), &str> = scores
-        .iter()
-        .map(|row| ((row.run, row.uri.as_str()), row.etag.as_str()))
-        .collect();
-    let mut found: Vec<(usize, Wanted)> = Vec::new();
-    for (run, of) in report.runs.iter().enumerate() {
-        let Outcome::Finished(finished) = &of.outcome else {
-            continue;
+/// What there is to see of the images that the report shows, by the address.
+fn pictured(finished: &Finished, rows: &[&PictureRow]) -> BTreeMap<String, Pictured> {
+    let rows: BTreeMap<&str, &PictureRow> =
+        rows.iter().map(|row| (row.uri.as_str(), *row)).collect();
+    let of = |uri: &str| {
+        let missing = |reason: &str| Pictured::Missing {
+            reason: reason.to_owned(),
         };
-        for (rank, scored) in Finished::shown(&finished.scores).into_iter().enumerate() {
-            let etag = etags.get(&(of.index, scored.uri.as_str())).copied();
-            let wanted = Wanted {
-                run,
-                uri: scored.uri.clone(),
-                etag: etag.unwrap_or_default().to_owned(),
-            };
-            found.push((rank, wanted));
+        let Some(row) = rows.get(uri) else {
+            return missing("the job’s table `pictures` has none");
+        };
+        let picture = |bytes: &Option<Vec<u8>>| bytes.clone().map(Picture::new).transpose();
+        match (picture(&row.image), picture(&row.overlay)) {
+            (Ok(Some(image)), Ok(Some(overlay))) => Pictured::WithMap { image, overlay },
+            (Ok(Some(image)), Ok(None)) => Pictured::Image(image),
+            (Ok(None), _) => missing(row.error.as_deref().unwrap_or("no reason is stored")),
+            (Err(error), _) | (_, Err(error)) => missing(&error.to_string()),
         }
-    }
-    found.sort_by_key(|(rank, _)| *rank); // stable: runs stay in their order
-    found.into_iter().map(|(_, wanted)| wanted).collect()
+    };
+    Finished::shown(&finished.scores)
+        .into_iter()
+        .map(|scored| (scored.uri.clone(), of(&scored.uri)))
+        .collect()
 }
 
-/// Puts an image's picture, or why there is none, where the report looks for it.
-pub fn show(report: &mut Report, wanted: Wanted, pictured: Pictured) {
-    if let Some(run) = report.runs.get_mut(wanted.run)
-        && let Outcome::Finished(finished) = &mut run.outcome
-    {
-        finished.pictures.insert(wanted.uri, pictured);
+/// How many images of a report have a picture, and how many have none.
+pub fn pictures(report: &Report) -> [usize; 2] {
+    let runs = report.runs.iter().filter_map(|run| match &run.outcome {
+        Outcome::Finished(finished) => Some(&finished.pictures),
+        Outcome::Unfinished { .. } => None,
+    });
+    let (missing, shown): (Vec<_>, Vec<_>) = runs
+        .flat_map(BTreeMap::values)
+        .partition(|pictured| matches!(pictured, Pictured::Missing { .. }));
+    [shown.len(), missing.len()]
+}
+
+/// The curves of a run's pixels.
+fn pixel_curves(metrics: &[&MetricRow], rows: &[&CurveRow]) -> PixelCurves {
+    let curve = |name: &str| {
+        let of = |row: &&&CurveRow| row.level == "pixel" && row.curve == name;
+        let points = rows.iter().filter(of).map(|row| [row.x, row.y]).collect();
+        Curve::new(points).ok()
+    };
+    let limit = |row: &&MetricRow| {
+        let parameters: Value = serde_json::from_str(&row.parameters).ok()?;
+        FprLimit::new(parameters["fpr_limit"].as_f64()?)
+    };
+    PixelCurves {
+        roc: curve("ROC"),
+        precision_recall: curve("PR"),
+        pro: curve("PRO"),
+        fpr_limit: metrics
+            .iter()
+            .filter(|row| row.metric == "AUPRO")
+            .find_map(limit),
+        pimo: curve("PIMO"),
     }
 }
 
@@ -327,6 +356,16 @@ mod tests {
     }
 
     fn report_of(runs: &[Run], scores: &[ScoreRow], metrics: &[MetricRow]) -> Report {
+        report_with(runs, scores, metrics, &[], &[])
+    }
+
+    fn report_with(
+        runs: &[Run],
+        scores: &[ScoreRow],
+        metrics: &[MetricRow],
+        curves: &[CurveRow],
+        pictures: &[PictureRow],
+    ) -> Report {
         let job = Job {
             id: "abcd".to_owned(),
             state: "succeeded".to_owned(),
@@ -338,6 +377,8 @@ mod tests {
             scores,
             metrics,
             timings: &[],
+            curves,
+            pictures,
             place: "/results",
         };
         tables.report(&BTreeSet::from(["data: CC0".to_owned()]))
@@ -369,9 +410,7 @@ mod tests {
         assert_eq!(finished.warnings.len(), 1);
         assert_eq!(finished.cut, Cut::read(2.0, "validation"));
         assert_eq!(report.notes, ["licence of data: CC0"]);
-        let wanted = wanted(&report, &scores);
-        assert_eq!(wanted.len(), 2);
-        assert_eq!((wanted[0].run, wanted[0].etag.as_str()), (0, "etag of a"));
+        assert_eq!(pictures(&report), [0, 2], "there is no such table");
     }
 
     #[test]
@@ -387,5 +426,86 @@ mod tests {
                 error: "no images".to_owned()
             }
         );
+    }
+    fn picture(uri: &str, image: Option<&[u8]>, overlay: Option<&[u8]>) -> PictureRow {
+        PictureRow {
+            run: 0,
+            uri: uri.to_owned(),
+            label: "normal".to_owned(),
+            score: 1.0,
+            list: "worst".to_owned(),
+            rank: 0,
+            image: image.map(<[u8]>::to_vec),
+            overlay: overlay.map(<[u8]>::to_vec),
+            heat_low: overlay.map(|_| 1.0),
+            heat_high: overlay.map(|_| 9.0),
+            error: image.is_none().then(|| "it is gone".to_owned()),
+        }
+    }
+
+    #[test]
+    fn pictures_are_those_of_the_table_and_what_is_missing_says_why() {
+        let scores = ["a", "b", "c", "d", "e"].map(|uri| score(0, uri, "normal", Some(1.0)));
+        let jpeg = [0xff, 0xd8, 0xff, 0xe0];
+        let pictures = [
+            picture("a", Some(&jpeg), Some(&jpeg)),
+            picture("b", Some(&jpeg), None),
+            picture("c", None, None),
+            picture("d", Some(b"<svg>"), None),
+            picture("not shown", Some(&jpeg), None),
+        ];
+        let report = report_with(&[run(0, "succeeded")], &scores, &[], &[], &pictures);
+        let Outcome::Finished(finished) = &report.runs[0].outcome else {
+            panic!("it succeeded");
+        };
+        assert_eq!(finished.heat, Some([1.0, 9.0]));
+        assert_eq!(super::pictures(&report), [2, 3]);
+        let of = |uri: &str| &finished.pictures[uri];
+        assert!(matches!(of("a"), Pictured::WithMap { .. }));
+        assert!(matches!(of("b"), Pictured::Image(_)));
+        for (uri, word) in [
+            ("c", "gone"),
+            ("d", "neither PNG nor JPEG"),
+            ("e", "has none"),
+        ] {
+            let Pictured::Missing { reason } = of(uri) else {
+                panic!("{uri}");
+            };
+            assert!(reason.contains(word), "{uri}: {reason}");
+        }
+    }
+
+    #[test]
+    fn curves_are_those_of_the_runs_pixels_with_the_limit_of_its_metric() {
+        let point = |level: &str, curve: &str, point: u32| CurveRow {
+            run: 0,
+            level: level.to_owned(),
+            curve: curve.to_owned(),
+            point,
+            x: f64::from(point),
+            y: f64::from(point),
+        };
+        let curves = [
+            point("image", "ROC", 0),
+            point("image", "ROC", 1),
+            point("pixel", "PRO", 0),
+            point("pixel", "PRO", 1),
+        ];
+        let aupro = MetricRow {
+            level: "pixel".to_owned(),
+            metric: "AUPRO".to_owned(),
+            parameters: r#"{"fpr_limit": 0.05}"#.to_owned(),
+            ..f1(Some(0.5), None)
+        };
+        let report = report_with(&[run(0, "succeeded")], &[], &[aupro], &curves, &[]);
+        let Outcome::Finished(finished) = &report.runs[0].outcome else {
+            panic!("it succeeded");
+        };
+        let expected = PixelCurves {
+            pro: Curve::new(vec![[0.0, 0.0], [1.0, 1.0]]).ok(),
+            fpr_limit: FprLimit::new(0.05),
+            ..PixelCurves::default()
+        };
+        assert_eq!(finished.pixels, expected);
     }
 }

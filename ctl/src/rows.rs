@@ -49,6 +49,16 @@ impl Results {
         &self.0.store
     }
 
+    /// Nothing if there is no such table: it came with a later version than did the job.
+    pub async fn read_if_there<R: Row>(&self, client: &mut Client) -> Result<Vec<R>, Error> {
+        let name = format!("{}.parquet", R::TABLE);
+        if self.0.tables.contains(&name) {
+            self.read(client).await
+        } else {
+            Ok(Vec::new())
+        }
+    }
+
     pub async fn read<R: Row>(&self, client: &mut Client) -> Result<Vec<R>, Error> {
         let request = ReadTableRequest {
             job: self.0.job.clone(),

@@ -7,7 +7,10 @@ use crate::processes::naming;
 use crate::queues::{Queue, on_both_queues};
 use crate::sandbox::{JOB, LIMIT, Sandbox, files};
 
-on_both_queues!(a_submitted_job_waits_for_a_worker_and_is_done_by_the_first_that_comes);
+on_both_queues!(
+    a_submitted_job_waits_for_a_worker_and_is_done_by_the_first_that_comes,
+    a_report_shows_every_run_and_its_images_and_is_written_over_nothing,
+);
 
 #[test]
 fn a_job_goes_from_images_to_tables_and_every_command_shows_it() {
@@ -24,7 +27,7 @@ fn a_job_goes_from_images_to_tables_and_every_command_shows_it() {
         panic!("one job")
     };
     let results = sandbox.path(&format!("out/jobs/{id}/results/000001"));
-    for table in ["scores", "metrics", "timings"] {
+    for table in ["scores", "metrics", "curves", "pictures", "timings"] {
         assert!(results.join(format!("{table}.parquet")).is_file());
     }
 
@@ -82,9 +85,8 @@ fn a_job_goes_from_images_to_tables_and_every_command_shows_it() {
         .says(&["nosuchjob"]);
 }
 
-#[test]
-fn a_report_shows_every_run_and_its_images_and_is_written_over_nothing() {
-    let sandbox = Sandbox::with_job(6, 3);
+fn a_report_shows_every_run_and_its_images_and_is_written_over_nothing(queue: Queue) {
+    let sandbox = Sandbox::with_job(6, 3).on(queue);
     sandbox.write("job.yaml", &JOB.replace("seed: 0", "seed: {grid: [0, 1]}"));
     sandbox.ctl(&["run", "job.yaml"]).expect(0);
     let to = sandbox.path("report.html");
@@ -94,7 +96,11 @@ fn a_report_shows_every_run_and_its_images_and_is_written_over_nothing() {
     assert_eq!(said["bytes"], html.len());
     // Six test images, each in one list of each run.
     assert_eq!(said["pictures"], 12);
-    assert_eq!(html.matches("src=\"data:image/png;base64,").count(), 12);
+    assert_eq!(said["pictures_missing"], 0);
+    // Of each the image and its map.
+    assert_eq!(html.matches("src=\"data:image/jpeg;base64,").count(), 24);
+    assert!(html.contains("ROC of pixels") && html.contains("Overlap with defects"));
+    assert!(html.contains("<h2>Curves</h2>"), "both runs in one drawing");
     assert_eq!(html.matches("<section class=\"run\"").count(), 2);
     assert!(html.contains("ROC") && html.contains("chosen on the"));
     sandbox

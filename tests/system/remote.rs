@@ -68,6 +68,13 @@ fn a_job_in_a_bucket_gives_the_same_scores_as_one_on_files() {
             .unwrap()
             .starts_with("s3://lab/night/out/jobs/")
     );
+    // So do the pictures of a report come.
+    let to = sandbox.path("report.html");
+    let said = sandbox.json(&["report", "last", "--to", to.to_str().unwrap()]);
+    assert_eq!(
+        (&said["pictures"], &said["pictures_missing"]),
+        (&12.into(), &0.into())
+    );
     drop(coordinator);
 
     let found = runtime.block_on(store.list("out")).unwrap();

@@ -272,6 +272,7 @@ fn asked(thresholds: &[Threshold], limit: f64) -> Asked<'_> {
         thresholds,
         fpr_limit: FprLimit::new(limit).unwrap(),
         fpr_bounds: FprBounds::new(limit / 20.0, limit).unwrap(),
+        curves: false,
     }
 }
 

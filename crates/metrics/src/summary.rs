@@ -4,6 +4,7 @@ use crate::aupimo::{FprBounds, PimoArea};
 use crate::aupr::Precisions;
 use crate::aupro::{FprLimit, ProArea};
 use crate::auroc::RankSum;
+use crate::curves::{CurvePass, Curves};
 use crate::f1_adaptive_threshold::{Best, BestF1};
 use crate::f1_score::Cut;
 use crate::min_max::MinMax;
@@ -18,6 +19,8 @@ pub struct Asked<'a> {
     pub fpr_limit: FprLimit,
     /// Between which AUPIMO's area lies.
     pub fpr_bounds: FprBounds,
+    /// Whether curves are drawn, too.
+    pub curves: bool,
 }
 
 impl<'a> From<&'a [Threshold]> for Asked<'a> {
@@ -47,6 +50,7 @@ pub struct Pass {
     best: Best,
     min_max: Option<MinMax>,
     cuts: Vec<Cut>,
+    curves: Option<CurvePass>,
     fpr_limit: FprLimit,
     fpr_bounds: FprBounds,
 }
@@ -66,6 +70,9 @@ impl Pass {
             best: Best::new(totals),
             min_max: None,
             cuts: asked.thresholds.iter().map(cut).collect(),
+            curves: asked
+                .curves
+                .then(|| CurvePass::new(totals, asked.fpr_bounds)),
             fpr_limit: asked.fpr_limit,
             fpr_bounds: asked.fpr_bounds,
         }
@@ -80,6 +87,9 @@ impl Pass {
             self.pro_area.step(self.below, step);
             self.pimo_area.step(self.below, step);
             self.best.step(self.below, step);
+            if let Some(curves) = &mut self.curves {
+                curves.step(self.below, step);
+            }
         }
         self.below.add(step);
     }
@@ -124,6 +134,7 @@ impl Pass {
             best_f1: self.best.finish(),
             min_max: self.min_max.ok_or(Undefined::Empty),
             decided: self.cuts.into_iter().map(decided).collect(),
+            curves: self.curves.map(CurvePass::finish),
         }
     }
 }
@@ -146,11 +157,13 @@ pub struct Summary {
     pub min_max: Result<MinMax, Undefined>,
     /// In the order of the thresholds that were given.
     pub decided: Vec<Decided>,
+    /// Where they were asked for.
+    pub curves: Option<Curves>,
 }
 
 impl Summary {
     /// The summary of the same scores for another question, if this one knows it without another pass: all thresholds are
-    /// the score with the best F1, and limit and bounds are the same.
+    /// the score with the best F1, limit and bounds are the same, and curves are there if they are asked for.
     pub fn at<'a>(&self, asked: impl Into<Asked<'a>>) -> Option<Self> {
         let asked = asked.into();
         let at = |threshold: &Threshold| {
@@ -159,7 +172,8 @@ impl Summary {
         };
         let decided = asked.thresholds.iter().map(at).collect::<Option<_>>()?;
         let rates = (self.fpr_limit, self.fpr_bounds);
-        (rates == (asked.fpr_limit, asked.fpr_bounds)).then_some(Self {
+        let has_curves = self.curves.is_some() || !asked.curves;
+        (has_curves && rates == (asked.fpr_limit, asked.fpr_bounds)).then_some(Self {
             decided,
             ..self.clone()
         })

@@ -60,7 +60,7 @@ pub struct Transform {
     pub crop: Option<[usize; 2]>,
 }
 
-/// How a map on a model's grid becomes the anomaly map; see [`Scorer::map`].
+/// How a map on a model's grid becomes the anomaly map; see [`Model::map`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MapFinish {
     /// Height, width of the grid.
@@ -119,10 +119,9 @@ pub trait Model: Send + Sync {
     /// What [`Model::fit`] takes on so many threads.
     fn fit_memory(&self, threads: usize) -> Result<FitMemory, ModelError>;
 
-    /// Whether scoring says where an image is unusual; otherwise it gives a score alone.
-    fn has_map(&self) -> bool {
-        true
-    }
+    /// What makes the anomaly map of the grid's values; `None`: scoring gives a score alone, and does not say where an image
+    /// is unusual.
+    fn map(&self) -> Option<MapFinish>;
 
     /// Input `image` [N, 3, H, W] in [0, 1]; output `features` [N, positions, dims], positions in row-major order.
     fn feature_graph(&self, weights: &StateDict) -> Result<Graph, ModelError>;
@@ -177,9 +176,6 @@ pub trait Scorer: Send + Sync {
 
     /// What one image comes to, given its features and its distances at all positions.
     fn image(&self, features: &[f32], distances: Vec<f32>) -> Scored;
-
-    /// What makes the anomaly map of the grid; `None`: the model has none.
-    fn map(&self) -> Option<MapFinish>;
 }
 
 /// What scoring makes of one image.

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use metrics::{FprLimit, Interval, Origin, RawScore, ScoreCounts, SplitRole, Threshold};
 use report::{
-    Curve, Cut, Finished, Job, Mean, Measure, Metric, Outcome, Picture, Pictured, ProCurve, Report,
-    Run, Scored, Scores, Times, Truth,
+    Curve, Cut, Finished, Job, Mean, Measure, Metric, Outcome, Picture, Pictured, PixelCurves,
+    Report, Run, Scored, Scores, Times, Truth,
 };
-use vision::{Channels, Heat, HeatScale, Image, Mask, Preprocess, encode_png, overlay, thumbnail};
+use vision::{Channels, Heat, HeatScale, Image, Mask, Preprocess, Thumbnail, encode_jpeg};
 
 const MODELS: [(&str, f64); 3] = [
     ("Padim mobilenet_v2", 4.2),
@@ -17,6 +17,8 @@ const MODELS: [(&str, f64); 3] = [
 ];
 const CATEGORIES: [&str; 2] = ["brick", "grass"];
 const PICTURE: u32 = 176;
+/// What maps show as nothing and as the strongest colour.
+const HEAT: [f32; 2] = [0.1, 1.0];
 
 fn main() -> ExitCode {
     let Some(path) = std::env::args().nth(1) else {
@@ -151,10 +153,16 @@ fn run(index: u32, model: &str, category: &str, apart: f64) -> Run {
             )
         })
         .collect();
-    let pro = (!model.starts_with("Dfm")).then(|| ProCurve {
-        curve: overlap_curve(apart),
-        limit: FprLimit::STANDARD,
-    });
+    let pixels = if model.starts_with("Dfm") {
+        PixelCurves::default()
+    } else {
+        PixelCurves {
+            roc: Some(overlap_curve(1.5 * apart)),
+            pro: Some(overlap_curve(apart)),
+            fpr_limit: Some(FprLimit::STANDARD),
+            ..PixelCurves::default()
+        }
+    };
     Run {
         index,
         model: model.to_owned(),
@@ -170,13 +178,14 @@ fn run(index: u32, model: &str, category: &str, apart: f64) -> Run {
                 threshold,
                 of_package: false,
             }),
-            pro,
+            pixels,
             times: Times {
                 fit_s: Some(6.2 + 11.0 * f64::from(index)),
                 test_s: Some(3.1 + f64::from(index)),
                 images_per_s: Some(250.0 / (2.0 + f64::from(index))),
             },
             pictures,
+            heat: Some(HEAT),
             warnings: if index == 1 {
                 vec![
                     "3 images could not be scored; the table `scores` says which and why"
@@ -228,9 +237,10 @@ fn of_one_class(index: u32) -> Run {
             scores,
             unreadable: 0,
             cut: None,
-            pro: None,
+            pixels: PixelCurves::default(),
             times: Times::default(),
             pictures,
+            heat: Some(HEAT),
             warnings: Vec::new(),
         })),
     }
@@ -330,12 +340,12 @@ fn pictured(seed: u32, scored: &Scored, model: &str) -> Pictured {
             .collect(),
     });
     let encoded = |image: &Image| {
-        let bytes = encode_png(image).expect("a picture of its size");
-        Picture::new(bytes).expect("a small PNG")
+        let bytes = encode_jpeg(image, 85).expect("a picture of its size");
+        Picture::new(bytes).expect("a small JPEG")
     };
-    let small = encoded(&thumbnail(&image, PICTURE));
+    let small = Thumbnail::new(&image, PICTURE);
     if model.starts_with("Dfm") {
-        return Pictured::Image(small);
+        return Pictured::Image(encoded(&small.image));
     }
     // The model sees a square of the middle.
     let preprocess = Preprocess::new([128, 128], Some([112, 112]));
@@ -348,11 +358,13 @@ fn pictured(seed: u32, scored: &Scored, model: &str) -> Pictured {
             strength * (-(away / 26.0).powi(2)).exp() as f32 + 0.08 * noise() as f32
         })
         .collect();
-    let scale = HeatScale::new(0.1, 1.0).expect("ascending");
+    let scale = HeatScale::new(HEAT[0], HEAT[1]).expect("ascending");
     let heat = Heat::new(&map, preprocess, scale).expect("a map of its size");
-    let overlay = overlay(&image, &heat, mask.as_ref(), PICTURE).expect("a mask of its size");
+    let overlay = small
+        .overlay(&heat, mask.as_ref())
+        .expect("a mask of its size");
     Pictured::WithMap {
-        image: small,
+        image: encoded(&small.image),
         overlay: encoded(&overlay),
     }
 }

@@ -44,13 +44,41 @@ impl Frame {
     }
 }
 
-/// A curve in the unit square with what belongs to it.
+/// What the sides of a chart are.
+pub struct Axes {
+    pub x: &'static str,
+    pub y: &'static str,
+    /// Places from 0 to 1 and what stands there; `None`: the places themselves.
+    pub x_ticks: Option<Vec<(f64, String)>>,
+}
+
+impl Axes {
+    pub const fn of(x: &'static str, y: &'static str) -> Self {
+        Self {
+            x,
+            y,
+            x_ticks: None,
+        }
+    }
+}
+
+pub static ROC: Axes = Axes::of("false-positive rate", "true-positive rate");
+pub static PRECISION_RECALL: Axes = Axes::of("recall", "precision");
+pub static OVERLAP: Axes = Axes::of(
+    "false-positive rate of pixels",
+    "mean overlap of regions (PRO)",
+);
+
+/// Curves that are told apart by colour: classes of the style.
+pub const COLOURS: [&str; 8] = ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7"];
+
+/// Curves in the unit square with what belongs to them.
 pub struct CurveChart<'a> {
     /// What somebody hears who does not see it.
     pub spoken: &'a str,
-    pub x_title: &'static str,
-    pub y_title: &'static str,
-    pub points: &'a [[f64; 2]],
+    pub axes: &'a Axes,
+    /// As many as there are colours; the area below a single one is shaded.
+    pub curves: &'a [&'a [[f64; 2]]],
     /// Dashed: what scores that know nothing would give.
     pub chance: Option<[[f64; 2]; 2]>,
     /// Where the threshold is.
@@ -59,15 +87,39 @@ pub struct CurveChart<'a> {
     pub limit: f64,
 }
 
-impl CurveChart<'_> {
+impl<'a> CurveChart<'a> {
+    pub fn of(spoken: &'a str, axes: &'a Axes, curves: &'a [&'a [[f64; 2]]]) -> Self {
+        Self {
+            spoken,
+            axes,
+            curves,
+            chance: None,
+            here: None,
+            limit: 1.0,
+        }
+    }
+
     pub fn draw(&self) -> Html {
         let frame = Frame::unit();
         let mut svg = begin(self.spoken);
         let ticks = number::ticks(0.0, 1.0, 5);
-        x_axis(&mut svg, &frame, &ticks, 0.2, self.x_title);
-        y_axis(&mut svg, &frame, &ticks, |value| number::tick(value, 0.2));
-        y_title(&mut svg, frame.top, frame.bottom, self.y_title);
-        self.area(&mut svg, &frame);
+        let label = |tick: f64| number::tick(tick, 0.2);
+        match &self.axes.x_ticks {
+            None => x_axis(&mut svg, &frame, &ticks, label, self.axes.x),
+            Some(named) => {
+                let places: Vec<f64> = named.iter().map(|(place, _)| *place).collect();
+                let name = |place: f64| {
+                    let found = named.iter().find(|(tick, _)| *tick == place);
+                    found.map_or_else(String::new, |(_, name)| name.clone())
+                };
+                x_axis(&mut svg, &frame, &places, name, self.axes.x);
+            }
+        }
+        y_axis(&mut svg, &frame, &ticks, label);
+        y_title(&mut svg, frame.top, frame.bottom, self.axes.y);
+        if let [single] = self.curves {
+            self.area(&mut svg, &frame, single);
+        }
         if let Some([from, to]) = self.chance {
             svg.markup("<path class=\"chance\" d=\"");
             path(&mut svg, &frame, &[from, to]);
@@ -82,9 +134,13 @@ impl CurveChart<'_> {
                 "limit",
             );
         }
-        svg.markup("<path class=\"curve\" d=\"");
-        path(&mut svg, &frame, self.points);
-        svg.markup("\"/>");
+        // The first lies above the others.
+        for (points, colour) in self.curves.iter().zip(COLOURS).rev() {
+            svg.markup("<path class=\"curve ").markup(colour);
+            svg.markup("\" d=\"");
+            path(&mut svg, &frame, points);
+            svg.markup("\"/>");
+        }
         if let Some([x, y]) = self.here {
             svg.markup("<circle class=\"here\" r=\"4.5\" cx=\"")
                 .at(frame.at_x(x));
@@ -95,9 +151,9 @@ impl CurveChart<'_> {
     }
 
     /// The area below, up to the limit.
-    fn area(&self, svg: &mut Html, frame: &Frame) {
-        let mut points: Vec<[f64; 2]> = Vec::with_capacity(self.points.len() + 2);
-        for pair in self.points.windows(2) {
+    fn area(&self, svg: &mut Html, frame: &Frame, curve: &[[f64; 2]]) {
+        let mut points: Vec<[f64; 2]> = Vec::with_capacity(curve.len() + 2);
+        for pair in curve.windows(2) {
             let [from, to] = [pair[0], pair[1]];
             if points.is_empty() {
                 points.push([from[0], 0.0]);
@@ -167,7 +223,8 @@ pub fn histogram(histogram: &Histogram, spoken: &str, threshold: Option<f64>) ->
         });
         bars(&mut svg, frame, histogram, counts, name);
     }
-    x_axis(&mut svg, &lower, &ticks, step, "image score");
+    let label = |tick: f64| number::tick(tick, step);
+    x_axis(&mut svg, &lower, &ticks, label, "image score");
     base(&mut svg, &upper);
     y_title(&mut svg, top, bottom, "share of the class");
     for (frame, counts, name) in [
@@ -278,7 +335,13 @@ fn base(svg: &mut Html, frame: &Frame) {
     svg.markup("H").at(frame.right).markup("\"/>");
 }
 
-fn x_axis(svg: &mut Html, frame: &Frame, ticks: &[f64], step: f64, title: &'static str) {
+fn x_axis(
+    svg: &mut Html,
+    frame: &Frame,
+    ticks: &[f64],
+    label: impl Fn(f64) -> String,
+    title: &'static str,
+) {
     base(svg, frame);
     for tick in ticks {
         let x = frame.at_x(*tick);
@@ -288,7 +351,7 @@ fn x_axis(svg: &mut Html, frame: &Frame, ticks: &[f64], step: f64, title: &'stat
             .at(frame.bottom);
         svg.markup("v4\"/><text text-anchor=\"middle\" x=\"").at(x);
         svg.markup("\" y=\"").at(frame.bottom + 16.0).markup("\">");
-        svg.text(&number::tick(*tick, step)).markup("</text>");
+        svg.text(&label(*tick)).markup("</text>");
     }
     svg.markup("<text class=\"title\" text-anchor=\"middle\" x=\"");
     svg.at((frame.left + frame.right) / 2.0);
@@ -333,13 +396,9 @@ mod tests {
 
     fn chart(points: &[[f64; 2]], limit: f64) -> String {
         CurveChart {
-            spoken: "a <curve>",
-            x_title: "x",
-            y_title: "y",
-            points,
-            chance: None,
             here: Some([0.5, 0.5]),
             limit,
+            ..CurveChart::of("a <curve>", &ROC, &[points])
         }
         .draw()
         .into_string()
@@ -349,12 +408,29 @@ mod tests {
     fn corners_of_the_square_are_corners_of_the_frame() {
         let svg = chart(&[[0.0, 0.0], [0.0, 1.0], [1.0, 1.0]], 1.0);
         assert!(
-            svg.contains("class=\"curve\" d=\"M46 240L46 12L308 12\""),
+            svg.contains("class=\"curve c0\" d=\"M46 240L46 12L308 12\""),
             "{svg}"
         );
         assert!(svg.contains("cx=\"177\" cy=\"126\""), "{svg}");
         assert!(svg.contains("aria-label=\"a &lt;curve&gt;\""), "{svg}");
         assert!(!svg.contains("class=\"limit\""), "{svg}");
+    }
+
+    #[test]
+    fn several_curves_have_colours_and_no_area_and_ticks_have_names() {
+        let axes = Axes {
+            x_ticks: Some(vec![(0.5, "<half>".to_owned())]),
+            ..Axes::of("x", "y")
+        };
+        let line = [[0.0, 0.0], [1.0, 1.0]];
+        let svg = CurveChart::of("two", &axes, &[&line, &line]).draw();
+        let svg = svg.into_string();
+        assert!(!svg.contains("class=\"area\""), "{svg}");
+        assert!(svg.contains("curve c0\"") && svg.contains("curve c1\""));
+        assert!(
+            svg.contains("x=\"177\" y=\"256\">&lt;half&gt;</text>"),
+            "{svg}"
+        );
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Which images of a run are shown.
 
-use std::cmp::Ordering;
+use metrics::{EXTREMES, Extremes};
 
 use crate::scores::{Scored, Scores, Truth};
 use crate::values::Finished;
 
 /// Images in each of the four lists of a run.
-pub const PICTURES_PER_LIST: usize = 6;
+pub const PICTURES_PER_LIST: usize = EXTREMES;
 
 /// The two ends of both classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,49 +28,27 @@ impl List {
         Self::BestNormal,
     ];
 
-    /// The most extreme first; the uri decides between equal scores. No image is in two lists: where a class has few
-    /// images, the worst of them are not shown as best, too.
-    pub fn choose(self, scores: &Scores) -> Vec<&Scored> {
-        let (truth, highest_first, is_best) = match self {
-            Self::WorstNormal => (Truth::Normal, true, false),
-            Self::WorstAnomalous => (Truth::Anomalous, false, false),
-            Self::BestAnomalous => (Truth::Anomalous, true, true),
-            Self::BestNormal => (Truth::Normal, false, true),
-        };
-        let order = |a: &&Scored, b: &&Scored| -> Ordering {
-            let (a_score, b_score) = (a.score.value(), b.score.value());
-            let ascending = a_score.partial_cmp(&b_score).unwrap_or(Ordering::Equal);
-            let by_score = if highest_first {
-                ascending.reverse()
-            } else {
-                ascending
-            };
-            // The worst list takes from the other end of the very same order.
-            let by_uri = a.uri.cmp(&b.uri);
-            by_score.then(if is_best { by_uri.reverse() } else { by_uri })
-        };
-        let mut all: Vec<&Scored> = scores.of(truth).collect();
-        let wanted = if is_best {
-            PICTURES_PER_LIST.min(all.len().saturating_sub(PICTURES_PER_LIST))
-        } else {
-            PICTURES_PER_LIST.min(all.len())
-        };
-        if wanted > 0 && wanted < all.len() {
-            all.select_nth_unstable_by(wanted - 1, order);
+    /// The images of each list, in the order of [`List::ALL`].
+    pub fn choose(scores: &Scores) -> [Vec<&Scored>; 4] {
+        let mut extremes = Extremes::default();
+        for scored in scores.iter() {
+            let class = extremes.of(scored.truth == Truth::Anomalous);
+            class.offer(scored.score, scored.uri.as_str(), || scored);
         }
-        all.truncate(wanted);
-        all.sort_unstable_by(order);
-        all
+        let Extremes { normal, anomalous } = &extremes;
+        Self::ALL.map(|list| match list {
+            Self::WorstNormal => normal.worst().copied().collect(),
+            Self::WorstAnomalous => anomalous.worst().copied().collect(),
+            Self::BestAnomalous => anomalous.best().copied().collect(),
+            Self::BestNormal => normal.best().copied().collect(),
+        })
     }
 }
 
 impl Finished {
     /// The images that a report shows, the most important first: fetch the pictures of these.
     pub fn shown(scores: &Scores) -> Vec<&Scored> {
-        List::ALL
-            .into_iter()
-            .flat_map(|list| list.choose(scores))
-            .collect()
+        List::choose(scores).into_iter().flatten().collect()
     }
 }
 
@@ -100,25 +78,17 @@ mod tests {
     #[test]
     fn the_most_wrong_come_first() {
         let scores = scores(100, 100);
-        let values = |list: List| -> Vec<f32> {
-            list.choose(&scores)
-                .iter()
-                .map(|s| s.score.value())
-                .collect()
-        };
-        assert_eq!(
-            values(List::WorstNormal),
-            [50.0, 49.0, 49.0, 48.0, 48.0, 47.0]
-        );
-        assert_eq!(values(List::WorstAnomalous), [0.0, 0.0, 1.0, 1.0, 2.0, 2.0]);
-        assert_eq!(values(List::BestAnomalous), values(List::WorstNormal));
-        assert_eq!(values(List::BestNormal), values(List::WorstAnomalous));
-        for list in List::ALL {
-            let truths: BTreeSet<_> = list
-                .choose(&scores)
-                .iter()
-                .map(|s| s.truth.word())
-                .collect();
+        let lists = List::choose(&scores);
+        let values = lists
+            .each_ref()
+            .map(|list| list.iter().map(|s| s.score.value()).collect::<Vec<_>>());
+        let [highest, lowest] = [
+            [50.0, 49.0, 49.0, 48.0, 48.0, 47.0],
+            [0.0, 0.0, 1.0, 1.0, 2.0, 2.0],
+        ];
+        assert_eq!(values, [highest, lowest, highest, lowest]);
+        for list in lists {
+            let truths: BTreeSet<_> = list.iter().map(|s| s.truth.word()).collect();
             assert_eq!(truths.len(), 1);
         }
     }

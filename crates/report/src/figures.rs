@@ -1,9 +1,9 @@
 //! The drawings of a run, each with its title and what it says in words.
 
-use metrics::{Confusion, ScoreCounts, Undefined};
+use metrics::{Confusion, Points, Totals, Undefined};
 
-use crate::chart::{self, CurveChart};
-use crate::curve::{Curve, ProCurve};
+use crate::chart::{self, Axes, CurveChart, OVERLAP, PRECISION_RECALL, ROC};
+use crate::curve::{Curve, PixelCurves};
 use crate::histogram::Histogram;
 use crate::html::Html;
 use crate::number;
@@ -166,11 +166,11 @@ fn image(metric: &str) -> Metric {
     Metric::Image(metric.to_owned())
 }
 
-pub fn roc(html: &mut Html, run: &Run, counts: &mut ScoreCounts, confusion: Option<&Confusion>) {
+pub fn roc(html: &mut Html, run: &Run, points: &Points, confusion: Option<&Confusion>) {
     let title = titled("ROC", run, &image("AUROC"));
-    let curve = match Curve::roc(counts) {
-        Ok(curve) => curve,
-        Err(reason) => return no_figure(html, &title, plain(reason)),
+    let points = match points {
+        Ok(points) => points,
+        Err(reason) => return no_figure(html, &title, plain(*reason)),
     };
     let rates = confusion.map(|confusion| {
         let share = |part: u64, rest: u64| part as f64 / (part + rest) as f64;
@@ -180,13 +180,9 @@ pub fn roc(html: &mut Html, run: &Run, counts: &mut ScoreCounts, confusion: Opti
         ]
     });
     let drawing = CurveChart {
-        spoken: &title.spoken(),
-        x_title: "false-positive rate",
-        y_title: "true-positive rate",
-        points: &curve.thinned(),
         chance: Some([[0.0, 0.0], [1.0, 1.0]]),
         here: rates,
-        limit: 1.0,
+        ..CurveChart::of(&title.spoken(), &ROC, &[points])
     }
     .draw();
     let mut caption = "Share of anomalous images found, over share of normal images that raise a false alarm, at every threshold. Dashed: guessing.".to_owned();
@@ -203,15 +199,16 @@ pub fn roc(html: &mut Html, run: &Run, counts: &mut ScoreCounts, confusion: Opti
 pub fn precision_recall(
     html: &mut Html,
     run: &Run,
-    counts: &mut ScoreCounts,
+    (points, totals): (&Points, Totals),
     confusion: Option<&Confusion>,
 ) {
     let title = titled("Precision and recall", run, &image("AUPR"));
-    let curve = match Curve::precision_recall(counts) {
-        Ok(curve) => curve,
-        Err(reason) => return no_figure(html, &title, plain(reason)),
+    // Without a normal image it is a line that says nothing.
+    let points = match points {
+        Ok(points) if totals.normal > 0 => points,
+        Ok(_) => return no_figure(html, &title, plain(Undefined::OneClass)),
+        Err(reason) => return no_figure(html, &title, plain(*reason)),
     };
-    let totals = counts.totals();
     let guessing = totals.anomalous as f64 / (totals.normal + totals.anomalous) as f64;
     // Nothing called anomalous: no precision.
     let here = confusion.and_then(|confusion| {
@@ -220,13 +217,9 @@ pub fn precision_recall(
         (called > 0).then(|| [found / totals.anomalous as f64, found / called as f64])
     });
     let drawing = CurveChart {
-        spoken: &title.spoken(),
-        x_title: "recall",
-        y_title: "precision",
-        points: &curve.thinned(),
         chance: Some([[0.0, guessing], [1.0, guessing]]),
         here,
-        limit: 1.0,
+        ..CurveChart::of(&title.spoken(), &PRECISION_RECALL, &[points])
     }
     .draw();
     let mut caption = "Of the images called anomalous, the share that is; over the share of anomalous images found. Dashed: guessing.".to_owned();
@@ -236,27 +229,71 @@ pub fn precision_recall(
     figure(html, &title, &drawing, &caption);
 }
 
-pub fn overlap(html: &mut Html, run: &Run, pro: &ProCurve) {
-    let title = titled(
-        "Overlap with defects",
-        run,
-        &Metric::Pixel("AUPRO".to_owned()),
-    );
-    let drawing = CurveChart {
-        spoken: &title.spoken(),
-        x_title: "false-positive rate of pixels",
-        y_title: "mean overlap of regions (PRO)",
-        points: &pro.curve.thinned(),
-        chance: None,
-        here: None,
-        limit: pro.limit.rate(),
+/// The curves of pixels that there are.
+pub fn pixels(html: &mut Html, run: &Run, curves: &PixelCurves) {
+    let pixel = |metric: &str| Metric::Pixel(metric.to_owned());
+    if let Some(curve) = &curves.roc {
+        let title = titled("ROC of pixels", run, &pixel("AUROC"));
+        let drawing = CurveChart {
+            chance: Some([[0.0, 0.0], [1.0, 1.0]]),
+            ..CurveChart::of(&title.spoken(), &ROC, &[curve.points()])
+        }
+        .draw();
+        let caption = "As for images: share of the pixels of defects found, over share of the normal pixels called anomalous.";
+        figure(html, &title, &drawing, caption);
     }
-    .draw();
-    let caption = format!(
-        "Share of a defect’s pixels found, the mean over all defects, over the share of normal pixels called anomalous. AUPRO is the shaded area up to the rate {}.",
-        number::tick(pro.limit.rate(), 0.01)
-    );
-    figure(html, &title, &drawing, &caption);
+    if let Some(curve) = &curves.precision_recall {
+        let title = titled("Precision and recall of pixels", run, &pixel("AUPR"));
+        let drawing = CurveChart::of(&title.spoken(), &PRECISION_RECALL, &[curve.points()]).draw();
+        let caption = "Of the pixels called anomalous, the share that is; over the share of the pixels of defects found.";
+        figure(html, &title, &drawing, caption);
+    }
+    if let Some(curve) = &curves.pro {
+        let title = titled("Overlap with defects", run, &pixel("AUPRO"));
+        let limit = curves.fpr_limit.map(|limit| limit.rate());
+        let drawing = CurveChart {
+            limit: limit.unwrap_or(1.0),
+            ..CurveChart::of(&title.spoken(), &OVERLAP, &[curve.points()])
+        }
+        .draw();
+        let mut caption = "Share of a defect’s pixels found, the mean over all defects, over the share of normal pixels called anomalous.".to_owned();
+        if let Some(limit) = limit {
+            let rate = number::tick(limit, 0.01);
+            caption.push_str(&format!(" AUPRO is the shaded area up to the rate {rate}."));
+        }
+        figure(html, &title, &drawing, &caption);
+    }
+    if let Some(curve) = &curves.pimo
+        && let Some((axes, points)) = logarithmic(curve)
+    {
+        let title = titled("Overlap at few false alarms", run, &pixel("AUPIMO"));
+        let drawing = CurveChart::of(&title.spoken(), &axes, &[&points]).draw();
+        let caption = "Share of an image’s defect found, the mean over all images that have one, over the share of a good image called anomalous, between the bounds of AUPIMO.";
+        figure(html, &title, &drawing, caption);
+    }
+}
+
+/// The curve over the logarithm of its rates, from the first to the last.
+fn logarithmic(curve: &Curve) -> Option<(Axes, Vec<[f64; 2]>)> {
+    let (low, high) = (curve.points().first()?[0], curve.points().last()?[0]);
+    if !(0.0 < low && low < high) {
+        return None;
+    }
+    let place = |rate: f64| ((rate / low).ln() / (high / low).ln()).clamp(0.0, 1.0);
+    let points = curve.points().iter().map(|[x, y]| [place(*x), *y]);
+    let axes = Axes {
+        x_ticks: Some(
+            number::powers(low, high)
+                .into_iter()
+                .map(|rate| (place(rate), format!("{rate:.0e}")))
+                .collect(),
+        ),
+        ..Axes::of(
+            "false-positive rate of good images",
+            "mean overlap of images",
+        )
+    };
+    Some((axes, points.collect()))
 }
 
 fn plain(reason: Undefined) -> &'static str {

@@ -38,10 +38,19 @@ pub fn lists(finished: &Finished, room: usize) -> Html {
     let mut room = room;
     let with_maps = |pictured: &Pictured| matches!(pictured, Pictured::WithMap { .. });
     if finished.pictures.values().any(with_maps) {
-        html.markup("<p class=\"key\">Below each image its anomaly map: the darker and redder, the more unusual. Light blue: the outline of the defect as it was marked. Dark margins: what the model does not look at.</p>");
+        html.markup(
+            "<p class=\"key\">Below each image its anomaly map, <span class=\"heat\"></span> ",
+        );
+        match finished.heat {
+            Some([low, high]) => {
+                html.markup("from ").text(&number::score(low.into()));
+                html.markup(" to ").text(&number::score(high.into()));
+            }
+            None => _ = html.markup("the redder, the more unusual"),
+        }
+        html.markup(". Light blue: the outline of the defect as it was marked. Dark margins: what the model does not look at.</p>");
     }
-    for list in List::ALL {
-        let images = list.choose(&finished.scores);
+    for (list, images) in List::ALL.into_iter().zip(List::choose(&finished.scores)) {
         if images.is_empty() {
             continue;
         }

@@ -1,4 +1,5 @@
-//! A job's results as one HTML file that opens offline: the table, and for each run its curves, scores and images.
+//! A job's results as one HTML file that opens offline: the table, the curves of all runs
+//! on the same images, and for each run its curves, scores and images.
 //!
 //! Pure: [`Report::html`] is a function of plain values, and the same values give the same bytes. The file holds no script
 //! and asks for nothing: its own policy forbids both. Whatever stands in names, addresses and messages is text there
@@ -11,6 +12,7 @@ mod choice;
 mod curve;
 mod figures;
 mod gallery;
+mod groups;
 mod histogram;
 mod html;
 mod number;
@@ -25,11 +27,11 @@ mod values;
 mod tests;
 
 /// What a report is filled with, besides its own types.
-pub use metrics::{Interval, RawScore};
+pub use metrics::{FprLimit, Interval, RawScore};
 
 pub use budget::FILE_LIMIT;
 pub use choice::PICTURES_PER_LIST;
-pub use curve::{Curve, NotACurve, ProCurve};
+pub use curve::{Curve, NotACurve, PixelCurves};
 pub use picture::{NotAPicture, PICTURE_LIMIT, Picture, Pictured};
 pub use scores::{Cut, Scored, Scores, Truth};
 pub use values::{Finished, Job, Mean, Measure, Metric, Outcome, Report, Run, Times};

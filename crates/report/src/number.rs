@@ -93,6 +93,19 @@ pub fn ticks(low: f64, high: f64, wanted: usize) -> Vec<f64> {
         .collect()
 }
 
+/// The powers of ten from one number to the other, or these where there are not two.
+pub fn powers(low: f64, high: f64) -> Vec<f64> {
+    // Logarithms of powers are not quite whole.
+    let [first, last] = [(low.log10() - 1e-9).ceil(), (high.log10() + 1e-9).floor()];
+    if last - first < 1.0 || !(last - first).is_finite() {
+        return vec![low, high];
+    }
+    let powers = first as i32..=last as i32;
+    powers
+        .map(|power| 10_f64.powi(power).clamp(low, high))
+        .collect()
+}
+
 /// A tick with as many decimals as its step needs.
 pub fn tick(value: f64, step: f64) -> String {
     if value != 0.0 && (value.abs() >= 1e6 || step < 1e-4) {
@@ -178,6 +191,8 @@ mod tests {
             assert!(ticks(low, high, 5).is_empty(), "{low} {high}");
         }
         assert!(ticks(0.0, f64::from(f32::MAX), 5).len() > 2);
+        assert_eq!(powers(1e-5, 1e-3), [1e-5, 1e-4, 1e-3]);
+        assert_eq!(powers(5e-5, 2e-4), [5e-5, 2e-4]);
         assert_eq!(tick(0.6000000000000001, 0.2), "0.6");
         assert_eq!(tick(15.0, 5.0), "15");
         assert_eq!(tick(-0.0, 0.05), "0.00");

@@ -1,6 +1,7 @@
 //! The whole document.
 
 use crate::budget::{self, Fitted};
+use crate::groups;
 use crate::html::Html;
 use crate::number;
 use crate::run::Section;
@@ -19,8 +20,9 @@ impl Report {
         self.notes(&mut notes);
         // With a link in every row; fewer links make it shorter.
         let longest = table::table(self, self.runs.len()).len();
-        let sections =
-            self.sections(budget::BODY.saturating_sub(head.len() + notes.len() + longest));
+        let mut groups = groups::section(self, self.runs.len());
+        let others = head.len() + notes.len() + longest + groups.len();
+        let sections = self.sections(budget::BODY.saturating_sub(others));
         let mut html = Html::new();
         html.markup("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"Content-Security-Policy\" content=\"");
         html.markup(POLICY);
@@ -36,6 +38,10 @@ impl Report {
             html.push(&table::table(self, sections.taken));
         }
         html.markup("</section>");
+        if sections.left_out > 0 {
+            groups = groups::section(self, sections.taken);
+        }
+        html.push(&groups);
         if sections.taken > 0 {
             html.markup("<h2>Runs</h2>").push(&sections.html);
         }

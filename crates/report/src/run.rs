@@ -93,10 +93,11 @@ fn title(html: &mut Html, run: &Run) {
 }
 
 fn show(html: &mut Html, run: &Run, finished: &Finished) {
-    let mut counts = finished.scores.counts();
+    let totals = finished.scores.counts().totals();
+    let curves = finished.scores.curves();
     let confusion = finished.cut.map(|cut| finished.scores.confusion(&cut));
     html.markup("<dl class=\"facts\">");
-    facts(html, finished, counts.totals());
+    facts(html, finished, totals);
     html.markup("</dl>");
     if let Some(caution) = finished.cut.and_then(|cut| cut.caution()) {
         html.markup("<p class=\"caution\">")
@@ -120,11 +121,14 @@ fn show(html: &mut Html, run: &Run, finished: &Finished) {
     }
     html.markup("<div class=\"charts\">");
     figures::scores(html, finished, confusion.as_ref());
-    figures::roc(html, run, &mut counts, confusion.as_ref());
-    figures::precision_recall(html, run, &mut counts, confusion.as_ref());
-    if let Some(pro) = &finished.pro {
-        figures::overlap(html, run, pro);
-    }
+    figures::roc(html, run, &curves.roc, confusion.as_ref());
+    figures::precision_recall(
+        html,
+        run,
+        (&curves.precision_recall, totals),
+        confusion.as_ref(),
+    );
+    figures::pixels(html, run, &finished.pixels);
     html.markup("</div>");
 }
 

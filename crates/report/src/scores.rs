@@ -1,6 +1,8 @@
 //! Image scores with their labels, and the threshold that decides.
 
-use metrics::{Confusion, Origin, RawScore, ScoreCounts, Threshold};
+use metrics::{Asked, Confusion, Origin, RawScore, ScoreCounts, Threshold, Undefined};
+
+use crate::curve::ImageCurves;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Truth {
@@ -58,6 +60,23 @@ impl Scores {
             counts.observe(scored.score, scored.truth == Truth::Anomalous);
         }
         counts
+    }
+
+    pub(crate) fn curves(&self) -> ImageCurves {
+        let asked = Asked {
+            curves: true,
+            ..Asked::default()
+        };
+        match self.counts().summary(asked).curves {
+            Some(curves) => ImageCurves {
+                roc: curves.roc,
+                precision_recall: curves.precision_recall,
+            },
+            None => ImageCurves {
+                roc: Err(Undefined::Empty),
+                precision_recall: Err(Undefined::Empty),
+            },
+        }
     }
 
     pub(crate) fn confusion(&self, cut: &Cut) -> Confusion {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use metrics::{Origin, RawScore, SplitRole, Threshold};
+use metrics::{FprLimit, Origin, RawScore, SplitRole, Threshold};
 
 use crate::*;
 
@@ -33,9 +33,10 @@ fn finished(scores: Scores) -> Finished {
         scores,
         unreadable: 0,
         cut: Some(cut(Origin::ChosenOn(SplitRole::Validation))),
-        pro: None,
+        pixels: PixelCurves::default(),
         times: Times::default(),
         pictures: BTreeMap::new(),
+        heat: None,
         warnings: Vec::new(),
     }
 }
@@ -369,6 +370,74 @@ fn means_stand_below_the_runs_and_are_compared_with_each_other() {
     let means = html.split("<tbody class=\"means\">").nth(1).unwrap();
     assert!(means.contains("mean of 3") && means.contains(">0.8000<"));
     assert!(means.contains("<b>0.9000</b>") && !means.contains("<b>0.8000</b>"));
+}
+
+fn line(end: f64) -> Option<Curve> {
+    Some(Curve::new(vec![[0.0, 0.0], [end, 1.0], [1.0, 1.0]]).unwrap())
+}
+
+#[test]
+fn pixels_have_the_curves_that_there_are() {
+    let mut with_pixels = finished(scores(50, 40));
+    with_pixels.pixels = PixelCurves {
+        roc: line(0.25),
+        precision_recall: None,
+        pro: line(0.5),
+        fpr_limit: FprLimit::new(0.3),
+        pimo: Curve::new(vec![[1e-5, 0.0], [1e-4, 1.0]]).ok(),
+    };
+    let html = checked(&report(vec![run(
+        0,
+        Outcome::Finished(Box::new(with_pixels)),
+    )]));
+    for said in [
+        "ROC of pixels",
+        "Overlap with defects",
+        "AUPRO is the shaded area up to the rate 0.30",
+        "Overlap at few false alarms",
+        ">1e-5</text>",
+    ] {
+        assert!(html.contains(said), "{said}");
+    }
+    assert!(!html.contains("Precision and recall of pixels"));
+    assert!(
+        !html.contains("<h2>Curves</h2>"),
+        "there is nothing to compare"
+    );
+}
+
+#[test]
+fn runs_on_the_same_images_share_a_drawing_and_each_colour_is_named() {
+    let mut others = good(3);
+    others.category = "grass".to_owned();
+    let mut runs: Vec<Run> = (0..3).map(good).collect();
+    runs.push(others);
+    let html = checked(&report(runs));
+    let groups = html.split("<h2>Curves</h2>").nth(1).unwrap();
+    let groups = groups.split("<h2>Runs</h2>").next().unwrap();
+    assert_eq!(groups.matches("<div class=\"group\">").count(), 1);
+    // Once in the drawing, once beside its name.
+    for colour in ["c0", "c1", "c2"] {
+        let class = format!("class=\"curve {colour}\"");
+        assert_eq!(groups.matches(&class).count(), 2, "{colour}");
+    }
+    assert!(groups.contains("<a href=\"#run-2\">Run 2</a> Padim · seed 3 <small>AUROC 0.5020"));
+    assert!(!groups.contains("grass") && !groups.contains("ROC of pixels"));
+    let html = checked(&report((0..20).map(good).collect()));
+    assert!(html.contains("12 runs more, not drawn"));
+}
+
+#[test]
+fn the_scale_of_the_maps_is_said_where_there_are_maps() {
+    let Outcome::Finished(mut with_maps) = with_pictures(0, 300).outcome else {
+        panic!("it is finished");
+    };
+    with_maps.heat = Some([12.5, 30.0]);
+    let html = checked(&report(vec![run(0, Outcome::Finished(with_maps))]));
+    assert!(
+        html.contains("from 12.50 to 30.00. Light blue"),
+        "the scale"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use metrics::Interval;
 
-use crate::curve::ProCurve;
+use crate::curve::PixelCurves;
 use crate::picture::Pictured;
 use crate::scores::{Cut, Scores};
 
@@ -66,10 +66,12 @@ pub struct Finished {
     pub unreadable: u64,
     /// `None`: the run decided nothing, or nobody knows by what.
     pub cut: Option<Cut>,
-    pub pro: Option<ProCurve>,
+    pub pixels: PixelCurves,
     pub times: Times,
     /// By the image's address: what could be had of those that [`Finished::shown`] names.
     pub pictures: BTreeMap<String, Pictured>,
+    /// The values of anomaly maps that these show as nothing and as the strongest colour.
+    pub heat: Option<[f32; 2]>,
     pub warnings: Vec<String>,
 }
 

@@ -1,6 +1,9 @@
 //! The pictures that a report shows: what the map says of a place of an image is seen at that place, to a pixel.
 
-use vision::{Channels, Heat, HeatScale, Image, Mask, Preprocess, encode_png, overlay, thumbnail};
+use vision::{
+    Blur, Channels, Heat, HeatScale, Image, MapFinish, Mask, Preprocess, Thumbnail, Upsampling,
+    encode_png,
+};
 
 const GREY: u8 = 100;
 
@@ -75,7 +78,9 @@ fn a_dot_of_the_map_is_seen_where_it_is_in_the_image() {
                         * image[axis] as f64
                 });
                 let heat = Heat::new(&map, preprocess, scale()).unwrap();
-                let picture = overlay(&plain(image), &heat, None, 400).unwrap();
+                let picture = Thumbnail::new(&plain(image), 400)
+                    .overlay(&heat, None)
+                    .unwrap();
                 let small = [picture.height as usize, picture.width as usize];
                 let expected =
                     [0, 1].map(|axis| in_image[axis] / image[axis] as f64 * small[axis] as f64);
@@ -118,7 +123,7 @@ fn the_map_of_what_the_preprocessor_sees_lies_on_the_image() {
             preprocess.apply(&image, &mut input).unwrap();
             let heat = Heat::new(&input[..height * width], preprocess, scale()).unwrap();
             let on = plain([image_height, image_width]);
-            let picture = overlay(&on, &heat, None, 4_096).unwrap();
+            let picture = Thumbnail::new(&on, 4_096).overlay(&heat, None).unwrap();
             let found = middle_of_heat(&picture).unwrap();
             let expected = [
                 top as f64 + dot_height as f64 / 2.0,
@@ -138,12 +143,63 @@ fn the_map_of_what_the_preprocessor_sees_lies_on_the_image() {
     }
 }
 
+/// From a value on the model's grid to the picture, as executors go.
+#[test]
+fn a_hot_cell_of_the_grid_is_seen_in_the_middle_of_what_it_covers() {
+    let blur = Blur {
+        sigma: 1.0,
+        kernel: 9,
+    };
+    for preprocess in preprocessors() {
+        let [height, width] = preprocess.output();
+        let grid = [height / 8, width / 8];
+        for (upsampling, blur) in [
+            (Upsampling::Nearest, Some(blur)),
+            (Upsampling::Bilinear, None),
+        ] {
+            let finish = MapFinish::new(grid, [height, width], upsampling, blur);
+            for image in [[200, 120], [90, 300], [512, 384]] {
+                // Far enough from the edges that they cut nothing off.
+                for cell in [
+                    [2, grid[1] - 3],
+                    [grid[0] / 2, 2],
+                    [grid[0] - 3, grid[1] / 2],
+                ] {
+                    let mut cells = vec![0.0; grid[0] * grid[1]];
+                    cells[cell[0] * grid[1] + cell[1]] = 1.0;
+                    let map = finish.apply(&cells);
+                    let heat = Heat::new(&map, preprocess, scale()).unwrap();
+                    let small = Thumbnail::new(&plain(image), 176);
+                    let picture = small.overlay(&heat, None).unwrap();
+                    let found = middle_of_heat(&picture).unwrap();
+                    let size = [picture.height, picture.width];
+                    for axis in 0..2 {
+                        let (seen, whole) = (preprocess.output()[axis], preprocess.size[axis]);
+                        let margin = (whole - seen) as f64 / 2.0;
+                        let in_input = (cell[axis] as f64 + 0.5) / grid[axis] as f64 * seen as f64;
+                        let expected = (margin + in_input) / whole as f64 * f64::from(size[axis]);
+                        let off = (found[axis] - expected).abs();
+                        // Half a pixel of the input or of the picture, whichever is larger, and the rounding of an odd crop.
+                        let pixel = (f64::from(size[axis]) / whole as f64).max(1.0);
+                        assert!(
+                            off < 1.1 * pixel,
+                            "{preprocess:?} of {image:?}: cell {cell:?} is at {found:?}, not at {expected}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn what_the_crop_cuts_off_is_darker_and_the_rest_is_as_it_was() {
     let preprocess = Preprocess::new([100, 100], Some([50, 80]));
     let map = vec![0.0; 50 * 80];
     let heat = Heat::new(&map, preprocess, scale()).unwrap();
-    let picture = overlay(&plain([200, 100]), &heat, None, 200).unwrap();
+    let picture = Thumbnail::new(&plain([200, 100]), 200)
+        .overlay(&heat, None)
+        .unwrap();
     for (at, pixel) in picture.data.chunks_exact(3).enumerate() {
         let (y, x) = (at / 100, at % 100);
         let seen = (50..150).contains(&y) && (10..90).contains(&x);
@@ -159,7 +215,9 @@ fn a_hot_pixel_is_not_lost_in_a_small_picture() {
         let mut map = vec![0.0; 256 * 256];
         map[dot] = 1.0;
         let heat = Heat::new(&map, preprocess, scale()).unwrap();
-        let picture = overlay(&plain([512, 512]), &heat, None, 64).unwrap();
+        let picture = Thumbnail::new(&plain([512, 512]), 64)
+            .overlay(&heat, None)
+            .unwrap();
         let hot: Vec<usize> = (0..64 * 64)
             .filter(|at| picture.data[3 * at..3 * at + 3] != [GREY; 3])
             .collect();
@@ -181,7 +239,9 @@ fn the_outline_of_a_mask_goes_around_it() {
     for y in 20..40 {
         mask.data[y * 80 + 30..y * 80 + 60].fill(1);
     }
-    let picture = overlay(&plain([60, 80]), &heat, Some(&mask), 40).unwrap();
+    let picture = Thumbnail::new(&plain([60, 80]), 40)
+        .overlay(&heat, Some(&mask))
+        .unwrap();
     for (at, pixel) in picture.data.chunks_exact(3).enumerate() {
         let (y, x) = (at / 40, at % 40);
         let inside = (10..20).contains(&y) && (15..30).contains(&x);
@@ -190,7 +250,9 @@ fn the_outline_of_a_mask_goes_around_it() {
     }
     mask.width = 60;
     mask.height = 80;
-    let error = overlay(&plain([60, 80]), &heat, Some(&mask), 40).unwrap_err();
+    let error = Thumbnail::new(&plain([60, 80]), 40)
+        .overlay(&heat, Some(&mask))
+        .unwrap_err();
     assert_eq!(error.word(), "mask_size");
     assert!(error.to_string().contains("60x80"), "{error}");
 }
@@ -214,7 +276,7 @@ fn maps_of_another_size_and_scales_that_are_none_are_refused() {
 #[test]
 fn pictures_are_small_keep_their_shape_and_can_be_read_again() {
     for [height, width] in IMAGES {
-        let small = thumbnail(&plain([height, width]), 40);
+        let small = Thumbnail::new(&plain([height, width]), 40).image;
         let [small_height, small_width] = [small.height as usize, small.width as usize];
         assert!(small_height.max(small_width) <= 40.max(height.min(width)));
         assert!(small_height <= height && small_width <= width);

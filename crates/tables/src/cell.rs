@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Float32Array, Float64Array, StringArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Float32Array, Float64Array, StringArray,
     TimestampMicrosecondArray, UInt32Array, UInt64Array,
 };
 use arrow_schema::{DataType, TimeUnit};
@@ -133,6 +133,14 @@ cell!(
     DataType::Utf8,
     |to| to.as_str(),
     |from| from.to_owned(),
+    |array| array
+);
+cell!(
+    Vec<u8>,
+    BinaryArray,
+    DataType::Binary,
+    |to| to.as_slice(),
+    |from| from.to_vec(),
     |array| array
 );
 cell!(

@@ -26,10 +26,9 @@ use crate::{
     table::{check_tag, schema_tag},
 };
 
-/// Rows held before they become a batch.
-const BATCH_ROWS: usize = 8192;
-/// Parquet's usual row group: readers skip by its statistics and by those of its pages.
-const GROUP_ROWS: usize = 1 << 20;
+/// Batches of a row group. Of small rows that is Parquet's usual million: readers skip by its statistics and by those of
+/// its pages.
+const GROUP_BATCHES: usize = 128;
 
 /// Writes rows in the order given, which must be the table's.
 pub struct TableWriter<R: Row, W: Write + Send> {
@@ -53,7 +52,7 @@ impl<R: Row, W: Write + Send> TableWriter<R, W> {
         Ok(Self {
             inner,
             failed,
-            pending: Vec::with_capacity(BATCH_ROWS),
+            pending: Vec::with_capacity(R::BATCH),
             last: None,
             rows: 0,
         })
@@ -71,7 +70,7 @@ impl<R: Row, W: Write + Send> TableWriter<R, W> {
         }
         self.pending.push(row);
         self.rows += 1;
-        if self.pending.len() == BATCH_ROWS {
+        if self.pending.len() == R::BATCH {
             self.flush()
         } else {
             Ok(())
@@ -123,7 +122,7 @@ impl<R: Row> TableReader<R> {
         check_tag::<R>(tag.and_then(|pair| pair.value.as_deref()))?;
         let rows = u64::try_from(file.num_rows()).unwrap_or(0);
         let inner = builder
-            .with_batch_size(BATCH_ROWS)
+            .with_batch_size(R::BATCH)
             .build()
             .map_err(read_error::<R>)?;
         Ok(Self {
@@ -189,7 +188,7 @@ fn properties<R: Row>() -> WriterProperties {
         )]))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_statistics_enabled(EnabledStatistics::Page)
-        .set_max_row_group_row_count(Some(GROUP_ROWS))
+        .set_max_row_group_row_count(Some(R::BATCH * GROUP_BATCHES))
         .set_sorting_columns(Some(sorting.collect()))
         .build()
 }

@@ -12,7 +12,9 @@ mod table;
 pub use cell::Micros;
 pub use error::TableError;
 pub use file::{TableReader, TableWriter, read_bytes, write_bytes};
-pub use rows::{ManifestRow, MetricRow, SampleRow, ScoreRow, TimingRow};
+pub use rows::{
+    CurveRow, ExtremeRow, ManifestRow, MetricRow, PictureRow, SampleRow, ScoreRow, TimingRow,
+};
 pub use table::{Row, SCHEMA_KEY};
 
 #[cfg(test)]

@@ -94,6 +94,63 @@ table! {
 }
 
 table! {
+    /// One point of a curve of one run; the points of a curve are joined by straight lines.
+    CurveRow = "curves" version 1 sorted by [run, level, curve, point] {
+        run: u32,
+        /// `image` or `pixel`.
+        level: String,
+        /// `ROC`, `PR`; of pixels also `PRO`, and `PIMO` where AUPIMO is a metric of the run.
+        curve: String,
+        /// From 0, in ascending order of `x`.
+        point: u32,
+        x: f64,
+        y: f64,
+    }
+}
+
+table! {
+    /// One of the images that a run gets most wrong or most right, as people look at it.
+    PictureRow = "pictures" version 1 sorted by [run, uri] in batches of 16 {
+        run: u32,
+        uri: String,
+        /// `normal` or `anomalous`.
+        label: String,
+        score: f32,
+        /// `worst` (of the normal ones those with the highest scores, of the anomalous ones those with the lowest) or `best`.
+        list: String,
+        /// From 0 in its list, the most extreme first.
+        rank: u32,
+        /// The image in small, JPEG; null with an `error`.
+        image: Option<Vec<u8>>,
+        /// The same with the anomaly map over it, and with the outline of the defect where there is a mask, JPEG; null if the model
+        /// has no map.
+        overlay: Option<Vec<u8>>,
+        /// The values of the map that are shown as nothing and as the strongest colour: the same for all pictures of the run.
+        heat_low: Option<f32>,
+        heat_high: Option<f32>,
+        /// Why there is no picture, or no outline.
+        error: Option<String>,
+    }
+}
+
+table! {
+    /// One of the images at the ends of the scores of one `score` task, from which the pictures are made.
+    ExtremeRow = "extremes" version 1 sorted by [uri] in batches of 16 {
+        sample: u64,
+        uri: String,
+        etag: String,
+        size: u64,
+        label: String,
+        score: f32,
+        mask_uri: Option<String>,
+        mask_etag: Option<String>,
+        synthetic: Option<u64>,
+        /// Values on the model's grid, row by row: f32, little endian. Null if the model has no map.
+        cells: Option<Vec<u8>>,
+    }
+}
+
+table! {
     /// What one stage of one task took.
     TimingRow = "timings" version 3 sorted by [task, stage] {
         /// Null for tasks of several runs.

@@ -16,6 +16,8 @@ pub trait Row: Sized {
     const VERSION: u32;
     /// Columns that the rows of a file are sorted by.
     const SORTED_BY: &'static [&'static str];
+    /// Rows that writers and readers hold at once.
+    const BATCH: usize = 8192;
 
     /// By the columns of [`Self::SORTED_BY`].
     fn order(&self, other: &Self) -> Ordering;
@@ -56,7 +58,7 @@ pub(crate) type Shared<T> = Arc<T>;
 macro_rules! table {
     (
         $(#[$doc:meta])*
-        $name:ident = $table:literal version $version:literal sorted by [$($sort:ident),*] {
+        $name:ident = $table:literal version $version:literal sorted by [$($sort:ident),*] $(in batches of $batch:literal)? {
             $($(#[$field_doc:meta])* $field:ident: $kind:ty),+ $(,)?
         }
     ) => {
@@ -68,6 +70,7 @@ macro_rules! table {
             const TABLE: &'static str = $table;
             const VERSION: u32 = $version;
             const SORTED_BY: &'static [&'static str] = &[$(stringify!($sort)),*];
+            $(const BATCH: usize = $batch;)?
 
             fn order(&self, other: &Self) -> std::cmp::Ordering {
                 std::cmp::Ordering::Equal$(.then_with(|| self.$sort.cmp(&other.$sort)))*

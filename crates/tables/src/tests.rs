@@ -131,6 +131,79 @@ fn every_table_keeps_its_values() {
         read_bytes::<ManifestRow>(write_bytes([manifest.clone()]).unwrap().0).unwrap(),
         [manifest]
     );
+    let picture = |error: Option<&str>| PictureRow {
+        run: 1,
+        uri: "file:///data/1.png".to_owned(),
+        label: "normal".to_owned(),
+        score: 2.5,
+        list: "worst".to_owned(),
+        rank: 0,
+        image: error.is_none().then(|| vec![0xff, 0xd8, 0, 0xff]),
+        overlay: None,
+        heat_low: Some(0.5),
+        heat_high: None,
+        error: error.map(str::to_owned),
+    };
+    let pictures = [picture(None), picture(Some("it is gone"))];
+    assert_eq!(
+        read_bytes::<PictureRow>(write_bytes(pictures.clone()).unwrap().0).unwrap(),
+        pictures
+    );
+    let curve = CurveRow {
+        run: 1,
+        level: "pixel".to_owned(),
+        curve: "PRO".to_owned(),
+        point: 3,
+        x: 0.25,
+        y: 0.5,
+    };
+    assert_eq!(
+        read_bytes::<CurveRow>(write_bytes([curve.clone()]).unwrap().0).unwrap(),
+        [curve]
+    );
+    let extreme = ExtremeRow {
+        sample: 7,
+        uri: "file:///data/7.png".to_owned(),
+        etag: "e".to_owned(),
+        size: 3,
+        label: "anomalous".to_owned(),
+        score: 1.5,
+        mask_uri: None,
+        mask_etag: None,
+        synthetic: None,
+        cells: Some(Vec::new()),
+    };
+    assert_eq!(
+        read_bytes::<ExtremeRow>(write_bytes([extreme.clone()]).unwrap().0).unwrap(),
+        [extreme]
+    );
+}
+
+#[test]
+fn large_cells_are_held_in_few_rows_at_once() {
+    let row = |n: u32| PictureRow {
+        run: n,
+        uri: String::new(),
+        label: "normal".to_owned(),
+        score: 0.0,
+        list: "worst".to_owned(),
+        rank: 0,
+        image: Some(vec![n as u8; 100]),
+        overlay: None,
+        heat_low: None,
+        heat_high: None,
+        error: None,
+    };
+    let (bytes, _) = write_bytes((0..5_000).map(row)).unwrap();
+    let file = SerializedFileReader::new(bytes.clone()).unwrap();
+    assert_eq!(file.num_row_groups(), 3);
+    let mut rows = 0;
+    for batch in TableReader::<PictureRow>::open(bytes).unwrap() {
+        let batch = batch.unwrap();
+        assert!(batch.len() <= 16);
+        rows += batch.len();
+    }
+    assert_eq!(rows, 5_000);
 }
 
 #[test]

@@ -62,6 +62,12 @@ pub enum VisionError {
         #[source]
         source: png::EncodingError,
     },
+    #[error("{width}x{height} pixels with {bytes} bytes cannot be written as JPEG")]
+    NotAPicture {
+        width: u32,
+        height: u32,
+        bytes: usize,
+    },
 }
 
 impl VisionError {
@@ -77,7 +83,9 @@ impl VisionError {
             Self::Truncated { .. } | Self::Damaged { .. } => "decode_error",
             Self::SmallerThanCrop { .. } => "too_small",
             Self::MaskSize { .. } => "mask_size",
-            Self::BufferSize { .. } | Self::NotWritable { .. } => "internal",
+            Self::BufferSize { .. } | Self::NotWritable { .. } | Self::NotAPicture { .. } => {
+                "internal"
+            }
         }
     }
 }

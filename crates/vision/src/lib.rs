@@ -7,6 +7,7 @@ mod encode;
 mod error;
 mod header;
 mod image;
+mod jpeg;
 mod map;
 mod overlay;
 mod preprocess;
@@ -19,8 +20,9 @@ pub use encode::encode_png;
 pub use error::VisionError;
 pub use header::{Format, Header, header};
 pub use image::{Channels, Image, Mask};
+pub use jpeg::encode_jpeg;
 pub use map::{Blur, MapFinish, Upsampling};
-pub use overlay::{Heat, HeatScale, overlay, thumbnail};
+pub use overlay::{Heat, HeatScale, Thumbnail};
 pub use preprocess::Preprocess;
 pub use synthetic::{synthetic_mask, with_synthetic_anomaly};
 

@@ -56,6 +56,11 @@ impl MapFinish {
         }
     }
 
+    /// Values that a map is made of.
+    pub fn cells(&self) -> usize {
+        self.grid[0] * self.grid[1]
+    }
+
     /// The map of one image, row by row.
     ///
     /// # Panics
@@ -63,7 +68,7 @@ impl MapFinish {
     pub fn apply(&self, cells: &[f32]) -> Vec<f32> {
         assert_eq!(
             cells.len(),
-            self.grid[0] * self.grid[1],
+            self.cells(),
             "one value for each cell of the grid"
         );
         let (mut wide, mut map) = (Vec::new(), Vec::new());

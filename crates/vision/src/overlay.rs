@@ -90,63 +90,72 @@ impl<'a> Heat<'a> {
     }
 }
 
-/// The image in small: at most `longest` pixels along its longer side; never enlarged.
-pub fn thumbnail(image: &Image, longest: u32) -> Image {
-    let [height, width] = fitted(image, longest);
-    let plane = height * width;
-    let mut planes = vec![0.0; 3 * plane];
-    resize(image, [height, width], 0..height, 0..width, &mut planes);
-    let byte = |at: usize| (planes[at] * 255.0).round() as u8; // the cast ends at 0 and 255
-    let data = match image.channels {
-        Channels::Grey => (0..plane).map(byte).collect(),
-        Channels::Rgb => (0..plane)
-            .flat_map(|at| [at, at + plane, at + 2 * plane])
-            .map(byte)
-            .collect(),
-    };
-    Image {
-        width: width as u32,
-        height: height as u32,
-        channels: image.channels,
-        data,
-    }
+/// An image in small.
+#[derive(Debug, Clone)]
+pub struct Thumbnail {
+    pub image: Image,
+    /// Height, width of the image that it was made of.
+    of: [usize; 2],
 }
 
-/// The image in small as [`thumbnail`] gives it, with its map where the model looked and darker elsewhere, and with the
-/// outline of its mask. The mask is of the image's size.
-pub fn overlay(
-    image: &Image,
-    heat: &Heat<'_>,
-    mask: Option<&Mask>,
-    longest: u32,
-) -> Result<Image, VisionError> {
-    if let Some(mask) = mask
-        && (mask.width, mask.height) != (image.width, image.height)
-    {
-        return Err(VisionError::MaskSize {
-            mask_width: mask.width,
-            mask_height: mask.height,
-            width: image.width,
-            height: image.height,
-        });
-    }
-    let small = thumbnail(image, longest);
-    let size = [small.height as usize, small.width as usize];
-    let shares = shares(image, heat, size)?;
-    let mut data = small.to_rgb();
-    for (pixel, share) in data.chunks_exact_mut(3).zip(&shares) {
-        paint(pixel, *share);
-    }
-    if let Some(mask) = mask {
-        for at in outline(&covered(mask, size), size[1]) {
-            data[3 * at..3 * at + 3].copy_from_slice(&OUTLINE);
+impl Thumbnail {
+    /// At most `longest` pixels along the longer side; never enlarged.
+    pub fn new(image: &Image, longest: u32) -> Self {
+        let [height, width] = fitted(image, longest);
+        let plane = height * width;
+        let mut planes = vec![0.0; 3 * plane];
+        resize(image, [height, width], 0..height, 0..width, &mut planes);
+        let byte = |at: usize| (planes[at] * 255.0).round() as u8; // the cast ends at 0 and 255
+        let data = match image.channels {
+            Channels::Grey => (0..plane).map(byte).collect(),
+            Channels::Rgb => (0..plane)
+                .flat_map(|at| [at, at + plane, at + 2 * plane])
+                .map(byte)
+                .collect(),
+        };
+        Self {
+            image: Image {
+                width: width as u32,
+                height: height as u32,
+                channels: image.channels,
+                data,
+            },
+            of: [image.height as usize, image.width as usize],
         }
     }
-    Ok(Image {
-        channels: Channels::Rgb,
-        data,
-        ..small
-    })
+
+    /// The same with the image's map where the model looked and darker elsewhere, and with the outline of its mask. The mask is
+    /// of the size of the whole image.
+    pub fn overlay(&self, heat: &Heat<'_>, mask: Option<&Mask>) -> Result<Image, VisionError> {
+        let [height, width] = self.of;
+        if let Some(mask) = mask
+            && [mask.height as usize, mask.width as usize] != self.of
+        {
+            return Err(VisionError::MaskSize {
+                mask_width: mask.width,
+                mask_height: mask.height,
+                width: width as u32,
+                height: height as u32,
+            });
+        }
+        let small = &self.image;
+        let size = [small.height as usize, small.width as usize];
+        let shares = shares(self.of, heat, size)?;
+        let mut data = small.to_rgb();
+        for (pixel, share) in data.chunks_exact_mut(3).zip(&shares) {
+            paint(pixel, *share);
+        }
+        if let Some(mask) = mask {
+            for at in outline(&covered(mask, size), size[1]) {
+                data[3 * at..3 * at + 3].copy_from_slice(&OUTLINE);
+            }
+        }
+        Ok(Image {
+            channels: Channels::Rgb,
+            data,
+            ..*small
+        })
+    }
 }
 
 /// Height and width.
@@ -158,11 +167,10 @@ fn fitted(image: &Image, longest: u32) -> [usize; 2] {
 
 /// How hot each pixel of the picture is; `None` where the model saw nothing.
 fn shares(
-    image: &Image,
+    of: [usize; 2],
     heat: &Heat<'_>,
     size: [usize; 2],
 ) -> Result<Vec<Option<f32>>, VisionError> {
-    let of = [image.height as usize, image.width as usize];
     // Where a pixel of the picture covers several of the map, the hottest of them counts: a small defect stays visible.
     let finer = |axis: usize| heat.preprocess.size[axis].div_ceil(size[axis]).max(1);
     let (down, across) = (finer(0), finer(1));

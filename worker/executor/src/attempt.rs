@@ -54,6 +54,11 @@ impl Accepted<'_> {
     pub fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.prefix)
     }
+
+    /// One of its objects; an attempt of an older version may not have left it.
+    pub fn object(&self, name: &str) -> Option<&OutputObject> {
+        self.outputs.iter().find(|object| object.path == name)
+    }
 }
 
 impl Attempt {

@@ -65,30 +65,12 @@ impl<'a> Images<'a> {
 
     /// Reads an image as the model wants it: channels first, 0 to 1.
     pub fn read(&self, sample: &SampleRow, out: &mut [f32]) -> Outcome<Seen> {
-        // Before a byte of it is in memory.
-        if let Err(error) = self.limits.check_bytes(sample.size) {
-            return Ok(Err(bad_image(&sample.uri, &error)));
-        }
-        let bytes = match self.fetch(&sample.uri, &sample.etag)? {
-            Ok(bytes) => bytes,
+        let (uri, etag) = (&sample.uri, &sample.etag);
+        let (image, decode_us) = match self.image(uri, etag, sample.size, sample.synthetic)? {
+            Ok(read) => read,
             Err(bad) => return Ok(Err(bad)),
         };
         let stages = &self.attempt.stages;
-        let start = Instant::now();
-        let decoded = stages.time("decode", bytes.len() as u64, || {
-            vision::decode(&bytes, &self.limits)
-        });
-        let decode_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let image: Image = match decoded {
-            Ok(image) => image,
-            Err(error) => return Ok(Err(bad_image(&sample.uri, &error))),
-        };
-        let image = match sample.synthetic {
-            Some(seed) => stages.time("synthesize", 0, || {
-                vision::with_synthetic_anomaly(&image, seed)
-            }),
-            None => image,
-        };
         let applied = stages.time("preprocess", 4 * out.len() as u64, || {
             self.preprocess.apply(&image, out)
         });
@@ -102,37 +84,73 @@ impl<'a> Images<'a> {
         })
     }
 
+    /// Reads an image as it is, with its synthetic anomaly if it is to have one; also how long its decoding took.
+    pub fn image(
+        &self,
+        uri: &str,
+        etag: &str,
+        size: u64,
+        synthetic: Option<u64>,
+    ) -> Outcome<(Image, u64)> {
+        // Before a byte of it is in memory.
+        if let Err(error) = self.limits.check_bytes(size) {
+            return Ok(Err(bad_image(uri, &error)));
+        }
+        let bytes = match self.fetch(uri, etag)? {
+            Ok(bytes) => bytes,
+            Err(bad) => return Ok(Err(bad)),
+        };
+        let start = Instant::now();
+        let decoded = self.attempt.stages.time("decode", bytes.len() as u64, || {
+            vision::decode(&bytes, &self.limits)
+        });
+        let decode_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let image = match decoded {
+            Ok(image) => image,
+            Err(error) => return Ok(Err(bad_image(uri, &error))),
+        };
+        let image = match synthetic {
+            Some(seed) => self.attempt.stages.time("synthesize", 0, || {
+                vision::with_synthetic_anomaly(&image, seed)
+            }),
+            None => image,
+        };
+        Ok(Ok((image, decode_us)))
+    }
+
     /// An anomalous sample's mask at model size, if it has one.
     pub fn mask(&self, sample: &SampleRow, image: Seen) -> Outcome<Option<Vec<u8>>> {
         match (sample.synthetic, &sample.mask_uri) {
-            (Some(seed), _) => Ok(Ok(Some(self.synthetic_mask(seed, image)?))),
-            (None, Some(uri)) => Ok(self.read_mask(sample, uri, image)?.map(Some)),
+            (Some(seed), _) => {
+                let mask = self.synthetic_mask(seed, image.width, image.height);
+                Ok(self.at_model_size(&sample.uri, &mask).map(Some))
+            }
+            (None, Some(uri)) => Ok(self.mask_of(sample, uri, image)?.map(Some)),
             (None, None) => Ok(Ok(None)),
         }
     }
 
-    fn synthetic_mask(&self, seed: u64, image: Seen) -> Result<Vec<u8>, TaskError> {
-        let stages = &self.attempt.stages;
-        let mask = stages.time("synthesize", 0, || {
-            vision::synthetic_mask(image.width, image.height, seed)
-        });
-        let resized = stages.time("preprocess", 0, || self.preprocess.mask(&mask));
-        // The image itself was preprocessed before.
-        resized.map_err(|error| TaskError::Assignment(one_line(&error)))
+    /// The mask of a synthetic anomaly, at the size of its image.
+    pub fn synthetic_mask(&self, seed: u64, width: u32, height: u32) -> Mask {
+        self.attempt.stages.time("synthesize", 0, || {
+            vision::synthetic_mask(width, height, seed)
+        })
     }
 
-    /// It must be of its image's size.
-    fn read_mask(&self, sample: &SampleRow, uri: &str, image: Seen) -> Outcome<Vec<u8>> {
-        let bytes = match self.fetch(uri, sample.mask_etag.as_deref().unwrap_or_default())? {
-            Ok(bytes) => bytes,
-            Err(bad) => return Ok(Err(bad)),
-        };
-        let read = self.attempt.stages.time("mask", bytes.len() as u64, || {
-            vision::read_mask(&bytes, &self.limits)
-        });
-        let mask: Mask = match read {
+    fn at_model_size(&self, uri: &str, mask: &Mask) -> Result<Vec<u8>, BadImage> {
+        let resized = self
+            .attempt
+            .stages
+            .time("preprocess", 0, || self.preprocess.mask(mask));
+        resized.map_err(|error| bad_image(uri, &error))
+    }
+
+    /// Reads a mask; it must be of its image's size.
+    fn mask_of(&self, sample: &SampleRow, uri: &str, image: Seen) -> Outcome<Vec<u8>> {
+        let etag = sample.mask_etag.as_deref().unwrap_or_default();
+        let mask = match self.mask_image(uri, etag)? {
             Ok(mask) => mask,
-            Err(error) => return Ok(Err(bad_image(uri, &error))),
+            Err(bad) => return Ok(Err(bad)),
         };
         if (mask.width, mask.height) != (image.width, image.height) {
             let reason = format!(
@@ -145,11 +163,19 @@ impl<'a> Images<'a> {
                 reason,
             }));
         }
-        let resized = self
-            .attempt
-            .stages
-            .time("preprocess", 0, || self.preprocess.mask(&mask));
-        Ok(resized.map_err(|error| bad_image(uri, &error)))
+        Ok(self.at_model_size(uri, &mask))
+    }
+
+    /// Reads a mask as it is.
+    pub fn mask_image(&self, uri: &str, etag: &str) -> Outcome<Mask> {
+        let bytes = match self.fetch(uri, etag)? {
+            Ok(bytes) => bytes,
+            Err(bad) => return Ok(Err(bad)),
+        };
+        let read = self.attempt.stages.time("mask", bytes.len() as u64, || {
+            vision::read_mask(&bytes, &self.limits)
+        });
+        Ok(read.map_err(|error| bad_image(uri, &error)))
     }
 
     fn fetch(&self, uri: &str, etag: &str) -> Outcome<Bytes> {

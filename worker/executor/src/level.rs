@@ -39,6 +39,8 @@ pub fn asked(run: &PlannedRun) -> Result<Asked<'static>, TaskError> {
             .ok_or_else(|| TaskError::Assignment(format!("fpr_limit {limit}")))?,
         fpr_bounds: FprBounds::of(&bounds)
             .ok_or_else(|| TaskError::Assignment(format!("fpr_bounds {bounds:?}")))?,
+        // They cost nearly nothing beside the rest of the pass.
+        curves: true,
     })
 }
 

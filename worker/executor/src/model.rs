@@ -7,7 +7,7 @@ use job::resolved::{ClassSpec, EngineChoice, ModelSource, RunSpec};
 use models::{BackboneUse, Model, StateDict, Statistics};
 use plan::{PlannedRun, ResultDetail, UsedWeights};
 use types::TaskKind;
-use vision::Preprocess;
+use vision::{Blur, MapFinish, Preprocess, Upsampling};
 
 use crate::{
     attempt::Attempt,
@@ -108,8 +108,7 @@ impl Chosen {
     }
 
     pub fn preprocess(&self) -> Preprocess {
-        let transform = self.model.preprocess();
-        Preprocess::new(transform.size, transform.crop)
+        preprocess(self.model.as_ref())
     }
 
     /// Numbers of one image at the graph's input.
@@ -120,8 +119,34 @@ impl Chosen {
     }
 }
 
-/// Whether the run's model has maps, whatever it has learned; no weights are read.
-pub fn has_map(run: &PlannedRun, given: Option<&packages::Opened>) -> Result<bool, TaskError> {
+fn preprocess(model: &dyn Model) -> Preprocess {
+    let transform = model.preprocess();
+    Preprocess::new(transform.size, transform.crop)
+}
+
+/// How the values on a model's grid become its anomaly map, if it has any.
+pub fn map_finish(model: &dyn Model) -> Option<MapFinish> {
+    let finish = model.map()?;
+    let upsampling = match finish.upsampling {
+        models::Upsampling::Nearest => Upsampling::Nearest,
+        models::Upsampling::Bilinear => Upsampling::Bilinear,
+    };
+    let blur = finish.blur.map(|blur| Blur {
+        sigma: blur.sigma,
+        kernel: blur.kernel,
+    });
+    Some(MapFinish::new(finish.grid, finish.size, upsampling, blur))
+}
+
+/// How a model sees images and where it shows what is unusual in them.
+pub struct Sight {
+    pub preprocess: Preprocess,
+    /// `None`: it has no maps.
+    pub map: Option<MapFinish>,
+}
+
+/// Of the run's model, whatever it has learned; no weights are read.
+pub fn sight(run: &PlannedRun, given: Option<&packages::Opened>) -> Result<Sight, TaskError> {
     let (class, size, seed) = match (&run.spec.model, given) {
         (_, Some(package)) => (
             package.class(),
@@ -135,7 +160,11 @@ pub fn has_map(run: &PlannedRun, given: Option<&packages::Opened>) -> Result<boo
             )));
         }
     };
-    Ok(models::build(&class.class_path, &class.init_args, size, seed)?.has_map())
+    let model = models::build(&class.class_path, &class.init_args, size, seed)?;
+    Ok(Sight {
+        preprocess: preprocess(model.as_ref()),
+        map: map_finish(model.as_ref()),
+    })
 }
 
 fn trained_class(attempt: &Attempt) -> Result<(&ClassSpec, &RunSpec), TaskError> {
@@ -302,6 +331,8 @@ impl Engine {
 pub struct Scoring {
     pub sessions: Vec<Box<dyn engines::Session>>,
     pub head: Box<dyn models::Scorer>,
+    /// `None`: the model has no maps.
+    pub map: Option<MapFinish>,
 }
 
 impl Scoring {
@@ -315,6 +346,11 @@ impl Scoring {
             .stages
             .load("load", || chosen.model.scorer(&statistics))?;
         let sessions = engine.feature_sessions(attempt, chosen)?;
-        Ok(Self { sessions, head })
+        let map = map_finish(chosen.model.as_ref());
+        Ok(Self {
+            sessions,
+            head,
+            map,
+        })
     }
 }

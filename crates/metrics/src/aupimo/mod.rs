@@ -19,10 +19,12 @@
 //! thresholds between the bounds. With ever more thresholds and normal pixels both go to the same number; a test shows
 //! that the curves are the same.
 
+mod mean;
 mod shared_fpr;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use mean::MeanPimo;
 pub use shared_fpr::{PimoPoint, SharedFpr};
 
 use crate::ordered::Below;

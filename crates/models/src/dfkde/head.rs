@@ -3,7 +3,7 @@
 use super::density::{Density, scaled};
 use super::params::Scaling;
 use super::{MIDDLE, STEEPNESS};
-use crate::{MapFinish, Scored, Scorer};
+use crate::{Scored, Scorer};
 
 /// DFKDE's scoring head.
 pub struct Head {
@@ -32,9 +32,5 @@ pub(super) fn probability(log_density: f32) -> f32 {
 impl Scorer for Head {
     fn image(&self, features: &[f32], _: Vec<f32>) -> Scored {
         Scored::Score(probability(self.log_density(features)))
-    }
-
-    fn map(&self) -> Option<MapFinish> {
-        None
     }
 }

@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 
 use crate::arguments::Arguments;
 use crate::{
-    BackboneUse, FeatureSource, FitMemory, Model, ModelError, Progress, Scorer, StateDict,
-    Statistics, Transform,
+    BackboneUse, FeatureSource, FitMemory, MapFinish, Model, ModelError, Progress, Scorer,
+    StateDict, Statistics, Transform,
 };
 use density::Density;
 use head::Head;
@@ -95,8 +95,8 @@ impl Model for Dfkde {
         ))
     }
 
-    fn has_map(&self) -> bool {
-        false
+    fn map(&self) -> Option<MapFinish> {
+        None
     }
 
     fn feature_graph(&self, weights: &StateDict) -> Result<Graph, ModelError> {

@@ -2,21 +2,22 @@
 
 use super::params::ScoreType;
 use super::statistics::Subspace;
-use crate::{MapFinish, Scored, Scorer};
+use crate::{Scored, Scorer};
 
 /// DFM's scoring head.
 pub struct Head {
     subspace: Subspace,
     score_type: ScoreType,
-    finish: MapFinish,
+    /// Height, width of the grid of positions.
+    grid: [usize; 2],
 }
 
 impl Head {
-    pub(super) fn new(subspace: Subspace, score_type: ScoreType, finish: MapFinish) -> Self {
+    pub(super) fn new(subspace: Subspace, score_type: ScoreType, grid: [usize; 2]) -> Self {
         Self {
             subspace,
             score_type,
-            finish,
+            grid,
         }
     }
 }
@@ -33,7 +34,7 @@ impl Scorer for Head {
                         *error -= coordinate * value;
                     }
                 }
-                let [height, width] = self.finish.grid;
+                let [height, width] = self.grid;
                 let cells: Vec<f32> = error
                     .chunks_exact(error.len() / (height * width))
                     .map(|cell| cell.iter().map(|error| error * error).sum())
@@ -48,9 +49,5 @@ impl Scorer for Head {
                 Scored::Score(squared + self.subspace.constant())
             }
         }
-    }
-
-    fn map(&self) -> Option<MapFinish> {
-        (self.score_type == ScoreType::Fre).then_some(self.finish)
     }
 }

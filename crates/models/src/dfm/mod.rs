@@ -92,8 +92,13 @@ impl Model for Dfm {
         Ok(fit::memory(self.feature_shape()?))
     }
 
-    fn has_map(&self) -> bool {
-        self.settings.score_type == ScoreType::Fre
+    fn map(&self) -> Option<MapFinish> {
+        (self.settings.score_type == ScoreType::Fre).then(|| MapFinish {
+            grid: self.grid(),
+            size: self.size,
+            upsampling: Upsampling::Bilinear,
+            blur: None,
+        })
     }
 
     fn feature_graph(&self, weights: &StateDict) -> Result<Graph, ModelError> {
@@ -124,17 +129,11 @@ impl Model for Dfm {
     }
 
     fn scorer(&self, statistics: &Statistics) -> Result<Box<dyn Scorer>, ModelError> {
-        let finish = MapFinish {
-            grid: self.grid(),
-            size: self.size,
-            upsampling: Upsampling::Bilinear,
-            blur: None,
-        };
         let subspace = self.subspace(statistics)?;
         Ok(Box::new(Head::new(
             subspace,
             self.settings.score_type,
-            finish,
+            self.grid(),
         )))
     }
 }

@@ -138,10 +138,13 @@ fn fit_keeps_enough_components_for_the_share_and_does_not_depend_on_threads() {
 #[test]
 fn only_reconstruction_errors_have_maps() {
     let statistics = learned(&golden()).into_statistics(12);
+    let [positions, dims] = reference("fre").feature_shape().expect("is known");
     for (score_type, has_map) in [("fre", true), ("nll", false)] {
         let model = reference(score_type);
         let head = model.scorer(&statistics).expect("fits");
-        assert_eq!((model.has_map(), head.map().is_some()), (has_map, has_map));
+        let scored = head.image(&vec![0.0; positions * dims], Vec::new());
+        let is_mapped = !matches!(scored, Scored::Score(_));
+        assert_eq!((model.map().is_some(), is_mapped), (has_map, has_map));
     }
 }
 

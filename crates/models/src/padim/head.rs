@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use super::statistics::{Gaussians, packed};
 use crate::lanes::{Instructions, Lanes};
-use crate::{MapFinish, Scored, Scorer};
+use crate::{Scored, Scorer};
 
 /// Images side by side.
 const LANES: usize = 16;
@@ -29,17 +29,15 @@ const BATCH: usize = GROUPS * LANES;
 /// PaDiM's scoring head.
 pub struct Head {
     gaussians: Gaussians,
-    finish: MapFinish,
     instructions: Instructions,
 }
 
 type Images = Lanes<f32, LANES>;
 
 impl Head {
-    pub(super) fn new(gaussians: Gaussians, finish: MapFinish) -> Self {
+    pub(super) fn new(gaussians: Gaussians) -> Self {
         Self {
             gaussians,
-            finish,
             instructions: Instructions::of_this_machine(),
         }
     }
@@ -75,10 +73,6 @@ impl Scorer for Head {
 
     fn image(&self, _: &[f32], distances: Vec<f32>) -> Scored {
         Scored::Map(distances)
-    }
-
-    fn map(&self) -> Option<MapFinish> {
-        Some(self.finish)
     }
 }
 

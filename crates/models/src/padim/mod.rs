@@ -122,6 +122,15 @@ impl Model for Padim {
         })
     }
 
+    fn map(&self) -> Option<MapFinish> {
+        Some(MapFinish {
+            grid: self.grid(),
+            size: self.size,
+            upsampling: Upsampling::Bilinear,
+            blur: Some(BLUR),
+        })
+    }
+
     fn feature_graph(&self, weights: &StateDict) -> Result<Graph, ModelError> {
         graph::features(self, weights)
     }
@@ -150,13 +159,7 @@ impl Model for Padim {
     }
 
     fn scorer(&self, statistics: &Statistics) -> Result<Box<dyn Scorer>, ModelError> {
-        let finish = MapFinish {
-            grid: self.grid(),
-            size: self.size,
-            upsampling: Upsampling::Bilinear,
-            blur: Some(BLUR),
-        };
-        Ok(Box::new(Head::new(self.gaussians(statistics)?, finish)))
+        Ok(Box::new(Head::new(self.gaussians(statistics)?)))
     }
 }
 

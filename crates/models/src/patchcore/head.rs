@@ -12,7 +12,7 @@ use std::ops::Range;
 use super::graph::squared_length;
 use super::statistics::Bank;
 use crate::lanes::{Instructions, Lanes};
-use crate::{MapFinish, Scored, Scorer};
+use crate::{Scored, Scorer};
 
 /// Rows of the bank side by side.
 const LANES: usize = 16;
@@ -36,12 +36,13 @@ pub struct Head {
     lengths: Vec<Rows>,
     /// Rows by which the score is weighted; 1: not at all.
     neighbors: usize,
-    finish: MapFinish,
+    /// Height, width of the grid of patches.
+    grid: [usize; 2],
     instructions: Instructions,
 }
 
 impl Head {
-    pub(super) fn new(bank: Bank, neighbors: usize, finish: MapFinish) -> Self {
+    pub(super) fn new(bank: Bank, neighbors: usize, grid: [usize; 2]) -> Self {
         let (count, dims) = (bank.count(), bank.dims());
         let groups = count.div_ceil(LANES).next_multiple_of(2);
         let mut head = Self {
@@ -50,7 +51,7 @@ impl Head {
             groups: vec![Rows::ZERO; groups * dims],
             lengths: vec![Rows::splat(f32::INFINITY); groups],
             neighbors: neighbors.min(count),
-            finish,
+            grid,
             instructions: Instructions::of_this_machine(),
         };
         for index in 0..count {
@@ -114,7 +115,7 @@ impl Head {
 
 impl Scorer for Head {
     fn positions(&self) -> usize {
-        self.finish.grid[0] * self.finish.grid[1]
+        self.grid[0] * self.grid[1]
     }
 
     fn batch(&self) -> usize {
@@ -166,10 +167,6 @@ impl Scorer for Head {
             largest * self.weight(&features[position * self.dims..(position + 1) * self.dims])
         };
         Scored::MapAndScore(distances, score)
-    }
-
-    fn map(&self) -> Option<MapFinish> {
-        Some(self.finish)
     }
 }
 

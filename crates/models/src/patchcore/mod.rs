@@ -103,6 +103,15 @@ impl Model for Patchcore {
         Ok(fit::memory(self.feature_shape()?, &self.settings, threads))
     }
 
+    fn map(&self) -> Option<MapFinish> {
+        Some(MapFinish {
+            grid: self.grid(),
+            size: self.size,
+            upsampling: Upsampling::Nearest,
+            blur: Some(BLUR),
+        })
+    }
+
     fn feature_graph(&self, weights: &StateDict) -> Result<Graph, ModelError> {
         graph::features(self, weights)
     }
@@ -132,14 +141,12 @@ impl Model for Patchcore {
     }
 
     fn scorer(&self, statistics: &Statistics) -> Result<Box<dyn Scorer>, ModelError> {
-        let finish = MapFinish {
-            grid: self.grid(),
-            size: self.size,
-            upsampling: Upsampling::Nearest,
-            blur: Some(BLUR),
-        };
         let bank = self.bank(statistics)?;
-        Ok(Box::new(Head::new(bank, self.settings.neighbors, finish)))
+        Ok(Box::new(Head::new(
+            bank,
+            self.settings.neighbors,
+            self.grid(),
+        )))
     }
 }
 

@@ -302,13 +302,7 @@ fn distances_are_the_slow_ones_for_all_sizes() {
         let stream = Stream::new(rows as u64, "rows");
         let values: Vec<f32> = (0..rows * dims).map(|i| stream.uniform(i as u64)).collect();
         let rows_tensor = Tensor::new([rows, dims], values.clone()).expect("fits");
-        let finish = MapFinish {
-            grid: [3, 3],
-            size: [32, 32],
-            upsampling: Upsampling::Nearest,
-            blur: None,
-        };
-        let head = Head::new(Bank { rows: rows_tensor }, 1, finish);
+        let head = Head::new(Bank { rows: rows_tensor }, 1, [3, 3]);
         let queries: Vec<f32> = (0..9 * dims)
             .map(|i| stream.uniform((1 << 30) + i as u64))
             .collect();

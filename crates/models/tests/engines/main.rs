@@ -414,7 +414,7 @@ fn check_lengths(one: &Trained, outputs: &BTreeMap<String, Vec<f32>>) {
         .map(|(name, values)| (name.as_str(), values.len()))
         .collect();
     let expected = [("anomaly_map", 5 * one.pixels), ("pred_score", 5)];
-    let first = usize::from(!one.model.has_map());
+    let first = usize::from(one.model.map().is_none());
     assert_eq!(lengths, expected[first..], "{}", one.model.class());
 }
 
@@ -458,11 +458,15 @@ fn finish_of(finish: models::MapFinish) -> vision::MapFinish {
 }
 
 /// Scores, and maps if the model has any, as an executor makes them.
-fn scored(scorer: &dyn Scorer, features: &[&[f32]]) -> BTreeMap<String, Vec<f32>> {
+fn scored(
+    model: &dyn Model,
+    scorer: &dyn Scorer,
+    features: &[&[f32]],
+) -> BTreeMap<String, Vec<f32>> {
     let mut distances = vec![vec![0.0; scorer.positions()]; features.len()];
     let mut slices: Vec<&mut [f32]> = distances.iter_mut().map(Vec::as_mut_slice).collect();
     scorer.distances(features, 0..scorer.positions(), &mut slices);
-    let finish = scorer.map().map(finish_of);
+    let finish = model.map().map(finish_of);
     let map = |cells: &[f32]| finish.as_ref().expect("has maps").apply(cells);
     let mut all: BTreeMap<String, Vec<f32>> = BTreeMap::new();
     for (features, distances) in features.iter().zip(distances) {
@@ -496,7 +500,7 @@ fn scorers_agree_with_the_graph() {
         let features = run(Choice::OnnxRuntime, &graph, &one.test, 1);
         let each = features["features"].len() / one.test.len();
         let features: Vec<&[f32]> = features["features"].chunks(each).collect();
-        let found = scored(&*scorer, &features);
+        let found = scored(&*one.model, &*scorer, &features);
         check_lengths(&one, &found);
         for (name, values) in found {
             let off = difference(&values, &expected[&name]);

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use data::Split;
 use job::resolved::ModelSource;
-use metrics::{Asked, Interval, RawScore, SplitRole, Summary, Undefined};
+use metrics::{Asked, Interval, Points, RawScore, SplitRole, Summary, Undefined};
 use plan::{InputOutcome, MetricValue, PlannedRun, ResultDetail, TaskResult};
 use serde_json::{Value, json};
-use tables::{ManifestRow, MetricRow, Row, ScoreRow, TimingRow};
+use tables::{CurveRow, ManifestRow, MetricRow, Row, ScoreRow, TimingRow};
 use types::TaskKind;
 
 use super::{
@@ -20,8 +20,8 @@ use crate::{
     decision::{Decision, Given, decide},
     error::TaskError,
     level::{Images, Level, Pixels, asked},
-    model::{Chosen, has_map, weights_of_fit},
-    packages,
+    model::{Chosen, sight, weights_of_fit},
+    packages, pictures,
 };
 
 pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
@@ -49,7 +49,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             .map(|package| Given::image(&package.manifest))
             .as_ref(),
     )?;
-    let mut rows = level_rows(
+    let (mut rows, mut curves) = level_rows(
         &run.spec.metrics.image,
         &images,
         (&image, asked),
@@ -57,8 +57,8 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         &template,
     )?;
     let mut pixel = None;
-    let has_map = has_map(run, given.as_ref())?;
-    if wants_pixels(run) && has_map {
+    let sight = sight(run, given.as_ref())?;
+    if wants_pixels(run) && sight.map.is_some() {
         let pixels = Pixels::of(attempt);
         let decision = decide(
             run,
@@ -69,16 +69,18 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
                 .map(|package| Given::pixel(&package.manifest))
                 .as_ref(),
         )?;
-        rows.extend(level_rows(
+        let (metrics, drawn) = level_rows(
             &run.spec.metrics.pixel,
             &pixels,
             (&decision, asked),
             images.errors(Split::Test),
             &template,
-        )?);
+        )?;
+        rows.extend(metrics);
+        curves.extend(drawn);
         pixel = Some(decision);
     } else {
-        let reason = if has_map {
+        let reason = if sight.map.is_some() {
             Undefined::NoMask
         } else {
             Undefined::NoMap
@@ -89,6 +91,9 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     rows.sort_by(Row::order);
     let metrics = rows.iter().map(value).collect();
     attempt.put_table(names::METRICS, rows)?;
+    curves.sort_by(Row::order);
+    attempt.put_table(names::CURVES, curves)?;
+    let missing_pictures = pictures::put(attempt, run, &sight)?;
     let rows = write_scores(attempt, &image)?;
     let package = match &trained {
         Some(chosen) => Some(packages::write(
@@ -111,14 +116,14 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             errors: images.all_errors(),
         },
         timings: Vec::new(),
-        warnings: warnings(attempt, &images),
+        warnings: warnings(attempt, &images, missing_pictures),
     })
 }
 
 /// Images that have no part in the numbers, and what the run's earlier tasks warned of, each once: the evaluation is where
 /// people look.
-fn warnings(attempt: &Attempt, images: &Images) -> Vec<String> {
-    let mut warnings = Vec::new();
+fn warnings(attempt: &Attempt, images: &Images, pictures: Option<String>) -> Vec<String> {
+    let mut warnings = Vec::from_iter(pictures);
     if let Some(said) = images.said(Split::Validation) {
         warnings.push(format!("{said}; none of them chose the threshold"));
     }
@@ -139,14 +144,14 @@ fn warnings(attempt: &Attempt, images: &Images) -> Vec<String> {
     warnings
 }
 
-/// Every metric of a level, computed from the split `test` alone.
+/// Every metric of a level and its curves, computed from the split `test` alone.
 fn level_rows(
     wanted: &[String],
     level: &dyn Level,
     (decision, asked): (&Decision, Asked<'_>),
     errors: u64,
     template: &MetricRow,
-) -> Result<Vec<MetricRow>, TaskError> {
+) -> Result<(Vec<MetricRow>, Vec<CurveRow>), TaskError> {
     let thresholds: Vec<_> = decision.threshold.iter().copied().collect();
     let asked = Asked {
         thresholds: &thresholds,
@@ -172,7 +177,36 @@ fn level_rows(
             ..template.clone()
         }
     };
-    Ok(wanted.iter().map(row).collect())
+    let curves = curve_rows(wanted, level, &summary, template.run);
+    Ok((wanted.iter().map(row).collect(), curves))
+}
+
+/// The points of a level's curves; those that do not exist have none.
+fn curve_rows(wanted: &[String], level: &dyn Level, summary: &Summary, run: u32) -> Vec<CurveRow> {
+    let Some(curves) = &summary.curves else {
+        return Vec::new();
+    };
+    let mut drawn = vec![("ROC", &curves.roc), ("PR", &curves.precision_recall)];
+    if level.name() == "pixel" {
+        drawn.push(("PRO", &curves.pro));
+        // Its bounds are the user's affair where the metric is.
+        if wanted.iter().any(|metric| metric == "AUPIMO") {
+            drawn.push(("PIMO", &curves.pimo));
+        }
+    }
+    let rows = |(curve, points): (&str, &Points)| {
+        let points = points.iter().flatten().copied().zip(0..);
+        let row = |([x, y], point): ([f64; 2], u32)| CurveRow {
+            run,
+            level: level.name().to_owned(),
+            curve: curve.to_owned(),
+            point,
+            x,
+            y,
+        };
+        points.map(row).collect::<Vec<_>>()
+    };
+    drawn.into_iter().flat_map(rows).collect()
 }
 
 struct Computed {

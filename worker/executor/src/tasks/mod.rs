@@ -18,6 +18,9 @@ pub mod names {
     pub const STATISTICS: &str = "statistics.safetensors";
     pub const SCORES: &str = "scores.parquet";
     pub const METRICS: &str = "metrics.parquet";
+    pub const CURVES: &str = "curves.parquet";
+    pub const PICTURES: &str = "pictures.parquet";
+    pub const EXTREMES: &str = "extremes.parquet";
     pub const TIMINGS: &str = "timings.parquet";
     pub const MANIFEST: &str = "manifest.parquet";
     pub const PACKAGE: &str = "package.json";

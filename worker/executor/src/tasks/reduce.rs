@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use plan::{InputOutcome, PlannedRun, PublishedTable, ResultDetail, TaskResult, TaskSpec};
-use tables::{ManifestRow, MetricRow, Row, ScoreRow, TimingRow};
+use tables::{CurveRow, ManifestRow, MetricRow, PictureRow, Row, ScoreRow, TimingRow};
 use types::{Failure, OutputObject, TaskKind, TraceId};
 
 use super::names;
@@ -16,7 +16,14 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     attempt
         .stages
         .show("reduce", attempt.assignment.runs.len() as u64);
-    let mut own = vec![metrics(attempt)?, scores(attempt)?, timings(attempt)?];
+    let (pictures, left_out) = pictures(attempt)?;
+    let mut own = vec![
+        metrics(attempt)?,
+        scores(attempt)?,
+        curves(attempt)?,
+        pictures,
+        timings(attempt)?,
+    ];
     let tables = own
         .iter()
         .map(|object| PublishedTable {
@@ -32,9 +39,12 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             manifest: names::MANIFEST.to_owned(),
         },
         timings: Vec::new(),
-        warnings: Vec::new(),
+        warnings: Vec::from_iter(left_out),
     })
 }
+
+/// Bytes of a job's pictures: of about a hundred runs, and many times what a report shows.
+const PICTURES: u64 = 64_000_000;
 
 /// A run with what its evaluate task left behind, or with why there is nothing.
 enum Outcome<'a> {
@@ -100,6 +110,44 @@ fn scores(attempt: &Attempt) -> Result<OutputObject, TaskError> {
         }
     }
     part.finish()
+}
+
+fn curves(attempt: &Attempt) -> Result<OutputObject, TaskError> {
+    let mut part = attempt.begin_table::<CurveRow>(names::CURVES)?;
+    for run in &attempt.assignment.runs {
+        // One of an older version has none.
+        if let Outcome::Evaluated(evaluated) = outcome(attempt, run)?
+            && evaluated.object(names::CURVES).is_some()
+        {
+            push_all(attempt, &evaluated.path(names::CURVES), &mut part)?;
+        }
+    }
+    part.finish()
+}
+
+/// The pictures of the first runs, and whether there are more. Whoever reads them holds them all.
+fn pictures(attempt: &Attempt) -> Result<(OutputObject, Option<String>), TaskError> {
+    let mut part = attempt.begin_table::<PictureRow>(names::PICTURES)?;
+    let (mut bytes, mut left_out) = (0, 0_u64);
+    for run in &attempt.assignment.runs {
+        if let Outcome::Evaluated(evaluated) = outcome(attempt, run)?
+            && let Some(object) = evaluated.object(names::PICTURES)
+        {
+            bytes += object.size;
+            if bytes > PICTURES {
+                left_out += 1;
+            } else {
+                push_all(attempt, &evaluated.path(names::PICTURES), &mut part)?;
+            }
+        }
+    }
+    let warning = (left_out > 0).then(|| {
+        format!(
+            "the pictures of {left_out} runs are not in the table `pictures`, which holds {} MB",
+            PICTURES / 1_000_000
+        )
+    });
+    Ok((part.finish()?, warning))
 }
 
 fn timings(attempt: &Attempt) -> Result<OutputObject, TaskError> {

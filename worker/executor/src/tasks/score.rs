@@ -14,6 +14,7 @@ use super::names;
 use crate::{
     attempt::Attempt,
     error::TaskError,
+    extremes::{self, Extremes},
     images::{BadImage, Images, Seen, describe_all},
     model::{Chosen, Engine, Scoring},
     parallel::{Waits, for_each_item, on_threads},
@@ -53,6 +54,7 @@ pub fn run(attempt: &Attempt, first: u64, count: u64) -> Result<TaskResult, Task
     let rows = scored.rows.len() as u64;
     attempt.put_table(names::SCORES, scored.rows)?;
     scored.pixels.put(attempt)?;
+    extremes::put(attempt, scored.extremes)?;
     let computed_by = ComputedBy {
         engine: engine.name().to_owned(),
         version: engine.version(),
@@ -102,12 +104,14 @@ fn chunk(attempt: &Attempt, first: u64, count: u64) -> Result<Vec<SampleRow>, Ta
 struct Scored<'a> {
     rows: Vec<ScoreRow>,
     pixels: PixelCounts<'a>,
+    extremes: Extremes,
     warnings: Vec<String>,
 }
 
 /// What one thread gathers besides rows.
 struct Gathered<'a> {
     pixels: PixelCounts<'a>,
+    extremes: Extremes,
     bad_masks: Vec<BadImage>,
     unmasked: u64,
     /// Masks of anomalous images that show no defect.
@@ -118,6 +122,7 @@ impl<'a> Gathered<'a> {
     fn new(scratch: &'a Path, pixels_in_memory: u64) -> Self {
         Self {
             pixels: PixelCounts::new(scratch, pixels_in_memory),
+            extremes: Extremes::default(),
             bad_masks: Vec::new(),
             unmasked: 0,
             empty_masks: 0,
@@ -143,9 +148,13 @@ fn score<'a>(
     engine: &Engine,
     samples: &[SampleRow],
 ) -> Result<Scored<'a>, TaskError> {
-    let Scoring { sessions, head } = Scoring::open(attempt, &mut chosen, engine)?;
+    let Scoring {
+        sessions,
+        head,
+        map,
+    } = Scoring::open(attempt, &mut chosen, engine)?;
     let images = Images::new(attempt, chosen.preprocess());
-    let head = Head::new(head);
+    let head = Head { scorer: head, map };
     let round_len = head.scorer.batch().max(attempt.threads);
     let mut tools: Vec<_> = sessions
         .into_iter()
@@ -229,6 +238,8 @@ fn finish(
     match score.and_then(|score| Ok((score, map?))) {
         Err(error) => Ok(error_row(run, sample, &not_finite(sample, &error))),
         Ok((score, map)) => {
+            let cells = finished.cells.as_deref();
+            extremes::offer(&mut gathered.extremes, sample, score, cells);
             if let Some(map) = map.filter(|_| pixels) {
                 count_pixels(attempt, images, sample, item.seen, map, gathered)?;
             }
@@ -318,28 +329,14 @@ struct Head {
     map: Option<vision::MapFinish>,
 }
 
-/// An image's score, and its anomaly map if it was needed.
+/// An image's score, what it has on the model's grid, and its anomaly map if it was needed.
 struct Finished {
     score: f32,
+    cells: Option<Vec<f32>>,
     map: Option<Vec<f32>>,
 }
 
 impl Head {
-    fn new(scorer: Box<dyn models::Scorer>) -> Self {
-        let map = scorer.map().map(|finish| {
-            let upsampling = match finish.upsampling {
-                models::Upsampling::Nearest => vision::Upsampling::Nearest,
-                models::Upsampling::Bilinear => vision::Upsampling::Bilinear,
-            };
-            let blur = finish.blur.map(|blur| vision::Blur {
-                sigma: blur.sigma,
-                kernel: blur.kernel,
-            });
-            vision::MapFinish::new(finish.grid, finish.size, upsampling, blur)
-        });
-        Self { scorer, map }
-    }
-
     /// The map is made where it is wanted, or where the score comes from it.
     fn image(&self, features: &[f32], distances: Vec<f32>, map_wanted: bool) -> Finished {
         let map = |cells: &[f32]| self.map.as_ref().map(|finish| finish.apply(cells));
@@ -349,14 +346,20 @@ impl Head {
                 let pixels = map.iter().flatten().copied();
                 Finished {
                     score: pixels.fold(f32::NEG_INFINITY, maximum),
+                    cells: Some(cells),
                     map,
                 }
             }
             models::Scored::MapAndScore(cells, score) => Finished {
                 score,
                 map: map_wanted.then(|| map(&cells)).flatten(),
+                cells: Some(cells),
             },
-            models::Scored::Score(score) => Finished { score, map: None },
+            models::Scored::Score(score) => Finished {
+                score,
+                cells: None,
+                map: None,
+            },
         }
     }
 
@@ -415,11 +418,13 @@ fn gather<'a>(
     let mut scored = Scored {
         rows,
         pixels: PixelCounts::new(&attempt.scratch, pixels::IN_MEMORY),
+        extremes: Extremes::default(),
         warnings: Vec::new(),
     };
     let (mut bad_masks, mut unmasked, mut empty_masks) = (Vec::new(), 0, 0);
     for gathered in threads {
         bad_masks.extend(gathered.bad_masks);
+        scored.extremes.merge(gathered.extremes);
         unmasked += gathered.unmasked;
         empty_masks += gathered.empty_masks;
         attempt

@@ -5,6 +5,7 @@ mod death;
 mod golden;
 mod images;
 mod job;
+mod pictures;
 mod pinned;
 mod process;
 mod whole_job;
