@@ -8,14 +8,17 @@ use std::path::{Path, PathBuf};
 use broker_harness::{Broker, Options};
 use objects::{Fault, Proxy, Seaweed, WRITER};
 use store::Store;
-use tables::{ManifestRow, MetricRow, Row, SampleRow, ScoreRow, TimingRow, read_bytes};
+use tables::{
+    CurveRow, ExtremeRow, ManifestRow, MetricRow, PictureRow, Row, SampleRow, ScoreRow, TimingRow,
+    read_bytes,
+};
 use tempfile::TempDir;
 
 use crate::cluster::{certificates, coordinator, token};
 use crate::hangs::executor_at_fit;
 use crate::processes::Signal;
 use crate::quiet::runtime;
-use crate::remote::bucket;
+use crate::remote::{Bucket, bucket};
 use crate::sandbox::{JOB, LIMIT, SOON, Sandbox, files};
 
 const OF_BROKER: &str = "broker-pass-7d1f0c";
@@ -112,6 +115,9 @@ fn decoded(bytes: &[u8]) -> Option<String> {
         .or_else(|| rows::<SampleRow>(bytes))
         .or_else(|| rows::<TimingRow>(bytes))
         .or_else(|| rows::<ManifestRow>(bytes))
+        .or_else(|| rows::<ExtremeRow>(bytes))
+        .or_else(|| rows::<PictureRow>(bytes))
+        .or_else(|| rows::<CurveRow>(bytes))
 }
 
 /// Everything in the bucket; how many tables that were.
@@ -151,7 +157,7 @@ fn no_secret_is_in_logs_state_tables_specs_or_messages() {
     let mut sandbox = Sandbox::with_job(600, 6);
     fs::write(sandbox.path("data/tiny/test/good/damaged.png"), "no image").unwrap();
     let impatient = |text: &str| text.replace("retries: 6", "retries: 1");
-    let store = bucket(&sandbox, &proxy.endpoint(), impatient);
+    let Bucket { url, store, .. } = bucket(&sandbox, &proxy.endpoint(), impatient);
     certificates(&sandbox);
     let [user, of_worker] =
         [("ann", "user"), ("box", "worker")].map(|(name, role)| token(&sandbox, name, role));
@@ -226,8 +232,8 @@ fn no_secret_is_in_logs_state_tables_specs_or_messages() {
     proxy.set(|_, _| Fault::Pass);
     // A store that the key does not belong to any more: every task fails for good.
     let denied = JOB
-        .replace("root: ./data", "root: s3://lab/night/data")
-        .replace("output: ./out", "output: s3://lab/night/denied");
+        .replace("root: ./data", &format!("root: {url}/data"))
+        .replace("output: ./out", &format!("output: {url}/denied"));
     sandbox.write("denied.yaml", &denied);
     proxy.set(|line, _| match line {
         line if line.contains(".png") => Fault::Answer(

@@ -133,21 +133,17 @@ impl<'a> Needs<'a> {
         }
     }
 
-    /// The need in words, for those who have what it asks for.
-    fn word(&self, need: Need) -> Option<String> {
+    /// Those who meet the need while others do not, in words.
+    fn word(&self, need: Need) -> String {
         match need {
-            Need::Kinds => None,
+            Need::Kinds => "of a release that knows its tasks".to_owned(),
             Need::Device => match self.device {
-                DeviceChoice::Auto => None,
-                DeviceChoice::Cpu => Some("without GPUs".to_owned()),
-                DeviceChoice::Gpu => Some("with a GPU".to_owned()),
+                DeviceChoice::Cpu => "without GPUs".to_owned(),
+                DeviceChoice::Auto | DeviceChoice::Gpu => "with a GPU".to_owned(),
             },
-            Need::Engine => self
-                .engine
-                .map(|engine| format!("with the engine {engine}")),
-            Need::Labels => (!self.labels.is_empty()).then(|| format!("labelled {}", self.labels)),
-            Need::Memory => (self.memory_bytes > 0)
-                .then(|| format!("with {} of memory", size(self.memory_bytes))),
+            Need::Engine => format!("with the engine {}", self.engine.unwrap_or("auto")),
+            Need::Labels => format!("labelled {}", self.labels),
+            Need::Memory => format!("with {} of memory", size(self.memory_bytes)),
         }
     }
 
@@ -171,7 +167,7 @@ impl<'a> Needs<'a> {
                 DeviceChoice::Cpu => Lack::Cpu,
             },
             Need::Engine => Lack::Engine {
-                engine: self.engine.unwrap_or_default(),
+                engine: self.engine.unwrap_or("auto"),
                 present: distinct(rows().flat_map(|row| row.engines.clone())),
             },
             Need::Labels => {
@@ -219,10 +215,9 @@ pub fn place(needs: &Needs<'_>, offers: &[Offer<'_>]) -> Placement {
             unmet.push(need);
             continue;
         }
-        if need == Need::Kinds && with.len() < able.len() {
-            among += " of a release that knows its tasks";
-        }
-        if let Some(word) = needs.word(need) {
+        // What all of them have says nothing about who is meant.
+        if with.len() < able.len() {
+            let word = needs.word(need);
             let word = match among.contains(" with ") {
                 true => word.replacen("with ", "and ", 1),
                 false => word,

@@ -106,8 +106,10 @@ fn every_need_that_no_worker_meets_beside_the_others_is_named() {
         worker("a", &["openvino"], "", 8),
         worker("b", &["onnxruntime"], "zone=b", 20),
         worker("c", &["openvino"], "", 64),
+        worker("d", &["onnxruntime"], "", 4),
     ];
     rows[0].devices = "cuda:0,cuda:1".parse().unwrap();
+    rows[3].devices = "cuda:0".parse().unwrap();
     rows[2].kinds.remove(&TaskKind::Score);
     let offers: Vec<Offer<'_>> = rows.iter().map(idle).collect();
     let with = |device, needs| Needs { device, ..needs };
@@ -116,13 +118,13 @@ fn every_need_that_no_worker_meets_beside_the_others_is_named() {
     for (needs, words, said) in [
         (
             with(gpu, needs(Some("onnxruntime"), &zone, 24)),
-            "engine,labels,memory",
-            " with a GPU has the engine onnxruntime (there: openvino), none is labelled zone=b, none has 24 GiB of memory (the largest has 8 GiB)",
+            "labels,memory",
+            " with a GPU and the engine onnxruntime is labelled zone=b, none has 24 GiB of memory (the largest has 4 GiB)",
         ),
         (
             with(gpu, needs(Some("openvino"), &zone, 1)),
             "labels",
-            " with a GPU and the engine openvino and 1 GiB of memory is labelled zone=b",
+            " with a GPU and the engine openvino is labelled zone=b",
         ),
         (
             with(DeviceChoice::Cpu, needs(Some("openvino"), &none, 24)),

@@ -219,7 +219,10 @@ fn a_device_is_one_of_its_words_and_one_that_the_engine_knows() {
             "device: cuda:1",
             "job.yaml:9:21: resources.device: expected one of auto, cpu, gpu, found \"cuda:1\"; did you mean \"gpu\"?",
         ),
-        ("device: gpus", "found \"gpus\"; did you mean \"gpu\"?"),
+        (
+            "device: gpus",
+            "job.yaml:9:21: resources.device: .. ; did you mean \"gpu\"?",
+        ),
         (
             "device: gpu, engine: onnxruntime",
             "job.yaml:9:21: resources.device: the engine onnxruntime computes on the processor only; leave one of the two out",

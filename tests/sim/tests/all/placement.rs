@@ -133,7 +133,7 @@ fn each_reason_for_waiting_is_said() {
     let plain = register(&mut desk, "plain", "openvino", "", 8);
     assert_eq!(
         waits(&desk, "job0"),
-        "no live worker in pool cpu has the engine onnxruntime (there: openvino)"
+        "no live worker in pool cpu has the engine onnxruntime (there: openvino), none is labelled zone=b"
     );
     register(&mut desk, "able", "onnxruntime", "zone=a", 8);
     assert_eq!(
