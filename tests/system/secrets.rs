@@ -157,7 +157,9 @@ fn no_secret_is_in_logs_state_tables_specs_or_messages() {
     let mut sandbox = Sandbox::with_job(600, 6);
     fs::write(sandbox.path("data/tiny/test/good/damaged.png"), "no image").unwrap();
     let impatient = |text: &str| text.replace("retries: 6", "retries: 1");
-    let Bucket { url, store, .. } = bucket(&sandbox, &proxy.endpoint(), impatient);
+    let Bucket {
+        url: place, store, ..
+    } = bucket(&sandbox, &proxy.endpoint(), impatient);
     certificates(&sandbox);
     let [user, of_worker] =
         [("ann", "user"), ("box", "worker")].map(|(name, role)| token(&sandbox, name, role));
@@ -232,8 +234,8 @@ fn no_secret_is_in_logs_state_tables_specs_or_messages() {
     proxy.set(|_, _| Fault::Pass);
     // A store that the key does not belong to any more: every task fails for good.
     let denied = JOB
-        .replace("root: ./data", &format!("root: {url}/data"))
-        .replace("output: ./out", &format!("output: {url}/denied"));
+        .replace("root: ./data", &format!("root: {place}/data"))
+        .replace("output: ./out", &format!("output: {place}/denied"));
     sandbox.write("denied.yaml", &denied);
     proxy.set(|line, _| match line {
         line if line.contains(".png") => Fault::Answer(

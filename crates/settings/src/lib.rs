@@ -20,7 +20,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Parser, parser::ValueSource};
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Id, Parser, parser::ValueSource};
 
 pub use document::page;
 pub use file::{FileError, SECTIONS};
@@ -89,6 +89,10 @@ pub fn load<S: Parser, C: FromArgMatches>(
             .subcommand_required(false)
             .arg_required_else_help(false);
     }
+    // Before the file's values, with which an argument moves to the end.
+    let order: Vec<Id> = configurable(&command)
+        .map(|arg| arg.get_id().clone())
+        .collect();
     let mut from_file = Vec::new();
     if let Some(path) = &named {
         for (key, values) in file::section(path, section, &command)? {
@@ -105,7 +109,7 @@ pub fn load<S: Parser, C: FromArgMatches>(
     };
     let usage = |error: clap::Error| SettingsError::Usage(error.render().to_string());
     if matches.get_flag(PRINT) {
-        let text = printed(&command, section, &matches, &from_file);
+        let text = printed(&command, &order, section, &matches, &from_file);
         let settings = C::from_arg_matches(&matches).map_err(usage)?;
         return Ok(Start::Show(settings, text));
     }
@@ -174,9 +178,17 @@ fn key(arg: &Arg) -> String {
 }
 
 /// The merged settings as a section of a configuration file.
-fn printed(command: &Command, section: &str, matches: &ArgMatches, from_file: &[String]) -> String {
+fn printed(
+    command: &Command,
+    order: &[Id],
+    section: &str,
+    matches: &ArgMatches,
+    from_file: &[String],
+) -> String {
     let mut text = format!("{section}:\n");
-    for arg in configurable(command) {
+    let mut args: Vec<&Arg> = configurable(command).collect();
+    args.sort_by_key(|arg| order.iter().position(|id| id == arg.get_id()));
+    for arg in args {
         let id = arg.get_id().as_str();
         let origin = match matches.value_source(id) {
             Some(ValueSource::CommandLine) => "flag",

@@ -96,9 +96,10 @@ fn who_completes_before_another_is_accepted_although_its_lease_was_over(queue: Q
     reconnect(&site);
     assert_eq!(wait_for_the_verdict(&site), Verdict::Accepted);
     site.expect_the_quiet_results();
-    assert_eq!(
-        attempts(&site),
-        [("accepted".to_owned(), "cut-off".to_owned())]
-    );
+    let attempts = attempts(&site);
+    assert_eq!(attempts[0], ("accepted".to_owned(), "cut-off".to_owned()));
+    // Its claim may have come before its completion, and got the task anew, in vain.
+    let in_vain = |(outcome, _): &(String, String)| outcome != "accepted";
+    assert!(attempts[1..].iter().all(in_vain), "{attempts:?}");
     site.end([cut_off]);
 }

@@ -30,7 +30,8 @@ fn run_with(queue: Queue, mut fate: impl FnMut(&Step) -> Option<(u64, Fate)> + S
     site.expect_the_quiet_results();
     site.expect_one_attempt_each();
     assert_eq!(struck.lock().unwrap().len(), Work::TASKS);
-    assert_eq!(site.calls.repeated(), Work::TASKS);
+    // A connection that breaks takes along what else is under way.
+    assert!(site.calls.repeated() >= Work::TASKS);
     site.end([worker]);
 }
 
