@@ -144,7 +144,7 @@ impl v1::coordinator_server::Coordinator for Service {
     async fn list_jobs(&self, _: Request<v1::ListJobsRequest>) -> Answer<v1::ListJobsReply> {
         let jobs = self
             .handle
-            .query(|core, now| view::jobs(core, now))
+            .query(view::jobs)
             .await
             .map_err(RequestError::from)?;
         Ok(Response::new(v1::ListJobsReply { jobs }))

@@ -74,7 +74,7 @@ fn job(folder: &Path, out: &str) -> Job {
 
 /// The middle of what is hottest in an overlay of a grey image: (y, x) in pixels.
 fn middle_of_heat(jpeg: &[u8]) -> [f64; 2] {
-    let picture = decode(jpeg, &Limits::default()).unwrap();
+    let picture = decode(jpeg, &Limits::default()).expect("a picture");
     assert_eq!((picture.width, picture.height), (WIDTH, HEIGHT));
     // Of the colours of heat, green goes first; the outline of the mask has no red.
     let heat: Vec<u8> = picture
@@ -82,7 +82,7 @@ fn middle_of_heat(jpeg: &[u8]) -> [f64; 2] {
         .chunks_exact(3)
         .map(|pixel| pixel[0].saturating_sub(pixel[1]))
         .collect();
-    let most = heat.iter().copied().max().unwrap();
+    let most = heat.iter().copied().max().expect("pixels");
     assert!(most > 40, "nothing is hot");
     let (mut count, mut y, mut x) = (0.0, 0.0, 0.0);
     for (at, heat) in (0..).zip(heat) {
