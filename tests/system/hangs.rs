@@ -15,7 +15,7 @@ on_both_queues!(
 );
 
 /// Far above what lies between two images or takes to compile, and short enough to wait for.
-pub const STALL: [&str; 2] = ["--stall-timeout=5s", "--loading-timeout=5s"];
+const STALL: [&str; 2] = ["--stall-timeout=5s", "--loading-timeout=5s"];
 
 /// A coordinator and a worker, with a job of so many images that its `fit` task runs for a while.
 pub fn with_worker(queue: Queue, arguments: &[&str]) -> (Sandbox, Running, Running) {

@@ -4,12 +4,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use broker_harness::{Broker, Options};
-use queue::{Publisher, Settings};
-use types::PoolName;
 
-use crate::processes::until;
-use crate::quiet::runtime;
-use crate::sandbox::{LIMIT, Sandbox};
+use crate::sandbox::Sandbox;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queue {
@@ -69,34 +65,5 @@ impl Sandbox {
     pub fn use_broker(&mut self, place: &str) {
         self.set("NIGHTSHIFT_BROKER", &format!("amqp://{place}"));
         self.set("NIGHTSHIFT_BROKER_PASSWORD", "guest");
-    }
-
-    /// As the programs of this sandbox meet the broker, if there is one.
-    pub fn as_a_client(&self) -> Option<Settings> {
-        let url = self.broker()?.replacen("guest@", "guest:guest@", 1);
-        Some(Settings::new(url.parse().unwrap(), "a test"))
-    }
-
-    /// Messages that wait for somebody. Asked over the protocol: what `rabbitmqctl list_queues` says may be seconds old.
-    fn messages(&self) -> Option<u32> {
-        let settings = self.as_a_client()?;
-        Some(runtime().block_on(async {
-            let publisher = Publisher::start(settings);
-            publisher.depth(&PoolName::default()).await.unwrap().ready
-        }))
-    }
-
-    /// No message waits for somebody, if there is a broker; what workers hold comes back when they end.
-    #[track_caller]
-    pub fn expect_no_message(&self) {
-        assert!(self.messages().is_none_or(|left| left == 0));
-    }
-
-    /// While somebody takes messages.
-    #[track_caller]
-    pub fn wait_for_no_message(&self) {
-        until("no message", LIMIT, || {
-            self.messages().is_none_or(|left| left == 0).then_some(())
-        });
     }
 }
