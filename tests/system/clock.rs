@@ -9,6 +9,7 @@ use crate::remote::bucket;
 use crate::sandbox::{LIMIT, Sandbox};
 
 #[test]
+#[ignore = "it waits for pauses that grow while the machine is busy; `make chaos` runs it"]
 fn a_clock_that_is_an_hour_off_is_said_and_the_job_goes_on_once_it_is_set() {
     let server = Seaweed::start(&["lab"]);
     let mut sandbox = Sandbox::with_job(12, 6);
