@@ -2,12 +2,10 @@
 
 use crate::processes::{Process, Signal, until};
 use crate::queues::{Queue, on_both_queues};
+use crate::quiet::Work;
 use crate::sandbox::{JOB, LIMIT, Running, SOON, Sandbox};
 
 on_both_queues!(sigterm_ends_worker_and_coordinator_in_order_and_what_ran_is_handed_back);
-
-/// So many training images that a signal reaches the `fit` task while it runs.
-const MANY: u32 = 600;
 
 pub fn wait_for_socket(sandbox: &Sandbox) {
     until("a coordinator", LIMIT, || {
@@ -23,7 +21,7 @@ pub fn run_to_fit(sandbox: &Sandbox, arguments: &[&str]) -> Running {
 }
 
 fn long_job() -> Sandbox {
-    Sandbox::with_job(MANY, 3)
+    Work::Long.sandbox()
 }
 
 /// Coordinator, worker and executor of a `ctl run`.
@@ -92,21 +90,19 @@ fn a_key_is_one_job_however_often_it_is_killed_and_no_other_content_takes_it() {
 }
 
 #[test]
-fn a_killed_executor_is_a_crashed_attempt_and_the_task_is_done_again() {
-    for signal in [Signal::KILL, Signal::TERM] {
-        let sandbox = long_job();
-        let run = run_to_fit(&sandbox, &[]);
-        let executor = run.program("executor");
-        // Stopped, it cannot finish before the signal arrives.
-        executor.signal(Signal::STOP);
-        executor.signal(signal);
-        executor.signal(Signal::CONT);
-        run.wait(LIMIT).expect(0);
-        assert_eq!(sandbox.outcomes("fit"), ["crashed", "accepted"]);
-        let described = sandbox.json(&["describe", "last"]);
-        let text = described["tasks"].to_string();
-        assert!(text.contains("killed by signal"), "{text}");
-    }
+fn a_terminated_executor_is_a_crashed_attempt_and_the_task_is_done_again() {
+    let sandbox = long_job();
+    let run = run_to_fit(&sandbox, &[]);
+    let executor = run.program("executor");
+    // Stopped, it cannot finish before the signal arrives.
+    executor.signal(Signal::STOP);
+    executor.signal(Signal::TERM);
+    executor.signal(Signal::CONT);
+    run.wait(LIMIT).expect(0);
+    assert_eq!(sandbox.outcomes("fit"), ["crashed", "accepted"]);
+    let described = sandbox.json(&["describe", "last"]);
+    let text = described["tasks"].to_string();
+    assert!(text.contains("killed by signal"), "{text}");
 }
 
 #[test]

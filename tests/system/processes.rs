@@ -11,13 +11,21 @@ pub use rustix::process::Signal;
 
 /// Looks again and again until there is something; a condition that does not come true in time fails the test.
 #[track_caller]
-pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: &str, limit: Duration, look: impl FnMut() -> Option<T>) -> T {
+    match within(limit, look) {
+        Some(found) => found,
+        None => panic!("not within {limit:?}: {what}"),
+    }
+}
+
+/// Looks again and again until there is something, or the time is over.
+pub fn within<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
-        if let Some(found) = look() {
+        let found = look();
+        if found.is_some() || start.elapsed() >= limit {
             return found;
         }
-        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
         sleep(Duration::from_millis(10));
     }
 }
@@ -115,16 +123,17 @@ pub fn descendants(of: u32) -> Vec<Process> {
     found
 }
 
-/// Processes whose command line names something: whatever still serves a sandbox.
+/// Processes whose command line or environment names something: a sandbox's programs, and whatever they have started.
 pub fn naming(word: &str) -> Vec<Process> {
+    let says = |id: u32, file: &str| {
+        let text = fs::read(format!("/proc/{id}/{file}")).unwrap_or_default();
+        text.windows(word.len()).any(|part| part == word.as_bytes())
+    };
     fs::read_dir("/proc")
         .unwrap()
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|id| {
-            let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).contains(word)
-        })
+        .filter(|id| says(*id, "cmdline") || says(*id, "environ"))
         .filter_map(Process::of)
         .filter(Process::is_alive)
         .collect()

@@ -4,8 +4,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use broker_harness::{Broker, Options};
+use queue::{Publisher, Settings};
+use types::PoolName;
 
-use crate::sandbox::Sandbox;
+use crate::quiet::runtime;
+use crate::sandbox::{SOON, Sandbox};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queue {
@@ -65,5 +68,43 @@ impl Sandbox {
     pub fn use_broker(&mut self, place: &str) {
         self.set("NIGHTSHIFT_BROKER", &format!("amqp://{place}"));
         self.set("NIGHTSHIFT_BROKER_PASSWORD", "guest");
+    }
+
+    /// As the programs of this sandbox meet the broker, if there is one.
+    pub fn as_a_client(&self) -> Option<Settings> {
+        let url = self.broker()?.replacen("guest@", "guest:guest@", 1);
+        Some(Settings::new(url.parse().unwrap(), "a test"))
+    }
+
+    /// Waits until no message waits for somebody, if there is a broker. Asked over the protocol: what `rabbitmqctl list_queues`
+    /// says may be seconds old. A message that nobody takes is gone after a minute by itself, which does not count.
+    #[track_caller]
+    pub fn wait_for_no_message(&self) {
+        self.wait_for_messages(0);
+    }
+
+    /// When so many workers have ended: each gives back what it was just woken by, if its claim was not answered yet.
+    #[track_caller]
+    pub fn expect_no_other_message(&self, given_back: u32) {
+        self.wait_for_messages(given_back);
+    }
+
+    #[track_caller]
+    fn wait_for_messages(&self, most: u32) {
+        let Some(settings) = self.as_a_client() else {
+            return;
+        };
+        let waited = runtime().block_on(async {
+            let publisher = Publisher::start(settings);
+            let pool = PoolName::default();
+            // It may not have connected yet.
+            let few = async {
+                while !matches!(publisher.depth(&pool).await, Ok(depth) if depth.ready <= most) {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(SOON * 2, few).await
+        });
+        assert!(waited.is_ok(), "more than {most} messages are left");
     }
 }

@@ -1,6 +1,7 @@
 //! What a job gives on a quiet night, to compare a disturbed one with.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -16,16 +17,43 @@ pub struct Results {
     metrics: Vec<String>,
 }
 
-/// A sandbox whose job has three runs, with fit and score tasks of their own, and what it gives undisturbed.
-pub fn with_three_runs(train: u32, test: u32) -> (Sandbox, Results) {
-    let sandbox = Sandbox::with_job(train, test);
-    sandbox.write(
-        "job.yaml",
-        &JOB.replace("seed: 0", "seed: {grid: [0, 1, 2]}"),
-    );
-    let quiet = quiet(&sandbox);
-    assert_eq!(quiet.scores.len(), 3 * 2 * test as usize);
-    (sandbox, quiet)
+/// A job that is disturbed, and what it gives undisturbed.
+#[derive(Debug, Clone, Copy)]
+pub enum Work {
+    /// Eleven short tasks: three runs on the same images, with fit, score and evaluate tasks of their own.
+    ThreeRuns,
+    /// So many images that `fit` is still at work when it is looked for.
+    Long,
+}
+
+impl Work {
+    /// Tasks of [`Work::ThreeRuns`].
+    pub const TASKS: usize = 11;
+
+    pub fn sandbox(self) -> Sandbox {
+        match self {
+            Self::ThreeRuns => {
+                let sandbox = Sandbox::with_job(40, 6);
+                let job = JOB.replace("seed: 0", "seed: {grid: [0, 1, 2]}");
+                sandbox.write("job.yaml", &job);
+                sandbox
+            }
+            Self::Long => Sandbox::with_job(600, 3),
+        }
+    }
+
+    /// Computed once in this process.
+    pub fn quiet(self) -> &'static Results {
+        static THREE_RUNS: OnceLock<Results> = OnceLock::new();
+        static LONG: OnceLock<Results> = OnceLock::new();
+        let (results, samples) = match self {
+            Self::ThreeRuns => (&THREE_RUNS, 3 * 12),
+            Self::Long => (&LONG, 6),
+        };
+        let results = results.get_or_init(|| quiet(&self.sandbox()));
+        assert_eq!(results.scores.len(), samples);
+        results
+    }
 }
 
 /// What `job.yaml` gives undisturbed.
@@ -56,9 +84,12 @@ pub fn results(sandbox: &Sandbox, arguments: &[&str]) -> Results {
     Results { scores, metrics }
 }
 
+/// The newest job ends well, its results are proved to be whole, and they are those of the quiet night.
 #[track_caller]
 pub fn expect_the_quiet_results(sandbox: &Sandbox, quiet: &Results) {
     wait_for_state(sandbox, "succeeded");
+    let report = sandbox.json(&["verify", "last"]);
+    assert_eq!(report["whole"], true, "{report}");
     assert_eq!(results(sandbox, &[]), *quiet);
 }
 

@@ -1,7 +1,8 @@
 //! Jobs whose images and results lie in a bucket.
 
 use std::fs;
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use objects::{Fault, Proxy, Seaweed, WRITER, config};
 use store::{Store, Stores, StoresConfig};
@@ -10,14 +11,29 @@ use crate::kills::wait_for_socket;
 use crate::quiet::{quiet, results, runtime};
 use crate::sandbox::{JOB, LIMIT, Sandbox, files};
 
-/// The bucket at this address, as the sandbox's programs get to know it by `config.yaml`; its dataset, and `bucket.yaml`
-/// with the sandbox's job on it.
-pub fn bucket(sandbox: &Sandbox, endpoint: &str, adapt: impl Fn(&str) -> String) -> Store {
-    let text = config("s3://lab/night", endpoint, WRITER, &sandbox.path("."));
+/// One server for all tests. It ends with this process.
+pub fn server() -> &'static Seaweed {
+    static SERVER: LazyLock<Seaweed> = LazyLock::new(|| Seaweed::start(&["lab"]));
+    &SERVER
+}
+
+/// A part of a bucket that is one sandbox's.
+pub struct Bucket {
+    pub url: String,
+    pub store: Store,
+    /// The sandbox's `job.yaml`, on this bucket's images.
+    pub job: String,
+}
+
+/// The bucket at this address, as the sandbox's programs get to know it by `config.yaml`, with the sandbox's images.
+pub fn bucket(sandbox: &Sandbox, endpoint: &str, adapt: impl Fn(&str) -> String) -> Bucket {
+    static NIGHTS: AtomicU32 = AtomicU32::new(0);
+    let url = format!("s3://lab/night-{}", NIGHTS.fetch_add(1, Ordering::Relaxed));
+    let text = config(&url, endpoint, WRITER, &sandbox.path("."));
     let text = adapt(&text);
     sandbox.write("config.yaml", &text);
     let stores = Stores::new(StoresConfig::parse(&text, "config.yaml").unwrap());
-    let store = stores.open("s3://lab/night").unwrap();
+    let store = stores.open(&url).unwrap();
     let data = sandbox.path("data");
     for file in files(&data) {
         let path = format!("data/{}", file.strip_prefix(&data).unwrap().display());
@@ -25,19 +41,19 @@ pub fn bucket(sandbox: &Sandbox, endpoint: &str, adapt: impl Fn(&str) -> String)
             .block_on(store.put(&path, fs::read(&file).unwrap().into()))
             .unwrap();
     }
-    let job = JOB
-        .replace("root: ./data", "root: s3://lab/night/data")
-        .replace("output: ./out", "output: s3://lab/night/out");
+    let job = fs::read_to_string(sandbox.path("job.yaml")).unwrap();
+    let job = job
+        .replace("root: ./data", &format!("root: {url}/data"))
+        .replace("output: ./out", &format!("output: {url}/out"));
     sandbox.write("bucket.yaml", &job);
-    store
+    Bucket { url, store, job }
 }
 
 #[test]
 fn a_job_in_a_bucket_gives_the_same_scores_as_one_on_files() {
-    let server = Seaweed::start(&["lab"]);
     let sandbox = Sandbox::with_job(12, 6);
     let on_files = quiet(&sandbox);
-    let store = bucket(&sandbox, &server.endpoint(), str::to_owned);
+    let Bucket { url, store, .. } = bucket(&sandbox, &server().endpoint(), str::to_owned);
     let runtime = runtime();
 
     // Without the configuration it is refused, and what there is to do is said.
@@ -46,7 +62,7 @@ fn a_job_in_a_bucket_gives_the_same_scores_as_one_on_files() {
     assert!(
         refused
             .stderr
-            .contains("s3://lab/night/out belongs to no configured store"),
+            .contains(&format!("{url}/out belongs to no configured store")),
         "{}",
         refused.stderr
     );
@@ -66,7 +82,7 @@ fn a_job_in_a_bucket_gives_the_same_scores_as_one_on_files() {
         place
             .as_str()
             .unwrap()
-            .starts_with("s3://lab/night/out/jobs/")
+            .starts_with(&format!("{url}/out/jobs/"))
     );
     // So do the pictures of a report come.
     let to = sandbox.path("report.html");
@@ -100,10 +116,9 @@ fn a_job_in_a_bucket_gives_the_same_scores_as_one_on_files() {
 
 #[test]
 fn an_outage_of_the_bucket_is_said_while_it_lasts() {
-    let server = Seaweed::start(&["lab"]);
     let sandbox = Sandbox::with_job(12, 6);
     let on_files = quiet(&sandbox);
-    let proxy = Proxy::before(server.port());
+    let proxy = Proxy::before(server().port());
     let impatient = |text: &str| text.replace("retries: 6", "retries: 1");
     bucket(&sandbox, &proxy.endpoint(), impatient);
     proxy.set(|line, _| match line {
@@ -133,34 +148,27 @@ fn an_outage_of_the_bucket_is_said_while_it_lasts() {
     assert!(!said.contains("backing off"), "{said}");
 }
 
-/// Errors of all kinds, slow answers, resets, and answers that are lost after the server has done what was asked.
+/// What a server says of a bucket that it does not have; Amazon's says it of writes, too.
+const NO_BUCKET: Fault = Fault::Answer(
+    "404 Not Found",
+    "<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>",
+);
+
 #[test]
-fn a_server_that_stumbles_all_the_time_loses_and_doubles_nothing() {
-    let server = Seaweed::start(&["lab"]);
-    let sandbox = Sandbox::with_job(40, 6);
-    let on_files = quiet(&sandbox);
-    let proxy = Proxy::before(server.port());
-    // A third of all requests fail: with so many tries not one of all gives up.
-    let patient = |text: &str| text.replace("retries: 6", "retries: 15");
-    bucket(&sandbox, &proxy.endpoint(), patient);
-    let busy =
-        "<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>";
-    proxy.set(move |line, number| match number % 19 {
-        1 | 6 if line.starts_with("PUT") => Fault::DropReply,
-        3 if line.starts_with("PUT") => Fault::ResetReply,
-        4 => Fault::Answer("503 Service Unavailable", busy),
-        8 => Fault::Reset,
-        9 => Fault::Answer("500 Internal Server Error", ""),
-        12 => Fault::Delay(Duration::from_millis(300)),
-        _ => Fault::Pass,
-    });
-    let with_keys = ["--config", "config.yaml"];
-    let run = [&["run", "bucket.yaml"], &with_keys[..]].concat();
-    sandbox.ctl(&run).expect(0);
-    assert!(proxy.faults() > 20, "{} faults", proxy.faults());
-    proxy.set(|_, _| Fault::Pass);
-    assert_eq!(results(&sandbox, &with_keys), on_files);
-    sandbox
-        .ctl(&[&["verify", "last"], &with_keys[..]].concat())
-        .expect(0);
+fn a_missing_bucket_ends_the_job_and_is_said_with_the_way_out() {
+    let proxy = Proxy::before(server().port());
+    proxy.set(|_, _| NO_BUCKET);
+    let sandbox = Sandbox::with_job(6, 3);
+    let text = config("s3://absent", &proxy.endpoint(), WRITER, &sandbox.path("."));
+    sandbox.write("config.yaml", &text);
+    for (key, missing) in [
+        ("root: ./data", "root: s3://absent/data"),
+        ("output: ./out", "output: s3://absent/out"),
+    ] {
+        sandbox.write("bucket.yaml", &JOB.replace(key, missing));
+        sandbox
+            .ctl(&["run", "bucket.yaml", "--config", "config.yaml"])
+            .expect(1)
+            .says(&["the bucket s3://absent does not exist at", "create it"]);
+    }
 }

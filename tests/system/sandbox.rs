@@ -4,13 +4,14 @@ use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::processes::{Process, Signal, descendants, naming, until};
+use crate::processes::{Process, Signal, descendants, naming, until, within};
 
 /// Far beyond what any job here takes, even if the machine is busy with something else.
 pub const LIMIT: Duration = Duration::from_secs(90);
@@ -30,7 +31,7 @@ output: ./out
 ";
 
 pub struct Sandbox {
-    folder: TempDir,
+    home: Arc<Home>,
     bin: PathBuf,
     /// User that the programs run as, if not the test's own.
     pub user: Option<u32>,
@@ -38,6 +39,10 @@ pub struct Sandbox {
     environment: Vec<(String, String)>,
     started: AtomicU32,
 }
+
+/// The sandbox's folder. It goes when the sandbox and every program that the test has started in it are gone: then nothing
+/// that serves it may be left running.
+struct Home(TempDir);
 
 /// A program that has ended.
 #[derive(Debug)]
@@ -53,6 +58,8 @@ pub struct Running {
     name: String,
     stdout: PathBuf,
     stderr: PathBuf,
+    /// After the child: it is looked for what is left when the last one has gone.
+    _home: Arc<Home>,
 }
 
 /// Where the programs are.
@@ -74,11 +81,10 @@ pub fn programs() -> PathBuf {
 impl Sandbox {
     /// An empty folder. Directly below /tmp: the path of a socket must be short.
     pub fn new() -> Self {
+        let mut folder = tempfile::Builder::new();
+        folder.prefix("ns");
         Self {
-            folder: tempfile::Builder::new()
-                .prefix("ns")
-                .tempdir_in("/tmp")
-                .unwrap(),
+            home: Arc::new(Home(folder.tempdir_in("/tmp").unwrap())),
             bin: programs(),
             user: None,
             environment: Vec::new(),
@@ -126,7 +132,7 @@ impl Sandbox {
     }
 
     pub fn path(&self, relative: &str) -> PathBuf {
-        self.folder.path().join(relative)
+        self.home.0.path().join(relative)
     }
 
     pub fn write(&self, relative: &str, text: &str) {
@@ -137,11 +143,12 @@ impl Sandbox {
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.bin.join(program));
         command
-            .current_dir(self.folder.path())
-            .env("HOME", self.folder.path())
+            .current_dir(self.home.0.path())
+            .env("HOME", self.home.0.path())
             .env("NIGHTSHIFT_STATE", self.path("s"))
             .env_remove("XDG_STATE_HOME")
             .env_remove("XDG_DATA_HOME")
+            .env_remove("XDG_CACHE_HOME")
             .env_remove("LD_LIBRARY_PATH")
             .env_remove("NIGHTSHIFT_NATIVE_DIR")
             .env_remove("NIGHTSHIFT_WEIGHTS")
@@ -178,6 +185,7 @@ impl Sandbox {
             name: format!("{program} {}", arguments.join(" ")),
             stdout,
             stderr,
+            _home: Arc::clone(&self.home),
         }
     }
 
@@ -267,11 +275,15 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-impl Drop for Sandbox {
+impl Drop for Home {
     fn drop(&mut self) {
-        // A test that failed may leave programs behind; they name the sandbox's folder.
-        for process in naming(&self.folder.path().display().to_string()) {
-            process.signal(Signal::KILL);
+        let folder = self.0.path().display().to_string();
+        let all_ended = || naming(&folder).is_empty().then_some(());
+        // A test that failed may leave programs behind.
+        if std::thread::panicking() || within(SOON, all_ended).is_none() {
+            let left = naming(&folder);
+            left.iter().for_each(|process| process.signal(Signal::KILL));
+            assert!(std::thread::panicking(), "left running: {left:?}");
         }
     }
 }
@@ -326,6 +338,13 @@ impl Running {
                 said.then_some(())
             },
         );
+    }
+
+    /// Asks it to end, which it does as it should.
+    #[track_caller]
+    pub fn end(self) {
+        self.signal(Signal::TERM);
+        self.wait(SOON * 2).expect(0);
     }
 
     #[track_caller]

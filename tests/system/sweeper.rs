@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use objects::{Seaweed, WRITER, config};
+use objects::{WRITER, config};
 use serde_json::Value;
 use store::{Store, Stores, StoresConfig};
 use tokio::runtime::Runtime;
@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use crate::kills::wait_for_socket;
 use crate::monitoring::{address, get};
 use crate::processes::{Signal, until};
+use crate::remote::server;
 use crate::sandbox::{JOB, LIMIT, Running, SOON, Sandbox};
 
 /// Short enough to wait for twice, long enough to see what is there before.
@@ -171,11 +172,10 @@ fn on_files_what_a_killed_executor_left_goes_and_nothing_else() {
 
 #[test]
 fn in_a_bucket_what_a_killed_executor_left_goes_and_nothing_else() {
-    let server = Seaweed::start(&["lab"]);
     let sandbox = sandbox();
     let text = config(
         "s3://lab/night",
-        &server.endpoint(),
+        &server().endpoint(),
         WRITER,
         &sandbox.path("."),
     );

@@ -19,7 +19,7 @@ pub enum Fault {
     Pass,
     /// The server does it; the client hears nothing but the end of the connection.
     DropReply,
-    /// The server does it; the client gets a reset in the middle of the answer's head.
+    /// The server does it; the client gets a reset in the middle of the answer.
     ResetReply,
     /// The server never hears of it.
     Reset,
@@ -142,8 +142,9 @@ impl Shared {
                 client.shutdown(Shutdown::Both)
             }
             Fault::ResetReply => {
-                io::copy(&mut server, &mut io::sink())?;
-                client.write_all(b"HTTP/1.1 20")?;
+                let mut answer = Vec::new();
+                server.read_to_end(&mut answer)?;
+                client.write_all(&answer[..answer.len() / 2])?;
                 reset(client)
             }
             _ => io::copy(&mut server, &mut client).map(drop),
