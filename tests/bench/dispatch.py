@@ -10,7 +10,7 @@
 Ours writes each grant and each result to disk before it answers. Celery's messages are persistent and its results are messages
 to the caller; Ray keeps both in memory. What a task leaves, an object and a list of objects, is in memory here, too (/dev/shm,
 where Ray keeps its own); `on_disk` says what it is with these files synced to the same disk, which no peer does. Everything
-runs alternately; the best round of each counts, and of Celery the best of several settings. Ours and Celery log warnings, not a
+runs alternately; the best round of each counts, of Celery and of ours the best of several settings. Ours and Celery log warnings, not a
 line for each task.
 """
 import json
@@ -27,6 +27,8 @@ VENV = CACHE / "dispatch"
 VENV_BYTES = 2 * 10**9
 # Celery's: processes, and messages that each of them holds in advance.
 CELERY = ((2, 4), (2, 32), (4, 16))
+# Ours: workers, and executors of each.
+OURS = ((4, 4), (8, 2))
 MIB = 1.048576
 
 
@@ -68,8 +70,9 @@ def last_line(text):
 MEMORY = Path("/dev/shm")
 
 
-def ours(address=None, store=None):
-    command, environment = [CTL, "bench", "dispatch", "-o", "json", "--folder", CACHE], dict(os.environ)
+def ours(setting, address=None, store=None):
+    workers, slots = setting
+    command, environment = [CTL, "bench", "dispatch", "-o", "json", "--folder", CACHE, "--workers", workers, "--slots", slots], dict(os.environ)
     if store:
         command += ["--store", store]
     if address:
@@ -103,18 +106,20 @@ class Dispatching:
                 for number in range(self.rounds):
                     def begin(name):
                         say(f"round {number + 1} of {self.rounds}: {name}")
-                    begin("embedded")
-                    all_runs["embedded"].append(ours(store=MEMORY))
+                    for setting in OURS:
+                        begin("embedded, {} workers of {} slots".format(*setting))
+                        all_runs["embedded"].append(ours(setting, store=MEMORY))
                     begin("Ray")
                     all_runs["ray"].append(ray(interpreter))
-                    begin("RabbitMQ")
-                    all_runs["rabbitmq"].append(ours(address, MEMORY))
+                    for setting in OURS:
+                        begin("RabbitMQ, {} workers of {} slots".format(*setting))
+                        all_runs["rabbitmq"].append(ours(setting, address, MEMORY))
                     for processes, prefetch in CELERY:
                         begin(f"Celery, {processes} processes, prefetch {prefetch}")
                         all_runs["celery"].append(celery(interpreter, address, processes, prefetch))
                     begin("objects on disk")
-                    all_runs["embedded, on disk"].append(ours())
-                    all_runs["rabbitmq, on disk"].append(ours(address))
+                    all_runs["embedded, on disk"].append(ours(OURS[0]))
+                    all_runs["rabbitmq, on disk"].append(ours(OURS[0], address))
             self.best = {name: max(runs, key=lambda one: one["tasks_per_s"]) for name, runs in all_runs.items()}
             for name in ("embedded", "rabbitmq"):
                 self.best[name]["idle_ms"] = min((one["idle_ms"] for one in all_runs[name]), key=lambda spread: spread["p99"])
