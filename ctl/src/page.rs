@@ -6,6 +6,7 @@ use proto::v1::{Attempt, Job, Run, Task};
 
 use crate::commands::get::run_table;
 use crate::output::{self, Table, ago, took};
+use crate::summary;
 
 /// Tasks that neither failed nor wait for one that did, in the order in which they are told.
 const OPEN: [&str; 4] = ["running", "cancelling", "ready", "blocked"];
@@ -63,6 +64,15 @@ fn head(job: &Job, runs: &[Run], results: Option<&str>, now_ms: i64) -> String {
         ("store", job.store.clone()),
         ("results", results),
     ];
+    if let Some(reused) = summary::reused(runs) {
+        let plan::Reused {
+            images,
+            of,
+            saved_s,
+        } = reused;
+        let text = format!("features of {images} of {of} images, {saved_s:.1} s saved");
+        rows.push(("reused", text));
+    }
     if !job.key.is_empty() {
         rows.insert(1, ("key", job.key.clone()));
     }

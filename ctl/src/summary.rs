@@ -90,6 +90,19 @@ fn warnings(run: &Run) -> Vec<String> {
         .map_or(Vec::new(), |result| result.warnings)
 }
 
+/// What the runs of a job did not have to compute, together; `None`: none of them has a pass in common with another.
+pub fn reused(runs: &[Run]) -> Option<plan::Reused> {
+    let result = |run: &Run| serde_json::from_str::<plan::TaskResult>(&run.result_json).ok();
+    let by_run = runs
+        .iter()
+        .filter_map(result)
+        .filter_map(|result| result.reused);
+    by_run.reduce(|mut all, one| {
+        all += one;
+        all
+    })
+}
+
 /// Means over the runs of one model on one dataset with the same settings, where there are several.
 pub fn means(lines: &[Line]) -> Vec<Line> {
     let mut groups: Vec<Vec<&Line>> = Vec::new();

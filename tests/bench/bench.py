@@ -13,6 +13,7 @@
     pixel_metrics_vs_adeval    the same of 1,000 maps, beside ADEval (1,000 bins, not exact) on maps of the same kind
     demo_overhead_s            `ctl run configs/benchmark-demo.yaml` without the time in which its tasks compute (one at a time)
     ctl_help_ms                best wall time of `ctl --help`
+    shared_features_speedup    four models on three textures in one benchmark, and the sum of `ctl run` of each alone, all from empty caches
     sim_schedules_per_s        simulated schedules a second, over 20 s
     dispatch_rabbitmq_vs_celery, dispatch_embedded_vs_ray, dispatch_p99_ms, coordinator_100k_mb, coordinator_100k_restart_s
                                see dispatch.py
@@ -223,6 +224,42 @@ def demo_overhead(_):
     report("demo_overhead_s", wall - computing, "s", wall_s=round(wall, 2), computing_s=round(computing, 2))
 
 
+# What the demo runs, without the solar cells.
+SHARING = """\
+kind: {kind}
+name: bench
+model: {model}
+data: {{class_path: MVTec, init_args: {{root: {root}, category: {category}, val_split_mode: from_dir}}}}
+metrics: {{image: [AUROC, F1Score], pixel: [AUROC, F1Score]}}
+output: results
+"""
+SHARING_MODELS = [MODELS["padim"], MODELS["patchcore"],
+                  "{class_path: Dfm, init_args: {backbone: mobilenet_v2, layer: features.13, pooling_kernel_size: 4, score_type: fre}}",
+                  "{class_path: Dfkde, init_args: {backbone: mobilenet_v2, layers: [features.17]}}"]
+CATEGORIES = ["brick", "grass", "gravel"]
+
+
+def shared_features(_):
+    def take(kind, model, category):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            (folder / "job.yaml").write_text(SHARING.format(kind=kind, model=model, root=ROOT / "datasets" / "texture", category=category))
+            start = time.perf_counter()
+            # An empty cache.
+            run([CTL, "run", "job.yaml", "--state", "state"], cwd=folder, env=dict(os.environ, XDG_CACHE_HOME=str(folder / "cache")))
+            wall = time.perf_counter() - start
+            runs = json.loads(run([CTL, "describe", "last", "--state", "state", "-o", "json"], cwd=folder))["runs"]
+        return wall, [one["result"].get("reused") for one in runs]
+    say("four models on three categories in one benchmark")
+    together, reused = take("benchmark", "{grid: [" + ", ".join(SHARING_MODELS) + "]}", "{grid: [" + ", ".join(CATEGORIES) + "]}")
+    apart = 0
+    for model in SHARING_MODELS:
+        for category in CATEGORIES:
+            say(f"alone: {model[:30]}... on {category}")
+            apart += take("train", model, category)[0]
+    report("shared_features_speedup", together, "s", apart, apart / together, reused=reused)
+
+
 def sim_schedules(_):
     run(["make", "sim", "SECONDS=0"], cwd=ROOT)
     start = time.perf_counter()
@@ -234,7 +271,7 @@ def sim_schedules(_):
     report("sim_schedules_per_s", numbers[0] / min(20.0, time.perf_counter() - start), "1/s")
 
 
-BENCHMARKS = {"ctl_help_ms": ctl_help, "sim_schedules_per_s": sim_schedules, "demo_overhead_s": demo_overhead, "pixel_metrics_75_s": pixel_metrics_75,
+BENCHMARKS = {"ctl_help_ms": ctl_help, "sim_schedules_per_s": sim_schedules, "shared_features_speedup": shared_features, "demo_overhead_s": demo_overhead, "pixel_metrics_75_s": pixel_metrics_75,
               "pixel_metrics_1700_s": pixel_metrics_1700, "pixel_metrics_vs_adeval": pixel_metrics_vs_adeval}
 PADIM = {"padim_e2e_vs_anomalib": e2e, "padim_memory_vs_anomalib": memory}
 PATCHCORE = {"patchcore_e2e_vs_anomalib": e2e, "patchcore_memory_vs_anomalib": memory}

@@ -26,6 +26,7 @@ mod full_disk;
 mod hangs;
 mod images;
 mod interrupts;
+mod joint;
 mod kills;
 mod licences;
 mod limits;

@@ -238,6 +238,7 @@ impl Worker {
             detail,
             timings: Vec::new(),
             warnings: Vec::new(),
+            reused: None,
         };
         v1::CompleteRequest {
             worker: self.name.clone(),

@@ -162,6 +162,12 @@ impl RunSpec {
             Err(_) => (self.data.class_path.clone(), String::new()),
         }
     }
+
+    /// Height, width to which `data` has images resized; `None`: the model's own.
+    pub fn image_size(&self) -> Option<[usize; 2]> {
+        let size = self.data.init_args.get("image_size")?;
+        serde_json::from_value(size.clone()).ok()?
+    }
 }
 
 /// Where a run's model comes from.

@@ -6,7 +6,7 @@ use params::{Default, Kind, Param};
 use crate::arguments::Arguments;
 use crate::backbones::{self, Architecture, Layer};
 use crate::input::imagenet_image;
-use crate::{BackboneUse, ModelError, StateDict};
+use crate::{BackboneUse, ModelError, Start};
 
 /// A backbone and the layers whose maps a model takes.
 pub(crate) struct Extractor {
@@ -74,21 +74,40 @@ impl Extractor {
         self.layers.iter().map(|layer| layer.channels).sum()
     }
 
-    /// Height, width of the first layer's map for an image of `size`: each strided step of these networks rounds up.
+    /// Height, width of the first layer's map for an image of `size`.
     pub fn grid(&self, size: [usize; 2]) -> [usize; 2] {
-        let stride = self.layers.first().map_or(1, |layer| layer.stride);
-        size.map(|side| side.div_ceil(stride))
+        self.layers
+            .first()
+            .map_or(size, |layer| layer.map_size(size))
     }
 
-    /// From the graph's input `image` of `size` to the layers' maps, in their order.
+    /// The layers' maps for an image of `size`, in their order: what the network makes of the graph's input `image`, or
+    /// inputs themselves, each named like its layer.
     pub fn emit(
         &self,
         builder: &mut Builder,
         size: [usize; 2],
-        weights: &StateDict,
+        start: Start<'_>,
     ) -> Result<Vec<Value>, ModelError> {
-        let image = imagenet_image(builder, size)?;
-        self.backbone.emit(builder, image, weights, &self.layers)
+        match start {
+            Start::Image(weights) => {
+                let image = imagenet_image(builder, size)?;
+                self.backbone.emit(builder, image, weights, &self.layers)
+            }
+            Start::Maps => {
+                let input = |layer: &Layer| {
+                    let [height, width] = layer.map_size(size);
+                    let dims = [
+                        Dim::Batch,
+                        layer.channels.into(),
+                        height.into(),
+                        width.into(),
+                    ];
+                    Ok(builder.input(&layer.name, &dims)?)
+                };
+                self.layers.iter().map(input).collect()
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod error;
 mod extractor;
 mod features;
 mod input;
+mod joint;
 mod lanes;
 pub mod padim;
 mod parallel;
@@ -28,6 +29,7 @@ use graph::{Graph, Tensor};
 pub use error::ModelError;
 use features::read_rows;
 pub use features::{FeatureSource, MemoryFeatures};
+pub use joint::JointPass;
 pub use random::Stream;
 pub use registry::{REGISTRY, build, problems};
 
@@ -51,13 +53,30 @@ pub struct BackboneUse {
     pub pre_trained: bool,
 }
 
+/// Where a graph of features begins.
+#[derive(Debug, Clone, Copy)]
+pub enum Start<'a> {
+    /// At the input `image` [N, 3, H, W] in [0, 1], with these weights of the backbone.
+    Image(&'a StateDict),
+    /// Behind the backbone: the inputs are the maps of the model's layers, each named like its layer, in the order of
+    /// [`BackboneUse::layers`]; see [`JointPass`].
+    Maps,
+}
+
 /// How images are brought to a model's size; the rest of preprocessing is in the graph.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Transform {
     /// Height, width to which the whole image is resized (bilinear, antialiased).
     pub size: [usize; 2],
     /// Height, width of the centre that is cut out afterwards.
     pub crop: Option<[usize; 2]>,
+}
+
+impl Transform {
+    /// Height, width of what the graph sees.
+    pub fn output(&self) -> [usize; 2] {
+        self.crop.unwrap_or(self.size)
+    }
 }
 
 /// How a map on a model's grid becomes the anomaly map; see [`Model::map`].
@@ -123,8 +142,8 @@ pub trait Model: Send + Sync {
     /// is unusual.
     fn map(&self) -> Option<MapFinish>;
 
-    /// Input `image` [N, 3, H, W] in [0, 1]; output `features` [N, positions, dims], positions in row-major order.
-    fn feature_graph(&self, weights: &StateDict) -> Result<Graph, ModelError>;
+    /// Output `features` [N, positions, dims], positions in row-major order.
+    fn feature_graph(&self, start: Start<'_>) -> Result<Graph, ModelError>;
 
     /// Learns from the features of normal images. The result does not depend on `threads`.
     fn fit(
@@ -134,7 +153,7 @@ pub trait Model: Send + Sync {
         progress: &Progress,
     ) -> Result<Statistics, ModelError>;
 
-    /// The definition of scoring: input `image` as above, outputs `pred_score` `[N]` and, if the model has maps,
+    /// The definition of scoring: input `image` [N, 3, H, W] in [0, 1], outputs `pred_score` `[N]` and, if the model has maps,
     /// `anomaly_map` `[N, 1, H, W]`.
     fn inference_graph(
         &self,

@@ -8,6 +8,7 @@
 //! ```
 
 mod expand;
+mod joint;
 mod label;
 mod planner;
 mod task;

@@ -5,15 +5,16 @@ use std::collections::HashMap;
 use job::resolved::{ClassSpec, ModelSource, ResolvedJob};
 use types::TaskIndex;
 
-use crate::{Dependency, DependencyRule, Plan, PlannedRun, PlannedTask, TaskSpec, label};
+use crate::{Dependency, DependencyRule, Plan, PlannedRun, PlannedTask, TaskSpec, joint, label};
 
 /// Cuts a job into runs and tasks.
 ///
 /// Lists come first, one for each distinct dataset configuration in order of the first run that needs it, so that a wrong
-/// folder is found before anything is computed; then each run's fit and evaluate; then the one reduce.
+/// folder is found before anything is computed; then each run's fit and evaluate, those that share a listing one after the
+/// other, since they may share more; then the one reduce.
 pub fn plan(job: &ResolvedJob) -> Plan {
     let labels = label::of_models(&job.runs);
-    let runs: Vec<PlannedRun> = (0u32..)
+    let mut runs: Vec<PlannedRun> = (0u32..)
         .zip(job.runs.iter().zip(labels))
         .map(|(index, (spec, model))| {
             let (dataset, category) = spec.dataset();
@@ -23,6 +24,7 @@ pub fn plan(job: &ResolvedJob) -> Plan {
                 dataset,
                 category,
                 spec: spec.clone(),
+                joint: None,
             }
         })
         .collect();
@@ -51,9 +53,12 @@ pub fn plan(job: &ResolvedJob) -> Plan {
             list_of[run as usize] = list;
         }
     }
+    joint::mark(&mut runs, &list_of);
 
     let mut evaluates = Vec::with_capacity(runs.len());
-    for run in &runs {
+    let mut by_listing: Vec<&PlannedRun> = runs.iter().collect();
+    by_listing.sort_by_key(|run| list_of[run.index as usize]);
+    for run in by_listing {
         let mut needs = vec![success(list_of[run.index as usize])];
         if let ModelSource::Train(_) = run.spec.model {
             let fit = tasks.add(TaskSpec::Fit { run: run.index }, needs.clone());

@@ -26,6 +26,30 @@ pub struct PlannedRun {
     /// Empty if the dataset has none.
     pub category: String,
     pub spec: RunSpec,
+    /// What it has in common with other runs; `None`: it is the only one that looks at its images so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joint: Option<Joint>,
+}
+
+/// A pass over the backbone that several runs of a job share: same images, preprocessing and weights.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joint {
+    /// Layers whose maps some of the runs take, in the network's order.
+    pub layers: Vec<String>,
+    /// This run's place among them, from 0. Each begins at other images, so that those who work at the same time do not do
+    /// the same.
+    pub place: u32,
+    /// How many they are.
+    pub runs: u32,
+}
+
+impl Joint {
+    /// The first of so many items for this run; it goes on from there, and round.
+    pub fn first_of(&self, items: usize) -> usize {
+        let place = u64::from(self.place) * items as u64;
+        // At least two runs share a pass.
+        (place / u64::from(self.runs.max(1))) as usize
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -158,6 +182,27 @@ pub struct TaskResult {
     /// Things a user should know that did not stop the task.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// What did not have to be computed, of runs that share a pass; of an evaluation: by all tasks of its run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused: Option<Reused>,
+}
+
+/// Features that another run of the job had computed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reused {
+    pub images: u64,
+    /// All whose features were needed.
+    pub of: u64,
+    /// What computing them had taken, less what reading them took, in seconds of as many threads as the task had.
+    pub saved_s: f64,
+}
+
+impl std::ops::AddAssign for Reused {
+    fn add_assign(&mut self, other: Self) {
+        self.images += other.images;
+        self.of += other.of;
+        self.saved_s += other.saved_s;
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -244,7 +289,7 @@ pub struct MetricValue {
 /// What one stage of the pipeline took in one attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageTiming {
-    /// `fetch`, `decode`, `preprocess`, `infer`, `solve`, `metrics`, `write`, or `total` for the attempt as a whole.
+    /// `fetch`, `decode`, `preprocess`, `infer`, `reuse`, `solve`, `metrics`, `write`, or `total` for the attempt as a whole.
     pub stage: String,
     /// From the first beginning to the last end.
     pub wall_s: f64,

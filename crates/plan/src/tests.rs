@@ -15,7 +15,13 @@ use types::TaskIndex;
 
 use crate::*;
 
-fn spec(backbone: &str, features: u32, category: &str, seed: u64, trained: bool) -> RunSpec {
+pub(crate) fn spec(
+    backbone: &str,
+    features: u32,
+    category: &str,
+    seed: u64,
+    trained: bool,
+) -> RunSpec {
     let class = |class_path: &str, args: serde_json::Value| ClassSpec {
         class_path: class_path.into(),
         init_args: args.as_object().expect("a map").clone(),
@@ -45,7 +51,7 @@ fn spec(backbone: &str, features: u32, category: &str, seed: u64, trained: bool)
     }
 }
 
-fn job(runs: Vec<RunSpec>) -> ResolvedJob {
+pub(crate) fn job(runs: Vec<RunSpec>) -> ResolvedJob {
     ResolvedJob {
         format: ResolvedJob::FORMAT,
         kind: JobKind::Benchmark,
@@ -71,6 +77,7 @@ fn listed(scored: u64) -> TaskResult {
         detail,
         timings: vec![],
         warnings: vec![],
+        reused: None,
     }
 }
 
@@ -148,6 +155,7 @@ fn only_a_list_expands() {
         },
         timings: vec![],
         warnings: vec![],
+        reused: None,
     };
     assert_eq!(
         expand(&plan, TaskIndex(0), &fit, TaskIndex(4)),

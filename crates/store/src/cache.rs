@@ -1,6 +1,6 @@
-//! Bounded local copies of remote objects, in a folder that all executors of a machine share.
+//! Bounded local copies of remote objects and of what was computed, in a folder that all executors of a machine share.
 //!
-//! A copy is good for one address and etag only, so it is never stale. Each is a file that appears whole (written beside,
+//! A copy is good for one key only (of an object: its address and etag), so it is never stale. Each is a file that appears whole (written beside,
 //! then renamed) and ends with the digest of its content: what a crash or a disk left damaged is a miss. No locks: two who
 //! miss the same object both fetch it; who removes a file that another reads takes nothing from the reader.
 
@@ -8,7 +8,10 @@ use std::{
     fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -31,12 +34,12 @@ const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
 static NEXT_TEMPORARY: AtomicU64 = AtomicU64::new(0);
 
 /// Keeps the objects that were read last, up to a number of bytes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LocalCache {
     folder: PathBuf,
     limit: u64,
     /// Written since the folder was looked at; starts high, so that the first insertion looks.
-    since_look: AtomicU64,
+    since_look: Arc<AtomicU64>,
 }
 
 impl LocalCache {
@@ -44,7 +47,7 @@ impl LocalCache {
         Self {
             folder,
             limit: limit_bytes,
-            since_look: AtomicU64::new(u64::MAX / 2),
+            since_look: Arc::new(AtomicU64::new(u64::MAX / 2)),
         }
     }
 
@@ -53,47 +56,61 @@ impl LocalCache {
         if !store.is_remote() || etag.is_empty() {
             return store.get(path, (!etag.is_empty()).then_some(etag)).await;
         }
-        let file = self.file(&store.uri(path), etag);
+        let file = self.file(&[store.uri(path).as_str(), etag]);
         let reading = file.clone();
         // A task that panicked or a runtime that ends is a miss like any other.
         if let Ok(Some(bytes)) = tokio::task::spawn_blocking(move || read(&reading)).await {
             return Ok(bytes);
         }
         let bytes = store.get(path, Some(etag)).await?;
-        self.insert(file, bytes.clone()).await;
+        let (cache, kept) = (self.clone(), bytes.clone());
+        let inserting = tokio::task::spawn_blocking(move || cache.insert(&file, &kept));
+        // As above: the reader has what it wants.
+        let _ = inserting.await;
         Ok(bytes)
     }
 
-    fn file(&self, uri: &str, etag: &str) -> PathBuf {
+    /// What was kept under a key that says everything of what it was made of. Reads a file: not for async code.
+    pub fn find(&self, key: &[impl AsRef<str>]) -> Option<Bytes> {
+        read(&self.file(key))
+    }
+
+    /// Keeps it, if there is room. Writes a file: not for async code.
+    pub fn keep(&self, key: &[impl AsRef<str>], bytes: &[u8]) {
+        self.insert(&self.file(key), bytes);
+    }
+
+    /// Whether so many bytes can be kept all at once, with as much again for others.
+    pub fn has_room_for(&self, bytes: u64) -> bool {
+        bytes <= self.limit / 2
+    }
+
+    fn file(&self, key: &[impl AsRef<str>]) -> PathBuf {
         let mut hash = Sha256::new();
-        hash.update(uri);
-        hash.update([0]);
-        hash.update(etag);
+        for (i, part) in key.iter().enumerate() {
+            if i > 0 {
+                hash.update([0]);
+            }
+            hash.update(part.as_ref());
+        }
         let name: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
         self.folder.join(&name[..2]).join(&name[2..])
     }
 
-    /// A copy that cannot be kept is not missed: the next reader fetches it again.
-    async fn insert(&self, file: PathBuf, bytes: Bytes) {
+    /// A copy that cannot be kept is not missed: the next reader gets it anew.
+    fn insert(&self, file: &Path, bytes: &[u8]) {
         let size = bytes.len() as u64 + DIGEST_BYTES as u64;
-        if size > self.limit / 2 {
+        if !self.has_room_for(size) {
             return;
         }
         let written = self.since_look.fetch_add(size, Ordering::Relaxed) + size;
-        let look = written >= self.limit / 100 * LOOK_AFTER_PERCENT;
-        if look {
+        if written >= self.limit / 100 * LOOK_AFTER_PERCENT {
             self.since_look.store(0, Ordering::Relaxed);
+            // Room for what may come before the next look.
+            let room = self.limit / 100 * LOOK_AFTER_PERCENT + size;
+            make_room(&self.folder, self.limit.saturating_sub(room));
         }
-        let (folder, limit) = (self.folder.clone(), self.limit);
-        let done = tokio::task::spawn_blocking(move || {
-            if look {
-                // Room for what may come before the next look.
-                let room = limit / 100 * LOOK_AFTER_PERCENT + size;
-                make_room(&folder, limit.saturating_sub(room));
-            }
-            write(&file, &bytes)
-        });
-        if let Ok(Err(error)) = done.await {
+        if let Err(error) = write(file, bytes) {
             tracing::debug!(folder = %self.folder.display(), %error, "could not keep a copy");
         }
     }

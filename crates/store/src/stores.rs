@@ -152,10 +152,10 @@ impl Stores {
         probes
     }
 
-    /// The cache of images from remote stores; `None` if there is no such store, no place for it, or it is switched off.
+    /// The machine's cache; `None` if there is no place for it, or it is switched off.
     pub fn cache(&self) -> Option<LocalCache> {
         let CacheConfig { folder, limit_mib } = &self.0.config.cache;
-        if self.0.config.stores.is_empty() || *limit_mib == 0 {
+        if *limit_mib == 0 {
             return None;
         }
         let folder = folder.clone().or_else(default_cache_folder)?;

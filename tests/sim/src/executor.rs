@@ -80,6 +80,7 @@ pub fn work(assignment: &Assignment) -> (TaskResult, Vec<OutputObject>, u64) {
             detail,
             timings: Vec::new(),
             warnings: Vec::new(),
+            reused: None,
         },
         outputs,
         digest,

@@ -128,6 +128,7 @@ fn plan_of(runs: u32, spec: &RunSpec) -> Plan {
         dataset: "simulated".to_owned(),
         category: String::new(),
         spec: spec.clone(),
+        joint: None,
     };
     Plan {
         runs: (0..runs).map(run).collect(),
@@ -216,6 +217,7 @@ pub fn expected_reduce(plan: &Plan, chunks: u64) -> u64 {
         },
         timings: Vec::new(),
         warnings: Vec::new(),
+        reused: None,
     };
     let expansion = plan::expand(
         plan,

@@ -18,8 +18,8 @@ pub struct Images<'a> {
     attempt: &'a Attempt,
     pub preprocess: Preprocess,
     limits: Limits,
-    /// Of images in remote stores.
-    cache: Option<LocalCache>,
+    /// Of images in remote stores, and of their features.
+    pub cache: Option<LocalCache>,
 }
 
 /// An image or mask that cannot be used: a row with an error while scoring, the end of training.

@@ -20,8 +20,11 @@ pub static STATISTICS: Last<Statistics> = Last::empty();
 /// By name.
 pub static ENGINE: Last<Arc<dyn engines::Engine>> = Last::empty();
 
-/// By everything that the graph and its compilation depend on.
+/// What sees an image, by everything that the graph and its compilation depend on.
 pub static COMPILED: Last<Arc<dyn engines::Compiled>> = Last::empty();
+
+/// Where runs share that one: what makes a model's features of what it saw.
+pub static COMPILED_TAIL: Last<Arc<dyn engines::Compiled>> = Last::empty();
 
 /// The job of the last task.
 static JOB: Mutex<Option<JobId>> = Mutex::new(None);

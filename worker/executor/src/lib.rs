@@ -7,6 +7,7 @@ mod attempt_log;
 mod decision;
 mod error;
 mod extremes;
+mod features;
 mod fingerprint;
 mod handover;
 mod images;

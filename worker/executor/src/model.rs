@@ -4,7 +4,7 @@ use std::{env, path::PathBuf, sync::Arc};
 
 use engines::{Choice, CompileOptions};
 use job::resolved::{ClassSpec, EngineChoice, ModelSource, RunSpec};
-use models::{BackboneUse, Model, StateDict, Statistics};
+use models::{BackboneUse, Model, ModelError, StateDict, Statistics};
 use plan::{PlannedRun, ResultDetail, UsedWeights};
 use types::TaskKind;
 use vision::{Blur, MapFinish, Preprocess, Upsampling};
@@ -13,7 +13,7 @@ use crate::{
     attempt::Attempt,
     error::TaskError,
     fingerprint,
-    kept::{COMPILED, ENGINE, STATISTICS, WEIGHTS},
+    kept::{ENGINE, Last, STATISTICS, WEIGHTS},
     packages,
     tasks::names,
 };
@@ -24,10 +24,10 @@ pub struct Chosen {
     pub model: Box<dyn Model>,
     pub weights: StateDict,
     /// Everything that the features depend on besides the image: class, parameters, size, seed, weights.
-    key: String,
+    pub key: String,
     /// `None`: random weights, or no backbone.
     pub origin: Option<WeightsOrigin>,
-    statistics: Statistics,
+    pub statistics: Statistics,
 }
 
 /// Where a backbone's weights are from, as packages record it.
@@ -43,7 +43,7 @@ impl Chosen {
     pub fn to_train(attempt: &Attempt) -> Result<Self, TaskError> {
         let (class, spec) = trained_class(attempt)?;
         let weights = weights_of_fit(attempt).map(|weights| weights.sha256.as_str());
-        Self::new(class, image_size(spec), spec.seed, weights)
+        Self::new(class, spec.image_size(), spec.seed, weights)
     }
 
     /// The model of any run, ready to score.
@@ -153,7 +153,7 @@ pub fn sight(run: &PlannedRun, given: Option<&packages::Opened>) -> Result<Sight
             Some(package.image_size()),
             package.manifest.model.seed,
         ),
-        (ModelSource::Train(class), None) => (class.clone(), image_size(&run.spec), run.spec.seed),
+        (ModelSource::Train(class), None) => (class.clone(), run.spec.image_size(), run.spec.seed),
         (ModelSource::Package(name), None) => {
             return Err(TaskError::Assignment(format!(
                 "the package {name} was not opened"
@@ -252,11 +252,6 @@ pub fn weights_folder() -> PathBuf {
     data.unwrap_or_default().join("nightshift/weights")
 }
 
-/// Height, width that the job's data asks for.
-pub fn image_size(spec: &RunSpec) -> Option<[usize; 2]> {
-    serde_json::from_value(spec.data.init_args.get("image_size")?.clone()).ok()?
-}
-
 /// Whether tasks of this kind run a graph.
 pub fn uses_engine(kind: TaskKind) -> bool {
     matches!(kind, TaskKind::Fit | TaskKind::Score)
@@ -297,60 +292,24 @@ impl Engine {
         fingerprint::fingerprint(self.0.name(), &self.0.version(), threads)
     }
 
-    /// One session a thread, each for one image at a time: larger batches leave the caches and gain nothing.
-    fn compile(
-        &self,
-        graph: &graph::Graph,
-        sessions: usize,
-    ) -> Result<Arc<dyn engines::Compiled>, TaskError> {
-        let graph = graph::rewrite::fold_batch_norm(graph);
-        let options = CompileOptions { batch: 1, sessions };
-        Ok(Arc::from(self.0.compile(&graph, &options)?))
-    }
-
-    /// Sessions that turn images into the model's features. A run's tasks, and all runs that differ in data alone, share
-    /// one compiled graph.
-    pub fn feature_sessions(
+    /// One session a thread, each for one image at a time: larger batches leave the caches and gain nothing. `kept` has the
+    /// compiled graph if it was made for the same `key`.
+    pub fn sessions(
         &self,
         attempt: &Attempt,
-        chosen: &Chosen,
+        kept: &Last<Arc<dyn engines::Compiled>>,
+        key: &str,
+        graph: impl FnOnce() -> Result<graph::Graph, ModelError>,
     ) -> Result<Vec<Box<dyn engines::Session>>, TaskError> {
         let sessions = attempt.threads;
-        let key = format!("{} {sessions} {}", self.name(), chosen.key);
+        let key = format!("{} {sessions} {key}", self.name());
         attempt.stages.load("compile", || {
-            let compiled = COMPILED.get_or(&key, || {
-                self.compile(&chosen.model.feature_graph(&chosen.weights)?, sessions)
+            let compiled = kept.get_or(&key, || {
+                let graph = graph::rewrite::fold_batch_norm(&graph()?);
+                let options = CompileOptions { batch: 1, sessions };
+                Ok::<_, TaskError>(Arc::from(self.0.compile(&graph, &options)?))
             })?;
             (0..sessions).map(|_| Ok(compiled.session()?)).collect()
-        })
-    }
-}
-
-/// The way from an image to its map: features in the engine, and the rest in the model's own head, which is faster than
-/// the whole graph and held to it by a parity test.
-pub struct Scoring {
-    pub sessions: Vec<Box<dyn engines::Session>>,
-    pub head: Box<dyn models::Scorer>,
-    /// `None`: the model has no maps.
-    pub map: Option<MapFinish>,
-}
-
-impl Scoring {
-    pub fn open(
-        attempt: &Attempt,
-        chosen: &mut Chosen,
-        engine: &Engine,
-    ) -> Result<Self, TaskError> {
-        let statistics = std::mem::take(&mut chosen.statistics);
-        let head = attempt
-            .stages
-            .load("load", || chosen.model.scorer(&statistics))?;
-        let sessions = engine.feature_sessions(attempt, chosen)?;
-        let map = map_finish(chosen.model.as_ref());
-        Ok(Self {
-            sessions,
-            head,
-            map,
         })
     }
 }

@@ -27,6 +27,13 @@ pub struct Layer {
     pub stride: usize,
 }
 
+impl Layer {
+    /// Height, width of its map for an image of `size`: each strided step of these networks rounds up.
+    pub fn map_size(&self, size: [usize; 2]) -> [usize; 2] {
+        size.map(|side| side.div_ceil(self.stride))
+    }
+}
+
 impl Architecture {
     /// All layers, from the image inwards.
     pub fn layers(&self) -> Vec<Layer> {

@@ -6,13 +6,13 @@ use super::Dfkde;
 use super::density::{Density, TINY};
 use super::params::Scaling;
 use super::{MIDDLE, STEEPNESS};
-use crate::{ModelError, StateDict};
+use crate::{ModelError, Start, StateDict};
 
 /// Each channel's mean over the map, all layers' one after the other: [N, 1, dims].
-fn means(model: &Dfkde, builder: &mut Builder, weights: &StateDict) -> Result<Value, ModelError> {
+fn means(model: &Dfkde, builder: &mut Builder, start: Start<'_>) -> Result<Value, ModelError> {
     let extractor = &model.settings.extractor;
     let mut parts = Vec::new();
-    for map in extractor.emit(builder, model.size, weights)? {
+    for map in extractor.emit(builder, model.size, start)? {
         parts.push(builder.reduce_mean(map, &[2, 3], false)?);
     }
     let joined = builder.concat(&parts, 1)?;
@@ -21,9 +21,9 @@ fn means(model: &Dfkde, builder: &mut Builder, weights: &StateDict) -> Result<Va
 }
 
 /// The graph whose output is `features`.
-pub(super) fn features(model: &Dfkde, weights: &StateDict) -> Result<Graph, ModelError> {
+pub(super) fn features(model: &Dfkde, start: Start<'_>) -> Result<Graph, ModelError> {
     let mut builder = Builder::new();
-    let means = means(model, &mut builder, weights)?;
+    let means = means(model, &mut builder, start)?;
     builder.output("features", means)?;
     Ok(builder.finish()?)
 }
@@ -35,7 +35,7 @@ pub(super) fn inference(
     density: &Density,
 ) -> Result<Graph, ModelError> {
     let mut builder = Builder::new();
-    let means = means(model, &mut builder, weights)?;
+    let means = means(model, &mut builder, Start::Image(weights))?;
     let point = point(&mut builder, means, density, model.settings.scaling)?;
     let log_density = log_density(&mut builder, point, density)?;
     // 1 / (1 + exp(steepness (ln p - middle)))

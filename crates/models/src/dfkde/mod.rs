@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::arguments::Arguments;
 use crate::{
-    BackboneUse, FeatureSource, FitMemory, MapFinish, Model, ModelError, Progress, Scorer,
+    BackboneUse, FeatureSource, FitMemory, MapFinish, Model, ModelError, Progress, Scorer, Start,
     StateDict, Statistics, Transform,
 };
 use density::Density;
@@ -99,8 +99,8 @@ impl Model for Dfkde {
         None
     }
 
-    fn feature_graph(&self, weights: &StateDict) -> Result<Graph, ModelError> {
-        graph::features(self, weights)
+    fn feature_graph(&self, start: Start<'_>) -> Result<Graph, ModelError> {
+        graph::features(self, start)
     }
 
     fn fit(

@@ -6,12 +6,12 @@ use super::Dfm;
 use super::params::ScoreType;
 use super::statistics::Subspace;
 use crate::extractor::by_position;
-use crate::{ModelError, StateDict};
+use crate::{ModelError, Start, StateDict};
 
 /// The pooled map of the layer: [N, positions, dims].
-fn pooled(model: &Dfm, builder: &mut Builder, weights: &StateDict) -> Result<Value, ModelError> {
+fn pooled(model: &Dfm, builder: &mut Builder, start: Start<'_>) -> Result<Value, ModelError> {
     let settings = &model.settings;
-    let maps = settings.extractor.emit(builder, model.size, weights)?;
+    let maps = settings.extractor.emit(builder, model.size, start)?;
     let pool = Pool2d {
         kernel: [settings.pooling; 2],
         stride: [settings.pooling; 2],
@@ -25,9 +25,9 @@ fn pooled(model: &Dfm, builder: &mut Builder, weights: &StateDict) -> Result<Val
 }
 
 /// The graph whose output is `features`.
-pub(super) fn features(model: &Dfm, weights: &StateDict) -> Result<Graph, ModelError> {
+pub(super) fn features(model: &Dfm, start: Start<'_>) -> Result<Graph, ModelError> {
     let mut builder = Builder::new();
-    let pooled = pooled(model, &mut builder, weights)?;
+    let pooled = pooled(model, &mut builder, start)?;
     builder.output("features", pooled)?;
     Ok(builder.finish()?)
 }
@@ -39,7 +39,7 @@ pub(super) fn inference(
     subspace: &Subspace,
 ) -> Result<Graph, ModelError> {
     let mut builder = Builder::new();
-    let features = pooled(model, &mut builder, weights)?;
+    let features = pooled(model, &mut builder, Start::Image(weights))?;
     match model.settings.score_type {
         ScoreType::Fre => reconstruction_error(model, &mut builder, features, subspace)?,
         ScoreType::Nll => negative_log_likelihood(&mut builder, features, subspace)?,

@@ -6,16 +6,16 @@ use super::Padim;
 use super::statistics::{Gaussians, packed};
 use crate::blur::{BLUR, gaussian_blur};
 use crate::extractor::{by_position, map_size};
-use crate::{ModelError, StateDict};
+use crate::{ModelError, Start, StateDict};
 
 /// The chosen channels of all layers at the grid of the first: [N, dims, height, width].
 pub(super) fn embedding(
     model: &Padim,
     builder: &mut Builder,
-    weights: &StateDict,
+    start: Start<'_>,
 ) -> Result<Value, ModelError> {
     let settings = &model.settings;
-    let maps = settings.extractor.emit(builder, model.size, weights)?;
+    let maps = settings.extractor.emit(builder, model.size, start)?;
     let grid = map_size(builder, maps[0])?;
     let mut parts = Vec::new();
     // Where each chosen channel lands when channels are taken layer by layer.
@@ -110,9 +110,9 @@ fn transposed(gaussians: &Gaussians) -> Result<Tensor, ModelError> {
 }
 
 /// The graph whose output is `features`.
-pub(super) fn features(model: &Padim, weights: &StateDict) -> Result<Graph, ModelError> {
+pub(super) fn features(model: &Padim, start: Start<'_>) -> Result<Graph, ModelError> {
     let mut builder = Builder::new();
-    let embedding = embedding(model, &mut builder, weights)?;
+    let embedding = embedding(model, &mut builder, start)?;
     let features = by_position(&mut builder, embedding)?;
     builder.output("features", features)?;
     Ok(builder.finish()?)
@@ -125,7 +125,7 @@ pub(super) fn inference(
     gaussians: &Gaussians,
 ) -> Result<Graph, ModelError> {
     let mut builder = Builder::new();
-    let embedding = embedding(model, &mut builder, weights)?;
+    let embedding = embedding(model, &mut builder, Start::Image(weights))?;
     if map_size(&builder, embedding)? != gaussians.grid {
         return Err(super::settings_mismatch(format!(
             "they are for a grid of {:?}, the model has {:?}",

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::arguments::Arguments;
 use crate::blur::{self, BLUR};
 use crate::{
-    BackboneUse, FeatureSource, FitMemory, MapFinish, Model, ModelError, Progress, Scorer,
+    BackboneUse, FeatureSource, FitMemory, MapFinish, Model, ModelError, Progress, Scorer, Start,
     StateDict, Statistics, Transform, Upsampling,
 };
 use params::Settings;
@@ -131,8 +131,8 @@ impl Model for Padim {
         })
     }
 
-    fn feature_graph(&self, weights: &StateDict) -> Result<Graph, ModelError> {
-        graph::features(self, weights)
+    fn feature_graph(&self, start: Start<'_>) -> Result<Graph, ModelError> {
+        graph::features(self, start)
     }
 
     fn fit(

@@ -6,7 +6,7 @@ use super::Patchcore;
 use super::statistics::Bank;
 use crate::blur::{BLUR, gaussian_blur};
 use crate::extractor::{by_position, map_size};
-use crate::{ModelError, StateDict};
+use crate::{ModelError, Start, StateDict};
 
 /// Rows of the bank with which patches are compared at once: an image's products with them take some megabytes, however
 /// many rows there are.
@@ -16,12 +16,9 @@ const CHUNK: usize = 1024;
 fn patches(
     model: &Patchcore,
     builder: &mut Builder,
-    weights: &StateDict,
+    start: Start<'_>,
 ) -> Result<Value, ModelError> {
-    let maps = model
-        .settings
-        .extractor
-        .emit(builder, model.size, weights)?;
+    let maps = model.settings.extractor.emit(builder, model.size, start)?;
     let grid = map_size(builder, maps[0])?;
     let neighbourhood = Pool2d {
         kernel: [3, 3],
@@ -169,9 +166,9 @@ fn worst_patch(
 }
 
 /// The graph whose output is `features`.
-pub(super) fn features(model: &Patchcore, weights: &StateDict) -> Result<Graph, ModelError> {
+pub(super) fn features(model: &Patchcore, start: Start<'_>) -> Result<Graph, ModelError> {
     let mut builder = Builder::new();
-    let patches = patches(model, &mut builder, weights)?;
+    let patches = patches(model, &mut builder, start)?;
     builder.output("features", patches)?;
     Ok(builder.finish()?)
 }
@@ -183,7 +180,7 @@ pub(super) fn inference(
     bank: &Bank,
 ) -> Result<Graph, ModelError> {
     let mut builder = Builder::new();
-    let patches = patches(model, &mut builder, weights)?;
+    let patches = patches(model, &mut builder, Start::Image(weights))?;
     let constants = Constants::new(&mut builder, bank)?;
     let distances = distances(&mut builder, patches, &constants)?;
     let neighbors = model.settings.neighbors.min(bank.count());

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use engines::{Choice, CompileOptions};
 use graph::{Builder, Dim, Graph, Tensor};
-use models::{MemoryFeatures, Model, Scored, Scorer, StateDict, Statistics, backbones};
+use models::{
+    JointPass, MemoryFeatures, Model, Scored, Scorer, Start, StateDict, Statistics, backbones,
+};
 use serde_json::{Map, Value, json};
 
 const ENGINES: [Choice; 3] = [Choice::OpenVino, Choice::OnnxRuntime, Choice::TorchCpu];
@@ -169,7 +171,7 @@ fn padim(args: Value, side: usize) -> Box<dyn Model> {
 
 /// Features of images as one engine computes them, as a source to learn from.
 fn features(model: &dyn Model, weights: &StateDict, images: &[Vec<f32>]) -> MemoryFeatures {
-    let graph = model.feature_graph(weights).expect("builds");
+    let graph = model.feature_graph(Start::Image(weights)).expect("builds");
     let [positions, dims] = model.feature_shape().expect("known");
     assert_eq!(graph.outputs()[0].name, "features");
     let mut outputs = run(Choice::OnnxRuntime, &graph, images, 1);
@@ -240,7 +242,7 @@ fn patchcore_matches_the_reference() {
         .into_iter()
         .map(images::denormalized)
         .collect();
-    let graph = model.feature_graph(&weights).expect("builds");
+    let graph = model.feature_graph(Start::Image(&weights)).expect("builds");
     for choice in ENGINES {
         let outputs = run(choice, &graph, &train, 1);
         let off = difference(&outputs["features"], data["train_embedding"].data());
@@ -496,7 +498,10 @@ fn scorers_agree_with_the_graph() {
             .inference_graph(&one.weights, &one.statistics)
             .expect("builds");
         let expected = run(Choice::OnnxRuntime, &graph, &one.test, 1);
-        let graph = one.model.feature_graph(&one.weights).expect("builds");
+        let graph = one
+            .model
+            .feature_graph(Start::Image(&one.weights))
+            .expect("builds");
         let features = run(Choice::OnnxRuntime, &graph, &one.test, 1);
         let each = features["features"].len() / one.test.len();
         let features: Vec<&[f32]> = features["features"].chunks(each).collect();
@@ -505,6 +510,55 @@ fn scorers_agree_with_the_graph() {
         for (name, values) in found {
             let off = difference(&values, &expected[&name]);
             assert!(off < 1e-4, "{class} {args}: {name} differs by {off:e}");
+        }
+    }
+}
+
+#[test]
+fn features_from_the_maps_of_a_joint_pass_are_those_from_the_image() {
+    for (class, args) in small_cases() {
+        let one = trained(class, args.as_object().expect("an object"), SIZES[0]);
+        let used = one.model.backbone().expect("has one");
+        // With a layer that this model does not take, before and behind its own.
+        let all = backbones::find(used.name).expect("known").layers();
+        let mut joint = used.clone();
+        joint.layers = all.iter().map(|layer| layer.name.clone()).collect();
+        let layers = JointPass::layers([&joint, &used]);
+        let size = one.model.preprocess().output();
+        let pass = JointPass::new(used.name, &layers, size).expect("known");
+        let maps = pass.graph(&one.weights).expect("builds");
+        let whole = one
+            .model
+            .feature_graph(Start::Image(&one.weights))
+            .expect("builds");
+        let tail = one.model.feature_graph(Start::Maps).expect("builds");
+        for choice in ENGINES {
+            let expected = run(choice, &whole, &one.test, 1);
+            let found = run(choice, &maps, &one.test, 1);
+            let engine = engines::open(choice).expect("opened before");
+            let compiled = engine
+                .compile(&tail, &CompileOptions::default())
+                .expect("compiles");
+            let mut session = compiled.session().expect("a session");
+            let mut features = Vec::new();
+            for image in 0..one.test.len() {
+                let record: Vec<f32> = layers
+                    .iter()
+                    .flat_map(|layer| {
+                        let values = &found[layer];
+                        let each = values.len() / one.test.len();
+                        &values[image * each..][..each]
+                    })
+                    .copied()
+                    .collect();
+                let places = pass.places(&used).expect("all there");
+                let inputs: Vec<&[f32]> = places.iter().map(|at| &record[at.clone()]).collect();
+                let mut outputs = [Vec::new()];
+                session.run(&inputs, &mut outputs).expect("runs");
+                features.extend_from_slice(&outputs[0]);
+            }
+            let off = difference(&features, &expected["features"]);
+            assert!(off < 1e-5, "{class} {args} by {choice}: differs by {off:e}");
         }
     }
 }

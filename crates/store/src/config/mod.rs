@@ -114,7 +114,7 @@ pub enum Credentials {
     Anonymous,
 }
 
-/// Local copies of images that were read from remote stores.
+/// Local copies of images that were read from remote stores, and features that several runs of a job use.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct CacheConfig {

@@ -113,6 +113,7 @@ pub fn result(assignment: &Assignment, seconds: f64) -> Result<TaskResult, Strin
         detail,
         timings: timings(seconds),
         warnings: Vec::new(),
+        reused: None,
     })
 }
 
@@ -186,6 +187,7 @@ mod tests {
             },
             timings: timings(0.0),
             warnings: Vec::new(),
+            reused: None,
         };
         let next = types::TaskIndex(plan.tasks.len() as u32);
         let added = plan::expand(&plan, types::TaskIndex(0), &listed, next);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use data::Split;
 use job::resolved::ModelSource;
 use metrics::{Asked, Interval, Points, RawScore, SplitRole, Summary, Undefined};
-use plan::{InputOutcome, MetricValue, PlannedRun, ResultDetail, TaskResult};
+use plan::{InputOutcome, MetricValue, PlannedRun, ResultDetail, Reused, TaskResult};
 use serde_json::{Value, json};
 use tables::{CurveRow, ManifestRow, MetricRow, Row, ScoreRow, TimingRow};
 use types::TaskKind;
@@ -117,11 +117,22 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         },
         timings: Vec::new(),
         warnings: warnings(attempt, &images, missing_pictures),
+        reused: reused(attempt),
     })
 }
 
 /// Images that have no part in the numbers, and what the run's earlier tasks warned of, each once: the evaluation is where
 /// people look.
+/// What the run's tasks did not have to compute, together.
+fn reused(attempt: &Attempt) -> Option<Reused> {
+    let inputs = attempt.assignment.inputs.iter().filter_map(accepted);
+    let by_task = inputs.filter_map(|input| input.result.reused);
+    by_task.reduce(|mut all, one| {
+        all += one;
+        all
+    })
+}
+
 fn warnings(attempt: &Attempt, images: &Images, pictures: Option<String>) -> Vec<String> {
     let mut warnings = Vec::from_iter(pictures);
     if let Some(said) = images.said(Split::Validation) {

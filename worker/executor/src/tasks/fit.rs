@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use data::Split;
-use plan::{ResultDetail, TaskResult, UsedWeights};
+use plan::{ResultDetail, Reused, TaskResult, UsedWeights};
 use tables::SampleRow;
 use types::TaskKind;
 
@@ -11,7 +11,8 @@ use super::names;
 use crate::{
     attempt::Attempt,
     error::TaskError,
-    images::{BadImage, Images, describe_all},
+    features::Features,
+    images::{BadImage, describe_all},
     kept::STATISTICS,
     model::{Chosen, Engine},
     parallel::{Waits, for_each_item},
@@ -23,7 +24,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     STATISTICS.forget();
     let samples = training_samples(attempt)?;
     let chosen = attempt.stages.load("load", || Chosen::to_train(attempt))?;
-    let spool = features(attempt, &chosen, &samples)?;
+    let (spool, reused) = features(attempt, &chosen, &samples)?;
     let statistics = solve(attempt, &chosen, spool)?;
     write(attempt, statistics)?;
     Ok(TaskResult {
@@ -36,6 +37,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         },
         timings: Vec::new(),
         warnings: Vec::new(),
+        reused,
     })
 }
 
@@ -54,34 +56,36 @@ fn training_samples(attempt: &Attempt) -> Result<Vec<SampleRow>, TaskError> {
 }
 
 /// Features of all images, in their order, on disk. Every bad image is named; none is passed over.
-fn features(attempt: &Attempt, chosen: &Chosen, samples: &[SampleRow]) -> Result<Spool, TaskError> {
+fn features(
+    attempt: &Attempt,
+    chosen: &Chosen,
+    samples: &[SampleRow],
+) -> Result<(Spool, Option<Reused>), TaskError> {
     let engine = Engine::open(attempt)?;
-    let sessions = engine.feature_sessions(attempt, chosen)?;
+    let (features, lookers) = Features::open(attempt, chosen, &engine)?;
     let shape = chosen.model.feature_shape()?;
     let spool = Spool::create(&attempt.scratch, samples.len(), shape)
         .map_err(TaskError::scratch(&attempt.scratch))?;
-    let images = Images::new(attempt, chosen.preprocess());
-    let tools: Vec<_> = sessions
+    let tools: Vec<_> = lookers
         .into_iter()
-        .map(|session| (session, vec![0.0; chosen.input_len()], vec![Vec::new()]))
+        .map(|looker| (looker, Vec::new()))
         .collect();
+    let first = features.first_of(samples.len());
     attempt.stages.show("features", samples.len() as u64);
-    let (outcomes, _) = for_each_item(
+    let (mut outcomes, _) = for_each_item(
         tools,
         samples.len(),
         &attempt.cancelled,
         Waits(&attempt.stages, "infer"),
-        |(session, input, outputs), index| {
-            let outcome = match images.read(&samples[index], input)? {
+        |(looker, values), item| {
+            let index = (first + item) % samples.len();
+            let outcome = match features.look(looker, &samples[index], values)? {
                 Err(bad) => Some(bad),
                 Ok(_) => {
+                    let bytes = 4 * values.len() as u64;
                     attempt
                         .stages
-                        .time("infer", 0, || session.run(&[input.as_slice()], outputs))?;
-                    let bytes = 4 * outputs[0].len() as u64;
-                    attempt
-                        .stages
-                        .time("spool", bytes, || spool.write(index, &outputs[0]))
+                        .time("spool", bytes, || spool.write(index, values))
                         .map_err(TaskError::scratch(spool.path()))?;
                     None
                 }
@@ -90,9 +94,10 @@ fn features(attempt: &Attempt, chosen: &Chosen, samples: &[SampleRow]) -> Result
             Ok(outcome)
         },
     )?;
+    outcomes.rotate_right(first);
     let bad: Vec<BadImage> = outcomes.into_iter().flatten().collect();
     if bad.is_empty() {
-        Ok(spool)
+        Ok((spool, features.reused()))
     } else {
         Err(describe_all("training", &bad))
     }

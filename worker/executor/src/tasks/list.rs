@@ -20,7 +20,6 @@ use crate::{
     attempt::Attempt,
     error::{TaskError, one_line},
     images::{BadImage, bad_image, describe_all},
-    model::image_size,
     packages,
 };
 
@@ -53,6 +52,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         },
         timings: Vec::new(),
         warnings,
+        reused: None,
     })
 }
 
@@ -68,7 +68,7 @@ fn packages(attempt: &Attempt) -> Result<Vec<FoundPackage>, TaskError> {
         }
         let package = packages::find(attempt, name)?;
         let own = package.image_size();
-        if let Some(asked) = image_size(&run.spec).filter(|asked| *asked != own) {
+        if let Some(asked) = run.spec.image_size().filter(|asked| *asked != own) {
             let text = |[height, width]: [usize; 2]| format!("{height}x{width}");
             return Err(TaskError::OtherImageSize {
                 uri: package.found.uri,

@@ -40,6 +40,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         },
         timings: Vec::new(),
         warnings: Vec::from_iter(left_out),
+        reused: None,
     })
 }
 

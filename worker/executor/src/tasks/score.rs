@@ -5,7 +5,7 @@ use std::{path::Path, sync::Mutex, time::Instant};
 use data::{Label, Split};
 use job::resolved::VisionTask;
 use metrics::{RawScore, RawScores, Regions};
-use plan::{PlannedRun, ResultDetail, TaskResult};
+use plan::{PlannedRun, ResultDetail, Reused, TaskResult};
 use serde::{Deserialize, Serialize};
 use tables::{SampleRow, ScoreRow};
 use types::TaskKind;
@@ -15,8 +15,9 @@ use crate::{
     attempt::Attempt,
     error::TaskError,
     extremes::{self, Extremes},
+    features::{Features, Looked, Looker},
     images::{BadImage, Images, Seen, describe_all},
-    model::{Chosen, Engine, Scoring},
+    model::{Chosen, Engine, map_finish},
     parallel::{Waits, for_each_item, on_threads},
     pixels::{self, PixelCounts},
     stages::lock,
@@ -72,6 +73,7 @@ pub fn run(attempt: &Attempt, first: u64, count: u64) -> Result<TaskResult, Task
         },
         timings: Vec::new(),
         warnings: scored.warnings,
+        reused: scored.reused,
     })
 }
 
@@ -106,6 +108,7 @@ struct Scored<'a> {
     pixels: PixelCounts<'a>,
     extremes: Extremes,
     warnings: Vec<String>,
+    reused: Option<Reused>,
 }
 
 /// What one thread gathers besides rows.
@@ -148,34 +151,29 @@ fn score<'a>(
     engine: &Engine,
     samples: &[SampleRow],
 ) -> Result<Scored<'a>, TaskError> {
-    let Scoring {
-        sessions,
-        head,
-        map,
-    } = Scoring::open(attempt, &mut chosen, engine)?;
-    let images = Images::new(attempt, chosen.preprocess());
-    let head = Head { scorer: head, map };
+    let head = Head::open(attempt, &mut chosen)?;
+    let (features, mut lookers) = Features::open(attempt, &chosen, engine)?;
     let round_len = head.scorer.batch().max(attempt.threads);
-    let mut tools: Vec<_> = sessions
-        .into_iter()
-        .map(|session| Inference::new(session, chosen.input_len()))
-        .collect();
-    let pixels_in_memory = pixels::IN_MEMORY / tools.len().max(1) as u64;
-    let mut gathered: Vec<Gathered<'a>> = tools
+    let pixels_in_memory = pixels::IN_MEMORY / lookers.len().max(1) as u64;
+    let mut gathered: Vec<Gathered<'a>> = lookers
         .iter()
         .map(|_| Gathered::new(&attempt.scratch, pixels_in_memory))
         .collect();
-    let (mut rows, buffers) = (Vec::with_capacity(samples.len()), Buffers::new(round_len));
+    let buffers = Buffers::new(round_len);
     attempt.stages.show("score", samples.len() as u64);
-    for round in samples.chunks(round_len) {
+    let mut rounds: Vec<&[SampleRow]> = samples.chunks(round_len).collect();
+    let first = features.first_of(rounds.len());
+    rounds.rotate_left(first);
+    let mut rows_of_rounds = Vec::with_capacity(rounds.len());
+    for round in rounds {
         let (mut inferred, returned) = for_each_item(
-            tools,
+            lookers,
             round.len(),
             &attempt.cancelled,
             Waits(&attempt.stages, "infer"),
-            |tools, index| tools.infer(attempt, &images, &round[index], &buffers),
+            |looker, index| infer(&features, looker, &round[index], &buffers),
         )?;
-        tools = returned;
+        lookers = returned;
         head.distances(attempt, &mut inferred);
         let inferred: Vec<Mutex<Option<Result<Inferred, BadImage>>>> = inferred
             .into_iter()
@@ -197,7 +195,7 @@ fn score<'a>(
                     Some(Ok(item)) => finish(
                         attempt,
                         run,
-                        &images,
+                        &features.images,
                         &round[index],
                         item,
                         (&head, &buffers),
@@ -209,9 +207,11 @@ fn score<'a>(
             },
         )?;
         gathered = returned;
-        rows.extend(finished);
+        rows_of_rounds.push(finished);
     }
-    gather(attempt, rows, gathered)
+    rows_of_rounds.rotate_right(first);
+    let rows = rows_of_rounds.into_iter().flatten().collect();
+    gather(attempt, rows, gathered, features.reused())
 }
 
 /// The finished image's row, and its map's pixels counted.
@@ -253,46 +253,20 @@ fn maximum(a: f32, b: f32) -> f32 {
     if a.is_nan() || a > b { a } else { b }
 }
 
-/// One thread's engine session with its input.
-struct Inference {
-    session: Box<dyn engines::Session>,
-    input: Vec<f32>,
-}
-
-impl Inference {
-    fn new(session: Box<dyn engines::Session>, input_len: usize) -> Self {
-        Self {
-            session,
-            input: vec![0.0; input_len],
-        }
-    }
-
-    fn infer(
-        &mut self,
-        attempt: &Attempt,
-        images: &Images<'_>,
-        sample: &SampleRow,
-        buffers: &Buffers,
-    ) -> Result<Result<Inferred, BadImage>, TaskError> {
-        let seen = match images.read(sample, &mut self.input)? {
-            Ok(seen) => seen,
-            Err(bad) => return Ok(Err(bad)),
-        };
-        let start = Instant::now();
-        let mut outputs = [buffers.take()];
-        attempt
-            .stages
-            .time("infer", 4 * self.input.len() as u64, || {
-                self.session.run(&[&self.input], &mut outputs)
-            })?;
-        let [features] = outputs;
-        Ok(Ok(Inferred {
-            seen,
-            features,
-            distances: Vec::new(),
-            infer_us: micros(start),
-        }))
-    }
+fn infer(
+    features: &Features<'_>,
+    looker: &mut Looker,
+    sample: &SampleRow,
+    buffers: &Buffers,
+) -> Result<Result<Inferred, BadImage>, TaskError> {
+    let mut values = buffers.take();
+    let looked = features.look(looker, sample, &mut values)?;
+    Ok(looked.map(|Looked { seen, infer_us }| Inferred {
+        seen,
+        features: values,
+        distances: Vec::new(),
+        infer_us,
+    }))
 }
 
 /// Buffers for features, which go round instead of being allocated for each image.
@@ -322,7 +296,8 @@ impl Buffers {
     }
 }
 
-/// The model's own scoring of features, and what makes an anomaly map of it.
+/// The model's own scoring of features, which is faster than its whole graph and held to it by a parity test, and what makes
+/// an anomaly map of it.
 struct Head {
     scorer: Box<dyn models::Scorer>,
     /// `None`: the model has no maps.
@@ -337,6 +312,17 @@ struct Finished {
 }
 
 impl Head {
+    fn open(attempt: &Attempt, chosen: &mut Chosen) -> Result<Self, TaskError> {
+        let statistics = std::mem::take(&mut chosen.statistics);
+        let scorer = attempt
+            .stages
+            .load("load", || chosen.model.scorer(&statistics))?;
+        Ok(Self {
+            scorer,
+            map: map_finish(chosen.model.as_ref()),
+        })
+    }
+
     /// The map is made where it is wanted, or where the score comes from it.
     fn image(&self, features: &[f32], distances: Vec<f32>, map_wanted: bool) -> Finished {
         let map = |cells: &[f32]| self.map.as_ref().map(|finish| finish.apply(cells));
@@ -407,6 +393,7 @@ fn gather<'a>(
     attempt: &'a Attempt,
     rows: Vec<ScoreRow>,
     mut threads: Vec<Gathered<'a>>,
+    reused: Option<Reused>,
 ) -> Result<Scored<'a>, TaskError> {
     attempt.stages.time("metrics", 0, || {
         std::thread::scope(|scope| {
@@ -420,6 +407,7 @@ fn gather<'a>(
         pixels: PixelCounts::new(&attempt.scratch, pixels::IN_MEMORY),
         extremes: Extremes::default(),
         warnings: Vec::new(),
+        reused,
     };
     let (mut bad_masks, mut unmasked, mut empty_masks) = (Vec::new(), 0, 0);
     for gathered in threads {

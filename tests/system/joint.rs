@@ -1,0 +1,94 @@
+//! Runs that look at the same images through the same network: one pass serves them all, and changes nothing but the time.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::sandbox::{JOB, Sandbox, files};
+
+const MODELS: &str = "\
+model:
+  grid:
+    - {class_path: Padim, init_args: {backbone: resnet18, layers: [layer1, layer2], n_features: 8, pre_trained: false}}
+    - {class_path: Dfm, init_args: {backbone: resnet18, layer: layer3, pre_trained: false}}
+    - {class_path: Dfkde, init_args: {backbone: resnet18, layers: [layer3], n_pca_components: 4, pre_trained: false}}
+";
+/// Of the dataset: trained on, and scored.
+const IMAGES: u64 = 20 + 12;
+
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::with_job(20, 6);
+    let one_model = JOB.lines().find(|line| line.starts_with("model:")).unwrap();
+    let three = JOB.replace(&format!("{one_model}\n"), MODELS);
+    sandbox.write("three.yaml", &three);
+    sandbox
+}
+
+/// Raw scores by run and image, to the last bit.
+fn scores(sandbox: &Sandbox) -> Vec<String> {
+    let rows = sandbox.json(&["results", "last", "--scores"]);
+    let text = |row: &Value| format!("{} {} {}", row["run"], row["uri"], row["score"]);
+    let mut scores: Vec<String> = rows.as_array().unwrap().iter().map(text).collect();
+    scores.sort();
+    scores
+}
+
+/// Images whose features a run took from another, of how many.
+fn reused(sandbox: &Sandbox) -> Vec<(u64, u64)> {
+    let job = sandbox.json(&["describe", "last"]);
+    let of_run = |run: &Value| {
+        let reused = &run["result"]["reused"];
+        let number = |name: &str| reused[name].as_u64();
+        number("images").zip(number("of"))
+    };
+    let runs = job["runs"].as_array().unwrap();
+    runs.iter().filter_map(of_run).collect()
+}
+
+#[test]
+fn the_first_computes_and_the_others_read_with_the_same_scores_as_without_a_cache() {
+    let sandbox = sandbox();
+    sandbox.ctl(&["run", "three.yaml"]).expect(0);
+    assert_eq!(
+        reused(&sandbox),
+        [(0, IMAGES), (IMAGES, IMAGES), (IMAGES, IMAGES)]
+    );
+    let described = sandbox.ctl(&["describe", "last"]);
+    let line = format!("features of {} of {} images", 2 * IMAGES, 3 * IMAGES);
+    assert!(described.stdout.contains(&line), "{}", described.stdout);
+    let shared = scores(&sandbox);
+    assert_eq!(shared.len(), 3 * 12);
+
+    // What is damaged or gone is computed again.
+    let cache = sandbox.path(".cache/nightshift/objects");
+    let copies = files(&cache);
+    assert_eq!(copies.len() as u64, IMAGES);
+    let damaged = fs::read(&copies[0]).unwrap();
+    fs::write(&copies[0], &damaged[..damaged.len() - 1]).unwrap();
+    let mut other = fs::read(&copies[1]).unwrap();
+    other[100] ^= 1;
+    fs::write(&copies[1], other).unwrap();
+    fs::remove_file(&copies[2]).unwrap();
+    sandbox.ctl(&["run", "three.yaml", "--new"]).expect(0);
+    assert_eq!(
+        reused(&sandbox),
+        [(IMAGES - 3, IMAGES), (IMAGES, IMAGES), (IMAGES, IMAGES)]
+    );
+    assert_eq!(scores(&sandbox), shared);
+
+    // Neither a cache that is switched off nor one without room for all of them changes a bit.
+    for limit in [0, 1] {
+        sandbox.write("config.yaml", &format!("cache: {{limit_mib: {limit}}}\n"));
+        sandbox
+            .ctl(&["run", "three.yaml", "--new", "--config", "config.yaml"])
+            .expect(0);
+        assert_eq!(reused(&sandbox), [(0, IMAGES); 3], "{limit} MiB");
+        assert_eq!(scores(&sandbox), shared, "{limit} MiB");
+    }
+
+    // A run that is alone shares nothing, and says nothing of it.
+    sandbox.ctl(&["run", "job.yaml"]).expect(0);
+    assert_eq!(reused(&sandbox), []);
+    let described = sandbox.ctl(&["describe", "last"]);
+    assert!(!described.stdout.contains("reused"), "{}", described.stdout);
+}

@@ -1,0 +1,361 @@
+//! From a sample to its features: an engine looks at the image, or another run of the job has had it look.
+
+use std::{
+    ops::Range,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use engines::Session;
+use models::{JointPass, Start};
+use plan::{Joint, Reused};
+use tables::SampleRow;
+
+use crate::{
+    attempt::Attempt,
+    error::TaskError,
+    images::{BadImage, Images, Seen},
+    kept::{COMPILED, COMPILED_TAIL},
+    model::{Chosen, Engine},
+    stages::lock,
+};
+
+/// Makes features of samples for one attempt; shared by its threads.
+pub struct Features<'a> {
+    attempt: &'a Attempt,
+    pub images: Images<'a>,
+    /// If the run shares its pass over the backbone with others.
+    shared: Option<Shared>,
+}
+
+struct Shared {
+    joint: Joint,
+    /// Everything that the maps depend on besides the image.
+    key: String,
+    /// Where the model's own layers lie in the maps of all, one after the other.
+    places: Vec<Range<usize>>,
+    /// Numbers in each layer's map.
+    lengths: Vec<usize>,
+    /// Whether maps are looked for and kept: the cache has room for those of all the run's images.
+    kept: bool,
+    reused: Mutex<Reused>,
+}
+
+/// One thread's sessions and buffers.
+pub struct Looker {
+    /// From the image to the features, or to the maps that runs share.
+    session: Box<dyn Session>,
+    input: Vec<f32>,
+    /// From maps to features, with the maps of all layers one after the other.
+    tail: Option<(Box<dyn Session>, Vec<f32>)>,
+}
+
+/// What is known of a sample besides its features.
+#[derive(Debug, Clone, Copy)]
+pub struct Looked {
+    pub seen: Seen,
+    /// In the engine.
+    pub infer_us: u64,
+}
+
+impl<'a> Features<'a> {
+    /// With the tools of each thread.
+    pub fn open(
+        attempt: &'a Attempt,
+        chosen: &Chosen,
+        engine: &Engine,
+    ) -> Result<(Self, Vec<Looker>), TaskError> {
+        let images = Images::new(attempt, chosen.preprocess());
+        let model = chosen.model.as_ref();
+        let shared = attempt.run()?.joint.as_ref().zip(model.backbone());
+        let Some((joint, backbone)) = shared else {
+            let graph = || model.feature_graph(Start::Image(&chosen.weights));
+            let sessions = engine.sessions(attempt, &COMPILED, &chosen.key, graph)?;
+            let looker = |session| Looker {
+                session,
+                input: vec![0.0; chosen.input_len()],
+                tail: None,
+            };
+            let lookers = sessions.into_iter().map(looker).collect();
+            let features = Self {
+                attempt,
+                images,
+                shared: None,
+            };
+            return Ok((features, lookers));
+        };
+        let size = model.preprocess().output();
+        let pass = JointPass::new(backbone.name, &joint.layers, size)?;
+        let weights = match &chosen.origin {
+            Some(origin) => origin.sha256.clone(),
+            None => format!("random {}", attempt.run()?.spec.seed),
+        };
+        let key = serde_json::json!([backbone.name, weights, joint.layers, size]).to_string();
+        let maps = engine.sessions(attempt, &COMPILED, &key, || pass.graph(&chosen.weights))?;
+        let tails = engine.sessions(attempt, &COMPILED_TAIL, &chosen.key, || {
+            model.feature_graph(Start::Maps)
+        })?;
+        let looker = |(session, tail)| Looker {
+            session,
+            input: vec![0.0; chosen.input_len()],
+            tail: Some((tail, Vec::new())),
+        };
+        let lookers = maps.into_iter().zip(tails).map(looker).collect();
+        let places = pass.places(&backbone).ok_or_else(|| {
+            TaskError::Assignment("a layer of the run is not in its shared pass".to_owned())
+        })?;
+        let lengths: Vec<usize> = pass.lengths().collect();
+        let bytes = Record::bytes(&lengths) as u64 * images_of_run(attempt)?;
+        let cache = images.cache.as_ref();
+        let shared = Shared {
+            joint: joint.clone(),
+            key: format!(
+                "{key} {} {}",
+                images.preprocess.hash(),
+                engine.fingerprint(attempt.threads)
+            ),
+            places,
+            lengths,
+            kept: cache.is_some_and(|cache| cache.has_room_for(bytes)),
+            reused: Mutex::default(),
+        };
+        let features = Self {
+            attempt,
+            images,
+            shared: Some(shared),
+        };
+        Ok((features, lookers))
+    }
+
+    /// At which of so many items the attempt begins.
+    pub fn first_of(&self, items: usize) -> usize {
+        let shared = self.shared.as_ref().filter(|shared| shared.kept);
+        shared.map_or(0, |shared| shared.joint.first_of(items))
+    }
+
+    /// Fills `values` with the sample's features [positions, dims].
+    pub fn look(
+        &self,
+        looker: &mut Looker,
+        sample: &SampleRow,
+        values: &mut Vec<f32>,
+    ) -> Result<Result<Looked, BadImage>, TaskError> {
+        match &self.shared {
+            Some(shared) => self.look_at_maps(shared, looker, sample, values),
+            None => {
+                let seen = match self.images.read(sample, &mut looker.input)? {
+                    Ok(seen) => seen,
+                    Err(bad) => return Ok(Err(bad)),
+                };
+                let start = Instant::now();
+                self.run(&mut looker.session, &[&looker.input], values)?;
+                Ok(Ok(Looked {
+                    seen,
+                    infer_us: micros(start.elapsed()),
+                }))
+            }
+        }
+    }
+
+    fn look_at_maps(
+        &self,
+        shared: &Shared,
+        looker: &mut Looker,
+        sample: &SampleRow,
+        values: &mut Vec<f32>,
+    ) -> Result<Result<Looked, BadImage>, TaskError> {
+        let Some((tail, maps)) = &mut looker.tail else {
+            return Err(TaskError::Assignment(
+                "a thread has no session for shared maps".to_owned(),
+            ));
+        };
+        let (seen, infer_us) = match self.found(shared, sample, maps) {
+            Some(record) => (record.seen, 0),
+            None => {
+                let begun = Instant::now();
+                let seen = match self.images.read(sample, &mut looker.input)? {
+                    Ok(seen) => seen,
+                    Err(bad) => return Ok(Err(bad)),
+                };
+                let start = Instant::now();
+                let mut layers = vec![Vec::new(); shared.lengths.len()];
+                let bytes = 4 * looker.input.len() as u64;
+                self.attempt.stages.time("infer", bytes, || {
+                    looker.session.run(&[&looker.input], &mut layers)
+                })?;
+                let infer_us = micros(start.elapsed());
+                maps.clear();
+                layers.iter().for_each(|layer| maps.extend(layer));
+                let record = Record {
+                    seen,
+                    cost_us: micros(begun.elapsed()),
+                };
+                self.keep(shared, sample, record, maps);
+                (seen, infer_us)
+            }
+        };
+        let start = Instant::now();
+        let inputs: Vec<&[f32]> = shared.places.iter().map(|at| &maps[at.clone()]).collect();
+        self.run(tail, &inputs, values)?;
+        Ok(Ok(Looked {
+            seen,
+            infer_us: infer_us + micros(start.elapsed()),
+        }))
+    }
+
+    fn run(
+        &self,
+        session: &mut Box<dyn Session>,
+        inputs: &[&[f32]],
+        values: &mut Vec<f32>,
+    ) -> Result<(), TaskError> {
+        let bytes = inputs.iter().map(|input| 4 * input.len() as u64).sum();
+        let mut outputs = [std::mem::take(values)];
+        self.attempt
+            .stages
+            .time("infer", bytes, || session.run(inputs, &mut outputs))?;
+        [*values] = outputs;
+        Ok(())
+    }
+
+    /// Fills `maps` with what another attempt has kept.
+    fn found(&self, shared: &Shared, sample: &SampleRow, maps: &mut Vec<f32>) -> Option<Record> {
+        let start = Instant::now();
+        lock(&shared.reused).of += 1;
+        let cache = self.images.cache.as_ref().filter(|_| shared.kept)?;
+        let bytes = cache.find(&shared.key_of(sample))?;
+        let record = Record::read(&bytes, shared.lengths.iter().sum(), maps)?;
+        let took = start.elapsed();
+        self.attempt
+            .stages
+            .add("reuse", took, 1, bytes.len() as u64);
+        let saved = Duration::from_micros(record.cost_us).as_secs_f64() - took.as_secs_f64();
+        let mut reused = lock(&shared.reused);
+        reused.images += 1;
+        reused.saved_s += saved / self.attempt.threads as f64;
+        Some(record)
+    }
+
+    fn keep(&self, shared: &Shared, sample: &SampleRow, record: Record, maps: &[f32]) {
+        if let Some(cache) = self.images.cache.as_ref().filter(|_| shared.kept) {
+            let bytes = record.write(maps);
+            self.attempt.stages.time("keep", bytes.len() as u64, || {
+                cache.keep(&shared.key_of(sample), &bytes);
+            });
+        }
+    }
+
+    /// What did not have to be computed; `None`: the run shares nothing.
+    pub fn reused(&self) -> Option<Reused> {
+        self.shared.as_ref().map(|shared| *lock(&shared.reused))
+    }
+}
+
+impl Shared {
+    fn key_of(&self, sample: &SampleRow) -> [String; 4] {
+        let synthetic = sample.synthetic.map(|seed| seed.to_string());
+        [
+            self.key.clone(),
+            sample.uri.clone(),
+            sample.etag.clone(),
+            synthetic.unwrap_or_default(),
+        ]
+    }
+}
+
+/// Of all the samples that the run looks at.
+fn images_of_run(attempt: &Attempt) -> Result<u64, TaskError> {
+    match attempt.input(types::TaskKind::List)?.result.detail {
+        plan::ResultDetail::List { train, scored, .. } => Ok(train + scored),
+        _ => Err(TaskError::Assignment(
+            "the result of its list task is that of another kind".to_owned(),
+        )),
+    }
+}
+
+/// What is kept beside an image's maps.
+#[derive(Debug, Clone, Copy)]
+struct Record {
+    seen: Seen,
+    /// From reading the image to its maps, in one thread.
+    cost_us: u64,
+}
+
+impl Record {
+    const HEAD: usize = 24;
+
+    fn bytes(lengths: &[usize]) -> usize {
+        Self::HEAD + 4 * lengths.iter().sum::<usize>()
+    }
+
+    fn write(&self, maps: &[f32]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(Self::HEAD + 4 * maps.len());
+        bytes.extend(self.seen.width.to_le_bytes());
+        bytes.extend(self.seen.height.to_le_bytes());
+        bytes.extend(self.seen.decode_us.to_le_bytes());
+        bytes.extend(self.cost_us.to_le_bytes());
+        bytes.extend(maps.iter().flat_map(|value| value.to_le_bytes()));
+        bytes
+    }
+
+    /// Fills `maps`; `None` if they are not of that length.
+    fn read(bytes: &[u8], length: usize, maps: &mut Vec<f32>) -> Option<Self> {
+        let (head, values) = bytes.split_at_checked(Self::HEAD)?;
+        let (values, rest) = values.as_chunks::<4>();
+        if values.len() != length || !rest.is_empty() {
+            return None;
+        }
+        maps.clear();
+        maps.extend(values.iter().map(|value| f32::from_le_bytes(*value)));
+        let (width, head) = head.split_first_chunk()?;
+        let (height, head) = head.split_first_chunk()?;
+        let (decode_us, head) = head.split_first_chunk()?;
+        let (cost_us, _) = head.split_first_chunk()?;
+        Some(Self {
+            seen: Seen {
+                width: u32::from_le_bytes(*width),
+                height: u32::from_le_bytes(*height),
+                decode_us: u64::from_le_bytes(*decode_us),
+            },
+            cost_us: u64::from_le_bytes(*cost_us),
+        })
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_as_it_was_written_and_in_no_other_length() {
+        let record = Record {
+            seen: Seen {
+                width: 3,
+                height: 1 << 20,
+                decode_us: 7,
+            },
+            cost_us: u64::MAX - 1,
+        };
+        let maps = [0.1, -0.0, f32::NAN, f32::MIN_POSITIVE / 2.0];
+        let bytes = record.write(&maps);
+        assert_eq!(bytes.len(), Record::bytes(&[3, 1]));
+        let mut read = vec![9.0; 9];
+        let found = Record::read(&bytes, 4, &mut read).unwrap();
+        let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&read), bits(&maps));
+        assert_eq!(format!("{found:?}"), format!("{record:?}"));
+        for wrong in [
+            &bytes[..bytes.len() - 1],
+            &bytes[..bytes.len() - 4],
+            &bytes[..5],
+            &[],
+        ] {
+            assert!(Record::read(wrong, 4, &mut read).is_none());
+        }
+        assert!(Record::read(&bytes, 3, &mut read).is_none());
+    }
+}
