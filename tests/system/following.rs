@@ -1,5 +1,7 @@
 //! `--wait` through what happens to coordinators and workers.
 
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::net::TcpListener;
 
 use crate::kills::wait_for_socket;
@@ -10,15 +12,25 @@ use crate::sandbox::{LIMIT, Running, SOON, Sandbox};
 pub fn coordinator(sandbox: &Sandbox, address: &str, arguments: &[&str]) -> Running {
     let coordinator = sandbox.start("coordinator", &[&["--listen", address], arguments].concat());
     until("a coordinator on the network", LIMIT, || {
+        let ended = !coordinator.process().is_alive();
+        assert!(!ended, "it has ended:\n{}", coordinator.stderr());
         std::net::TcpStream::connect(address).ok()
     });
     coordinator
 }
 
-/// An address of this machine that nobody listens on.
+/// An address of this machine that nobody listens on, and that the system gives to nobody who connects: it may be left for a
+/// while.
 pub fn free_address() -> String {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    port.local_addr().unwrap().to_string()
+    let ports = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let given: u16 = ports.split_whitespace().next().unwrap().parse().unwrap();
+    let below = given.checked_sub(1_024).unwrap();
+    until("a free port", LIMIT, || {
+        // Other test processes look for one, too.
+        let port = 1_024 + RandomState::new().hash_one(()) as u16 % below;
+        let free = TcpListener::bind(("127.0.0.1", port)).ok()?;
+        Some(free.local_addr().unwrap().to_string())
+    })
 }
 
 /// A command that has submitted the job there and waits for it.

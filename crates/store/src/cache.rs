@@ -1,7 +1,7 @@
 //! Bounded local copies of remote objects and of what was computed, in a folder that all executors of a machine share.
 //!
 //! A copy is good for one key only (of an object: its address and etag), so it is never stale. Each is a file that appears whole (written beside,
-//! then renamed) and ends with the digest of its content: what a crash or a disk left damaged is a miss. No locks: two who
+//! then renamed) and ends with the checksum of its content: what a crash or a disk left damaged is a miss. No locks: two who
 //! miss the same object both fetch it; who removes a file that another reads takes nothing from the reader.
 
 use std::{
@@ -20,7 +20,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{Store, StoreError};
 
-const DIGEST_BYTES: usize = 32;
+/// Of a CRC-32: it finds damage; whoever may write there needs no damage.
+const CHECKSUM_BYTES: usize = 4;
 
 /// What is left after copies had to go, of the limit: so that not every insertion has to look for the oldest.
 const KEPT_PERCENT: u64 = 90;
@@ -99,7 +100,7 @@ impl LocalCache {
 
     /// A copy that cannot be kept is not missed: the next reader gets it anew.
     fn insert(&self, file: &Path, bytes: &[u8]) {
-        let size = bytes.len() as u64 + DIGEST_BYTES as u64;
+        let size = bytes.len() as u64 + CHECKSUM_BYTES as u64;
         if !self.has_room_for(size) {
             return;
         }
@@ -121,8 +122,8 @@ fn read(path: &Path) -> Option<Bytes> {
     let mut file = File::open(path).ok()?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).ok()?;
-    let content = bytes.len().checked_sub(DIGEST_BYTES)?;
-    if Sha256::digest(&bytes[..content]).as_slice() != &bytes[content..] {
+    let content = bytes.len().checked_sub(CHECKSUM_BYTES)?;
+    if crc32fast::hash(&bytes[..content]).to_le_bytes() != bytes[content..] {
         // Somebody may have replaced it by a whole one meanwhile: that one is fetched again, no more.
         let _ = fs::remove_file(path);
         return None;
@@ -141,7 +142,7 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     let written = File::create(&temporary).and_then(|mut file| {
         file.write_all(bytes)?;
-        file.write_all(&Sha256::digest(bytes))
+        file.write_all(&crc32fast::hash(bytes).to_le_bytes())
     });
     let done = written.and_then(|()| fs::rename(&temporary, path));
     if done.is_err() {

@@ -17,6 +17,7 @@ use crate::{
     images::{BadImage, Images, Seen},
     kept::{COMPILED, COMPILED_TAIL},
     model::{Chosen, Engine},
+    spool::{as_bytes, as_bytes_mut},
     stages::lock,
 };
 
@@ -90,7 +91,8 @@ impl<'a> Features<'a> {
             Some(origin) => origin.sha256.clone(),
             None => format!("random {}", attempt.run()?.spec.seed),
         };
-        let key = serde_json::json!([backbone.name, weights, joint.layers, size]).to_string();
+        let key =
+            serde_json::json!(["maps/1", backbone.name, weights, joint.layers, size]).to_string();
         let maps = engine.sessions(attempt, &COMPILED, &key, || pass.graph(&chosen.weights))?;
         let tails = engine.sessions(attempt, &COMPILED_TAIL, &chosen.key, || {
             model.feature_graph(Start::Maps)
@@ -294,19 +296,19 @@ impl Record {
         bytes.extend(self.seen.height.to_le_bytes());
         bytes.extend(self.seen.decode_us.to_le_bytes());
         bytes.extend(self.cost_us.to_le_bytes());
-        bytes.extend(maps.iter().flat_map(|value| value.to_le_bytes()));
+        // The cache lives on one machine, so the machine's own byte order will do.
+        bytes.extend_from_slice(as_bytes(maps));
         bytes
     }
 
     /// Fills `maps`; `None` if they are not of that length.
     fn read(bytes: &[u8], length: usize, maps: &mut Vec<f32>) -> Option<Self> {
         let (head, values) = bytes.split_at_checked(Self::HEAD)?;
-        let (values, rest) = values.as_chunks::<4>();
-        if values.len() != length || !rest.is_empty() {
+        if values.len() != 4 * length {
             return None;
         }
-        maps.clear();
-        maps.extend(values.iter().map(|value| f32::from_le_bytes(*value)));
+        maps.resize(length, 0.0);
+        as_bytes_mut(maps).copy_from_slice(values);
         let (width, head) = head.split_first_chunk()?;
         let (height, head) = head.split_first_chunk()?;
         let (decode_us, head) = head.split_first_chunk()?;

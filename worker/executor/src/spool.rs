@@ -91,12 +91,12 @@ impl FeatureSource for Spool {
 }
 
 /// The spool lives in one process on one machine, so the machine's own byte order will do.
-fn as_bytes(values: &[f32]) -> &[u8] {
+pub fn as_bytes(values: &[f32]) -> &[u8] {
     // SAFETY: every f32 is four bytes without padding, and u8 has no alignment.
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }
 
-fn as_bytes_mut(values: &mut [f32]) -> &mut [u8] {
+pub fn as_bytes_mut(values: &mut [f32]) -> &mut [u8] {
     // SAFETY: as above, and every four bytes are some f32.
     unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), size_of_val(values)) }
 }
