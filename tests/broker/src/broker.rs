@@ -168,6 +168,8 @@ impl Broker {
             ("RABBITMQ_NODE_PORT", self.ports.amqp.to_string()),
             ("RABBITMQ_DIST_PORT", self.ports.distribution.to_string()),
             ("RABBITMQ_CONF_ENV_FILE", "/dev/null".to_owned()),
+            // A command whose broker goes away would leave one where the tests are run.
+            ("ERL_CRASH_DUMP_BYTES", "0".to_owned()),
             (
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
                 "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
