@@ -11,6 +11,7 @@ mod differences;
 mod error;
 mod job_file;
 mod job_report;
+mod model_page;
 mod output;
 mod page;
 mod places;

@@ -184,6 +184,7 @@ output: ./out
     assert_eq!(models[0]["name"], "cells");
     assert_eq!(models[0]["version"], 1);
     assert!(sandbox.path("out/models/cells").is_dir());
+    a_certificate_says_how_far_engines_agree(&sandbox);
 
     let model = train
         .lines()
@@ -222,6 +223,40 @@ output: ./out
         .ctl(&["run", "none.yaml"])
         .expect(1)
         .says(&["nosuch", "ctl get models"]);
+}
+
+/// `ctl describe model` of the package that has just been published.
+fn a_certificate_says_how_far_engines_agree(sandbox: &Sandbox) {
+    for name in ["cells", "cells@1"] {
+        let described = sandbox.json(&["describe", "model", name]);
+        assert_eq!(described["model"]["version"], 1);
+        let parity = &described["package"]["parity"];
+        assert_eq!(parity["reference"]["engine"], "openvino", "{described}");
+        assert!(parity["images"].as_u64().is_some_and(|images| images > 4));
+        let onnxruntime = &parity["engines"][0];
+        assert_eq!(onnxruntime["engine"], "onnxruntime");
+        for number in ["score_difference", "map_difference"] {
+            let difference = onnxruntime["result"]["agreement"][number].as_f64();
+            assert!(difference.is_some_and(|d| d < 1e-4), "{parity}");
+        }
+    }
+    let page = sandbox.ctl(&["describe", "model", "cells"]);
+    page.expect(0);
+    for words in [
+        "cells@1",
+        "Padim",
+        "is the reference",
+        "agrees",
+        "not measured",
+    ] {
+        assert!(page.stdout.contains(words), "{words}: {}", page.stdout);
+    }
+    let refused = sandbox.ctl(&["describe", "model", "nosuch"]);
+    refused.expect(3).says(&["nosuch", "ctl get models"]);
+    let refused = sandbox.ctl(&["describe", "model", "cells@2"]);
+    refused.expect(3).says(&["no version 2"]);
+    sandbox.ctl(&["describe", "model"]).expect(2);
+    sandbox.ctl(&["describe", "last", "cells"]).expect(2);
 }
 
 fn fs_read(sandbox: &Sandbox, name: &str) -> String {

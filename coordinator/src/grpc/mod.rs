@@ -208,6 +208,15 @@ impl v1::coordinator_server::Coordinator for Service {
         Ok(Response::new(v1::ListModelsReply { models }))
     }
 
+    async fn read_package(
+        &self,
+        request: Request<v1::ReadPackageRequest>,
+    ) -> Answer<v1::ReadPackageReply> {
+        let package = request.into_inner().package;
+        let data = results::package(&self.handle, package).await?;
+        Ok(Response::new(v1::ReadPackageReply { data }))
+    }
+
     type WatchStream = Streamed<v1::JobSnapshot>;
 
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Answer<Self::WatchStream> {

@@ -1,4 +1,4 @@
-//! The published tables of a job: their names, and their bytes for whoever cannot read the store.
+//! What jobs have published, for whoever cannot read the store: tables of results and packages of models.
 
 use coordinator_core::{Core, Now};
 use proto::v1;
@@ -13,6 +13,9 @@ use crate::handle::Handle;
 
 /// Far below the largest message, and few requests to the store all the same.
 const PIECE: u64 = 1 << 20;
+
+/// Of a `package.json`, which has some kilobytes; a message may have 4 MiB.
+const MAX_PACKAGE_BYTES: u64 = 3 << 20;
 
 /// Where the newest results are, and which tables stand there.
 pub async fn results(handle: &Handle, job: String) -> Result<v1::ResultsReply, RequestError> {
@@ -58,6 +61,24 @@ pub async fn table(
         }
     });
     Ok(ReceiverStream::new(receiver))
+}
+
+/// A `package.json` that a published model has; nothing else in the stores is read.
+pub async fn package(handle: &Handle, package: String) -> Result<Vec<u8>, RequestError> {
+    let wanted = package.clone();
+    let is_published = move |core: &Core, _: Now| core.models().any(|row| row.package == wanted);
+    if !handle.query(is_published).await? {
+        return Err(RequestError::NoPackage(package));
+    }
+    let (store, path) = handle.stores().locate(&package)?;
+    let size = store.head(&path).await?.size;
+    if size > MAX_PACKAGE_BYTES {
+        return Err(RequestError::BadField {
+            field: "package",
+            what: format!("{package} has {size} bytes; at most {MAX_PACKAGE_BYTES} are read"),
+        });
+    }
+    Ok(store.get(&path, None).await?.into())
 }
 
 async fn find(stores: &Stores, uri: &str, path: &str) -> Result<(Store, ObjectInfo), RequestError> {

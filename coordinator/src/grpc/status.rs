@@ -15,6 +15,8 @@ pub enum RequestError {
     NoSuch { what: &'static str, text: String },
     #[error(transparent)]
     FindJob(#[from] FindJobError),
+    #[error("no model has the package {0}; `ctl get models` lists those there are")]
+    NoPackage(String),
     #[error("there is no job yet")]
     NoJobs,
     #[error("job {job} has no results yet: it is {state}")]
@@ -38,9 +40,10 @@ impl RequestError {
             Self::BadField { .. } | Self::FindJob(FindJobError::Ambiguous { .. }) => {
                 Code::InvalidArgument
             }
-            Self::NoSuch { .. } | Self::NoJobs | Self::FindJob(FindJobError::NotFound(_)) => {
-                Code::NotFound
-            }
+            Self::NoSuch { .. }
+            | Self::NoPackage(_)
+            | Self::NoJobs
+            | Self::FindJob(FindJobError::NotFound(_)) => Code::NotFound,
             Self::NoResults { .. } => Code::FailedPrecondition,
             Self::Refused(refusal) => refused(refusal),
             Self::Ended(_) => Code::Unavailable,

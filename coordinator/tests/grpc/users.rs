@@ -253,6 +253,26 @@ async fn results_stand_in_the_store_when_the_job_ends() {
     let pointer = fs::read_to_string(store.join("models/brick/000001.json")).unwrap();
     let pointer: serde_json::Value = serde_json::from_str(&pointer).unwrap();
     assert_eq!(pointer["package"], models[0].package);
+    packages_are_handed_out(&mut client, &models[0].package, &store).await;
+}
+
+/// Whoever cannot read the store gets a model's `package.json` from the coordinator, and nothing else.
+async fn packages_are_handed_out(client: &mut Client, package: &str, store: &Path) {
+    let request = |package: &str| v1::ReadPackageRequest {
+        package: package.to_owned(),
+    };
+    let path = package.strip_prefix("file://").unwrap();
+    let read = client.read_package(request(package)).await.unwrap();
+    assert_eq!(read.into_inner().data, fs::read(path).unwrap());
+    let spec = format!("file://{}/models/brick/000001.json", store.display());
+    for other in ["", "package.json", "file:///etc/passwd", &spec] {
+        let refused = client.read_package(request(other)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::NotFound, "{other}");
+    }
+    let large = fs::File::options().write(true).open(path).unwrap();
+    large.set_len(5 << 20).unwrap();
+    let refused = client.read_package(request(package)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
 }
 
 /// Whoever cannot read the store gets the tables from the coordinator, and nothing else from beside them.

@@ -11,6 +11,9 @@ use crate::EngineError;
 /// The processors, among devices.
 pub const CPU: &str = "cpu";
 
+/// What every engine computes with.
+pub const PRECISION: &str = "f32";
+
 /// A native library that executes graphs.
 pub trait Engine: Send + Sync {
     /// As in job files and result rows: `torch-cpu`, `onnxruntime`, `openvino`.

@@ -24,7 +24,7 @@ mod onnxruntime;
 mod openvino;
 
 pub use cpu::cpu_features;
-pub use engine::{CPU, Choice, CompileOptions, Compiled, Engine, Session};
+pub use engine::{CPU, Choice, CompileOptions, Compiled, Engine, PRECISION, Session};
 pub use error::EngineError;
 pub use ports::{PortSize, Ports};
 pub use probe::{EngineInfo, link_torch, open, probe};

@@ -14,7 +14,15 @@ use crate::{
 };
 
 /// Keys that every run has its own value of; grids may stand in them.
-pub(crate) const RUN_KEYS: &[&str] = &["model", "data", "metrics", "normalization", "task", "seed"];
+pub(crate) const RUN_KEYS: &[&str] = &[
+    "model",
+    "data",
+    "metrics",
+    "normalization",
+    "task",
+    "seed",
+    "parity",
+];
 /// Keys of the job as a whole.
 pub(crate) const JOB_KEYS: &[&str] = &[
     "kind",

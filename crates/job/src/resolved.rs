@@ -47,6 +47,14 @@ pub struct RunSpec {
     pub normalization: Normalization,
     pub task: VisionTask,
     pub seed: u64,
+    /// Scored images on which the engines are compared for the trained package's parity certificate; 0, which is left out:
+    /// none is made.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub parity: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl JobKind {
@@ -155,6 +163,11 @@ impl Default for Resources {
 }
 
 impl RunSpec {
+    /// Whether the run ends with a comparison of engines.
+    pub fn measures_parity(&self) -> bool {
+        self.parity > 0 && matches!(self.model, ModelSource::Train(_))
+    }
+
     /// The dataset's name and category, as `data` has them; the class name if its parameters are not valid.
     pub fn dataset(&self) -> (String, String) {
         match data::build(&self.data.class_path, &self.data.init_args) {

@@ -64,6 +64,7 @@ impl<'a> Reader<'a> {
             report,
         );
         let model = self.model(node, data.as_ref(), report);
+        let parity = parity(node.get("parity"), self.kind, report);
         Some(RunSpec {
             axes,
             model: model?,
@@ -72,6 +73,7 @@ impl<'a> Reader<'a> {
             normalization: normalization?,
             task: task?,
             seed: seed?,
+            parity: parity?,
         })
     }
 
@@ -485,6 +487,41 @@ fn seed(node: Option<&Node>, report: &mut Report<'_>) -> Option<u64> {
         format!(
             "seed: expected an integer from 0 to {}, found {}",
             u64::MAX,
+            node.describe()
+        ),
+    );
+    None
+}
+
+/// Images on which engines are compared where the job does not say: enough to see an engine that is wrong.
+pub(crate) const PARITY_IMAGES: u32 = 16;
+/// Far more than tells anything new.
+pub(crate) const MOST_PARITY_IMAGES: u32 = 1000;
+
+fn parity(node: Option<&Node>, kind: JobKind, report: &mut Report<'_>) -> Option<u32> {
+    let node = node.filter(|node| !node.is_null());
+    if kind == JobKind::Test {
+        if let Some(node) = node {
+            report.warn(
+                node.at,
+                "parity has no effect: the package has its certificate from when it was trained",
+            );
+        }
+        return Some(0);
+    }
+    let Some(node) = node else {
+        return Some(PARITY_IMAGES);
+    };
+    if let Value::Int(images) = node.value
+        && let Ok(images) = u32::try_from(images)
+        && images <= MOST_PARITY_IMAGES
+    {
+        return Some(images);
+    }
+    report.error(
+        node.at,
+        format!(
+            "parity: expected a number of images from 0 (no certificate) to {MOST_PARITY_IMAGES}, found {}",
             node.describe()
         ),
     );

@@ -7,6 +7,7 @@ use crate::{
     read::KINDS_NOT_BUILT,
     resolved::JobKind,
     resources::{DEVICES, ENGINES},
+    run,
 };
 
 /// What the reader takes for a text, since people write versions and names without quotes.
@@ -90,6 +91,13 @@ pub fn schema() -> Json {
             ])),
             "task": grid(any(vec![json!({"type": "null"}), words(TASKS)])),
             "seed": grid(json!({"type": ["integer", "null"], "minimum": 0, "maximum": u64::MAX, "default": 0})),
+            "parity": grid(json!({
+                "type": ["integer", "null"],
+                "minimum": 0,
+                "maximum": run::MOST_PARITY_IMAGES,
+                "default": run::PARITY_IMAGES,
+                "description": "Scored images on which the engines are compared for the parity certificate of a trained model; 0: none is made.",
+            })),
             "resources": {
                 "type": ["object", "null"],
                 "additionalProperties": false,

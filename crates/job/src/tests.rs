@@ -93,6 +93,7 @@ fn defaults_are_written_out() {
         )
     );
     assert_eq!(run.metrics.image_threshold, ThresholdSpec::F1Adaptive);
+    assert!(run.measures_parity());
     let ModelSource::Train(model) = &run.model else {
         panic!("trained")
     };
@@ -255,6 +256,30 @@ fn anomalibs_keys_lead_to_ours() {
         &format!("{RIGHT}seed_everything: 1"),
         &["job.yaml:9:1: unknown key .. ; did you mean \"seed\"?"],
     );
+}
+
+#[test]
+fn parity_is_a_number_of_images_and_of_trained_models() {
+    for (more, images) in [
+        ("", 16),
+        ("parity: null\n", 16),
+        ("parity: 0\n", 0),
+        ("parity: 1000\n", 1000),
+    ] {
+        let run = only_run(&format!("{RIGHT}{more}"));
+        assert_eq!((run.parity, run.measures_parity()), (images, images > 0));
+    }
+    for value in ["1001", "-1", "1.5", "all"] {
+        let message = "job.yaml:9:9: parity: expected a number of images from 0";
+        says(&format!("{RIGHT}parity: {value}\n"), &[message]);
+    }
+    let reading = right("kind: test\nmodel: {package: x@1}\ndata: MVTec\nparity: 5\n");
+    let [warning] = &reading.warnings.iter().collect::<Vec<_>>()[..] else {
+        panic!("{:?}", reading.warnings)
+    };
+    let warning = warning.to_string();
+    assert!(warning.contains("4:9: parity has no effect"), "{warning}");
+    assert!(!reading.job.runs[0].measures_parity());
 }
 
 #[test]

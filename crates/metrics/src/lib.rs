@@ -7,6 +7,7 @@
 //!
 //! A number that cannot exist is a reason ([`Undefined`]), never NaN.
 
+mod agreement;
 pub mod aupimo;
 pub mod aupr;
 pub mod aupro;
@@ -36,6 +37,7 @@ mod golden;
 #[cfg(test)]
 mod properties;
 
+pub use agreement::{Agreement, Comparison, Difference, Incomparable, rank_correlation};
 pub use aupimo::{FprBounds, PimoPoint, SharedFpr};
 pub use aupro::FprLimit;
 pub use auroc::auroc_interval;

@@ -4,6 +4,7 @@
 
 mod error;
 mod manifest;
+mod parity;
 mod statistics;
 
 pub use error::PackageError;
@@ -11,6 +12,7 @@ pub use manifest::{
     Bounds, ChosenOn, FORMAT, Model, Normalization, Object, PackageManifest, Preprocessing,
     Provenance, SIDES, Threshold, Thresholds, Weights,
 };
+pub use parity::{Agreement, Compared, Computer, Measured, Parity, Skipped, TOLERANCE};
 pub use statistics::read_statistics;
 
 /// sha256 in lower-case hexadecimal.

@@ -5,10 +5,10 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::PackageError;
+use crate::{PackageError, Parity};
 
-/// Of the format that this version writes. Readers accept it and the one before (there is none yet).
-pub const FORMAT: u32 = 1;
+/// Of the format that this version writes. Readers accept it and the one before, which has no `parity`.
+pub const FORMAT: u32 = 2;
 
 /// Sides in pixels that an image may have before and in the graph: what job files allow.
 pub const SIDES: RangeInclusive<u32> = 32..=4096;
@@ -26,6 +26,9 @@ pub struct PackageManifest {
     pub thresholds: Thresholds,
     pub normalization: Normalization,
     pub provenance: Provenance,
+    /// How far the engines agree about it; `null` if the job did not ask.
+    #[serde(default)]
+    pub parity: Option<Parity>,
 }
 
 /// What to build.
@@ -203,6 +206,14 @@ impl PackageManifest {
                     "normalization",
                     format!("{} to {} is no range", bounds.min, bounds.max),
                 );
+            }
+        }
+        if let Some(parity) = &self.parity {
+            if self.format < 2 {
+                return fail("parity", format!("format {} has none", self.format));
+            }
+            if let Some(problem) = parity.problem() {
+                return fail("parity", problem);
             }
         }
         Ok(())

@@ -46,6 +46,7 @@ pub(crate) fn spec(
             pixel_threshold: ThresholdSpec::F1Adaptive,
         },
         normalization: Normalization::MinMax,
+        parity: 0,
         task: VisionTask::Classification,
         seed,
     }

@@ -1,26 +1,53 @@
-//! `ctl describe`: everything about a job or a task, with why it waits or failed.
+//! `ctl describe`: everything about a job or a task, with why it waits or failed; or about a trained model.
 
-use proto::v1::{GetJobRequest, ListRunsRequest, ListTasksRequest, Task};
+use package::{Object, PackageManifest};
+use proto::v1::{
+    GetJobRequest, ListModelsRequest, ListRunsRequest, ListTasksRequest, Model, ReadPackageRequest,
+    Task,
+};
 use serde_json::{Value, json};
 use types::TaskId;
 
-use super::get::{job_value, run_value, task_value};
+use super::get::{job_value, model_value, run_value, task_value};
 use super::with_cluster;
 use crate::client::Client;
 use crate::output::embedded;
 use crate::rows::Results;
-use crate::{Common, Error, page};
+use crate::{Common, Error, model_page, page};
 
 #[derive(clap::Args)]
 pub struct Args {
     /// Id of a job or task, or a unique prefix of the job's; `last` is the newest job
     #[arg(value_name = "JOB|TASK")]
     id: String,
+    /// After the word `model`: the name of a trained model, its newest version, or NAME@VERSION
+    #[arg(value_name = "NAME")]
+    model: Option<String>,
 }
 
+/// What stands before the name of a model.
+const MODEL: &str = "model";
+
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
+    let named = match args.model {
+        Some(name) if args.id == MODEL => Some(Named::parse(&name)?),
+        Some(name) => {
+            return Err(Error::Usage(format!(
+                "{:?} and {name:?}: expected one job or task, or `describe model {name}`",
+                args.id
+            )));
+        }
+        None if args.id == MODEL => {
+            let usage = "expected `describe model NAME`; `ctl get models` lists the names";
+            return Err(Error::Usage(usage.to_owned()));
+        }
+        None => None,
+    };
     with_cluster(common, async |cluster| {
         let client = &mut cluster.client;
+        if let Some(named) = named {
+            return describe_model(common, client, &named).await;
+        }
         if let Ok(task) = args.id.parse() {
             return describe_task(common, client, &task).await;
         }
@@ -54,4 +81,108 @@ async fn describe_task(common: &Common, client: &mut Client, id: &TaskId) -> Res
         )));
     };
     common.output.print(&task_value(task), || page::task(task))
+}
+
+/// A trained model as its user names it.
+struct Named {
+    name: String,
+    /// The newest without.
+    version: Option<u32>,
+}
+
+impl Named {
+    fn parse(text: &str) -> Result<Self, Error> {
+        let (name, version) = match text.split_once('@') {
+            Some((name, version)) => {
+                let version = version.parse().map_err(|_| {
+                    Error::Usage(format!("{version:?} in {text:?} is no version: a number"))
+                })?;
+                (name, Some(version))
+            }
+            None => (text, None),
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            version,
+        })
+    }
+
+    /// Every store counts versions by itself: where several have what is meant, the one that was made last is.
+    fn find<'m>(&self, models: &'m [Model]) -> Result<&'m Model, Error> {
+        let of_name = || models.iter().filter(|model| model.name == self.name);
+        let meant = of_name().filter(|model| self.version.is_none_or(|v| v == model.version));
+        meant.max_by_key(|model| model.created_ms).ok_or_else(|| {
+            let name = &self.name;
+            Error::NotFound(match (self.version, of_name().next()) {
+                (Some(version), Some(_)) => format!(
+                    "there is no version {version} of the model {name:?}; `ctl get models` lists those there are"
+                ),
+                _ => format!("there is no model {name:?}; `ctl get models` lists them"),
+            })
+        })
+    }
+}
+
+async fn describe_model(common: &Common, client: &mut Client, named: &Named) -> Result<(), Error> {
+    let models = client.list_models(ListModelsRequest {}).await?;
+    let models = models.into_inner().models;
+    let model = named.find(&models)?;
+    let request = ReadPackageRequest {
+        package: model.package.clone(),
+    };
+    let bytes = client.read_package(request).await?.into_inner().data;
+    let unusable =
+        |source| Error::cannot_run_because(format!("cannot use {}", model.package), source);
+    let object = Object {
+        uri: model.package.clone(),
+        sha256: model.sha256.clone(),
+        size: bytes.len() as u64,
+    };
+    package::verify(&object, &bytes).map_err(unusable)?;
+    let manifest = PackageManifest::from_json(&bytes).map_err(unusable)?;
+    let value = json!({ "model": model_value(model), "package": manifest });
+    common
+        .output
+        .print(&value, || model_page::render(model, &manifest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(name: &str, version: u32, package: &str, created_ms: i64) -> Model {
+        Model {
+            name: name.to_owned(),
+            version,
+            package: package.to_owned(),
+            created_ms,
+            ..Model::default()
+        }
+    }
+
+    #[test]
+    fn the_newest_of_a_name_is_meant_or_the_version_that_is_named() {
+        let models = [
+            model("brick", 1, "one", 10),
+            model("brick", 2, "two", 20),
+            model("brick", 1, "elsewhere", 15),
+            model("grass", 7, "grass", 30),
+        ];
+        let found = |text: &str| {
+            let model = Named::parse(text)?.find(&models).cloned()?;
+            Ok::<_, Error>(model.package)
+        };
+        assert_eq!(found("brick").expect("one"), "two");
+        assert_eq!(found("brick@1").expect("one"), "elsewhere");
+        assert_eq!(found("brick@2").expect("one"), "two");
+        for (text, says) in [
+            ("brick@3", "no version 3"),
+            ("stone", "no model \"stone\""),
+            ("stone@1", "no model \"stone\""),
+        ] {
+            let error = found(text).expect_err("there is none");
+            assert!(error.to_string().contains(says), "{error}");
+        }
+        assert!(matches!(found("brick@new"), Err(Error::Usage(_))));
+    }
 }

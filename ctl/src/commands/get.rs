@@ -279,7 +279,7 @@ fn worker_table(workers: &[Worker]) -> String {
     table.render()
 }
 
-fn model_value(model: &Model) -> Value {
+pub fn model_value(model: &Model) -> Value {
     json!({
         "name": model.name, "version": model.version, "job": model.job, "run": model.run, "package": model.package, "sha256": model.sha256,
         "created": time(model.created_ms),

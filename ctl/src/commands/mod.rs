@@ -41,7 +41,7 @@ pub enum Command {
     /// List jobs, tasks, runs, dead tasks, workers or models
     #[command(subcommand)]
     Get(get::Args),
-    /// Show everything about a job or a task: why it waits, why it failed
+    /// Show everything about a job or a task: why it waits, why it failed; or about a trained model
     Describe(describe::Args),
     /// Show what the attempts of a job or task wrote to their logs
     Logs(logs::Args),

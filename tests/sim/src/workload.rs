@@ -49,6 +49,7 @@ pub fn submit(
             pixel_threshold: ThresholdSpec::F1Adaptive,
         },
         normalization: Normalization::MinMax,
+        parity: 0,
         task: VisionTask::Classification,
         // The number of chunks travels to the fake list task as the seed.
         seed: chunks,

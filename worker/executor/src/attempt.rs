@@ -92,7 +92,7 @@ impl Attempt {
     /// An error if the task needs a GPU and there is none, or the engine cannot use it.
     pub fn check_device(&self) -> Result<(), TaskError> {
         let asked = self.assignment.resources.device == DeviceChoice::Gpu;
-        if !asked || !uses_engine(self.assignment.spec.kind()) {
+        if !asked || !uses_engine(&self.assignment) {
             return Ok(());
         }
         let engine = Engine::open(self)?;

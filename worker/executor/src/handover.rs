@@ -32,9 +32,7 @@ const ANSWER: Duration = Duration::from_secs(60);
 
 /// Whether the task runs a graph in libtorch and this program has none.
 pub fn needed(assignment: &Assignment) -> bool {
-    assignment.resources.engine == EngineChoice::TorchCpu
-        && uses_engine(assignment.spec.kind())
-        && !has_torch()
+    assignment.resources.engine == EngineChoice::TorchCpu && uses_engine(assignment) && !has_torch()
 }
 
 pub fn has_torch() -> bool {

@@ -49,7 +49,7 @@ fn give_back_freed_memory() {
 }
 
 impl<T: Clone> Last<T> {
-    const fn empty() -> Self {
+    pub const fn empty() -> Self {
         Self(Mutex::new(None))
     }
 

@@ -2,10 +2,10 @@
 
 use std::{env, path::PathBuf, sync::Arc};
 
-use engines::{Choice, CompileOptions};
+use engines::{Choice, CompileOptions, EngineError};
 use job::resolved::{ClassSpec, EngineChoice, ModelSource, RunSpec};
 use models::{BackboneUse, Model, ModelError, StateDict, Statistics};
-use plan::{PlannedRun, ResultDetail, UsedWeights};
+use plan::{Assignment, PlannedRun, ResultDetail, UsedWeights};
 use types::TaskKind;
 use vision::{Blur, MapFinish, Preprocess, Upsampling};
 
@@ -105,6 +105,11 @@ impl Chosen {
             origin,
             statistics: Statistics::new(),
         })
+    }
+
+    /// What the model has learned, if it is ready to score; it is left without.
+    pub fn take_statistics(&mut self) -> Statistics {
+        std::mem::take(&mut self.statistics)
     }
 
     pub fn preprocess(&self) -> Preprocess {
@@ -252,12 +257,16 @@ pub fn weights_folder() -> PathBuf {
     data.unwrap_or_default().join("nightshift/weights")
 }
 
-/// Whether tasks of this kind run a graph.
-pub fn uses_engine(kind: TaskKind) -> bool {
-    matches!(kind, TaskKind::Fit | TaskKind::Score)
+/// Whether the task runs a graph.
+pub fn uses_engine(assignment: &Assignment) -> bool {
+    match assignment.spec.kind() {
+        TaskKind::Fit | TaskKind::Score => true,
+        TaskKind::Evaluate => assignment.runs.iter().any(|run| run.spec.measures_parity()),
+        TaskKind::List | TaskKind::Reduce => false,
+    }
 }
 
-/// The engine that the job asks for.
+/// The engine that the job asks for, or another one.
 pub struct Engine(Arc<dyn engines::Engine>);
 
 impl Engine {
@@ -273,6 +282,17 @@ impl Engine {
             .stages
             .load("load", || ENGINE.get_or(choice.name(), open))?;
         Ok(Self(engine))
+    }
+
+    /// Every other engine by its name, in order of these, or why it is not here.
+    pub fn others(&self) -> Vec<(&'static str, Result<Self, EngineError>)> {
+        let mut others: Vec<_> = Choice::ALL
+            .into_iter()
+            .filter(|(choice, name)| *choice != Choice::Auto && *name != self.name())
+            .map(|(choice, name)| (name, engines::open(choice).map(|e| Self(Arc::from(e)))))
+            .collect();
+        others.sort_by_key(|(name, _)| *name);
+        others
     }
 
     pub fn name(&self) -> &'static str {

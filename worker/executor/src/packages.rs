@@ -1,8 +1,8 @@
 //! Trained packages in a store: finding one by name or address, checking it, writing the one of a run.
 
 use ::package::{
-    FORMAT, Model, Normalization, Object, PackageError, PackageManifest, Preprocessing, Provenance,
-    Thresholds, Weights, verify,
+    FORMAT, Model, Normalization, Object, PackageError, PackageManifest, Parity, Preprocessing,
+    Provenance, Thresholds, Weights, verify,
 };
 use bytes::Bytes;
 use job::resolved::ClassSpec;
@@ -214,8 +214,8 @@ pub fn write(
     chosen: &Chosen,
     licences: Vec<String>,
     computed_by: &ComputedBy,
-    image: &Decision,
-    pixel: Option<&Decision>,
+    (image, pixel): (&Decision, Option<&Decision>),
+    parity: Option<Parity>,
 ) -> Result<String, TaskError> {
     let fit = attempt.input(TaskKind::Fit)?;
     let statistics = fit
@@ -276,6 +276,7 @@ pub fn write(
             engine_version: computed_by.version.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         },
+        parity,
     };
     let text = manifest.to_json().map_err(|source| TaskError::Package {
         uri: attempt.writer.uri(names::PACKAGE),

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::{digest, read_statistics, verify};
+use crate::{Agreement, Compared, Computer, Measured, Skipped, digest, read_statistics, verify};
 
 fn package() -> PackageManifest {
     let init_args = json!({"backbone": "mobilenet_v2", "n_features": 100});
@@ -54,6 +54,43 @@ fn package() -> PackageManifest {
             engine_version: "2026.4".to_owned(),
             version: "0.1.0".to_owned(),
         },
+        parity: Some(parity()),
+    }
+}
+
+fn agreement() -> Agreement {
+    Agreement {
+        version: "1.27".to_owned(),
+        device: "cpu".to_owned(),
+        precision: "f32".to_owned(),
+        score_difference: 1.5e-6,
+        map_difference: Some(2.5e-6),
+        rank_correlation: Some(0.5),
+        flips: Some(1),
+    }
+}
+
+fn parity() -> Parity {
+    let compared = |engine: &str, result| Compared {
+        engine: engine.to_owned(),
+        result,
+    };
+    Parity {
+        images: 15,
+        skipped: vec![Skipped {
+            uri: "file:///a.png".to_owned(),
+            reason: "it has gone".to_owned(),
+        }],
+        reference: Computer {
+            engine: "openvino".to_owned(),
+            version: "2026.4".to_owned(),
+            device: "cpu".to_owned(),
+            precision: "f32".to_owned(),
+        },
+        engines: vec![
+            compared("onnxruntime", Measured::Agreement(agreement())),
+            compared("torch-cpu", Measured::NotMeasured("not here".to_owned())),
+        ],
     }
 }
 
@@ -78,11 +115,11 @@ fn with(change: impl Fn(&mut Value)) -> String {
 #[test]
 fn what_is_not_understood_is_refused_with_its_name() {
     let newer = with(|v| {
-        v["format"] = json!(2);
-        v["model"] = json!("a form that only format 2 knows");
+        v["format"] = json!(3);
+        v["model"] = json!("a form that only format 3 knows");
     });
     assert!(
-        newer.contains("format 2") && newer.contains("newer"),
+        newer.contains("format 3") && newer.contains("newer"),
         "{newer}"
     );
     assert!(with(|v| v["format"] = json!("1")).contains("format"));
@@ -160,4 +197,66 @@ fn statistics_are_read_back_as_they_were_written() {
     let mut bytes = Vec::new();
     weights::write_safetensors(&statistics, &mut bytes).expect("writes to memory");
     assert_eq!(read_statistics(&bytes).expect("reads"), statistics);
+}
+
+#[test]
+fn the_format_before_is_read_and_has_no_certificate() {
+    let mut value = serde_json::to_value(package()).expect("JSON");
+    value["format"] = json!(1);
+    let object = value.as_object_mut().expect("an object");
+    object.remove("parity");
+    let read = PackageManifest::from_json(value.to_string().as_bytes()).expect("valid");
+    assert_eq!((read.format, read.parity), (1, None));
+    assert!(with(|v| v["format"] = json!(1)).contains("format 1 has none"));
+}
+
+#[test]
+fn a_certificate_holds_no_numbers_that_cannot_be() {
+    let at = |key: &str, number: Value| {
+        with(|v| v["parity"]["engines"][0]["result"]["agreement"][key] = number.clone())
+    };
+    for (key, number) in [
+        ("score_difference", json!(-1e-9)),
+        ("map_difference", json!(-1)),
+        ("rank_correlation", json!(1.1)),
+        ("flips", json!(16)),
+    ] {
+        let said = at(key, number);
+        assert!(said.contains("onnxruntime"), "{key}: {said}");
+    }
+    let mut package = package();
+    let broken = Agreement {
+        score_difference: f64::INFINITY,
+        ..agreement()
+    };
+    package.parity.as_mut().expect("one").engines[0].result = Measured::Agreement(broken);
+    assert!(package.to_json().is_err());
+}
+
+#[test]
+fn engines_that_disagree_or_are_broken_are_named() {
+    let mut parity = parity();
+    assert_eq!(parity.problems(), [""; 0]);
+    for (score, map) in [(1.1e-3, Some(0.0)), (0.0, Some(1.1e-3)), (1.1e-3, None)] {
+        let agreement = Agreement {
+            score_difference: score,
+            map_difference: map,
+            ..agreement()
+        };
+        parity.engines[0].result = Measured::Agreement(agreement);
+        let [problem] = &parity.problems()[..] else {
+            panic!("one")
+        };
+        assert!(
+            problem.contains("onnxruntime differs from openvino by 1.1e-3"),
+            "{problem}"
+        );
+    }
+    parity.engines[1].result = Measured::Broken("NaN is no number to compare".to_owned());
+    let problems = parity.problems();
+    assert_eq!(problems.len(), 2);
+    assert!(
+        problems[1].starts_with("torch-cpu is broken: NaN"),
+        "{problems:?}"
+    );
 }

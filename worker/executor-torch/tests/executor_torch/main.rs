@@ -105,6 +105,44 @@ fn engines_agree() {
 }
 
 #[test]
+fn the_parity_certificate_has_all_three_engines() {
+    let folder = tempfile::tempdir().unwrap();
+    images::dataset(&folder.path().join("data"), 6, 3);
+    let mut executor = Executor::start_program(&together(folder.path()), None, &[]);
+    // The second job finds libtorch there, since the first needed it.
+    for (engine, others) in [
+        ("torch-cpu", ["onnxruntime", "openvino"]),
+        ("openvino", ["onnxruntime", "torch-cpu"]),
+    ] {
+        let mut job = Job::new(folder.path(), &with_engine(folder.path(), engine));
+        job.run(&mut executor, 2);
+        let (_, prefix) = job.accepted(TaskKind::Evaluate);
+        let path = job.store.local_path(&format!("{prefix}/package.json"));
+        let package = fs::read(path.unwrap()).unwrap();
+        let package: serde_json::Value = serde_json::from_slice(&package).unwrap();
+        let parity = &package["parity"];
+        assert_eq!(parity["images"], 6);
+        assert_eq!(parity["reference"]["engine"], engine);
+        let engines = parity["engines"].as_array().unwrap();
+        let names: Vec<&str> = engines
+            .iter()
+            .map(|compared| compared["engine"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, others);
+        for compared in engines {
+            let agreement = &compared["result"]["agreement"];
+            for number in ["score_difference", "map_difference"] {
+                let difference = agreement[number].as_f64();
+                assert!(
+                    difference.is_some_and(|d| d > 0.0 && d < 1e-4),
+                    "{compared}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn it_serves_further_tasks_of_any_engine() {
     let folder = tempfile::tempdir().unwrap();
     images::dataset(&folder.path().join("data"), 4, 2);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use ::package::Parity;
 use data::Split;
 use job::resolved::ModelSource;
 use metrics::{Asked, Interval, Points, RawScore, SplitRole, Summary, Undefined};
@@ -21,7 +22,7 @@ use crate::{
     error::TaskError,
     level::{Images, Level, Pixels, asked},
     model::{Chosen, sight, weights_of_fit},
-    packages, pictures,
+    packages, parity, pictures,
 };
 
 pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
@@ -95,6 +96,11 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     attempt.put_table(names::CURVES, curves)?;
     let missing_pictures = pictures::put(attempt, run, &sight)?;
     let rows = write_scores(attempt, &image)?;
+    let parity = parity::measure(attempt, run, image.threshold.ok())?;
+    let problems = parity.iter().flat_map(Parity::problems);
+    let disagreeing = problems
+        .map(|problem| format!("the package's parity certificate: {problem}"))
+        .collect();
     let package = match &trained {
         Some(chosen) => Some(packages::write(
             attempt,
@@ -102,8 +108,8 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             chosen,
             licences,
             &computed_by,
-            &image,
-            pixel.as_ref(),
+            (&image, pixel.as_ref()),
+            parity,
         )?),
         None => None,
     };
@@ -116,13 +122,11 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             errors: images.all_errors(),
         },
         timings: Vec::new(),
-        warnings: warnings(attempt, &images, missing_pictures),
+        warnings: warnings(attempt, &images, missing_pictures, disagreeing),
         reused: reused(attempt),
     })
 }
 
-/// Images that have no part in the numbers, and what the run's earlier tasks warned of, each once: the evaluation is where
-/// people look.
 /// What the run's tasks did not have to compute, together.
 fn reused(attempt: &Attempt) -> Option<Reused> {
     let inputs = attempt.assignment.inputs.iter().filter_map(accepted);
@@ -133,8 +137,16 @@ fn reused(attempt: &Attempt) -> Option<Reused> {
     })
 }
 
-fn warnings(attempt: &Attempt, images: &Images, pictures: Option<String>) -> Vec<String> {
-    let mut warnings = Vec::from_iter(pictures);
+/// Images that have no part in the numbers, and what the run's earlier tasks warned of, each once: the evaluation is where
+/// people look.
+fn warnings(
+    attempt: &Attempt,
+    images: &Images,
+    pictures: Option<String>,
+    engines: Vec<String>,
+) -> Vec<String> {
+    let mut warnings = engines;
+    warnings.extend(pictures);
     if let Some(said) = images.said(Split::Validation) {
         warnings.push(format!("{said}; none of them chose the threshold"));
     }

@@ -16,9 +16,10 @@ use crate::{
     error::TaskError,
     extremes::{self, Extremes},
     features::{Features, Looked, Looker},
+    head::Head,
     images::{BadImage, Images, Seen, describe_all},
-    model::{Chosen, Engine, map_finish},
-    parallel::{Waits, for_each_item, on_threads},
+    model::{Chosen, Engine},
+    parallel::{Waits, for_each_item},
     pixels::{self, PixelCounts},
     stages::lock,
 };
@@ -153,7 +154,7 @@ fn score<'a>(
 ) -> Result<Scored<'a>, TaskError> {
     let head = Head::open(attempt, &mut chosen)?;
     let (features, mut lookers) = Features::open(attempt, &chosen, engine)?;
-    let round_len = head.scorer.batch().max(attempt.threads);
+    let round_len = head.batch().max(attempt.threads);
     let pixels_in_memory = pixels::IN_MEMORY / lookers.len().max(1) as u64;
     let mut gathered: Vec<Gathered<'a>> = lookers
         .iter()
@@ -174,7 +175,7 @@ fn score<'a>(
             |looker, index| infer(&features, looker, &round[index], &buffers),
         )?;
         lookers = returned;
-        head.distances(attempt, &mut inferred);
+        add_distances(attempt, &head, &mut inferred);
         let inferred: Vec<Mutex<Option<Result<Inferred, BadImage>>>> = inferred
             .into_iter()
             .map(|item| Mutex::new(Some(item)))
@@ -248,11 +249,6 @@ fn finish(
     }
 }
 
-/// Unlike `f32::max`, keeps NaN: a broken map has no score.
-fn maximum(a: f32, b: f32) -> f32 {
-    if a.is_nan() || a > b { a } else { b }
-}
-
 fn infer(
     features: &Features<'_>,
     looker: &mut Looker,
@@ -296,91 +292,16 @@ impl Buffers {
     }
 }
 
-/// The model's own scoring of features, which is faster than its whole graph and held to it by a parity test, and what makes
-/// an anomaly map of it.
-struct Head {
-    scorer: Box<dyn models::Scorer>,
-    /// `None`: the model has no maps.
-    map: Option<vision::MapFinish>,
-}
-
-/// An image's score, what it has on the model's grid, and its anomaly map if it was needed.
-struct Finished {
-    score: f32,
-    cells: Option<Vec<f32>>,
-    map: Option<Vec<f32>>,
-}
-
-impl Head {
-    fn open(attempt: &Attempt, chosen: &mut Chosen) -> Result<Self, TaskError> {
-        let statistics = std::mem::take(&mut chosen.statistics);
-        let scorer = attempt
-            .stages
-            .load("load", || chosen.model.scorer(&statistics))?;
-        Ok(Self {
-            scorer,
-            map: map_finish(chosen.model.as_ref()),
-        })
-    }
-
-    /// The map is made where it is wanted, or where the score comes from it.
-    fn image(&self, features: &[f32], distances: Vec<f32>, map_wanted: bool) -> Finished {
-        let map = |cells: &[f32]| self.map.as_ref().map(|finish| finish.apply(cells));
-        match self.scorer.image(features, distances) {
-            models::Scored::Map(cells) => {
-                let map = map(&cells);
-                let pixels = map.iter().flatten().copied();
-                Finished {
-                    score: pixels.fold(f32::NEG_INFINITY, maximum),
-                    cells: Some(cells),
-                    map,
-                }
-            }
-            models::Scored::MapAndScore(cells, score) => Finished {
-                score,
-                map: map_wanted.then(|| map(&cells)).flatten(),
-                cells: Some(cells),
-            },
-            models::Scored::Score(score) => Finished {
-                score,
-                cells: None,
-                map: None,
-            },
-        }
-    }
-
-    /// Makes distances of features, if the model has that step. Each thread takes a share of the positions of all images,
-    /// so that the model's matrices are read once.
-    fn distances(&self, attempt: &Attempt, round: &mut [Result<Inferred, BadImage>]) {
-        let positions = self.scorer.positions();
-        let mut items: Vec<&mut Inferred> = round.iter_mut().flatten().collect();
-        if items.is_empty() || positions == 0 {
-            return;
-        }
-        let start = Instant::now();
-        let share = positions.div_ceil(attempt.threads);
-        let mut maps = vec![vec![0.0; positions]; items.len()];
-        let features: Vec<&[f32]> = items.iter().map(|item| item.features.as_slice()).collect();
-        let mut parts: Vec<Vec<&mut [f32]>> =
-            (0..positions.div_ceil(share)).map(|_| Vec::new()).collect();
-        for map in &mut maps {
-            for (part, piece) in parts.iter_mut().zip(map.chunks_mut(share)) {
-                part.push(piece);
-            }
-        }
-        let shares: Vec<(usize, &mut Vec<&mut [f32]>)> =
-            (0..positions).step_by(share).zip(&mut parts).collect();
-        on_threads(shares, Waits(&attempt.stages, "head"), |(first, part)| {
-            let range = first..(first + share).min(positions);
-            attempt
-                .stages
-                .time("head", 0, || self.scorer.distances(&features, range, part));
-        });
-        let each_us = micros(start) / items.len() as u64;
-        for (item, map) in items.iter_mut().zip(maps) {
-            item.distances = map;
-            item.infer_us += each_us;
-        }
+/// Gives the images of a round their distances, if the model has that step, and each its share of the time.
+fn add_distances(attempt: &Attempt, head: &Head, round: &mut [Result<Inferred, BadImage>]) {
+    let start = Instant::now();
+    let mut items: Vec<&mut Inferred> = round.iter_mut().flatten().collect();
+    let features: Vec<&[f32]> = items.iter().map(|item| item.features.as_slice()).collect();
+    let distances = head.distances(attempt, &features);
+    let each_us = micros(start) / (items.len() as u64).max(1);
+    for (item, distances) in items.iter_mut().zip(distances) {
+        item.distances = distances;
+        item.infer_us += each_us;
     }
 }
 

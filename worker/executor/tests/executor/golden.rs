@@ -1,6 +1,10 @@
-//! The whole chain against Anomalib 1.0.1: fit, scores, thresholds, bounds, labels and metrics of the set `engine_padim`.
+//! The whole chain against Anomalib 1.0.1: fit, scores, thresholds, bounds, labels and metrics of the sets `engine_padim` and
+//! `engine_patchcore`.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use graph::Tensor;
 use models::backbones;
@@ -13,15 +17,25 @@ use crate::{job::Job, process::Executor};
 /// The set's own tolerance for scores and thresholds, relative.
 const TOLERANCE: f64 = 2e-3;
 
-fn golden() -> (serde_json::Value, weights::StateDict, std::path::PathBuf) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden");
-    let meta = fs::read(root.join("engine_padim/meta.json")).expect("the set is in the repository");
-    let data = weights::read_file(&root.join("engine_padim/data.safetensors")).expect("a set");
-    (
-        serde_json::from_slice(&meta).expect("json"),
-        data,
-        root.join("engine_data"),
-    )
+/// What the reference has of a whole job.
+struct Golden {
+    meta: serde_json::Value,
+    data: weights::StateDict,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden")
+}
+
+impl Golden {
+    fn read(set: &str) -> Self {
+        let set = root().join(set);
+        let meta = fs::read(set.join("meta.json")).expect("the set is in the repository");
+        Self {
+            meta: serde_json::from_slice(&meta).expect("json"),
+            data: weights::read_file(&set.join("data.safetensors")).expect("a set"),
+        }
+    }
 }
 
 /// Number `i` of a name, uniform in [0, 1): the formula of the golden sets.
@@ -74,29 +88,67 @@ fn close(what: &str, ours: f64, theirs: f64) {
     );
 }
 
-#[test]
-fn the_whole_chain_matches_the_reference() {
-    let (meta, data, images) = golden();
-    let folder = tempfile::tempdir().unwrap();
-    let weights = folder.path().join("weights");
+/// Runs a job of this model on the images of the sets; `learned` may change what its fit task has left.
+fn job(folder: &Path, model: &str, learned: impl FnOnce(&mut Job)) -> Job {
+    let weights = folder.join("weights");
     write_weights(&weights);
-    let channels: Vec<u32> = data["idx"].data().iter().map(|&v| v as u32).collect();
     let text = format!(
         "kind: benchmark
 name: golden
-model: {{class_path: Padim, init_args: {{backbone: resnet18, layers: [layer1, layer2], channel_indices: {channels:?}}}}}
+model: {model}
 data: {{class_path: Folder, init_args: {{name: engine_data, root: '{}', normal_dir: train/good, abnormal_dir: test/bad, normal_test_dir: test/good, mask_dir: ground_truth/bad, image_size: 64, val_split_mode: same_as_test, task: segmentation}}}}
 metrics: {{image: [AUROC, F1Score], pixel: [AUROC, F1Score]}}
 task: segmentation
 output: '{}/out'
 ",
-        images.display(),
-        folder.path().display()
+        root().join("engine_data").display(),
+        folder.display()
     );
-    let mut job = Job::new(folder.path(), &text);
+    let mut job = Job::new(folder, &text);
     let environment = [("NIGHTSHIFT_WEIGHTS", weights.as_path())];
-    job.run(&mut Executor::start_as(None, &environment), 2);
+    let mut executor = Executor::start_as(None, &environment);
+    job.run_through(TaskKind::Fit, &mut executor, 2);
+    learned(&mut job);
+    job.run(&mut executor, 2);
+    job
+}
 
+#[test]
+fn the_whole_chain_of_padim_matches_the_reference() {
+    let golden = Golden::read("engine_padim");
+    let folder = tempfile::tempdir().unwrap();
+    let channels = golden.data["idx"].data().iter().map(|&v| v as u32);
+    let channels: Vec<u32> = channels.collect();
+    let model = format!(
+        "{{class_path: Padim, init_args: {{backbone: resnet18, layers: [layer1, layer2], channel_indices: {channels:?}}}}}"
+    );
+    check(&job(folder.path(), &model, |_| {}), &golden);
+}
+
+/// Which patches a coreset begins with is chance, and all others follow from it: the memory bank is the reference's.
+#[test]
+fn the_whole_chain_of_patchcore_matches_the_reference() {
+    let golden = Golden::read("engine_patchcore");
+    let folder = tempfile::tempdir().unwrap();
+    let model = "{class_path: Patchcore, init_args: {backbone: resnet18, layers: [layer2, layer3], coreset_sampling_ratio: 0.1, num_neighbors: 3}}";
+    let job = job(folder.path(), model, |job| {
+        let object = "statistics.safetensors";
+        let (_, prefix) = job.accepted(TaskKind::Fit);
+        let path = job.store.local_path(&format!("{prefix}/{object}")).unwrap();
+        let own = weights::read_file(&path).unwrap();
+        let theirs = golden.data["memory_bank"].clone();
+        assert_eq!(own["bank"].shape(), theirs.shape());
+        let state = weights::StateDict::from([("bank".to_owned(), theirs)]);
+        let mut bytes = Vec::new();
+        weights::write_safetensors(&state, &mut bytes).unwrap();
+        fs::write(path, &bytes).unwrap();
+        let sha256 = weights::digest(&bytes);
+        job.replaced(TaskKind::Fit, object, bytes.len() as u64, sha256);
+    });
+    check(&job, &golden);
+}
+
+fn check(job: &Job, Golden { meta, data }: &Golden) {
     let rows: Vec<ScoreRow> = job.table(TaskKind::Reduce, "scores.parquet");
     let files = meta["files"].as_array().unwrap();
     assert_eq!(rows.len(), files.len());

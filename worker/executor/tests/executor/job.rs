@@ -224,6 +224,18 @@ impl Job {
         }
     }
 
+    /// Says of an object that the first task of a kind has left that it holds so many bytes of this digest.
+    pub fn replaced(&mut self, kind: types::TaskKind, name: &str, size: u64, sha256: String) {
+        let task = self.tasks.iter().find(|task| task.spec.kind() == kind);
+        let index = task.expect("such a task").index;
+        let Some(InputOutcome::Accepted { outputs, .. }) = self.outcomes.get_mut(&index) else {
+            panic!("the {kind} task was not accepted")
+        };
+        let object = outputs.iter_mut().find(|object| object.path == name);
+        let object = object.expect("such an object");
+        (object.size, object.sha256) = (size, sha256);
+    }
+
     pub fn failure(&self, kind: types::TaskKind) -> &Failure {
         let task = self
             .tasks

@@ -5,6 +5,7 @@ mod death;
 mod golden;
 mod images;
 mod job;
+mod parity;
 mod pictures;
 mod pinned;
 mod process;

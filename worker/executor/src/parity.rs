@@ -1,0 +1,373 @@
+//! The parity certificate of the run's package: a few of its images are scored by every engine that is here.
+//!
+//! Each engine computes features, as it does for a job that asks for it; what comes after them is the same for all.
+
+use std::{
+    mem,
+    sync::{Arc, Mutex},
+};
+
+use ::package::{Agreement, Compared, Computer, Measured, Parity, Skipped};
+use data::Split;
+use engines::{CPU, Compiled, EngineError, PRECISION, Session};
+use metrics::{Comparison, RawScore, RawScores, Threshold};
+use models::Start;
+use plan::{PlannedRun, ResultDetail};
+use tables::SampleRow;
+use types::TaskKind;
+
+use crate::{
+    attempt::Attempt,
+    error::{TaskError, one_line},
+    head::{Finished, Head},
+    images::Images,
+    kept::{COMPILED, Last},
+    model::{Chosen, Engine},
+    parallel::{Waits, for_each_item},
+    stages::lock,
+    tasks::names,
+};
+
+/// Images in memory at once.
+const ROUND: usize = 16;
+
+/// `None` if the job does not ask, or the run trains nothing.
+pub fn measure(
+    attempt: &Attempt,
+    run: &PlannedRun,
+    threshold: Option<Threshold>,
+) -> Result<Option<Parity>, TaskError> {
+    if !run.spec.measures_parity() {
+        return Ok(None);
+    }
+    let samples = samples(attempt, run.spec.parity)?;
+    let mut chosen = attempt.stages.load("load", || Chosen::to_score(attempt))?;
+    let head = Head::open(attempt, &mut chosen)?;
+    let engine = Engine::open(attempt)?;
+    // What tasks of the run have compiled is kept for them, also where it is a pass that runs share.
+    let passing = Last::empty();
+    let kept = match run.joint {
+        Some(_) => &passing,
+        None => &COMPILED,
+    };
+    let mut reference = sessions(attempt, &chosen, &engine, kept)?;
+    let mut others = Vec::new();
+    for (name, other) in engine.others() {
+        others.push(Other::open(attempt, &chosen, name, other)?);
+    }
+    let images = Images::new(attempt, chosen.preprocess());
+    let (mut measured, mut skipped) = (0, Vec::new());
+    attempt.stages.show("parity", samples.len() as u64);
+    for round in samples.chunks(ROUND) {
+        let mut inputs = read(attempt, &images, round, chosen.input_len(), &mut skipped)?;
+        let (mut expected, sessions) = compute(attempt, &head, reference, &inputs)?;
+        reference = sessions;
+        keep_finite(&mut inputs, &mut expected, &mut skipped);
+        measured += inputs.len();
+        for other in &mut others {
+            other.observe(attempt, &head, &inputs, &expected)?;
+        }
+        round.iter().for_each(|_| attempt.stages.step());
+    }
+    Ok(Some(Parity {
+        // No more than were asked for.
+        images: measured as u32,
+        skipped,
+        reference: Computer {
+            engine: engine.name().to_owned(),
+            version: engine.version(),
+            device: CPU.to_owned(),
+            precision: PRECISION.to_owned(),
+        },
+        engines: others
+            .into_iter()
+            .map(|other| other.finish(threshold))
+            .collect(),
+    }))
+}
+
+/// Of those that are scored, so many at even distances in uri order.
+fn samples(attempt: &Attempt, wanted: u32) -> Result<Vec<SampleRow>, TaskError> {
+    let list = attempt.input(TaskKind::List)?;
+    let scored = match list.result.detail {
+        ResultDetail::List { scored, .. } => scored,
+        _ => 0,
+    };
+    let mut places = places(wanted, scored).into_iter().peekable();
+    let (mut place, mut samples) = (0, Vec::new());
+    attempt.each_batch::<SampleRow>(&list.path(names::SAMPLES), |batch| {
+        let scored = batch
+            .into_iter()
+            .filter(|row| row.split != Split::Train.as_str());
+        for row in scored {
+            samples.extend(places.next_if_eq(&place).map(|_| row));
+            place += 1;
+        }
+        Ok(())
+    })?;
+    Ok(samples)
+}
+
+/// All of them if they are no more than that.
+fn places(wanted: u32, of: u64) -> Vec<u64> {
+    let count = u64::from(wanted).min(of);
+    let place = |index| u128::from(index) * u128::from(of) / u128::from(count);
+    // Below `of`, which is a u64.
+    (0..count).map(|index| place(index) as u64).collect()
+}
+
+/// An image as the graph takes it.
+struct Input<'a> {
+    sample: &'a SampleRow,
+    values: Vec<f32>,
+}
+
+fn read<'a>(
+    attempt: &Attempt,
+    images: &Images<'_>,
+    samples: &'a [SampleRow],
+    length: usize,
+    skipped: &mut Vec<Skipped>,
+) -> Result<Vec<Input<'a>>, TaskError> {
+    let (read, _) = for_each_item(
+        vec![(); attempt.threads],
+        samples.len(),
+        &attempt.cancelled,
+        Waits(&attempt.stages, "decode"),
+        |(), index| {
+            let mut values = vec![0.0; length];
+            let outcome = images.read(&samples[index], &mut values)?;
+            Ok(outcome.map(|_| values))
+        },
+    )?;
+    let mut inputs = Vec::with_capacity(samples.len());
+    for (sample, outcome) in samples.iter().zip(read) {
+        match outcome {
+            Ok(values) => inputs.push(Input { sample, values }),
+            Err(bad) => skipped.push(Skipped {
+                uri: sample.uri.clone(),
+                reason: bad.reason,
+            }),
+        }
+    }
+    Ok(inputs)
+}
+
+type Sessions = Vec<Box<dyn Session>>;
+
+/// From images to the model's features.
+fn sessions(
+    attempt: &Attempt,
+    chosen: &Chosen,
+    engine: &Engine,
+    kept: &Last<Arc<dyn Compiled>>,
+) -> Result<Sessions, TaskError> {
+    let graph = || chosen.model.feature_graph(Start::Image(&chosen.weights));
+    engine.sessions(attempt, kept, &chosen.key, graph)
+}
+
+/// Scores and maps of images whose features these sessions compute; the sessions come back.
+fn compute(
+    attempt: &Attempt,
+    head: &Head,
+    sessions: Sessions,
+    inputs: &[Input<'_>],
+) -> Result<(Vec<Finished>, Sessions), TaskError> {
+    let stages = &attempt.stages;
+    let (features, sessions) = for_each_item(
+        sessions,
+        inputs.len(),
+        &attempt.cancelled,
+        Waits(stages, "parity"),
+        |session, index| {
+            let values = inputs[index].values.as_slice();
+            let mut outputs = [Vec::new()];
+            stages.time("parity", 4 * values.len() as u64, || {
+                session.run(&[values], &mut outputs)
+            })?;
+            let [features] = outputs;
+            Ok(features)
+        },
+    )?;
+    let slices: Vec<&[f32]> = features.iter().map(Vec::as_slice).collect();
+    let distances: Vec<_> = head
+        .distances(attempt, &slices)
+        .into_iter()
+        .map(Mutex::new)
+        .collect();
+    let (finished, _) = for_each_item(
+        vec![(); attempt.threads],
+        inputs.len(),
+        &attempt.cancelled,
+        Waits(stages, "finish"),
+        |(), index| {
+            let distances = mem::take(&mut *lock(&distances[index]));
+            Ok(stages.time("finish", 4 * features[index].len() as u64, || {
+                head.image(&features[index], distances, true)
+            }))
+        },
+    )?;
+    Ok((finished, sessions))
+}
+
+/// Takes out the images that the reference itself has no score of: they have none in the run's results either.
+fn keep_finite(
+    inputs: &mut Vec<Input<'_>>,
+    expected: &mut Vec<Finished>,
+    skipped: &mut Vec<Skipped>,
+) {
+    let pairs = mem::take(inputs).into_iter().zip(mem::take(expected));
+    for (input, finished) in pairs {
+        let map = finished.map.as_deref().map(RawScores::new).transpose();
+        match RawScore::new(finished.score).and(map) {
+            Ok(_) => {
+                inputs.push(input);
+                expected.push(finished);
+            }
+            Err(error) => skipped.push(Skipped {
+                uri: input.sample.uri.clone(),
+                reason: error.to_string(),
+            }),
+        }
+    }
+}
+
+/// An engine that is compared with the reference.
+struct Other {
+    name: &'static str,
+    state: State,
+}
+
+enum State {
+    Computing {
+        engine: Engine,
+        sessions: Sessions,
+        comparison: Comparison,
+    },
+    Ended(Measured),
+}
+
+impl Other {
+    fn open(
+        attempt: &Attempt,
+        chosen: &Chosen,
+        name: &'static str,
+        engine: Result<Engine, EngineError>,
+    ) -> Result<Self, TaskError> {
+        let opened = engine
+            .map_err(TaskError::Engine)
+            .and_then(|engine| Ok((sessions(attempt, chosen, &engine, &Last::empty())?, engine)));
+        let state = match opened {
+            Ok((sessions, engine)) => State::Computing {
+                engine,
+                sessions,
+                comparison: Comparison::default(),
+            },
+            Err(TaskError::Engine(error)) => State::Ended(failed(name, &error)),
+            Err(error) => return Err(error),
+        };
+        Ok(Self { name, state })
+    }
+
+    /// Compares what it makes of these images with what the reference made of them.
+    fn observe(
+        &mut self,
+        attempt: &Attempt,
+        head: &Head,
+        inputs: &[Input<'_>],
+        expected: &[Finished],
+    ) -> Result<(), TaskError> {
+        let State::Computing {
+            sessions,
+            comparison,
+            ..
+        } = &mut self.state
+        else {
+            return Ok(());
+        };
+        let found = match compute(attempt, head, mem::take(sessions), inputs) {
+            Ok((found, given_back)) => {
+                *sessions = given_back;
+                found
+            }
+            Err(TaskError::Engine(error)) => {
+                self.state = State::Ended(failed(self.name, &error));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        for ((input, expected), found) in inputs.iter().zip(expected).zip(&found) {
+            let expected = (expected.score, expected.map.as_deref());
+            if let Err(why) = comparison.observe(expected, (found.score, found.map.as_deref())) {
+                let uri = &input.sample.uri;
+                self.state = State::Ended(Measured::Broken(format!("{uri}: {why}")));
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self, threshold: Option<Threshold>) -> Compared {
+        let result = match self.state {
+            State::Ended(result) => result,
+            State::Computing {
+                engine, comparison, ..
+            } => match comparison.finish(threshold) {
+                Ok(agreement) => Measured::Agreement(Agreement {
+                    version: engine.version(),
+                    device: CPU.to_owned(),
+                    precision: PRECISION.to_owned(),
+                    score_difference: agreement.score,
+                    map_difference: agreement.map,
+                    rank_correlation: agreement.rank_correlation,
+                    flips: agreement.flips,
+                }),
+                Err(metrics::Incomparable::Nothing) => {
+                    Measured::NotMeasured("no image could be used".to_owned())
+                }
+                Err(why) => Measured::Broken(why.to_string()),
+            },
+        };
+        Compared {
+            engine: self.name.to_owned(),
+            result,
+        }
+    }
+}
+
+/// Why an engine is not compared. The log has all of it; a package goes to places where this machine's folders mean nothing.
+fn failed(name: &str, error: &EngineError) -> Measured {
+    let log = one_line(error);
+    tracing::info!(engine = name, "not compared: {log}");
+    let absent = match error {
+        EngineError::NotBuilt { .. } | EngineError::NotLinked { .. } => {
+            "the executor that measured does not have it"
+        }
+        EngineError::NotFound { .. } => "its library was not found",
+        EngineError::Load { .. } => "its library could not be loaded",
+        EngineError::OutOfMemory { .. } => "there was too little memory",
+        _ => return Measured::Broken(log),
+    };
+    Measured::NotMeasured(absent.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::places;
+
+    #[test]
+    fn images_are_chosen_at_even_distances() {
+        assert_eq!(places(4, 8), [0, 2, 4, 6]);
+        assert_eq!(places(3, 10), [0, 3, 6]);
+        assert_eq!(places(5, 3), [0, 1, 2]);
+        assert_eq!(places(16, 0), [0; 0]);
+        let most = places(2, u64::MAX);
+        assert_eq!(most, [0, u64::MAX / 2]);
+        for (wanted, of) in [(16, 17), (16, 656), (1000, 1001)] {
+            let places = places(wanted, of);
+            assert_eq!(places.len(), wanted as usize);
+            assert!(places.windows(2).all(|pair| pair[0] < pair[1]), "{of}");
+            assert!(places.last().is_some_and(|last| *last < of), "{of}");
+        }
+    }
+}
