@@ -17,6 +17,7 @@ mod page;
 mod places;
 mod private;
 mod progress;
+mod redecision;
 mod resume;
 mod rows;
 mod summary;

@@ -81,6 +81,11 @@ fn head(job: &Job, runs: &[Run], results: Option<&str>, now_ms: i64) -> String {
     if let Some(failure) = job.failures.iter().find(|failure| !of_task(failure)) {
         rows.push(("failed", failure.clone()));
     }
+    if !job.rethreshold_failure.is_empty() {
+        let why = &job.rethreshold_failure;
+        let told = format!("as before, since the last new threshold came to nothing: {why}");
+        rows.push(("decided", told));
+    }
     if job.deadline_ms > 0 && job.finished_ms == 0 {
         let left = job.deadline_ms.saturating_sub(now_ms).max(0);
         rows.push(("deadline", format!("in {}", output::span(left))));

@@ -35,6 +35,17 @@ impl Results {
         }
     }
 
+    pub fn generation(&self) -> u64 {
+        self.0.generation
+    }
+
+    /// An earlier one, which stays in the store.
+    pub fn of_generation(&self, generation: u64) -> Self {
+        let mut reply = self.0.clone();
+        reply.generation = generation;
+        Self(reply)
+    }
+
     /// The folder as people reach it: a path for local stores, else a URI.
     pub fn place(&self) -> String {
         let uri = format!("{}/{}", self.0.store.trim_end_matches('/'), self.0.path);

@@ -27,6 +27,13 @@ fn the_exit_codes_of_the_documents_are_those_of_the_errors() {
             },
             1,
         ),
+        (
+            Error::AsBefore {
+                job: "abcd".to_owned(),
+                why: String::new(),
+            },
+            1,
+        ),
         (Error::InvalidFile { lines: Vec::new() }, 2),
         (Error::NotFound(String::new()), 3),
         (io(std::io::ErrorKind::NotFound), 3),

@@ -38,6 +38,7 @@ mod queues;
 mod quiet;
 mod rabbitmq;
 mod remote;
+mod rethreshold;
 mod rights;
 mod sandbox;
 mod secrets;

@@ -22,10 +22,18 @@ impl Core {
         let attempt = self.attempts.get(&lease)?;
         let job = self.job(&attempt.job)?;
         let task = job.task(attempt.task)?;
-        let run = |run: &u32| job.plan.runs.get(*run as usize).cloned();
+        let run = |run: &u32| {
+            let mut planned = job.plan.runs.get(*run as usize)?.clone();
+            if let Some(new) = job.threshold_of(*run) {
+                new.apply(&mut planned.spec.metrics);
+            }
+            Some(planned)
+        };
         let runs = match &task.spec {
             TaskSpec::List { runs } => runs.iter().filter_map(run).collect(),
-            TaskSpec::Reduce => job.plan.runs.clone(),
+            TaskSpec::Reduce => (0..job.plan.runs.len() as u32)
+                .filter_map(|of| run(&of))
+                .collect(),
             TaskSpec::Fit { run: of }
             | TaskSpec::Score { run: of, .. }
             | TaskSpec::Evaluate { run: of } => run(of).into_iter().collect(),
@@ -38,6 +46,19 @@ impl Core {
         on.dedup();
         // The tables of timings are written from there; to others they would be more than half of what they are told.
         let with_timings = matches!(task.spec, TaskSpec::Evaluate { .. } | TaskSpec::Reduce);
+        let inputs = on
+            .into_iter()
+            .filter_map(|index| self.input(job, index, with_timings));
+        // What an evaluation need not make again.
+        let earlier = match task.spec {
+            TaskSpec::Evaluate { .. } => job.kept(attempt.task),
+            _ => None,
+        };
+        let earlier = earlier.and_then(|lease| self.left_by(job, attempt.task, lease, false));
+        let rethresholded = match &task.spec {
+            TaskSpec::Evaluate { run } => job.threshold_of(*run).is_some(),
+            _ => false,
+        };
         Some(Assignment {
             task: TaskId {
                 job: attempt.job.clone(),
@@ -51,10 +72,8 @@ impl Core {
             spec: task.spec.clone(),
             runs,
             resources: job.resolved.resources.clone(),
-            inputs: on
-                .into_iter()
-                .filter_map(|index| self.input(job, index, with_timings))
-                .collect(),
+            inputs: earlier.into_iter().chain(inputs).collect(),
+            rethresholded,
             trace: job.row.trace.clone(),
         })
     }
@@ -75,31 +94,39 @@ impl Core {
         let task = job.task(index)?;
         let accepted = task
             .accepted
-            .and_then(|lease| self.attempts.get(&lease))
-            .and_then(|attempt| {
-                // Written by this core from typed values, so they read back.
-                let mut result: TaskResult =
-                    serde_json::from_str(attempt.result_json.as_deref()?).ok()?;
-                if !with_timings {
-                    result.timings = Vec::new();
-                }
-                Some(InputOutcome::Accepted {
-                    prefix: prefix(attempt),
-                    result,
-                    outputs: serde_json::from_str(attempt.outputs_json.as_deref()?).ok()?,
-                })
-            });
-        let outcome = accepted.unwrap_or_else(|| InputOutcome::Failed {
-            state: task.state,
-            failure: self.failure(job, index),
-        });
-        Some(Input {
-            task: TaskId {
-                job: job.id().clone(),
-                index,
-            },
+            .and_then(|lease| self.left_by(job, index, lease, with_timings));
+        Some(accepted.unwrap_or_else(|| Input {
+            task: job.task_id(index),
             spec: task.spec.clone(),
-            outcome,
+            outcome: InputOutcome::Failed {
+                state: task.state,
+                failure: self.failure(job, index),
+            },
+        }))
+    }
+
+    /// What an accepted attempt of a task left.
+    fn left_by(
+        &self,
+        job: &Job,
+        index: TaskIndex,
+        lease: LeaseNumber,
+        with_timings: bool,
+    ) -> Option<Input> {
+        let attempt = self.attempts.get(&lease)?;
+        // Written by this core from typed values, so they read back.
+        let mut result: TaskResult = serde_json::from_str(attempt.result_json.as_deref()?).ok()?;
+        if !with_timings {
+            result.timings = Vec::new();
+        }
+        Some(Input {
+            task: job.task_id(index),
+            spec: job.task(index)?.spec.clone(),
+            outcome: InputOutcome::Accepted {
+                prefix: prefix(attempt),
+                result,
+                outputs: serde_json::from_str(attempt.outputs_json.as_deref()?).ok()?,
+            },
         })
     }
 

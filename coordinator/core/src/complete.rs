@@ -167,6 +167,9 @@ impl Core {
                 job.dirty = true;
             }
         }
+        if matches!(result.detail, ResultDetail::Reduce { .. }) {
+            self.end_rethreshold(number, out);
+        }
         self.publish_if_reduced(number, index, lease, result, out);
         self.settle(number, now, out);
         Ok(())
@@ -339,6 +342,11 @@ impl Core {
             }
             NextRetry::Failed | NextRetry::Dead => {
                 self.persist_attempt(lease, out);
+                let task = self.jobs.get(&number).map(|job| job.task_id(index));
+                let why = task.map(|task| format!("{task}: {class}: {message}"));
+                if self.fall_back(number, why.unwrap_or_default(), now, out) {
+                    return self.settle(number, now, out);
+                }
                 let state = if next == NextRetry::Dead {
                     TaskState::Dead
                 } else {

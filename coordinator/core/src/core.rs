@@ -129,6 +129,16 @@ impl Core {
                 let reply = self.retry(request, &job, now, &mut out);
                 answer(to, reply, &mut out);
             }
+            Event::RethresholdRequested {
+                to,
+                request,
+                job,
+                runs,
+                new,
+            } => {
+                let reply = self.rethreshold(request, &job, (&runs, new), now, &mut out);
+                answer(to, reply, &mut out);
+            }
             Event::DrainRequested { to, worker } => {
                 let reply = self.drain(&worker, &mut out);
                 answer(to, reply, &mut out);

@@ -57,6 +57,14 @@ impl Core {
         if job.counts.open() == 0 || job.is_cancelled() {
             return;
         }
+        let seconds = job.resolved.deadline_s.unwrap_or_default();
+        let why = format!("it had not ended within the job's deadline of {seconds} s");
+        if self.fall_back(number, why, now, out) {
+            return;
+        }
+        let Some(job) = self.jobs.get_mut(&number) else {
+            return;
+        };
         if job.progress.limit.is_some_and(|limit| limit.last) {
             self.cancel_tasks(number, false, out);
             return;

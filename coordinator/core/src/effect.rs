@@ -61,6 +61,11 @@ pub enum Reply {
     Retried {
         tasks: u32,
     },
+    Rethresholded {
+        tasks: u32,
+        /// Generation of the results as they were until then.
+        before: u64,
+    },
     Draining,
     /// The worker is not in quarantine (any more).
     WorkerReleased,
@@ -147,6 +152,18 @@ pub enum Refusal {
     RequestReused(RequestId),
     #[error("the plan of job {job} is broken: task {task} {what}")]
     BrokenPlan { job: JobId, task: u32, what: String },
+    #[error("job {job} is {state}: a new threshold is for jobs that have ended")]
+    JobOpen { job: JobId, state: JobState },
+    #[error(
+        "job {job} is {state} and has no results to decide anew; `ctl retry` computes what is missing"
+    )]
+    NoScores { job: JobId, state: JobState },
+    #[error("job {job} has no run {run}; its {runs} are counted from 0")]
+    UnknownRun { job: JobId, run: u32, runs: usize },
+    #[error(
+        "run {run} of job {job} has no scores to decide anew; `ctl retry` computes what is missing"
+    )]
+    RunWithoutScores { job: JobId, run: u32 },
     #[error("worker {0} is not known; `ctl get workers` lists those that are")]
     UnknownWorker(WorkerName),
     #[error("worker {worker} has been started again since; this incarnation is over")]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use job::resolved::ResolvedJob;
+use job::{Rethreshold, resolved::ResolvedJob};
 use plan::{Plan, TaskResult};
 use types::{
     Devices, Failure, Incarnation, JobId, Labels, LeaseNumber, OutputObject, PoolName, Progress,
@@ -40,6 +40,15 @@ pub enum Event {
         to: Ticket,
         request: RequestId,
         job: JobId,
+    },
+    /// A user wants the raw scores of a job that has ended to be decided anew.
+    RethresholdRequested {
+        to: Ticket,
+        request: RequestId,
+        job: JobId,
+        /// None: all.
+        runs: Vec<u32>,
+        new: Rethreshold,
     },
     /// A user asked that the worker gets nothing more; ends with the worker's next incarnation.
     DrainRequested {

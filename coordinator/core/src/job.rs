@@ -14,7 +14,8 @@ use crate::{
     event::Now,
     placement::{Needs, Standing},
     rows::{
-        Avoid, Change, Deadline, ExpansionRow, JobProgressRow, JobRow, OutboxId, Stop, TaskRow,
+        Avoid, Change, Deadline, ExpansionRow, JobProgressRow, JobRow, OutboxId, RethresholdRow,
+        Stop, TaskRow,
     },
 };
 
@@ -27,6 +28,7 @@ pub(crate) struct Job {
     pub resolved: ResolvedJob,
     pub plan: Plan,
     pub progress: JobProgressRow,
+    pub rethreshold: Option<RethresholdRow>,
     pub expansions: BTreeMap<TaskIndex, Arc<str>>,
     pub tasks: Vec<Task>,
     /// Kinds of its tasks.
@@ -186,6 +188,7 @@ impl Job {
             resolved,
             plan,
             progress,
+            rethreshold: None,
             expansions: BTreeMap::new(),
             tasks: Vec::new(),
             kinds: BTreeSet::new(),

@@ -8,6 +8,7 @@
 //!     dependency failed ─▶ skipped(because) └ cancel ▶ cancelling ────▶ cancelled
 //!
 //! blocked, ready ── cancel ▶ cancelled        failed, dead, skipped, cancelled ── user retry ▶ blocked | ready
+//! succeeded (evaluate, reduce) ── new threshold ▶ blocked | ready ── it comes to nothing ▶ succeeded, as before
 //! ready ── a late Complete of an attempt that was lost (until it is swept) ▶ succeeded
 //! ```
 //!
@@ -35,6 +36,7 @@ mod quarantine;
 mod query;
 mod rebuild;
 mod restore;
+mod rethreshold;
 mod retry;
 mod rows;
 mod settings;

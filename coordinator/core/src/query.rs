@@ -42,6 +42,8 @@ pub struct JobView<'a> {
     pub plan_json: &'a str,
     pub trace: Option<&'a TraceContext>,
     pub warnings: Vec<String>,
+    /// Why the last new threshold came to nothing; none: it did not, or there was none.
+    pub rethreshold_failure: Option<&'a str>,
     /// What the store does not take, oldest first; gone as soon as it does.
     pub unpublished: Vec<Unpublished<'a>>,
     /// What a task heard last, while the job tries again because something does not answer.
@@ -248,6 +250,10 @@ impl Core {
             trace: job.row.trace.as_ref(),
             plan_json: &job.row.plan_json,
             warnings: self.warnings(job),
+            rethreshold_failure: job
+                .rethreshold
+                .as_ref()
+                .and_then(|row| row.failure.as_deref()),
             unpublished: self.unpublished(job.id()),
             outage: self.outage(job),
         }

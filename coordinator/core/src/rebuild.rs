@@ -78,6 +78,10 @@ impl Core {
             core.timers.extend(pause);
             core.timers.extend(limit);
         }
+        for row in rows.rethresholds.into_values() {
+            let job = core.job_of(&row.job)?;
+            job.rethreshold = Some(row);
+        }
         core.take_expansions(&rows.expansions)?;
         for row in rows.attempts.into_values() {
             let job = core.job_of(&row.job)?;
@@ -252,6 +256,9 @@ impl Core {
             rows.jobs.insert(job.row.id.clone(), job.row.clone());
             rows.job_progress
                 .insert(job.row.id.clone(), job.progress.clone());
+            if let Some(row) = &job.rethreshold {
+                rows.rethresholds.insert(job.row.id.clone(), row.clone());
+            }
             for (by, json) in &job.expansions {
                 rows.expansions
                     .insert((job.row.id.clone(), *by), job.expansion_row(*by, json));

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use job::Rethreshold;
 use plan::PublishedTable;
 use serde::{Deserialize, Serialize};
 use types::{
@@ -22,6 +23,8 @@ pub enum Change {
     Job(Arc<JobRow>),
     /// Key: `job`.
     JobProgress(JobProgressRow),
+    /// Key: `job`.
+    Rethreshold(RethresholdRow),
     /// Deletes the job's rows of every table but `outbox`, which has none any more, and `models`, which stay.
     JobForgotten(JobId),
     /// Key: (`job`, `by`). Written once.
@@ -51,6 +54,7 @@ pub enum Change {
 pub struct Rows {
     pub jobs: BTreeMap<JobId, Arc<JobRow>>,
     pub job_progress: BTreeMap<JobId, JobProgressRow>,
+    pub rethresholds: BTreeMap<JobId, RethresholdRow>,
     pub expansions: BTreeMap<(JobId, TaskIndex), ExpansionRow>,
     pub tasks: BTreeMap<(JobId, TaskIndex), TaskRow>,
     pub attempts: BTreeMap<LeaseNumber, AttemptRow>,
@@ -66,6 +70,7 @@ impl Rows {
         match change {
             Change::Job(row) => drop(self.jobs.insert(row.id.clone(), row)),
             Change::JobProgress(row) => drop(self.job_progress.insert(row.job.clone(), row)),
+            Change::Rethreshold(row) => drop(self.rethresholds.insert(row.job.clone(), row)),
             Change::JobForgotten(job) => self.forget(&job),
             Change::Expansion(row) => drop(self.expansions.insert((row.job.clone(), row.by), row)),
             Change::Task(row) => drop(self.tasks.insert((row.job.clone(), row.index), row)),
@@ -83,6 +88,7 @@ impl Rows {
     fn forget(&mut self, job: &JobId) {
         self.jobs.remove(job);
         self.job_progress.remove(job);
+        self.rethresholds.remove(job);
         self.expansions.retain(|(of, _), _| of != job);
         self.tasks.retain(|(of, _), _| of != job);
         self.attempts.retain(|_, row| row.job != *job);
@@ -120,6 +126,26 @@ pub struct JobProgressRow {
     pub results_published: u64,
     pub outage: Option<Outage>,
     pub limit: Option<TimeLimit>,
+}
+
+/// New thresholds that a user gave a job after its end; a job without them has no row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RethresholdRow {
+    pub job: JobId,
+    /// What decides in place of the job file's thresholds, by run.
+    pub thresholds: BTreeMap<u32, Rethreshold>,
+    /// Present until the last one's reduce is accepted.
+    pub under_way: Option<UnderWay>,
+    /// Why the last one came to nothing.
+    pub failure: Option<String>,
+}
+
+/// What counts again if a new threshold comes to nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UnderWay {
+    /// The accepted attempt of each task that is done anew.
+    pub kept: BTreeMap<TaskIndex, LeaseNumber>,
+    pub before: BTreeMap<u32, Rethreshold>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,7 +216,7 @@ pub struct TaskRow {
     /// Never `blocked`: an open task without a lease is stored as `ready`, and whether it waits for
     /// others follows from theirs.
     pub state: TaskState,
-    /// Rises with each user retry.
+    /// Rises with each user retry and each new threshold.
     pub generation: u32,
     /// Attempts of older generations than this had other inputs and are not accepted any more.
     pub accepts_from: u32,
@@ -200,7 +226,7 @@ pub struct TaskRow {
     pub avoid: Option<Avoid>,
     /// Of a skipped task: the one where the failure began.
     pub because: Option<TaskIndex>,
-    /// The attempt that counts, of this generation.
+    /// The attempt that counts: of this generation, or of an earlier one after a new threshold came to nothing.
     pub accepted: Option<LeaseNumber>,
 }
 
@@ -308,6 +334,7 @@ pub enum RequestAnswer {
     Submitted(SubmitOutcome),
     Cancelled(JobState),
     Retried { tasks: u32 },
+    Rethresholded { tasks: u32, before: u64 },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -37,7 +37,9 @@ impl Core {
             .get(&number)
             .is_some_and(|job| job.counts.open() > 0 && job.progress.stop != Some(Stop::User))
         {
-            self.stop(number, Stop::User, out);
+            if !self.fall_back(number, "its user cancelled it".to_owned(), now, out) {
+                self.stop(number, Stop::User, out);
+            }
             self.settle(number, now, out);
         }
         let state = self
@@ -129,12 +131,13 @@ impl Core {
     }
 
     /// Opens what did not succeed, and what depends on it, in a new generation; how many tasks. Nothing while the
-    /// job is open and not stopped.
+    /// job is open and not stopped, or is decided anew.
     pub(crate) fn reopen(&mut self, number: JobNumber, now: Now, out: &mut Vec<Effect>) -> u32 {
         let Some(job) = self.jobs.get(&number) else {
             return 0;
         };
-        if job.progress.finished_ms.is_none() && job.progress.stop.is_none() {
+        let is_open = job.progress.finished_ms.is_none() && job.progress.stop.is_none();
+        if is_open || job.is_decided_anew() {
             return 0;
         }
         self.end_open(number, now, out);
@@ -146,12 +149,27 @@ impl Core {
             return 0;
         }
         job.progress.stop = None;
+        self.open_again(number, &again, now, out);
+        again.len() as u32
+    }
+
+    /// Opens tasks that have ended in a new generation, each with whether its inputs will be others than before.
+    pub(crate) fn open_again(
+        &mut self,
+        number: JobNumber,
+        again: &[(TaskIndex, bool)],
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(job) = self.jobs.get_mut(&number) else {
+            return;
+        };
         job.progress.finished_ms = None;
         job.progress.outage = None;
         job.paused_until_ms = None;
         job.forget_ms = None;
         job.dirty = true;
-        for &(index, inputs_change) in &again {
+        for &(index, inputs_change) in again {
             let task = &mut job.tasks[index.0 as usize];
             task.generation += 1;
             if inputs_change {
@@ -164,7 +182,7 @@ impl Core {
             task.accepted = None;
             job.move_to_blocked(index);
         }
-        for &(index, _) in &again {
+        for &(index, _) in again {
             if job.recount_unmet(index) == 0 {
                 job.set_state(index, TaskState::Ready, out);
             }
@@ -173,7 +191,6 @@ impl Core {
         }
         self.start_clock(number, now);
         self.settle(number, now, out);
-        again.len() as u32
     }
 
     /// Does not wait for agents to say that they stopped: their leases end here, as does the reduce of what had failed.
@@ -186,20 +203,31 @@ impl Core {
             .filter(|i| !job.tasks[i.0 as usize].state.is_terminal())
             .collect();
         for index in open {
-            for lease in self.current_leases(number, index) {
-                let ran_ms = self.free(lease, now);
-                if let Some(attempt) = self.attempts.get_mut(&lease) {
-                    attempt.outcome = Outcome::Cancelled;
-                    attempt.verdict = Some(Verdict::Cancelled);
-                    attempt.ended_ms = Some(now.wall_ms);
-                    attempt.ran_ms = ran_ms;
-                }
-                self.sweep_later(lease, now);
-                self.persist_attempt(lease, out);
-            }
+            self.stop_leases(number, index, now, out);
             if let Some(job) = self.jobs.get_mut(&number) {
                 job.set_state(index, TaskState::Cancelled, out);
             }
+        }
+    }
+
+    /// Ends what is current of a task.
+    pub(crate) fn stop_leases(
+        &mut self,
+        number: JobNumber,
+        index: TaskIndex,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        for lease in self.current_leases(number, index) {
+            let ran_ms = self.free(lease, now);
+            if let Some(attempt) = self.attempts.get_mut(&lease) {
+                attempt.outcome = Outcome::Cancelled;
+                attempt.verdict = Some(Verdict::Cancelled);
+                attempt.ended_ms = Some(now.wall_ms);
+                attempt.ran_ms = ran_ms;
+            }
+            self.sweep_later(lease, now);
+            self.persist_attempt(lease, out);
         }
     }
 

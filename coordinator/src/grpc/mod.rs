@@ -3,6 +3,7 @@
 mod logs;
 mod read;
 mod results;
+mod rethreshold;
 mod status;
 mod submit;
 mod view;
@@ -251,6 +252,14 @@ impl v1::coordinator_server::Coordinator for Service {
             Reply::Retried { tasks } => Ok(Response::new(v1::RetryReply { tasks })),
             other => Err(wrong(&other)),
         }
+    }
+
+    async fn rethreshold(
+        &self,
+        request: Request<v1::RethresholdRequest>,
+    ) -> Answer<v1::RethresholdReply> {
+        let reply = rethreshold::rethreshold(&self.handle, request.into_inner()).await?;
+        Ok(Response::new(reply))
     }
 
     async fn results(&self, request: Request<v1::ResultsRequest>) -> Answer<v1::ResultsReply> {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use coordinator_core::{Claim, Core, FindJobError, Registration, Sender};
+use job::Rethreshold;
 use plan::TaskResult;
 use proto::v1;
 use serde::de::DeserializeOwned;
@@ -31,6 +32,13 @@ fn bad(field: &'static str, what: impl ToString) -> RequestError {
         field,
         what: what.to_string(),
     }
+}
+
+/// Thresholds that decide.
+pub fn rethreshold(text: &str) -> Result<Rethreshold, RequestError> {
+    let new: Rethreshold = json("new_json", text)?;
+    new.check().map_err(|what| bad("new_json", what))?;
+    Ok(new)
 }
 
 /// A field that holds an id.

@@ -21,6 +21,12 @@ pub enum RequestError {
     NoJobs,
     #[error("job {job} has no results yet: it is {state}")]
     NoResults { job: JobId, state: &'static str },
+    #[error("the scores that job {job} would be decided anew from are not in its store any more")]
+    ScoresGone {
+        job: JobId,
+        #[source]
+        source: StoreError,
+    },
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error(transparent)]
@@ -42,6 +48,7 @@ impl RequestError {
             }
             Self::NoSuch { .. }
             | Self::NoPackage(_)
+            | Self::ScoresGone { .. }
             | Self::NoJobs
             | Self::FindJob(FindJobError::NotFound(_)) => Code::NotFound,
             Self::NoResults { .. } => Code::FailedPrecondition,
@@ -66,12 +73,17 @@ impl RequestError {
 
 fn refused(refusal: &Refusal) -> Code {
     match refusal {
-        Refusal::UnknownJob(_) | Refusal::UnknownWorker(_) | Refusal::UnknownLease(_) => {
-            Code::NotFound
-        }
+        Refusal::UnknownJob(_)
+        | Refusal::UnknownRun { .. }
+        | Refusal::UnknownWorker(_)
+        | Refusal::UnknownLease(_) => Code::NotFound,
         Refusal::JobIdTaken(_) | Refusal::KeyTaken { .. } => Code::AlreadyExists,
         // Not `PermissionDenied`: that is said of tokens alone, so that an agent knows what to do about it.
-        Refusal::StaleIncarnation { .. } | Refusal::NotYourLease { .. } => Code::FailedPrecondition,
+        Refusal::StaleIncarnation { .. }
+        | Refusal::NotYourLease { .. }
+        | Refusal::JobOpen { .. }
+        | Refusal::NoScores { .. }
+        | Refusal::RunWithoutScores { .. } => Code::FailedPrecondition,
         Refusal::RequestReused(_)
         | Refusal::BrokenPlan { .. }
         | Refusal::ForeignOutput { .. }

@@ -83,6 +83,7 @@ fn of_job(view: JobView<'_>, waiting: Option<&Waiting>) -> v1::Job {
         warnings: view.warnings,
         unpublished: view.unpublished.into_iter().map(of_unpublished).collect(),
         outage: view.outage.unwrap_or_default().to_owned(),
+        rethreshold_failure: view.rethreshold_failure.unwrap_or_default().to_owned(),
         waits_for: word(waiting),
         reason: waiting.map(ToString::to_string).unwrap_or_default(),
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use coordinator_core::{
     AttemptRow, Change, Counters, ExpansionRow, JobProgressRow, JobRow, ModelRow, OutboxId,
-    OutboxRow, Outcome, RequestRow, Rows, TaskRow, WorkerRow,
+    OutboxRow, Outcome, RequestRow, RethresholdRow, Rows, TaskRow, WorkerRow,
 };
 use rusqlite::{Connection, Row, types::FromSql};
 use serde::de::DeserializeOwned;
@@ -28,10 +28,11 @@ pub fn rows(connection: &Connection) -> Result<Rows, StateStoreError> {
 
 type Read = fn(&Columns<'_>) -> Result<Change, StateStoreError>;
 
-const TABLES: [(&str, Read); 10] = [
+const TABLES: [(&str, Read); 11] = [
     ("meta", counters),
     ("jobs", job),
     ("job_progress", job_progress),
+    ("rethresholds", rethreshold),
     ("expansions", expansion),
     ("tasks", task),
     ("attempts", attempt),
@@ -125,6 +126,15 @@ fn job_progress(row: &Columns<'_>) -> Result<Change, StateStoreError> {
         results_published: row.unsigned("results_published")?,
         outage: row.optional_json("outage_json")?,
         limit: row.optional_json("limit_json")?,
+    }))
+}
+
+fn rethreshold(row: &Columns<'_>) -> Result<Change, StateStoreError> {
+    Ok(Change::Rethreshold(RethresholdRow {
+        job: row.parse("job")?,
+        thresholds: row.json("thresholds_json")?,
+        under_way: row.optional_json("under_way_json")?,
+        failure: row.get("failure")?,
     }))
 }
 

@@ -1,7 +1,7 @@
 //! The database's tables, as the list of steps that led to them.
 
 /// Version `n` of the database is what the first `n` steps make. A released step is never edited.
-pub const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9, V10];
+pub const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11];
 
 /// Numbers without a sign are stored by their bits. Columns named `*_json` hold the serde form of the row's field.
 const V1: &str = "
@@ -170,4 +170,14 @@ ALTER TABLE jobs ADD COLUMN trace_json TEXT;
 /// Workers say what they compute on; those that never did have processors only.
 const V10: &str = "
 ALTER TABLE workers ADD COLUMN devices_json TEXT NOT NULL DEFAULT '[\"cpu\"]';
+";
+
+/// New thresholds for jobs that have ended.
+const V11: &str = "
+CREATE TABLE rethresholds (
+    job              TEXT PRIMARY KEY,
+    thresholds_json  TEXT NOT NULL,
+    under_way_json   TEXT,
+    failure          TEXT
+) WITHOUT ROWID;
 ";

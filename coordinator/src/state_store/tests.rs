@@ -4,9 +4,11 @@ use std::{path::Path, sync::Arc};
 
 use coordinator_core::{
     AttemptRow, Avoid, Change, Counters, Deadline, ExpansionRow, JobProgressRow, JobRow, ModelRow,
-    Outage, OutboxId, OutboxItem, OutboxRow, Outcome, Quarantine, RequestAnswer, RequestRow, Rows,
-    Stop, SubmitOutcome, Sweep, TaskRow, TimeLimit, Verdict, WorkerRow,
+    Outage, OutboxId, OutboxItem, OutboxRow, Outcome, Quarantine, RequestAnswer, RequestRow,
+    RethresholdRow, Rows, Stop, SubmitOutcome, Sweep, TaskRow, TimeLimit, UnderWay, Verdict,
+    WorkerRow,
 };
+use job::{Rethreshold, resolved::ThresholdSpec};
 use plan::PublishedTable;
 use tempfile::TempDir;
 use types::{
@@ -234,6 +236,26 @@ fn one_of_everything() -> Vec<Change> {
             }),
         }));
     }
+    let threshold = |image| Rethreshold {
+        image: Some(image),
+        pixel: None,
+    };
+    let thresholds = [
+        threshold(ThresholdSpec::F1Adaptive),
+        threshold(ThresholdSpec::Manual { value: -0.1 }),
+        threshold(ThresholdSpec::FalsePositiveRate { rate: 0.001 }),
+    ];
+    for (index, under_way) in [false, true].into_iter().enumerate() {
+        changes.push(Change::Rethreshold(RethresholdRow {
+            job: format!("anew{index}").parse().unwrap(),
+            thresholds: (0..).zip(thresholds).collect(),
+            under_way: under_way.then(|| UnderWay {
+                kept: [(TaskIndex(3), LeaseNumber(u64::MAX))].into(),
+                before: (0..).zip(thresholds).skip(1).collect(),
+            }),
+            failure: (!under_way).then(|| "a part is gone".to_owned()),
+        }));
+    }
     for (index, state) in (0..).zip(TaskState::ALL) {
         changes.push(Change::Task(task(index, *state)));
     }
@@ -254,7 +276,13 @@ fn one_of_everything() -> Vec<Change> {
                 .iter()
                 .map(|state| RequestAnswer::Cancelled(*state)),
         )
-        .chain([RequestAnswer::Retried { tasks: 8 }]);
+        .chain([
+            RequestAnswer::Retried { tasks: 8 },
+            RequestAnswer::Rethresholded {
+                tasks: 9,
+                before: 1,
+            },
+        ]);
     for (number, answer) in answers.enumerate() {
         changes.push(Change::Request(RequestRow {
             id: format!("request-{number}").parse().unwrap(),

@@ -2,7 +2,7 @@
 
 use coordinator_core::{
     AttemptRow, Change, Counters, ExpansionRow, JobProgressRow, JobRow, ModelRow, OutboxRow,
-    RequestRow, TaskRow, WorkerRow,
+    RequestRow, RethresholdRow, TaskRow, WorkerRow,
 };
 use rusqlite::{Params, Transaction, params};
 use serde::Serialize;
@@ -14,6 +14,7 @@ pub fn change(transaction: &Transaction<'_>, change: &Change) -> Result<(), Stat
     match change {
         Change::Job(row) => job(transaction, row),
         Change::JobProgress(row) => job_progress(transaction, row),
+        Change::Rethreshold(row) => rethreshold(transaction, row),
         Change::JobForgotten(job) => forget(transaction, job),
         Change::Expansion(row) => expansion(transaction, row),
         Change::Task(row) => task(transaction, row),
@@ -102,10 +103,24 @@ fn job_progress(
     )
 }
 
+fn rethreshold(transaction: &Transaction<'_>, row: &RethresholdRow) -> Result<(), StateStoreError> {
+    run(
+        transaction,
+        "INSERT OR REPLACE INTO rethresholds VALUES (?1, ?2, ?3, ?4)",
+        params![
+            row.job.as_str(),
+            json("rethresholds", &row.thresholds)?,
+            optional_json("rethresholds", row.under_way.as_ref())?,
+            row.failure
+        ],
+    )
+}
+
 fn forget(transaction: &Transaction<'_>, job: &JobId) -> Result<(), StateStoreError> {
     for sql in [
         "DELETE FROM jobs WHERE id = ?1",
         "DELETE FROM job_progress WHERE job = ?1",
+        "DELETE FROM rethresholds WHERE job = ?1",
         "DELETE FROM expansions WHERE job = ?1",
         "DELETE FROM tasks WHERE job = ?1",
         "DELETE FROM attempts WHERE job = ?1",

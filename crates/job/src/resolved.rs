@@ -244,6 +244,8 @@ fn are_standard_bounds(bounds: &[f64; 2]) -> bool {
 pub enum ThresholdSpec {
     /// The score with the highest F1 on the validation split.
     F1Adaptive,
+    /// The lowest score that at most this share of the normal items of the validation split reaches.
+    FalsePositiveRate { rate: f64 },
     /// A constant given by the user.
     Manual { value: f64 },
     /// The one that the trained package brings along; only where the model is a package.

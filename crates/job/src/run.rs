@@ -800,7 +800,7 @@ fn thresholds(
 
 fn threshold(node: &Node, current_dir: &Path, report: &mut Report<'_>) -> Option<ThresholdSpec> {
     // A plain number is a threshold that the user has chosen.
-    if let (Value::Int(_) | Value::Float(_), Some(kind)) = (&node.value, manual_threshold()) {
+    if let (Value::Int(_) | Value::Float(_), Some(kind)) = (&node.value, threshold_number(MANUAL)) {
         let value = check::value("metrics.threshold", kind, node, current_dir, report)?;
         return Some(ThresholdSpec::Manual {
             value: value.as_f64()?,
@@ -815,18 +815,25 @@ fn threshold(node: &Node, current_dir: &Path, report: &mut Report<'_>) -> Option
         report,
     )?;
     match class.entry.class {
-        "ManualThreshold" => {
+        MANUAL => {
             let value = class.arguments.values.get("default_value")?.as_f64()?;
             Some(ThresholdSpec::Manual { value })
+        }
+        FALSE_POSITIVE_RATE => {
+            let rate = class.arguments.values.get("rate")?.as_f64()?;
+            Some(ThresholdSpec::FalsePositiveRate { rate })
         }
         _ => Some(ThresholdSpec::F1Adaptive),
     }
 }
 
-/// What a threshold chosen by the user may be.
-pub(crate) fn manual_threshold() -> Option<&'static params::Kind> {
+pub(crate) const MANUAL: &str = "ManualThreshold";
+pub(crate) const FALSE_POSITIVE_RATE: &str = "FalsePositiveRate";
+
+/// What the number may be that a threshold of this class is made from.
+pub(crate) fn threshold_number(class: &str) -> Option<&'static params::Kind> {
     let entry = metrics::THRESHOLDS
         .iter()
-        .find(|entry| entry.class == "ManualThreshold")?;
+        .find(|entry| entry.class == class)?;
     entry.params?.first().map(|param| &param.kind)
 }

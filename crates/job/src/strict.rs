@@ -118,23 +118,31 @@ impl ResolvedJob {
                 );
             }
             for threshold in [run.metrics.image_threshold, run.metrics.pixel_threshold] {
-                match threshold {
-                    ThresholdSpec::Manual { value } if !is_manual(value) => {
-                        return invalid(what("threshold"), format!("{value:?} cannot be one"));
-                    }
-                    ThresholdSpec::Package if self.kind != JobKind::Test => {
-                        return invalid(what("threshold"), "there is no package to take it from");
-                    }
-                    _ => {}
+                if threshold == ThresholdSpec::Package && self.kind != JobKind::Test {
+                    return invalid(what("threshold"), "there is no package to take it from");
                 }
+                check_threshold(threshold).or_else(|reason| invalid(what("threshold"), reason))?;
             }
         }
         Ok(())
     }
 }
 
-fn is_manual(value: f64) -> bool {
-    matches!(run::manual_threshold(), Some(Kind::Float { min, max }) if (*min..=*max).contains(&value))
+/// Whether its number is one that the registry allows.
+pub(crate) fn check_threshold(threshold: ThresholdSpec) -> Result<(), String> {
+    let (class, value) = match threshold {
+        ThresholdSpec::Manual { value } => (run::MANUAL, value),
+        ThresholdSpec::FalsePositiveRate { rate } => (run::FALSE_POSITIVE_RATE, rate),
+        ThresholdSpec::F1Adaptive | ThresholdSpec::Package => return Ok(()),
+    };
+    match run::threshold_number(class) {
+        Some(Kind::Float { min, max }) if (*min..=*max).contains(&value) => Ok(()),
+        Some(kind) => Err(format!(
+            "{class}: expected {}, found {value:?}",
+            kind.expected()
+        )),
+        None => Err(format!("{class} has no number")),
+    }
 }
 
 fn invalid<T>(what: impl Into<String>, reason: impl Into<String>) -> Result<T, ResolvedError> {

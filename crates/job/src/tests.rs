@@ -451,6 +451,11 @@ fn metrics_and_thresholds_have_anomalibs_forms() {
             manual(2.5),
         ),
         ("{image: 1}", manual(1.0), ThresholdSpec::F1Adaptive),
+        (
+            "{image: {class_path: false_positive_rate, init_args: {rate: 0.001}}}",
+            ThresholdSpec::FalsePositiveRate { rate: 0.001 },
+            ThresholdSpec::F1Adaptive,
+        ),
     ];
     for (form, image, pixel) in forms {
         let run = only_run(&format!("{RIGHT}metrics: {{threshold: {form}}}"));

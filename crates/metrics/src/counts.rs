@@ -1,6 +1,7 @@
 //! The one mergeable state that all metrics finish from.
 
 use crate::aupimo::{FprBounds, SharedFpr};
+use crate::false_positive_rate::{AtRate, FalsePositiveRate, Search};
 use crate::{
     Asked, Overlap, Pass, RawScore, RawScores, Regions, StateError, StateWriter, Step, Summary,
     Totals, Undefined, radix, score,
@@ -256,6 +257,13 @@ impl ScoreCounts {
         let mut rates = SharedFpr::new(self.totals(), bounds);
         self.ordered().for_each(|step| rates.step(step));
         rates.finish()
+    }
+
+    /// The threshold for a false-positive rate.
+    pub fn at_rate(&mut self, rate: FalsePositiveRate) -> Result<AtRate, Undefined> {
+        let mut search = Search::new(self.totals(), rate);
+        self.ordered().for_each(|step| search.step(step));
+        search.finish()
     }
 
     /// All numbers at once, for some thresholds or more ([`Asked`]).

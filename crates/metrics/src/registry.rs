@@ -2,7 +2,7 @@
 
 use params::{Default, Entry, Kind, Param};
 
-use crate::FprBounds;
+use crate::{FalsePositiveRate, FprBounds};
 
 /// How many thresholds a curve has in the reference, by the parameter's name there.
 const fn thresholds(name: &'static str) -> Param {
@@ -132,6 +132,16 @@ const F1_ADAPTIVE: &[Param] = &[Param::ignored(
     "there is no threshold before scores have chosen one",
 )];
 
+const FALSE_POSITIVE_RATE: &[Param] = &[Param::new(
+    "rate",
+    Kind::Float {
+        min: 0.0,
+        max: FalsePositiveRate::HIGHEST,
+    },
+    Default::Json("0.01"),
+    "share of the normal items of the validation split that may be taken for anomalous",
+)];
+
 const MANUAL: &[Param] = &[Param::new(
     "default_value",
     Kind::Float {
@@ -183,6 +193,7 @@ pub const REGISTRY: &[Entry] = &[
 /// What `metrics.threshold` may name.
 pub const THRESHOLDS: &[Entry] = &[
     built("F1AdaptiveThreshold", F1_ADAPTIVE),
+    built("FalsePositiveRate", FALSE_POSITIVE_RATE),
     built("ManualThreshold", MANUAL),
 ];
 

@@ -31,6 +31,12 @@ impl RawScore {
         key(self.0)
     }
 
+    /// The lowest score that is higher; none above the highest of all.
+    pub(crate) fn next_above(self) -> Option<Self> {
+        // Above the highest negative number is +0.0, as -0.0 ties with it.
+        Self::new(self.0.next_up() + 0.0).ok()
+    }
+
     /// `None` for a key of no finite score (only damaged bytes have one).
     pub(crate) fn from_key(key: u32) -> Option<Self> {
         // Undoes `key`: a set top bit means a non-negative number.

@@ -12,6 +12,9 @@ pub enum Undefined {
     /// Every image has a defect, and the metric compares with images that have none.
     #[error("no_normal_image: every scored image has a defect")]
     NoNormalImage,
+    /// No normal item was scored, and the threshold is made from them.
+    #[error("no_normal_item: nothing normal was scored")]
+    NoNormalItem,
     /// One pixel of an image without a defect is more than the highest false-positive rate of the metric.
     #[error(
         "too_few_pixels: the images without a defect have too few pixels for the false-positive rate of the metric"
@@ -35,6 +38,7 @@ impl Undefined {
             Self::Empty => "empty",
             Self::OneClass => "one_class",
             Self::NoNormalImage => "no_normal_image",
+            Self::NoNormalItem => "no_normal_item",
             Self::TooFewPixels => "too_few_pixels",
             Self::NoMask => "no_mask",
             Self::NoMap => "no_map",

@@ -134,6 +134,9 @@ pub struct Provenance {
     pub engine_version: String,
     /// Of the program that wrote the package.
     pub version: String,
+    /// The thresholds are another one than the job file's: a user set them after the job's end. Left out where they are not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rethresholded: bool,
 }
 
 impl PackageManifest {

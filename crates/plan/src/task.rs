@@ -136,8 +136,12 @@ pub struct Assignment {
     /// The runs that the task is about: one for fit, score and evaluate, those sharing the listing for list, all for reduce.
     pub runs: Vec<PlannedRun>,
     pub resources: Resources,
-    /// What the tasks it depends on left behind, in order of their index; their timings for evaluate and reduce only.
+    /// What the tasks it depends on left behind, in order of their index; their timings for evaluate and reduce only. Of an
+    /// evaluation that is done anew for another threshold the first is what it left before.
     pub inputs: Vec<Input>,
+    /// A user set another threshold than the job file's since; `runs` have it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rethresholded: bool,
     /// The attempt's span, or what it would be below; none where nobody traces the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceContext>,

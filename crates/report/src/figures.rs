@@ -301,6 +301,7 @@ fn plain(reason: Undefined) -> &'static str {
         Undefined::Empty => "no image was scored",
         Undefined::OneClass => "all scored images are of one class",
         Undefined::NoNormalImage => "every scored image has a defect",
+        Undefined::NoNormalItem => "nothing normal was scored",
         Undefined::TooFewPixels => "there are too few normal pixels",
         Undefined::NoMask => "there is no mask",
         Undefined::NoMap => "the model has no map",

@@ -11,6 +11,7 @@ mod logs;
 mod plan;
 mod report;
 mod results;
+mod rethreshold;
 mod retry;
 mod run;
 mod submit;
@@ -55,6 +56,8 @@ pub enum Command {
     Cancel(cancel::Args),
     /// Compute again what failed or was cancelled, and nothing else
     Retry(retry::Args),
+    /// Decide a job that has ended by another threshold, without scoring anything again
+    Rethreshold(rethreshold::Args),
     /// Make tokens for a coordinator that listens on the network
     #[command(subcommand)]
     Token(token::Args),
@@ -86,6 +89,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Error> {
         Command::Verify(args) => block_on(verify::run(common, args)),
         Command::Cancel(args) => block_on(cancel::run(common, args)),
         Command::Retry(args) => block_on(retry::run(common, args)),
+        Command::Rethreshold(args) => block_on(rethreshold::run(common, args)),
         Command::Token(args) => token::run(common, &args),
         Command::Doctor(args) => doctor::run(common, &args),
         Command::Weights(args) => weights::run(common, args),

@@ -289,6 +289,10 @@ pub async fn show_end(common: &Common, cluster: &mut Cluster, job: &Job) -> Resu
     for warning in &job.warnings {
         eprintln!("warning: {warning}");
     }
+    if !job.rethreshold_failure.is_empty() {
+        let why = &job.rethreshold_failure;
+        eprintln!("warning: the last new threshold came to nothing, results are as before: {why}");
+    }
     let said = cluster
         .insist(async |cluster| {
             let results = Results::find(&mut cluster.client, &job.id).await?;

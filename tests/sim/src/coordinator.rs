@@ -571,9 +571,17 @@ impl World {
 fn touched(rows: &coordinator_core::Rows, changes: &[Change]) -> coordinator_core::Rows {
     let mut before = coordinator_core::Rows::default();
     for change in changes {
+        if let Change::JobProgress(row) = change
+            && let Some(old) = rows.job_progress.get(&row.job)
+        {
+            before.job_progress.insert(row.job.clone(), old.clone());
+        }
         if let Change::Attempt(row) = change {
             if let Some(old) = rows.attempts.get(&row.lease) {
                 before.attempts.insert(row.lease, old.clone());
+            }
+            if let Some(old) = rows.rethresholds.get(&row.job) {
+                before.rethresholds.insert(row.job.clone(), old.clone());
             }
             if let Some(old) = rows.job_progress.get(&row.job) {
                 before.job_progress.insert(row.job.clone(), old.clone());

@@ -1,6 +1,7 @@
 //! The fake executor: a task's output is a digest of its spec and of its inputs' outputs.
 
-use plan::{Assignment, InputOutcome, PublishedTable, ResultDetail, TaskResult, TaskSpec};
+use job::resolved::ThresholdSpec;
+use plan::{Assignment, Input, InputOutcome, PublishedTable, ResultDetail, TaskResult, TaskSpec};
 use types::OutputObject;
 
 use crate::{
@@ -8,18 +9,26 @@ use crate::{
     workload,
 };
 
-/// What a task writes, given what its inputs wrote.
-pub fn digest_of(spec: &TaskSpec, inputs: &[u64]) -> u64 {
+/// What a task writes, given what its inputs wrote, and what decides, of an evaluation.
+pub fn digest_of(spec: &TaskSpec, threshold: Option<ThresholdSpec>, inputs: &[u64]) -> u64 {
     let own = match spec {
         TaskSpec::List { runs } => digest(runs.iter().map(|r| u64::from(*r) + 1)),
         TaskSpec::Fit { run } => mix(100 + u64::from(*run)),
         TaskSpec::Score {
             run, first, count, ..
         } => digest([200 + u64::from(*run), *first, *count]),
-        TaskSpec::Evaluate { run } => mix(300 + u64::from(*run)),
+        TaskSpec::Evaluate { run } => digest([300 + u64::from(*run), decided_by(threshold)]),
         TaskSpec::Reduce => 400,
     };
     digest(std::iter::once(own).chain(inputs.iter().copied()))
+}
+
+fn decided_by(threshold: Option<ThresholdSpec>) -> u64 {
+    match threshold {
+        None | Some(ThresholdSpec::F1Adaptive | ThresholdSpec::Package) => 0,
+        Some(ThresholdSpec::Manual { value }) => digest([1, value.to_bits()]),
+        Some(ThresholdSpec::FalsePositiveRate { rate }) => digest([2, rate.to_bits()]),
+    }
 }
 
 /// The result and the objects of an attempt that does its work.
@@ -27,6 +36,8 @@ pub fn work(assignment: &Assignment) -> (TaskResult, Vec<OutputObject>, u64) {
     let inputs: Vec<u64> = assignment
         .inputs
         .iter()
+        // What an evaluation left before it is done anew says nothing new.
+        .filter(|input| !is_earlier(assignment, input))
         .map(|input| match &input.outcome {
             InputOutcome::Accepted { outputs, .. } => outputs
                 .first()
@@ -35,7 +46,9 @@ pub fn work(assignment: &Assignment) -> (TaskResult, Vec<OutputObject>, u64) {
             InputOutcome::Failed { .. } => 1,
         })
         .collect();
-    let digest = digest_of(&assignment.spec, &inputs);
+    let run = assignment.runs.first();
+    let threshold = run.map(|run| run.spec.metrics.image_threshold);
+    let digest = digest_of(&assignment.spec, threshold, &inputs);
     let path = "part.parquet".to_owned();
     let chunks = assignment.runs.first().map_or(0, |run| run.spec.seed);
     let detail = match &assignment.spec {
@@ -85,4 +98,9 @@ pub fn work(assignment: &Assignment) -> (TaskResult, Vec<OutputObject>, u64) {
         outputs,
         digest,
     )
+}
+
+/// Whether the input is what the task itself left before.
+pub fn is_earlier(assignment: &Assignment, input: &Input) -> bool {
+    input.task == assignment.task
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coordinator_core::{Change, ClaimAnswer, Outcome, Reply, Rows, Sender, Stop, Verdict};
+use plan::TaskSpec;
 use types::{FailureClass, JobId, LeaseNumber, RequestId, TaskIndex, TaskState, WorkerName};
 
 /// What was seen so far, apart from the rows themselves.
@@ -78,6 +79,8 @@ impl History {
             self.one_accepted_attempt_a_generation(row)?;
             counted_attempts_stay_within_the_policy(after, row)?;
         }
+        results_only_grow(before, changes)?;
+        a_new_threshold_scores_nothing(before, after, changes)?;
         self.tasks_appear_only_with_an_accepted_result(changes)
     }
 
@@ -160,6 +163,9 @@ impl History {
             }
             (About::Request(id), Reply::Retried { tasks }) => {
                 self.request_reply(rows, id, true, format!("{tasks}"))
+            }
+            (About::Request(id), Reply::Rethresholded { tasks, before }) => {
+                self.request_reply(rows, id, true, format!("{tasks} after {before}"))
             }
             _ => Ok(()),
         }
@@ -289,8 +295,16 @@ fn a_stopped_job_gets_nothing_more(before: &Rows, after: &Rows, changes: &[Chang
         .values()
         .map(|row| (row.lease, row.outcome))
         .collect();
+    let mut anew: BTreeSet<&JobId> = before
+        .rethresholds
+        .values()
+        .filter(|row| row.under_way.is_some())
+        .map(|row| &row.job)
+        .collect();
     for change in changes {
         match change {
+            Change::Rethreshold(row) if row.under_way.is_some() => _ = anew.insert(&row.job),
+            Change::Rethreshold(row) => _ = anew.remove(&row.job),
             Change::JobProgress(row) => _ = stopped.insert(&row.job, row.stop),
             Change::Attempt(row) => {
                 let old = outcomes.insert(row.lease, row.outcome);
@@ -298,7 +312,10 @@ fn a_stopped_job_gets_nothing_more(before: &Rows, after: &Rows, changes: &[Chang
                 let accepted = old != Some(Outcome::Accepted) && row.outcome == Outcome::Accepted;
                 let open = match stopped.get(&row.job).copied().flatten() {
                     None => true,
-                    Some(Stop::TooManyFailures | Stop::Deadline) => is_reduce(after, row),
+                    // A new threshold decides what there is of it.
+                    Some(Stop::TooManyFailures | Stop::Deadline) => {
+                        is_reduce(after, row) || anew.contains(&row.job)
+                    }
                     Some(Stop::User) => false,
                 };
                 if (granted || accepted) && !open {
@@ -318,10 +335,75 @@ fn a_stopped_job_gets_nothing_more(before: &Rows, after: &Rows, changes: &[Chang
 
 /// The plans here end with their reduce, and expansions come after it.
 fn is_reduce(rows: &Rows, row: &coordinator_core::AttemptRow) -> bool {
+    planned(rows, row).is_some_and(|spec| matches!(spec, TaskSpec::Reduce))
+}
+
+/// What the attempt's task is, if the plan has it.
+fn planned(rows: &Rows, row: &coordinator_core::AttemptRow) -> Option<TaskSpec> {
     let plan = rows.jobs.get(&row.job).map(|job| job.plan_json.as_str());
-    plan.and_then(|json| serde_json::from_str::<plan::Plan>(json).ok())
-        .and_then(|plan| plan.tasks.get(row.task.0 as usize).cloned())
-        .is_some_and(|task| matches!(task.spec, plan::TaskSpec::Reduce))
+    let plan: plan::Plan = serde_json::from_str(plan?).ok()?;
+    let task = plan.tasks.get(row.task.0 as usize);
+    task.map(|task| task.spec.clone())
+}
+
+/// What was published once stays the least that there is.
+fn results_only_grow(before: &Rows, changes: &[Change]) -> Check {
+    for change in changes {
+        if let Change::JobProgress(row) = change
+            && let Some(old) = before.job_progress.get(&row.job)
+            && row.results_published < old.results_published
+        {
+            return Err(format!("I7: job {} has fewer results than before", row.job));
+        }
+    }
+    Ok(())
+}
+
+/// I17: while a new threshold is under way nothing but evaluations and the reduce is granted, and what counted before is kept.
+fn a_new_threshold_scores_nothing(before: &Rows, after: &Rows, changes: &[Change]) -> Check {
+    let under_way = |rows: &Rows, job: &JobId| {
+        let row = rows.rethresholds.get(job);
+        row.is_some_and(|row| row.under_way.is_some())
+    };
+    for change in changes {
+        let Change::Attempt(row) = change else {
+            continue;
+        };
+        let granted = !before.attempts.contains_key(&row.lease);
+        if granted && under_way(before, &row.job) && under_way(after, &row.job) {
+            let spec = planned(after, row);
+            if !matches!(spec, Some(TaskSpec::Evaluate { .. } | TaskSpec::Reduce)) {
+                return Err(format!(
+                    "I17: lease {} of task {} is granted for a new threshold",
+                    row.lease, row.task.0
+                ));
+            }
+        }
+    }
+    for (job, row) in &after.rethresholds {
+        for (index, lease) in row.under_way.iter().flat_map(|under_way| &under_way.kept) {
+            let kept = after.attempts.get(lease).map(|attempt| attempt.outcome);
+            if kept != Some(Outcome::Accepted) {
+                return Err(format!(
+                    "I17: task {} of job {job} cannot fall back on lease {lease}, which is {kept:?}",
+                    index.0
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// I17: a job that has ended has no threshold under way.
+fn new_thresholds_end_with_their_jobs(rows: &Rows) -> Check {
+    for (job, row) in &rows.rethresholds {
+        let progress = rows.job_progress.get(job);
+        let ended = progress.is_some_and(|progress| progress.finished_ms.is_some());
+        if ended && row.under_way.is_some() {
+            return Err(format!("I17: job {job} has ended before its new threshold"));
+        }
+    }
+    Ok(())
 }
 
 /// C14, C15: from the answer to a drain or a leave on, and in quarantine, the worker's incarnation gets no lease.
@@ -424,6 +506,7 @@ pub fn jobs_stop_when_too_many_tasks_failed(rows: &Rows) -> Check {
 
 /// I10: skipped only behind a task that did not succeed; a finished job has no open task.
 pub fn ends_make_sense(rows: &Rows) -> Check {
+    new_thresholds_end_with_their_jobs(rows)?;
     for ((job, index), row) in &rows.tasks {
         if row.state == TaskState::Skipped {
             let root = row

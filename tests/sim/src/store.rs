@@ -211,7 +211,8 @@ impl World {
             OutboxItem::Model {
                 name, run, package, ..
             } => (
-                format!("models/{name}/{}/{run}", row.job),
+                // A package that is published anew is a version of its own.
+                format!("models/{name}/{}/{run}/{package}", row.job),
                 package
                     .rsplit_once('/')
                     .map_or_else(String::new, |(prefix, _)| prefix.to_owned()),
@@ -250,7 +251,8 @@ impl World {
                 return;
             }
         }
-        for input in &assignment.inputs {
+        let inputs = assignment.inputs.iter();
+        for input in inputs.filter(|input| !executor::is_earlier(assignment, input)) {
             if let InputOutcome::Accepted { prefix, .. } = &input.outcome {
                 self.add_named(prefix, names);
             }

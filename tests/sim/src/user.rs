@@ -54,7 +54,7 @@ impl World {
                 let labels = machine.labels.clone();
                 workload::need(&mut submit, engine, device, &labels, memory_bytes);
             }
-            let id = submit.id.clone();
+            let (id, runs) = (submit.id.clone(), submit.plan.runs.len() as u32);
             let at = self.chance.between(100, 60_000);
             self.user_asks(
                 at,
@@ -104,10 +104,39 @@ impl World {
                 let after = at + self.chance.between(0, 250_000);
                 self.user_asks(
                     after,
-                    MakeEvent::Retry(request.clone(), id),
+                    MakeEvent::Retry(request.clone(), id.clone()),
                     About::Request(request),
                 );
             }
+            if self.chance.hits(0.5) {
+                self.plan_thresholds(number, &id, runs, at);
+            }
+        }
+    }
+
+    /// New thresholds, some of them early enough to meet faults; sometimes somebody cancels, or retries meanwhile.
+    fn plan_thresholds(&mut self, number: u64, id: &JobId, runs: u32, at: u64) {
+        for time in 0..self.chance.between(1, 4) {
+            let after = at + self.chance.between(0, 400_000);
+            let (named, new) = workload::draw_threshold(&mut self.chance, runs);
+            let name = |what: &str| -> types::RequestId {
+                let name = format!("{what}-{number}-{time}");
+                name.parse().expect("a name")
+            };
+            let request = name("threshold");
+            self.user_asks(
+                after,
+                MakeEvent::Rethreshold(request.clone(), id.clone(), named, new),
+                About::Request(request),
+            );
+            let request = name("meanwhile");
+            let make = match self.chance.between(0, 9) {
+                0 | 1 => MakeEvent::Cancel(request.clone(), id.clone()),
+                2 => MakeEvent::Retry(request.clone(), id.clone()),
+                _ => continue,
+            };
+            let after = after + self.chance.between(0, 3_000);
+            self.user_asks(after, make, About::Request(request));
         }
     }
 
@@ -192,7 +221,11 @@ impl World {
                 .assignments
                 .get(&attempt.lease)
                 .and_then(|assignment| self.store.get(&part(&assignment.prefix)));
-            if found != Some(workload::expected_reduce(&submit.plan, chunks)) {
+            let thresholds = self.disk.rows.rethresholds.get(&submit.id);
+            let thresholds = thresholds.map(|row| row.thresholds.clone());
+            let thresholds = thresholds.unwrap_or_default();
+            let expected = workload::expected_reduce(&submit.plan, chunks, &thresholds);
+            if found != Some(expected) {
                 return Err(format!(
                     "I15: job {} has other results than without faults",
                     submit.id

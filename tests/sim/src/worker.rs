@@ -608,6 +608,7 @@ impl World {
             Reply::Submitted { .. }
             | Reply::Cancelled { .. }
             | Reply::Retried { .. }
+            | Reply::Rethresholded { .. }
             | Reply::Draining
             | Reply::WorkerReleased => return AgentEvent::CallFailed { call },
         };

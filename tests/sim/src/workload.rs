@@ -1,9 +1,14 @@
 //! Jobs to submit: small plans of every kind, and what their results must be.
 
+use std::collections::BTreeMap;
+
 use coordinator_core::Submit;
-use job::resolved::{
-    ClassSpec, DeviceChoice, EngineChoice, JobKind, MetricsSpec, ModelSource, Normalization,
-    ResolvedJob, Resources, RunSpec, ThresholdSpec, VisionTask,
+use job::{
+    Rethreshold,
+    resolved::{
+        ClassSpec, DeviceChoice, EngineChoice, JobKind, MetricsSpec, ModelSource, Normalization,
+        ResolvedJob, Resources, RunSpec, ThresholdSpec, VisionTask,
+    },
 };
 use plan::{
     Dependency, DependencyRule, Plan, PlannedRun, PlannedTask, ResultDetail, TaskResult, TaskSpec,
@@ -200,12 +205,14 @@ pub fn need(
     submit.resolved_json = serde_json::to_string(&submit.resolved).expect("a job is plain data");
 }
 
-/// The digest that the job's reduce must have if every task succeeds: the fault-free run, computed at once.
-pub fn expected_reduce(plan: &Plan, chunks: u64) -> u64 {
+/// The digest that the job's reduce must have if every task succeeds: the fault-free run with these thresholds from the start,
+/// computed at once.
+pub fn expected_reduce(plan: &Plan, chunks: u64, thresholds: &BTreeMap<u32, Rethreshold>) -> u64 {
     let list = executor::digest_of(
         &TaskSpec::List {
             runs: (0..plan.runs.len() as u32).collect(),
         },
+        None,
         &[],
     );
     let result = TaskResult {
@@ -228,12 +235,33 @@ pub fn expected_reduce(plan: &Plan, chunks: u64) -> u64 {
     );
     let mut evaluates = Vec::new();
     for run in 0..plan.runs.len() as u32 {
-        let fit = executor::digest_of(&TaskSpec::Fit { run }, &[list]);
+        let fit = executor::digest_of(&TaskSpec::Fit { run }, None, &[list]);
         let of_run = expansion.tasks.iter().filter(|t| t.spec.run() == Some(run));
-        let scores = of_run.map(|t| executor::digest_of(&t.spec, &[list, fit]));
+        let scores = of_run.map(|t| executor::digest_of(&t.spec, None, &[list, fit]));
         // Inputs come in order of their index: list, fit, then the score tasks.
         let inputs: Vec<u64> = [list, fit].into_iter().chain(scores).collect();
-        evaluates.push(executor::digest_of(&TaskSpec::Evaluate { run }, &inputs));
+        let threshold = thresholds.get(&run).and_then(|new| new.image);
+        let spec = TaskSpec::Evaluate { run };
+        evaluates.push(executor::digest_of(&spec, threshold, &inputs));
     }
-    executor::digest_of(&TaskSpec::Reduce, &evaluates)
+    executor::digest_of(&TaskSpec::Reduce, None, &evaluates)
+}
+
+/// A threshold that a user sets, and for which runs of so many: none named is all.
+pub fn draw_threshold(chance: &mut Chance, runs: u32) -> (Vec<u32>, Rethreshold) {
+    let image = *chance.pick(&[
+        ThresholdSpec::Manual { value: 1.5 },
+        ThresholdSpec::Manual { value: 2.5 },
+        ThresholdSpec::FalsePositiveRate { rate: 0.01 },
+        ThresholdSpec::F1Adaptive,
+    ]);
+    let new = Rethreshold {
+        image: Some(image),
+        pixel: None,
+    };
+    // Sometimes one that there is not.
+    let named = chance
+        .hits(0.4)
+        .then(|| chance.between(0, u64::from(runs)) as u32);
+    (Vec::from_iter(named), new)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use coordinator_core::{
     Change, Claim, Event, Leftovers, OutboxRow, Registration, Reply, Rows, Sender, Submit, Ticket,
 };
+use job::Rethreshold;
 use types::{
     Device, Devices, Failure as TaskFailure, JobId, LeaseNumber, OutputObject, Progress, RequestId,
     TaskKind, WorkerName,
@@ -138,6 +139,7 @@ pub enum MakeEvent {
     Submit(Box<Submit>),
     Cancel(RequestId, JobId),
     Retry(RequestId, JobId),
+    Rethreshold(RequestId, JobId, Vec<u32>, Rethreshold),
     Drain(WorkerName),
     ReleaseWorker(WorkerName),
     Register(Registration),
@@ -160,6 +162,13 @@ impl MakeEvent {
             Self::Submit(submit) => Event::SubmitRequested { to, submit },
             Self::Cancel(request, job) => Event::CancelRequested { to, request, job },
             Self::Retry(request, job) => Event::RetryRequested { to, request, job },
+            Self::Rethreshold(request, job, runs, new) => Event::RethresholdRequested {
+                to,
+                request,
+                job,
+                runs,
+                new,
+            },
             Self::ReleaseWorker(worker) => Event::ReleaseRequested { to, worker },
             Self::Drain(worker) => Event::DrainRequested { to, worker },
             Self::Register(worker) => Event::WorkerRegistered { to, worker },
@@ -377,6 +386,22 @@ impl World {
         Ok(())
     }
 
+    /// No user's request is on its way any more: one that was refused is done if a copy of it comes later.
+    fn nothing_is_asked(&self) -> bool {
+        let asked = |item: &Item| {
+            matches!(
+                item,
+                Item::User { .. }
+                    | Item::Arrive {
+                        who: Who::User { .. },
+                        ..
+                    }
+            )
+        };
+        let heard = |(_, about): &(Event, About)| matches!(about, About::Request(_));
+        !self.queue.values().any(asked) && !self.coordinator.inbox.iter().any(heard)
+    }
+
     /// Runs for a time.
     pub fn run_for(&mut self, ms: u64) -> Check {
         let until = self.now_ms + ms;
@@ -453,7 +478,9 @@ pub fn run_seed(seed: u64, mutation: Option<Mutation>, trace: bool) -> Result<Ou
     let mut world = World::of_seed(seed, mutation);
     world.trace = trace;
     let checked = world
-        .run_until(BOUND_MS, |w| w.calm && w.users.are_done() && w.is_idle())
+        .run_until(BOUND_MS, |w| {
+            w.calm && w.users.are_done() && w.is_idle() && w.nothing_is_asked()
+        })
         .and_then(|()| world.run_for(1_000))
         .and_then(|()| world.final_checks())
         .and_then(|()| world.sweep_up())

@@ -4,8 +4,8 @@ use ::package::{Bounds, ChosenOn, PackageManifest};
 use data::Split;
 use job::resolved::{Normalization, ThresholdSpec};
 use metrics::{
-    MinMax, Origin, RawScore, SplitRole, Threshold, Undefined, manual_threshold::manual_threshold,
-    normalize,
+    AtRate, FalsePositiveRate, MinMax, Origin, RawScore, SplitRole, Threshold, Undefined,
+    manual_threshold::manual_threshold, normalize,
 };
 use plan::PlannedRun;
 
@@ -45,6 +45,8 @@ pub struct Decision {
     /// The word of the column `threshold_split`: what chose the threshold.
     pub chosen_by: &'static str,
     pub bounds: Option<MinMax>,
+    /// What the threshold stands on, where it is that of a false-positive rate.
+    pub at_rate: Option<AtRate>,
 }
 
 /// Only the split that the dataset keeps for it chooses a threshold; that split's name goes into every row.
@@ -63,6 +65,12 @@ pub fn decide(
     let seen = chooser
         .map(|(split, _)| level.summary(split, asked))
         .transpose()?;
+    // What is missing in another split is no word about the split that is measured.
+    let here = |reason, role| match role {
+        SplitRole::Test => reason,
+        SplitRole::Train | SplitRole::Validation => Undefined::NoThreshold,
+    };
+    let mut at_rate = None;
     let (threshold, chosen_by) = match (spec, chooser) {
         (ThresholdSpec::Manual { value }, _) => (
             // The reader has checked the range.
@@ -70,16 +78,25 @@ pub fn decide(
             "manual",
         ),
         (ThresholdSpec::Package, _) => from_package(given)?,
-        (ThresholdSpec::F1Adaptive, None) => (Err(Undefined::NoThreshold), "none"),
+        (ThresholdSpec::F1Adaptive | ThresholdSpec::FalsePositiveRate { .. }, None) => {
+            (Err(Undefined::NoThreshold), "none")
+        }
+        (ThresholdSpec::FalsePositiveRate { rate }, Some((split, role))) => {
+            let rate = FalsePositiveRate::new(rate)
+                .ok_or_else(|| TaskError::Assignment(format!("false-positive rate {rate}")))?;
+            let found = level.at_rate(split, rate)?;
+            at_rate = found.ok();
+            let threshold = found.map(|found| found.threshold(role));
+            (
+                threshold.map_err(|reason| here(reason, role)),
+                split.as_str(),
+            )
+        }
         (ThresholdSpec::F1Adaptive, Some((split, role))) => {
             let best = seen
                 .as_ref()
                 .map_or(Err(Undefined::NoThreshold), |summary| summary.best_f1)
-                // What is missing in another split is no word about the split that is measured.
-                .map_err(|reason| match role {
-                    SplitRole::Test => reason,
-                    _ => Undefined::NoThreshold,
-                });
+                .map_err(|reason| here(reason, role));
             (best.map(|best| best.threshold(role)), split.as_str())
         }
     };
@@ -96,6 +113,7 @@ pub fn decide(
         threshold,
         chosen_by,
         bounds,
+        at_rate,
     })
 }
 

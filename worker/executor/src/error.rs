@@ -74,6 +74,8 @@ pub enum TaskError {
         engine: &'static str,
         device: Device,
     },
+    #[error("there is no threshold to decide anew by: {0}")]
+    NoThreshold(metrics::Undefined),
     /// The message names files and reasons.
     #[error("{0}")]
     BadImages(String),
@@ -112,6 +114,7 @@ impl TaskError {
             Self::Data(_)
             | Self::Weights(_)
             | Self::BadImages(_)
+            | Self::NoThreshold(_)
             | Self::Damaged { .. }
             | Self::Package { .. }
             | Self::OtherPreprocessing { .. }

@@ -8,7 +8,10 @@ use std::{
 };
 
 use data::Split;
-use metrics::{Asked, FprBounds, FprLimit, Merge, RawScore, ScoreCounts, Summary};
+use metrics::{
+    Asked, AtRate, FalsePositiveRate, FprBounds, FprLimit, Merge, RawScore, ScoreCounts, Summary,
+    Undefined,
+};
 use plan::PlannedRun;
 use tables::ScoreRow;
 use types::TaskKind;
@@ -28,6 +31,13 @@ pub trait Level {
 
     /// All numbers of a split, in one pass over its ascending scores.
     fn summary(&self, split: Split, asked: Asked<'_>) -> Result<Summary, TaskError>;
+
+    /// The threshold for a false-positive rate, in a pass of its own.
+    fn at_rate(
+        &self,
+        split: Split,
+        rate: FalsePositiveRate,
+    ) -> Result<Result<AtRate, Undefined>, TaskError>;
 }
 
 /// What the run asks of a summary, but for thresholds.
@@ -121,6 +131,15 @@ impl Level for Images {
             .unwrap_or_default()
             .summary(asked))
     }
+
+    fn at_rate(
+        &self,
+        split: Split,
+        rate: FalsePositiveRate,
+    ) -> Result<Result<AtRate, Undefined>, TaskError> {
+        let counts = self.counts.get(&split).cloned();
+        Ok(counts.unwrap_or_default().at_rate(rate))
+    }
 }
 
 /// One score a pixel: states in the store, read together in bounded memory.
@@ -165,7 +184,7 @@ impl<'a> Pixels<'a> {
     }
 
     /// As many parts as one merge can read go through no scratch.
-    fn merged(&self, split: Split, asked: Asked<'_>) -> Result<Summary, TaskError> {
+    fn merged(&self, split: Split) -> Result<Merged<'_>, TaskError> {
         let parts = self.parts(split);
         let memory = match parts.first() {
             Some((path, _)) if self.attempt.store.local_path(path).is_some() => u64::MAX,
@@ -173,15 +192,21 @@ impl<'a> Pixels<'a> {
         };
         let passes = passes(&parts, memory);
         if let [] | [_] = passes[..] {
-            return Ok(Merge::open(self.open(&parts)?)?.summary(asked)?);
+            return Ok(Merged::AtOnce(Merge::open(self.open(&parts)?)?));
         }
         let mut sealed = Sealed::new(&self.attempt.scratch);
         for pass in passes {
             self.attempt.check_cancelled()?;
             sealed.add_merged(self.open(pass)?)?;
         }
-        sealed.summary(asked)
+        Ok(Merged::Sealed(sealed))
     }
+}
+
+/// All parts of a split.
+enum Merged<'a> {
+    AtOnce(Merge<Box<dyn Read>>),
+    Sealed(Sealed<'a>),
 }
 
 /// Bytes of states from a remote store, which memory holds while they are merged.
@@ -222,9 +247,24 @@ impl Level for Pixels<'_> {
         let summary = self
             .attempt
             .stages
-            .time("metrics", 0, || self.merged(split, asked))?;
+            .time("metrics", 0, || match self.merged(split)? {
+                Merged::AtOnce(merge) => Ok(merge.summary(asked)?),
+                Merged::Sealed(sealed) => sealed.summary(asked),
+            })?;
         *self.last.borrow_mut() = Some((split, summary.clone()));
         Ok(summary)
+    }
+
+    fn at_rate(
+        &self,
+        split: Split,
+        rate: FalsePositiveRate,
+    ) -> Result<Result<AtRate, Undefined>, TaskError> {
+        let stages = &self.attempt.stages;
+        stages.time("metrics", 0, || match self.merged(split)? {
+            Merged::AtOnce(merge) => Ok(merge.at_rate(rate)?),
+            Merged::Sealed(sealed) => sealed.at_rate(rate),
+        })
     }
 }
 

@@ -275,6 +275,7 @@ pub fn write(
             engine: computed_by.engine.clone(),
             engine_version: computed_by.version.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            rethresholded: attempt.assignment.rethresholded,
         },
         parity,
     };

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use data::Label;
 use plan::PlannedRun;
 use tables::{ExtremeRow, PictureRow, Row};
-use types::FailureClass;
+use types::{FailureClass, TaskKind};
 use vision::{Heat, HeatScale, Image, Mask, Thumbnail, encode_jpeg};
 
 use crate::{
@@ -50,6 +50,11 @@ pub fn put(
     run: &PlannedRun,
     sight: &Sight,
 ) -> Result<Option<String>, TaskError> {
+    if let Some(rows) = earlier(attempt)? {
+        let warning = warning(&rows);
+        attempt.put_table(names::PICTURES, rows)?;
+        return Ok(warning);
+    }
     let extremes = extremes::of_run(attempt)?;
     let chosen = attempt.stages.time("draw", 0, || chosen(extremes, sight));
     let scale = scale(&chosen);
@@ -75,6 +80,16 @@ pub fn put(
     let warning = warning(&rows);
     attempt.put_table(names::PICTURES, rows)?;
     Ok(warning)
+}
+
+/// Those of the same evaluation before it was done anew for another threshold: they know of none, and the images may have
+/// gone since.
+fn earlier(attempt: &Attempt) -> Result<Option<Vec<PictureRow>>, TaskError> {
+    let earlier = attempt.accepted(TaskKind::Evaluate).next();
+    let Some(earlier) = earlier.filter(|left| left.object(names::PICTURES).is_some()) else {
+        return Ok(None);
+    };
+    attempt.rows(&earlier.path(names::PICTURES)).map(Some)
 }
 
 fn row(run: &PlannedRun, chosen: Chosen, drawn: Drawn, scale: Option<Scale>) -> PictureRow {

@@ -7,7 +7,9 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use metrics::{Asked, Merge, ScoreCounts, StateError, Summary};
+use metrics::{
+    Asked, AtRate, FalsePositiveRate, Merge, ScoreCounts, StateError, Summary, Undefined,
+};
 
 use crate::error::TaskError;
 
@@ -54,6 +56,10 @@ impl<'a> Sealed<'a> {
 
     pub fn summary(&self, asked: Asked<'_>) -> Result<Summary, TaskError> {
         Ok(self.merge()?.summary(asked)?)
+    }
+
+    pub fn at_rate(&self, rate: FalsePositiveRate) -> Result<Result<AtRate, Undefined>, TaskError> {
+        Ok(self.merge()?.at_rate(rate)?)
     }
 
     fn merge(&self) -> Result<Merge<BufReader<&File>>, TaskError> {

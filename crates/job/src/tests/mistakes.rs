@@ -151,7 +151,7 @@ fn thresholds_have_exact_keys_and_one_range() {
         &threshold("{Image: 0.7, pixel: x}"),
         &[
             "job.yaml:9:23: metrics.threshold has no key \"Image\"; .. ; did you mean \"image\"?",
-            "job.yaml:9:42: unknown metrics.threshold \"x\"; expected one of F1AdaptiveThreshold, ManualThreshold",
+            "job.yaml:9:42: unknown metrics.threshold \"x\"; expected one of F1AdaptiveThreshold, FalsePositiveRate, ManualThreshold",
         ],
     );
     let range = "expected a number from -3.4028e38 to 3.4028e38, found 1e300";
@@ -162,6 +162,10 @@ fn thresholds_have_exact_keys_and_one_range() {
     says(
         &threshold("{class_path: ManualThreshold, init_args: {default_value: 1e300}}"),
         &[&format!("job.yaml:9:79: default_value: {range}")],
+    );
+    says(
+        &threshold("{class_path: FalsePositiveRate, init_args: {rate: 0.9}}"),
+        &["job.yaml:9:72: rate: expected a number from 0 to 0.5, found 0.9"],
     );
 }
 

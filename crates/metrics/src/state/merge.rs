@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 
 use super::{StateError, StateReader, StateWriter};
 use crate::aupimo::{FprBounds, SharedFpr};
+use crate::false_positive_rate::{AtRate, FalsePositiveRate, Search};
 use crate::{Asked, Pass, Step, Summary, Totals, Undefined};
 
 /// A k-way merge: holds one block of each source, however many items the sources have.
@@ -114,6 +115,16 @@ impl<R: Read> Merge<R> {
             Ok(())
         })?;
         Ok(rates.finish())
+    }
+
+    /// The threshold for a false-positive rate.
+    pub fn at_rate(self, rate: FalsePositiveRate) -> Result<Result<AtRate, Undefined>, StateError> {
+        let mut search = Search::new(self.totals, rate);
+        self.for_each(|step| {
+            search.step(step);
+            Ok(())
+        })?;
+        Ok(search.finish())
     }
 
     /// Writes all sources as one state: the bytes that [`crate::ScoreCounts::to_bytes`] gives of the same items.

@@ -52,6 +52,7 @@ fn package() -> PackageManifest {
             licences: vec!["weights: MIT".to_owned()],
             engine: "openvino".to_owned(),
             engine_version: "2026.4".to_owned(),
+            rethresholded: false,
             version: "0.1.0".to_owned(),
         },
         parity: Some(parity()),

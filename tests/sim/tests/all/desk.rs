@@ -226,6 +226,17 @@ impl Desk {
         })
     }
 
+    /// Asks for a manual threshold of images.
+    pub fn rethreshold(&mut self, job: &str, request: &str, runs: &[u32], value: f64) -> Reply {
+        self.ask(|to| Event::RethresholdRequested {
+            to,
+            request: request.parse().unwrap(),
+            job: job.parse().unwrap(),
+            runs: runs.to_vec(),
+            new: manual(value),
+        })
+    }
+
     pub fn outcome(&self, lease: LeaseNumber) -> Outcome {
         self.rows.attempts[&lease].outcome
     }
@@ -249,6 +260,13 @@ impl Desk {
                 version: Some(1),
             });
         }
+    }
+}
+
+pub fn manual(value: f64) -> ::job::Rethreshold {
+    ::job::Rethreshold {
+        image: Some(::job::resolved::ThresholdSpec::Manual { value }),
+        pixel: None,
     }
 }
 

@@ -12,6 +12,7 @@ mod forgetting;
 mod liveness;
 mod outbox;
 mod placement;
+mod rethreshold;
 mod schedules;
 mod size;
 mod sweeper;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use ::package::Parity;
 use data::Split;
 use job::resolved::ModelSource;
-use metrics::{Asked, Interval, Points, RawScore, SplitRole, Summary, Undefined};
-use plan::{InputOutcome, MetricValue, PlannedRun, ResultDetail, Reused, TaskResult};
+use metrics::{Asked, AtRate, Interval, Points, RawScore, SplitRole, Summary, Undefined};
+use plan::{Input, InputOutcome, MetricValue, PlannedRun, ResultDetail, Reused, TaskResult};
 use serde_json::{Value, json};
 use tables::{CurveRow, ManifestRow, MetricRow, Row, ScoreRow, TimingRow};
 use types::TaskKind;
@@ -35,7 +35,6 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     };
     let licences = packages::licences(attempt, given.as_ref(), trained.as_ref())?;
     let used = used(attempt, given.as_ref(), &licences);
-    let template = empty_row(run, used, &computed_by);
     let asked = asked(run)?;
     let images = attempt
         .stages
@@ -50,6 +49,26 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             .map(|package| Given::image(&package.manifest))
             .as_ref(),
     )?;
+    if attempt.assignment.rethresholded {
+        // Without one there would be no decisions where there were some.
+        image.threshold.map_err(TaskError::NoThreshold)?;
+    }
+    let sight = sight(run, given.as_ref())?;
+    let pixels = (wants_pixels(run) && sight.map.is_some()).then(|| Pixels::of(attempt));
+    let decide_pixels = |pixels: &Pixels<'_>| {
+        decide(
+            run,
+            run.spec.metrics.pixel_threshold,
+            pixels,
+            given
+                .as_ref()
+                .map(|package| Given::pixel(&package.manifest))
+                .as_ref(),
+        )
+    };
+    let pixel = pixels.as_ref().map(decide_pixels).transpose()?;
+    let rates = rates(&image, pixel.as_ref());
+    let template = empty_row(run, (used, rates), &computed_by);
     let (mut rows, mut curves) = level_rows(
         &run.spec.metrics.image,
         &images,
@@ -57,29 +76,16 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         images.errors(Split::Test),
         &template,
     )?;
-    let mut pixel = None;
-    let sight = sight(run, given.as_ref())?;
-    if wants_pixels(run) && sight.map.is_some() {
-        let pixels = Pixels::of(attempt);
-        let decision = decide(
-            run,
-            run.spec.metrics.pixel_threshold,
-            &pixels,
-            given
-                .as_ref()
-                .map(|package| Given::pixel(&package.manifest))
-                .as_ref(),
-        )?;
+    if let (Some(pixels), Some(decision)) = (&pixels, &pixel) {
         let (metrics, drawn) = level_rows(
             &run.spec.metrics.pixel,
-            &pixels,
-            (&decision, asked),
+            pixels,
+            (decision, asked),
             images.errors(Split::Test),
             &template,
         )?;
         rows.extend(metrics);
         curves.extend(drawn);
-        pixel = Some(decision);
     } else {
         let reason = if sight.map.is_some() {
             Undefined::NoMask
@@ -101,6 +107,8 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     let disagreeing = problems
         .map(|problem| format!("the package's parity certificate: {problem}"))
         .collect();
+    let mut warnings = warnings(attempt, &images, missing_pictures, disagreeing);
+    warnings.extend(unsupported(&image));
     let package = match &trained {
         Some(chosen) => Some(packages::write(
             attempt,
@@ -122,14 +130,14 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             errors: images.all_errors(),
         },
         timings: Vec::new(),
-        warnings: warnings(attempt, &images, missing_pictures, disagreeing),
+        warnings,
         reused: reused(attempt),
     })
 }
 
 /// What the run's tasks did not have to compute, together.
 fn reused(attempt: &Attempt) -> Option<Reused> {
-    let inputs = attempt.assignment.inputs.iter().filter_map(accepted);
+    let inputs = behind(attempt).filter_map(accepted);
     let by_task = inputs.filter_map(|input| input.result.reused);
     by_task.reduce(|mut all, one| {
         all += one;
@@ -155,7 +163,7 @@ fn warnings(
             "{said}; table `scores` has them as rows with errors"
         ));
     }
-    for input in &attempt.assignment.inputs {
+    for input in behind(attempt) {
         if let InputOutcome::Accepted { result, .. } = &input.outcome {
             for warning in &result.warnings {
                 if !warnings.contains(warning) {
@@ -165,6 +173,48 @@ fn warnings(
         }
     }
     warnings
+}
+
+/// What the evaluation is made from: not what it left itself, before it was done anew.
+fn behind(attempt: &Attempt) -> impl Iterator<Item = &Input> {
+    let inputs = attempt.assignment.inputs.iter();
+    inputs.filter(|input| input.spec.kind() != TaskKind::Evaluate)
+}
+
+/// A false-positive rate of images that needs more of them.
+fn unsupported(decision: &Decision) -> Option<String> {
+    let at_rate = decision.at_rate.filter(|found| !found.is_supported())?;
+    let (rate, normal) = (at_rate.rate.rate(), at_rate.normal);
+    Some(format!(
+        "no threshold can be made for a false-positive rate of {rate} from {normal} normal images ({}): it takes {} and more; it is above all of \
+         them, and the true rate is at most {:.4}, 95 % sure",
+        decision.chosen_by,
+        at_rate.rate.needs().unwrap_or(normal),
+        at_rate.true_rate_at_most()
+    ))
+}
+
+/// What thresholds for false-positive rates stand on; null without any.
+fn rates(image: &Decision, pixel: Option<&Decision>) -> Value {
+    let mut levels = serde_json::Map::new();
+    let found = |decision: &Decision| decision.at_rate;
+    if let Some(found) = found(image) {
+        let mut level = rate(found);
+        level["true_rate_at_most"] = json!(found.true_rate_at_most());
+        levels.insert("image".to_owned(), level);
+    }
+    // Pixels of one image are not independent: what is sure of them, nobody can say from their number.
+    if let Some(found) = pixel.and_then(found) {
+        levels.insert("pixel".to_owned(), rate(found));
+    }
+    if levels.is_empty() {
+        return Value::Null;
+    }
+    levels.into()
+}
+
+fn rate(found: AtRate) -> Value {
+    json!({ "asked": found.rate.rate(), "normal": found.normal, "at_or_above": found.at_or_above })
 }
 
 /// Every metric of a level and its curves, computed from the split `test` alone.
@@ -289,14 +339,18 @@ fn no_pixels_row(metric: &str, reason: Undefined, template: &MetricRow) -> Metri
 }
 
 /// What a run's rows have in common.
-fn empty_row(run: &PlannedRun, used: Value, computed_by: &ComputedBy) -> MetricRow {
+fn empty_row(
+    run: &PlannedRun,
+    (used, rates): (Value, Value),
+    computed_by: &ComputedBy,
+) -> MetricRow {
     MetricRow {
         run: run.index,
         model: run.model.clone(),
         dataset: run.dataset.clone(),
         category: run.category.clone(),
         seed: run.spec.seed,
-        parameters: parameters(run, used),
+        parameters: parameters(run, used, rates),
         level: String::new(),
         metric: String::new(),
         value: None,
@@ -313,8 +367,9 @@ fn empty_row(run: &PlannedRun, used: Value, computed_by: &ComputedBy) -> MetricR
     }
 }
 
-/// The run's model with every parameter, its grid coordinates, and which package, weights and licences it came to use, as JSON.
-pub fn parameters(run: &PlannedRun, used: Value) -> String {
+/// The run's model with every parameter, its grid coordinates, which package, weights and licences it came to use, and what
+/// its thresholds stand on, as JSON.
+pub fn parameters(run: &PlannedRun, used: Value, rates: Value) -> String {
     let mut parameters = json!({ "model": run.spec.model, "axes": run.spec.axes, "used": used });
     let metrics = &run.spec.metrics;
     if metrics.pixel.iter().any(|metric| metric == "AUPRO") {
@@ -322,6 +377,9 @@ pub fn parameters(run: &PlannedRun, used: Value) -> String {
     }
     if metrics.pixel.iter().any(|metric| metric == "AUPIMO") {
         parameters["fpr_bounds"] = json!(metrics.fpr_bounds);
+    }
+    if !rates.is_null() {
+        parameters["false_positive_rate"] = rates;
     }
     parameters.to_string()
 }
@@ -369,7 +427,7 @@ fn write_scores(attempt: &Attempt, decision: &Decision) -> Result<u64, TaskError
 
 /// What the run's tasks left and took, for the job's own tables: reduce sees evaluate tasks only.
 fn write_inherited(attempt: &Attempt) -> Result<(), TaskError> {
-    let inputs = || attempt.assignment.inputs.iter().filter_map(accepted);
+    let inputs = || behind(attempt).filter_map(accepted);
     let mut timings: Vec<TimingRow> = inputs()
         .flat_map(|input| timing_rows(&input, attempt.trace()))
         .collect();

@@ -273,7 +273,11 @@ fn failed_row(run: &PlannedRun, level: &str, metric: &str, failure: &Failure) ->
         dataset: run.dataset.clone(),
         category: run.category.clone(),
         seed: run.spec.seed,
-        parameters: super::evaluate::parameters(run, serde_json::Value::Null),
+        parameters: super::evaluate::parameters(
+            run,
+            serde_json::Value::Null,
+            serde_json::Value::Null,
+        ),
         level: level.to_owned(),
         metric: metric.to_owned(),
         value: None,

@@ -171,6 +171,7 @@ impl Job {
             runs,
             resources: self.resolved.resources.clone(),
             inputs: inputs.collect(),
+            rethresholded: false,
             trace: None,
         }
     }
