@@ -60,8 +60,10 @@ async fn are_there(
         match store.head(path).await {
             Ok(_) => {}
             Err(source @ StoreError::NotFound { .. }) => {
-                let job = job.clone();
-                return Err(RequestError::ScoresGone { job, source });
+                return Err(RequestError::ScoresGone {
+                    job: job.clone(),
+                    source: Box::new(source),
+                });
             }
             Err(other) => return Err(other.into()),
         }

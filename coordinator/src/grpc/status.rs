@@ -25,7 +25,7 @@ pub enum RequestError {
     ScoresGone {
         job: JobId,
         #[source]
-        source: StoreError,
+        source: Box<StoreError>,
     },
     #[error(transparent)]
     Refused(#[from] Refusal),

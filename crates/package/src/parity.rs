@@ -109,9 +109,9 @@ impl Parity {
     /// Numbers that serde lets through.
     pub(crate) fn problem(&self) -> Option<String> {
         let wrong = |agreement: &Agreement| {
-            let differences = agreement.differences();
+            let mut differences = agreement.differences();
             let is_difference = |d: f64| d.is_finite() && d >= 0.0;
-            !differences.map(is_difference).all(|right| right)
+            !differences.all(is_difference)
                 || agreement
                     .rank_correlation
                     .is_some_and(|rank| !(-1.0..=1.0).contains(&rank))

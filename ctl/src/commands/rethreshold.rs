@@ -51,7 +51,7 @@ struct Chosen {
 }
 
 impl Args {
-    fn new(&self) -> Result<Rethreshold, Error> {
+    fn rethreshold(&self) -> Result<Rethreshold, Error> {
         let both = |threshold| Rethreshold {
             image: Some(threshold),
             pixel: Some(threshold),
@@ -72,7 +72,7 @@ impl Args {
 }
 
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
-    let new = args.new()?;
+    let new = args.rethreshold()?;
     let new_json = serde_json::to_string(&new)
         .map_err(|source| Error::cannot_run_because("cannot write JSON", source))?;
     let place = places::coordinator(common)?;
@@ -181,7 +181,9 @@ mod tests {
 
     fn read(words: &str) -> Option<Result<Rethreshold, Error>> {
         let words = std::iter::once("x").chain(words.split(' '));
-        Line::try_parse_from(words).ok().map(|line| line.args.new())
+        Line::try_parse_from(words)
+            .ok()
+            .map(|line| line.args.rethreshold())
     }
 
     #[test]

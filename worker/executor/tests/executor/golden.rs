@@ -150,13 +150,20 @@ fn the_whole_chain_of_patchcore_matches_the_reference() {
 
 fn check(job: &Job, Golden { meta, data }: &Golden) {
     let rows: Vec<ScoreRow> = job.table(TaskKind::Reduce, "scores.parquet");
-    let files = meta["files"].as_array().unwrap();
+    let files = meta["files"].as_array().expect("is there");
     assert_eq!(rows.len(), files.len());
     for (index, file) in files.iter().enumerate() {
-        let file = file.as_str().unwrap();
-        let row = rows.iter().find(|row| row.uri.ends_with(file)).unwrap();
+        let file = file.as_str().expect("is there");
+        let row = rows
+            .iter()
+            .find(|row| row.uri.ends_with(file))
+            .expect("is there");
         let number = |name: &str| f64::from(data[name].data()[index]);
-        close(file, row.score.unwrap().into(), number("raw_score"));
+        close(
+            file,
+            row.score.expect("is there").into(),
+            number("raw_score"),
+        );
         assert_eq!(
             row.is_anomalous,
             Some(number("pred_label") > 0.5),
@@ -175,12 +182,13 @@ fn check(job: &Job, Golden { meta, data }: &Golden) {
     let path = job
         .store
         .local_path(&format!("{prefix}/{package}"))
-        .unwrap();
-    let manifest = PackageManifest::from_json(&fs::read(path).unwrap()).unwrap();
-    let statistic = |name: &str| meta["statistics"][name].as_f64().unwrap();
+        .expect("is there");
+    let manifest =
+        PackageManifest::from_json(&fs::read(path).expect("is there")).expect("is there");
+    let statistic = |name: &str| meta["statistics"][name].as_f64().expect("is there");
     let (image, pixel) = (
-        manifest.thresholds.image.unwrap(),
-        manifest.thresholds.pixel.unwrap(),
+        manifest.thresholds.image.expect("is there"),
+        manifest.thresholds.pixel.expect("is there"),
     );
     close(
         "image threshold",
@@ -193,7 +201,7 @@ fn check(job: &Job, Golden { meta, data }: &Golden) {
         statistic("pixel_threshold"),
     );
     // The reference has one pair of bounds, that of the maps; ours has one for each level.
-    let bounds = manifest.normalization.pixel.unwrap();
+    let bounds = manifest.normalization.pixel.expect("is there");
     close("smallest map value", bounds.min.into(), statistic("min"));
     close("largest map value", bounds.max.into(), statistic("max"));
 
@@ -202,9 +210,9 @@ fn check(job: &Job, Golden { meta, data }: &Golden) {
         let row = metrics
             .iter()
             .find(|row| row.level == level && row.metric == metric);
-        row.and_then(|row| row.value).unwrap()
+        row.and_then(|row| row.value).expect("is there")
     };
-    let theirs = |name: &str| meta["test_metrics"][name].as_f64().unwrap();
+    let theirs = |name: &str| meta["test_metrics"][name].as_f64().expect("is there");
     close("image AUROC", ours("image", "AUROC"), theirs("image_AUROC"));
     // The reference measures normalized maps, cut at 0 and 1, which makes few ties here.
     close("pixel AUROC", ours("pixel", "AUROC"), theirs("pixel_AUROC"));

@@ -22,7 +22,8 @@ fn package(job: &Job) -> PackageManifest {
         panic!("{result:?}")
     };
     let path = job.store.local_path(&format!("{prefix}/{package}"));
-    PackageManifest::from_json(&fs::read(path.unwrap()).unwrap()).unwrap()
+    PackageManifest::from_json(&fs::read(path.expect("is there")).expect("is there"))
+        .expect("is there")
 }
 
 fn run(folder: &Path, more: &str, out: &str, threads: u32) -> Job {
@@ -33,7 +34,7 @@ fn run(folder: &Path, more: &str, out: &str, threads: u32) -> Job {
 }
 
 fn certificate(job: &Job) -> Parity {
-    package(job).parity.unwrap()
+    package(job).parity.expect("is there")
 }
 
 fn agreement(parity: &Parity) -> &Agreement {
