@@ -30,8 +30,8 @@ fn run_with(queue: Queue, mut fate: impl FnMut(&Step) -> Option<(u64, Fate)> + S
     site.expect_the_quiet_results();
     site.expect_one_attempt_each();
     assert_eq!(struck.lock().unwrap().len(), Work::TASKS);
-    // A connection that breaks takes along what else is under way.
-    assert!(site.calls.repeated() >= Work::TASKS);
+    // Not each of them: that a lease is over may be heard by a heartbeat first.
+    assert!(site.calls.repeated() > 0);
     site.end([worker]);
 }
 
