@@ -56,6 +56,8 @@ pub fn lines(runs: &[Run], metrics: &[MetricRow], timings: &[TimingRow]) -> Vec<
                 })
             };
             let (fit, score, evaluate) = (total("fit"), total("score"), total("evaluate"));
+            // How fast a model is cannot be told from a run that took features from another.
+            let own = reused(std::slice::from_ref(run)).is_none_or(|reused| reused.images == 0);
             Line {
                 run: run.index,
                 model: run.model.clone(),
@@ -72,10 +74,12 @@ pub fn lines(runs: &[Run], metrics: &[MetricRow], timings: &[TimingRow]) -> Vec<
                     .find(|row| row.level == "image" && row.metric == "AUROC")
                     .and_then(|row| row.low.zip(row.high)),
                 threshold_split: of_run().find_map(|row| row.threshold_split.clone()),
-                fit_s: fit.map(|(wall, _)| wall),
-                test_s: score.map(|(wall, _)| wall + evaluate.map_or(0.0, |(wall, _)| wall)),
+                fit_s: fit.filter(|_| own).map(|(wall, _)| wall),
+                test_s: score
+                    .filter(|_| own)
+                    .map(|(wall, _)| wall + evaluate.map_or(0.0, |(wall, _)| wall)),
                 images_per_s: score
-                    .filter(|(wall, items)| *wall > 0.0 && *items > 0)
+                    .filter(|(wall, items)| own && *wall > 0.0 && *items > 0)
                     .map(|(wall, items)| items as f64 / wall),
                 error: run.error.clone(),
                 warnings: warnings(run),

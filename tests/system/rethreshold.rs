@@ -177,9 +177,13 @@ fn a_trained_model_gets_a_version_with_the_new_threshold() {
     let sandbox = Sandbox::with_job(6, 3);
     sandbox.write("job.yaml", &JOB.replace("kind: benchmark", "kind: train"));
     sandbox.ctl(&["run", "job.yaml"]).expect(0);
+    // Images are not looked at again.
+    let (data, aside) = (sandbox.path("data"), sandbox.path("aside"));
+    fs::rename(&data, &aside).unwrap();
     sandbox
         .ctl(&["rethreshold", "last", "--manual", "4.5", "--wait"])
         .expect(0);
+    fs::rename(&aside, &data).unwrap();
     let models = sandbox.json(&["get", "models"]);
     let versions: Vec<_> = models
         .as_array()
@@ -201,6 +205,12 @@ fn a_trained_model_gets_a_version_with_the_new_threshold() {
     assert_eq!(after["thresholds"]["pixel"], before["thresholds"]["pixel"]);
     assert_eq!(after["provenance"]["rethresholded"], true);
     assert_eq!(before["provenance"].get("rethresholded"), None);
+    // The engines agree as they did; what they decide by this threshold was not measured.
+    let mut certificate = before["parity"].clone();
+    let flips = &mut certificate["engines"][0]["result"]["agreement"]["flips"];
+    assert!(flips.is_u64(), "{certificate}");
+    *flips = Value::Null;
+    assert_eq!(after["parity"], certificate);
     // Predictions use it.
     sandbox.write(
         "test.yaml",
@@ -210,6 +220,29 @@ fn a_trained_model_gets_a_version_with_the_new_threshold() {
     let metrics = sandbox.json(&["results", "last", "--metrics"]);
     assert_eq!(metrics[0]["threshold"], 4.5, "{metrics}");
     assert_eq!(metrics[0]["threshold_split"], "package:manual");
+}
+
+#[test]
+fn a_run_that_had_no_threshold_loses_nothing_without_one() {
+    let sandbox = Sandbox::with_job(6, 3);
+    for folder in ["test/bad", "ground_truth/bad"] {
+        fs::remove_dir_all(sandbox.path(&format!("data/tiny/{folder}"))).unwrap();
+    }
+    sandbox.ctl(&["run", "job.yaml"]).expect(0);
+    assert_eq!(scores(&sandbox, "last")[0]["is_anomalous"], Value::Null);
+    sandbox
+        .ctl(&["rethreshold", "last", "--f1", "--wait"])
+        .expect(0);
+    sandbox
+        .ctl(&["rethreshold", "last", "--manual", "4.5", "--wait"])
+        .expect(0);
+    assert!(scores(&sandbox, "last")[0]["is_anomalous"].is_boolean());
+    // Now it would.
+    sandbox
+        .ctl(&["rethreshold", "last", "--f1", "--wait"])
+        .expect(1)
+        .says(&["as before"]);
+    assert!(scores(&sandbox, "last")[0]["is_anomalous"].is_boolean());
 }
 
 #[test]

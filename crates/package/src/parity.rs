@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Up to here two engines agree: the bound that the tests hold every model to, of scores and of maps.
 pub const TOLERANCE: f64 = 1e-3;
 
-/// What was compared with what, and what came out. But for the engines' versions it is the same wherever it is measured.
+/// What was compared with what, and what came out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parity {
@@ -52,7 +52,7 @@ pub enum Measured {
     Agreement(Agreement),
     /// It computed something that is no score, or could not compute the model: why.
     Broken(String),
-    /// The program that measured does not have it, or there was no image: which.
+    /// The program that measured does not have it, there was no image, or the evaluation had been tried before: which.
     NotMeasured(String),
 }
 

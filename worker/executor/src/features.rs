@@ -9,6 +9,7 @@ use std::{
 use engines::Session;
 use models::{JointPass, Start};
 use plan::{Joint, Reused};
+use store::LocalCache;
 use tables::SampleRow;
 
 use crate::{
@@ -55,7 +56,7 @@ pub struct Looker {
 #[derive(Debug, Clone, Copy)]
 pub struct Looked {
     pub seen: Seen,
-    /// In the engine.
+    /// In the engine, whichever run had it look.
     pub infer_us: u64,
 }
 
@@ -92,7 +93,7 @@ impl<'a> Features<'a> {
             None => format!("random {}", attempt.run()?.spec.seed),
         };
         let key =
-            serde_json::json!(["maps/1", backbone.name, weights, joint.layers, size]).to_string();
+            serde_json::json!(["maps/2", backbone.name, weights, joint.layers, size]).to_string();
         let maps = engine.sessions(attempt, &COMPILED, &key, || pass.graph(&chosen.weights))?;
         let tails = engine.sessions(attempt, &COMPILED_TAIL, &chosen.key, || {
             model.feature_graph(Start::Maps)
@@ -172,7 +173,7 @@ impl<'a> Features<'a> {
             ));
         };
         let (seen, infer_us) = match self.found(shared, sample, maps) {
-            Some(record) => (record.seen, 0),
+            Some(record) => (record.seen, record.infer_us),
             None => {
                 let begun = Instant::now();
                 let seen = match self.images.read(sample, &mut looker.input)? {
@@ -190,6 +191,7 @@ impl<'a> Features<'a> {
                 layers.iter().for_each(|layer| maps.extend(layer));
                 let record = Record {
                     seen,
+                    infer_us,
                     cost_us: micros(begun.elapsed()),
                 };
                 self.keep(shared, sample, record, maps);
@@ -224,7 +226,7 @@ impl<'a> Features<'a> {
     fn found(&self, shared: &Shared, sample: &SampleRow, maps: &mut Vec<f32>) -> Option<Record> {
         let start = Instant::now();
         lock(&shared.reused).of += 1;
-        let cache = self.images.cache.as_ref().filter(|_| shared.kept)?;
+        let cache = self.cache(shared, sample)?;
         let bytes = cache.find(&shared.key_of(sample))?;
         let record = Record::read(&bytes, shared.lengths.iter().sum(), maps)?;
         let took = start.elapsed();
@@ -238,8 +240,14 @@ impl<'a> Features<'a> {
         Some(record)
     }
 
+    /// For this sample's maps. Of an image without an etag nobody knows whether it is still the same.
+    fn cache(&self, shared: &Shared, sample: &SampleRow) -> Option<&LocalCache> {
+        let cache = self.images.cache.as_ref();
+        cache.filter(|_| shared.kept && !sample.etag.is_empty())
+    }
+
     fn keep(&self, shared: &Shared, sample: &SampleRow, record: Record, maps: &[f32]) {
-        if let Some(cache) = self.images.cache.as_ref().filter(|_| shared.kept) {
+        if let Some(cache) = self.cache(shared, sample) {
             let bytes = record.write(maps);
             self.attempt.stages.time("keep", bytes.len() as u64, || {
                 cache.keep(&shared.key_of(sample), &bytes);
@@ -279,12 +287,14 @@ fn images_of_run(attempt: &Attempt) -> Result<u64, TaskError> {
 #[derive(Debug, Clone, Copy)]
 struct Record {
     seen: Seen,
+    /// In the engine.
+    infer_us: u64,
     /// From reading the image to its maps, in one thread.
     cost_us: u64,
 }
 
 impl Record {
-    const HEAD: usize = 24;
+    const HEAD: usize = 32;
 
     fn bytes(lengths: &[usize]) -> usize {
         Self::HEAD + 4 * lengths.iter().sum::<usize>()
@@ -295,6 +305,7 @@ impl Record {
         bytes.extend(self.seen.width.to_le_bytes());
         bytes.extend(self.seen.height.to_le_bytes());
         bytes.extend(self.seen.decode_us.to_le_bytes());
+        bytes.extend(self.infer_us.to_le_bytes());
         bytes.extend(self.cost_us.to_le_bytes());
         // The cache lives on one machine, so the machine's own byte order will do.
         bytes.extend_from_slice(as_bytes(maps));
@@ -312,6 +323,7 @@ impl Record {
         let (width, head) = head.split_first_chunk()?;
         let (height, head) = head.split_first_chunk()?;
         let (decode_us, head) = head.split_first_chunk()?;
+        let (infer_us, head) = head.split_first_chunk()?;
         let (cost_us, _) = head.split_first_chunk()?;
         Some(Self {
             seen: Seen {
@@ -319,6 +331,7 @@ impl Record {
                 height: u32::from_le_bytes(*height),
                 decode_us: u64::from_le_bytes(*decode_us),
             },
+            infer_us: u64::from_le_bytes(*infer_us),
             cost_us: u64::from_le_bytes(*cost_us),
         })
     }
@@ -340,6 +353,7 @@ mod tests {
                 height: 1 << 20,
                 decode_us: 7,
             },
+            infer_us: 9,
             cost_us: u64::MAX - 1,
         };
         let maps = [0.1, -0.0, f32::NAN, f32::MIN_POSITIVE / 2.0];

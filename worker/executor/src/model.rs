@@ -286,12 +286,17 @@ impl Engine {
 
     /// Every other engine by its name, in order of these, or why it is not here.
     pub fn others(&self) -> Vec<(&'static str, Result<Self, EngineError>)> {
+        let open = |(choice, name)| (name, engines::open(choice).map(|e| Self(Arc::from(e))));
+        self.other_choices().into_iter().map(open).collect()
+    }
+
+    /// Of every other one, in order of their names; nothing is opened.
+    pub fn other_choices(&self) -> Vec<(Choice, &'static str)> {
         let mut others: Vec<_> = Choice::ALL
             .into_iter()
             .filter(|(choice, name)| *choice != Choice::Auto && *name != self.name())
-            .map(|(choice, name)| (name, engines::open(choice).map(|e| Self(Arc::from(e)))))
             .collect();
-        others.sort_by_key(|(name, _)| *name);
+        others.sort_by_key(|(_, name)| *name);
         others
     }
 

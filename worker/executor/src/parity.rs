@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use ::package::{Agreement, Compared, Computer, Measured, Parity, Skipped};
+use ::package::{Agreement, Compared, Computer, Measured, PackageManifest, Parity, Skipped};
 use data::Split;
 use engines::{CPU, Compiled, EngineError, PRECISION, Session};
 use metrics::{Comparison, RawScore, RawScores, Threshold};
@@ -28,10 +28,13 @@ use crate::{
     tasks::names,
 };
 
-/// Images in memory at once.
-const ROUND: usize = 16;
+/// What inputs, features and maps of the images of a round take at most, unless one image takes more.
+const ROUND_BYTES: usize = 128 << 20;
 
 /// `None` if the job does not ask, or the run trains nothing.
+///
+/// An evaluation for another threshold takes over what was measured before. One that is tried again measures nothing: the
+/// try before may have ended by what another engine did, which no error tells.
 pub fn measure(
     attempt: &Attempt,
     run: &PlannedRun,
@@ -40,10 +43,16 @@ pub fn measure(
     if !run.spec.measures_parity() {
         return Ok(None);
     }
+    if let Some(before) = before(attempt)? {
+        return Ok(before);
+    }
     let samples = samples(attempt, run.spec.parity)?;
     let mut chosen = attempt.stages.load("load", || Chosen::to_score(attempt))?;
     let head = Head::open(attempt, &mut chosen)?;
     let engine = Engine::open(attempt)?;
+    if attempt.assignment.attempt > 1 {
+        return Ok(Some(not_measured(&engine)));
+    }
     // What tasks of the run have compiled is kept for them, also where it is a pass that runs share.
     let passing = Last::empty();
     let kept = match run.joint {
@@ -58,7 +67,7 @@ pub fn measure(
     let images = Images::new(attempt, chosen.preprocess());
     let (mut measured, mut skipped) = (0, Vec::new());
     attempt.stages.show("parity", samples.len() as u64);
-    for round in samples.chunks(ROUND) {
+    for round in samples.chunks(round(&chosen)?) {
         let mut inputs = read(attempt, &images, round, chosen.input_len(), &mut skipped)?;
         let (mut expected, sessions) = compute(attempt, &head, reference, &inputs)?;
         reference = sessions;
@@ -73,17 +82,74 @@ pub fn measure(
         // No more than were asked for.
         images: measured as u32,
         skipped,
-        reference: Computer {
-            engine: engine.name().to_owned(),
-            version: engine.version(),
-            device: CPU.to_owned(),
-            precision: PRECISION.to_owned(),
-        },
+        reference: computer(&engine),
         engines: others
             .into_iter()
             .map(|other| other.finish(threshold))
             .collect(),
     }))
+}
+
+/// Of the evaluation that is done anew, if this is one; how many images another threshold would decide otherwise by another
+/// engine is not known.
+fn before(attempt: &Attempt) -> Result<Option<Option<Parity>>, TaskError> {
+    let Some(evaluated) = attempt.accepted(TaskKind::Evaluate).next() else {
+        return Ok(None);
+    };
+    let ResultDetail::Evaluate {
+        package: Some(package),
+        ..
+    } = &evaluated.result.detail
+    else {
+        return Ok(None);
+    };
+    let path = evaluated.path(package);
+    let manifest =
+        PackageManifest::from_json(&attempt.read(&path)?).map_err(|source| TaskError::Package {
+            uri: attempt.store.uri(&path),
+            source,
+        })?;
+    Ok(Some(manifest.parity.map(|mut parity| {
+        for compared in &mut parity.engines {
+            if let Measured::Agreement(agreement) = &mut compared.result {
+                agreement.flips = None;
+            }
+        }
+        parity
+    })))
+}
+
+fn not_measured(engine: &Engine) -> Parity {
+    let why = "the evaluation was tried before, and engines are compared in its first try only";
+    let other = |(_, name): (_, &str)| Compared {
+        engine: name.to_owned(),
+        result: Measured::NotMeasured(why.to_owned()),
+    };
+    Parity {
+        images: 0,
+        skipped: Vec::new(),
+        reference: computer(engine),
+        engines: engine.other_choices().into_iter().map(other).collect(),
+    }
+}
+
+fn computer(engine: &Engine) -> Computer {
+    Computer {
+        engine: engine.name().to_owned(),
+        version: engine.version(),
+        device: CPU.to_owned(),
+        precision: PRECISION.to_owned(),
+    }
+}
+
+/// Images in memory at once.
+fn round(chosen: &Chosen) -> Result<usize, TaskError> {
+    let input = chosen.input_len();
+    let [positions, dims] = chosen.model.feature_shape()?;
+    // The reference's map, and the other's.
+    let maps = 2 * input / 3;
+    let image = 4 * (input + positions * dims + maps);
+    Ok((ROUND_BYTES / image).max(1))
 }
 
 /// Of those that are scored, so many at even distances in uri order.

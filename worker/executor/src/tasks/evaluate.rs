@@ -49,8 +49,8 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             .map(|package| Given::image(&package.manifest))
             .as_ref(),
     )?;
-    if attempt.assignment.rethresholded {
-        // Without one there would be no decisions where there were some.
+    if attempt.assignment.rethresholded && decided_before(attempt)? {
+        // There would be no decisions where there were some.
         image.threshold.map_err(TaskError::NoThreshold)?;
     }
     let sight = sight(run, given.as_ref())?;
@@ -133,6 +133,19 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         warnings,
         reused: reused(attempt),
     })
+}
+
+/// Whether the evaluation that is done anew, if this is one, had decided any image.
+fn decided_before(attempt: &Attempt) -> Result<bool, TaskError> {
+    let Some(evaluated) = attempt.accepted(TaskKind::Evaluate).next() else {
+        return Ok(false);
+    };
+    let mut decided = false;
+    attempt.each_batch::<ScoreRow>(&evaluated.path(names::SCORES), |batch| {
+        decided |= batch.iter().any(|row| row.is_anomalous.is_some());
+        Ok(())
+    })?;
+    Ok(decided)
 }
 
 /// What the run's tasks did not have to compute, together.
