@@ -342,7 +342,6 @@ mod tests {
                 sample: image.into(),
                 uri: format!("file:///cells/{image:02}.png"),
                 etag: "1".to_owned(),
-                model: String::new(),
                 split: "test".to_owned(),
                 label: if image % 2 == 0 {
                     "normal"
@@ -350,22 +349,12 @@ mod tests {
                     "anomalous"
                 }
                 .to_owned(),
-                defect_type: None,
                 score: Some(if (image % 2 == 1) == right(image) {
                     2.0
                 } else {
                     1.0
                 }),
-                score_normalized: None,
-                is_anomalous: None,
-                width: None,
-                height: None,
-                map_part: None,
-                map_row: None,
-                error_class: None,
-                error: None,
-                decode_us: None,
-                infer_us: None,
+                ..ScoreRow::default()
             })
             .collect()
     }

@@ -294,24 +294,13 @@ mod tests {
     fn score(run: u32, uri: &str, label: &str, score: Option<f32>) -> ScoreRow {
         ScoreRow {
             run,
-            sample: 0,
             uri: uri.to_owned(),
             etag: format!("etag of {uri}"),
             model: "Padim".to_owned(),
             split: TEST.to_owned(),
             label: label.to_owned(),
-            defect_type: None,
             score,
-            score_normalized: None,
-            is_anomalous: None,
-            width: None,
-            height: None,
-            map_part: None,
-            map_row: None,
-            error_class: None,
-            error: None,
-            decode_us: None,
-            infer_us: None,
+            ..ScoreRow::default()
         }
     }
 

@@ -238,24 +238,13 @@ mod tests {
     fn score(uri: &str, label: &str, is_anomalous: bool) -> ScoreRow {
         ScoreRow {
             run: 1,
-            sample: 0,
             uri: uri.to_owned(),
-            etag: String::new(),
             model: "Padim".to_owned(),
             split: "test".to_owned(),
             label: label.to_owned(),
-            defect_type: None,
             score: Some(1.0),
-            score_normalized: None,
             is_anomalous: Some(is_anomalous),
-            width: None,
-            height: None,
-            map_part: None,
-            map_row: None,
-            error_class: None,
-            error: None,
-            decode_us: None,
-            infer_us: None,
+            ..ScoreRow::default()
         }
     }
 

@@ -17,7 +17,7 @@ fn a_clock_that_is_an_hour_off_is_said_and_the_job_goes_on_once_it_is_set() {
     bucket(&sandbox, &server.endpoint(), str::to_owned);
     let ahead = sandbox.path("ahead");
     fs::write(&ahead, "").unwrap();
-    let clock = sandbox.library("clock.c");
+    let clock = sandbox.preload("clock.c");
     sandbox.set("LD_PRELOAD", &clock);
     sandbox.set("CLOCK_AHEAD_WHILE", &ahead.display().to_string());
 

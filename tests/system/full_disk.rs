@@ -13,7 +13,7 @@ fn a_full_disk_ends_the_coordinator_and_loses_nothing() {
     let mut sandbox = Sandbox::with_job(600, 3);
     let quiet = quiet(&sandbox);
     let full = sandbox.path("full");
-    let disk = sandbox.library("full_disk.c");
+    let disk = sandbox.preload("full_disk.c");
     sandbox.set("LD_PRELOAD", &disk);
     sandbox.set("FULL_WHILE", &full.display().to_string());
 

@@ -113,7 +113,7 @@ impl Sandbox {
     }
 
     /// Builds a library for `LD_PRELOAD` from a source beside the tests; its path.
-    pub fn library(&self, source: &str) -> String {
+    pub fn preload(&self, source: &str) -> String {
         let library = self.path(source).with_extension("so");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
         let built = Command::new("cc")

@@ -27,17 +27,13 @@ impl Core {
         now: Now,
         out: &mut Vec<Effect>,
     ) -> Result<Reply, Refusal> {
-        let number = *self
-            .job_numbers
-            .get(id)
-            .ok_or_else(|| Refusal::UnknownJob(id.clone()))?;
-        if let Some(known) = self.requests.get(&request) {
-            return match known.answer {
-                RequestAnswer::Rethresholded { tasks, before } if known.job == *id => {
-                    Ok(Reply::Rethresholded { tasks, before })
-                }
-                _ => Err(Refusal::RequestReused(request)),
-            };
+        let (number, answered) = self.requested(&request, id)?;
+        match answered {
+            None => {}
+            Some(RequestAnswer::Rethresholded { tasks, before }) => {
+                return Ok(Reply::Rethresholded { tasks, before });
+            }
+            Some(_) => return Err(Refusal::RequestReused(request)),
         }
         let job = self
             .jobs

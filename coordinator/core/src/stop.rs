@@ -19,17 +19,11 @@ impl Core {
         now: Now,
         out: &mut Vec<Effect>,
     ) -> Result<Reply, Refusal> {
-        let number = *self
-            .job_numbers
-            .get(id)
-            .ok_or_else(|| Refusal::UnknownJob(id.clone()))?;
-        if let Some(known) = self.requests.get(&request) {
-            return match known.answer {
-                RequestAnswer::Cancelled(state) if known.job == *id => {
-                    Ok(Reply::Cancelled { state })
-                }
-                _ => Err(Refusal::RequestReused(request)),
-            };
+        let (number, answered) = self.requested(&request, id)?;
+        match answered {
+            None => {}
+            Some(RequestAnswer::Cancelled(state)) => return Ok(Reply::Cancelled { state }),
+            Some(_) => return Err(Refusal::RequestReused(request)),
         }
         // A job whose tasks have all ended only waits for its results to be published: too late.
         if self
@@ -106,17 +100,11 @@ impl Core {
         now: Now,
         out: &mut Vec<Effect>,
     ) -> Result<Reply, Refusal> {
-        let number = *self
-            .job_numbers
-            .get(id)
-            .ok_or_else(|| Refusal::UnknownJob(id.clone()))?;
-        if let Some(known) = self.requests.get(&request) {
-            return match known.answer {
-                RequestAnswer::Retried { tasks } if known.job == *id => {
-                    Ok(Reply::Retried { tasks })
-                }
-                _ => Err(Refusal::RequestReused(request)),
-            };
+        let (number, answered) = self.requested(&request, id)?;
+        match answered {
+            None => {}
+            Some(RequestAnswer::Retried { tasks }) => return Ok(Reply::Retried { tasks }),
+            Some(_) => return Err(Refusal::RequestReused(request)),
         }
         let tasks = self.reopen(number, now, out);
         self.remember(
@@ -228,6 +216,22 @@ impl Core {
             }
             self.sweep_later(lease, now);
             self.persist_attempt(lease, out);
+        }
+    }
+
+    /// The job that a request is about, and what it was answered, if it comes once more.
+    pub(crate) fn requested(
+        &self,
+        request: &RequestId,
+        id: &JobId,
+    ) -> Result<(JobNumber, Option<RequestAnswer>), Refusal> {
+        let number = *self
+            .job_numbers
+            .get(id)
+            .ok_or_else(|| Refusal::UnknownJob(id.clone()))?;
+        match self.requests.get(request) {
+            Some(known) if known.job != *id => Err(Refusal::RequestReused(request.clone())),
+            known => Ok((number, known.map(|known| known.answer))),
         }
     }
 

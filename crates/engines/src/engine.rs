@@ -23,7 +23,7 @@ pub trait Engine: Send + Sync {
     fn version(&self) -> String;
 
     /// The library's file, if the system's loader did not choose it.
-    fn library(&self) -> Option<PathBuf>;
+    fn native_file(&self) -> Option<PathBuf>;
 
     /// What it can compute on here: `cpu`, or GPUs such as `cuda:0`, by the numbers that this process sees.
     fn devices(&self) -> Vec<String> {

@@ -79,7 +79,7 @@ impl Engine for OnnxRuntime {
         found.unwrap_or_else(|| "unknown".to_owned())
     }
 
-    fn library(&self) -> Option<PathBuf> {
+    fn native_file(&self) -> Option<PathBuf> {
         Some(self.loaded.path.clone())
     }
 

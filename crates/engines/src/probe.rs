@@ -70,7 +70,7 @@ pub fn probe() -> Vec<EngineInfo> {
             Ok(engine) => EngineInfo {
                 name: choice.name(),
                 version: Some(engine.version()),
-                path: engine.library(),
+                path: engine.native_file(),
                 devices: engine.devices(),
                 error: None,
             },

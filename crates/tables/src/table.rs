@@ -63,7 +63,7 @@ macro_rules! table {
         }
     ) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq)]
+        #[derive(Debug, Clone, Default, PartialEq)]
         pub struct $name { $($(#[$field_doc])* pub $field: $kind),+ }
 
         impl $crate::table::Row for $name {

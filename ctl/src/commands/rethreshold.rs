@@ -1,17 +1,17 @@
 //! `ctl rethreshold`: another threshold for a job that has ended, without scoring anything again.
 
+use job::Rethreshold;
 use job::resolved::ThresholdSpec;
-use job::{ResolvedJob, Rethreshold};
 use proto::v1::{GetJobRequest, Job, RethresholdRequest};
 use serde_json::json;
 use tables::{MetricRow, ScoreRow};
 
 use super::JobArg;
-use crate::cluster::{Cluster, WorkerOptions};
+use super::retry::follow_again;
+use crate::cluster::Cluster;
 use crate::redecision::{self, Side};
 use crate::rows::Results;
-use crate::watch::{Follow, Signals, follow};
-use crate::{Common, Error, client, places, resume};
+use crate::{Common, Error, client, places};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -97,28 +97,8 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             return common.output.print(&value, || said);
         }
         eprintln!("{said}");
-        // A job of a newer program may not read here; it says so itself, and the default pool is the likely one.
-        let pool = serde_json::from_str::<ResolvedJob>(&job.resolved_json)
-            .map(|job| job.resources.pool)
-            .unwrap_or_default();
-        let worker = WorkerOptions {
-            pool: pool.to_string(),
-            slots: 1,
-        };
-        cluster.ensure_worker(&worker).await?;
-        // The new threshold is in the queue: who asks again waits for it.
-        let resume = resume::command(common, &["retry", &job.id, "--wait"]);
-        let job = follow(
-            &mut cluster,
-            &Follow {
-                place: &place,
-                job: job.id,
-                worker,
-                resume,
-            },
-            &mut Signals::listen()?,
-        )
-        .await?;
+        // The new threshold is in the queue: who asks again by a retry waits for it.
+        let job = follow_again(common, &mut cluster, &place, &job).await?;
         show(common, &mut cluster, &job, before, &args.runs).await
     }
     .await;

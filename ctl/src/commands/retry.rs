@@ -1,6 +1,7 @@
 //! `ctl retry`: what failed or was cancelled goes back into the queue.
 
 use job::ResolvedJob;
+use proto::Place;
 use proto::v1::{GetJobRequest, Job, RetryRequest};
 use serde_json::json;
 
@@ -44,32 +45,37 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
                 });
         }
         eprintln!("{}", said(&job, tasks));
-        // A job of a newer program may not read here; it says so itself, and the default pool is the likely one.
-        let pool = serde_json::from_str::<ResolvedJob>(&job.resolved_json)
-            .map(|job| job.resources.pool)
-            .unwrap_or_default();
-        let worker = WorkerOptions {
-            pool: pool.to_string(),
-            slots: 1,
-        };
-        cluster.ensure_worker(&worker).await?;
-        let resume = resume::command(common, &["retry", &job.id, "--wait"]);
-        let job = follow(
-            &mut cluster,
-            &Follow {
-                place: &place,
-                job: job.id,
-                worker,
-                resume,
-            },
-            &mut Signals::listen()?,
-        )
-        .await?;
+        let job = follow_again(common, &mut cluster, &place, &job).await?;
         super::results::show_end(common, &mut cluster, &job).await
     }
     .await;
     cluster.close().await;
     result
+}
+
+/// Follows a job with tasks that went back into the queue to its end; brings a worker along if no live one serves its pool.
+pub(super) async fn follow_again(
+    common: &Common,
+    cluster: &mut Cluster,
+    place: &Place,
+    job: &Job,
+) -> Result<Job, Error> {
+    // A job of a newer program may not read here; it says so itself, and the default pool is the likely one.
+    let pool = serde_json::from_str::<ResolvedJob>(&job.resolved_json)
+        .map(|job| job.resources.pool)
+        .unwrap_or_default();
+    let worker = WorkerOptions {
+        pool: pool.to_string(),
+        slots: 1,
+    };
+    cluster.ensure_worker(&worker).await?;
+    let to_follow = Follow {
+        place,
+        job: job.id.clone(),
+        worker,
+        resume: resume::command(common, &["retry", &job.id, "--wait"]),
+    };
+    follow(cluster, &to_follow, &mut Signals::listen()?).await
 }
 
 /// What became of the request; why nothing did.

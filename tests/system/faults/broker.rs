@@ -90,11 +90,7 @@ fn connections_cut_at_every_step_of_the_protocol_lose_nothing() {
             made: 0,
         };
         let rounds = rounds(2, 10);
-        for _ in 0..rounds {
-            site.submit();
-            cuts.until_done(&site.sandbox, &proxy);
-            site.expect_the_quiet_results();
-        }
+        site.submit_among(&mut cuts, &proxy, rounds);
         assert!(cuts.made >= rounds, "{} cuts", cuts.made);
     });
     site.end([worker]);

@@ -109,11 +109,7 @@ fn a_coordinator_killed_while_it_publishes_publishes_after_its_restart(queue: Qu
         });
         site.submit();
         killed.recv_timeout(LIMIT).unwrap();
-        // It is dead already.
-        site.kill_coordinator();
-        site.start_coordinator_again();
-        site.expect_the_quiet_results();
-        site.expect_one_attempt_each();
+        site.replace_killed_coordinator();
         site.end([worker]);
     });
 }

@@ -71,11 +71,7 @@ fn calls_cut_at_every_step_lose_and_double_nothing(queue: Queue) {
             made: 0,
         };
         let rounds = rounds(2, 10);
-        for _ in 0..rounds {
-            site.submit();
-            cuts.until_done(&site.sandbox, &site.calls.connections);
-            site.expect_the_quiet_results();
-        }
+        site.submit_among(&mut cuts, &site.calls.connections, rounds);
         let made = cuts.made;
         assert!(made >= rounds, "{made} cuts in {rounds} jobs");
         site.end([worker]);

@@ -1,13 +1,15 @@
 //! A coordinator on the network, workers that reach it through a proxy, and a job whose quiet results are known.
 
+use broker_harness::Proxy;
 use tokio::runtime::Runtime;
 
-use crate::faults::calls::Calls;
+use crate::cuts::Cuts;
+use crate::faults::calls::{Calls, Fate, Moment};
 use crate::following::{coordinator, free_address};
-use crate::processes::Signal;
+use crate::processes::{Process, Signal};
 use crate::queues::Queue;
 use crate::quiet::{Results, Work, expect_the_quiet_results, runtime};
-use crate::sandbox::{Running, SOON, Sandbox};
+use crate::sandbox::{LIMIT, Running, SOON, Sandbox};
 
 /// A lease short enough to wait for its end.
 pub const SHORT_LEASE: &[&str] = &["--lease-ttl=3s", "--heartbeat=500ms"];
@@ -70,6 +72,45 @@ impl Site {
     pub fn kill_coordinator(&self) {
         self.coordinator.signal(Signal::KILL);
         self.coordinator.process().wait_for_end(SOON);
+    }
+
+    /// Submits the job; at a moment of it, for the nth time, one of the programs is killed, and the call is lost.
+    pub fn submit_and_kill(&self, victim: Process, (moment, nth): (Moment, usize)) {
+        let killed = self.calls.at(moment, nth, move || {
+            victim.signal(Signal::KILL);
+            Fate::Lose
+        });
+        self.submit();
+        killed.recv_timeout(LIMIT).unwrap();
+    }
+
+    /// Submits the job; the executor gets a signal when the nth task has been given, which ends it at once or soon.
+    pub fn submit_and_end_executor(&self, worker: &Running, nth: usize, by: Signal) {
+        let granted = self.calls.at(Moment::Granted, nth, || Fate::Pass);
+        self.submit();
+        granted.recv_timeout(LIMIT).unwrap();
+        let executor = worker.program("executor");
+        executor.signal(by);
+        executor.wait_for_end(LIMIT);
+    }
+
+    /// Submits the job so often, each time among cuts, and expects it to be done as on a quiet night.
+    pub fn submit_among(&self, cuts: &mut Cuts, proxy: &Proxy, times: u64) {
+        for _ in 0..times {
+            self.submit();
+            cuts.until_done(&self.sandbox, proxy);
+            self.expect_the_quiet_results();
+        }
+    }
+
+    /// Another coordinator in the place of one that was killed finishes the job. What was lost were only answers: no task is
+    /// done twice.
+    pub fn replace_killed_coordinator(&mut self) {
+        // It is dead already, or about to be.
+        self.kill_coordinator();
+        self.start_coordinator_again();
+        self.expect_the_quiet_results();
+        self.expect_one_attempt_each();
     }
 
     /// After the one before has ended.

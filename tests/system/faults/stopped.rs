@@ -24,12 +24,7 @@ fn a_stopped_executor_is_killed_and_disturbs_nothing(queue: Queue) {
         let worker = site.worker("box", &STALL);
         // There is a task after it: one that has nothing to do may stand still.
         let nth = chance.below(Work::TASKS - 1);
-        let granted = site.calls.at(Moment::Granted, nth, || Fate::Pass);
-        site.submit();
-        granted.recv_timeout(LIMIT).unwrap();
-        let executor = worker.program("executor");
-        executor.signal(Signal::STOP);
-        executor.wait_for_end(LIMIT);
+        site.submit_and_end_executor(&worker, nth, Signal::STOP);
         site.end([worker]);
     });
 }

@@ -86,7 +86,7 @@ impl Engine for OpenVino {
         }
     }
 
-    fn library(&self) -> Option<PathBuf> {
+    fn native_file(&self) -> Option<PathBuf> {
         Some(self.path.clone())
     }
 

@@ -37,7 +37,7 @@ impl Engine for Torch {
         VERSION.to_owned()
     }
 
-    fn library(&self) -> Option<PathBuf> {
+    fn native_file(&self) -> Option<PathBuf> {
         None
     }
 

@@ -439,17 +439,7 @@ fn empty_row(run: &PlannedRun, sample: &SampleRow) -> ScoreRow {
         split: sample.split.clone(),
         label: sample.label.clone(),
         defect_type: sample.defect_type.clone(),
-        score: None,
-        score_normalized: None,
-        is_anomalous: None,
-        width: None,
-        height: None,
-        map_part: None,
-        map_row: None,
-        error_class: None,
-        error: None,
-        decode_us: None,
-        infer_us: None,
+        ..ScoreRow::default()
     }
 }
 
