@@ -38,6 +38,7 @@ impl JobFile {
         })?;
         let context = job::ReadContext {
             current_dir: &current_dir,
+            now: job::Timestamp::now(),
         };
         match job::read(&text, &self.file.display().to_string(), &self.set, &context) {
             Ok(reading) => Ok(ReadJob { reading, text }),
@@ -84,7 +85,7 @@ impl ReadJob {
 }
 
 /// Splits `KEY=VALUE`; the value may hold more equals signs.
-fn assignment(text: &str) -> Result<(String, String), String> {
+pub fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("expected KEY=VALUE, such as seed=7".to_owned()),

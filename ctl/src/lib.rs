@@ -15,6 +15,7 @@ mod model_page;
 mod output;
 mod page;
 mod places;
+mod predicted;
 mod private;
 mod progress;
 mod redecision;

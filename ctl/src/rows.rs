@@ -8,10 +8,11 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{ArrowError, DataType, TimeUnit};
+use bytes::Bytes;
 use proto::v1::{ReadTableRequest, ResultsReply, ResultsRequest};
 use serde_json::{Map, Value};
 use store::{Location, Scheme};
-use tables::Row;
+use tables::{Row, TableReader};
 
 use crate::Error;
 use crate::client::Client;
@@ -71,6 +72,17 @@ impl Results {
     }
 
     pub async fn read<R: Row>(&self, client: &mut Client) -> Result<Vec<R>, Error> {
+        let mut rows = Vec::new();
+        self.each(client, |batch| rows.extend(batch)).await?;
+        Ok(rows)
+    }
+
+    /// Batch by batch: of a table that is large only its file is held.
+    pub async fn each<R: Row>(
+        &self,
+        client: &mut Client,
+        mut each: impl FnMut(Vec<R>),
+    ) -> Result<(), Error> {
         let request = ReadTableRequest {
             job: self.0.job.clone(),
             generation: self.0.generation,
@@ -81,7 +93,10 @@ impl Results {
         while let Some(piece) = pieces.message().await? {
             bytes.extend_from_slice(&piece.data);
         }
-        Ok(tables::read_bytes(bytes.into())?)
+        for batch in TableReader::<R>::open(Bytes::from(bytes))? {
+            each(batch?);
+        }
+        Ok(())
     }
 }
 

@@ -33,6 +33,7 @@ mod limits;
 mod logs;
 mod monitoring;
 mod placement;
+mod predict;
 mod processes;
 mod queues;
 mod quiet;

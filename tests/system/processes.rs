@@ -42,6 +42,7 @@ struct Stat {
     name: String,
     state: String,
     parent: u32,
+    threads: u32,
     started: u64,
 }
 
@@ -53,6 +54,7 @@ fn stat(id: u32) -> Option<Stat> {
         name: head.split_once('(')?.1.to_owned(),
         state: (*fields.first()?).to_owned(),
         parent: fields.get(1)?.parse().ok()?,
+        threads: fields.get(17)?.parse().ok()?,
         started: fields.get(19)?.parse().ok()?,
     })
 }
@@ -67,9 +69,11 @@ impl Process {
         })
     }
 
-    /// One that has ended and waits to be reaped is not alive.
+    /// One that has ended and waits to be reaped is not alive. Killed, its first thread may end before the others, which hold
+    /// its files still.
     pub fn is_alive(&self) -> bool {
-        stat(self.id).is_some_and(|now| now.started == self.started && now.state != "Z")
+        let ended = |now: &Stat| now.state == "Z" && now.threads <= 1;
+        stat(self.id).is_some_and(|now| now.started == self.started && !ended(&now))
     }
 
     /// The signal, unless the process has gone already.

@@ -138,6 +138,7 @@ pub fn resolved(store: &str, seed: u64) -> serde_json::Value {
     );
     let context = job::ReadContext {
         current_dir: Path::new("/"),
+        now: job::Timestamp::UNIX_EPOCH,
     };
     let reading = job::read(&yaml, "job.yaml", &[], &context).unwrap();
     serde_json::from_str(&reading.job.to_json()).unwrap()

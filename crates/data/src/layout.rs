@@ -35,11 +35,18 @@ impl<'a> Placed<'a> {
     }
 
     pub fn has_extension(&self, extensions: &[impl AsRef<str>]) -> bool {
-        let below = self.below.to_lowercase();
-        extensions
-            .iter()
-            .any(|extension| below.ends_with(&extension.as_ref().to_lowercase()))
+        ends_with(self.below, extensions)
     }
+}
+
+/// Whether a path ends so, whatever the case.
+pub(crate) fn ends_with(path: &str, extensions: &[impl AsRef<str>]) -> bool {
+    let path = path.as_bytes();
+    extensions.iter().any(|extension| {
+        let extension = extension.as_ref().as_bytes();
+        let end = path.len().checked_sub(extension.len());
+        end.is_some_and(|end| path[end..].eq_ignore_ascii_case(extension))
+    })
 }
 
 /// The visible objects below `folder`, sorted by path.
@@ -60,7 +67,7 @@ pub(crate) fn below<'a>(listing: &'a [ListedObject], folder: &str) -> Vec<Placed
 }
 
 /// `folder` itself if it is absolute or a URI, else its place below `root`; `.` and `..` are worked out.
-pub(crate) fn join(root: &str, folder: &str) -> String {
+pub fn join(root: &str, folder: &str) -> String {
     if folder.starts_with('/') || folder.contains("://") {
         return folder.trim_end_matches('/').to_owned();
     }

@@ -3,7 +3,7 @@
 use params::Entry;
 use serde_json::{Map, Value};
 
-use crate::{DataError, Dataset, folder, mvtec_ad};
+use crate::{Data, DataError, Unlabelled, folder, mvtec_ad, predict_dataset};
 
 /// Sorted by class name.
 pub const REGISTRY: &[Entry] = &[
@@ -14,7 +14,7 @@ pub const REGISTRY: &[Entry] = &[
     known("Kolektor"),
     built("MVTec", mvtec_ad::PARAMS),
     known("MVTec3D"),
-    known("PredictDataset"),
+    built("PredictDataset", predict_dataset::PARAMS),
     known("ShanghaiTech"),
     known("UCSDped"),
     known("Visa"),
@@ -39,10 +39,11 @@ const fn built(class: &'static str, params: &'static [params::Param]) -> Entry {
 }
 
 /// The dataset of a resolved job: canonical class name, every parameter written out.
-pub fn build(class: &str, init_args: &Map<String, Value>) -> Result<Box<dyn Dataset>, DataError> {
+pub fn build(class: &str, init_args: &Map<String, Value>) -> Result<Data, DataError> {
     match class {
-        "Folder" => folder::Folder::build(init_args),
-        "MVTec" => mvtec_ad::MvtecAd::build(init_args),
+        "Folder" => folder::Folder::build(init_args).map(Data::Labelled),
+        "MVTec" => mvtec_ad::MvtecAd::build(init_args).map(Data::Labelled),
+        "PredictDataset" => Unlabelled::build(init_args).map(Data::Unlabelled),
         other => Err(match REGISTRY.iter().find(|entry| entry.class == other) {
             Some(entry) => DataError::NotBuilt { class: entry.class },
             None => DataError::UnknownClass {
@@ -61,6 +62,7 @@ pub fn problems(
 ) -> Vec<DataError> {
     match class {
         "Folder" => folder::problems(init_args, unreadable),
+        "PredictDataset" => predict_dataset::problems(init_args, unreadable),
         _ if !unreadable.is_empty() => Vec::new(),
         _ => build(class, init_args).err().into_iter().collect(),
     }

@@ -18,8 +18,16 @@ pub(crate) fn listing(paths: &[&str]) -> Vec<ListedObject> {
         .collect()
 }
 
-/// A dataset with the defaults of its parameters, as the job reader writes them out.
+/// A dataset with labels, with the defaults of its parameters.
 pub(crate) fn dataset(class: &str, given: Value) -> Result<Box<dyn Dataset>, DataError> {
+    match data(class, given)? {
+        Data::Labelled(dataset) => Ok(dataset),
+        Data::Unlabelled(_) => panic!("{class} has no labels"),
+    }
+}
+
+/// What a class makes with the defaults of its parameters, as the job reader writes them out.
+pub(crate) fn data(class: &str, given: Value) -> Result<Data, DataError> {
     let entry = REGISTRY
         .iter()
         .find(|entry| entry.class == class)
@@ -86,11 +94,12 @@ fn each_folder_is_a_built_dataset_with_a_readme_and_an_example() {
         folders += 1;
         let name = folder.file_name().expect("a name").to_string_lossy();
         assert!(folder.join("README.md").is_file(), "{name} has no README");
+        let whole = name.replace('_', "");
         let class = name.split('_').next().unwrap_or_default();
         let built = REGISTRY
             .iter()
             .filter(|entry| entry.params.is_some())
-            .find(|entry| entry.class.to_lowercase() == class)
+            .find(|entry| [class, &whole].contains(&entry.class.to_lowercase().as_str()))
             .unwrap_or_else(|| panic!("{name} has no row in the registry"));
         let named = format!("class_path: {}", built.class);
         assert!(

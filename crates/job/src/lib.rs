@@ -2,6 +2,7 @@
 
 mod anomalib;
 mod check;
+mod dates;
 mod diagnostic;
 mod digest;
 mod grid;
@@ -24,8 +25,10 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use dates::{fill as fill_days, in_zone};
 pub use diagnostic::{Diagnostic, Place};
 pub use digest::digest;
+pub use jiff::{Timestamp, ZonedDateTime};
 pub use paths::{file_path, file_uri};
 pub use read::{import_anomalib, read};
 pub use resolved::ResolvedJob;
@@ -41,6 +44,8 @@ use std::path::Path;
 pub struct ReadContext<'a> {
     /// Relative paths of a job file are resolved against it, as Anomalib does. Absolute.
     pub current_dir: &'a Path,
+    /// The days in a file's addresses are those of this moment.
+    pub now: Timestamp,
 }
 
 /// A job file that could be read.
@@ -49,6 +54,8 @@ pub struct Reading {
     pub job: ResolvedJob,
     /// Sorted by position.
     pub warnings: Vec<Diagnostic>,
+    /// The moment of its days, in the time zone that the file names.
+    pub now: ZonedDateTime,
 }
 
 /// One of Anomalib's files as a job file.

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use jiff::{ZonedDateTime, tz::TimeZone};
 use types::PoolName;
 
 use crate::{
-    Diagnostic, Import, ReadContext, Reading, ResolvedJob, anomalib, grid, names,
+    Diagnostic, Import, ReadContext, Reading, ResolvedJob, anomalib, dates, grid, names,
     node::{At, Entry, Node, Value},
     overrides, paths, quantity,
     report::{ENOUGH, Report},
@@ -22,6 +23,7 @@ pub(crate) const RUN_KEYS: &[&str] = &[
     "task",
     "seed",
     "parity",
+    "max_error_rows",
 ];
 /// Keys of the job as a whole.
 pub(crate) const JOB_KEYS: &[&str] = &[
@@ -32,8 +34,9 @@ pub(crate) const JOB_KEYS: &[&str] = &[
     "priority",
     "max_failed_tasks",
     "deadline",
+    "timezone",
 ];
-pub(crate) const KINDS_NOT_BUILT: &[&str] = &["predict", "hpo", "export"];
+pub(crate) const KINDS_NOT_BUILT: &[&str] = &["hpo", "export"];
 
 /// Anomalib's keys, and what stands for them here.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -59,7 +62,9 @@ pub fn read(
             root = anomalib::translate(root, file_name, &mut report);
         }
         overrides::apply(&mut root, overrides, &mut report);
-        job(&root, file_name, context.current_dir, &mut report)
+        let now = days(&mut root, context, &mut report);
+        let job = job(&root, file_name, context.current_dir, &mut report)?;
+        Some((job, now))
     });
     reading(job, report)
 }
@@ -78,11 +83,34 @@ pub fn import_anomalib(
             report.error(root.at, message);
             return None;
         }
-        let root = anomalib::translate(root, file_name, &mut report);
+        let mut root = anomalib::translate(root, file_name, &mut report);
         yaml = write::node(&root);
-        job(&root, file_name, context.current_dir, &mut report)
+        let now = days(&mut root, context, &mut report);
+        let job = job(&root, file_name, context.current_dir, &mut report)?;
+        Some((job, now))
     });
     reading(job, report).map(|reading| Import { yaml, reading })
+}
+
+/// Puts days into the addresses of images to be scored: the only ones that change from night to night.
+fn days(root: &mut Node, context: &ReadContext<'_>, report: &mut Report<'_>) -> ZonedDateTime {
+    let zone = root.get("timezone").filter(|node| !node.is_null());
+    let at = zone.map_or(root.at, |zone| zone.at);
+    let name = zone.map_or(Some("UTC"), Node::text);
+    let named = name.ok_or_else(|| "expected the name of one, such as Europe/Berlin".to_owned());
+    let now = match named.and_then(|name| dates::in_zone(context.now, name)) {
+        Ok(now) => now,
+        Err(reason) => {
+            report.error(at, format!("timezone: {reason}"));
+            context.now.to_zoned_datetime(TimeZone::UTC)
+        }
+    };
+    let predicts = root.get("kind").and_then(Node::text) == Some(JobKind::Predict.as_str());
+    if let (Value::Map(entries), true) = (&mut root.value, predicts) {
+        let data = entries.iter_mut().filter(|entry| entry.key == "data");
+        data.for_each(|data| dates::fill_all(&mut data.node, &now, report));
+    }
+    now
 }
 
 fn parse(source: &str, report: &mut Report<'_>) -> Option<Node> {
@@ -93,10 +121,14 @@ fn parse(source: &str, report: &mut Report<'_>) -> Option<Node> {
     root
 }
 
-fn reading(job: Option<ResolvedJob>, report: Report<'_>) -> Result<Reading, Vec<Diagnostic>> {
+fn reading(
+    job: Option<(ResolvedJob, ZonedDateTime)>,
+    report: Report<'_>,
+) -> Result<Reading, Vec<Diagnostic>> {
     match job {
-        Some(job) if report.errors.is_empty() => Ok(Reading {
+        Some((job, now)) if report.errors.is_empty() => Ok(Reading {
             job,
+            now,
             warnings: report.warnings.into_iter().collect(),
         }),
         _ => Err(report.into_errors()),
@@ -160,7 +192,7 @@ fn kind(root: &Node, report: &mut Report<'_>) -> Option<JobKind> {
         report.error(
             At::START,
             "there is no key `kind`, and the file is not one of Anomalib's; \
-             add `kind: train`, `kind: test` or `kind: benchmark`",
+             add `kind: train`, `kind: test`, `kind: predict` or `kind: benchmark`",
         );
         return None;
     };

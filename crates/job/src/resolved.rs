@@ -32,6 +32,7 @@ pub struct ResolvedJob {
 pub enum JobKind {
     Train,
     Test,
+    Predict,
     Benchmark,
 }
 
@@ -51,6 +52,40 @@ pub struct RunSpec {
     /// none is made.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub parity: u32,
+    /// How many images may turn out as rows with errors before the run counts as failed; only where images are predicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_error_rows: Option<ErrorLimit>,
+}
+
+/// A number of rows with errors that is bearable.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorLimit {
+    Rows(u64),
+    /// Of all rows, 0 to 1.
+    Share(f64),
+}
+
+impl ErrorLimit {
+    /// One image in a hundred.
+    pub const STANDARD: Self = Self::Share(0.01);
+
+    pub fn allows(self, errors: u64, rows: u64) -> bool {
+        match self {
+            Self::Rows(limit) => errors <= limit,
+            // Counts are far below 2^53.
+            Self::Share(share) => errors as f64 <= share * rows as f64,
+        }
+    }
+}
+
+impl fmt::Display for ErrorLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rows(limit) => write!(f, "{limit}"),
+            Self::Share(share) => write!(f, "{} %", share * 100.0),
+        }
+    }
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -58,13 +93,22 @@ fn is_zero(number: &u32) -> bool {
 }
 
 impl JobKind {
-    pub const ALL: [Self; 3] = [Self::Train, Self::Test, Self::Benchmark];
+    /// Whether its model is a trained package.
+    pub fn takes_package(self) -> bool {
+        match self {
+            Self::Test | Self::Predict => true,
+            Self::Train | Self::Benchmark => false,
+        }
+    }
+
+    pub const ALL: [Self; 4] = [Self::Train, Self::Test, Self::Predict, Self::Benchmark];
 
     /// The word used in files and on screens.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Train => "train",
             Self::Test => "test",
+            Self::Predict => "predict",
             Self::Benchmark => "benchmark",
         }
     }
@@ -250,6 +294,16 @@ pub enum ThresholdSpec {
     Manual { value: f64 },
     /// The one that the trained package brings along; only where the model is a package.
     Package,
+}
+
+impl ThresholdSpec {
+    /// Whether it is there before any image is scored.
+    pub fn is_given(self) -> bool {
+        match self {
+            Self::Manual { .. } | Self::Package => true,
+            Self::F1Adaptive | Self::FalsePositiveRate { .. } => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

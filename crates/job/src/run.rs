@@ -13,8 +13,8 @@ use crate::{
     paths,
     report::Report,
     resolved::{
-        ClassSpec, JobKind, MetricsSpec, ModelSource, Normalization, RunSpec, ThresholdSpec,
-        VisionTask,
+        ClassSpec, ErrorLimit, JobKind, MetricsSpec, ModelSource, Normalization, RunSpec,
+        ThresholdSpec, VisionTask,
     },
 };
 
@@ -65,6 +65,7 @@ impl<'a> Reader<'a> {
         );
         let model = self.model(node, data.as_ref(), report);
         let parity = parity(node.get("parity"), self.kind, report);
+        let max_error_rows = max_error_rows(node.get("max_error_rows"), self.kind, report);
         Some(RunSpec {
             axes,
             model: model?,
@@ -74,6 +75,7 @@ impl<'a> Reader<'a> {
             task: task?,
             seed: seed?,
             parity: parity?,
+            max_error_rows: max_error_rows?,
         })
     }
 
@@ -102,7 +104,7 @@ impl<'a> Reader<'a> {
         report: &mut Report<'_>,
     ) -> Option<ModelSource> {
         let Some(model) = given(node, "model", report)? else {
-            let example = if self.kind == JobKind::Test {
+            let example = if self.kind.takes_package() {
                 "{package: NAME}"
             } else {
                 "Padim"
@@ -114,21 +116,21 @@ impl<'a> Reader<'a> {
             return None;
         };
         let package = model.entries().iter().find(|entry| entry.key == "package");
-        match (self.kind, package) {
-            (JobKind::Test, Some(package)) => {
+        match (self.kind.takes_package(), package) {
+            (true, Some(package)) => {
                 owned_by_package(node, report);
                 self.package(model, &package.node, report)
                     .map(ModelSource::Package)
             }
-            (JobKind::Test, None) => {
-                report.error(model.at, "a job of kind test has a trained package: `model: {package: NAME}`, NAME@VERSION or a path to its package.json");
+            (true, None) => {
+                report.error(model.at, format!("a job of kind {} has a trained package: `model: {{package: NAME}}`, NAME@VERSION or a path to its package.json", self.kind));
                 None
             }
-            (kind, Some(package)) => {
-                report.error(package.at, format!("a job of kind {kind} trains its models; a package can be used with `kind: test`"));
+            (false, Some(package)) => {
+                report.error(package.at, format!("a job of kind {} trains its models; a package can be used with `kind: test` or `kind: predict`", self.kind));
                 None
             }
-            (_, None) => {
+            (false, None) => {
                 let class = class(
                     "model",
                     models::REGISTRY,
@@ -195,8 +197,23 @@ impl<'a> Reader<'a> {
         report: &mut Report<'_>,
     ) -> Option<Class> {
         let Some(data_node) = given(node, "data", report)? else {
-            report.error(node.at, "the key `data` is missing; such as `data: {class_path: MVTec, init_args: {root: ./datasets, category: bottle}}`");
+            let example = match self.kind {
+                JobKind::Predict => "./images",
+                _ => "{class_path: MVTec, init_args: {root: ./datasets, category: bottle}}",
+            };
+            report.error(
+                node.at,
+                format!("the key `data` is missing; such as `data: {example}`"),
+            );
             return None;
+        };
+        let spelt_out;
+        let data_node = match (&data_node.value, self.kind) {
+            (Value::Text(_) | Value::List(_), JobKind::Predict) => {
+                spelt_out = images_at(data_node);
+                &spelt_out
+            }
+            _ => data_node,
         };
         let own = data_node
             .get("init_args")
@@ -212,6 +229,17 @@ impl<'a> Reader<'a> {
             self.current_dir,
             report,
         )?;
+        if (class.entry.class == PREDICT_DATASET) != (self.kind == JobKind::Predict) {
+            let kind = self.kind;
+            report.error(
+                data_node.at,
+                match kind {
+                    JobKind::Predict => "data: a job of kind predict scores images without labels, such as `data: s3://line3/night` or a list of such; `kind: test` measures on a dataset".to_owned(),
+                    _ => format!("data: {PREDICT_DATASET} has no labels, which a job of kind {kind} needs; `kind: predict` scores such images"),
+                },
+            );
+            return None;
+        }
         if task.is_none() && !own && class.arguments.values.shift_remove("task").is_some() {
             class.arguments.unreadable.push("task");
         }
@@ -300,6 +328,28 @@ impl<'a> Reader<'a> {
         self.tried
             .insert(format!("{} {values} {unreadable:?} {beside}", entry.class))
     }
+}
+
+const PREDICT_DATASET: &str = "PredictDataset";
+
+/// Plain addresses as the parameter of the class that they are meant for.
+fn images_at(addresses: &Node) -> Node {
+    let at = addresses.at;
+    let map = |entries: Vec<(&str, Node)>| {
+        let entry = |(key, node): (&str, Node)| crate::node::Entry {
+            key: key.to_owned(),
+            at,
+            node,
+        };
+        Node::new(at, Value::Map(entries.into_iter().map(entry).collect()))
+    };
+    map(vec![
+        (
+            "class_path",
+            Node::new(at, Value::Text(PREDICT_DATASET.to_owned())),
+        ),
+        ("init_args", map(vec![("path", addresses.clone())])),
+    ])
 }
 
 /// Warns of values beside a package that has them itself.
@@ -500,7 +550,7 @@ pub(crate) const MOST_PARITY_IMAGES: u32 = 1000;
 
 fn parity(node: Option<&Node>, kind: JobKind, report: &mut Report<'_>) -> Option<u32> {
     let node = node.filter(|node| !node.is_null());
-    if kind == JobKind::Test {
+    if kind.takes_package() {
         if let Some(node) = node {
             report.warn(
                 node.at,
@@ -526,6 +576,46 @@ fn parity(node: Option<&Node>, kind: JobKind, report: &mut Report<'_>) -> Option
         ),
     );
     None
+}
+
+/// A number of rows, or a share such as `1%`.
+fn max_error_rows(
+    node: Option<&Node>,
+    kind: JobKind,
+    report: &mut Report<'_>,
+) -> Option<Option<ErrorLimit>> {
+    let node = node.filter(|node| !node.is_null());
+    if kind != JobKind::Predict {
+        if let Some(node) = node {
+            report.error(
+                node.at,
+                format!("max_error_rows is of jobs of kind predict; in a job of kind {kind} every image that cannot be scored is said with its metrics"),
+            );
+        }
+        return Some(None);
+    }
+    let Some(node) = node else {
+        return Some(Some(ErrorLimit::STANDARD));
+    };
+    let found = match &node.value {
+        Value::Int(rows) => u64::try_from(*rows).ok().map(ErrorLimit::Rows),
+        Value::Text(text) => percent(text).map(ErrorLimit::Share),
+        _ => None,
+    };
+    if found.is_none() {
+        let found = node.describe();
+        let message = format!(
+            "max_error_rows: expected a number of images or a share such as 1%, found {found}"
+        );
+        report.error(node.at, message);
+    }
+    found.map(Some)
+}
+
+/// `2.5%` is 0.025; nothing outside 0 to 100 %.
+fn percent(text: &str) -> Option<f64> {
+    let percent: f64 = text.strip_suffix('%')?.trim_end().parse().ok()?;
+    (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
 }
 
 /// `min_max`, `none`, or Anomalib's `{normalization_method: min_max}`.
@@ -585,6 +675,9 @@ fn metrics(
             names::nearest(&entry.key, METRICS_KEYS.iter().copied()),
         );
     }
+    if kind == JobKind::Predict {
+        return thresholds_alone(node, current_dir, report);
+    }
     let image = metric_list(Scored::Images, node.get("image"), current_dir, report);
     // Read even if it has no effect, so that a wrong name is an error in any case.
     let pixel = metric_list(Scored::Pixels, node.get("pixel"), current_dir, report);
@@ -602,6 +695,40 @@ fn metrics(
             [bounds.lower(), bounds.upper()]
         },
         pixel: pixel.names,
+        image_threshold,
+        pixel_threshold,
+    })
+}
+
+/// Of images without labels nothing can be measured, only decided.
+fn thresholds_alone(
+    node: &Node,
+    current_dir: &Path,
+    report: &mut Report<'_>,
+) -> Option<MetricsSpec> {
+    for level in ["image", "pixel"] {
+        if let Some(metrics) = node.get(level).filter(|metrics| !metrics.is_null()) {
+            report.error(metrics.at, format!("metrics.{level}: a job of kind predict has no labels to measure with; `kind: test` has"));
+        }
+    }
+    let threshold = node.get("threshold");
+    let (image_threshold, pixel_threshold) =
+        thresholds(threshold, JobKind::Predict, current_dir, report)?;
+    for chosen in [image_threshold, pixel_threshold] {
+        if !chosen.is_given() {
+            let at = threshold.map_or(node.at, |threshold| threshold.at);
+            report.error(at, "metrics.threshold: there are no labels to choose one by; leave it out (the package has its own) or give a number");
+            return None;
+        }
+    }
+    Some(MetricsSpec {
+        image: Vec::new(),
+        pixel: Vec::new(),
+        fpr_limit: FprLimit::STANDARD.rate(),
+        fpr_bounds: {
+            let bounds = FprBounds::STANDARD;
+            [bounds.lower(), bounds.upper()]
+        },
         image_threshold,
         pixel_threshold,
     })
@@ -751,7 +878,7 @@ fn thresholds(
     current_dir: &Path,
     report: &mut Report<'_>,
 ) -> Option<(ThresholdSpec, ThresholdSpec)> {
-    let standard = if kind == JobKind::Test {
+    let standard = if kind.takes_package() {
         ThresholdSpec::Package
     } else {
         ThresholdSpec::F1Adaptive

@@ -64,7 +64,12 @@ pub fn schema() -> Json {
             },
             "name": {"type": TEXT_OR_NULL, "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$", "description": "Default: the file's name."},
             "model": grid(any(vec![short_names(models::REGISTRY), class(models::REGISTRY), package])),
-            "data": grid(any(vec![short_names(data::REGISTRY), class(data::REGISTRY)])),
+            "data": grid(any(vec![
+                short_names(data::REGISTRY),
+                class(data::REGISTRY),
+                json!({"type": "string", "pattern": "[/.]", "description": "With `kind: predict`: where the images are."}),
+                json!({"type": "array", "minItems": 1, "items": {"type": "string"}, "description": "With `kind: predict`: the places where images are."}),
+            ])),
             "metrics": grid(json!({
                 "type": ["object", "null"],
                 "additionalProperties": false,
@@ -98,6 +103,16 @@ pub fn schema() -> Json {
                 "default": run::PARITY_IMAGES,
                 "description": "Scored images on which the engines are compared for the parity certificate of a trained model; 0: none is made.",
             })),
+            "timezone": {"type": ["string", "null"], "default": "UTC", "description": "Of `{today}` and `{yesterday}` in the addresses of images with `kind: predict`, such as Europe/Berlin."},
+            "max_error_rows": {
+                "anyOf": [
+                    {"type": "integer", "minimum": 0},
+                    {"type": "string", "pattern": "^[0-9.]+ *%$"},
+                    {"type": "null"},
+                ],
+                "default": "1%",
+                "description": "With `kind: predict`: the job fails, with its results kept, if more images than this could not be scored.",
+            },
             "resources": {
                 "type": ["object", "null"],
                 "additionalProperties": false,

@@ -10,7 +10,7 @@ use crate::{
     node::{At, Node},
     paths, read,
     report::Report,
-    resolved::{ClassSpec, JobKind, ModelSource, ThresholdSpec},
+    resolved::{ClassSpec, ErrorLimit, JobKind, ModelSource, RunSpec, ThresholdSpec},
     run,
 };
 
@@ -76,17 +76,24 @@ impl ResolvedJob {
         for (index, run) in self.runs.iter().enumerate() {
             let what = |part: &str| format!("run {index}, {part}");
             class(data::REGISTRY, &run.data, &what("data"))?;
-            data::build(&run.data.class_path, &run.data.init_args).map_err(|error| {
-                ResolvedError::Invalid {
-                    what: what("data"),
-                    reason: error.to_string(),
-                }
+            let built = data::build(&run.data.class_path, &run.data.init_args);
+            let built = built.map_err(|error| ResolvedError::Invalid {
+                what: what("data"),
+                reason: error.to_string(),
             })?;
+            let predicts = self.kind == JobKind::Predict;
+            if matches!(built, data::Data::Unlabelled(_)) != predicts {
+                return invalid(
+                    what("data"),
+                    format!("does not fit a job of kind {}", self.kind),
+                );
+            }
+            check_predict(run, predicts).or_else(|(part, reason)| invalid(what(part), reason))?;
             match (&run.model, self.kind) {
                 (ModelSource::Train(model), JobKind::Train | JobKind::Benchmark) => {
                     class(models::REGISTRY, model, &what("model"))?
                 }
-                (ModelSource::Package(_), JobKind::Test) => {}
+                (ModelSource::Package(_), kind) if kind.takes_package() => {}
                 _ => {
                     return invalid(
                         what("model"),
@@ -118,7 +125,7 @@ impl ResolvedJob {
                 );
             }
             for threshold in [run.metrics.image_threshold, run.metrics.pixel_threshold] {
-                if threshold == ThresholdSpec::Package && self.kind != JobKind::Test {
+                if threshold == ThresholdSpec::Package && !self.kind.takes_package() {
                     return invalid(what("threshold"), "there is no package to take it from");
                 }
                 check_threshold(threshold).or_else(|reason| invalid(what("threshold"), reason))?;
@@ -126,6 +133,30 @@ impl ResolvedJob {
         }
         Ok(())
     }
+}
+
+/// What only jobs of kind predict have, and what they cannot have.
+fn check_predict(run: &RunSpec, predicts: bool) -> Result<(), (&'static str, &'static str)> {
+    if run.max_error_rows.is_some() != predicts {
+        return Err((
+            "max_error_rows",
+            "belongs to jobs of kind predict, and to each of them",
+        ));
+    }
+    if let Some(ErrorLimit::Share(share)) = run.max_error_rows
+        && !(0.0..=1.0).contains(&share)
+    {
+        return Err(("max_error_rows", "is no share"));
+    }
+    let metrics = &run.metrics;
+    if predicts && !(metrics.image.is_empty() && metrics.pixel.is_empty()) {
+        return Err(("metrics", "cannot be measured without labels"));
+    }
+    let thresholds = [metrics.image_threshold, metrics.pixel_threshold];
+    if predicts && !thresholds.into_iter().all(ThresholdSpec::is_given) {
+        return Err(("threshold", "cannot be chosen without labels"));
+    }
+    Ok(())
 }
 
 /// Whether its number is one that the registry allows.

@@ -10,6 +10,7 @@ use resolved::{
 fn context() -> ReadContext<'static> {
     ReadContext {
         current_dir: Path::new("/home/me"),
+        now: "2026-11-28T01:00:00Z".parse().expect("a time"),
     }
 }
 
@@ -780,6 +781,7 @@ fn what_only_the_model_knows_has_its_place_too() {
 mod anomalib;
 mod grids;
 mod mistakes;
+mod predict;
 mod schema;
 
 mod properties {

@@ -47,6 +47,7 @@ pub(crate) fn spec(
         },
         normalization: Normalization::MinMax,
         parity: 0,
+        max_error_rows: None,
         task: VisionTask::Classification,
         seed,
     }

@@ -27,9 +27,16 @@ struct Folder {
     depth: usize,
 }
 
+/// Files that are told at once.
+const BATCH: usize = 1000;
+
 /// Every file below a folder at any depth, links followed, in no order; none if the folder does not exist. `key` is the
-/// folder's path in its store.
-pub(crate) fn files(folder: PathBuf, key: &str) -> Result<Vec<ObjectInfo>, StoreError> {
+/// folder's path in its store. Ends early when `each` returns false.
+pub(crate) fn files(
+    folder: PathBuf,
+    key: &str,
+    mut each: impl FnMut(Vec<ObjectInfo>) -> bool,
+) -> Result<(), StoreError> {
     let mut infos = Vec::new();
     // The folder being read, and those that it lies in.
     let mut way: Vec<(u64, u64)> = Vec::new();
@@ -69,6 +76,9 @@ pub(crate) fn files(folder: PathBuf, key: &str) -> Result<Vec<ObjectInfo>, Store
             let key = join(&folder.key, usable(&folder.path, &name)?);
             if is_object {
                 infos.push(info(key, &metadata));
+                if infos.len() == BATCH && !each(std::mem::take(&mut infos)) {
+                    return Ok(());
+                }
                 continue;
             }
             let identity = identity(&metadata);
@@ -86,7 +96,8 @@ pub(crate) fn files(folder: PathBuf, key: &str) -> Result<Vec<ObjectInfo>, Store
             });
         }
     }
-    Ok(infos)
+    each(infos);
+    Ok(())
 }
 
 /// Names of the folders directly in a folder; none if it does not exist. What cannot be told to be a folder, or has no

@@ -2,19 +2,19 @@
 
 use std::{
     fmt, fs,
-    ops::Range,
+    ops::{ControlFlow, Range},
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::StreamExt;
 use object_store::{
     CopyOptions, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart,
     local::LocalFileSystem, memory::InMemory, path::Path as Key, prefix::PrefixStore,
 };
-use tokio::io::AsyncReadExt;
+use tokio::{io::AsyncReadExt, sync::mpsc};
 
 use crate::{
     StoreError, answer,
@@ -26,6 +26,9 @@ use crate::{
 
 /// Pieces in which a local file goes up; the smallest that every cloud accepts but for the last is 5 MiB.
 pub(crate) const PIECE_BYTES: usize = 8 << 20;
+
+/// Objects of a listing that remote stores tell at once.
+const PAGE: usize = 1000;
 
 /// From here on an object goes up to a remote store in pieces: what fails is sent again by the piece.
 const LARGE_BYTES: u64 = 16 << 20;
@@ -264,21 +267,50 @@ impl Store {
 
     /// Every object below a prefix (all of them for `""`), sorted by path.
     pub async fn list(&self, prefix: &str) -> Result<Vec<ObjectInfo>, StoreError> {
-        let key = self.key(prefix)?;
-        let mut infos = if let Some(folder) = self.local_path(key.as_ref()) {
-            self.blocking(prefix, move || local::files(folder, key.as_ref()))
-                .await?
-        } else {
-            let metas: Vec<ObjectMeta> = self
-                .inner
-                .list(Some(&key))
-                .try_collect()
-                .await
-                .map_err(|error| self.error("list", prefix, None, error))?;
-            metas.into_iter().map(|meta| self.info(meta)).collect()
+        let mut infos = Vec::new();
+        let all = |batch| {
+            infos.extend(batch);
+            ControlFlow::Continue(())
         };
-        infos.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        self.list_each(prefix, all).await?;
+        infos.sort_unstable_by(|a: &ObjectInfo, b| a.path.cmp(&b.path));
         Ok(infos)
+    }
+
+    /// Every object below a prefix in batches, in whatever order the store has them, until there are no more or `each` has
+    /// enough: for more objects than memory should hold.
+    pub async fn list_each(
+        &self,
+        prefix: &str,
+        mut each: impl FnMut(Vec<ObjectInfo>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let key = self.key(prefix)?;
+        if let Some(folder) = self.local_path(key.as_ref()) {
+            let (sender, mut batches) = mpsc::channel(2);
+            let walking = self.blocking(prefix, move || {
+                local::files(folder, key.as_ref(), |batch| {
+                    sender.blocking_send(batch).is_ok()
+                })
+            });
+            let receiving = async {
+                while let Some(batch) = batches.recv().await {
+                    if each(batch).is_break() {
+                        return batches.close();
+                    }
+                }
+            };
+            return tokio::join!(walking, receiving).0;
+        }
+        let mut pages = self.inner.list(Some(&key)).ready_chunks(PAGE);
+        while let Some(page) = pages.next().await {
+            let page: Result<Vec<ObjectMeta>, _> = page.into_iter().collect();
+            let page = page.map_err(|error| self.error("list", prefix, None, error))?;
+            let infos = page.into_iter().map(|meta| self.info(meta));
+            if each(infos.collect()).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Names of the folders directly below a prefix, sorted.

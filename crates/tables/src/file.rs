@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write},
     marker::PhantomData,
+    ops::Range,
     sync::{Arc, OnceLock},
 };
 
@@ -25,10 +26,6 @@ use crate::{
     Row, SCHEMA_KEY, TableError,
     table::{check_tag, schema_tag},
 };
-
-/// Batches of a row group. Of small rows that is Parquet's usual million: readers skip by its statistics and by those of
-/// its pages.
-const GROUP_BATCHES: usize = 128;
 
 /// Writes rows in the order given, which must be the table's.
 pub struct TableWriter<R: Row, W: Write + Send> {
@@ -110,8 +107,16 @@ pub struct TableReader<R: Row> {
 }
 
 impl<R: Row> TableReader<R> {
-    /// Opens a file (`std::fs::File`) or bytes; checks table and version before a row is read.
+    /// Opens a file (`std::fs::File`), bytes or [`Ranges`](crate::Ranges); checks table and version before a row is read.
     pub fn open(source: impl ChunkReader + 'static) -> Result<Self, TableError> {
+        Self::open_rows(source, 0..u64::MAX)
+    }
+
+    /// The same of some rows, by their place in the file, as far as there are such: the other row groups are not read.
+    pub fn open_rows(
+        source: impl ChunkReader + 'static,
+        wanted: Range<u64>,
+    ) -> Result<Self, TableError> {
         let builder = ParquetRecordBatchReaderBuilder::try_new(source).map_err(read_error::<R>)?;
         let file = builder.metadata().file_metadata();
         let tag = file
@@ -121,7 +126,22 @@ impl<R: Row> TableReader<R> {
             .find(|pair| pair.key == SCHEMA_KEY);
         check_tag::<R>(tag.and_then(|pair| pair.value.as_deref()))?;
         let rows = u64::try_from(file.num_rows()).unwrap_or(0);
+        let (mut groups, mut first, mut end) = (Vec::new(), None, 0);
+        for (index, group) in builder.metadata().row_groups().iter().enumerate() {
+            let begin = end;
+            end = begin + u64::try_from(group.num_rows()).unwrap_or(0);
+            if begin < wanted.end && wanted.start < end {
+                groups.push(index);
+                first.get_or_insert(begin);
+            }
+        }
+        let skipped = wanted.start.saturating_sub(first.unwrap_or(0));
+        let count = wanted.end.saturating_sub(wanted.start);
+        let number = |rows| usize::try_from(rows).unwrap_or(usize::MAX);
         let inner = builder
+            .with_row_groups(groups)
+            .with_offset(number(skipped))
+            .with_limit(number(count))
             .with_batch_size(R::BATCH)
             .build()
             .map_err(read_error::<R>)?;
@@ -188,7 +208,7 @@ fn properties<R: Row>() -> WriterProperties {
         )]))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_statistics_enabled(EnabledStatistics::Page)
-        .set_max_row_group_row_count(Some(R::BATCH * GROUP_BATCHES))
+        .set_max_row_group_row_count(Some(R::BATCH * R::GROUP_BATCHES))
         .set_sorting_columns(Some(sorting.collect()))
         .build()
 }
@@ -231,7 +251,7 @@ fn write_error<R: Row>(failed: &OnceLock<io::ErrorKind>, source: ParquetError) -
     }
 }
 
-fn read_error<R: Row>(source: ParquetError) -> TableError {
+pub(crate) fn read_error<R: Row>(source: ParquetError) -> TableError {
     TableError::Read {
         table: R::TABLE,
         source,

@@ -6,16 +6,22 @@
 mod cell;
 mod error;
 mod file;
+mod ranges;
 mod rows;
 mod table;
+mod text;
 
 pub use cell::Micros;
 pub use error::TableError;
 pub use file::{TableReader, TableWriter, read_bytes, write_bytes};
+pub use ranges::{Ranges, RangesReader};
 pub use rows::{
-    CurveRow, ExtremeRow, ManifestRow, MetricRow, PictureRow, SampleRow, ScoreRow, TimingRow,
+    ANOMALOUS_RATE, CurveRow, ExtremeRow, ManifestRow, MetricRow, PictureRow, SampleRow, ScoreRow,
+    TimingRow,
 };
 pub use table::{Row, SCHEMA_KEY};
+
+pub use text::TextColumn;
 
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,8 @@
 use crate::{cell::Micros, table::table};
 
 table! {
-    /// One image of a dataset, sealed by a `list` task.
-    SampleRow = "samples" version 2 sorted by [uri] {
+    /// One image of a dataset, sealed by a `list` task. A score task reads the groups of its chunk alone.
+    SampleRow = "samples" version 2 sorted by [uri] in groups of 1 batches {
         /// From 0, in order of the uri.
         sample: u64,
         uri: String,
@@ -58,6 +58,10 @@ table! {
         infer_us: Option<u64>,
     }
 }
+
+/// In the place of a metric where images have no labels: the share of the scored ones that were decided to be anomalous. Its row
+/// counts these as anomalous, and the others as normal.
+pub const ANOMALOUS_RATE: &str = "anomalous_rate";
 
 table! {
     /// One metric of one run: a value, or the reason why there is none.

@@ -18,6 +18,9 @@ pub trait Row: Sized {
     const SORTED_BY: &'static [&'static str];
     /// Rows that writers and readers hold at once.
     const BATCH: usize = 8192;
+    /// Batches of a row group. Of small rows that is Parquet's usual million: readers skip by its statistics and by those of
+    /// its pages.
+    const GROUP_BATCHES: usize = 128;
 
     /// By the columns of [`Self::SORTED_BY`].
     fn order(&self, other: &Self) -> Ordering;
@@ -58,7 +61,7 @@ pub(crate) type Shared<T> = Arc<T>;
 macro_rules! table {
     (
         $(#[$doc:meta])*
-        $name:ident = $table:literal version $version:literal sorted by [$($sort:ident),*] $(in batches of $batch:literal)? {
+        $name:ident = $table:literal version $version:literal sorted by [$($sort:ident),*] $(in batches of $batch:literal)? $(in groups of $group:literal batches)? {
             $($(#[$field_doc:meta])* $field:ident: $kind:ty),+ $(,)?
         }
     ) => {
@@ -71,6 +74,7 @@ macro_rules! table {
             const VERSION: u32 = $version;
             const SORTED_BY: &'static [&'static str] = &[$(stringify!($sort)),*];
             $(const BATCH: usize = $batch;)?
+            $(const GROUP_BATCHES: usize = $group;)?
 
             fn order(&self, other: &Self) -> std::cmp::Ordering {
                 std::cmp::Ordering::Equal$(.then_with(|| self.$sort.cmp(&other.$sort)))*

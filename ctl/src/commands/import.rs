@@ -31,6 +31,7 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Error> {
         .map_err(|source| Error::cannot_run_because("cannot find the current folder", source))?;
     let context = job::ReadContext {
         current_dir: &current_dir,
+        now: job::Timestamp::now(),
     };
     let import = job::import_anomalib(&text, &args.file.display().to_string(), &context)
         .map_err(job_file::invalid)?;

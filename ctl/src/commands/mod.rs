@@ -9,6 +9,7 @@ pub(crate) mod get;
 mod import;
 mod logs;
 mod plan;
+mod predict;
 mod report;
 mod results;
 mod rethreshold;
@@ -30,6 +31,8 @@ use crate::{Common, Error, places};
 pub enum Command {
     /// Run a job file to its end and show the results
     Run(run::Args),
+    /// Score images by a trained model
+    Predict(predict::Args),
     /// Put a job file into the queue
     Submit(submit::Args),
     /// Check a job file
@@ -77,6 +80,7 @@ pub enum Command {
 pub fn run(common: &Common, command: Command) -> Result<(), Error> {
     match command {
         Command::Run(args) => block_on(run::run(common, args)),
+        Command::Predict(args) => block_on(predict::run(common, args)),
         Command::Submit(args) => block_on(submit::run(common, args)),
         Command::Validate(args) => validate::run(common, &args),
         Command::Import(args) => import::run(common, &args),

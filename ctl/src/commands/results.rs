@@ -1,10 +1,11 @@
 //! `ctl results`: the result table of a job, or the rows of one of its tables.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use proto::v1::{GetJobRequest, Job, ListRunsRequest};
 use serde_json::{Value, json};
-use tables::{MetricRow, Row, ScoreRow, TimingRow};
+use tables::{ANOMALOUS_RATE, MetricRow, Row, ScoreRow, TimingRow};
 
 use super::with_cluster;
 use crate::cluster::Cluster;
@@ -12,7 +13,7 @@ use crate::comparison::Side;
 use crate::output::{Document, Format};
 use crate::rows::{self, Results};
 use crate::summary::Line;
-use crate::{Common, Error, comparison, output, resume, summary};
+use crate::{Common, Error, comparison, output, predicted, resume, summary};
 
 // What people see of each table; programs get every column.
 const SCORE_COLUMNS: [&str; 9] = [
@@ -24,6 +25,13 @@ const SCORE_COLUMNS: [&str; 9] = [
     ">score_normalized",
     "is_anomalous",
     "error_class",
+    "uri",
+];
+const TOP_COLUMNS: [&str; 5] = [
+    ">score",
+    ">score_normalized",
+    "is_anomalous",
+    "label",
     "uri",
 ];
 const METRIC_COLUMNS: [&str; 15] = [
@@ -72,6 +80,9 @@ pub struct Args {
     /// The rows of the table `scores`: one an image and run
     #[arg(long, conflicts_with_all = ["metrics", "timings"])]
     scores: bool,
+    /// The N rows of the table `scores` with the highest scores
+    #[arg(long, value_name = "N", conflicts_with_all = ["scores", "metrics", "timings", "compare"])]
+    top: Option<usize>,
     /// The rows of the table `metrics`
     #[arg(long, conflicts_with = "timings")]
     metrics: bool,
@@ -98,6 +109,10 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         let (job, results) = published(cluster, wanted).await?;
         if let Some(other) = &args.compare {
             return compare(common, cluster, &args, (job, results), other.clone()).await;
+        }
+        if let Some(count) = args.top {
+            let highest = highest(cluster, &results, count).await?;
+            return put(common, &highest, &TOP_COLUMNS, args.document);
         }
         if let (Some(form), false) = (args.document, args.scores || args.metrics || args.timings) {
             let (lines, _) = lines(cluster, &job, Some(&results)).await?;
@@ -126,12 +141,38 @@ async fn print<R: Row>(
     form: Option<Document>,
 ) -> Result<(), Error> {
     let found = results.read::<R>(&mut cluster.client).await?;
+    put(common, &found, shown, form)
+}
+
+fn put<R: Row>(
+    common: &Common,
+    found: &[R],
+    shown: &[&'static str],
+    form: Option<Document>,
+) -> Result<(), Error> {
     if let Some(form) = form {
-        return output::line(&rows::document(&found, shown, form)?);
+        return output::line(&rows::document(found, shown, form)?);
     }
-    let rows = rows::json(&found)?;
+    let rows = rows::json(found)?;
     let table = rows::table(&rows, shown);
     common.output.print(&Value::Array(rows), || table.render())
+}
+
+/// The scored images with the highest scores, the highest first; of equal ones the first.
+async fn highest(
+    cluster: &mut Cluster,
+    results: &Results,
+    count: usize,
+) -> Result<Vec<ScoreRow>, Error> {
+    let mut highest: Vec<ScoreRow> = Vec::new();
+    let each = |batch: Vec<ScoreRow>| {
+        highest.extend(batch.into_iter().filter(|row| row.score.is_some()));
+        // Scores are finite: what is not is an error's row.
+        highest.sort_by(|a, b| b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal));
+        highest.truncate(count);
+    };
+    results.each(&mut cluster.client, each).await?;
+    Ok(highest)
 }
 
 /// A job that has published its tables.
@@ -225,6 +266,7 @@ async fn show(
 ) -> Result<Vec<String>, Error> {
     let (lines, metrics) = lines(cluster, job, results.as_ref()).await?;
     let place = results.map(|results| results.place());
+    let predicts = metrics.iter().any(|row| row.metric == ANOMALOUS_RATE);
     let mut value = summary::json(&lines);
     if let Some(object) = value.as_object_mut() {
         object.insert("job".to_owned(), json!(job.id));
@@ -234,7 +276,10 @@ async fn show(
         object.insert("licences".to_owned(), json!(licences(&metrics)));
     }
     common.output.print(&value, || {
-        let mut text = summary::table(&lines).render();
+        let mut text = match predicted::table(&metrics, &lines) {
+            Some(table) => table.render(),
+            None => summary::table(&lines).render(),
+        };
         for line in lines.iter().filter(|line| !line.error.is_empty()) {
             text.push_str(&format!("\nrun {} failed: {}", line.run, line.error));
         }
@@ -252,7 +297,11 @@ async fn show(
                     &resume::command(common, &["results", &job.id, "--metrics"]),
                     place,
                 );
-                text.push_str(&format!("\n\nResults: {place}\nOpen:    {open}"))
+                text.push_str(&format!("\n\nResults: {place}\nOpen:    {open}"));
+                if predicts {
+                    let top = resume::command(common, &["results", &job.id, "--top", "20"]);
+                    text.push_str(&format!("\nHighest: {top}"));
+                }
             }
             None => text.push_str("\n\nNo results published"),
         }

@@ -11,13 +11,14 @@ use crate::job_file::{JobFile, ReadJob, print_warnings};
 use crate::watch::{Follow, Signals, follow, is_terminal};
 use crate::{Common, Error, client, places, resume};
 
-const DEFAULT_SLOTS: u32 = 1;
+pub const DEFAULT_SLOTS: u32 = 1;
 
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     file: JobFile,
-    /// Do this once: the same key and the same job go on with what is there, and compute only what is missing
+    /// Do this once: the same key and the same job go on with what is there, and compute only what is missing; `{today}` and
+    /// `{yesterday:%Y-%m-%d}` in it are days
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     key: Option<String>,
     /// Begin a new job even if an unfinished one of the same file is there
@@ -29,27 +30,47 @@ pub struct Args {
 }
 
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
-    let mut signals = Signals::listen()?;
     let read = args.file.read()?;
+    let resume = resume_command(common, &args);
+    let begin = Begin {
+        key: args.key,
+        new: args.new,
+        slots: args.slots,
+        resume,
+    };
+    run_to_end(common, read, begin).await
+}
+
+/// How a job begins that is followed to its end.
+pub struct Begin {
+    pub key: Option<String>,
+    pub new: bool,
+    pub slots: u32,
+    /// What to type to go on after an interruption.
+    pub resume: String,
+}
+
+pub async fn run_to_end(common: &Common, read: ReadJob, begin: Begin) -> Result<(), Error> {
+    let mut signals = Signals::listen()?;
     print_warnings(&read.reading);
     read.check_output()?;
     let place = places::coordinator(common)?;
     let worker = WorkerOptions {
         pool: read.reading.job.resources.pool.to_string(),
-        slots: args.slots,
+        slots: begin.slots,
     };
-    let resume = resume_command(common, &args);
+    let resume = begin.resume.clone();
     let early = format!("`{resume}` begins it, or goes on with what was begun");
     let opening = Cluster::open_with_worker(&place, common.config(), &worker);
     let mut cluster = signals.or(&early, opening).await?;
     let result = async {
-        let begin = async {
-            match unfinished(&mut cluster, &args, &read).await? {
+        let beginning = async {
+            match unfinished(&mut cluster, &begin, &read).await? {
                 Some(job) => go_on(&mut cluster, &job).await,
-                None => Ok(submit(&mut cluster, &read, args.key.as_deref()).await?.job),
+                None => Ok(submit(&mut cluster, &read, begin.key.as_deref()).await?.job),
             }
         };
-        let job = signals.or(&early, begin).await?;
+        let job = signals.or(&early, beginning).await?;
         let job = follow(
             &mut cluster,
             &Follow {
@@ -88,9 +109,11 @@ pub async fn submit(
 ) -> Result<Submitted, Error> {
     let resolved_json = serde_json::to_string(&read.reading.job)
         .map_err(|source| Error::cannot_run_because("cannot write the job", source))?;
+    let key = job::fill_days(key.unwrap_or_default(), &read.reading.now)
+        .map_err(|reason| Error::Usage(format!("--key: {reason}")))?;
     let request = SubmitRequest {
         request_id: client::request_id()?,
-        key: key.unwrap_or_default().to_owned(),
+        key,
         resolved_json,
         source_yaml: read.text.clone(),
     };
@@ -138,10 +161,10 @@ async fn send(
 /// The newest job of the same content that was interrupted or cancelled, if it can only be this user's own: nobody else listens.
 async fn unfinished(
     cluster: &mut Cluster,
-    args: &Args,
+    begin: &Begin,
     read: &ReadJob,
 ) -> Result<Option<Job>, Error> {
-    if args.key.is_some() || args.new || !cluster.is_private() {
+    if begin.key.is_some() || begin.new || !cluster.is_private() {
         return Ok(None);
     }
     let jobs = cluster

@@ -12,7 +12,7 @@ use crate::{Common, Error, places, resume};
 pub struct Args {
     #[command(flatten)]
     file: JobFile,
-    /// Do this once: the same key and the same job give the same job
+    /// Do this once: the same key and the same job give the same job; `{today}` and `{yesterday:%Y-%m-%d}` in it are days
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     key: Option<String>,
     /// Stay until the job has ended, and show its results

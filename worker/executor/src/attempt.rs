@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::BufWriter,
+    ops::Range,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -14,13 +15,14 @@ use bytes::Bytes;
 use job::resolved::DeviceChoice;
 use plan::{Assignment, Input, InputOutcome, PlannedRun, TaskResult};
 use store::{AttemptWriter, Store, Stores};
-use tables::{Row, TableReader, TableWriter};
+use tables::{RangesReader, Row, TableReader, TableWriter};
 use tokio::runtime::Handle;
 use types::{Device, OutputObject, TaskKind, TraceId};
 
 use crate::{
     error::TaskError,
     model::{Engine, uses_engine},
+    object_file::ObjectFile,
     stages::Stages,
 };
 
@@ -155,6 +157,22 @@ impl Attempt {
             Some(Err(_)) | None => TableReader::open(self.read(path)?),
         };
         reader.map_err(|source| self.table_error(path, source))
+    }
+
+    /// Some rows of a table, by their place in it; nothing else of the file is read, wherever it is.
+    pub fn rows_at<R: Row>(&self, path: &str, wanted: Range<u64>) -> Result<Vec<R>, TaskError> {
+        let reader = match self.store.local_path(path).map(File::open) {
+            Some(Ok(file)) => TableReader::open_rows(file, wanted),
+            Some(Err(_)) | None => {
+                let file = ObjectFile::of(self, self.store.clone(), path.to_owned())?;
+                TableReader::open_rows(RangesReader(Arc::new(file)), wanted)
+            }
+        };
+        let mut rows = Vec::new();
+        for batch in reader.map_err(|source| self.table_error(path, source))? {
+            rows.extend(batch.map_err(|source| self.table_error(path, source))?);
+        }
+        Ok(rows)
     }
 
     /// All rows of a table.

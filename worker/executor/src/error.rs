@@ -3,6 +3,7 @@
 use std::{error::Error, io, path::PathBuf};
 
 use engines::EngineError;
+use job::resolved::ErrorLimit;
 use models::ModelError;
 use package::PackageError;
 use store::StoreError;
@@ -76,6 +77,24 @@ pub enum TaskError {
     },
     #[error("there is no threshold to decide anew by: {0}")]
     NoThreshold(metrics::Undefined),
+    #[error("there is no image to score at {0}")]
+    NoImages(String),
+    #[error("the list {uri}, line {place}")]
+    List {
+        uri: String,
+        place: u64,
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    #[error(
+        "{errors} of {rows} images could not be scored, more than max_error_rows ({limit}) allows; the scores are kept; one of them is {first}"
+    )]
+    TooManyErrors {
+        errors: u64,
+        rows: u64,
+        limit: ErrorLimit,
+        first: String,
+    },
     /// The message names files and reasons.
     #[error("{0}")]
     BadImages(String),
@@ -114,6 +133,8 @@ impl TaskError {
             Self::Data(_)
             | Self::Weights(_)
             | Self::BadImages(_)
+            | Self::NoImages(_)
+            | Self::TooManyErrors { .. }
             | Self::NoThreshold(_)
             | Self::Damaged { .. }
             | Self::Package { .. }
@@ -139,6 +160,11 @@ impl TaskError {
                 | EngineError::Load { .. } => FailureClass::InvalidInput,
                 EngineError::OutOfMemory { .. } => FailureClass::OutOfMemory,
                 _ => FailureClass::Internal,
+            },
+            // What was wrong with the line, or with the store in the midst of the list.
+            Self::List { source, .. } => match io_kind(source.as_ref()) {
+                Some(io::ErrorKind::TimedOut) => FailureClass::Unavailable,
+                _ => FailureClass::InvalidInput,
             },
             Self::Scratch { source, .. } => scratch_class(source.kind()),
             // The table's writer wraps what the disk said.

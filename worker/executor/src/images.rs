@@ -241,6 +241,11 @@ impl BadImages {
         }
     }
 
+    /// One of them with its reason.
+    pub fn first(&self) -> Option<&str> {
+        self.named.first().map(String::as_str)
+    }
+
     pub fn describe(&self, what: &str) -> String {
         let rest = self.count - self.named.len() as u64;
         let more = if rest > 0 {

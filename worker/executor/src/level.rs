@@ -8,6 +8,7 @@ use std::{
 };
 
 use data::Split;
+use job::resolved::ErrorLimit;
 use metrics::{
     Asked, AtRate, FalsePositiveRate, FprBounds, FprLimit, Merge, RawScore, ScoreCounts, Summary,
     Undefined,
@@ -107,8 +108,26 @@ impl Images {
         Some(bad.describe(split.as_str()))
     }
 
-    /// Fails where not one image of the split test could be scored: there is nothing to measure.
-    pub fn check(&self) -> Result<(), TaskError> {
+    /// Fails where not one image of the split test could be scored: there is nothing to measure. And where there is a limit and
+    /// more than that could not.
+    pub fn check(&self, limit: Option<ErrorLimit>) -> Result<(), TaskError> {
+        let (errors, scored) = (
+            self.errors(Split::Test),
+            self.counts.get(&Split::Test).map_or(0, |counts| {
+                let totals = counts.totals();
+                totals.normal + totals.anomalous
+            }),
+        );
+        let rows = errors + scored;
+        if let Some(limit) = limit.filter(|limit| !limit.allows(errors, rows)) {
+            let first = self.bad.get(&Split::Test).and_then(BadImages::first);
+            return Err(TaskError::TooManyErrors {
+                errors,
+                rows,
+                limit,
+                first: first.unwrap_or_default().to_owned(),
+            });
+        }
         match self.said(Split::Test) {
             Some(said) if !self.counts.contains_key(&Split::Test) => Err(TaskError::BadImages(
                 format!("nothing to measure: all {said}"),

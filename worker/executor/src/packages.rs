@@ -295,6 +295,7 @@ mod tests {
     fn packages_may_have_the_sizes_that_jobs_may_ask_for() {
         let context = job::ReadContext {
             current_dir: "/".as_ref(),
+            now: job::Timestamp::UNIX_EPOCH,
         };
         for side in [1, 31, 32, 4096, 4097] {
             let job = format!(

@@ -159,6 +159,7 @@ mod tests {
     fn plan(job: &EmptyJob) -> plan::Plan {
         let context = job::ReadContext {
             current_dir: Path::new("/"),
+            now: job::Timestamp::UNIX_EPOCH,
         };
         let text = job.text(Path::new("/some where/results"));
         let read = job::read(&text, "bench", &[], &context);

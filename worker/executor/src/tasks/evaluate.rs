@@ -39,7 +39,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     let images = attempt
         .stages
         .time("metrics", 0, || Images::count(attempt))?;
-    images.check()?;
+    images.check(run.spec.max_error_rows)?;
     let image = decide(
         run,
         run.spec.metrics.image_threshold,
@@ -94,6 +94,9 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         };
         let pixel = run.spec.metrics.pixel.iter();
         rows.extend(pixel.map(|metric| no_pixels_row(metric, reason, &template)));
+    }
+    if run.spec.max_error_rows.is_some() {
+        rows.push(predicted_row(&images, &image, &template)?);
     }
     rows.sort_by(Row::order);
     let metrics = rows.iter().map(value).collect();
@@ -340,6 +343,39 @@ fn compute(metric: &str, summary: &Summary, decision: &Decision) -> Computed {
         // The job reader refuses every other name.
         _ => area(Err(Undefined::Empty)),
     }
+}
+
+/// What was decided about images of which nobody has said what they show: those at or above the threshold count as anomalous.
+fn predicted_row(
+    images: &Images,
+    decision: &Decision,
+    template: &MetricRow,
+) -> Result<MetricRow, TaskError> {
+    let thresholds: Vec<_> = decision.threshold.iter().copied().collect();
+    let summary = images.summary(Split::Test, Asked::from(&thresholds[..]))?;
+    // Without labels all of them are counted as normal ones, so that what is decided otherwise is a false positive.
+    let scored = summary.totals.normal;
+    let anomalous = summary
+        .decided
+        .first()
+        .map(|at| at.confusion.false_positives);
+    let threshold = decision.threshold.ok();
+    Ok(MetricRow {
+        level: images.name().to_owned(),
+        metric: tables::ANOMALOUS_RATE.to_owned(),
+        // Counts are far below 2^53.
+        value: anomalous.map(|anomalous| anomalous as f64 / scored as f64),
+        reason: decision
+            .threshold
+            .err()
+            .map(|reason| reason.word().to_owned()),
+        threshold: threshold.map(|threshold| f64::from(threshold.value())),
+        threshold_split: threshold.map(|_| decision.chosen_by.to_owned()),
+        normal: scored - anomalous.unwrap_or(0),
+        anomalous: anomalous.unwrap_or(0),
+        errors: images.errors(Split::Test),
+        ..template.clone()
+    })
 }
 
 fn no_pixels_row(metric: &str, reason: Undefined, template: &MetricRow) -> MetricRow {

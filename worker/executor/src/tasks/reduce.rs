@@ -106,8 +106,17 @@ fn metrics(attempt: &Attempt) -> Result<OutputObject, TaskError> {
 fn scores(attempt: &Attempt) -> Result<OutputObject, TaskError> {
     let mut part = attempt.begin_table::<ScoreRow>(names::SCORES)?;
     for run in &attempt.assignment.runs {
-        if let Outcome::Evaluated(evaluated) = outcome(attempt, run)? {
-            push_all(attempt, &evaluated.path(names::SCORES), &mut part)?;
+        match outcome(attempt, run)? {
+            Outcome::Evaluated(evaluated) => {
+                push_all(attempt, &evaluated.path(names::SCORES), &mut part)?;
+            }
+            // What was scored stays, without decisions.
+            Outcome::Failed(_) => {
+                let of_run = |part: &Accepted<'_>| part.input.spec.run() == Some(run.index);
+                for scored in attempt.accepted(TaskKind::Score).filter(of_run) {
+                    push_all(attempt, &scored.path(names::SCORES), &mut part)?;
+                }
+            }
         }
     }
     part.finish()
@@ -257,6 +266,7 @@ fn push_all<R: Row>(
     })
 }
 
+/// For images without labels there are none, and a failed run is said all the same.
 fn wanted(run: &PlannedRun) -> impl Iterator<Item = (&'static str, &String)> {
     let metrics = &run.spec.metrics;
     metrics

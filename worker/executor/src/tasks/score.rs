@@ -80,7 +80,12 @@ pub fn run(attempt: &Attempt, first: u64, count: u64) -> Result<TaskResult, Task
 
 /// The chunk's samples: those not in `train`, counted in uri order.
 fn chunk(attempt: &Attempt, first: u64, count: u64) -> Result<Vec<SampleRow>, TaskError> {
-    let path = attempt.input(TaskKind::List)?.path(names::SAMPLES);
+    let list = attempt.input(TaskKind::List)?;
+    let path = list.path(names::SAMPLES);
+    if let ResultDetail::List { train: 0, .. } = list.result.detail {
+        let samples = attempt.rows_at::<SampleRow>(&path, first..first + count)?;
+        return all_of(samples, first, count);
+    }
     let (mut index, mut samples) = (0, Vec::new());
     attempt.each_batch::<SampleRow>(&path, |batch| {
         for row in batch
@@ -94,12 +99,16 @@ fn chunk(attempt: &Attempt, first: u64, count: u64) -> Result<Vec<SampleRow>, Ta
         }
         Ok(())
     })?;
+    all_of(samples, first, count)
+}
+
+fn all_of(samples: Vec<SampleRow>, first: u64, count: u64) -> Result<Vec<SampleRow>, TaskError> {
     if samples.len() as u64 == count {
         Ok(samples)
     } else {
+        let (end, found) = (first + count, samples.len());
         Err(TaskError::Assignment(format!(
-            "samples {first} to {} of {index} do not exist",
-            first + count
+            "of the samples {first} to {end} there are {found}"
         )))
     }
 }

@@ -47,6 +47,7 @@ impl Job {
             &[],
             &ReadContext {
                 current_dir: folder,
+                now: job::Timestamp::UNIX_EPOCH,
             },
         )
         .expect("a valid job");

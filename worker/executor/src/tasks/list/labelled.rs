@@ -1,33 +1,26 @@
-//! `list`: what lies in the dataset's folders becomes its sealed samples.
+//! A dataset: what lies in its folders, with splits and labels.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::{Duration, SystemTime},
-};
+use std::collections::{HashMap, HashSet};
 
 use data::{
     DataError, Dataset, LICENCE_BYTES, LICENCE_FILES, ListedObject, Purpose, SampleSeed, Split,
     licence_line,
 };
 use job::resolved::ModelSource;
-use plan::{FoundPackage, ResultDetail, TaskResult};
 use store::StoreError;
 use tables::{Micros, SampleRow};
 use vision::Limits;
 
-use super::{names, score::wants_pixels};
+use super::{Listed, milliseconds};
 use crate::{
     attempt::Attempt,
     error::{TaskError, one_line},
     images::{BadImage, bad_image, describe_all},
-    packages,
+    tasks::{names, score::wants_pixels},
 };
 
-pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
-    let packages = packages(attempt)?;
-    let spec = &attempt.run()?.spec.data;
-    let dataset = data::build(&spec.class_path, &spec.init_args)?;
-    let objects = list(attempt, dataset.as_ref())?;
+pub fn seal(attempt: &Attempt, dataset: &dyn Dataset) -> Result<Listed, TaskError> {
+    let objects = list(attempt, dataset)?;
     let listing = dataset
         .samples(&objects, purpose(attempt))
         .map_err(|error| suggest(attempt, error))?;
@@ -37,55 +30,14 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         .iter()
         .filter(|sample| sample.split == Split::Train)
         .count() as u64;
-    let scored = listing.samples.len() as u64 - train;
-    tracing::info!(objects = objects.len(), train, scored, "listed");
     attempt.put_table(names::SAMPLES, rows(&listing.samples, &objects))?;
     let mut warnings = listing.warnings;
-    let licences = licences(attempt, dataset.as_ref(), &mut warnings);
-    Ok(TaskResult {
-        detail: ResultDetail::List {
-            samples: names::SAMPLES.to_owned(),
-            train,
-            scored,
-            packages,
-            licences,
-        },
-        timings: Vec::new(),
+    Ok(Listed {
+        train,
+        scored: listing.samples.len() as u64 - train,
+        licences: licences(attempt, dataset, &mut warnings),
         warnings,
-        reused: None,
     })
-}
-
-/// What the packages are that the runs name. A newer version that is published while the job runs changes nothing.
-fn packages(attempt: &Attempt) -> Result<Vec<FoundPackage>, TaskError> {
-    let mut found: Vec<FoundPackage> = Vec::new();
-    for run in &attempt.assignment.runs {
-        let ModelSource::Package(name) = &run.spec.model else {
-            continue;
-        };
-        if found.iter().any(|one| one.name == *name) {
-            continue;
-        }
-        let package = packages::find(attempt, name)?;
-        let own = package.image_size();
-        if let Some(asked) = run.spec.image_size().filter(|asked| *asked != own) {
-            let text = |[height, width]: [usize; 2]| format!("{height}x{width}");
-            return Err(TaskError::OtherImageSize {
-                uri: package.found.uri,
-                asked: text(asked),
-                own: text(own),
-            });
-        }
-        tracing::info!(
-            name,
-            version = package.found.version,
-            uri = package.found.uri,
-            sha256 = package.found.sha256,
-            "found the package"
-        );
-        found.push(package.found);
-    }
-    Ok(found)
 }
 
 /// Normal images to train on are needed as soon as one of the runs trains.
@@ -100,7 +52,6 @@ fn purpose(attempt: &Attempt) -> Purpose {
 
 fn list(attempt: &Attempt, dataset: &dyn Dataset) -> Result<Vec<ListedObject>, TaskError> {
     let roots = dataset.roots();
-    attempt.stages.show("list", 0);
     let mut objects = Vec::new();
     for root in roots {
         attempt.check_cancelled()?;
@@ -163,7 +114,7 @@ fn licence_in(attempt: &Attempt, folder: &str) -> Result<Option<String>, StoreEr
 }
 
 /// Adds the names that do exist beside a folder that does not.
-fn suggest(attempt: &Attempt, error: DataError) -> TaskError {
+pub(super) fn suggest(attempt: &Attempt, error: DataError) -> TaskError {
     let Some(folder) = error.wants_names_in() else {
         return error.into();
     };
@@ -227,11 +178,4 @@ fn rows(samples: &[SampleSeed], objects: &[ListedObject]) -> impl Iterator<Item 
             mask_uri: sample.mask_uri.clone(),
             synthetic: sample.synthetic,
         })
-}
-
-fn milliseconds(time: SystemTime) -> i64 {
-    let since = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,0 +1,130 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{Format, Place, Unlabelled};
+use crate::{Data, DataError, tests::data};
+
+fn unlabelled(given: Value) -> Result<Unlabelled, DataError> {
+    match data("PredictDataset", given)? {
+        Data::Unlabelled(unlabelled) => Ok(unlabelled),
+        Data::Labelled(_) => panic!("images to score have no labels"),
+    }
+}
+
+#[test]
+fn an_address_says_by_its_spelling_what_it_is() {
+    let place = |text: &str| Place::parse(text).expect("a place");
+    assert_eq!(
+        place("s3://line3/2026"),
+        Place::Folder("s3://line3/2026".into())
+    );
+    assert_eq!(place("/in/a.PNG"), Place::Image("/in/a.PNG".into()));
+    for (ending, format) in [
+        ("txt", Format::Lines),
+        ("CSV", Format::Csv),
+        ("parquet", Format::Parquet),
+    ] {
+        let address = format!("s3://line3/night.{ending}");
+        assert_eq!(place(&address), Place::List { address, format });
+    }
+    match place("s3://line3/2026/*/cam?/**/*.jpg") {
+        Place::Glob { folder, .. } => assert_eq!(folder, "s3://line3/2026"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_star_stays_within_a_name_and_two_go_over_folders() {
+    let takes = |glob: &str, address: &str| Place::parse(glob).expect("a glob").takes(address);
+    assert!(takes("/in/*.png", "/in/a.png"));
+    assert!(!takes("/in/*.png", "/in/b/a.png"));
+    assert!(takes("/in/**/*.png", "/in/b/c/a.png"));
+    assert!(takes("/in/**/*.png", "/in/a.png"));
+    assert!(takes("/in/cam[12]/?.png", "/in/cam2/a.png"));
+    assert!(!takes("/in/cam[12]/?.png", "/in/cam3/a.png"));
+}
+
+#[test]
+fn what_cannot_be_a_place_is_said() {
+    for wrong in ["/*", "s3://*", "s3://*/a", "/in/[a.png", "/in/a***b.png"] {
+        let error = Place::parse(wrong).expect_err(wrong);
+        assert!(error.to_string().starts_with("path: "), "{error}");
+    }
+}
+
+#[test]
+fn sizes_times_and_endings_leave_objects_out() {
+    let wants = |given: Value, below: &str, size: u64, day: &str| {
+        let mut all = json!({"path": ["/in"]});
+        all.as_object_mut()
+            .expect("a map")
+            .extend(given.as_object().expect("a map").clone());
+        let time: jiff::Timestamp = format!("{day}T12:00:00Z").parse().expect("a time");
+        unlabelled(all)
+            .expect("right")
+            .wants(below, size, time.as_millisecond())
+    };
+    let day = "2026-11-27";
+    assert!(wants(json!({}), "a/b.TIFF", 0, day));
+    assert!(!wants(json!({}), "a/b.txt", 0, day));
+    assert!(!wants(json!({}), ".cache/b.png", 0, day));
+    assert!(!wants(json!({"extensions": [".jpg"]}), "b.png", 0, day));
+    assert!(!wants(json!({"min_bytes": 10}), "b.png", 9, day));
+    assert!(wants(
+        json!({"min_bytes": 10, "max_bytes": 10}),
+        "b.png",
+        10,
+        day
+    ));
+    assert!(!wants(json!({"max_bytes": 10}), "b.png", 11, day));
+    assert!(wants(
+        json!({"modified_since": "2026-11-27"}),
+        "b.png",
+        1,
+        day
+    ));
+    assert!(!wants(
+        json!({"modified_since": "2026-11-27T13:00:01+01:00"}),
+        "b.png",
+        1,
+        day
+    ));
+    assert!(!wants(
+        json!({"modified_before": "2026-11-27"}),
+        "b.png",
+        1,
+        day
+    ));
+}
+
+#[test]
+fn contradictions_and_unreadable_times_are_told_by_their_parameter() {
+    for (given, parameter) in [
+        (json!({"min_bytes": 2, "max_bytes": 1}), "max_bytes"),
+        (
+            json!({"modified_since": "2026-11-28", "modified_before": "2026-11-27"}),
+            "modified_before",
+        ),
+        (json!({"modified_since": "yesterday"}), "modified_since"),
+        (json!({"extensions": ["png"]}), "extensions"),
+    ] {
+        let mut all = json!({"path": ["/in"]});
+        all.as_object_mut()
+            .expect("a map")
+            .extend(given.as_object().expect("a map").clone());
+        let error = unlabelled(all).expect_err("wrong");
+        assert!(
+            error.to_string().starts_with(&format!("{parameter}: ")),
+            "{error}"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_address_makes_it_panic(address in ".{0,40}", object in ".{0,40}") {
+        if let Ok(place) = Place::parse(&address) {
+            let _ = place.takes(&object);
+        }
+    }
+}

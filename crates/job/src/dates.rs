@@ -1,0 +1,105 @@
+//! Days in addresses: `s3://line3/{yesterday:%Y/%m/%d}` is read as the address of one night.
+
+use jiff::{Timestamp, ZonedDateTime, tz::TimeZone};
+
+use crate::{
+    node::{Node, Value},
+    report::Report,
+};
+
+/// How a day is written where the file does not say.
+const FORMAT: &str = "%Y-%m-%d";
+
+/// Puts days into a text, such as a job's key: `{today}` and `{yesterday}`, each with a format (`{today:%d.%m.}`) or without.
+/// `Err` says what is wrong.
+pub fn fill(text: &str, now: &ZonedDateTime) -> Result<String, String> {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, opened)) = rest.split_once('{') {
+        let (field, after) = opened
+            .split_once('}')
+            .ok_or_else(|| format!("{text:?}: a {{ without a }}"))?;
+        filled.push_str(before);
+        filled.push_str(&day(field, now)?);
+        rest = after;
+    }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
+fn day(field: &str, now: &ZonedDateTime) -> Result<String, String> {
+    let (name, format) = field.split_once(':').unwrap_or((field, FORMAT));
+    let today = now.date();
+    let day = match name {
+        "today" => Ok(today),
+        "yesterday" => today.yesterday().map_err(|error| error.to_string()),
+        other => Err(format!(
+            "{{{other}}} is no day; there are {{today}} and {{yesterday}}, such as {{yesterday:%Y/%m/%d}}"
+        )),
+    }?;
+    jiff::fmt::strtime::format(format, day)
+        .map_err(|error| format!("{format:?} is no format of a day ({error}); such as %Y/%m/%d"))
+}
+
+/// The time in the zone that a file names, such as `Europe/Berlin`.
+pub fn in_zone(now: Timestamp, zone: &str) -> Result<ZonedDateTime, String> {
+    if zone.eq_ignore_ascii_case("utc") {
+        return Ok(now.to_zoned_datetime(TimeZone::UTC));
+    }
+    let zone = TimeZone::get(zone).map_err(|error| {
+        format!("{zone:?} is no time zone that this machine knows ({error}); such as UTC or Europe/Berlin")
+    })?;
+    Ok(now.to_zoned_datetime(zone))
+}
+
+/// Fills every text below a node.
+pub(crate) fn fill_all(node: &mut Node, now: &ZonedDateTime, report: &mut Report<'_>) {
+    match &mut node.value {
+        Value::Text(text) if text.contains('{') => match fill(text, now) {
+            Ok(filled) => *text = filled,
+            Err(reason) => report.error(node.at, reason),
+        },
+        Value::List(items) => items
+            .iter_mut()
+            .for_each(|item| fill_all(item, now, report)),
+        Value::Map(entries) => entries
+            .iter_mut()
+            .for_each(|entry| fill_all(&mut entry.node, now, report)),
+        Value::Text(_) | Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{fill, in_zone};
+
+    #[test]
+    fn days_are_those_of_the_zone() {
+        let now = "2026-11-27T23:30:00Z".parse().unwrap();
+        let utc = in_zone(now, "UTC").unwrap();
+        assert_eq!(
+            fill("s3://line3/{yesterday:%Y/%m/%d}/{today}", &utc).unwrap(),
+            "s3://line3/2026/11/26/2026-11-27"
+        );
+        // Half past midnight there.
+        if let Ok(berlin) = in_zone(now, "Europe/Berlin") {
+            assert_eq!(fill("{yesterday}", &berlin).unwrap(), "2026-11-27");
+        }
+    }
+
+    #[test]
+    fn what_is_no_day_is_said() {
+        let now = in_zone("2026-03-01T00:00:00Z".parse().unwrap(), "utc").unwrap();
+        assert_eq!(fill("{yesterday}", &now).unwrap(), "2026-02-28");
+        for (text, part) in [
+            ("{tomorrow}", "{tomorrow} is no day"),
+            ("a{today", "without a }"),
+            ("{today:%Q}", "is no format"),
+        ] {
+            let error = fill(text, &now).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+        let error = in_zone("2026-03-01T00:00:00Z".parse().unwrap(), "Moon/Sea").unwrap_err();
+        assert!(error.contains("no time zone"), "{error}");
+    }
+}

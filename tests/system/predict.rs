@@ -1,0 +1,233 @@
+//! Images without labels, scored by a trained package.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::images;
+use crate::kills::wait_for_socket;
+use crate::processes::Signal;
+use crate::queues::{Queue, on_both_queues};
+use crate::remote::{bucket, server};
+use crate::sandbox::{JOB, LIMIT, Running, Sandbox, files};
+
+on_both_queues!(every_image_of_every_place_is_scored_once_as_it_is_in_a_test);
+
+/// With the model `tiny`, trained on the sandbox's images.
+fn trained(train: u32, test: u32) -> Sandbox {
+    let sandbox = Sandbox::with_job(train, test);
+    let train = JOB.replace("kind: benchmark", "kind: train");
+    sandbox.write("train.yaml", &train);
+    sandbox.ctl(&["run", "train.yaml"]).expect(0);
+    sandbox
+}
+
+fn cluster(sandbox: &Sandbox, arguments: &[&str]) -> (Running, Running) {
+    let coordinator = sandbox.start("coordinator", &[]);
+    wait_for_socket(sandbox);
+    (coordinator, sandbox.start("worker", arguments))
+}
+
+/// Score by the image's place in the sandbox, of rows that have one.
+fn scores(sandbox: &Sandbox, job: &str) -> BTreeMap<String, String> {
+    let rows = sandbox.json(&["results", job, "--scores"]);
+    let rows = rows.as_array().unwrap().iter();
+    let rows = rows.filter(|row| !row["score"].is_null());
+    rows.map(|row| {
+        let uri = row["uri"].as_str().unwrap();
+        let place = uri.split_once("/data/").unwrap().1.to_owned();
+        (place, row["score"].to_string())
+    })
+    .collect()
+}
+
+fn errors(sandbox: &Sandbox) -> Vec<(String, String)> {
+    let rows = sandbox.json(&["results", "last", "--scores"]);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let rows = rows.as_array().unwrap().iter();
+    let bad = rows.filter(|row| row["score"].is_null());
+    bad.map(|row| {
+        let uri = text(&row["uri"]);
+        let name = uri.rsplit('/').next().unwrap().to_owned();
+        (name, text(&row["error_class"]))
+    })
+    .collect()
+}
+
+fn every_image_of_every_place_is_scored_once_as_it_is_in_a_test(queue: Queue) {
+    let sandbox = trained(12, 6).on(queue);
+    let tested = scores(&sandbox, "last");
+    assert_eq!(tested.len(), 12);
+    let (_coordinator, _worker) = cluster(&sandbox, &[]);
+
+    // Places overlap, and the list names what is not there.
+    sandbox.write(
+        "picked.txt",
+        "# picked by hand\ndata/tiny/test/bad/0001.png\n\n./data/tiny/test/good/0002.png\ndata/tiny/gone.png\n",
+    );
+    sandbox.write("picked.csv", "n,uri\n1,data/tiny/test/good/0003.png\n");
+    let list = sandbox.json(&["get", "jobs"])[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let table = files(&sandbox.path("out/jobs")).into_iter().find(|file| {
+        file.ends_with("000001/scores.parquet") && file.to_string_lossy().contains(&list)
+    });
+    let table = table.unwrap();
+    sandbox.write(
+        "predict.yaml",
+        &format!(
+            "kind: predict\nname: night\nmodel: {{package: tiny}}\noutput: ./out\nmax_error_rows: 1\ndata:\n  - data/tiny/test/good\n  - \"data/tiny/**/bad/*.png\"\n  - data/tiny/test/good/0000.png\n  - picked.txt\n  - picked.csv\n  - {}\n",
+            table.display()
+        ),
+    );
+    sandbox.ctl(&["submit", "predict.yaml", "--wait"]).expect(0);
+    let mut predicted = scores(&sandbox, "last");
+    // Masks are images, too, and the glob does not ask what they are for.
+    predicted.retain(|place, _| !place.contains("ground_truth"));
+    assert_eq!(predicted, tested);
+    assert_eq!(
+        errors(&sandbox),
+        [("gone.png".to_owned(), "not_found".to_owned())]
+    );
+    let verified = sandbox.ctl(&["verify", "last"]);
+    verified.expect(0);
+    assert!(
+        verified.stdout.contains("each image once"),
+        "{}",
+        verified.stdout
+    );
+
+    // The decision is that of the package, and what was decided is counted.
+    let metrics = sandbox.json(&["results", "last", "--metrics"]);
+    let row = &metrics[0];
+    assert_eq!(row["metric"], "anomalous_rate");
+    assert_eq!(row["threshold_split"], "package:test");
+    let rows = sandbox.json(&["results", "last", "--scores"]);
+    let anomalous = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["is_anomalous"] == true);
+    assert_eq!(row["anomalous"], anomalous.count());
+    assert_eq!(row["errors"], 1);
+
+    let top = sandbox.json(&["results", "last", "--top", "3"]);
+    let top: Vec<f64> = top
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["score"].as_f64().unwrap())
+        .collect();
+    let mut all: Vec<f64> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|row| row["score"].as_f64())
+        .collect();
+    all.sort_by(|a, b| b.total_cmp(a));
+    assert_eq!(top, all[..3]);
+    let shown = sandbox.ctl(&["results", "last"]);
+    for word in ["ANOMALOUS", "package:test", "--top 20"] {
+        assert!(shown.stdout.contains(word), "{}", shown.stdout);
+    }
+}
+
+#[test]
+fn images_in_a_bucket_are_scored_without_a_job_file() {
+    let sandbox = trained(12, 6);
+    let tested = scores(&sandbox, "last");
+    let url = bucket(&sandbox, &server().endpoint(), str::to_owned).url;
+    let glob = format!("{url}/data/tiny/test/**/*.png");
+    let ran = sandbox.ctl(&[
+        "predict",
+        "tiny",
+        &glob,
+        "--to",
+        "./out",
+        "--config",
+        "config.yaml",
+    ]);
+    ran.expect(0);
+    assert!(ran.stdout.contains("package:test"), "{}", ran.stdout);
+    assert_eq!(scores(&sandbox, "last"), tested);
+}
+
+#[test]
+fn too_many_bad_images_fail_the_job_and_what_was_scored_is_kept() {
+    let sandbox = trained(12, 6);
+    images::write_truncated(&sandbox.path("data/tiny/test/good/0001.png"));
+    fs::write(sandbox.path("data/tiny/test/good/0002.png"), "no image").unwrap();
+    let arguments = ["predict", "tiny", "data/tiny/test/good", "--to", "./out"];
+    let ran = sandbox.ctl(&arguments);
+    ran.expect(1);
+    for words in [
+        "2 of 6 images could not be scored",
+        "max_error_rows (1 %)",
+        "000",
+    ] {
+        assert!(
+            ran.stderr.contains(words) || ran.stdout.contains(words),
+            "{ran:?}"
+        );
+    }
+    assert_eq!(scores(&sandbox, "last").len(), 4);
+    assert_eq!(errors(&sandbox).len(), 2);
+    let bearable = [&arguments[..], &["--set", "max_error_rows=40%"]].concat();
+    let ran = sandbox.ctl(&bearable);
+    ran.expect(0);
+    assert_eq!(scores(&sandbox, "last").len(), 4);
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    let sandbox = trained(12, 2);
+    for (place, words) in [
+        ("data/tiny/tset", "no images in"),
+        ("data/tiny/tset/*.png", "there is no image to score at"),
+        ("data/tiny/test/good/9.png", "does not exist"),
+        ("data/list.csv", "does not exist"),
+    ] {
+        let ran = sandbox.ctl(&["predict", "tiny", place, "--to", "./out"]);
+        ran.expect(1);
+        assert!(
+            ran.stderr.contains(words) || ran.stdout.contains(words),
+            "{place}: {ran:?}"
+        );
+    }
+    sandbox.write("list.csv", "n,path\n1,a.png\n");
+    let ran = sandbox.ctl(&["predict", "tiny", "list.csv", "--to", "./out"]);
+    ran.expect(1);
+    let said = "there is no column \"uri\"; the file has n, path";
+    assert!(
+        ran.stderr.contains(said) || ran.stdout.contains(said),
+        "{ran:?}"
+    );
+    let ran = sandbox.ctl(&["predict", "small", "data/tiny/test", "--to", "./out"]);
+    ran.expect(1);
+    assert!(
+        ran.stderr.contains("no model \"small\"") || ran.stdout.contains("no model \"small\""),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn executors_that_are_killed_at_random_lose_and_double_no_image() {
+    let sandbox = trained(12, 2);
+    images::mvtec(&sandbox.path("data/many"), 700, 2);
+    let (_coordinator, worker) = cluster(&sandbox, &["--slots", "2"]);
+    sandbox.write(
+        "predict.yaml",
+        "kind: predict\nmodel: {package: tiny}\noutput: ./out\ndata: data/many/train/good\nresources: {retries: 20}\n",
+    );
+    let following = sandbox.start("ctl", &["submit", "predict.yaml", "--wait"]);
+    for _ in 0..2 {
+        let executor = worker.program("executor");
+        executor.signal(Signal::KILL);
+        executor.wait_for_end(LIMIT);
+    }
+    following.wait(LIMIT).expect(0);
+    assert_eq!(scores(&sandbox, "last").len(), 700);
+    sandbox.ctl(&["verify", "last"]).expect(0);
+}

@@ -1,0 +1,85 @@
+//! `list`: what is there to learn from or to score becomes sealed samples.
+
+mod addresses;
+mod labelled;
+mod unlabelled;
+
+use std::time::{Duration, SystemTime};
+
+use data::Data;
+use job::resolved::ModelSource;
+use plan::{FoundPackage, ResultDetail, TaskResult};
+
+use super::names;
+use crate::{attempt::Attempt, error::TaskError, packages};
+
+/// What a listing has sealed.
+struct Listed {
+    train: u64,
+    scored: u64,
+    licences: Vec<String>,
+    warnings: Vec<String>,
+}
+
+pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
+    let packages = packages(attempt)?;
+    let spec = &attempt.run()?.spec.data;
+    attempt.stages.show("list", 0);
+    let listed = match data::build(&spec.class_path, &spec.init_args)? {
+        Data::Labelled(dataset) => labelled::seal(attempt, dataset.as_ref())?,
+        Data::Unlabelled(images) => unlabelled::seal(attempt, &images)?,
+    };
+    tracing::info!(train = listed.train, scored = listed.scored, "listed");
+    Ok(TaskResult {
+        detail: ResultDetail::List {
+            samples: names::SAMPLES.to_owned(),
+            train: listed.train,
+            scored: listed.scored,
+            packages,
+            licences: listed.licences,
+        },
+        timings: Vec::new(),
+        warnings: listed.warnings,
+        reused: None,
+    })
+}
+
+/// What the packages are that the runs name. A newer version that is published while the job runs changes nothing.
+fn packages(attempt: &Attempt) -> Result<Vec<FoundPackage>, TaskError> {
+    let mut found: Vec<FoundPackage> = Vec::new();
+    for run in &attempt.assignment.runs {
+        let ModelSource::Package(name) = &run.spec.model else {
+            continue;
+        };
+        if found.iter().any(|one| one.name == *name) {
+            continue;
+        }
+        let package = packages::find(attempt, name)?;
+        let own = package.image_size();
+        if let Some(asked) = run.spec.image_size().filter(|asked| *asked != own) {
+            let text = |[height, width]: [usize; 2]| format!("{height}x{width}");
+            return Err(TaskError::OtherImageSize {
+                uri: package.found.uri,
+                asked: text(asked),
+                own: text(own),
+            });
+        }
+        tracing::info!(
+            name,
+            version = package.found.version,
+            uri = package.found.uri,
+            sha256 = package.found.sha256,
+            "found the package"
+        );
+        found.push(package.found);
+    }
+    Ok(found)
+}
+
+/// Since 1970.
+fn milliseconds(time: SystemTime) -> i64 {
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

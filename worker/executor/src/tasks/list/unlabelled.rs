@@ -1,0 +1,175 @@
+//! Images without labels: what is found at every place, each image once, in order of their addresses. Nothing of it is
+//! held whole: a million of them pass through.
+
+use std::ops::ControlFlow;
+
+use data::{DataError, Place, Split, Unlabelled};
+use store::{ObjectInfo, Store, StoreError};
+use tables::{Micros, SampleRow};
+
+use super::{Listed, addresses::Addresses, labelled::suggest, milliseconds};
+use crate::{attempt::Attempt, error::TaskError, sorted::Sorter, tasks::names};
+
+pub fn seal(attempt: &Attempt, images: &Unlabelled) -> Result<Listed, TaskError> {
+    let mut found = Found {
+        attempt,
+        images,
+        rows: Sorter::new(&attempt.scratch),
+        count: 0,
+    };
+    let mut warnings = Vec::new();
+    for place in images.places() {
+        attempt.check_cancelled()?;
+        let before = found.count;
+        match place {
+            Place::Folder(folder) | Place::Glob { folder, .. } => found.folder(folder, place)?,
+            Place::Image(address) => found.image(address)?,
+            Place::List { address, format } => {
+                found.listed(Addresses::open(
+                    attempt,
+                    address,
+                    *format,
+                    images.uri_column(),
+                )?)?;
+            }
+        }
+        if found.count == before {
+            warnings.push(format!("there is no image to score at {}", place.address()));
+        }
+    }
+    let mut table = attempt.begin_table::<SampleRow>(names::SAMPLES)?;
+    let (mut scored, mut last) = (0, None);
+    for row in found.rows.finish()? {
+        let row = row?;
+        // Found at two places: the same image all the same.
+        if last.as_ref() != Some(&row.uri) {
+            last = Some(row.uri.clone());
+            table.push(SampleRow {
+                sample: scored,
+                ..row
+            })?;
+            scored += 1;
+        }
+    }
+    if scored == 0 {
+        return Err(nothing(attempt, images));
+    }
+    table.finish()?;
+    Ok(Listed {
+        train: 0,
+        scored,
+        licences: Vec::new(),
+        warnings,
+    })
+}
+
+/// A night without an image is more likely a wrong address, or a camera that is off, than a quiet night.
+fn nothing(attempt: &Attempt, images: &Unlabelled) -> TaskError {
+    match images.places() {
+        [Place::Folder(folder)] => {
+            let folder = folder.clone();
+            let error = DataError::EmptyFolder {
+                folder,
+                nearest: None,
+            };
+            suggest(attempt, error)
+        }
+        places => {
+            let places: Vec<&str> = places.iter().map(Place::address).collect();
+            TaskError::NoImages(places.join(", "))
+        }
+    }
+}
+
+/// Images on their way into the table.
+struct Found<'a> {
+    attempt: &'a Attempt,
+    images: &'a Unlabelled,
+    rows: Sorter<SampleRow>,
+    count: u64,
+}
+
+impl Found<'_> {
+    fn folder(&mut self, folder: &str, place: &Place) -> Result<(), TaskError> {
+        let attempt = self.attempt;
+        let store = match attempt.stores.open(folder) {
+            Err(StoreError::NotFound { .. }) => return Ok(()),
+            other => other?,
+        };
+        let mut failed = None;
+        let each = |batch: Vec<ObjectInfo>| {
+            for info in batch {
+                let modified_ms = milliseconds(info.modified);
+                if self.images.wants(&info.path, info.size, modified_ms)
+                    && place.takes(&format!("{folder}/{}", info.path))
+                {
+                    failed = self.push(&store, &info, modified_ms).err();
+                }
+            }
+            failed = failed.take().or_else(|| attempt.check_cancelled().err());
+            match failed {
+                Some(_) => ControlFlow::Break(()),
+                None => ControlFlow::Continue(()),
+            }
+        };
+        let listing = || attempt.runtime.block_on(store.list_each("", each));
+        attempt.stages.time("list", 0, listing)?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// An image that was named must be there.
+    fn image(&mut self, address: &str) -> Result<(), TaskError> {
+        let (store, path) = self.attempt.stores.locate(address)?;
+        let info = self.attempt.runtime.block_on(store.head(&path))?;
+        self.named(&store, &info)
+    }
+
+    /// Images of a list; what is not there, or cannot be asked for, is found out when it is read, and becomes a row.
+    fn listed(&mut self, mut addresses: Addresses<'_>) -> Result<(), TaskError> {
+        while let Some(batch) = addresses.next_batch()? {
+            self.attempt.check_cancelled()?;
+            for listed in batch {
+                match listed.info {
+                    Some(info) => self.named(&listed.store, &info)?,
+                    None => {
+                        let info = ObjectInfo {
+                            path: listed.path,
+                            etag: String::new(),
+                            size: 0,
+                            modified: std::time::SystemTime::UNIX_EPOCH,
+                        };
+                        self.push(&listed.store, &info, 0)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn named(&mut self, store: &Store, info: &ObjectInfo) -> Result<(), TaskError> {
+        let modified_ms = milliseconds(info.modified);
+        if self.images.wants_file(info.size, modified_ms) {
+            self.push(store, info, modified_ms)?;
+        }
+        Ok(())
+    }
+
+    fn push(
+        &mut self,
+        store: &Store,
+        info: &ObjectInfo,
+        modified_ms: i64,
+    ) -> Result<(), TaskError> {
+        self.count += 1;
+        self.attempt.stages.set_done(self.count);
+        self.rows.push(SampleRow {
+            uri: store.uri(&info.path),
+            etag: info.etag.clone(),
+            size: info.size,
+            modified: Micros(modified_ms.saturating_mul(1000)),
+            split: Split::Test.as_str().to_owned(),
+            label: Unlabelled::LABEL.to_owned(),
+            ..SampleRow::default()
+        })
+    }
+}
