@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use coordinator_core::{Event, OutboxItem, OutboxRow};
+use plan::PublishedTable;
 use serde::{Deserialize, Serialize};
 use spans::Beginning;
 use store::{Store, StoreError, layout};
@@ -45,6 +46,9 @@ pub struct ModelPointer {
 }
 
 const POINTER_FORMAT: u32 = 1;
+
+/// The table of which the index has copies.
+const SCORES: &str = "scores.parquet";
 
 /// A job waits for it.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -125,6 +129,7 @@ async fn deliver(row: &OutboxRow, handle: &Handle) -> Result<Option<u32>, Publis
             prefix,
             tables,
             manifest,
+            index,
         } => {
             let store = handle.stores().open(&row.store)?;
             for table in tables {
@@ -134,6 +139,12 @@ async fn deliver(row: &OutboxRow, handle: &Handle) -> Result<Option<u32>, Publis
                         &layout::result(&row.job, *generation, &table.name),
                     )
                     .await?;
+            }
+            let scores = |table: &&PublishedTable| table.name == SCORES;
+            if let (Some(index), Some(table)) = (index, tables.iter().find(scores)) {
+                let segment = layout::index_segment(index, &row.job);
+                let table = format!("{prefix}/{}", table.path);
+                store.copy(&table, &segment).await?;
             }
             // Last: who finds a manifest finds the tables of its generation.
             store

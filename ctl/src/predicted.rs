@@ -1,12 +1,41 @@
 //! The result of scoring images without labels: how many were decided to be anomalous, how many could not be scored.
 
-use tables::{ANOMALOUS_RATE, MetricRow};
+use serde_json::{Value, json};
+use tables::{ANOMALOUS_RATE, MetricRow, ScoreRow};
 
 use crate::output::Table;
 use crate::summary::Line;
 
+/// Images that an incremental job did not have to score.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Reused {
+    images: u64,
+    anomalous: u64,
+    errors: u64,
+}
+
+impl Reused {
+    pub fn count(&mut self, rows: &[ScoreRow]) {
+        for row in rows {
+            self.images += 1;
+            self.anomalous += u64::from(row.is_anomalous == Some(true));
+            self.errors += u64::from(row.score.is_none());
+        }
+    }
+
+    /// Null without any.
+    pub fn json(self) -> Value {
+        match self.images {
+            0 => Value::Null,
+            images => {
+                json!({ "images": images, "anomalous": self.anomalous, "errors": self.errors })
+            }
+        }
+    }
+}
+
 /// `None` where labels were measured with.
-pub fn table(metrics: &[MetricRow], lines: &[Line]) -> Option<Table> {
+pub fn table(metrics: &[MetricRow], lines: &[Line], reused: Reused) -> Option<Table> {
     let rows: Vec<&MetricRow> = metrics
         .iter()
         .filter(|row| row.metric == ANOMALOUS_RATE)
@@ -43,6 +72,20 @@ pub fn table(metrics: &[MetricRow], lines: &[Line]) -> Option<Table> {
             row.threshold_split.clone().unwrap_or_else(dash),
         ];
         table.row(cells);
+    }
+    if reused.images > 0 {
+        let share = reused.anomalous as f64 / (reused.images - reused.errors).max(1) as f64;
+        table.row([
+            "scored before".to_owned(),
+            String::new(),
+            reused.images.to_string(),
+            reused.anomalous.to_string(),
+            format!("{:.2} %", 100.0 * share),
+            reused.errors.to_string(),
+            dash(),
+            String::new(),
+            String::new(),
+        ]);
     }
     Some(table)
 }

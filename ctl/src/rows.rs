@@ -12,7 +12,7 @@ use bytes::Bytes;
 use proto::v1::{ReadTableRequest, ResultsReply, ResultsRequest};
 use serde_json::{Map, Value};
 use store::{Location, Scheme};
-use tables::{Row, TableReader};
+use tables::{Row, ScoreRow, TableReader};
 
 use crate::Error;
 use crate::client::Client;
@@ -81,12 +81,43 @@ impl Results {
     pub async fn each<R: Row>(
         &self,
         client: &mut Client,
+        each: impl FnMut(Vec<R>),
+    ) -> Result<(), Error> {
+        self.each_of(R::TABLE, client, each).await
+    }
+
+    /// Every image that the job answers for: those that it has scored, and of an incremental job those that earlier ones had.
+    pub async fn each_score(
+        &self,
+        client: &mut Client,
+        mut each: impl FnMut(Vec<ScoreRow>),
+    ) -> Result<(), Error> {
+        self.each(client, &mut each).await?;
+        self.each_reused(client, each).await
+    }
+
+    /// Those of an incremental job that earlier ones had scored.
+    pub async fn each_reused(
+        &self,
+        client: &mut Client,
+        each: impl FnMut(Vec<ScoreRow>),
+    ) -> Result<(), Error> {
+        if self.0.tables.iter().any(|table| table == "reused.parquet") {
+            self.each_of("reused", client, each).await?;
+        }
+        Ok(())
+    }
+
+    async fn each_of<R: Row>(
+        &self,
+        table: &str,
+        client: &mut Client,
         mut each: impl FnMut(Vec<R>),
     ) -> Result<(), Error> {
         let request = ReadTableRequest {
             job: self.0.job.clone(),
             generation: self.0.generation,
-            table: R::TABLE.to_owned(),
+            table: table.to_owned(),
         };
         let mut pieces = client.read_table(request).await?.into_inner();
         let mut bytes = Vec::new();

@@ -231,3 +231,68 @@ fn executors_that_are_killed_at_random_lose_and_double_no_image() {
     assert_eq!(scores(&sandbox, "last").len(), 700);
     sandbox.ctl(&["verify", "last"]).expect(0);
 }
+
+#[test]
+fn an_incremental_job_scores_what_is_new_or_has_changed_and_answers_for_all() {
+    let sandbox = trained(12, 6);
+    let yaml = "kind: predict\nname: night\nmodel: {package: tiny}\noutput: ./out\nmax_error_rows: 50%\ndata: [data/tiny/test, list.txt]\nincremental: true\n";
+    sandbox.write("night.yaml", yaml);
+    sandbox.write("list.txt", "data/later/0000.png\n");
+    images::write_truncated(&sandbox.path("data/tiny/test/good/0001.png"));
+    // Scored anew, and of them reused.
+    let night = |scored: usize, reused: u64| {
+        sandbox.ctl(&["run", "night.yaml", "--new"]).expect(0);
+        let job = sandbox.json(&["results", "last"]);
+        assert_eq!(
+            job["reused"]["images"].as_u64().unwrap_or(0),
+            reused,
+            "{job}"
+        );
+        let metrics = sandbox.json(&["results", "last", "--metrics"]);
+        let number = |name: &str| metrics[0][name].as_u64().unwrap() as usize;
+        assert_eq!(
+            number("normal") + number("anomalous") + number("errors"),
+            scored
+        );
+        sandbox.ctl(&["verify", "last"]).expect(0);
+        scores(&sandbox, "last")
+    };
+    let first = night(13, 0);
+    assert_eq!(errors(&sandbox).len(), 2);
+    // The broken image stays broken; the missing one may have come.
+    assert_eq!(night(1, 12), first);
+    assert_eq!(errors(&sandbox).len(), 2);
+
+    images::mvtec(&sandbox.path("data/later-made"), 1, 0);
+    fs::create_dir_all(sandbox.path("data/later")).unwrap();
+    fs::rename(
+        sandbox.path("data/later-made/train/good/0000.png"),
+        sandbox.path("data/later/0000.png"),
+    )
+    .unwrap();
+    images::write_sized(
+        &sandbox.path("data/tiny/test/good/0002.png"),
+        &[90; 64 * 64],
+        64,
+        64,
+    );
+    let later = night(2, 11);
+    assert_eq!(later.len(), first.len() + 1);
+    let changed: Vec<&String> = first
+        .iter()
+        .filter(|(image, score)| later[*image] != **score)
+        .map(|(image, _)| image)
+        .collect();
+    assert_eq!(changed, ["tiny/test/good/0002.png"]);
+    assert_eq!(night(0, 13), later);
+
+    // Another package, another engine and another input know nothing of it.
+    let other = yaml.replace("data: [data/tiny/test, list.txt]", "data: data/tiny/test");
+    sandbox.write("night.yaml", &other);
+    night(12, 0);
+    sandbox.write(
+        "night.yaml",
+        &format!("{other}resources: {{engine: onnxruntime}}\n"),
+    );
+    night(12, 0);
+}

@@ -85,7 +85,12 @@ impl Core {
             (Some(TaskSpec::Evaluate { .. }), ResultDetail::Evaluate { package, .. }) => {
                 package.iter().map(String::as_str).collect()
             }
-            (Some(TaskSpec::Reduce), ResultDetail::Reduce { tables, manifest }) => tables
+            (
+                Some(TaskSpec::Reduce),
+                ResultDetail::Reduce {
+                    tables, manifest, ..
+                },
+            ) => tables
                 .iter()
                 .map(|t| t.path.as_str())
                 .chain([manifest.as_str()])
@@ -98,6 +103,14 @@ impl Core {
                 return Err(Refusal::WrongResult { lease, what });
             }
         };
+        if let ResultDetail::Reduce {
+            index: Some(index), ..
+        } = &result.detail
+            && !(stays_below(index) && index.starts_with("index/"))
+        {
+            let what = format!("{index:?} is no folder of the index");
+            return Err(Refusal::WrongResult { lease, what });
+        }
         if let ResultDetail::Reduce { tables, .. } = &result.detail
             && let Some(table) = tables.iter().find(|table| !is_file_name(&table.name))
         {

@@ -41,9 +41,15 @@ impl Core {
         result: &TaskResult,
         out: &mut Vec<Effect>,
     ) {
-        let (Some(job), ResultDetail::Reduce { tables, manifest }) =
-            (self.jobs.get_mut(&number), &result.detail)
+        let ResultDetail::Reduce {
+            tables,
+            manifest,
+            index: segment,
+        } = &result.detail
         else {
+            return;
+        };
+        let Some(job) = self.jobs.get_mut(&number) else {
             return;
         };
         let Some(attempt) = self.attempts.get(&lease) else {
@@ -57,6 +63,7 @@ impl Core {
             prefix: prefix(attempt),
             tables: tables.clone(),
             manifest: manifest.clone(),
+            index: segment.clone(),
         };
         self.post(number, item, out);
         for item in self.trained_models(number) {

@@ -365,6 +365,9 @@ pub enum OutboxItem {
         tables: Vec<PublishedTable>,
         /// Below the prefix.
         manifest: String,
+        /// The folder of the store's index that gets a copy of the table `scores`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        index: Option<String>,
     },
     /// Puts `models/{name}/{version}.json` under the first version that is free, by put-if-absent; an entry
     /// there that names this package is one's own. The job does not end before.

@@ -167,6 +167,7 @@ fn one_of_everything() -> Vec<Change> {
                     path: "t/scores.parquet".to_owned(),
                 }],
                 manifest: "manifest.parquet".to_owned(),
+                index: Some("index/p-auto/i".to_owned()),
             },
         )),
         Change::Outbox(outbox(

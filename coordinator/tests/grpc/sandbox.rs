@@ -300,6 +300,7 @@ fn made_up(assignment: &Assignment) -> (ResultDetail, Vec<&'static str>) {
                     scored: 300,
                     packages: Vec::new(),
                     licences: Vec::new(),
+                    scored_before: None,
                 },
                 vec![samples],
             )
@@ -332,6 +333,7 @@ fn made_up(assignment: &Assignment) -> (ResultDetail, Vec<&'static str>) {
                 package: Some(package.to_owned()),
                 rows: 300,
                 errors: 0,
+                index: None,
             };
             (detail, vec![package])
         }
@@ -343,6 +345,7 @@ fn made_up(assignment: &Assignment) -> (ResultDetail, Vec<&'static str>) {
             let detail = ResultDetail::Reduce {
                 tables: vec![table],
                 manifest: "manifest.parquet".to_owned(),
+                index: None,
             };
             (detail, vec!["tables/metrics.parquet", "manifest.parquet"])
         }

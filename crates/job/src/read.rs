@@ -24,6 +24,7 @@ pub(crate) const RUN_KEYS: &[&str] = &[
     "seed",
     "parity",
     "max_error_rows",
+    "incremental",
 ];
 /// Keys of the job as a whole.
 pub(crate) const JOB_KEYS: &[&str] = &[

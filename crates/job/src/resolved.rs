@@ -55,6 +55,9 @@ pub struct RunSpec {
     /// How many images may turn out as rows with errors before the run counts as failed; only where images are predicted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_error_rows: Option<ErrorLimit>,
+    /// Images that jobs of the same data, package and engine have scored are not scored again; only where images are predicted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub incremental: bool,
 }
 
 /// A number of rows with errors that is bearable.

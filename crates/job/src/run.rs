@@ -66,6 +66,7 @@ impl<'a> Reader<'a> {
         let model = self.model(node, data.as_ref(), report);
         let parity = parity(node.get("parity"), self.kind, report);
         let max_error_rows = max_error_rows(node.get("max_error_rows"), self.kind, report);
+        let incremental = incremental(node.get("incremental"), self.kind, report);
         Some(RunSpec {
             axes,
             model: model?,
@@ -76,6 +77,7 @@ impl<'a> Reader<'a> {
             seed: seed?,
             parity: parity?,
             max_error_rows: max_error_rows?,
+            incremental: incremental?,
         })
     }
 
@@ -610,6 +612,30 @@ fn max_error_rows(
         report.error(node.at, message);
     }
     found.map(Some)
+}
+
+fn incremental(node: Option<&Node>, kind: JobKind, report: &mut Report<'_>) -> Option<bool> {
+    let Some(node) = node.filter(|node| !node.is_null()) else {
+        return Some(false);
+    };
+    match node.value {
+        Value::Bool(true) if kind != JobKind::Predict => {
+            report.error(
+                node.at,
+                format!("incremental is of jobs of kind predict; a job of kind {kind} measures on all of its images"),
+            );
+            None
+        }
+        Value::Bool(given) => Some(given),
+        _ => {
+            let found = node.describe();
+            report.error(
+                node.at,
+                format!("incremental: expected true or false, found {found}"),
+            );
+            None
+        }
+    }
 }
 
 /// `2.5%` is 0.025; nothing outside 0 to 100 %.

@@ -103,6 +103,7 @@ pub fn schema() -> Json {
                 "default": run::PARITY_IMAGES,
                 "description": "Scored images on which the engines are compared for the parity certificate of a trained model; 0: none is made.",
             })),
+            "incremental": {"type": ["boolean", "null"], "default": false, "description": "With `kind: predict`: images that jobs of the same data, package and engine have scored, and that have not changed since, are not scored again."},
             "timezone": {"type": ["string", "null"], "default": "UTC", "description": "Of `{today}` and `{yesterday}` in the addresses of images with `kind: predict`, such as Europe/Berlin."},
             "max_error_rows": {
                 "anyOf": [

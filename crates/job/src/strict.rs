@@ -148,6 +148,9 @@ fn check_predict(run: &RunSpec, predicts: bool) -> Result<(), (&'static str, &'s
     {
         return Err(("max_error_rows", "is no share"));
     }
+    if run.incremental && !predicts {
+        return Err(("incremental", "belongs to jobs of kind predict"));
+    }
     let metrics = &run.metrics;
     if predicts && !(metrics.image.is_empty() && metrics.pixel.is_empty()) {
         return Err(("metrics", "cannot be measured without labels"));

@@ -224,6 +224,9 @@ pub enum ResultDetail {
         /// What the dataset says of its licence, a line each.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         licences: Vec<String>,
+        /// Of an incremental job: what earlier ones have scored.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scored_before: Option<ScoredBefore>,
     },
     Fit {
         /// Statistics of the model (safetensors).
@@ -245,13 +248,27 @@ pub enum ResultDetail {
         package: Option<String>,
         rows: u64,
         errors: u64,
+        /// Of an incremental job, as its listing has it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        index: Option<String>,
     },
     Reduce {
         /// Published tables: file name under `results/`, path below the attempt's prefix.
         tables: Vec<PublishedTable>,
         /// The manifest of the job's committed objects.
         manifest: String,
+        /// Of an incremental job: the folder of the store's index that gets a copy of its `scores`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        index: Option<String>,
     },
+}
+
+/// Images of a listing that need not be scored again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScoredBefore {
+    pub images: u64,
+    /// Where the store keeps what was scored of this data by this package and engine.
+    pub index: String,
 }
 
 /// A package that a run names, as it was found.

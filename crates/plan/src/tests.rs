@@ -48,6 +48,7 @@ pub(crate) fn spec(
         normalization: Normalization::MinMax,
         parity: 0,
         max_error_rows: None,
+        incremental: false,
         task: VisionTask::Classification,
         seed,
     }
@@ -74,6 +75,7 @@ fn listed(scored: u64) -> TaskResult {
         scored,
         packages: vec![],
         licences: vec![],
+        scored_before: None,
     };
     TaskResult {
         detail,

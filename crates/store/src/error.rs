@@ -163,6 +163,23 @@ impl StoreError {
         }
     }
 
+    /// Every word of [`Self::word`].
+    pub const WORDS: [&'static str; 13] = [
+        "not_found",
+        "denied",
+        "changed",
+        "conflict",
+        "disk_full",
+        "read_only",
+        "unavailable",
+        "invalid_uri",
+        "unknown_scheme",
+        "unconfigured",
+        "certificate",
+        "clock",
+        "internal",
+    ];
+
     /// Whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. })

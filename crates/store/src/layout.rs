@@ -6,6 +6,7 @@
 //! jobs/{job}/manifest/{generation}.parquet
 //! jobs/{job}/results/{generation}/{table}.parquet
 //! models/{name}/{version}.json
+//! index/{package}-{engine}/{input}/{job}.parquet   what has been scored: immutable copies of tables `scores`
 //! ```
 
 use types::JobId;
@@ -42,6 +43,17 @@ pub fn results(job: &JobId, generation: u64) -> String {
 /// `name` is a file name, such as `scores.parquet`.
 pub fn result(job: &JobId, generation: u64, name: &str) -> String {
     format!("jobs/{job}/results/{generation:06}/{name}")
+}
+
+/// What has been scored by a package (its digest) and engine, of one input (its digest).
+pub fn index(package: &str, engine: &str, input: &str) -> String {
+    let short = |digest: &str| digest.chars().take(16).collect::<String>();
+    format!("index/{}-{engine}/{}", short(package), short(input))
+}
+
+/// What a job adds to a folder of the index.
+pub fn index_segment(index: &str, job: &JobId) -> String {
+    format!("{index}/{job}.parquet")
 }
 
 /// All versions of a model lie below this.

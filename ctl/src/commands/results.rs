@@ -122,7 +122,12 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             return show(common, cluster, &job, Some(results)).await.map(drop);
         }
         if args.scores {
-            print::<ScoreRow>(common, cluster, &results, &SCORE_COLUMNS, args.document).await
+            let mut found = Vec::new();
+            results
+                .each_score(&mut cluster.client, |batch| found.extend(batch))
+                .await?;
+            found.sort_by(ScoreRow::order);
+            put(common, &found, &SCORE_COLUMNS, args.document)
         } else if args.metrics {
             print::<MetricRow>(common, cluster, &results, &METRIC_COLUMNS, args.document).await
         } else {
@@ -171,7 +176,7 @@ async fn highest(
         highest.sort_by(|a, b| b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal));
         highest.truncate(count);
     };
-    results.each(&mut cluster.client, each).await?;
+    results.each_score(&mut cluster.client, each).await?;
     Ok(highest)
 }
 
@@ -265,6 +270,11 @@ async fn show(
     results: Option<Results>,
 ) -> Result<Vec<String>, Error> {
     let (lines, metrics) = lines(cluster, job, results.as_ref()).await?;
+    let mut reused = predicted::Reused::default();
+    if let Some(results) = &results {
+        let count = |batch: Vec<ScoreRow>| reused.count(&batch);
+        results.each_reused(&mut cluster.client, count).await?;
+    }
     let place = results.map(|results| results.place());
     let predicts = metrics.iter().any(|row| row.metric == ANOMALOUS_RATE);
     let mut value = summary::json(&lines);
@@ -273,10 +283,11 @@ async fn show(
         object.insert("state".to_owned(), json!(job.state));
         object.insert("failures".to_owned(), json!(job.failures));
         object.insert("results".to_owned(), json!(place));
+        object.insert("reused".to_owned(), reused.json());
         object.insert("licences".to_owned(), json!(licences(&metrics)));
     }
     common.output.print(&value, || {
-        let mut text = match predicted::table(&metrics, &lines) {
+        let mut text = match predicted::table(&metrics, &lines, reused) {
             Some(table) => table.render(),
             None => summary::table(&lines).render(),
         };

@@ -58,6 +58,7 @@ pub fn work(assignment: &Assignment) -> (TaskResult, Vec<OutputObject>, u64) {
             scored: workload::samples(chunks),
             packages: Vec::new(),
             licences: Vec::new(),
+            scored_before: None,
         },
         TaskSpec::Fit { .. } => ResultDetail::Fit {
             statistics: path.clone(),
@@ -73,6 +74,7 @@ pub fn work(assignment: &Assignment) -> (TaskResult, Vec<OutputObject>, u64) {
             package: Some(path.clone()),
             rows: 0,
             errors: 0,
+            index: None,
         },
         TaskSpec::Reduce => ResultDetail::Reduce {
             tables: vec![PublishedTable {
@@ -80,6 +82,7 @@ pub fn work(assignment: &Assignment) -> (TaskResult, Vec<OutputObject>, u64) {
                 path: path.clone(),
             }],
             manifest: path.clone(),
+            index: None,
         },
     };
     let outputs = vec![OutputObject {

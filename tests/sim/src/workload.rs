@@ -222,6 +222,7 @@ pub fn expected_reduce(plan: &Plan, chunks: u64, thresholds: &BTreeMap<u32, Reth
             scored: samples(chunks),
             packages: Vec::new(),
             licences: Vec::new(),
+            scored_before: None,
         },
         timings: Vec::new(),
         warnings: Vec::new(),

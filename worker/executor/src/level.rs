@@ -109,8 +109,8 @@ impl Images {
     }
 
     /// Fails where not one image of the split test could be scored: there is nothing to measure. And where there is a limit and
-    /// more than that could not.
-    pub fn check(&self, limit: Option<ErrorLimit>) -> Result<(), TaskError> {
+    /// more than that could not; `before`: rows of earlier jobs that the run answers for, too.
+    pub fn check(&self, limit: Option<ErrorLimit>, before: u64) -> Result<(), TaskError> {
         let (errors, scored) = (
             self.errors(Split::Test),
             self.counts.get(&Split::Test).map_or(0, |counts| {
@@ -118,8 +118,11 @@ impl Images {
                 totals.normal + totals.anomalous
             }),
         );
-        let rows = errors + scored;
-        if let Some(limit) = limit.filter(|limit| !limit.allows(errors, rows)) {
+        let rows = errors + scored + before;
+        if let Some(limit) = limit {
+            if limit.allows(errors, rows) {
+                return Ok(());
+            }
             let first = self.bad.get(&Split::Test).and_then(BadImages::first);
             return Err(TaskError::TooManyErrors {
                 errors,

@@ -23,7 +23,7 @@ pub struct Sorter<R: Row> {
     in_memory: usize,
 }
 
-impl<R: Row> Sorter<R> {
+impl<R: Row + 'static> Sorter<R> {
     pub fn new(scratch: &Path) -> Self {
         Self {
             scratch: scratch.to_owned(),
@@ -44,27 +44,12 @@ impl<R: Row> Sorter<R> {
     /// All rows; of equal ones those first that came first.
     pub fn finish(mut self) -> Result<Merged<R>, TaskError> {
         self.rows.sort_by(R::order);
-        let mut runs: Vec<Run<R>> = Vec::with_capacity(self.runs.len() + 1);
+        let mut sources: Vec<Batches<R>> = Vec::with_capacity(self.runs.len() + 1);
         for path in self.runs {
-            let file = File::open(&path).map_err(TaskError::scratch(&path))?;
-            let reader = TableReader::open(file).map_err(TaskError::scratch_table(&path))?;
-            runs.push(Run {
-                file: Some((path, reader)),
-                batch: Vec::new().into_iter(),
-            });
+            sources.push(Box::new(SpilledRun::open(path)?));
         }
-        runs.push(Run {
-            file: None,
-            batch: self.rows.into_iter(),
-        });
-        let mut merged = Merged {
-            heap: BinaryHeap::with_capacity(runs.len()),
-            runs,
-        };
-        for run in 0..merged.runs.len() {
-            merged.advance(run)?;
-        }
-        Ok(merged)
+        sources.push(Box::new(std::iter::once(Ok(self.rows))));
+        Merged::of(sources)
     }
 
     fn spill(&mut self) -> Result<(), TaskError> {
@@ -85,9 +70,45 @@ impl<R: Row> Sorter<R> {
     }
 }
 
+/// A scratch file that goes once it was read.
+struct SpilledRun<R: Row> {
+    path: PathBuf,
+    /// `None` after the last batch.
+    reader: Option<TableReader<R>>,
+}
+
+impl<R: Row> SpilledRun<R> {
+    fn open(path: PathBuf) -> Result<Self, TaskError> {
+        let file = File::open(&path).map_err(TaskError::scratch(&path))?;
+        let reader = TableReader::open(file).map_err(TaskError::scratch_table(&path))?;
+        let reader = Some(reader);
+        Ok(Self { path, reader })
+    }
+}
+
+impl<R: Row> Iterator for SpilledRun<R> {
+    type Item = Result<Vec<R>, TaskError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.reader.as_mut()?.next() {
+            Some(batch) => Some(batch.map_err(TaskError::scratch_table(&self.path))),
+            None => {
+                self.reader = None;
+                let removed = fs::remove_file(&self.path);
+                removed
+                    .map_err(TaskError::scratch(&self.path))
+                    .err()
+                    .map(Err)
+            }
+        }
+    }
+}
+
+/// Rows in order, some at a time.
+pub type Batches<R> = Box<dyn Iterator<Item = Result<Vec<R>, TaskError>>>;
+
 struct Run<R: Row> {
-    /// `None`: all of it is in `batch`.
-    file: Option<(PathBuf, TableReader<R>)>,
+    batches: Batches<R>,
     batch: vec::IntoIter<R>,
 }
 
@@ -97,17 +118,9 @@ impl<R: Row> Run<R> {
             if let Some(row) = self.batch.next() {
                 return Ok(Some(row));
             }
-            let Some((path, reader)) = &mut self.file else {
-                return Ok(None);
-            };
-            match reader.next() {
-                Some(batch) => {
-                    self.batch = batch.map_err(TaskError::scratch_table(&*path))?.into_iter();
-                }
-                None => {
-                    fs::remove_file(&*path).map_err(TaskError::scratch(&*path))?;
-                    self.file = None;
-                }
+            match self.batches.next().transpose()? {
+                Some(batch) => self.batch = batch.into_iter(),
+                None => return Ok(None),
             }
         }
     }
@@ -121,6 +134,22 @@ pub struct Merged<R: Row> {
 }
 
 impl<R: Row> Merged<R> {
+    /// Of equal rows those of an earlier source come first.
+    pub fn of(sources: Vec<Batches<R>>) -> Result<Self, TaskError> {
+        let run = |batches| Run {
+            batches,
+            batch: Vec::new().into_iter(),
+        };
+        let mut merged = Self {
+            heap: BinaryHeap::with_capacity(sources.len()),
+            runs: sources.into_iter().map(run).collect(),
+        };
+        for run in 0..merged.runs.len() {
+            merged.advance(run)?;
+        }
+        Ok(merged)
+    }
+
     fn advance(&mut self, run: usize) -> Result<(), TaskError> {
         if let Some(row) = self.runs[run].next()? {
             self.heap.push(Head { row, run });

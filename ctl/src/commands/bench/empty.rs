@@ -88,6 +88,7 @@ pub fn result(assignment: &Assignment, seconds: f64) -> Result<TaskResult, Strin
             scored: chunks(&assignment.job_name)? * CHUNK,
             packages: Vec::new(),
             licences: Vec::new(),
+            scored_before: None,
         },
         TaskSpec::Fit { .. } => ResultDetail::Fit {
             statistics: object(),
@@ -103,10 +104,12 @@ pub fn result(assignment: &Assignment, seconds: f64) -> Result<TaskResult, Strin
             package: None,
             rows: 0,
             errors: 0,
+            index: None,
         },
         TaskSpec::Reduce => ResultDetail::Reduce {
             tables: Vec::new(),
             manifest: object(),
+            index: None,
         },
     };
     Ok(TaskResult {
@@ -185,6 +188,7 @@ mod tests {
                 scored: chunks(&format!("empty-{}", job.chunks)).unwrap() * CHUNK,
                 packages: Vec::new(),
                 licences: Vec::new(),
+                scored_before: None,
             },
             timings: timings(0.0),
             warnings: Vec::new(),

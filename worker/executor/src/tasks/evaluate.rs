@@ -6,7 +6,9 @@ use ::package::Parity;
 use data::Split;
 use job::resolved::ModelSource;
 use metrics::{Asked, AtRate, Interval, Points, RawScore, SplitRole, Summary, Undefined};
-use plan::{Input, InputOutcome, MetricValue, PlannedRun, ResultDetail, Reused, TaskResult};
+use plan::{
+    Input, InputOutcome, MetricValue, PlannedRun, ResultDetail, Reused, ScoredBefore, TaskResult,
+};
 use serde_json::{Value, json};
 use tables::{CurveRow, ManifestRow, MetricRow, Row, ScoreRow, TimingRow};
 use types::TaskKind;
@@ -39,7 +41,11 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     let images = attempt
         .stages
         .time("metrics", 0, || Images::count(attempt))?;
-    images.check(run.spec.max_error_rows)?;
+    let before = scored_before(attempt)?;
+    images.check(
+        run.spec.max_error_rows,
+        before.map_or(0, |before| before.images),
+    )?;
     let image = decide(
         run,
         run.spec.metrics.image_threshold,
@@ -105,6 +111,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     attempt.put_table(names::CURVES, curves)?;
     let missing_pictures = pictures::put(attempt, run, &sight)?;
     let rows = write_scores(attempt, &image)?;
+    decide_reused(attempt, run, &image)?;
     let parity = parity::measure(attempt, run, image.threshold.ok())?;
     let problems = parity.iter().flat_map(Parity::problems);
     let disagreeing = problems
@@ -131,6 +138,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             package,
             rows,
             errors: images.all_errors(),
+            index: before.map(|before| before.index.clone()),
         },
         timings: Vec::new(),
         warnings,
@@ -360,15 +368,19 @@ fn predicted_row(
         .first()
         .map(|at| at.confusion.false_positives);
     let threshold = decision.threshold.ok();
+    // Every image may have been scored before.
+    let reason = decision
+        .threshold
+        .err()
+        .or((scored == 0).then_some(Undefined::Empty));
+    let rate = anomalous.filter(|_| reason.is_none());
+    // Counts are far below 2^53.
+    let rate = rate.map(|anomalous| anomalous as f64 / scored as f64);
     Ok(MetricRow {
         level: images.name().to_owned(),
         metric: tables::ANOMALOUS_RATE.to_owned(),
-        // Counts are far below 2^53.
-        value: anomalous.map(|anomalous| anomalous as f64 / scored as f64),
-        reason: decision
-            .threshold
-            .err()
-            .map(|reason| reason.word().to_owned()),
+        value: rate,
+        reason: reason.map(|reason| reason.word().to_owned()),
         threshold: threshold.map(|threshold| f64::from(threshold.value())),
         threshold_split: threshold.map(|_| decision.chosen_by.to_owned()),
         normal: scored - anomalous.unwrap_or(0),
@@ -461,17 +473,54 @@ fn write_scores(attempt: &Attempt, decision: &Decision) -> Result<u64, TaskError
     let mut table = attempt.begin_table::<ScoreRow>(names::SCORES)?;
     for part in attempt.accepted(TaskKind::Score) {
         attempt.each_batch::<ScoreRow>(&part.path(names::SCORES), |batch| {
-            batch.into_iter().try_for_each(|row| {
-                let score = row.score.and_then(|score| RawScore::new(score).ok());
-                table.push(ScoreRow {
-                    score_normalized: score.and_then(|score| decision.normalized(score)),
-                    is_anomalous: score.and_then(|score| decision.is_anomalous(score)),
-                    ..row
-                })
-            })
+            let mut rows = batch.into_iter();
+            rows.try_for_each(|row| table.push(decided(row, decision)))
         })?;
     }
     Ok(table.finish()?.rows.unwrap_or(0))
+}
+
+/// What earlier jobs had scored, decided as this run's own images are.
+fn decide_reused(
+    attempt: &Attempt,
+    run: &PlannedRun,
+    decision: &Decision,
+) -> Result<(), TaskError> {
+    let list = attempt.input(TaskKind::List)?;
+    if list.object(names::REUSED).is_none() {
+        return Ok(());
+    }
+    let mut table = attempt.begin_table::<ScoreRow>(names::REUSED)?;
+    attempt.each_batch::<ScoreRow>(&list.path(names::REUSED), |batch| {
+        batch.into_iter().try_for_each(|row| {
+            let row = ScoreRow {
+                run: run.index,
+                ..row
+            };
+            table.push(decided(row, decision))
+        })
+    })?;
+    table.finish()?;
+    Ok(())
+}
+
+/// Of an incremental job.
+fn scored_before(attempt: &Attempt) -> Result<Option<&ScoredBefore>, TaskError> {
+    let list = attempt.assignment.inputs.iter().filter_map(accepted);
+    let mut list = list.filter(|input| input.input.spec.kind() == TaskKind::List);
+    Ok(match list.next().map(|list| &list.result.detail) {
+        Some(ResultDetail::List { scored_before, .. }) => scored_before.as_ref(),
+        _ => None,
+    })
+}
+
+fn decided(row: ScoreRow, decision: &Decision) -> ScoreRow {
+    let score = row.score.and_then(|score| RawScore::new(score).ok());
+    ScoreRow {
+        score_normalized: score.and_then(|score| decision.normalized(score)),
+        is_anomalous: score.and_then(|score| decision.is_anomalous(score)),
+        ..row
+    }
 }
 
 /// What the run's tasks left and took, for the job's own tables: reduce sees evaluate tasks only.

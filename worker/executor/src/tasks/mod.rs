@@ -17,6 +17,8 @@ pub mod names {
     pub const SAMPLES: &str = "samples.parquet";
     pub const STATISTICS: &str = "statistics.safetensors";
     pub const SCORES: &str = "scores.parquet";
+    /// Rows of earlier jobs for images that need not be scored again.
+    pub const REUSED: &str = "reused.parquet";
     pub const METRICS: &str = "metrics.parquet";
     pub const CURVES: &str = "curves.parquet";
     pub const PICTURES: &str = "pictures.parquet";

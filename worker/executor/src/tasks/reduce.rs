@@ -8,7 +8,7 @@ use types::{Failure, OutputObject, TaskKind, TraceId};
 
 use super::names;
 use crate::{
-    attempt::{Accepted, Attempt},
+    attempt::{Accepted, Attempt, accepted},
     error::TaskError,
 };
 
@@ -24,6 +24,10 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         pictures,
         timings(attempt)?,
     ];
+    let index = index(attempt);
+    if index.is_some() {
+        own.push(reused(attempt)?);
+    }
     let tables = own
         .iter()
         .map(|object| PublishedTable {
@@ -37,6 +41,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         detail: ResultDetail::Reduce {
             tables,
             manifest: names::MANIFEST.to_owned(),
+            index,
         },
         timings: Vec::new(),
         warnings: Vec::from_iter(left_out),
@@ -117,6 +122,33 @@ fn scores(attempt: &Attempt) -> Result<OutputObject, TaskError> {
                     push_all(attempt, &scored.path(names::SCORES), &mut part)?;
                 }
             }
+        }
+    }
+    part.finish()
+}
+
+/// The folder of the store's index, of an incremental job.
+fn index(attempt: &Attempt) -> Option<String> {
+    let results = attempt.assignment.inputs.iter().filter_map(accepted);
+    results
+        .into_iter()
+        .find_map(|input| match &input.result.detail {
+            ResultDetail::Evaluate { index, .. } => index.clone(),
+            ResultDetail::List { scored_before, .. } => Some(scored_before.as_ref()?.index.clone()),
+            _ => None,
+        })
+}
+
+/// What earlier jobs had scored; of a run that failed as it was found.
+fn reused(attempt: &Attempt) -> Result<OutputObject, TaskError> {
+    let mut part = attempt.begin_table::<ScoreRow>(names::REUSED)?;
+    for run in &attempt.assignment.runs {
+        let found = match outcome(attempt, run)? {
+            Outcome::Evaluated(evaluated) => Some(evaluated),
+            Outcome::Failed(_) => attempt.accepted(TaskKind::List).next(),
+        };
+        if let Some(found) = found.filter(|found| found.object(names::REUSED).is_some()) {
+            push_all(attempt, &found.path(names::REUSED), &mut part)?;
         }
     }
     part.finish()

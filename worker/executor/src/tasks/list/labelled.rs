@@ -36,6 +36,7 @@ pub fn seal(attempt: &Attempt, dataset: &dyn Dataset) -> Result<Listed, TaskErro
         train,
         scored: listing.samples.len() as u64 - train,
         licences: licences(attempt, dataset, &mut warnings),
+        scored_before: None,
         warnings,
     })
 }

@@ -1,6 +1,7 @@
 //! `list`: what is there to learn from or to score becomes sealed samples.
 
 mod addresses;
+mod known;
 mod labelled;
 mod unlabelled;
 
@@ -8,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use data::Data;
 use job::resolved::ModelSource;
-use plan::{FoundPackage, ResultDetail, TaskResult};
+use plan::{FoundPackage, ResultDetail, ScoredBefore, TaskResult};
 
 use super::names;
 use crate::{attempt::Attempt, error::TaskError, packages};
@@ -18,6 +19,7 @@ struct Listed {
     train: u64,
     scored: u64,
     licences: Vec<String>,
+    scored_before: Option<ScoredBefore>,
     warnings: Vec<String>,
 }
 
@@ -27,7 +29,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     attempt.stages.show("list", 0);
     let listed = match data::build(&spec.class_path, &spec.init_args)? {
         Data::Labelled(dataset) => labelled::seal(attempt, dataset.as_ref())?,
-        Data::Unlabelled(images) => unlabelled::seal(attempt, &images)?,
+        Data::Unlabelled(images) => unlabelled::seal(attempt, &images, &packages)?,
     };
     tracing::info!(train = listed.train, scored = listed.scored, "listed");
     Ok(TaskResult {
@@ -37,6 +39,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             scored: listed.scored,
             packages,
             licences: listed.licences,
+            scored_before: listed.scored_before,
         },
         timings: Vec::new(),
         warnings: listed.warnings,

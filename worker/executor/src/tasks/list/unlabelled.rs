@@ -4,13 +4,18 @@
 use std::ops::ControlFlow;
 
 use data::{DataError, Place, Split, Unlabelled};
+use plan::FoundPackage;
 use store::{ObjectInfo, Store, StoreError};
 use tables::{Micros, SampleRow};
 
-use super::{Listed, addresses::Addresses, labelled::suggest, milliseconds};
+use super::{Listed, addresses::Addresses, known::Known, labelled::suggest, milliseconds};
 use crate::{attempt::Attempt, error::TaskError, sorted::Sorter, tasks::names};
 
-pub fn seal(attempt: &Attempt, images: &Unlabelled) -> Result<Listed, TaskError> {
+pub fn seal(
+    attempt: &Attempt,
+    images: &Unlabelled,
+    packages: &[FoundPackage],
+) -> Result<Listed, TaskError> {
     let mut found = Found {
         attempt,
         images,
@@ -38,12 +43,18 @@ pub fn seal(attempt: &Attempt, images: &Unlabelled) -> Result<Listed, TaskError>
         }
     }
     let mut table = attempt.begin_table::<SampleRow>(names::SAMPLES)?;
+    let mut known = Known::open(attempt, packages)?;
     let (mut scored, mut last) = (0, None);
     for row in found.rows.finish()? {
         let row = row?;
         // Found at two places: the same image all the same.
         if last.as_ref() != Some(&row.uri) {
             last = Some(row.uri.clone());
+            if let Some(known) = &mut known
+                && known.has(&row)?
+            {
+                continue;
+            }
             table.push(SampleRow {
                 sample: scored,
                 ..row
@@ -51,7 +62,7 @@ pub fn seal(attempt: &Attempt, images: &Unlabelled) -> Result<Listed, TaskError>
             scored += 1;
         }
     }
-    if scored == 0 {
+    if last.is_none() {
         return Err(nothing(attempt, images));
     }
     table.finish()?;
@@ -59,6 +70,7 @@ pub fn seal(attempt: &Attempt, images: &Unlabelled) -> Result<Listed, TaskError>
         train: 0,
         scored,
         licences: Vec::new(),
+        scored_before: known.map(Known::finish).transpose()?,
         warnings,
     })
 }
@@ -97,24 +109,36 @@ impl Found<'_> {
             other => other?,
         };
         let mut failed = None;
-        let each = |batch: Vec<ObjectInfo>| {
-            for info in batch {
-                let modified_ms = milliseconds(info.modified);
-                if self.images.wants(&info.path, info.size, modified_ms)
-                    && place.takes(&format!("{folder}/{}", info.path))
-                {
-                    failed = self.push(&store, &info, modified_ms).err();
-                }
-            }
-            failed = failed.take().or_else(|| attempt.check_cancelled().err());
-            match failed {
-                Some(_) => ControlFlow::Break(()),
-                None => ControlFlow::Continue(()),
+        let each = |batch: Vec<ObjectInfo>| match self.take(&store, folder, place, batch) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
             }
         };
         let listing = || attempt.runtime.block_on(store.list_each("", each));
         attempt.stages.time("list", 0, listing)?;
         failed.map_or(Ok(()), Err)
+    }
+
+    /// Those of a listing that are wanted.
+    fn take(
+        &mut self,
+        store: &Store,
+        folder: &str,
+        place: &Place,
+        batch: Vec<ObjectInfo>,
+    ) -> Result<(), TaskError> {
+        self.attempt.check_cancelled()?;
+        for info in batch {
+            let modified_ms = milliseconds(info.modified);
+            if self.images.wants(&info.path, info.size, modified_ms)
+                && place.takes(&format!("{folder}/{}", info.path))
+            {
+                self.push(store, &info, modified_ms)?;
+            }
+        }
+        Ok(())
     }
 
     /// An image that was named must be there.
