@@ -1,14 +1,19 @@
-//! PNG and JPEG files to 8-bit pixels; every other format is refused by name.
+//! Files to 8-bit pixels. PNG and JPEG here; the other formats have modules of their own.
 
-use std::io::Cursor;
+use std::{
+    io::Cursor,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace};
 use zune_jpeg::JpegDecoder;
 
 use crate::{
+    bmp,
     error::VisionError,
     header::{Format, Header, header, unlimited},
     image::{Channels, Image, Mask},
+    pnm, tiff, webp,
 };
 
 /// What a file may cost, checked from its header.
@@ -49,11 +54,14 @@ impl Limits {
 /// ignored, as by Anomalib: masks would not follow.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image, VisionError> {
     let header = allowed(bytes, limits)?;
-    match header.format {
+    guarded(header.format, || match header.format {
         Format::Png => png(bytes, header),
         Format::Jpeg => jpeg(bytes, header),
-        format => Err(VisionError::Unsupported { format }),
-    }
+        Format::Bmp => bmp::decode(bytes),
+        Format::Tiff => tiff::decode(bytes, header),
+        Format::WebP => webp::decode(bytes, header),
+        Format::Pnm => pnm::decode(bytes),
+    })
 }
 
 /// Reads a mask: a pixel above 127 is defective (the mean of its channels, if it has several).
@@ -110,25 +118,19 @@ fn allowed(bytes: &[u8], limits: &Limits) -> Result<Header, VisionError> {
 fn png(bytes: &[u8], header: Header) -> Result<Image, VisionError> {
     let failed = |error: png::DecodingError| match error {
         png::DecodingError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            VisionError::Truncated {
-                format: Format::Png,
-                bytes: bytes.len() as u64,
-            }
+            VisionError::truncated(Format::Png, bytes)
         }
-        error => VisionError::Damaged {
-            format: Format::Png,
-            reason: error.to_string(),
-        },
+        error => VisionError::damaged(Format::Png, error),
     };
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(png::Transformations::EXPAND);
     let mut reader = decoder.read_info().map_err(failed)?;
+    if reader.info().animation_control.is_some() {
+        return Err(VisionError::unsupported("animated PNG images"));
+    }
     let size = reader
         .output_buffer_size()
-        .ok_or_else(|| VisionError::Damaged {
-            format: Format::Png,
-            reason: "its size cannot be computed".to_owned(),
-        })?;
+        .ok_or_else(|| VisionError::damaged(Format::Png, "its size cannot be computed"))?;
     let mut data = vec![0; size];
     let frame = reader.next_frame(&mut data).map_err(failed)?;
     data.truncate(frame.buffer_size());
@@ -148,10 +150,7 @@ fn png(bytes: &[u8], header: Header) -> Result<Image, VisionError> {
             Channels::Rgb
         }
         png::ColorType::Indexed => {
-            return Err(VisionError::Damaged {
-                format: Format::Png,
-                reason: "its palette is missing".to_owned(),
-            });
+            return Err(VisionError::damaged(Format::Png, "its palette is missing"));
         }
     };
     Ok(Image {
@@ -172,8 +171,23 @@ fn to_8_bits(data: &mut Vec<u8>) {
     data.truncate(half);
 }
 
+/// Others' decoders are built with checks of overflow that their authors' builds lack: where a damaged file trips one, it is this
+/// file's error and not the task's end. They hold nothing that outlives the call.
+pub(crate) fn guarded<T>(
+    format: Format,
+    decode: impl FnOnce() -> Result<T, VisionError>,
+) -> Result<T, VisionError> {
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+        let said = said.unwrap_or("for no reason given");
+        let reason = format!("its decoder gave up: {said}");
+        Err(VisionError::damaged(format, reason))
+    })
+}
+
 /// Drops all but the first `N` of each pixel's `channels` values.
-fn keep_first<const N: usize>(data: &mut Vec<u8>, channels: usize) {
+pub(crate) fn keep_first<const N: usize>(data: &mut Vec<u8>, channels: usize) {
     let pixels = data.len() / channels;
     for pixel in 0..pixels {
         data.copy_within(pixel * channels..pixel * channels + N, pixel * N);
@@ -213,15 +227,10 @@ fn has_end(bytes: &[u8]) -> bool {
 fn jpeg(bytes: &[u8], header: Header) -> Result<Image, VisionError> {
     // The decoder fills what is missing with grey; an image that ends early is not a grey one.
     if !has_end(bytes) {
-        return Err(VisionError::Truncated {
-            format: Format::Jpeg,
-            bytes: bytes.len() as u64,
-        });
+        return Err(VisionError::truncated(Format::Jpeg, bytes));
     }
-    let damaged = |error: zune_jpeg::errors::DecodeErrors| VisionError::Damaged {
-        format: Format::Jpeg,
-        reason: error.to_string(),
-    };
+    let damaged =
+        |error: zune_jpeg::errors::DecodeErrors| VisionError::damaged(Format::Jpeg, error);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), unlimited());
     decoder.decode_headers().map_err(damaged)?;
     let channels = match decoder.input_colorspace() {
@@ -247,10 +256,7 @@ fn jpeg(bytes: &[u8], header: Header) -> Result<Image, VisionError> {
             "it decodes to {} values instead of {expected}",
             image.data.len()
         );
-        return Err(VisionError::Damaged {
-            format: Format::Jpeg,
-            reason,
-        });
+        return Err(VisionError::damaged(Format::Jpeg, reason));
     }
     Ok(image)
 }

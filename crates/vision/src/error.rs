@@ -1,5 +1,7 @@
 //! Every way in which an image can be unusable.
 
+use std::fmt::Display;
+
 use crate::header::Format;
 
 /// Says what is wrong with the bytes; the caller knows whose bytes they are.
@@ -7,10 +9,13 @@ use crate::header::Format;
 pub enum VisionError {
     #[error("the file is empty (0 bytes)")]
     Empty,
-    #[error("not an image: the file begins with {found}; expected PNG or JPEG")]
+    #[error(
+        "not an image: the file begins with {found}; expected JPEG, PNG, BMP, TIFF, WebP, PGM or PPM"
+    )]
     NotAnImage { found: String },
-    #[error("{format} images cannot be read yet; convert it to PNG or JPEG")]
-    Unsupported { format: Format },
+    /// `what` is in the plural: GIF images.
+    #[error("{what} cannot be read; convert it to PNG")]
+    Unsupported { what: String },
     #[error(
         "{width}x{height} is {pixels} pixels, more than the {limit} allowed; scale it down, or cut it into tiles"
     )]
@@ -71,6 +76,24 @@ pub enum VisionError {
 }
 
 impl VisionError {
+    pub(crate) fn unsupported(what: impl Into<String>) -> Self {
+        Self::Unsupported { what: what.into() }
+    }
+
+    pub(crate) fn truncated(format: Format, bytes: &[u8]) -> Self {
+        Self::Truncated {
+            format,
+            bytes: bytes.len() as u64,
+        }
+    }
+
+    pub(crate) fn damaged(format: Format, reason: impl Display) -> Self {
+        Self::Damaged {
+            format,
+            reason: reason.to_string(),
+        }
+    }
+
     /// The word for the column `error_class` of result tables.
     pub fn word(&self) -> &'static str {
         match self {

@@ -1,11 +1,11 @@
-//! What a file is and how large its image, from its first bytes: before anything is allocated for it.
+//! What a file is and how large its image, from its headers: before anything is allocated for it.
 
 use std::fmt;
 
 use zune_core::bytestream::ZCursor;
 use zune_jpeg::JpegDecoder;
 
-use crate::error::VisionError;
+use crate::{bmp, decode::guarded, error::VisionError, pnm, tiff, webp};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -14,7 +14,8 @@ pub enum Format {
     Bmp,
     Tiff,
     WebP,
-    Gif,
+    /// PGM and PPM.
+    Pnm,
 }
 
 impl fmt::Display for Format {
@@ -25,7 +26,7 @@ impl fmt::Display for Format {
             Self::Bmp => "BMP",
             Self::Tiff => "TIFF",
             Self::WebP => "WebP",
-            Self::Gif => "GIF",
+            Self::Pnm => "PGM or PPM",
         })
     }
 }
@@ -42,18 +43,21 @@ pub struct Header {
 /// Reads format and size. The name of the file does not matter.
 pub fn header(bytes: &[u8]) -> Result<Header, VisionError> {
     let format = format(bytes)?;
-    let (width, height, pixel_bytes) = match format {
-        Format::Png => png_size(bytes)?,
-        Format::Jpeg => jpeg_size(bytes)?,
-        Format::Bmp | Format::Tiff | Format::WebP | Format::Gif => {
-            return Err(VisionError::Unsupported { format });
-        }
-    };
-    Ok(Header {
-        format,
-        width,
-        height,
-        pixel_bytes,
+    guarded(format, || {
+        let (width, height, pixel_bytes) = match format {
+            Format::Png => png_size(bytes)?,
+            Format::Jpeg => jpeg_size(bytes)?,
+            Format::Bmp => return bmp::header(bytes),
+            Format::Tiff => return tiff::header(bytes),
+            Format::WebP => return webp::header(bytes),
+            Format::Pnm => return pnm::header(bytes),
+        };
+        Ok(Header {
+            format,
+            width,
+            height,
+            pixel_bytes,
+        })
     })
 }
 
@@ -63,7 +67,7 @@ fn format(bytes: &[u8]) -> Result<Format, VisionError> {
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Ok(Format::Png),
         [0xff, 0xd8, 0xff, ..] => Ok(Format::Jpeg),
         [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => Ok(Format::Bmp),
-        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Ok(Format::Tiff),
+        [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Ok(Format::Tiff),
         [
             b'R',
             b'I',
@@ -79,15 +83,36 @@ fn format(bytes: &[u8]) -> Result<Format, VisionError> {
             b'P',
             ..,
         ] => Ok(Format::WebP),
-        [b'G', b'I', b'F', b'8', ..] => Ok(Format::Gif),
-        [0x89, b'P', b'N', b'G', ..] => Err(VisionError::Truncated {
-            format: Format::Png,
-            bytes: bytes.len() as u64,
-        }),
-        _ => Err(VisionError::NotAnImage {
-            found: begin(bytes),
-        }),
+        [b'P', b'5' | b'6', b' ' | b'\t' | b'\n' | b'\r' | b'#', ..] => Ok(Format::Pnm),
+        [0x89, b'P', b'N', b'G', ..] => Err(VisionError::truncated(Format::Png, bytes)),
+        _ => match known(bytes) {
+            Some(what) => Err(VisionError::unsupported(what)),
+            None => Err(VisionError::NotAnImage {
+                found: begin(bytes),
+            }),
+        },
     }
+}
+
+/// Formats that are not read: whoever has one is told so, and not that it is no image.
+fn known(bytes: &[u8]) -> Option<&'static str> {
+    Some(match bytes {
+        [b'G', b'I', b'F', b'8', ..] => "GIF images",
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "HEIF and AVIF images, and films,",
+        [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] | [0xff, 0x4f, 0xff, 0x51, ..] => {
+            "JPEG 2000 images"
+        }
+        [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] | [0xff, 0x0a, ..] => "JPEG XL images",
+        [b'8', b'B', b'P', b'S', ..] => "Photoshop files",
+        [b'%', b'P', b'D', b'F', ..] => "PDF files",
+        [
+            b'P',
+            b'1'..=b'4' | b'7',
+            b' ' | b'\t' | b'\n' | b'\r' | b'#',
+            ..,
+        ] => "PNM files of text, of bits or with alpha",
+        _ => return None,
+    })
 }
 
 /// The first bytes as a person would recognise them.
@@ -124,14 +149,11 @@ fn png_size(bytes: &[u8]) -> Result<(u32, u32, u32), VisionError> {
             let depth = if bytes.get(24) == Some(&16) { 2 } else { 1 };
             Ok((width, height, channels * depth))
         }
-        (Some(_), Some(_), Some(_)) => Err(VisionError::Damaged {
-            format: Format::Png,
-            reason: "its first chunk is not a valid IHDR".to_owned(),
-        }),
-        _ => Err(VisionError::Truncated {
-            format: Format::Png,
-            bytes: bytes.len() as u64,
-        }),
+        (Some(_), Some(_), Some(_)) => Err(VisionError::damaged(
+            Format::Png,
+            "its first chunk is not a valid IHDR",
+        )),
+        _ => Err(VisionError::truncated(Format::Png, bytes)),
     }
 }
 
@@ -139,10 +161,7 @@ fn jpeg_size(bytes: &[u8]) -> Result<(u32, u32, u32), VisionError> {
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), unlimited());
     decoder
         .decode_headers()
-        .map_err(|error| VisionError::Damaged {
-            format: Format::Jpeg,
-            reason: error.to_string(),
-        })?;
+        .map_err(|error| VisionError::damaged(Format::Jpeg, error))?;
     match decoder.info() {
         Some(info) if info.width > 0 && info.height > 0 => {
             // A progressive file's coefficients, of two bytes each, are held until the last scan.
@@ -154,10 +173,7 @@ fn jpeg_size(bytes: &[u8]) -> Result<(u32, u32, u32), VisionError> {
                 components * sample,
             ))
         }
-        _ => Err(VisionError::Damaged {
-            format: Format::Jpeg,
-            reason: "it names no size".to_owned(),
-        }),
+        _ => Err(VisionError::damaged(Format::Jpeg, "it names no size")),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! One preprocessor serves all engines: what it does is named by [`Preprocess::hash`], which packages carry.
 
+mod bmp;
 mod decode;
 mod encode;
 mod error;
@@ -10,10 +11,13 @@ mod image;
 mod jpeg;
 mod map;
 mod overlay;
+mod pnm;
 mod preprocess;
 mod resize;
 mod simd;
 mod synthetic;
+mod tiff;
+mod webp;
 
 pub use decode::{Limits, decode, read_mask};
 pub use encode::encode_png;
@@ -26,5 +30,7 @@ pub use overlay::{Heat, HeatScale, Thumbnail};
 pub use preprocess::Preprocess;
 pub use synthetic::{synthetic_mask, with_synthetic_anomaly};
 
+#[cfg(test)]
+mod format_tests;
 #[cfg(test)]
 mod tests;
