@@ -296,3 +296,60 @@ fn an_incremental_job_scores_what_is_new_or_has_changed_and_answers_for_all() {
     );
     night(12, 0);
 }
+
+/// A tar as `tar` writes it.
+fn tar(folder: &std::path::Path, archive: &std::path::Path, arguments: &[&str]) {
+    let status = std::process::Command::new("tar")
+        .args(arguments)
+        .arg(archive)
+        .arg("-C")
+        .arg(folder)
+        .arg(".")
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn images_in_archives_are_scored_where_they_lie() {
+    let sandbox = trained(12, 6);
+    let tested = scores(&sandbox, "last");
+    let folder = sandbox.path("data/tiny/test");
+    std::os::unix::fs::symlink("good/0000.png", folder.join("link.png")).unwrap();
+    tar(&folder, &sandbox.path("data/a.tar"), &["-cf"]);
+    tar(&folder, &sandbox.path("data/b.tar.gz"), &["-czf"]);
+    fs::remove_file(folder.join("link.png")).unwrap();
+    for archive in ["a.tar", "b.tar.gz"] {
+        let place = format!("data/{archive}");
+        let ran = sandbox.ctl(&["predict", "tiny", &place, "--to", "./out"]);
+        ran.expect(0);
+        assert!(
+            ran.stdout.contains("link.png: ") && ran.stdout.contains("1 entries are left out"),
+            "{}",
+            ran.stdout
+        );
+        let found: BTreeMap<String, String> = scores(&sandbox, "last")
+            .into_iter()
+            .map(|(place, score)| (place.replace(&format!("{archive}!/"), "tiny/test/"), score))
+            .collect();
+        assert_eq!(found, tested, "{archive}");
+        sandbox.ctl(&["verify", "last"]).expect(0);
+    }
+
+    // Cut off, and changed between listing and scoring.
+    let whole = fs::read(sandbox.path("data/a.tar")).unwrap();
+    fs::write(sandbox.path("data/cut.tar"), &whole[..whole.len() / 2]).unwrap();
+    let ran = sandbox.ctl(&["predict", "tiny", "data/cut.tar", "--to", "./out"]);
+    ran.expect(1);
+    assert!(
+        ran.stdout.contains("data/cut.tar") || ran.stderr.contains("data/cut.tar"),
+        "{ran:?}"
+    );
+    fs::write(sandbox.path("data/no.zip"), "no archive").unwrap();
+    let ran = sandbox.ctl(&["predict", "tiny", "data/no.zip", "--to", "./out"]);
+    ran.expect(1);
+    assert!(
+        ran.stdout.contains("is not a zip archive") || ran.stderr.contains("is not a zip archive"),
+        "{ran:?}"
+    );
+}

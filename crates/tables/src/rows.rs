@@ -4,7 +4,7 @@ use crate::{cell::Micros, table::table};
 
 table! {
     /// One image of a dataset, sealed by a `list` task. A score task reads the groups of its chunk alone.
-    SampleRow = "samples" version 2 sorted by [uri] in groups of 1 batches {
+    SampleRow = "samples" version 3 sorted by [uri] in groups of 1 batches {
         /// From 0, in order of the uri.
         sample: u64,
         uri: String,
@@ -24,6 +24,8 @@ table! {
         mask_etag: Option<String>,
         /// Seed of the synthetic anomaly that a normal image gets when it is read, and of its mask.
         synthetic: Option<u64>,
+        /// Where an image of an archive lies, JSON.
+        entry: Option<String>,
     }
 }
 
@@ -149,6 +151,8 @@ table! {
         mask_uri: Option<String>,
         mask_etag: Option<String>,
         synthetic: Option<u64>,
+        /// As in `samples`.
+        entry: Option<String>,
         /// Values on the model's grid, row by row: f32, little endian. Null if the model has no map.
         cells: Option<Vec<u8>>,
     }

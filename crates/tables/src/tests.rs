@@ -25,6 +25,7 @@ fn sample(n: u64) -> SampleRow {
         defect_type: (n % 2 == 1).then(|| "crack".to_owned()),
         mask_uri: None,
         synthetic: None,
+        entry: None,
         mask_etag: None,
     }
 }
@@ -171,6 +172,7 @@ fn every_table_keeps_its_values() {
         mask_uri: None,
         mask_etag: None,
         synthetic: None,
+        entry: None,
         cells: Some(Vec::new()),
     };
     assert_eq!(
@@ -252,7 +254,7 @@ fn other_files_are_refused_by_name() {
     let error = read_bytes::<ScoreRow>(samples.clone()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "expected the table scores, but the file says \"samples/2\""
+        "expected the table scores, but the file says \"samples/3\""
     );
     for broken in [
         Bytes::new(),

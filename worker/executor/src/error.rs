@@ -10,6 +10,8 @@ use store::StoreError;
 use tables::TableError;
 use types::{Device, Failure, FailureClass};
 
+use crate::archived;
+
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
     #[error(transparent)]
@@ -77,6 +79,8 @@ pub enum TaskError {
     },
     #[error("there is no threshold to decide anew by: {0}")]
     NoThreshold(metrics::Undefined),
+    #[error(transparent)]
+    Archive(archive::ArchiveError),
     #[error("there is no image to score at {0}")]
     NoImages(String),
     #[error("the list {uri}, line {place}")]
@@ -161,6 +165,10 @@ impl TaskError {
                 EngineError::OutOfMemory { .. } => FailureClass::OutOfMemory,
                 _ => FailureClass::Internal,
             },
+            Self::Archive(error) => {
+                let of_store = archived::store_error(error).map(StoreError::class);
+                of_store.unwrap_or(FailureClass::InvalidInput)
+            }
             // What was wrong with the line, or with the store in the midst of the list.
             Self::List { source, .. } => match io_kind(source.as_ref()) {
                 Some(io::ErrorKind::TimedOut) => FailureClass::Unavailable,

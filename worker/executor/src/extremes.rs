@@ -30,6 +30,7 @@ pub fn offer(extremes: &mut Extremes, sample: &SampleRow, score: RawScore, cells
             mask_uri: sample.mask_uri.clone(),
             mask_etag: sample.mask_etag.clone(),
             synthetic: sample.synthetic,
+            entry: sample.entry.clone(),
             cells: cells.map(|cells| cells.iter().flat_map(|cell| cell.to_le_bytes()).collect()),
         });
 }

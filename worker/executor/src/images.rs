@@ -9,6 +9,7 @@ use types::FailureClass;
 use vision::{Image, Limits, Mask, Preprocess, VisionError};
 
 use crate::{
+    archived,
     attempt::Attempt,
     error::{TaskError, one_line},
 };
@@ -66,10 +67,12 @@ impl<'a> Images<'a> {
     /// Reads an image as the model wants it: channels first, 0 to 1.
     pub fn read(&self, sample: &SampleRow, out: &mut [f32]) -> Outcome<Seen> {
         let (uri, etag) = (&sample.uri, &sample.etag);
-        let (image, decode_us) = match self.image(uri, etag, sample.size, sample.synthetic)? {
-            Ok(read) => read,
-            Err(bad) => return Ok(Err(bad)),
-        };
+        let entry = sample.entry.as_deref();
+        let (image, decode_us) =
+            match self.image((uri, etag, entry), sample.size, sample.synthetic)? {
+                Ok(read) => read,
+                Err(bad) => return Ok(Err(bad)),
+            };
         let stages = &self.attempt.stages;
         let applied = stages.time("preprocess", 4 * out.len() as u64, || {
             self.preprocess.apply(&image, out)
@@ -84,11 +87,11 @@ impl<'a> Images<'a> {
         })
     }
 
-    /// Reads an image as it is, with its synthetic anomaly if it is to have one; also how long its decoding took.
+    /// Reads an image as it is, with its synthetic anomaly if it is to have one; also how long its decoding took. It is
+    /// told by its address, etag and, of an archive's, entry.
     pub fn image(
         &self,
-        uri: &str,
-        etag: &str,
+        (uri, etag, entry): (&str, &str, Option<&str>),
         size: u64,
         synthetic: Option<u64>,
     ) -> Outcome<(Image, u64)> {
@@ -96,7 +99,11 @@ impl<'a> Images<'a> {
         if let Err(error) = self.limits.check_bytes(size) {
             return Ok(Err(bad_image(uri, &error)));
         }
-        let bytes = match self.fetch(uri, etag)? {
+        let fetched = match entry {
+            Some(entry) => self.fetch_archived(uri, etag, entry)?,
+            None => self.fetch(uri, etag)?,
+        };
+        let bytes = match fetched {
             Ok(bytes) => bytes,
             Err(bad) => return Ok(Err(bad)),
         };
@@ -176,6 +183,23 @@ impl<'a> Images<'a> {
             vision::read_mask(&bytes, &self.limits)
         });
         Ok(read.map_err(|error| bad_image(uri, &error)))
+    }
+
+    fn fetch_archived(&self, uri: &str, etag: &str, entry: &str) -> Outcome<Bytes> {
+        let start = Instant::now();
+        let read = archived::read(self.attempt, uri, etag, entry)?;
+        Ok(match read {
+            Ok(bytes) => {
+                let stages = &self.attempt.stages;
+                stages.add("fetch", start.elapsed(), 1, bytes.len() as u64);
+                Ok(bytes)
+            }
+            Err((class, reason)) => Err(BadImage {
+                uri: uri.to_owned(),
+                class,
+                reason,
+            }),
+        })
     }
 
     fn fetch(&self, uri: &str, etag: &str) -> Outcome<Bytes> {

@@ -2,6 +2,7 @@
 //!
 //! It may crash, hang, leak or be killed; everything it leaves behind lies under the attempt's prefix.
 
+mod archived;
 mod attempt;
 mod attempt_log;
 mod decision;

@@ -23,6 +23,17 @@ impl ObjectFile {
         Self::of(attempt, store, path)
     }
 
+    /// One of which a listing has said this already; without an etag it cannot change.
+    pub fn known(attempt: &Attempt, store: Store, path: String, etag: &str, size: u64) -> Self {
+        Self {
+            store,
+            path,
+            etag: etag.to_owned(),
+            size,
+            runtime: attempt.runtime.clone(),
+        }
+    }
+
     /// One that the job has written.
     pub fn of(attempt: &Attempt, store: Store, path: String) -> Result<Self, TaskError> {
         let info = attempt.runtime.block_on(store.head(&path))?;

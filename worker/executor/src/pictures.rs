@@ -214,7 +214,11 @@ impl Artist<'_> {
             return Ok(failed(outage));
         }
         let row = &chosen.row;
-        let read = (self.images).image(&row.uri, &row.etag, row.size, row.synthetic);
+        let read = (self.images).image(
+            (&row.uri, &row.etag, row.entry.as_deref()),
+            row.size,
+            row.synthetic,
+        );
         let image = match self.read(read)? {
             Ok((image, _)) => image,
             Err(reason) => return Ok(failed(reason)),
@@ -298,6 +302,7 @@ mod tests {
                 mask_uri: None,
                 mask_etag: None,
                 synthetic: None,
+                entry: None,
                 cells: None,
             },
             list: "worst",

@@ -31,8 +31,8 @@ pub(crate) const PARAMS: &[Param] = &[
         "path",
         Kind::OneOrMany(&Kind::Path),
         Default::Required,
-        "Where the images are: folders or prefixes (at any depth), single images, globs (`*` within a name, `**` over folders), lists \
-         of addresses (`.txt`: one a line; `.csv`, `.parquet`: a column).",
+        "Where the images are: folders or prefixes (at any depth), single images, globs (`*` within a name, `**` over folders), archives \
+         (`.tar`, `.tar.gz`, `.tgz`, `.zip`), lists of addresses (`.txt`: one a line; `.csv`, `.parquet`: a column).",
     ),
     Param::new(
         "name",
@@ -50,7 +50,7 @@ pub(crate) const PARAMS: &[Param] = &[
         "extensions",
         Kind::Nullable(&Kind::OneOrMany(&Kind::Text)),
         Default::Json("null"),
-        "Ours: endings of image names in folders and globs, such as `.png`; null: all usual ones.",
+        "Ours: endings of image names in folders, globs and archives, such as `.png`; null: all usual ones.",
     ),
     Param::new(
         "min_bytes",

@@ -18,6 +18,8 @@ pub enum Place {
         pattern: Pattern,
     },
     Image(String),
+    /// Every image in an archive.
+    Archive(String),
     /// A text or table of addresses.
     List {
         address: String,
@@ -38,6 +40,8 @@ const FORMATS: [(&str, Format); 3] = [
     (".csv", Format::Csv),
     (".parquet", Format::Parquet),
 ];
+
+const ARCHIVES: [&str; 4] = [".tar", ".tar.gz", ".tgz", ".zip"];
 
 const WILD: [char; 3] = ['*', '?', '['];
 
@@ -79,6 +83,7 @@ impl Place {
                 format: *format,
             },
             None if ends_with(&address, IMAGE_EXTENSIONS) => Self::Image(address),
+            None if ends_with(&address, &ARCHIVES) => Self::Archive(address),
             None => Self::Folder(address),
         })
     }
@@ -86,7 +91,10 @@ impl Place {
     /// What is listed or read, for messages.
     pub fn address(&self) -> &str {
         match self {
-            Self::Folder(address) | Self::Image(address) | Self::List { address, .. } => address,
+            Self::Folder(address)
+            | Self::Image(address)
+            | Self::Archive(address)
+            | Self::List { address, .. } => address,
             Self::Glob { pattern, .. } => pattern.as_str(),
         }
     }
@@ -95,7 +103,7 @@ impl Place {
     pub fn takes(&self, address: &str) -> bool {
         match self {
             Self::Glob { pattern, .. } => pattern.matches_with(address, MATCHING),
-            Self::Folder(_) | Self::Image(_) | Self::List { .. } => true,
+            Self::Folder(_) | Self::Image(_) | Self::Archive(_) | Self::List { .. } => true,
         }
     }
 }

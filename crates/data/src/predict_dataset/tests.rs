@@ -19,6 +19,9 @@ fn an_address_says_by_its_spelling_what_it_is() {
         Place::Folder("s3://line3/2026".into())
     );
     assert_eq!(place("/in/a.PNG"), Place::Image("/in/a.PNG".into()));
+    for archive in ["/in/a.tar", "/in/a.tar.gz", "/in/a.TGZ", "s3://line3/a.zip"] {
+        assert_eq!(place(archive), Place::Archive(archive.into()));
+    }
     for (ending, format) in [
         ("txt", Format::Lines),
         ("CSV", Format::Csv),

@@ -17,6 +17,8 @@ pub mod names {
     pub const SAMPLES: &str = "samples.parquet";
     pub const STATISTICS: &str = "statistics.safetensors";
     pub const SCORES: &str = "scores.parquet";
+    /// Images of archives that have no ranges to read, one after the other.
+    pub const UNPACKED: &str = "unpacked";
     /// Rows of earlier jobs for images that need not be scored again.
     pub const REUSED: &str = "reused.parquet";
     pub const METRICS: &str = "metrics.parquet";

@@ -178,5 +178,6 @@ fn rows(samples: &[SampleSeed], objects: &[ListedObject]) -> impl Iterator<Item 
                 .map(|etag| (*etag).to_owned()),
             mask_uri: sample.mask_uri.clone(),
             synthetic: sample.synthetic,
+            entry: None,
         })
 }

@@ -1,15 +1,27 @@
 //! Images without labels: what is found at every place, each image once, in order of their addresses. Nothing of it is
 //! held whole: a million of them pass through.
 
-use std::ops::ControlFlow;
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    ops::ControlFlow,
+    sync::Arc,
+};
 
 use data::{DataError, Place, Split, Unlabelled};
 use plan::FoundPackage;
 use store::{ObjectInfo, Store, StoreError};
-use tables::{Micros, SampleRow};
+use tables::{Micros, RangesReader, SampleRow};
 
 use super::{Listed, addresses::Addresses, known::Known, labelled::suggest, milliseconds};
-use crate::{attempt::Attempt, error::TaskError, sorted::Sorter, tasks::names};
+use crate::{
+    archived::{self, Archived},
+    attempt::Attempt,
+    error::TaskError,
+    object_file::ObjectFile,
+    sorted::Sorter,
+    tasks::names,
+};
 
 pub fn seal(
     attempt: &Attempt,
@@ -21,6 +33,7 @@ pub fn seal(
         images,
         rows: Sorter::new(&attempt.scratch),
         count: 0,
+        archives: 0,
     };
     let mut warnings = Vec::new();
     for place in images.places() {
@@ -29,6 +42,7 @@ pub fn seal(
         match place {
             Place::Folder(folder) | Place::Glob { folder, .. } => found.folder(folder, place)?,
             Place::Image(address) => found.image(address)?,
+            Place::Archive(address) => found.archive(address, &mut warnings)?,
             Place::List { address, format } => {
                 found.listed(Addresses::open(
                     attempt,
@@ -99,6 +113,8 @@ struct Found<'a> {
     images: &'a Unlabelled,
     rows: Sorter<SampleRow>,
     count: u64,
+    /// That were unpacked.
+    archives: u32,
 }
 
 impl Found<'_> {
@@ -148,6 +164,106 @@ impl Found<'_> {
         self.named(&store, &info)
     }
 
+    /// Images in an archive; what of it is not read is told.
+    fn archive(&mut self, address: &str, warnings: &mut Vec<String>) -> Result<(), TaskError> {
+        let (store, path) = self.attempt.stores.locate(address)?;
+        let info = self.attempt.runtime.block_on(store.head(&path))?;
+        let file = ObjectFile::known(self.attempt, store.clone(), path, &info.etag, info.size);
+        let left_out = match archive::Kind::of_name(address) {
+            Some(archive::Kind::InPlace(format)) => self.in_place(&store, &info, &file, format)?,
+            Some(archive::Kind::Stream) => self.unpacked(&store, &info, file)?,
+            None => {
+                let reason = format!("{address} is no archive");
+                return Err(TaskError::Assignment(reason));
+            }
+        };
+        if let [first, ..] = &left_out[..] {
+            let (count, refusal) = (left_out.len(), &first.refusal);
+            warnings.push(format!(
+                "{address}: {count} entries are left out, such as {}: {refusal}",
+                first.entry
+            ));
+        }
+        Ok(())
+    }
+
+    fn in_place(
+        &mut self,
+        store: &Store,
+        info: &ObjectInfo,
+        file: &ObjectFile,
+        format: archive::Format,
+    ) -> Result<Vec<archive::Problem>, TaskError> {
+        let uri = store.uri(&info.path);
+        let limits = archive::Limits::default();
+        let listing = || archive::list(&uri, file, format, &limits);
+        let listing = self.attempt.stages.time("list", 0, listing);
+        let listing = listing.map_err(TaskError::Archive)?;
+        for entry in &listing.entries {
+            let modified_ms = modified_ms(entry.modified, info);
+            if self.images.wants(&entry.name, entry.size, modified_ms) {
+                let archived = Archived::in_place(entry, info.size);
+                self.push_archived(&uri, info, &archived, modified_ms)?;
+            }
+        }
+        Ok(listing.problems)
+    }
+
+    /// Has its images written one after the other into an object of the attempt.
+    fn unpacked(
+        &mut self,
+        store: &Store,
+        info: &ObjectInfo,
+        file: ObjectFile,
+    ) -> Result<Vec<archive::Problem>, TaskError> {
+        let attempt = self.attempt;
+        let uri = store.uri(&info.path);
+        let name = format!("{}-{}", names::UNPACKED, self.archives);
+        self.archives += 1;
+        let scratch = attempt.scratch.join(&name);
+        let failed = || TaskError::scratch(&scratch);
+        let mut unpacked = BufWriter::new(File::create(&scratch).map_err(failed())?);
+        let packed = RangesReader(Arc::new(file)).stream(0);
+        let limits = archive::Limits::default();
+        let (mut offset, mut left_out) = (0, Vec::new());
+        for file in archive::TarGz::new(&uri, packed, limits) {
+            attempt.check_cancelled()?;
+            let file = match file.map_err(TaskError::Archive)? {
+                Ok(file) => file,
+                Err(problem) => {
+                    left_out.push(problem);
+                    continue;
+                }
+            };
+            let (size, modified_ms) = (file.bytes.len() as u64, modified_ms(file.modified, info));
+            if self.images.wants(&file.name, size, modified_ms) {
+                unpacked.write_all(&file.bytes).map_err(failed())?;
+                let path = attempt.writer.path(&name);
+                let archived = Archived::unpacked(file.name, path, offset, size);
+                self.push_archived(&uri, info, &archived, modified_ms)?;
+                offset += size;
+            }
+        }
+        let flushed = unpacked.into_inner();
+        flushed.map_err(|error| TaskError::scratch(&scratch)(error.into_error()))?;
+        attempt.put_file(&name, &scratch, None)?;
+        Ok(left_out)
+    }
+
+    fn push_archived(
+        &mut self,
+        uri: &str,
+        info: &ObjectInfo,
+        archived: &Archived,
+        modified_ms: i64,
+    ) -> Result<(), TaskError> {
+        self.push_row(SampleRow {
+            etag: info.etag.clone(),
+            modified: Micros(modified_ms.saturating_mul(1000)),
+            ..archived::sample(uri, archived)
+        })
+    }
+
     /// Images of a list; what is not there, or cannot be asked for, is found out when it is read, and becomes a row.
     fn listed(&mut self, mut addresses: Addresses<'_>) -> Result<(), TaskError> {
         while let Some(batch) = addresses.next_batch()? {
@@ -184,16 +300,30 @@ impl Found<'_> {
         info: &ObjectInfo,
         modified_ms: i64,
     ) -> Result<(), TaskError> {
-        self.count += 1;
-        self.attempt.stages.set_done(self.count);
-        self.rows.push(SampleRow {
+        self.push_row(SampleRow {
             uri: store.uri(&info.path),
             etag: info.etag.clone(),
             size: info.size,
             modified: Micros(modified_ms.saturating_mul(1000)),
-            split: Split::Test.as_str().to_owned(),
-            label: Unlabelled::LABEL.to_owned(),
             ..SampleRow::default()
         })
+    }
+
+    fn push_row(&mut self, row: SampleRow) -> Result<(), TaskError> {
+        self.count += 1;
+        self.attempt.stages.set_done(self.count);
+        self.rows.push(SampleRow {
+            split: Split::Test.as_str().to_owned(),
+            label: Unlabelled::LABEL.to_owned(),
+            ..row
+        })
+    }
+}
+
+/// Of an entry, or of its archive where it has none.
+fn modified_ms(seconds: Option<i64>, archive: &ObjectInfo) -> i64 {
+    match seconds {
+        Some(seconds) => seconds.saturating_mul(1000),
+        None => milliseconds(archive.modified),
     }
 }
