@@ -64,6 +64,7 @@ pub(crate) fn job(runs: Vec<RunSpec>) -> ResolvedJob {
         max_failed_tasks: None,
         deadline_s: None,
         runs,
+        export: None,
     }
 }
 

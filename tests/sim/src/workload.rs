@@ -77,6 +77,7 @@ pub fn submit(
         max_failed_tasks: None,
         deadline_s: None,
         runs: vec![spec.clone(); runs as usize],
+        export: None,
     };
     let resolved_json = serde_json::to_string(&resolved).expect("a job is plain data");
     Submit {

@@ -16,11 +16,11 @@ pub(super) fn operand(values: &[Option<Tensor>], value: Value) -> Result<&Tensor
         .ok_or_else(missing)
 }
 
-/// The node's outputs at the given batch size.
+/// The node's outputs at the given batch size; without one, as libtorch finds it.
 pub(super) fn execute(
     graph: &Graph,
     node: &Node,
-    batch: usize,
+    batch: Option<usize>,
     values: &[Option<Tensor>],
 ) -> Result<Vec<Tensor>> {
     if let Op::TopK { axis, k, largest } = &node.op {
@@ -31,7 +31,12 @@ pub(super) fn execute(
     Ok(vec![single(graph, node, batch, values)?])
 }
 
-fn single(graph: &Graph, node: &Node, batch: usize, values: &[Option<Tensor>]) -> Result<Tensor> {
+fn single(
+    graph: &Graph,
+    node: &Node,
+    batch: Option<usize>,
+    values: &[Option<Tensor>],
+) -> Result<Tensor> {
     let at = |i: usize| match node.inputs.get(i) {
         Some(value) => operand(values, *value).map(Some),
         None => Ok(None),
@@ -131,7 +136,7 @@ fn single(graph: &Graph, node: &Node, batch: usize, values: &[Option<Tensor>]) -
         }
         Op::MatMul => matmul(x, second()?, graph.shape(node.inputs[0]).has_batch()),
         Op::Transpose { perm } => x.f_permute(ints(perm)),
-        Op::Reshape => x.f_reshape(ints(&graph.shape(node.outputs[0]).at(batch))),
+        Op::Reshape => x.f_reshape(extents(graph.shape(node.outputs[0]).dims(), batch)),
         Op::Concat { axis } => {
             let parts: Result<Vec<&Tensor>> =
                 node.inputs.iter().map(|v| operand(values, *v)).collect();
@@ -145,7 +150,7 @@ fn single(graph: &Graph, node: &Node, batch: usize, values: &[Option<Tensor>]) -
         }
         Op::Take => {
             let rows = x.f_index_select(0, &second()?.f_reshape([-1])?)?;
-            rows.f_reshape(ints(&graph.shape(node.outputs[0]).at(batch)))
+            rows.f_reshape(extents(graph.shape(node.outputs[0]).dims(), batch))
         }
         Op::TakeAlong { axis } => x.f_gather(*axis as i64, second()?, false),
         Op::Resize {
@@ -240,15 +245,24 @@ fn space_to_depth(
     graph: &Graph,
     node: &Node,
     block: usize,
-    batch: usize,
+    batch: Option<usize>,
     x: &Tensor,
 ) -> Result<Tensor> {
-    let shape = graph.shape(node.inputs[0]).dims();
-    let [n, c, h, w] =
-        [0, 1, 2, 3].map(|i| shape.get(i).copied().unwrap_or(Dim::Fixed(1)).at(batch));
-    x.f_reshape(ints(&[n, c, h / block, block, w / block, block]))?
+    let shape = extents(graph.shape(node.inputs[0]).dims(), batch);
+    let block = block as i64;
+    let [n, c, h, w] = [0, 1, 2, 3].map(|i| shape.get(i).copied().unwrap_or(1));
+    x.f_reshape([n, c, h / block, block, w / block, block])?
         .f_permute([0, 3, 5, 1, 2, 4])?
-        .f_reshape(ints(&graph.shape(node.outputs[0]).at(batch)))
+        .f_reshape(extents(graph.shape(node.outputs[0]).dims(), batch))
+}
+
+/// A shape as libtorch takes it: -1 where the batch is whatever it is.
+fn extents(dims: &[Dim], batch: Option<usize>) -> Vec<i64> {
+    let extent = |dim: &Dim| match (dim, batch) {
+        (Dim::Batch, None) => -1,
+        (dim, batch) => dim.at(batch.unwrap_or(1)) as i64,
+    };
+    dims.iter().map(extent).collect()
 }
 
 /// libtorch pads both sides alike; what does not fit that is padded beforehand.

@@ -108,6 +108,7 @@ pub fn result(assignment: &Assignment, seconds: f64) -> Result<TaskResult, Strin
             tables: Vec::new(),
             manifest: object(),
         },
+        TaskSpec::Export { .. } => return Err("ctl bench exports nothing".to_owned()),
     };
     Ok(TaskResult {
         detail,
