@@ -89,7 +89,7 @@ fn a_model_becomes_files_of_every_kind_and_every_command_knows_them() {
         sandbox
             .ctl(&["rethreshold", "last", "--f1"])
             .expect(2)
-            .says(&["scores"]);
+            .says(&["decide anew"]);
     }
 }
 

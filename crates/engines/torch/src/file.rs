@@ -1,6 +1,11 @@
 //! Graphs as TorchScript files: what the interpreter does is recorded once, and saved with the graph's constants.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::{CStr, CString, c_char, c_void},
+    marker::PhantomData,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
 use engines::{Compiled, EngineError, Ports, Session};
 use graph::Graph;
@@ -12,7 +17,6 @@ use crate::{NAME, borrowed, constants, interpret, one_thread, operation};
 pub(crate) fn write(graph: &Graph, file: &Path) -> Result<(), EngineError> {
     one_thread();
     let _no_gradients = tch::no_grad_guard();
-    let native = |what: &str, e: tch::TchError| EngineError::native(NAME, what, e);
     let mut inputs = Vec::new();
     for port in graph.inputs() {
         let shape: Vec<i64> = graph
@@ -22,26 +26,71 @@ pub(crate) fn write(graph: &Graph, file: &Path) -> Result<(), EngineError> {
             .map(|n| *n as i64)
             .collect();
         let zeros = Tensor::f_zeros(shape, (Kind::Float, tch::Device::Cpu));
-        inputs.push(zeros.map_err(|e| native("making an input", e))?);
+        inputs.push(zeros.map_err(|e| EngineError::native(NAME, "making an input", e))?);
     }
-    let values = constants(graph)?;
+    let constants = constants(graph)?;
     let last_uses = graph.last_uses();
-    let mut failed = None;
-    let mut record = |inputs: &[Tensor]| {
-        let recorded = outputs(graph, &last_uses, &values, inputs);
-        recorded.unwrap_or_else(|error| {
-            failed = Some(error);
-            // Something that can be recorded: the record is thrown away.
-            inputs.iter().map(Tensor::shallow_clone).collect()
+    let record = Record::begin(&inputs)?;
+    record.save(&outputs(graph, &last_uses, &constants, &inputs)?, file)
+}
+
+unsafe extern "C" {
+    fn nightshift_begin_record(inputs: *const *const c_void, count: usize) -> *const c_char;
+    fn nightshift_save_record(
+        outputs: *const *const c_void,
+        count: usize,
+        path: *const c_char,
+    ) -> *const c_char;
+    fn nightshift_abandon_record();
+}
+
+/// A record that this thread has open; it ends with it.
+struct Record {
+    _of_this_thread: PhantomData<*const ()>,
+}
+
+impl Record {
+    fn begin(inputs: &[Tensor]) -> Result<Self, EngineError> {
+        let pointers = pointers(inputs);
+        // SAFETY: so many pointers to tensors that outlive the call.
+        let why = unsafe { nightshift_begin_record(pointers.as_ptr(), pointers.len()) };
+        checked("beginning a record", why)?;
+        Ok(Record {
+            _of_this_thread: PhantomData,
         })
-    };
-    let module = CModule::create_by_tracing("nightshift", "forward", &inputs, &mut record);
-    match failed {
-        Some(error) => Err(error),
-        None => module
-            .and_then(|module| module.save(file))
-            .map_err(|e| native("writing a file", e)),
     }
+
+    fn save(self, outputs: &[Tensor], file: &Path) -> Result<(), EngineError> {
+        let what = "writing a file";
+        let path = CString::new(file.as_os_str().as_bytes())
+            .map_err(|e| EngineError::native(NAME, what, e))?;
+        let pointers = pointers(outputs);
+        // SAFETY: as above; the path is a text that outlives the call.
+        let why =
+            unsafe { nightshift_save_record(pointers.as_ptr(), pointers.len(), path.as_ptr()) };
+        checked(what, why)
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        // SAFETY: of no effect where none is open.
+        unsafe { nightshift_abandon_record() }
+    }
+}
+
+fn pointers(tensors: &[Tensor]) -> Vec<*const c_void> {
+    let pointer = |tensor: &Tensor| tensor.as_ptr().cast();
+    tensors.iter().map(pointer).collect()
+}
+
+fn checked(what: &str, why: *const c_char) -> Result<(), EngineError> {
+    if why.is_null() {
+        return Ok(());
+    }
+    // SAFETY: a text that ends with zero and lives until the next call in this thread.
+    let why = unsafe { CStr::from_ptr(why) }.to_string_lossy();
+    Err(EngineError::native(NAME, what, why))
 }
 
 fn outputs(
