@@ -145,9 +145,7 @@ fn single(
         Op::Slice { axis, start, end } => {
             x.f_narrow(*axis as i64, *start as i64, (end - start) as i64)
         }
-        Op::Gather { axis, indices } => {
-            x.f_index_select(*axis as i64, &Tensor::f_from_slice(&ints(indices))?)
-        }
+        Op::Gather { axis, indices } => x.f_index_select(*axis as i64, &positions(indices)?),
         Op::Take => {
             let rows = x.f_index_select(0, &second()?.f_reshape([-1])?)?;
             rows.f_reshape(extents(graph.shape(node.outputs[0]).dims(), batch))
@@ -286,6 +284,27 @@ fn pooled(x: &Tensor, pool: &Pool2d, fill: f64) -> Result<(Tensor, [i64; 2])> {
 /// libtorch's order: left, right, top, bottom.
 fn sides([top, left, bottom, right]: [usize; 4]) -> [i64; 4] {
     [left, right, top, bottom].map(|n| n as i64)
+}
+
+const _: () = assert!(
+    size_of::<usize>() == size_of::<i64>(),
+    "positions are lent as they are"
+);
+
+/// A tensor over the positions themselves. (To a record a tensor that is filled from here would be one of zeros; one that
+/// is lent its elements is a constant.) It must not outlive them.
+fn positions(indices: &[usize]) -> Result<Tensor> {
+    // SAFETY: so many numbers of 64 bits, each far below the sign bit, since they are places in a tensor; the graph, which
+    // holds them, outlives every use of the result, and nothing writes to it.
+    unsafe {
+        Tensor::f_from_blob(
+            indices.as_ptr().cast(),
+            &[indices.len() as i64],
+            &[1],
+            Kind::Int64,
+            tch::Device::Cpu,
+        )
+    }
 }
 
 fn ints(values: &[usize]) -> Vec<i64> {
