@@ -162,7 +162,7 @@ fn what_is_not_built_is_known_by_name() {
         &format!("{RIGHT}output: https://lab/results"),
         &["job.yaml:9:9: output: storage https:// is known but not built yet"],
     );
-    for kind in ["predict", "hpo"] {
+    for kind in ["hpo"] {
         says(
             &replace("kind: train", &format!("kind: {kind}")),
             &[&format!(
