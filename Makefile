@@ -10,7 +10,7 @@ ROOT := $(CURDIR)
 PYTHON := python3
 # Where cargo builds; the programs are copied from there.
 TARGET := $(or $(CARGO_TARGET_DIR),$(ROOT)/target)
-PROGRAMS := ctl coordinator worker executor executor-torch
+PROGRAMS := ctl coordinator worker executor executor-torch openvino-ir
 SECONDS_OF_SIM := $(or $(SECONDS),60)
 # What `programs` builds. `test` builds its binaries in the same go, since cargo would build most crates twice otherwise.
 WHAT := --bins --exclude sim
@@ -103,6 +103,12 @@ parity: ## compare PaDiM's scores with Anomalib 1.0.1's on ELPV (its environment
 	$(PYTHON) scripts/setup.py demo
 	$(MAKE) --no-print-directory weights
 	$(PYTHON) tests/bench/parity.py
+
+.PHONY: interop
+interop: ## give exported models to Anomalib 1.0.1's inferencer, OpenVINO 2024.0 and onnx's checker (its environment takes 6 GB)
+	$(PYTHON) scripts/setup.py demo
+	$(MAKE) --no-print-directory weights texture
+	$(PYTHON) tests/bench/interop.py
 
 # A job's tables read by pandas, polars and duckdb (their environment takes 600 MB).
 .PHONY: readers

@@ -5,7 +5,7 @@
 
 FOLDER (default `native` in the repository) receives
     lib/            libtorch (CPU half), ONNX Runtime, OpenVINO (CPU), and what these load
-    include/        the C++ headers that the crate torch-sys compiles against
+    include/        the C++ headers that torch-sys and openvino-ir compile against
     build-version   the libtorch version, compared by torch-sys
 
 Everything comes out of wheels of the Python package index, through pip, and is checked against the SHA-256 sums
@@ -97,6 +97,7 @@ WHEELS = [
                 "libtbb.so.12",
             )
         ],
+        ("openvino/include/", ("openvino/",)),
     ),
 ]
 

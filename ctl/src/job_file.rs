@@ -33,17 +33,25 @@ impl JobFile {
     /// The resolved job; all errors of the file at once.
     pub fn read(&self) -> Result<ReadJob, Error> {
         let text = read_text(&self.file)?;
-        let current_dir = env::current_dir().map_err(|source| {
-            Error::cannot_run_because("cannot find the current folder", source)
-        })?;
-        let context = job::ReadContext {
-            current_dir: &current_dir,
-            now: job::Timestamp::now(),
-        };
-        match job::read(&text, &self.file.display().to_string(), &self.set, &context) {
-            Ok(reading) => Ok(ReadJob { reading, text }),
-            Err(diagnostics) => Err(invalid(diagnostics)),
-        }
+        read(text, &self.file.display().to_string(), &self.set)
+    }
+}
+
+/// The job of a text that a command made.
+pub fn read_made(text: String) -> Result<ReadJob, Error> {
+    read(text, "the job", &[])
+}
+
+fn read(text: String, name: &str, set: &[(String, String)]) -> Result<ReadJob, Error> {
+    let current_dir = env::current_dir()
+        .map_err(|source| Error::cannot_run_because("cannot find the current folder", source))?;
+    let context = job::ReadContext {
+        current_dir: &current_dir,
+        now: job::Timestamp::now(),
+    };
+    match job::read(&text, name, set, &context) {
+        Ok(reading) => Ok(ReadJob { reading, text }),
+        Err(diagnostics) => Err(invalid(diagnostics)),
     }
 }
 

@@ -9,10 +9,11 @@ use arrow_array::types::{
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{ArrowError, DataType, TimeUnit};
 use bytes::Bytes;
-use proto::v1::{ReadTableRequest, ResultsReply, ResultsRequest};
+use proto::v1::{ReadTableRequest, ResultsReply, ResultsRequest, TableChunk};
 use serde_json::{Map, Value};
 use store::{Location, Scheme};
 use tables::{Row, ScoreRow, TableReader};
+use tonic::Streaming;
 
 use crate::Error;
 use crate::client::Client;
@@ -71,6 +72,25 @@ impl Results {
         }
     }
 
+    /// Names of the files that stand there.
+    pub fn files(&self) -> &[String] {
+        &self.0.tables
+    }
+
+    /// A table, or with its extension any of the files, in pieces.
+    pub async fn open(
+        &self,
+        client: &mut Client,
+        name: &str,
+    ) -> Result<Streaming<TableChunk>, Error> {
+        let request = ReadTableRequest {
+            job: self.0.job.clone(),
+            generation: self.0.generation,
+            table: name.to_owned(),
+        };
+        Ok(client.read_table(request).await?.into_inner())
+    }
+
     pub async fn read<R: Row>(&self, client: &mut Client) -> Result<Vec<R>, Error> {
         let mut rows = Vec::new();
         self.each(client, |batch| rows.extend(batch)).await?;
@@ -114,12 +134,7 @@ impl Results {
         client: &mut Client,
         mut each: impl FnMut(Vec<R>),
     ) -> Result<(), Error> {
-        let request = ReadTableRequest {
-            job: self.0.job.clone(),
-            generation: self.0.generation,
-            table: table.to_owned(),
-        };
-        let mut pieces = client.read_table(request).await?.into_inner();
+        let mut pieces = self.open(client, table).await?;
         let mut bytes = Vec::new();
         while let Some(piece) = pieces.message().await? {
             bytes.extend_from_slice(&piece.data);

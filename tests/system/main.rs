@@ -20,6 +20,7 @@ mod dead;
 mod deadline;
 mod devices;
 mod documents;
+mod export;
 mod faults;
 mod following;
 mod full_disk;

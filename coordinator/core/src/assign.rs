@@ -34,6 +34,7 @@ impl Core {
             TaskSpec::Reduce => (0..job.plan.runs.len() as u32)
                 .filter_map(|of| run(&of))
                 .collect(),
+            TaskSpec::Export { .. } => Vec::new(),
             TaskSpec::Fit { run: of }
             | TaskSpec::Score { run: of, .. }
             | TaskSpec::Evaluate { run: of } => run(of).into_iter().collect(),

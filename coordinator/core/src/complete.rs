@@ -95,6 +95,16 @@ impl Core {
                 .map(|t| t.path.as_str())
                 .chain([manifest.as_str()])
                 .collect(),
+            (
+                Some(TaskSpec::Export { .. }),
+                ResultDetail::Export {
+                    files, manifest, ..
+                },
+            ) => files
+                .iter()
+                .map(|file| file.path.as_str())
+                .chain([manifest.as_str()])
+                .collect(),
             (spec, _) => {
                 let what = format!(
                     "the result is not one of a {} task",
@@ -111,7 +121,7 @@ impl Core {
             let what = format!("{index:?} is no folder of the index");
             return Err(Refusal::WrongResult { lease, what });
         }
-        if let ResultDetail::Reduce { tables, .. } = &result.detail
+        if let Some((tables, _)) = result.detail.published()
             && let Some(table) = tables.iter().find(|table| !is_file_name(&table.name))
         {
             return Err(Refusal::WrongResult {
@@ -183,7 +193,7 @@ impl Core {
         if matches!(result.detail, ResultDetail::Reduce { .. }) {
             self.end_rethreshold(number, out);
         }
-        self.publish_if_reduced(number, index, lease, result, out);
+        self.publish_if_last(number, index, lease, result, out);
         self.settle(number, now, out);
         Ok(())
     }

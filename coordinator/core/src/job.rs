@@ -490,7 +490,7 @@ impl Job {
         match (self.resolved.max_failed_tasks, self.resolved.kind) {
             (Some(bound), _) => u64::from(bound),
             (None, JobKind::Benchmark) => u64::MAX,
-            (None, JobKind::Train | JobKind::Test | JobKind::Predict) => 0,
+            (None, JobKind::Train | JobKind::Test | JobKind::Predict | JobKind::Export) => 0,
         }
     }
 }

@@ -32,8 +32,8 @@ impl Core {
         self.outbox.insert(id, row);
     }
 
-    /// Publishes the job's results if `index` was its reduce, and the models that it trained.
-    pub(crate) fn publish_if_reduced(
+    /// Publishes the job's results if `index` was its last task, the reduce or the export, and the models that it trained.
+    pub(crate) fn publish_if_last(
         &mut self,
         number: JobNumber,
         index: TaskIndex,
@@ -41,15 +41,9 @@ impl Core {
         result: &TaskResult,
         out: &mut Vec<Effect>,
     ) {
-        let ResultDetail::Reduce {
-            tables,
-            manifest,
-            index: segment,
-        } = &result.detail
+        let (Some(job), Some((tables, manifest))) =
+            (self.jobs.get_mut(&number), result.detail.published())
         else {
-            return;
-        };
-        let Some(job) = self.jobs.get_mut(&number) else {
             return;
         };
         let Some(attempt) = self.attempts.get(&lease) else {
@@ -61,9 +55,12 @@ impl Core {
         let item = OutboxItem::Results {
             generation: job.progress.results_planned,
             prefix: prefix(attempt),
-            tables: tables.clone(),
-            manifest: manifest.clone(),
-            index: segment.clone(),
+            tables: tables.to_vec(),
+            manifest: manifest.to_owned(),
+            index: match &result.detail {
+                ResultDetail::Reduce { index, .. } => index.clone(),
+                _ => None,
+            },
         };
         self.post(number, item, out);
         for item in self.trained_models(number) {

@@ -356,7 +356,7 @@ pub struct OutboxRow {
 pub enum OutboxItem {
     /// `jobs/{job}/spec.yaml` and `plan.json`, from the job's row.
     Spec,
-    /// Copies the tables of the accepted reduce attempt to `jobs/{job}/results/{generation}/{name}` and its
+    /// Copies the tables of the accepted reduce attempt, or the files of an export, to `jobs/{job}/results/{generation}/{name}` and its
     /// manifest to `jobs/{job}/manifest/{generation}.parquet`. The job does not end before.
     Results {
         generation: u64,

@@ -103,15 +103,19 @@ fn published(
             ),
         });
     }
-    // Nothing but a table's name: the path must not leave the results.
+    // Nothing but the name of a table or file: the path must not leave the results.
     let name = &request.table;
-    let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if !is_name {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(is_plain) {
         return Err(RequestError::BadField {
             field: "table",
             what: format!("{name:?} is not a table's name"),
         });
     }
-    let path = layout::result(&job, request.generation, &format!("{name}.parquet"));
+    let file = match name.contains('.') {
+        true => name.clone(),
+        false => format!("{name}.parquet"),
+    };
+    let path = layout::result(&job, request.generation, &file);
     Ok((newest.store, path))
 }

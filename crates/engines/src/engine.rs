@@ -1,7 +1,7 @@
 //! What every engine can do, and the names under which engines are chosen.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use graph::Graph;
@@ -36,6 +36,21 @@ pub trait Engine: Send + Sync {
         graph: &Graph,
         options: &CompileOptions,
     ) -> Result<Box<dyn Compiled>, EngineError>;
+
+    /// Prepares a file that the graph was written to.
+    fn compile_file(
+        &self,
+        file: &Path,
+        graph: &Graph,
+        options: &CompileOptions,
+    ) -> Result<Box<dyn Compiled>, EngineError>;
+
+    /// Writes the graph, for batches of any size, as a file of the library's own.
+    fn write_file(&self, _graph: &Graph, _file: &Path) -> Result<(), EngineError> {
+        Err(EngineError::NoFiles {
+            engine: self.name(),
+        })
+    }
 }
 
 /// A graph made ready by an engine; shared by its sessions.

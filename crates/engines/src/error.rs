@@ -63,6 +63,12 @@ pub enum EngineError {
         #[source]
         source: GraphError,
     },
+    /// It writes no files.
+    #[error("{engine} writes no files")]
+    NoFiles {
+        /// The engine.
+        engine: &'static str,
+    },
     /// The library refused the graph.
     #[error("{engine}: {what} failed: {message}")]
     Native {

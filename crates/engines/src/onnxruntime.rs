@@ -95,9 +95,27 @@ impl Engine for OnnxRuntime {
                 source,
             }
         })?;
+        self.made_ready(From::Memory(onnx), ports)
+    }
+
+    fn compile_file(
+        &self,
+        file: &Path,
+        graph: &Graph,
+        options: &CompileOptions,
+    ) -> Result<Box<dyn Compiled>, EngineError> {
+        self.made_ready(
+            From::File(file.to_owned()),
+            Ports::new(NAME, graph, options)?,
+        )
+    }
+}
+
+impl OnnxRuntime {
+    fn made_ready(&self, from: From, ports: Ports) -> Result<Box<dyn Compiled>, EngineError> {
         let compiled = OnnxCompiled {
             loaded: Arc::clone(&self.loaded),
-            onnx,
+            from,
             ports,
             first: Mutex::new(None),
         };
@@ -111,9 +129,15 @@ impl Engine for OnnxRuntime {
     }
 }
 
+/// Where the graph's ONNX form is.
+enum From {
+    Memory(Vec<u8>),
+    File(PathBuf),
+}
+
 struct OnnxCompiled {
     loaded: Arc<Loaded>,
-    onnx: Vec<u8>,
+    from: From,
     ports: Ports,
     first: Mutex<Option<ort::session::Session>>,
 }
@@ -131,9 +155,11 @@ impl OnnxCompiled {
             .map_err(|e| failed(e.to_string()))?
             .with_inter_op_spinning(false)
             .map_err(|e| failed(e.to_string()))?;
-        builder
-            .commit_from_memory(&self.onnx)
-            .map_err(|e| failed(e.to_string()))
+        match &self.from {
+            From::Memory(onnx) => builder.commit_from_memory(onnx),
+            From::File(file) => builder.commit_from_file(file),
+        }
+        .map_err(|e| failed(e.to_string()))
     }
 }
 

@@ -5,6 +5,7 @@ mod check;
 mod dates;
 mod diagnostic;
 mod digest;
+mod export;
 mod grid;
 mod names;
 mod node;

@@ -6,7 +6,7 @@ use jiff::{ZonedDateTime, tz::TimeZone};
 use types::PoolName;
 
 use crate::{
-    Diagnostic, Import, ReadContext, Reading, ResolvedJob, anomalib, dates, grid, names,
+    Diagnostic, Import, ReadContext, Reading, ResolvedJob, anomalib, dates, export, grid, names,
     node::{At, Entry, Node, Value},
     overrides, paths, quantity,
     report::{ENOUGH, Report},
@@ -36,8 +36,9 @@ pub(crate) const JOB_KEYS: &[&str] = &[
     "max_failed_tasks",
     "deadline",
     "timezone",
+    "export",
 ];
-pub(crate) const KINDS_NOT_BUILT: &[&str] = &["hpo", "export"];
+pub(crate) const KINDS_NOT_BUILT: &[&str] = &["hpo"];
 
 /// Anomalib's keys, and what stands for them here.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -160,13 +161,26 @@ fn job(
     }
     let name = name(root, file_name, report);
     let output = output(root, current_dir, report);
-    let resources = resources::read(root.get("resources"), report);
+    let mut resources = resources::read(root.get("resources"), report);
     let priority = integer(root, "priority", i32::MIN.into(), i32::MAX.into(), report)
         .map_or(Some(0), |value| value.try_into().ok());
     let max_failed_tasks = integer(root, "max_failed_tasks", 0, u32::MAX.into(), report)
         .and_then(|value| value.try_into().ok());
     let deadline_s = deadline(root, report);
-    let runs = runs(root, of_kind, current_dir, report);
+    let (runs, export) = match of_kind {
+        JobKind::Export => {
+            let export = export::read(root, current_dir, resources.as_mut(), report);
+            (Vec::new(), Some(export?))
+        }
+        JobKind::Train | JobKind::Test | JobKind::Predict | JobKind::Benchmark => {
+            if let Some(node) = root.get("export").filter(|node| !node.is_null()) {
+                let message =
+                    format!("a job of kind {of_kind} has no `export`; use `kind: export`");
+                report.error(node.at, message);
+            }
+            (runs(root, of_kind, current_dir, report), None)
+        }
+    };
     Some(ResolvedJob {
         format: ResolvedJob::FORMAT,
         kind: kind?,
@@ -177,12 +191,14 @@ fn job(
         max_failed_tasks,
         deadline_s,
         runs,
+        export,
     })
 }
 
 /// What a job of a misspelt kind probably is: of the kind that allows the most.
 fn likely_kind(root: &Node) -> JobKind {
     match root.get("model").and_then(|model| model.get("package")) {
+        Some(_) if root.get("export").is_some() => JobKind::Export,
         Some(_) => JobKind::Test,
         None => JobKind::Benchmark,
     }

@@ -5,6 +5,8 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 use types::{Devices, Labels, PoolName};
 
+pub use crate::export::{ExportEngine, ExportSpec};
+
 /// A job file after reading: grids multiplied out, names canonical, relative paths absolute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,7 +26,11 @@ pub struct ResolvedJob {
     /// The job fails if it has not ended so many seconds after its submission (or its last retry); none without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_s: Option<u64>,
+    /// None of an export.
     pub runs: Vec<RunSpec>,
+    /// Of a job of kind export, and of no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<ExportSpec>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +40,7 @@ pub enum JobKind {
     Test,
     Predict,
     Benchmark,
+    Export,
 }
 
 /// One point of a job: one model configuration on one dataset category with one seed.
@@ -99,12 +106,18 @@ impl JobKind {
     /// Whether its model is a trained package.
     pub fn takes_package(self) -> bool {
         match self {
-            Self::Test | Self::Predict => true,
+            Self::Test | Self::Predict | Self::Export => true,
             Self::Train | Self::Benchmark => false,
         }
     }
 
-    pub const ALL: [Self; 4] = [Self::Train, Self::Test, Self::Predict, Self::Benchmark];
+    pub const ALL: [Self; 5] = [
+        Self::Train,
+        Self::Test,
+        Self::Predict,
+        Self::Benchmark,
+        Self::Export,
+    ];
 
     /// The word used in files and on screens.
     pub fn as_str(self) -> &'static str {
@@ -113,6 +126,7 @@ impl JobKind {
             Self::Test => "test",
             Self::Predict => "predict",
             Self::Benchmark => "benchmark",
+            Self::Export => "export",
         }
     }
 

@@ -150,6 +150,19 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The trained package that a job of a kind without runs names as its `model`.
+    pub fn trained(&self, root: &Node, report: &mut Report<'_>) -> Option<String> {
+        let model = root.get("model").filter(|model| !model.is_null());
+        let package = model.and_then(|model| Some((model, model.get("package")?)));
+        let Some((model, package)) = package else {
+            let at = model.map_or(root.at, |model| model.at);
+            let kind = self.kind;
+            report.error(at, format!("a job of kind {kind} has a trained package: `model: {{package: NAME}}`, NAME@VERSION or a path to its package.json"));
+            return None;
+        };
+        self.package(model, package, report)
+    }
+
     fn package(&self, model: &Node, package: &Node, report: &mut Report<'_>) -> Option<String> {
         for entry in model
             .entries()

@@ -4,8 +4,8 @@ use params::{Default, Entry, Kind, Param};
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
-    read::KINDS_NOT_BUILT,
-    resolved::JobKind,
+    read::{KINDS_NOT_BUILT, RUN_KEYS},
+    resolved::{ExportEngine, JobKind},
     resources::{DEVICES, ENGINES},
     run,
 };
@@ -37,8 +37,9 @@ pub fn schema() -> Json {
         "type": "object",
         "required": ["package"],
         "additionalProperties": false,
-        "properties": {"package": {"type": TEXT, "description": "NAME, NAME@VERSION, or the path of a package.json; with `kind: test`."}},
+        "properties": {"package": {"type": TEXT, "description": "NAME, NAME@VERSION, or the path of a package.json; with `kind: test` and `kind: export`."}},
     });
+    let of_runs = RUN_KEYS.iter().filter(|key| **key != "model");
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Nightshift job file",
@@ -55,7 +56,14 @@ pub fn schema() -> Json {
             "threshold": threshold_definition,
         },
         "type": "object",
-        "required": ["kind", "model", "data"],
+        "required": ["kind", "model"],
+        "if": {"required": ["kind"], "properties": {"kind": {"const": JobKind::Export.as_str()}}},
+        "then": {
+            "required": ["export"],
+            "properties": {"model": package.clone(), "export": {"type": "object"}},
+            "not": any(of_runs.map(|key| json!({"required": [key]})).collect()),
+        },
+        "else": {"required": ["data"], "properties": {"export": {"type": "null"}}},
         "additionalProperties": false,
         "properties": {
             "kind": {
@@ -138,6 +146,17 @@ pub fn schema() -> Json {
                 },
             },
             "output": {"type": TEXT_OR_NULL, "default": "./results", "description": "Folder of the results, relative to the current directory."},
+            "export": {
+                "type": ["object", "null"],
+                "required": ["engine"],
+                "additionalProperties": false,
+                "description": "What a job of kind export writes.",
+                "properties": {
+                    "engine": words(&ExportEngine::ALL.map(ExportEngine::as_str)),
+                    "compress_to_fp16": {"type": ["boolean", "null"], "default": false, "description": "Store the network's weights in half precision; not of torch."},
+                    "anomalib": {"type": ["boolean", "null"], "default": false, "description": "Take images of any size and resize them in the file, for Anomalib's inferencers: scores are others than a job's. Not of torch."},
+                },
+            },
             "priority": {"type": ["integer", "null"], "minimum": i32::MIN, "maximum": i32::MAX, "default": 0, "description": "Higher goes first."},
             "deadline": {"type": ["string", "null"], "pattern": "^([0-9]+[smhd])+$", "description": "The job fails if it has not ended so long after its submission, such as 8h."},
             "max_failed_tasks": {

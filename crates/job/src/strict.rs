@@ -62,11 +62,28 @@ impl ResolvedJob {
             return invalid("resources.device", why);
         }
         let runs = self.runs.len() as u64;
-        let wanted = if self.kind == JobKind::Benchmark {
-            1..=grid::MAX_RUNS
-        } else {
-            1..=1
+        let wanted = match self.kind {
+            JobKind::Benchmark => 1..=grid::MAX_RUNS,
+            JobKind::Train | JobKind::Test | JobKind::Predict => 1..=1,
+            JobKind::Export => 0..=0,
         };
+        match (&self.export, self.kind) {
+            (Some(export), JobKind::Export) => {
+                if let Some((key, why)) = export.contradiction() {
+                    return invalid(format!("export.{key}"), why);
+                }
+                if self.resources.engine != export.needs() {
+                    return invalid("resources.engine", "is not the one that the export needs");
+                }
+            }
+            (None, JobKind::Train | JobKind::Test | JobKind::Predict | JobKind::Benchmark) => {}
+            _ => {
+                return invalid(
+                    "export",
+                    format!("does not fit a job of kind {}", self.kind),
+                );
+            }
+        }
         if !wanted.contains(&runs) {
             return invalid(
                 "runs",

@@ -162,7 +162,7 @@ fn what_is_not_built_is_known_by_name() {
         &format!("{RIGHT}output: https://lab/results"),
         &["job.yaml:9:9: output: storage https:// is known but not built yet"],
     );
-    for kind in ["predict", "hpo", "export"] {
+    for kind in ["hpo"] {
         says(
             &replace("kind: train", &format!("kind: {kind}")),
             &[&format!(
@@ -779,6 +779,7 @@ fn what_only_the_model_knows_has_its_place_too() {
 }
 
 mod anomalib;
+mod export;
 mod grids;
 mod mistakes;
 mod predict;

@@ -12,7 +12,22 @@ use crate::{Dependency, DependencyRule, Plan, PlannedRun, PlannedTask, TaskSpec,
 /// Lists come first, one for each distinct dataset configuration in order of the first run that needs it, so that a wrong
 /// folder is found before anything is computed; then each run's fit and evaluate, those that share a listing one after the
 /// other, since they may share more; then the one reduce.
+///
+/// An export has one task and no runs.
 pub fn plan(job: &ResolvedJob) -> Plan {
+    if let Some(export) = &job.export {
+        let mut tasks = Tasks::default();
+        tasks.add(
+            TaskSpec::Export {
+                export: export.clone(),
+            },
+            Vec::new(),
+        );
+        return Plan {
+            runs: Vec::new(),
+            tasks: tasks.0,
+        };
+    }
     let labels = label::of_models(&job.runs);
     let mut runs: Vec<PlannedRun> = (0u32..)
         .zip(job.runs.iter().zip(labels))

@@ -1,6 +1,6 @@
 //! What a task is told, and what it answers: plain data between planner, coordinator and executor.
 
-use job::resolved::{MetricsSpec, Resources, RunSpec};
+use job::resolved::{ExportSpec, MetricsSpec, Resources, RunSpec};
 use serde::{Deserialize, Serialize};
 use types::{
     Failure, LeaseNumber, OutputObject, TaskId, TaskIndex, TaskKind, TaskState, TraceContext,
@@ -98,6 +98,10 @@ pub enum TaskSpec {
     },
     /// Compacts the tables of all runs.
     Reduce,
+    /// Writes a trained package as files for other programs: all that a job of kind export does.
+    Export {
+        export: ExportSpec,
+    },
 }
 
 impl TaskSpec {
@@ -108,13 +112,14 @@ impl TaskSpec {
             Self::Score { .. } => TaskKind::Score,
             Self::Evaluate { .. } => TaskKind::Evaluate,
             Self::Reduce => TaskKind::Reduce,
+            Self::Export { .. } => TaskKind::Export,
         }
     }
 
     /// The run that the task belongs to, if it is one run's alone.
     pub fn run(&self) -> Option<u32> {
         match self {
-            Self::List { .. } | Self::Reduce => None,
+            Self::List { .. } | Self::Reduce | Self::Export { .. } => None,
             Self::Fit { run } | Self::Score { run, .. } | Self::Evaluate { run } => Some(*run),
         }
     }
@@ -133,7 +138,8 @@ pub struct Assignment {
     /// Where the attempt writes, relative to the store's root; see [`types::AttemptPrefix::path`].
     pub prefix: String,
     pub spec: TaskSpec,
-    /// The runs that the task is about: one for fit, score and evaluate, those sharing the listing for list, all for reduce.
+    /// The runs that the task is about: one for fit, score and evaluate, those sharing the listing for list, all for reduce,
+    /// none for export.
     pub runs: Vec<PlannedRun>,
     pub resources: Resources,
     /// What the tasks it depends on left behind, in order of their index; their timings for evaluate and reduce only. Of an
@@ -261,6 +267,30 @@ pub enum ResultDetail {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         index: Option<String>,
     },
+    Export {
+        /// What was written: file name under `results/`, path below the attempt's prefix.
+        files: Vec<PublishedTable>,
+        manifest: String,
+        /// What it was made from.
+        package: FoundPackage,
+    },
+}
+
+impl ResultDetail {
+    /// What of the result users find in the store, and the manifest that goes with it.
+    pub fn published(&self) -> Option<(&[PublishedTable], &str)> {
+        match self {
+            Self::Reduce {
+                tables, manifest, ..
+            } => Some((tables, manifest)),
+            Self::Export {
+                files, manifest, ..
+            } => Some((files, manifest)),
+            Self::List { .. } | Self::Fit { .. } | Self::Score { .. } | Self::Evaluate { .. } => {
+                None
+            }
+        }
+    }
 }
 
 /// Images of a listing that need not be scored again.

@@ -65,6 +65,7 @@ pub(crate) fn job(runs: Vec<RunSpec>) -> ResolvedJob {
         max_failed_tasks: None,
         deadline_s: None,
         runs,
+        export: None,
     }
 }
 

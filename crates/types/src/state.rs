@@ -95,6 +95,8 @@ words!(
         Evaluate = "evaluate",
         /// Compacts the tables of a whole job.
         Reduce = "reduce",
+        /// Writes a trained package as files that other programs read.
+        Export = "export",
     }
 );
 

@@ -79,7 +79,7 @@ impl Preprocess {
     }
 
     /// Rows and columns of the resized image that are kept.
-    fn window(&self) -> Result<[Range<usize>; 2], VisionError> {
+    pub fn window(&self) -> Result<[Range<usize>; 2], VisionError> {
         let [height, width] = self.size;
         let [crop_height, crop_width] = self.output();
         if crop_height > height || crop_width > width {

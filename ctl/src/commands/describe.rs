@@ -84,14 +84,14 @@ async fn describe_task(common: &Common, client: &mut Client, id: &TaskId) -> Res
 }
 
 /// A trained model as its user names it.
-struct Named {
+pub(super) struct Named {
     name: String,
     /// The newest without.
     version: Option<u32>,
 }
 
 impl Named {
-    fn parse(text: &str) -> Result<Self, Error> {
+    pub(super) fn parse(text: &str) -> Result<Self, Error> {
         let (name, version) = match text.split_once('@') {
             Some((name, version)) => {
                 let version = version.parse().map_err(|_| {
@@ -108,7 +108,7 @@ impl Named {
     }
 
     /// Every store counts versions by itself: where several have what is meant, the one that was made last is.
-    fn find<'m>(&self, models: &'m [Model]) -> Result<&'m Model, Error> {
+    pub(super) fn find<'m>(&self, models: &'m [Model]) -> Result<&'m Model, Error> {
         let of_name = || models.iter().filter(|model| model.name == self.name);
         let meant = of_name().filter(|model| self.version.is_none_or(|v| v == model.version));
         meant.max_by_key(|model| model.created_ms).ok_or_else(|| {

@@ -5,6 +5,7 @@ mod cancel;
 mod dead;
 mod describe;
 mod doctor;
+mod export;
 pub(crate) mod get;
 mod import;
 mod logs;
@@ -53,6 +54,8 @@ pub enum Command {
     Results(results::Args),
     /// Write the results of a job as one HTML file that opens offline: table, curves, scores, images
     Report(report::Args),
+    /// Write a trained model as files for ONNX Runtime, OpenVINO or libtorch
+    Export(export::Args),
     /// Prove from the stored files that every image has exactly one row
     Verify(verify::Args),
     /// Cancel a job
@@ -90,6 +93,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Error> {
         Command::Logs(args) => block_on(logs::run(common, args)),
         Command::Results(args) => block_on(results::run(common, args)),
         Command::Report(args) => block_on(report::run(common, args)),
+        Command::Export(args) => block_on(export::run(common, args)),
         Command::Verify(args) => block_on(verify::run(common, args)),
         Command::Cancel(args) => block_on(cancel::run(common, args)),
         Command::Retry(args) => block_on(retry::run(common, args)),

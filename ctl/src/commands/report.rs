@@ -26,6 +26,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             job: args.job.job.clone(),
         };
         let job = cluster.client.get_job(request).await?.into_inner();
+        results::has_tables(&job)?;
         let Some(found) = Results::find(&mut cluster.client, &job.id).await? else {
             return Err(results::none_yet(&job));
         };

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
+use job::resolved::JobKind;
 use proto::v1::{GetJobRequest, Job, ListRunsRequest};
 use serde_json::{Value, json};
 use tables::{ANOMALOUS_RATE, MetricRow, Row, ScoreRow, TimingRow};
@@ -107,6 +108,10 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         }
         let wanted = args.job.clone().unwrap_or_else(|| "last".to_owned());
         let (job, results) = published(cluster, wanted).await?;
+        let of_tables = args.compare.is_some() || args.document.is_some();
+        if of_tables || args.scores || args.metrics || args.timings {
+            has_tables(&job)?;
+        }
         if let Some(other) = &args.compare {
             return compare(common, cluster, &args, (job, results), other.clone()).await;
         }
@@ -198,6 +203,7 @@ async fn compare(
     other: String,
 ) -> Result<(), Error> {
     let (other, others) = published(cluster, other).await?;
+    has_tables(&other)?;
     let (of_job, _) = lines(cluster, &job, Some(&results)).await?;
     let scores = results.read::<ScoreRow>(&mut cluster.client).await?;
     let one = Side {
@@ -255,6 +261,39 @@ async fn lines(
     Ok((summary::lines(&runs, &metrics, &timings), metrics))
 }
 
+/// An error if the job's results are files for other programs.
+pub(super) fn has_tables(job: &Job) -> Result<(), Error> {
+    if !is_export(job) {
+        return Ok(());
+    }
+    Err(Error::NotFound(format!(
+        "job {} is an export and has no tables; `ctl results {}` says where its files are",
+        job.id, job.id
+    )))
+}
+
+fn is_export(job: &Job) -> bool {
+    job.kind == JobKind::Export.as_str()
+}
+
+/// Where the files of an export are.
+fn show_files(common: &Common, job: &Job, results: Option<&Results>) -> Result<(), Error> {
+    let (place, files) = match results {
+        Some(results) => (Some(results.place()), results.files()),
+        None => (None, &[][..]),
+    };
+    let value = json!({
+        "job": job.id, "state": job.state, "failures": job.failures, "results": place, "files": files,
+    });
+    common.output.print(&value, || match &place {
+        Some(place) => {
+            let paths = files.iter().map(|name| format!("{place}/{name}"));
+            paths.collect::<Vec<_>>().join("\n")
+        }
+        None => "No files published".to_owned(),
+    })
+}
+
 pub(super) fn none_yet(job: &Job) -> Error {
     Error::NotFound(format!(
         "job {} is {} and has no published results; `ctl describe {}` says how far it is",
@@ -269,6 +308,10 @@ async fn show(
     job: &Job,
     results: Option<Results>,
 ) -> Result<Vec<String>, Error> {
+    if is_export(job) {
+        show_files(common, job, results.as_ref())?;
+        return Ok(Vec::new());
+    }
     let (lines, metrics) = lines(cluster, job, results.as_ref()).await?;
     let mut reused = predicted::Reused::default();
     if let Some(results) = &results {

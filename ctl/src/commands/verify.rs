@@ -119,19 +119,28 @@ async fn verify(store: &Store, job: &JobId) -> Result<Report, Error> {
         bytes += row.size;
         damaged.extend(damage(store, &row.path, row).await?);
     }
-    // What people read are copies of the objects that the reduce task wrote.
+    // What people read are copies of the objects that the last task wrote.
+    let last = [TaskKind::Reduce, TaskKind::Export].map(TaskKind::as_str);
     for row in manifest
         .iter()
-        .filter(|row| row.kind == TaskKind::Reduce.as_str())
+        .filter(|row| last.contains(&row.kind.as_str()))
     {
         let name = row.path.rsplit('/').next().unwrap_or_default();
-        if let Some(table) = name
-            .strip_suffix(".parquet")
-            .filter(|table| *table != ManifestRow::TABLE)
-        {
-            let copy = layout::result(job, generation, &format!("{table}.parquet"));
+        if name.strip_suffix(".parquet") != Some(ManifestRow::TABLE) {
+            let copy = layout::result(job, generation, name);
             damaged.extend(damage(store, &copy, row).await?);
         }
+    }
+    if plan.runs.is_empty() {
+        // An export, which has no tables.
+        return Ok(Report {
+            job: job.clone(),
+            generation,
+            objects: manifest.len() as u64,
+            bytes,
+            damaged,
+            runs: Vec::new(),
+        });
     }
     let scores = layout::result(job, generation, &format!("{}.parquet", ScoreRow::TABLE));
     let mut scores = rows_of::<ScoreRow>(store, &scores).await?.peekable();

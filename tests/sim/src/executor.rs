@@ -1,7 +1,10 @@
 //! The fake executor: a task's output is a digest of its spec and of its inputs' outputs.
 
 use job::resolved::ThresholdSpec;
-use plan::{Assignment, Input, InputOutcome, PublishedTable, ResultDetail, TaskResult, TaskSpec};
+use plan::{
+    Assignment, FoundPackage, Input, InputOutcome, PublishedTable, ResultDetail, TaskResult,
+    TaskSpec,
+};
 use types::OutputObject;
 
 use crate::{
@@ -19,6 +22,7 @@ pub fn digest_of(spec: &TaskSpec, threshold: Option<ThresholdSpec>, inputs: &[u6
         } => digest([200 + u64::from(*run), *first, *count]),
         TaskSpec::Evaluate { run } => digest([300 + u64::from(*run), decided_by(threshold)]),
         TaskSpec::Reduce => 400,
+        TaskSpec::Export { .. } => 500,
     };
     digest(std::iter::once(own).chain(inputs.iter().copied()))
 }
@@ -75,6 +79,19 @@ pub fn work(assignment: &Assignment) -> (TaskResult, Vec<OutputObject>, u64) {
             rows: 0,
             errors: 0,
             index: None,
+        },
+        TaskSpec::Export { export } => ResultDetail::Export {
+            files: vec![PublishedTable {
+                name: "model.onnx".to_owned(),
+                path: path.clone(),
+            }],
+            manifest: path.clone(),
+            package: FoundPackage {
+                name: export.package.clone(),
+                version: None,
+                uri: String::new(),
+                sha256: String::new(),
+            },
         },
         TaskSpec::Reduce => ResultDetail::Reduce {
             tables: vec![PublishedTable {

@@ -55,6 +55,8 @@ pub fn submit(
         },
         normalization: Normalization::MinMax,
         parity: 0,
+        max_error_rows: None,
+        incremental: false,
         task: VisionTask::Classification,
         // The number of chunks travels to the fake list task as the seed.
         seed: chunks,
@@ -77,6 +79,7 @@ pub fn submit(
         max_failed_tasks: None,
         deadline_s: None,
         runs: vec![spec.clone(); runs as usize],
+        export: None,
     };
     let resolved_json = serde_json::to_string(&resolved).expect("a job is plain data");
     Submit {

@@ -71,6 +71,10 @@ pub enum TaskError {
     )]
     NoTorchProgram { program: PathBuf, why: String },
     #[error(
+        "OpenVINO's files are written by the program {program}, which failed ({why}): `make build` makes it, and it goes beside `executor`, with the native libraries in lib/"
+    )]
+    NoIrProgram { program: PathBuf, why: String },
+    #[error(
         "the job needs a GPU (`resources.device`), and this executor has {device} for its engine {engine}, which computes on the processor: start this worker with --device cpu, and the job waits for another"
     )]
     NoGpu {
@@ -147,6 +151,7 @@ impl TaskError {
             | Self::NoModel { .. }
             | Self::OtherWeights { .. }
             | Self::NoTorchProgram { .. }
+            | Self::NoIrProgram { .. }
             | Self::NoGpu { .. } => FailureClass::InvalidInput,
             Self::Model(error) => match error {
                 // The spool on scratch, or memory: not the user's doing.

@@ -1,6 +1,10 @@
 //! The run's model made ready: parameters, weights, statistics, engine, and the fastest faithful way to a score.
 
-use std::{env, path::PathBuf, sync::Arc};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use engines::{Choice, CompileOptions, EngineError};
 use job::resolved::{ClassSpec, EngineChoice, ModelSource, RunSpec};
@@ -54,32 +58,36 @@ impl Chosen {
                 ..Self::to_train(attempt)?
             }),
             ModelSource::Package(name) => {
-                let package = packages::open(attempt, name)?;
-                let manifest = &package.manifest;
-                let sha256 = manifest
-                    .weights
-                    .as_ref()
-                    .map(|weights| weights.sha256.as_str());
-                let chosen = Self::new(
-                    &package.class(),
-                    Some(package.image_size()),
-                    manifest.model.seed,
-                    sha256,
-                )?;
-                let ours = chosen.preprocess().hash();
-                if ours != manifest.preprocessing.hash {
-                    return Err(TaskError::OtherPreprocessing {
-                        uri: package.found.uri,
-                        theirs: manifest.preprocessing.hash.clone(),
-                        ours,
-                    });
-                }
-                Ok(Self {
-                    statistics: package.statistics(attempt)?,
-                    ..chosen
-                })
+                Self::of_package(attempt, &packages::open(attempt, name)?)
             }
         }
+    }
+
+    /// A model that has learned already.
+    pub fn of_package(attempt: &Attempt, package: &packages::Opened) -> Result<Self, TaskError> {
+        let manifest = &package.manifest;
+        let sha256 = manifest
+            .weights
+            .as_ref()
+            .map(|weights| weights.sha256.as_str());
+        let chosen = Self::new(
+            &package.class(),
+            Some(package.image_size()),
+            manifest.model.seed,
+            sha256,
+        )?;
+        let ours = chosen.preprocess().hash();
+        if ours != manifest.preprocessing.hash {
+            return Err(TaskError::OtherPreprocessing {
+                uri: package.found.uri.clone(),
+                theirs: manifest.preprocessing.hash.clone(),
+                ours,
+            });
+        }
+        Ok(Self {
+            statistics: package.statistics(attempt)?,
+            ..chosen
+        })
     }
 
     fn new(
@@ -257,10 +265,12 @@ pub fn weights_folder() -> PathBuf {
     data.unwrap_or_default().join("nightshift/weights")
 }
 
-/// Whether the task runs a graph.
+/// Whether the task needs an engine of the executor's.
 pub fn uses_engine(assignment: &Assignment) -> bool {
     match assignment.spec.kind() {
         TaskKind::Fit | TaskKind::Score => true,
+        // What is written here is computed elsewhere; torch writes its own files.
+        TaskKind::Export => assignment.resources.engine == EngineChoice::TorchCpu,
         TaskKind::Evaluate => assignment.runs.iter().any(|run| run.spec.measures_parity()),
         TaskKind::List | TaskKind::Reduce => false,
     }
@@ -311,6 +321,11 @@ impl Engine {
 
     pub fn version(&self) -> String {
         self.0.version()
+    }
+
+    /// Writes a graph as a file of the engine's own.
+    pub fn write_file(&self, graph: &graph::Graph, file: &Path) -> Result<(), EngineError> {
+        self.0.write_file(graph, file)
     }
 
     pub fn fingerprint(&self, threads: usize) -> String {

@@ -27,7 +27,7 @@ pub struct Opened {
 }
 
 /// Finds a package by the path or URI of its `package.json`, or by `NAME[@VERSION]` in the job's store. Only the `list`
-/// task asks: what it finds is the job's package from then on.
+/// task asks, or the one of an export: what it finds is the job's package from then on.
 pub fn find(attempt: &Attempt, name: &str) -> Result<Opened, TaskError> {
     let (uri, version, expected) = if name.contains("://") || name.starts_with('/') {
         (name.to_owned(), None, None)

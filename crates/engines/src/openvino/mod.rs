@@ -3,7 +3,8 @@
 mod handle;
 
 use std::ffi::{CStr, CString, c_void};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -59,6 +60,18 @@ impl OpenVino {
         checked("reading the graph", status)?;
         Ok(Model(model))
     }
+
+    /// An ONNX file, or one of OpenVINO's own with its numbers beside it.
+    fn read_file(&self, file: &Path) -> Result<Model, EngineError> {
+        let path = CString::new(file.as_os_str().as_bytes())
+            .map_err(|e| EngineError::native(NAME, "reading a file", e))?;
+        let mut model = ptr::null_mut();
+        // SAFETY: the path outlives the call; without a second path the numbers are looked for beside the file.
+        let status =
+            unsafe { sys::ov_core_read_model(self.core.0, path.as_ptr(), ptr::null(), &mut model) };
+        checked("reading a file", status)?;
+        Ok(Model(model))
+    }
 }
 
 impl Engine for OpenVino {
@@ -104,6 +117,27 @@ impl Engine for OpenVino {
         })?;
         let model = self.read(&onnx)?;
         drop(onnx);
+        self.made_ready(&model, ports, options)
+    }
+
+    fn compile_file(
+        &self,
+        file: &Path,
+        graph: &Graph,
+        options: &CompileOptions,
+    ) -> Result<Box<dyn Compiled>, EngineError> {
+        let ports = Ports::new(NAME, graph, options)?;
+        self.made_ready(&self.read_file(file)?, ports, options)
+    }
+}
+
+impl OpenVino {
+    fn made_ready(
+        &self,
+        model: &Model,
+        ports: Ports,
+        options: &CompileOptions,
+    ) -> Result<Box<dyn Compiled>, EngineError> {
         let sessions = options.sessions.to_string();
         let hint = if options.sessions == 1 {
             "LATENCY"

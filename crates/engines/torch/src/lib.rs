@@ -3,10 +3,11 @@
 //! libtorch is linked, so it is resolved before `main`: the program's rpath or its parent's `LD_LIBRARY_PATH`
 //! decides which one it is.
 
+mod file;
 mod operation;
 
 use std::cell::Cell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engines::{CompileOptions, Compiled, Engine, EngineError, Ports, Session};
@@ -54,6 +55,19 @@ impl Engine for Torch {
             batch: options.batch,
         }))
     }
+
+    fn compile_file(
+        &self,
+        file: &Path,
+        graph: &Graph,
+        options: &CompileOptions,
+    ) -> Result<Box<dyn Compiled>, EngineError> {
+        file::open(file, Ports::new(NAME, graph, options)?)
+    }
+
+    fn write_file(&self, graph: &Graph, file: &Path) -> Result<(), EngineError> {
+        file::write(graph, file)
+    }
 }
 
 struct TorchCompiled {
@@ -65,14 +79,7 @@ struct TorchCompiled {
 
 impl Compiled for TorchCompiled {
     fn session(&self) -> Result<Box<dyn Session>, EngineError> {
-        let mut values: Vec<Option<Tensor>> = (0..self.graph.value_count()).map(|_| None).collect();
-        for node in self.graph.nodes() {
-            if let Op::Constant { name, tensor } = &node.op {
-                let made = borrowed(tensor.data(), &tensor.shape)
-                    .map_err(|e| EngineError::native(NAME, format!("constant {name:?}"), e))?;
-                values[node.outputs[0].index()] = Some(made);
-            }
-        }
+        let values = constants(&self.graph)?;
         Ok(Box::new(TorchSession {
             constants: values,
             graph: Arc::clone(&self.graph),
@@ -108,21 +115,7 @@ impl Session for TorchSession {
                 .map_err(|e| EngineError::native(NAME, format!("input {:?}", port.name), e))?;
             values[port.value.index()] = Some(tensor);
         }
-        for (position, node) in self.graph.nodes().iter().enumerate() {
-            if matches!(node.op, Op::Input | Op::Constant { .. }) {
-                continue;
-            }
-            let results = operation::execute(&self.graph, node, self.batch, &values)
-                .map_err(|e| EngineError::native(NAME, node.op.name(), e))?;
-            for (value, result) in node.outputs.iter().zip(results) {
-                values[value.index()] = Some(result);
-            }
-            for value in node.inputs.iter().chain(&node.outputs) {
-                if self.last_uses[value.index()] == position {
-                    values[value.index()] = None;
-                }
-            }
-        }
+        interpret(&self.graph, &self.last_uses, Some(self.batch), &mut values)?;
         for (port, output) in self.graph.outputs().iter().zip(outputs) {
             let len = output.len();
             let copied = operation::operand(&values, port.value)
@@ -132,6 +125,45 @@ impl Session for TorchSession {
         }
         Ok(())
     }
+}
+
+/// Views of the graph's constants, at their values' places.
+fn constants(graph: &Graph) -> Result<Vec<Option<Tensor>>, EngineError> {
+    let mut values: Vec<Option<Tensor>> = (0..graph.value_count()).map(|_| None).collect();
+    for node in graph.nodes() {
+        if let Op::Constant { name, tensor } = &node.op {
+            let made = borrowed(tensor.data(), &tensor.shape)
+                .map_err(|e| EngineError::native(NAME, format!("constant {name:?}"), e))?;
+            values[node.outputs[0].index()] = Some(made);
+        }
+    }
+    Ok(values)
+}
+
+/// Computes the graph's nodes from its inputs and constants; `values` has the outputs afterwards, and nothing else that
+/// is not needed any more.
+fn interpret(
+    graph: &Graph,
+    last_uses: &[usize],
+    batch: Option<usize>,
+    values: &mut [Option<Tensor>],
+) -> Result<(), EngineError> {
+    for (position, node) in graph.nodes().iter().enumerate() {
+        if matches!(node.op, Op::Input | Op::Constant { .. }) {
+            continue;
+        }
+        let results = operation::execute(graph, node, batch, values)
+            .map_err(|e| EngineError::native(NAME, node.op.name(), e))?;
+        for (value, result) in node.outputs.iter().zip(results) {
+            values[value.index()] = Some(result);
+        }
+        for value in node.inputs.iter().chain(&node.outputs) {
+            if last_uses[value.index()] == position {
+                values[value.index()] = None;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// libtorch keeps its number of threads for each thread; setting it clears a cache, so it is set once.

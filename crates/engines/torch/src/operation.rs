@@ -16,11 +16,11 @@ pub(super) fn operand(values: &[Option<Tensor>], value: Value) -> Result<&Tensor
         .ok_or_else(missing)
 }
 
-/// The node's outputs at the given batch size.
+/// The node's outputs at the given batch size; without one, as libtorch finds it.
 pub(super) fn execute(
     graph: &Graph,
     node: &Node,
-    batch: usize,
+    batch: Option<usize>,
     values: &[Option<Tensor>],
 ) -> Result<Vec<Tensor>> {
     if let Op::TopK { axis, k, largest } = &node.op {
@@ -31,7 +31,12 @@ pub(super) fn execute(
     Ok(vec![single(graph, node, batch, values)?])
 }
 
-fn single(graph: &Graph, node: &Node, batch: usize, values: &[Option<Tensor>]) -> Result<Tensor> {
+fn single(
+    graph: &Graph,
+    node: &Node,
+    batch: Option<usize>,
+    values: &[Option<Tensor>],
+) -> Result<Tensor> {
     let at = |i: usize| match node.inputs.get(i) {
         Some(value) => operand(values, *value).map(Some),
         None => Ok(None),
@@ -131,7 +136,7 @@ fn single(graph: &Graph, node: &Node, batch: usize, values: &[Option<Tensor>]) -
         }
         Op::MatMul => matmul(x, second()?, graph.shape(node.inputs[0]).has_batch()),
         Op::Transpose { perm } => x.f_permute(ints(perm)),
-        Op::Reshape => x.f_reshape(ints(&graph.shape(node.outputs[0]).at(batch))),
+        Op::Reshape => x.f_reshape(extents(graph.shape(node.outputs[0]).dims(), batch)),
         Op::Concat { axis } => {
             let parts: Result<Vec<&Tensor>> =
                 node.inputs.iter().map(|v| operand(values, *v)).collect();
@@ -140,12 +145,10 @@ fn single(graph: &Graph, node: &Node, batch: usize, values: &[Option<Tensor>]) -
         Op::Slice { axis, start, end } => {
             x.f_narrow(*axis as i64, *start as i64, (end - start) as i64)
         }
-        Op::Gather { axis, indices } => {
-            x.f_index_select(*axis as i64, &Tensor::f_from_slice(&ints(indices))?)
-        }
+        Op::Gather { axis, indices } => x.f_index_select(*axis as i64, &positions(indices)?),
         Op::Take => {
             let rows = x.f_index_select(0, &second()?.f_reshape([-1])?)?;
-            rows.f_reshape(ints(&graph.shape(node.outputs[0]).at(batch)))
+            rows.f_reshape(extents(graph.shape(node.outputs[0]).dims(), batch))
         }
         Op::TakeAlong { axis } => x.f_gather(*axis as i64, second()?, false),
         Op::Resize {
@@ -240,15 +243,24 @@ fn space_to_depth(
     graph: &Graph,
     node: &Node,
     block: usize,
-    batch: usize,
+    batch: Option<usize>,
     x: &Tensor,
 ) -> Result<Tensor> {
-    let shape = graph.shape(node.inputs[0]).dims();
-    let [n, c, h, w] =
-        [0, 1, 2, 3].map(|i| shape.get(i).copied().unwrap_or(Dim::Fixed(1)).at(batch));
-    x.f_reshape(ints(&[n, c, h / block, block, w / block, block]))?
+    let shape = extents(graph.shape(node.inputs[0]).dims(), batch);
+    let block = block as i64;
+    let [n, c, h, w] = [0, 1, 2, 3].map(|i| shape.get(i).copied().unwrap_or(1));
+    x.f_reshape([n, c, h / block, block, w / block, block])?
         .f_permute([0, 3, 5, 1, 2, 4])?
-        .f_reshape(ints(&graph.shape(node.outputs[0]).at(batch)))
+        .f_reshape(extents(graph.shape(node.outputs[0]).dims(), batch))
+}
+
+/// A shape as libtorch takes it: -1 where the batch is whatever it is.
+fn extents(dims: &[Dim], batch: Option<usize>) -> Vec<i64> {
+    let extent = |dim: &Dim| match (dim, batch) {
+        (Dim::Batch, None) => -1,
+        (dim, batch) => dim.at(batch.unwrap_or(1)) as i64,
+    };
+    dims.iter().map(extent).collect()
 }
 
 /// libtorch pads both sides alike; what does not fit that is padded beforehand.
@@ -272,6 +284,27 @@ fn pooled(x: &Tensor, pool: &Pool2d, fill: f64) -> Result<(Tensor, [i64; 2])> {
 /// libtorch's order: left, right, top, bottom.
 fn sides([top, left, bottom, right]: [usize; 4]) -> [i64; 4] {
     [left, right, top, bottom].map(|n| n as i64)
+}
+
+const _: () = assert!(
+    size_of::<usize>() == size_of::<i64>(),
+    "positions are lent as they are"
+);
+
+/// A tensor over the positions themselves. (To a record a tensor that is filled from here would be one of zeros; one that
+/// is lent its elements is a constant.) It must not outlive them.
+fn positions(indices: &[usize]) -> Result<Tensor> {
+    // SAFETY: so many numbers of 64 bits, each far below the sign bit, since they are places in a tensor; the graph, which
+    // holds them, outlives every use of the result, and nothing writes to it.
+    unsafe {
+        Tensor::f_from_blob(
+            indices.as_ptr().cast(),
+            &[indices.len() as i64],
+            &[1],
+            Kind::Int64,
+            tch::Device::Cpu,
+        )
+    }
 }
 
 fn ints(values: &[usize]) -> Vec<i64> {

@@ -1,12 +1,14 @@
 //! Writing graphs as ONNX files, opset 17, which ONNX Runtime and OpenVINO load.
 
+mod any_size;
+mod constants;
 mod names;
 mod nodes;
 mod proto;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use prost::Message;
@@ -15,12 +17,13 @@ use crate::GraphError;
 use crate::graph::Graph;
 use crate::op::Op;
 use crate::shape::{Dim, Shape};
-use crate::tensor::Tensor;
+pub use any_size::FromAnySize;
+use constants::Constants;
 use names::Names;
 use nodes::Writer;
 use proto::{
-    DimensionProto, FLOAT, GraphProto, Model, OperatorSet, ShapeProto, TensorProto,
-    TensorTypeProto, TypeProto, ValueInfoProto,
+    DimensionProto, FLOAT, GraphProto, Model, OperatorSet, ShapeProto, TensorTypeProto, TypeProto,
+    ValueInfoProto,
 };
 
 /// The operator set of written files.
@@ -30,20 +33,60 @@ const IR_VERSION: i64 = 8;
 /// protobuf's limit is 2 GiB for a message; the rest is for nodes and names.
 const MAX_CONSTANT_BYTES: usize = (1 << 31) - (1 << 24);
 
-/// The graph as an ONNX file for a fixed batch, or with the batch as the symbolic dimension `N`.
+/// How a graph is written.
+#[derive(Clone, Default)]
+pub struct Form<'a> {
+    /// Images in a batch, or the symbolic dimension `N`.
+    pub batch: Option<usize>,
+    /// Constants of these names are stored in half precision and made 32-bit floats again when the file is loaded. One
+    /// with a number that is none in half precision stays as it is.
+    pub half: Option<&'a HashSet<String>>,
+    /// The first input takes images of any size, which are resized in the file.
+    pub any_size: Option<FromAnySize>,
+    /// Constants that take more bytes than this together lie in a file of that name beside the first.
+    pub beside: Option<(usize, &'a str)>,
+}
+
+/// A graph as files.
+pub struct Files {
+    /// The ONNX file.
+    pub model: Vec<u8>,
+    /// What the file beside it holds, in pieces; nothing if there is none.
+    pub beside: Vec<Bytes>,
+}
+
+/// The graph as one ONNX file for a fixed batch, or with the batch as the symbolic dimension `N`.
 pub fn write(graph: &Graph, batch: Option<usize>) -> Result<Vec<u8>, GraphError> {
+    let form = Form {
+        batch,
+        ..Form::default()
+    };
+    Ok(files(graph, &form)?.model)
+}
+
+/// The graph as an ONNX file and what lies beside it.
+pub fn files(graph: &Graph, form: &Form<'_>) -> Result<Files, GraphError> {
     let bytes = graph.constant_bytes();
-    if bytes > MAX_CONSTANT_BYTES {
+    let beside = form.beside.filter(|(most, _)| bytes > *most);
+    if beside.is_none() && bytes > MAX_CONSTANT_BYTES {
         return Err(GraphError::TooLarge { bytes });
     }
-    let mut names = Names::new(graph);
+    let batch = form.batch;
+    let mut names = Names::new(graph, form.any_size.is_some());
+    let mut constants = Constants::new(form.half, beside.map(|(_, name)| name));
     let mut initializers = Vec::new();
     let mut nodes = Vec::new();
+    if let (Some(any_size), Some(port)) = (&form.any_size, graph.inputs().first()) {
+        any_size.write(port, &mut names, &mut initializers, &mut nodes);
+    }
     for node in graph.nodes() {
         match &node.op {
             Op::Input => {}
-            Op::Constant { tensor, .. } => {
-                initializers.push(floats(names.of(node.outputs[0]), tensor));
+            Op::Constant { name, tensor } => {
+                let of_file = names.of(node.outputs[0]).to_owned();
+                let (initializer, cast) = constants.write(name, of_file, tensor, &mut names);
+                initializers.push(initializer);
+                nodes.extend(cast);
             }
             _ => Writer {
                 graph,
@@ -58,6 +101,10 @@ pub fn write(graph: &Graph, batch: Option<usize>) -> Result<Vec<u8>, GraphError>
     // An output that is also an input, a constant or another output gets a node of its own.
     nodes.extend(names.aliases());
     let info = |port: &crate::graph::Port| value_info(&port.name, graph.shape(port.value), batch);
+    let mut inputs: Vec<ValueInfoProto> = graph.inputs().iter().map(info).collect();
+    if let (Some(_), Some(input)) = (&form.any_size, inputs.first_mut()) {
+        any_size::open(input);
+    }
     let model = Model {
         ir_version: IR_VERSION,
         producer_name: "nightshift".to_owned(),
@@ -66,7 +113,7 @@ pub fn write(graph: &Graph, batch: Option<usize>) -> Result<Vec<u8>, GraphError>
             node: nodes,
             name: "nightshift".to_owned(),
             initializer: initializers,
-            input: graph.inputs().iter().map(info).collect(),
+            input: inputs,
             output: graph.outputs().iter().map(info).collect(),
         }),
         opset_import: vec![OperatorSet {
@@ -74,7 +121,10 @@ pub fn write(graph: &Graph, batch: Option<usize>) -> Result<Vec<u8>, GraphError>
             version: OPSET,
         }],
     };
-    Ok(model.encode_to_vec())
+    Ok(Files {
+        model: model.encode_to_vec(),
+        beside: constants.beside(),
+    })
 }
 
 fn value_info(name: &str, shape: &Shape, batch: Option<usize>) -> ValueInfoProto {
@@ -98,28 +148,5 @@ fn value_info(name: &str, shape: &Shape, batch: Option<usize>) -> ValueInfoProto
                 }),
             }),
         }),
-    }
-}
-
-/// Lends a tensor's elements to the message, so that large statistics are not copied before they are encoded.
-struct Elements(Arc<[f32]>);
-
-impl AsRef<[u8]> for Elements {
-    fn as_ref(&self) -> &[u8] {
-        bytemuck::cast_slice(&self.0)
-    }
-}
-
-const _: () = assert!(
-    cfg!(target_endian = "little"),
-    "raw ONNX data is little-endian"
-);
-
-fn floats(name: &str, tensor: &Tensor) -> TensorProto {
-    TensorProto {
-        dims: tensor.shape.iter().map(|d| *d as i64).collect(),
-        data_type: FLOAT,
-        name: name.to_owned(),
-        raw_data: Bytes::from_owner(Elements(Arc::clone(&tensor.data))),
     }
 }

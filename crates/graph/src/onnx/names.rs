@@ -14,7 +14,8 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn new(graph: &Graph) -> Self {
+    /// `inputs_apart`: the first input's value is not the input of the file, but made from it.
+    pub(super) fn new(graph: &Graph, inputs_apart: bool) -> Self {
         let ports = graph.inputs().iter().chain(graph.outputs());
         let mut names = Names {
             of_value: vec![String::new(); graph.value_count()],
@@ -23,6 +24,10 @@ impl Names {
         };
         for port in graph.inputs() {
             names.of_value[port.value.index()] = port.name.clone();
+        }
+        if let Some(port) = graph.inputs().first().filter(|_| inputs_apart) {
+            names.of_value[port.value.index()] =
+                names.free(&format!("{} as the model sees it", port.name));
         }
         for node in graph.nodes() {
             if let Op::Constant { name, .. } = &node.op {

@@ -217,6 +217,7 @@ impl Writer<'_> {
             data_type,
             name: name.clone(),
             raw_data: Bytes::from(bytes),
+            ..TensorProto::default()
         });
         name
     }
@@ -293,6 +294,26 @@ fn resize_attributes(interpolation: Interpolation) -> Vec<AttributeProto> {
     }
 }
 
+/// A node that is no operation of the graph.
+pub(super) fn node(
+    op_type: &str,
+    input: Vec<String>,
+    output: &str,
+    attribute: Vec<AttributeProto>,
+) -> NodeProto {
+    NodeProto {
+        input,
+        output: vec![output.to_owned()],
+        name: output.to_owned(),
+        op_type: op_type.to_owned(),
+        attribute,
+    }
+}
+
+pub(super) fn cast(from: String, to: String, kind: i32) -> NodeProto {
+    node("Cast", vec![from], &to, vec![int("to", kind as usize)])
+}
+
 fn attribute(name: &str, r#type: i32) -> AttributeProto {
     AttributeProto {
         name: name.to_owned(),
@@ -301,7 +322,7 @@ fn attribute(name: &str, r#type: i32) -> AttributeProto {
     }
 }
 
-fn int(name: &str, value: usize) -> AttributeProto {
+pub(super) fn int(name: &str, value: usize) -> AttributeProto {
     AttributeProto {
         i: Some(value as i64),
         ..attribute(name, ATTRIBUTE_INT)
@@ -322,7 +343,7 @@ fn float(name: &str, value: f32) -> AttributeProto {
     }
 }
 
-fn string(name: &str, value: &str) -> AttributeProto {
+pub(super) fn string(name: &str, value: &str) -> AttributeProto {
     AttributeProto {
         s: Some(value.as_bytes().to_vec()),
         ..attribute(name, ATTRIBUTE_STRING)

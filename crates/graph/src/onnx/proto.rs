@@ -81,7 +81,7 @@ pub(super) const ATTRIBUTE_INTS: i32 = 7;
 pub(super) struct TensorProto {
     #[prost(int64, repeated, packed = "false", tag = "1")]
     pub dims: Vec<i64>,
-    /// `FLOAT` or `INT64`.
+    /// `FLOAT`, `FLOAT16` or `INT64`.
     #[prost(int32, tag = "2")]
     pub data_type: i32,
     #[prost(string, tag = "8")]
@@ -89,10 +89,27 @@ pub(super) struct TensorProto {
     /// Little-endian elements.
     #[prost(bytes = "bytes", tag = "9")]
     pub raw_data: Bytes,
+    /// Where they are if not here: `location`, `offset`, `length`.
+    #[prost(message, repeated, tag = "13")]
+    pub external_data: Vec<StringPair>,
+    /// 0, or `EXTERNAL`.
+    #[prost(int32, tag = "14")]
+    pub data_location: i32,
 }
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct StringPair {
+    #[prost(string, tag = "1")]
+    pub key: String,
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
+
+pub(super) const EXTERNAL: i32 = 1;
 
 pub(super) const FLOAT: i32 = 1;
 pub(super) const INT64: i32 = 7;
+pub(super) const FLOAT16: i32 = 10;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ValueInfoProto {

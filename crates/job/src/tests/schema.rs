@@ -29,8 +29,12 @@ fn is_valid(root: &Value, schema: &Value, value: &Value) -> bool {
         "anyOf" => items(say).iter().any(|one| all(one, value)),
         "allOf" => items(say).iter().all(|one| all(one, value)),
         "not" => !all(say, value),
-        "if" => !all(say, value) || all(&rules["then"], value),
-        "then" => true,
+        "if" => {
+            let follows = if all(say, value) { "then" } else { "else" };
+            rules.get(follows).is_none_or(|rule| all(rule, value))
+        }
+        "then" | "else" => true,
+        "const" => say == value,
         "required" => {
             object.is_none()
                 || items(say)
@@ -151,10 +155,31 @@ fn what_the_reader_takes_the_schema_takes() {
         );
     }
     both("kind: test\nmodel: {package: x@1}\ndata: MVTec\n", true);
+    for export in [
+        "engine: onnx",
+        "engine: Open-VINO, compress_to_fp16: true",
+        "engine: torch, anomalib: null",
+    ] {
+        both(
+            &format!("kind: export\nmodel: {{package: x}}\nexport: {{{export}}}\n"),
+            true,
+        );
+    }
 }
 
 #[test]
 fn what_the_reader_refuses_the_schema_refuses() {
+    for wrong in [
+        "model: {package: x}\n",
+        "model: {package: x}\nexport: {}\n",
+        "model: {package: x}\nexport: {engine: keras}\n",
+        "model: {package: x}\nexport: {engine: onnx}\ndata: MVTec\n",
+        "model: Padim\nexport: {engine: onnx}\n",
+        "export: {engine: onnx}\n",
+    ] {
+        both(&format!("kind: export\n{wrong}"), false);
+    }
+    both(&format!("{RIGHT}export: {{engine: onnx}}\n"), false);
     for more in [
         "normalization: min_mix",
         "normalization: cdf",

@@ -1,5 +1,6 @@
 //! Every built model and backbone, executed by every engine: against the reference's numbers, and against each other.
 
+mod files;
 mod formula;
 mod images;
 
@@ -28,6 +29,16 @@ fn run(
     let compiled = engine
         .compile(graph, &CompileOptions { batch, sessions: 1 })
         .expect("compiles");
+    run_compiled(&*compiled, graph, images, batch)
+}
+
+/// As `run`, with what was compiled for so many images at a time.
+fn run_compiled(
+    compiled: &dyn engines::Compiled,
+    graph: &Graph,
+    images: &[Vec<f32>],
+    batch: usize,
+) -> BTreeMap<String, Vec<f32>> {
     let mut session = compiled.session().expect("a session");
     let names: Vec<String> = graph
         .outputs()

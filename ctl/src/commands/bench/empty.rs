@@ -111,6 +111,7 @@ pub fn result(assignment: &Assignment, seconds: f64) -> Result<TaskResult, Strin
             manifest: object(),
             index: None,
         },
+        TaskSpec::Export { .. } => return Err("ctl bench exports nothing".to_owned()),
     };
     Ok(TaskResult {
         detail,

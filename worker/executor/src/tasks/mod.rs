@@ -1,6 +1,7 @@
 //! What each kind of task does: one file a kind, one function that reads as its summary.
 
 mod evaluate;
+mod export;
 mod fit;
 mod list;
 mod reduce;
@@ -39,5 +40,6 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         TaskSpec::Score { first, count, .. } => score::run(attempt, *first, *count),
         TaskSpec::Evaluate { .. } => evaluate::run(attempt),
         TaskSpec::Reduce => reduce::run(attempt),
+        TaskSpec::Export { export } => export::run(attempt, export),
     }
 }

@@ -144,6 +144,7 @@ impl Job {
                 .map(|run| self.plan.runs[*run as usize].clone())
                 .collect(),
             TaskSpec::Reduce => self.plan.runs.clone(),
+            TaskSpec::Export { .. } => Vec::new(),
             other => vec![self.plan.runs[other.run().expect("of one run") as usize].clone()],
         };
         let mut dependencies: Vec<_> = task

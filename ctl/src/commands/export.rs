@@ -1,0 +1,219 @@
+//! `ctl export`: a trained model as files that other programs read, in a folder of this machine.
+
+use std::path::{Path, PathBuf};
+
+use job::resolved::ExportEngine;
+use proto::v1::{GetJobRequest, Job, ListModelsRequest};
+use serde_json::json;
+use tokio::fs::{self, File};
+use tokio::io::AsyncWriteExt;
+
+use super::describe::Named;
+use super::run::submit;
+use crate::cluster::{Cluster, WorkerOptions};
+use crate::job_file::{self, ReadJob, print_warnings};
+use crate::rows::Results;
+use crate::watch::{Follow, Signals, follow};
+use crate::{Common, Error, client, output, places, resume};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Name of a trained model, its newest version, or NAME@VERSION; or the path of a package.json
+    #[arg(value_name = "MODEL")]
+    model: String,
+    /// Whose files: ONNX, OpenVINO's IR, or TorchScript
+    #[arg(long, value_name = "ENGINE", value_parser = engine)]
+    engine: ExportEngine,
+    /// Folder that the files are copied to [default: MODEL-ENGINE]
+    #[arg(long, value_name = "FOLDER")]
+    to: Option<PathBuf>,
+    /// Store the network's weights in half precision; what the model has learned keeps its digits
+    #[arg(long)]
+    fp16: bool,
+    /// Take images of any size and resize them in the file, for Anomalib's OpenVINOInferencer: scores are others than a job's
+    #[arg(long)]
+    anomalib: bool,
+    /// Folder or URI of the store that the job works in, where MODEL is a path [default: ./results]
+    #[arg(long, value_name = "STORE")]
+    store: Option<String>,
+}
+
+fn engine(text: &str) -> Result<ExportEngine, String> {
+    let words = ExportEngine::ALL.map(ExportEngine::as_str);
+    ExportEngine::parse(text).ok_or_else(|| format!("expected one of {}", words.join(", ")))
+}
+
+/// What is exported, as the job has it.
+struct Source {
+    /// Of the job, and of the folder.
+    name: String,
+    package: String,
+    store: Option<String>,
+}
+
+impl Args {
+    fn is_path(&self) -> bool {
+        self.model.contains('/') || self.model.ends_with(".json")
+    }
+
+    async fn source(&self, client: &mut client::Client) -> Result<Source, Error> {
+        if self.is_path() {
+            return Ok(Source {
+                name: "export".to_owned(),
+                package: self.model.clone(),
+                store: self.store.clone(),
+            });
+        }
+        if self.store.is_some() {
+            let usage = "a model that is named is exported in its own store: leave out --store, or give the path of its package.json";
+            return Err(Error::Usage(usage.to_owned()));
+        }
+        let named = Named::parse(&self.model)?;
+        let models = client.list_models(ListModelsRequest {}).await?;
+        let models = models.into_inner().models;
+        let model = named.find(&models)?;
+        let inside = format!("/jobs/{}/", model.job);
+        let store = model.package.split_once(&inside).map(|(store, _)| store);
+        Ok(Source {
+            name: model.name.clone(),
+            package: format!("{}@{}", model.name, model.version),
+            store: store.map(str::to_owned),
+        })
+    }
+
+    /// The job file that one would write for it.
+    fn job(&self, source: &Source) -> Result<ReadJob, Error> {
+        let mut job = json!({
+            "kind": "export",
+            "name": source.name,
+            "model": {"package": source.package},
+            "export": {"engine": self.engine.as_str(), "compress_to_fp16": self.fp16, "anomalib": self.anomalib},
+        });
+        if let Some(store) = &source.store {
+            job["output"] = store.as_str().into();
+        }
+        job_file::read_made(job::yaml(&job))
+    }
+
+    fn folder(&self, source: &Source) -> PathBuf {
+        let standard = || PathBuf::from(format!("{}-{}", source.name, self.engine.as_str()));
+        self.to.clone().unwrap_or_else(standard)
+    }
+
+    /// What to type to do it again.
+    fn words(&self) -> Vec<String> {
+        let mut words: Vec<String> = ["export", &self.model, "--engine", self.engine.as_str()]
+            .map(str::to_owned)
+            .into();
+        for (flag, given) in [("--fp16", self.fp16), ("--anomalib", self.anomalib)] {
+            words.extend(given.then(|| flag.to_owned()));
+        }
+        let to = self.to.as_ref().map(|to| to.display().to_string());
+        for (flag, value) in [("--to", to), ("--store", self.store.clone())] {
+            words.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
+        }
+        words
+    }
+}
+
+pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
+    let mut signals = Signals::listen()?;
+    let words = args.words();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let resume = resume::command(common, &words);
+    let early = format!("`{resume}` begins it anew");
+    let place = places::coordinator(common)?;
+    let mut cluster = signals
+        .or(&early, Cluster::open(&place, common.config()))
+        .await?;
+    let result = async {
+        let source = args.source(&mut cluster.client).await?;
+        let read = args.job(&source)?;
+        print_warnings(&read.reading);
+        read.check_output()?;
+        let pool = read.reading.job.resources.pool.to_string();
+        let worker = WorkerOptions { pool, slots: 1 };
+        let begin = async {
+            cluster.ensure_worker(&worker).await?;
+            submit(&mut cluster, &read, None).await
+        };
+        let job = signals.or(&early, begin).await?.job;
+        let about = Follow {
+            place: &place,
+            job,
+            worker,
+            resume,
+        };
+        let job = follow(&mut cluster, &about, &mut signals).await?;
+        if job.state != "succeeded" {
+            return super::results::show_end(common, &mut cluster, &job).await;
+        }
+        for warning in &job.warnings {
+            eprintln!("warning: {warning}");
+        }
+        let hint = format!(
+            "job {} has ended: `ctl results {}` says where its files are",
+            job.id, job.id
+        );
+        signals
+            .or(
+                &hint,
+                bring(common, &mut cluster, &job, &args.folder(&source)),
+            )
+            .await
+    }
+    .await;
+    cluster.close().await;
+    result
+}
+
+/// Copies the files of an export into a folder, and says so.
+async fn bring(
+    common: &Common,
+    cluster: &mut Cluster,
+    job: &Job,
+    folder: &Path,
+) -> Result<(), Error> {
+    let request = GetJobRequest {
+        job: job.id.clone(),
+    };
+    let job = cluster.client.get_job(request).await?.into_inner();
+    let results = Results::find(&mut cluster.client, &job.id).await?;
+    let results = results.ok_or_else(|| super::results::none_yet(&job))?;
+    let failed = |path: PathBuf| move |source| Error::Write { path, source };
+    fs::create_dir_all(folder)
+        .await
+        .map_err(failed(folder.to_owned()))?;
+    let mut files = Vec::new();
+    for name in results.files() {
+        let path = folder.join(name);
+        // Never half a file under its name.
+        let part = folder.join(format!(".{name}.part"));
+        let mut file = File::create(&part).await.map_err(failed(part.clone()))?;
+        let mut pieces = results.open(&mut cluster.client, name).await?;
+        let mut size = 0;
+        while let Some(piece) = pieces.message().await? {
+            size += piece.data.len() as u64;
+            file.write_all(&piece.data)
+                .await
+                .map_err(failed(part.clone()))?;
+        }
+        file.flush().await.map_err(failed(part.clone()))?;
+        fs::rename(&part, &path)
+            .await
+            .map_err(failed(path.clone()))?;
+        files.push((path.display().to_string(), size));
+    }
+    let listed: Vec<_> = files
+        .iter()
+        .map(|(path, size)| json!({"path": path, "size": size}))
+        .collect();
+    let value = json!({"job": job.id, "results": results.place(), "files": listed});
+    common.output.print(&value, || {
+        let mut table = output::Table::new(&["file", ">bytes"]);
+        for (path, size) in &files {
+            table.row([path.clone(), size.to_string()]);
+        }
+        table.render()
+    })
+}
