@@ -125,7 +125,7 @@ impl Core {
             spec: job.task(index)?.spec.clone(),
             outcome: InputOutcome::Accepted {
                 prefix: prefix(attempt),
-                result,
+                result: Box::new(result),
                 outputs: serde_json::from_str(attempt.outputs_json.as_deref()?).ok()?,
             },
         })

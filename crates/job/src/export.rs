@@ -172,7 +172,7 @@ fn engine(node: &Node, report: &mut Report<'_>) -> Option<ExportEngine> {
                 words.join(", "),
                 engine.describe()
             ),
-            text.and_then(|text| names::nearest(&text, words.into_iter())),
+            text.and_then(|text| names::nearest(&text, words)),
         );
     }
     found

@@ -173,7 +173,7 @@ pub enum InputOutcome {
     Accepted {
         /// Of the accepted attempt, relative to the store's root.
         prefix: String,
-        result: TaskResult,
+        result: Box<TaskResult>,
         outputs: Vec<OutputObject>,
     },
     Failed {
