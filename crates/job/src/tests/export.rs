@@ -48,8 +48,8 @@ fn everything_wrong_is_said_at_its_place() {
             "job.yaml:3:8: a job of kind export has a trained package",
             "job.yaml:4:1: a job of kind export has no \"data\"",
             "job.yaml:5:18: export.engine: expected one of onnx, openvino, torch, found \"openvno\"; .. ; did you mean \"openvino\"?",
-            "job.yaml:5:46: export.compress_to_fp16: expected true or false",
-            "job.yaml:5:53: export has no key \"anomlib\"; .. ; did you mean \"anomalib\"?",
+            "job.yaml:5:45: export.compress_to_fp16: expected true or false",
+            "job.yaml:5:52: export has no key \"anomlib\"; .. ; did you mean \"anomalib\"?",
         ],
     );
     says(
@@ -59,7 +59,7 @@ fn everything_wrong_is_said_at_its_place() {
     for key in ["compress_to_fp16", "anomalib"] {
         says(
             &EXPORT.replace("openvino", &format!("torch, {key}: true")),
-            &[&format!("job.yaml:4:{}: export.{key}: ", 28 + key.len())],
+            &[&format!("job.yaml:4:{}: export.{key}: ", 27 + key.len())],
         );
     }
     says(

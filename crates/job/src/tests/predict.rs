@@ -64,7 +64,7 @@ fn bad_images_are_bearable_up_to_a_number_or_a_share() {
     }
     says(
         &format!("{RIGHT}max_error_rows: 1%\n"),
-        &["job.yaml:8:17: max_error_rows is of jobs of kind predict"],
+        &["job.yaml:9:17: max_error_rows is of jobs of kind predict"],
     );
     assert!(ErrorLimit::Share(0.01).allows(1, 100) && !ErrorLimit::Share(0.01).allows(2, 100));
     assert!(ErrorLimit::Rows(2).allows(2, 2) && !ErrorLimit::Rows(2).allows(3, 100));
