@@ -271,7 +271,7 @@ fn other_files_are_refused_by_name() {
         newer,
         TableError::Newer {
             found: 9,
-            newest: 2,
+            newest: 3,
             ..
         }
     ));
