@@ -10,6 +10,7 @@ import os
 import subprocess
 import tempfile
 import time
+from datetime import datetime
 from pathlib import Path
 
 from figures import CTL, DATA, HERE, ROOT, Failed, report, run, say
@@ -80,8 +81,9 @@ class Bulk:
             # The first loads the model.
             for _ in range(1 + self.rounds):
                 self.ctl("submit", job, "--wait")
-                found = json.loads(self.ctl("describe", "last", "-o", "json"))
-                rates.append(IMAGES * COPIES / ((found["finished_ms"] - found["created_ms"]) / 1000))
+                found = json.loads(self.ctl("describe", "last", "-o", "json"))["job"]
+                created, finished = (datetime.fromisoformat(found[name]) for name in ("created", "finished"))
+                rates.append(IMAGES * COPIES / (finished - created).total_seconds())
             return max(rates[1:])
         finally:
             for program in reversed(programs):
@@ -94,7 +96,7 @@ def vs_best_python(name):
         bulk.prepare()
         say(f"ours: {name}")
         ours = bulk.rate(name, [[]])
-        bulk.ctl("export", name, "--engine", "openvino", "--to", f"{name}-ir", "--store", bulk.folder / "out")
+        bulk.ctl("export", name, "--engine", "openvino", "--to", f"{name}-ir")
         model = next((bulk.folder / f"{name}-ir").rglob("*.xml"), None)
         if model is None:
             raise Failed("the export has no file *.xml")
