@@ -85,26 +85,12 @@ impl Core {
             (Some(TaskSpec::Evaluate { .. }), ResultDetail::Evaluate { package, .. }) => {
                 package.iter().map(String::as_str).collect()
             }
-            (
-                Some(TaskSpec::Reduce),
-                ResultDetail::Reduce {
-                    tables, manifest, ..
-                },
-            ) => tables
-                .iter()
-                .map(|t| t.path.as_str())
-                .chain([manifest.as_str()])
-                .collect(),
-            (
-                Some(TaskSpec::Export { .. }),
-                ResultDetail::Export {
-                    files, manifest, ..
-                },
-            ) => files
-                .iter()
-                .map(|file| file.path.as_str())
-                .chain([manifest.as_str()])
-                .collect(),
+            (Some(TaskSpec::Reduce), ResultDetail::Reduce { .. })
+            | (Some(TaskSpec::Export { .. }), ResultDetail::Export { .. }) => {
+                let (files, manifest) = result.detail.published().unwrap_or_default();
+                let files = files.iter().map(|file| file.path.as_str());
+                files.chain([manifest]).collect()
+            }
             (spec, _) => {
                 let what = format!(
                     "the result is not one of a {} task",

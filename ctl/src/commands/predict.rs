@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::run::{Begin, run_to_end};
 use crate::job_file::{ReadJob, assignment, invalid};
-use crate::{Common, Error, resume};
+use crate::{Common, Error};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -16,32 +16,26 @@ pub struct Args {
     #[arg(required = true, value_name = "PLACE")]
     places: Vec<String>,
     /// Folder or store of the results; the one that the model is in
-    #[arg(long, value_name = "PLACE", default_value = "./results")]
+    #[arg(long, value_name = "PLACE", default_value = DEFAULT_TO)]
     to: String,
     /// Another key of the job, such as data.init_args.min_bytes=1000 or max_error_rows=5%
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
     set: Vec<(String, String)>,
-    /// Do this once: the same key and the same job go on with what is there, and compute only what is missing
-    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    key: Option<String>,
-    /// Begin a new job even if an unfinished one of the same images is there
-    #[arg(long, conflicts_with = "key")]
-    new: bool,
-    /// Tasks that the private worker does at a time
-    #[arg(long, value_name = "N", default_value_t = super::run::DEFAULT_SLOTS, value_parser = clap::value_parser!(u32).range(1..=256))]
-    slots: u32,
+    #[command(flatten)]
+    begin: Begin,
 }
+
+const DEFAULT_TO: &str = "./results";
 
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     let read = read(&args)?;
-    let resume = resume::command(common, &words(&args));
-    let begin = Begin {
-        key: args.key,
-        new: args.new,
-        slots: args.slots,
-        resume,
-    };
-    run_to_end(common, read, begin).await
+    let mut first = vec!["predict", &args.model];
+    first.extend(args.places.iter().map(String::as_str));
+    if args.to != DEFAULT_TO {
+        first.extend(["--to", &args.to]);
+    }
+    let words = args.begin.words_after(&first, &args.set);
+    run_to_end(common, read, &args.begin, words).await
 }
 
 /// The job file that says the same.
@@ -80,11 +74,4 @@ fn name(model: &str) -> String {
     } else {
         name.to_owned()
     }
-}
-
-/// What to type to go on after an interruption.
-fn words(args: &Args) -> Vec<&str> {
-    let mut words = vec!["predict", &args.model];
-    words.extend(args.places.iter().map(String::as_str));
-    words
 }

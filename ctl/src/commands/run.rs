@@ -11,17 +11,31 @@ use crate::job_file::{JobFile, ReadJob, print_warnings};
 use crate::watch::{Follow, Signals, follow, is_terminal};
 use crate::{Common, Error, client, places, resume};
 
-pub const DEFAULT_SLOTS: u32 = 1;
+const DEFAULT_SLOTS: u32 = 1;
 
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     file: JobFile,
+    #[command(flatten)]
+    begin: Begin,
+}
+
+pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
+    let read = args.file.read()?;
+    let file = args.file.file.display().to_string();
+    let words = args.begin.words_after(&["run", &file], &args.file.set);
+    run_to_end(common, read, &args.begin, words).await
+}
+
+/// How a job begins that is followed to its end.
+#[derive(clap::Args)]
+pub struct Begin {
     /// Do this once: the same key and the same job go on with what is there, and compute only what is missing; `{today}` and
     /// `{yesterday:%Y-%m-%d}` in it are days
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     key: Option<String>,
-    /// Begin a new job even if an unfinished one of the same file is there
+    /// Begin a new job even if an unfinished one that is the same is there
     #[arg(long, conflicts_with = "key")]
     new: bool,
     /// Tasks that the private worker does at a time
@@ -29,28 +43,30 @@ pub struct Args {
     slots: u32,
 }
 
-pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
-    let read = args.file.read()?;
-    let resume = resume_command(common, &args);
-    let begin = Begin {
-        key: args.key,
-        new: args.new,
-        slots: args.slots,
-        resume,
-    };
-    run_to_end(common, read, begin).await
+impl Begin {
+    /// What to type to go on after an interruption. Without `--new`: the job is there.
+    pub fn words_after(&self, first: &[&str], set: &[(String, String)]) -> Vec<String> {
+        let mut words: Vec<String> = first.iter().map(|word| (*word).to_owned()).collect();
+        for (key, value) in set {
+            words.extend(["--set".to_owned(), format!("{key}={value}")]);
+        }
+        if let Some(key) = &self.key {
+            words.extend(["--key".to_owned(), key.clone()]);
+        }
+        if self.slots != DEFAULT_SLOTS {
+            words.extend(["--slots".to_owned(), self.slots.to_string()]);
+        }
+        words
+    }
 }
 
-/// How a job begins that is followed to its end.
-pub struct Begin {
-    pub key: Option<String>,
-    pub new: bool,
-    pub slots: u32,
-    /// What to type to go on after an interruption.
-    pub resume: String,
-}
-
-pub async fn run_to_end(common: &Common, read: ReadJob, begin: Begin) -> Result<(), Error> {
+/// `words`: what to type to go on after an interruption.
+pub async fn run_to_end(
+    common: &Common,
+    read: ReadJob,
+    begin: &Begin,
+    words: Vec<String>,
+) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     print_warnings(&read.reading);
     read.check_output()?;
@@ -59,13 +75,14 @@ pub async fn run_to_end(common: &Common, read: ReadJob, begin: Begin) -> Result<
         pool: read.reading.job.resources.pool.to_string(),
         slots: begin.slots,
     };
-    let resume = begin.resume.clone();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let resume = resume::command(common, &words);
     let early = format!("`{resume}` begins it, or goes on with what was begun");
     let opening = Cluster::open_with_worker(&place, common.config(), &worker);
     let mut cluster = signals.or(&early, opening).await?;
     let result = async {
         let beginning = async {
-            match unfinished(&mut cluster, &begin, &read).await? {
+            match unfinished(&mut cluster, begin, &read).await? {
                 Some(job) => go_on(&mut cluster, &job).await,
                 None => Ok(submit(&mut cluster, &read, begin.key.as_deref()).await?.job),
             }
@@ -225,20 +242,4 @@ async fn go_on(cluster: &mut Cluster, job: &Job) -> Result<String, Error> {
         job.id
     );
     Ok(job.id.clone())
-}
-
-/// What to type to go on after an interruption. Without `--new`: the job is there.
-fn resume_command(common: &Common, args: &Args) -> String {
-    let mut words = vec!["run".to_owned(), args.file.file.display().to_string()];
-    for (key, value) in &args.file.set {
-        words.extend(["--set".to_owned(), format!("{key}={value}")]);
-    }
-    if let Some(key) = &args.key {
-        words.extend(["--key".to_owned(), key.clone()]);
-    }
-    if args.slots != DEFAULT_SLOTS {
-        words.extend(["--slots".to_owned(), args.slots.to_string()]);
-    }
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    resume::command(common, &words)
 }

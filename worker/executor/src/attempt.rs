@@ -161,6 +161,19 @@ impl Attempt {
 
     /// Some rows of a table, by their place in it; nothing else of the file is read, wherever it is.
     pub fn rows_at<R: Row>(&self, path: &str, wanted: Range<u64>) -> Result<Vec<R>, TaskError> {
+        let mut rows = Vec::new();
+        for batch in self.ranged_table::<R>(path, wanted)? {
+            rows.extend(batch.map_err(|source| self.table_error(path, source))?);
+        }
+        Ok(rows)
+    }
+
+    /// Opens some rows of a table, which are read as they are asked for.
+    pub fn ranged_table<R: Row>(
+        &self,
+        path: &str,
+        wanted: Range<u64>,
+    ) -> Result<TableReader<R>, TaskError> {
         let reader = match self.store.local_path(path).map(File::open) {
             Some(Ok(file)) => TableReader::open_rows(file, wanted),
             Some(Err(_)) | None => {
@@ -168,11 +181,7 @@ impl Attempt {
                 TableReader::open_rows(RangesReader(Arc::new(file)), wanted)
             }
         };
-        let mut rows = Vec::new();
-        for batch in reader.map_err(|source| self.table_error(path, source))? {
-            rows.extend(batch.map_err(|source| self.table_error(path, source))?);
-        }
-        Ok(rows)
+        reader.map_err(|source| self.table_error(path, source))
     }
 
     /// All rows of a table.

@@ -13,7 +13,7 @@ const FORMAT: u32 = 1;
 /// What only the writer of the files knows.
 #[derive(Debug, Default)]
 pub struct Written {
-    /// Version of the library that wrote them, if one did.
+    /// Version of OpenVINO or libtorch, if one of these wrote them.
     pub by: Option<String>,
 }
 

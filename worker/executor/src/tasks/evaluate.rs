@@ -506,10 +506,8 @@ fn decide_reused(
 
 /// Of an incremental job.
 fn scored_before(attempt: &Attempt) -> Result<Option<&ScoredBefore>, TaskError> {
-    let list = attempt.assignment.inputs.iter().filter_map(accepted);
-    let mut list = list.filter(|input| input.input.spec.kind() == TaskKind::List);
-    Ok(match list.next().map(|list| &list.result.detail) {
-        Some(ResultDetail::List { scored_before, .. }) => scored_before.as_ref(),
+    Ok(match &attempt.input(TaskKind::List)?.result.detail {
+        ResultDetail::List { scored_before, .. } => scored_before.as_ref(),
         _ => None,
     })
 }

@@ -128,9 +128,7 @@ fn files(
         .iter()
         .map(|name| attempt.put_file(name, &file(name), None))
         .collect();
-    let written = Written {
-        by: Some(engine),
-    };
+    let written = Written { by: Some(engine) };
     Ok((objects?, written))
 }
 

@@ -129,14 +129,12 @@ fn scores(attempt: &Attempt) -> Result<OutputObject, TaskError> {
 
 /// The folder of the store's index, of an incremental job.
 fn index(attempt: &Attempt) -> Option<String> {
-    let results = attempt.assignment.inputs.iter().filter_map(accepted);
-    results
-        .into_iter()
-        .find_map(|input| match &input.result.detail {
-            ResultDetail::Evaluate { index, .. } => index.clone(),
-            ResultDetail::List { scored_before, .. } => Some(scored_before.as_ref()?.index.clone()),
-            _ => None,
-        })
+    let mut results = attempt.assignment.inputs.iter().filter_map(accepted);
+    results.find_map(|input| match &input.result.detail {
+        ResultDetail::Evaluate { index, .. } => index.clone(),
+        ResultDetail::List { scored_before, .. } => Some(scored_before.as_ref()?.index.clone()),
+        _ => None,
+    })
 }
 
 /// What earlier jobs had scored; of a run that failed as it was found.

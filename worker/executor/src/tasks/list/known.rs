@@ -1,17 +1,14 @@
 //! What earlier jobs have scored of the same data, by the same package and engine: an image that has not changed since is not
 //! scored again.
 
-use std::{fs::File, sync::Arc};
-
 use job::resolved::ModelSource;
 use plan::{FoundPackage, ScoredBefore};
 use store::{StoreError, layout};
-use tables::{RangesReader, SampleRow, ScoreRow, TableReader};
+use tables::{SampleRow, ScoreRow};
 
 use crate::{
     attempt::{Attempt, Part},
     error::TaskError,
-    object_file::ObjectFile,
     sorted::{Batches, Merged},
     tasks::names,
 };
@@ -43,7 +40,7 @@ impl<'a> Known<'a> {
         let index = layout::index(&package.sha256, engine, &input);
         let mut segments = Vec::new();
         for segment in attempt.runtime.block_on(attempt.store.list(&index))? {
-            segments.push(batches(attempt, segment.path)?);
+            segments.push(batches(attempt, &segment.path)?);
         }
         Ok(Some(Self {
             rows: Merged::of(segments)?.peekable(),
@@ -90,19 +87,12 @@ fn is_final(row: &ScoreRow) -> bool {
     error.is_none_or(|class| !StoreError::WORDS.contains(&class))
 }
 
-fn batches(attempt: &Attempt, path: String) -> Result<Batches<ScoreRow>, TaskError> {
-    let uri = attempt.store.uri(&path);
+fn batches(attempt: &Attempt, path: &str) -> Result<Batches<ScoreRow>, TaskError> {
+    let uri = attempt.store.uri(path);
     let failed = move |source| TaskError::Table {
         uri: uri.clone(),
         source,
     };
-    let reader = match attempt.store.local_path(&path).map(File::open) {
-        Some(Ok(file)) => TableReader::open(file),
-        Some(Err(_)) | None => {
-            let file = ObjectFile::of(attempt, attempt.store.clone(), path)?;
-            TableReader::open(RangesReader(Arc::new(file)))
-        }
-    };
-    let reader = reader.map_err(&failed)?;
+    let reader = attempt.ranged_table(path, 0..u64::MAX)?;
     Ok(Box::new(reader.map(move |batch| batch.map_err(&failed))))
 }
