@@ -12,6 +12,8 @@ mod stream;
 mod tar;
 mod zip;
 
+use serde::{Deserialize, Serialize};
+
 pub use error::{ArchiveError, Problem, Refusal};
 pub use object::Object;
 pub use read::read;
@@ -97,7 +99,7 @@ impl Limits {
 }
 
 /// A file in an archive: enough to read it without looking at anything else.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// `/` between its parts, of which none is empty, `.` or `..`.
     pub name: String,
@@ -110,7 +112,8 @@ pub struct Entry {
     pub modified: Option<i64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Place {
     /// The contents begin here, as they are.
     Tar { offset: u64 },
@@ -122,7 +125,8 @@ pub enum Place {
     },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Method {
     Stored,
     Deflate,

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use archive::{ArchiveError, Entry, Limits, Method, Place};
+use archive::{ArchiveError, Entry, Limits, Place};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use store::StoreError;
@@ -17,114 +17,51 @@ pub const INSIDE: &str = "!/";
 /// Where an image lies; the column `entry` of `samples`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Archived {
-    pub name: String,
-    /// Bytes of the object that it is read from.
+    pub entry: Entry,
+    /// Of the object that it is read from.
     object_bytes: u64,
-    place: Placed,
-    stored: u64,
-    size: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Placed {
-    Tar {
-        offset: u64,
-    },
-    Zip {
-        header: u64,
-        deflated: bool,
-        crc: u32,
-    },
-    /// In an object of the job's store, to which its archive was unpacked.
-    Unpacked {
-        path: String,
-        offset: u64,
-    },
+    /// The object of the job's store to which the archive was unpacked; `None`: the archive itself.
+    unpacked: Option<String>,
 }
 
 impl Archived {
     pub fn in_place(entry: &Entry, archive_bytes: u64) -> Self {
-        let place = match entry.place {
-            Place::Tar { offset } => Placed::Tar { offset },
-            Place::Zip {
-                header,
-                method,
-                crc,
-            } => Placed::Zip {
-                header,
-                deflated: method == Method::Deflate,
-                crc,
-            },
-        };
         Self {
-            name: entry.name.clone(),
+            entry: entry.clone(),
             object_bytes: archive_bytes,
-            place,
-            stored: entry.stored,
-            size: entry.size,
+            unpacked: None,
         }
     }
 
-    /// `path`: of the object in the job's store.
+    /// `path`: of the object in the job's store, where the contents are as they are.
     pub fn unpacked(name: String, path: String, offset: u64, size: u64) -> Self {
-        Self {
+        let entry = Entry {
             name,
-            object_bytes: offset + size,
-            place: Placed::Unpacked { path, offset },
+            place: Place::Tar { offset },
             stored: size,
             size,
-        }
-    }
-
-    pub fn to_json(&self) -> String {
-        serde_json::json!(self).to_string()
-    }
-
-    fn entry(&self) -> Entry {
-        let place = match self.place {
-            Placed::Tar { offset } | Placed::Unpacked { offset, .. } => Place::Tar { offset },
-            Placed::Zip {
-                header,
-                deflated,
-                crc,
-            } => Place::Zip {
-                header,
-                method: if deflated {
-                    Method::Deflate
-                } else {
-                    Method::Stored
-                },
-                crc,
-            },
-        };
-        Entry {
-            name: self.name.clone(),
-            place,
-            stored: self.stored,
-            size: self.size,
             modified: None,
+        };
+        Self {
+            entry,
+            object_bytes: offset + size,
+            unpacked: Some(path),
         }
     }
 
     fn object(&self, attempt: &Attempt, uri: &str, etag: &str) -> Result<ObjectFile, TaskError> {
-        if let Placed::Unpacked { path, .. } = &self.place {
+        let bytes = self.object_bytes;
+        if let Some(path) = &self.unpacked {
             let store = attempt.store.clone();
-            let file = ObjectFile::known(attempt, store, path.clone(), "", self.object_bytes);
-            return Ok(file);
+            return Ok(ObjectFile::known(attempt, store, path.clone(), "", bytes));
         }
+        let name = &self.entry.name;
         let archive = uri
-            .strip_suffix(&self.name)
+            .strip_suffix(name)
             .and_then(|uri| uri.strip_suffix(INSIDE))
-            .ok_or_else(|| TaskError::Assignment(format!("{uri} is not {:?}", self.name)))?;
+            .ok_or_else(|| TaskError::Assignment(format!("{uri} is not {name:?}")))?;
         let (store, path) = attempt.stores.locate(archive)?;
-        Ok(ObjectFile::known(
-            attempt,
-            store,
-            path,
-            etag,
-            self.object_bytes,
-        ))
+        Ok(ObjectFile::known(attempt, store, path, etag, bytes))
     }
 }
 
@@ -141,7 +78,7 @@ pub fn read(
     let archived: Archived = serde_json::from_str(entry)
         .map_err(|error| TaskError::Assignment(format!("the entry of {uri}: {error}")))?;
     let object = archived.object(attempt, uri, etag)?;
-    match archive::read(uri, &object, &archived.entry(), &Limits::default()) {
+    match archive::read(uri, &object, &archived.entry, &Limits::default()) {
         Ok(bytes) => Ok(Ok(bytes)),
         Err(error) => match store_error(&error) {
             Some(store) if store.class() != FailureClass::InvalidInput => {
@@ -174,9 +111,9 @@ pub fn store_error(error: &ArchiveError) -> Option<&StoreError> {
 /// A sample of an archive, as far as it is the same for all of them.
 pub fn sample(uri: &str, archived: &Archived) -> SampleRow {
     SampleRow {
-        uri: format!("{uri}{INSIDE}{}", archived.name),
-        size: archived.size,
-        entry: Some(archived.to_json()),
+        uri: format!("{uri}{INSIDE}{}", archived.entry.name),
+        size: archived.entry.size,
+        entry: Some(serde_json::json!(archived).to_string()),
         ..SampleRow::default()
     }
 }
