@@ -8,6 +8,7 @@ mod commands;
 mod comparison;
 mod coverage;
 mod differences;
+mod drawing;
 mod error;
 mod job_file;
 mod job_report;
@@ -22,6 +23,7 @@ mod redecision;
 mod resume;
 mod rows;
 mod summary;
+mod switched;
 mod watch;
 
 use std::path::Path;

@@ -222,6 +222,16 @@ fn cell(column: &Arc<dyn Array>, row: usize) -> Value {
             output::time(column.as_primitive::<TimestampMicrosecondType>().value(row) / 1000)
         }
         DataType::Utf8 => column.as_string::<i32>().value(row).into(),
+        DataType::List(_) => {
+            let items = column.as_list::<i32>().value(row);
+            Value::Array((0..items.len()).map(|item| cell(&items, item)).collect())
+        }
+        DataType::Struct(_) => {
+            let parts = column.as_struct();
+            let names = parts.column_names().into_iter().map(str::to_owned);
+            let cells = parts.columns().iter().map(|part| cell(part, row));
+            Value::Object(names.zip(cells).collect())
+        }
         other => format!("({other})").into(),
     }
 }

@@ -135,6 +135,146 @@ fn every_image_of_every_place_is_scored_once_as_it_is_in_a_test(queue: Queue) {
 }
 
 #[test]
+fn what_is_anomalous_has_boxes_and_its_map_and_pictures_are_kept() {
+    let sandbox = trained(12, 6);
+    sandbox.write(
+        "predict.yaml",
+        "kind: predict\nname: night\nmodel: {package: tiny}\noutput: ./out\ndata: data/tiny/test\nmaps: anomalous\npictures: anomalous\n",
+    );
+    sandbox.ctl(&["run", "predict.yaml"]).expect(0);
+    sandbox.ctl(&["verify", "last"]).expect(0);
+    let rows = sandbox.json(&["results", "last", "--scores"]);
+    let (mut anomalous, mut places) = (Vec::new(), Vec::new());
+    for row in rows.as_array().unwrap() {
+        let is_anomalous = row["is_anomalous"] == true;
+        assert_eq!(row["map_row"].is_null(), !is_anomalous, "{row}");
+        assert_eq!(row["boxes"].is_null(), !is_anomalous, "{row}");
+        if is_anomalous {
+            anomalous.push(row["uri"].as_str().unwrap().to_owned());
+            places.push(row["map_row"].as_u64().unwrap());
+            let part = row["map_part"].as_str().unwrap();
+            assert!(sandbox.path("out").join(part).is_file(), "{part}");
+            for one in row["boxes"].as_array().unwrap() {
+                let at = |name: &str| one[name].as_u64().unwrap();
+                let size = |name: &str| row[name].as_u64().unwrap();
+                assert!(
+                    at("x") + at("width") <= size("width") && at("width") > 0,
+                    "{row}"
+                );
+                assert!(
+                    at("y") + at("height") <= size("height") && at("height") > 0,
+                    "{row}"
+                );
+            }
+        }
+    }
+    assert!(anomalous.len() > 1 && anomalous.len() < 12, "{anomalous:?}");
+    let all: Vec<u64> = (0..anomalous.len() as u64).collect();
+    assert_eq!(places, all);
+
+    // Drawn again later, and others besides.
+    let drawn = sandbox.json(&["render", "last", "--top", "3", "--to", "pictures"]);
+    let drawn = drawn["images"].as_array().unwrap().clone();
+    assert_eq!(drawn.len(), 3);
+    for (rank, image) in drawn.iter().enumerate() {
+        assert!(image["note"].is_null(), "{image}");
+        let paths = image["files"].as_array().unwrap();
+        assert_eq!(paths.len(), 3, "{image}");
+        for (file, magic) in paths.iter().zip([
+            "\u{fffd}\u{fffd}\u{fffd}",
+            "\u{fffd}\u{fffd}\u{fffd}",
+            "\u{fffd}PNG",
+        ]) {
+            let file = file.as_str().unwrap();
+            assert!(file.contains(&format!("{:03}-", rank + 1)), "{file}");
+            let bytes = fs::read(sandbox.path(file)).unwrap();
+            let begin = String::from_utf8_lossy(&bytes).into_owned();
+            assert!(begin.starts_with(magic), "{file}");
+        }
+    }
+    let several = sandbox.ctl(&["render", "nothing"]);
+    several.expect(3);
+}
+
+#[test]
+fn what_two_models_decide_otherwise_is_shown() {
+    let sandbox = trained(12, 6);
+    let predict = |threshold: &str| {
+        let arguments = ["predict", "tiny", "data/tiny/test", "--to", "./out"];
+        let threshold = format!("metrics.threshold={threshold}");
+        let set = if threshold.ends_with('=') {
+            Vec::new()
+        } else {
+            vec!["--set", threshold.as_str()]
+        };
+        sandbox.ctl(&[&arguments[..], &set].concat()).expect(0);
+        sandbox.json(&["get", "jobs"])[0]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let first = predict("");
+    let top = sandbox.json(&["results", &first, "--top", "12"]);
+    let scores: Vec<f64> = top
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["score"].as_f64().unwrap())
+        .collect();
+    let before = top
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["is_anomalous"] == true)
+        .count();
+    // Between the first and the second.
+    let second = predict(&((scores[0] + scores[1]) / 2.0).to_string());
+    let found = sandbox.json(&["diff", &first, &second, "--to", "diff.html"]);
+    assert_eq!(found["images"], 12);
+    assert_eq!(found["to_anomalous"], 0);
+    assert_eq!(found["to_normal"], before - 1);
+    assert_eq!(found["rank_correlation"], 1.0);
+    let page = fs::read_to_string(sandbox.path("diff.html")).unwrap();
+    let pictures = page.matches("data:image/jpeg").count();
+    assert_eq!(
+        pictures,
+        3 * (before - 1).min(12),
+        "image and two maps of each"
+    );
+    // Without pictures nothing has to be scored.
+    let jobs = sandbox.json(&["get", "jobs"]).as_array().unwrap().len();
+    let same = sandbox.ctl(&[
+        "diff",
+        &first,
+        &first,
+        "--pictures",
+        "0",
+        "--to",
+        "same.html",
+    ]);
+    same.expect(0);
+    assert!(
+        same.stdout.contains("Of 12 images 0 are anomalous now"),
+        "{}",
+        same.stdout
+    );
+    assert_eq!(
+        sandbox.json(&["get", "jobs"]).as_array().unwrap().len(),
+        jobs
+    );
+    let there = sandbox.ctl(&[
+        "diff",
+        &first,
+        &first,
+        "--pictures",
+        "0",
+        "--to",
+        "same.html",
+    ]);
+    there.expect(2);
+}
+
+#[test]
 fn images_in_a_bucket_are_scored_without_a_job_file() {
     let sandbox = trained(12, 6);
     let tested = scores(&sandbox, "last");

@@ -25,6 +25,8 @@ pub(crate) const RUN_KEYS: &[&str] = &[
     "parity",
     "max_error_rows",
     "incremental",
+    "maps",
+    "pictures",
 ];
 /// Keys of the job as a whole.
 pub(crate) const JOB_KEYS: &[&str] = &[

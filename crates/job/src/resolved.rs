@@ -65,6 +65,53 @@ pub struct RunSpec {
     /// Images that jobs of the same data, package and engine have scored are not scored again; only where images are predicted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub incremental: bool,
+    /// Of which images the anomaly maps are kept; only where images are predicted.
+    #[serde(default, skip_serializing_if = "Kept::is_none")]
+    pub maps: Kept,
+    /// Which images are drawn; as `maps`.
+    #[serde(default, skip_serializing_if = "Kept::is_none")]
+    pub pictures: Kept,
+}
+
+/// The images of which something is kept besides their scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kept {
+    #[default]
+    None,
+    /// Those that the threshold, which the job has from its package or its file, makes anomalous.
+    Anomalous,
+    All,
+}
+
+impl Kept {
+    pub const ALL: [Self; 3] = [Self::None, Self::Anomalous, Self::All];
+
+    /// The word used in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Anomalous => "anomalous",
+            Self::All => "all",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kept| kept.as_str() == text)
+    }
+
+    /// Whether an image is among them.
+    pub fn has(self, is_anomalous: bool) -> bool {
+        match self {
+            Self::None => false,
+            Self::Anomalous => is_anomalous,
+            Self::All => true,
+        }
+    }
+
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// A number of rows with errors that is bearable.

@@ -13,7 +13,7 @@ use crate::{
     paths,
     report::Report,
     resolved::{
-        ClassSpec, ErrorLimit, JobKind, MetricsSpec, ModelSource, Normalization, RunSpec,
+        ClassSpec, ErrorLimit, JobKind, Kept, MetricsSpec, ModelSource, Normalization, RunSpec,
         ThresholdSpec, VisionTask,
     },
 };
@@ -67,6 +67,8 @@ impl<'a> Reader<'a> {
         let parity = parity(node.get("parity"), self.kind, report);
         let max_error_rows = max_error_rows(node.get("max_error_rows"), self.kind, report);
         let incremental = incremental(node.get("incremental"), self.kind, report);
+        let maps = kept("maps", node, self.kind, report);
+        let pictures = kept("pictures", node, self.kind, report);
         Some(RunSpec {
             axes,
             model: model?,
@@ -78,6 +80,8 @@ impl<'a> Reader<'a> {
             parity: parity?,
             max_error_rows: max_error_rows?,
             incremental: incremental?,
+            maps: maps?,
+            pictures: pictures?,
         })
     }
 
@@ -649,6 +653,32 @@ fn incremental(node: Option<&Node>, kind: JobKind, report: &mut Report<'_>) -> O
             None
         }
     }
+}
+
+/// Of which images something is kept: `maps` or `pictures`.
+fn kept(key: &str, run: &Node, kind: JobKind, report: &mut Report<'_>) -> Option<Kept> {
+    let Some(node) = run.get(key).filter(|node| !node.is_null()) else {
+        return Some(Kept::None);
+    };
+    let words = Kept::ALL.map(Kept::as_str);
+    let Some(kept) = node.text().and_then(Kept::parse) else {
+        let nearest = node.text().and_then(|text| names::nearest(text, words));
+        let (words, found) = (words.join(", "), node.describe());
+        report.suggest(
+            node.at,
+            format!("{key}: expected one of {words}, found {found}"),
+            nearest,
+        );
+        return None;
+    };
+    if kind == JobKind::Predict || kept == Kept::None {
+        return Some(kept);
+    }
+    report.error(
+        node.at,
+        format!("{key} is of jobs of kind predict; a job of kind {kind} keeps pictures of the images that its report shows"),
+    );
+    None
 }
 
 /// `2.5%` is 0.025; nothing outside 0 to 100 %.

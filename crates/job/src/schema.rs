@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::{
     read::{KINDS_NOT_BUILT, RUN_KEYS},
-    resolved::{ExportEngine, JobKind},
+    resolved::{ExportEngine, JobKind, Kept},
     resources::{DEVICES, ENGINES},
     run,
 };
@@ -112,6 +112,8 @@ pub fn schema() -> Json {
                 "description": "Scored images on which the engines are compared for the parity certificate of a trained model; 0: none is made.",
             })),
             "incremental": {"type": ["boolean", "null"], "default": false, "description": "With `kind: predict`: images that jobs of the same data, package and engine have scored, and that have not changed since, are not scored again."},
+            "maps": {"anyOf": [words(&Kept::ALL.map(Kept::as_str)), {"type": "null"}], "default": "none", "description": "With `kind: predict`: the images whose anomaly maps are kept, at the size at which the model sees."},
+            "pictures": {"anyOf": [words(&Kept::ALL.map(Kept::as_str)), {"type": "null"}], "default": "none", "description": "With `kind: predict`: the images that are drawn, with their anomaly maps and masks."},
             "timezone": {"type": ["string", "null"], "default": "UTC", "description": "Of `{today}` and `{yesterday}` in the addresses of images with `kind: predict`, such as Europe/Berlin."},
             "max_error_rows": {
                 "anyOf": [

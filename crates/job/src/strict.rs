@@ -10,7 +10,7 @@ use crate::{
     node::{At, Node},
     paths, read,
     report::Report,
-    resolved::{ClassSpec, ErrorLimit, JobKind, ModelSource, RunSpec, ThresholdSpec},
+    resolved::{ClassSpec, ErrorLimit, JobKind, Kept, ModelSource, RunSpec, ThresholdSpec},
     run,
 };
 
@@ -167,6 +167,11 @@ fn check_predict(run: &RunSpec, predicts: bool) -> Result<(), (&'static str, &'s
     }
     if run.incremental && !predicts {
         return Err(("incremental", "belongs to jobs of kind predict"));
+    }
+    for (key, kept) in [("maps", run.maps), ("pictures", run.pictures)] {
+        if kept != Kept::None && !predicts {
+            return Err((key, "belongs to jobs of kind predict"));
+        }
     }
     let metrics = &run.metrics;
     if predicts && !(metrics.image.is_empty() && metrics.pixel.is_empty()) {

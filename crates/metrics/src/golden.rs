@@ -419,3 +419,50 @@ fn formula(name: &str, i: u64) -> f64 {
     z ^= z >> 31;
     (z >> 40) as f64 / f64::from(1 << 24)
 }
+
+/// The reference's ends are those of the last pixel; its regions are in order of no kind that matters.
+#[test]
+fn regions_have_the_boxes_and_scores_of_the_reference() {
+    let folder =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/boxes_and_masks");
+    let golden = Golden {
+        bytes: std::fs::read(folder.join("data.safetensors")).unwrap(),
+        values: serde_json::Map::new(),
+    };
+    let (height, width) = (20, 24);
+    let (masks, maps) = (golden.floats("masks"), golden.floats("maps"));
+    let mut found_any = 0;
+    for image in 0..3 {
+        let pixels = image * height * width..(image + 1) * height * width;
+        let mask: Vec<u8> = masks[pixels.clone()]
+            .iter()
+            .map(|value| u8::from(*value > 0.0))
+            .collect();
+        let extents = Regions::of_mask(&mask, width).extents(&maps[pixels], width);
+        let mut found: Vec<[f32; 5]> = extents
+            .into_iter()
+            .map(|one| {
+                let ends = [
+                    one.columns.start,
+                    one.rows.start,
+                    one.columns.end - 1,
+                    one.rows.end - 1,
+                ];
+                let [x1, y1, x2, y2] = ends.map(|end| end as f32);
+                [x1, y1, x2, y2, one.highest]
+            })
+            .collect();
+        let boxes = golden.floats(&format!("boxes/{image}"));
+        let scores = golden.floats(&format!("scores/{image}"));
+        let mut expected: Vec<[f32; 5]> = boxes
+            .chunks_exact(4)
+            .zip(scores)
+            .map(|(ends, score)| [ends[0], ends[1], ends[2], ends[3], score])
+            .collect();
+        found.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        expected.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        assert_eq!(found, expected, "image {image}");
+        found_any += found.len();
+    }
+    assert_eq!(found_any, 4);
+}

@@ -50,7 +50,7 @@ pub use false_positive_rate::{AtRate, FalsePositiveRate};
 pub use min_max::{MinMax, normalize};
 pub use ordered::{Step, Totals};
 pub use overlap::Overlap;
-pub use regions::Regions;
+pub use regions::{Extent, Regions};
 pub use registry::{OF_PIXELS_ONLY, REGISTRY, THRESHOLDS};
 pub use score::{NotFinite, RawScore, RawScores};
 pub use state::{Merge, StateError, StateReader, StateWriter};

@@ -1,5 +1,7 @@
 //! Defect regions: 8-connected components of a mask.
 
+use std::ops::Range;
+
 use crate::RawScores;
 
 /// The defects of one mask, row by row, each run of pixels with its region.
@@ -12,6 +14,15 @@ pub struct Regions {
     /// Pixels of each region.
     areas: Vec<u32>,
     pixels: usize,
+}
+
+/// Where a region is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Extent {
+    pub rows: Range<usize>,
+    pub columns: Range<usize>,
+    /// Of its values.
+    pub highest: f32,
 }
 
 /// Neighbouring defect pixels of one row.
@@ -86,6 +97,42 @@ impl Regions {
     /// Pixels of the mask.
     pub fn pixels(&self) -> usize {
         self.pixels
+    }
+
+    /// The smallest rectangle around each region of a mask whose rows are `width` pixels, and the highest of a map's values in the
+    /// region itself.
+    ///
+    /// # Panics
+    /// If the map has another size.
+    pub fn extents(&self, map: &[f32], width: usize) -> Vec<Extent> {
+        assert_eq!(
+            map.len(),
+            self.pixels,
+            "a mask of another size than its map"
+        );
+        let mut extents: Vec<Option<Extent>> = vec![None; self.areas.len()];
+        for run in &self.runs {
+            let row = run.start / width;
+            let first = run.start - row * width;
+            let columns = first..first + (run.end - run.start);
+            let here = map[run.start..run.end].iter().copied();
+            let highest = here.fold(f32::NEG_INFINITY, f32::max);
+            let extent = &mut extents[run.region as usize];
+            *extent = Some(match extent.take() {
+                None => Extent {
+                    rows: row..row + 1,
+                    columns,
+                    highest,
+                },
+                Some(known) => Extent {
+                    rows: known.rows.start..row + 1,
+                    columns: known.columns.start.min(columns.start)
+                        ..known.columns.end.max(columns.end),
+                    highest: known.highest.max(highest),
+                },
+            });
+        }
+        extents.into_iter().flatten().collect()
     }
 
     pub(crate) fn runs(&self) -> &[Run] {
@@ -241,6 +288,28 @@ pub(crate) mod tests {
     }
 
     proptest! {
+        #[test]
+        fn extents_are_those_of_flooding(
+            width in 1usize..20,
+            pixels in prop::collection::vec(prop::bool::weighted(0.4), 0..400),
+        ) {
+            let whole = pixels.len() / width * width;
+            let mask: Vec<u8> = pixels[..whole].iter().map(|&defect| u8::from(defect)).collect();
+            let labels = flooded(&mask, width);
+            let map: Vec<f32> = (0..mask.len()).map(|at| (at * 7919 % 101) as f32).collect();
+            let of = |label: u32| {
+                let places = || (0..labels.len()).filter(|&at| labels[at] == label);
+                let range = |along: &dyn Fn(usize) -> usize| {
+                    let ends = (places().map(along).min(), places().map(along).max());
+                    ends.0.unwrap_or(0)..ends.1.unwrap_or(0) + 1
+                };
+                let highest = places().map(|at| map[at]).fold(f32::NEG_INFINITY, f32::max);
+                Extent { rows: range(&|at| at / width), columns: range(&|at| at % width), highest }
+            };
+            let expected: Vec<Extent> = (1..=labels.iter().max().copied().unwrap_or(0)).map(of).collect();
+            prop_assert_eq!(Regions::of_mask(&mask, width).extents(&map, width), expected);
+        }
+
         #[test]
         fn agrees_with_flooding(
             width in 1usize..20,

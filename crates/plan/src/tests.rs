@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use job::{
     ResolvedJob,
     resolved::{
-        ClassSpec, JobKind, MetricsSpec, ModelSource, Normalization, Resources, RunSpec,
+        ClassSpec, JobKind, Kept, MetricsSpec, ModelSource, Normalization, Resources, RunSpec,
         ThresholdSpec, VisionTask,
     },
 };
@@ -49,6 +49,8 @@ pub(crate) fn spec(
         parity: 0,
         max_error_rows: None,
         incremental: false,
+        maps: Kept::None,
+        pictures: Kept::None,
         task: VisionTask::Classification,
         seed,
     }

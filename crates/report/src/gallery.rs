@@ -157,7 +157,7 @@ fn embed(html: &mut Html, pictured: &Pictured, name: &str, image: &Scored) {
 }
 
 /// The end of an address tells images apart.
-fn short(uri: &str) -> String {
+pub(crate) fn short(uri: &str) -> String {
     let parts: Vec<&str> = uri.rsplitn(4, '/').take(3).collect();
     let end = parts.into_iter().rev().collect::<Vec<_>>().join("/");
     let end = if end.is_empty() { uri.to_owned() } else { end };

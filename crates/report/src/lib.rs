@@ -20,6 +20,7 @@ mod page;
 mod picture;
 mod run;
 mod scores;
+mod switch;
 mod table;
 mod values;
 
@@ -34,4 +35,5 @@ pub use choice::PICTURES_PER_LIST;
 pub use curve::{Curve, NotACurve, PixelCurves};
 pub use picture::{NotAPicture, PICTURE_LIMIT, Picture, Pictured};
 pub use scores::{Cut, Scored, Scores, Truth};
+pub use switch::{Flip, Folder, Side, Switch};
 pub use values::{Finished, Job, Mean, Measure, Metric, Outcome, Report, Run, Times};

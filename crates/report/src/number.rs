@@ -47,6 +47,14 @@ pub fn counted(value: u64, one: &str) -> String {
     format!("{} {one}{plural}", count(value))
 }
 
+/// A part of a whole, in per cent; of nothing a dash.
+pub fn share(part: u64, whole: u64) -> String {
+    match whole {
+        0 => "–".to_owned(),
+        whole => format!("{:.2} %", 100.0 * part as f64 / whole as f64),
+    }
+}
+
 /// A length of time.
 pub fn seconds(value: f64) -> String {
     let whole = value.max(0.0).round() as u64;

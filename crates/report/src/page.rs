@@ -12,6 +12,20 @@ use crate::values::{Outcome, Report};
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 const STYLE: &str = include_str!("style.css");
 
+/// A file of its own, with this style.
+pub(crate) fn document(title: &str, head: &Html, main: &Html, foot: &Html) -> String {
+    let mut html = Html::new();
+    html.markup("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"Content-Security-Policy\" content=\"");
+    html.markup(POLICY);
+    html.markup("\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\"><title>");
+    html.cut(title, 220).markup("</title><style>");
+    html.markup(STYLE).markup("</style></head>\n<body><header>");
+    html.push(head).markup("</header><main>");
+    html.push(main).markup("</main><footer>").push(foot);
+    html.markup(". Written by Nightshift; this file needs no network and runs no script.</footer></body></html>\n");
+    html.into_string()
+}
+
 impl Report {
     /// The file. Equal reports give equal bytes.
     pub fn html(&self) -> String {
@@ -24,13 +38,6 @@ impl Report {
         let others = head.len() + notes.len() + longest + groups.len();
         let sections = self.sections(budget::BODY.saturating_sub(others));
         let mut html = Html::new();
-        html.markup("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"Content-Security-Policy\" content=\"");
-        html.markup(POLICY);
-        html.markup("\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\"><title>");
-        html.cut(&self.job.name, 200)
-            .markup(" · Nightshift report</title><style>");
-        html.markup(STYLE).markup("</style></head>\n<body><header>");
-        html.push(&head).markup("</header><main>");
         html.push(&notes).markup("<section><h2>Results</h2>");
         if self.runs.is_empty() {
             html.markup("<p>The job has no runs.</p>");
@@ -52,9 +59,10 @@ impl Report {
                 " more: what is known of each is left out here, to keep the file below 10 MB.</p>",
             );
         }
-        html.markup("</main><footer>Job ").cut(&self.job.id, 100);
-        html.markup(". Written by Nightshift; this file needs no network and runs no script.</footer></body></html>\n");
-        html.into_string()
+        let mut foot = Html::new();
+        foot.markup("Job ").cut(&self.job.id, 100);
+        let title = format!("{} · Nightshift report", self.job.name);
+        document(&title, &head, &html, &foot)
     }
 
     fn head(&self, html: &mut Html) {

@@ -11,13 +11,13 @@ mod rows;
 mod table;
 mod text;
 
-pub use cell::Micros;
+pub use cell::{AnomalyBox, Micros};
 pub use error::TableError;
 pub use file::{TableReader, TableWriter, read_bytes, write_bytes};
 pub use ranges::{Ranges, RangesReader};
 pub use rows::{
-    ANOMALOUS_RATE, CurveRow, ExtremeRow, ManifestRow, MetricRow, PictureRow, SampleRow, ScoreRow,
-    TimingRow,
+    ANOMALOUS_RATE, CurveRow, ExtremeRow, ManifestRow, MapRow, MetricRow, PictureRow, RenderRow,
+    SampleRow, ScoreRow, TimingRow,
 };
 pub use table::{Row, SCHEMA_KEY};
 

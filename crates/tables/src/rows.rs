@@ -1,6 +1,9 @@
 //! The tables, one line a column: name, type and meaning are the public format.
 
-use crate::{cell::Micros, table::table};
+use crate::{
+    cell::{AnomalyBox, Micros},
+    table::table,
+};
 
 table! {
     /// One image of a dataset, sealed by a `list` task. A score task reads the groups of its chunk alone.
@@ -31,7 +34,7 @@ table! {
 
 table! {
     /// What one run says about one image. An image that could not be scored is a row with an error.
-    ScoreRow = "scores" version 1 sorted by [run, uri] {
+    ScoreRow = "scores" version 2 sorted by [run, uri] {
         run: u32,
         sample: u64,
         uri: String,
@@ -50,7 +53,10 @@ table! {
         /// Of the image as it was found, in pixels.
         width: Option<u32>,
         height: Option<u32>,
-        /// Part and row of the anomaly map, where maps are kept.
+        /// Around the regions of the anomaly map that are at or above the threshold of pixels, the highest first; of images that were
+        /// anomalous when they were scored, and only where images are predicted. Null in version 1.
+        boxes: Option<Vec<AnomalyBox>>,
+        /// Object (below the store's root) and row of the anomaly map, where maps are kept.
         map_part: Option<String>,
         map_row: Option<u64>,
         /// `decode`, `changed`, `not_found`, `too_large`, `denied`...
@@ -135,6 +141,44 @@ table! {
         heat_low: Option<f32>,
         heat_high: Option<f32>,
         /// Why there is no picture, or no outline.
+        error: Option<String>,
+    }
+}
+
+table! {
+    /// The anomaly map of one image, as coarse as the model sees it: bilinear or nearest upsampling and a blur make the map of an image.
+    MapRow = "maps" version 1 sorted by [uri] in batches of 64 {
+        sample: u64,
+        uri: String,
+        etag: String,
+        score: f32,
+        /// Of the grid.
+        height: u32,
+        width: u32,
+        /// Row by row: f32, little endian.
+        values: Vec<u8>,
+    }
+}
+
+table! {
+    /// One image as people look at it, because a job was asked to draw it.
+    RenderRow = "renders" version 1 sorted by [run, uri] in batches of 16 {
+        run: u32,
+        uri: String,
+        etag: String,
+        score: f32,
+        /// By the threshold that the job began with.
+        is_anomalous: Option<bool>,
+        /// The image, at most 512 pixels wide and high, JPEG; null with an `error`.
+        image: Option<Vec<u8>>,
+        /// The same with the anomaly map over it, JPEG; null if the model has no map.
+        overlay: Option<Vec<u8>>,
+        /// White where the map is at or above the threshold of pixels, of the size of the image as it is stored, PNG; null without one.
+        mask: Option<Vec<u8>>,
+        /// The values of the map that are shown as nothing and as the strongest colour.
+        heat_low: Option<f32>,
+        heat_high: Option<f32>,
+        /// Why there is no picture.
         error: Option<String>,
     }
 }

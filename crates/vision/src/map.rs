@@ -56,6 +56,11 @@ impl MapFinish {
         }
     }
 
+    /// Height, width of what a map is made of.
+    pub fn grid(&self) -> [usize; 2] {
+        self.grid
+    }
+
     /// Values that a map is made of.
     pub fn cells(&self) -> usize {
         self.grid[0] * self.grid[1]

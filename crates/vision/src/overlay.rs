@@ -97,6 +97,26 @@ impl<'a> Heat<'a> {
         (0..length).map(pixel).collect()
     }
 
+    /// Where an image of `of` (height, width) has a value of at least this: 255, elsewhere and where the model saw nothing 0.
+    pub fn above(&self, of: [usize; 2], least: f32) -> Result<Image, VisionError> {
+        let (rows, columns) = (self.places(0, of, of[0])?, self.places(1, of, of[1])?);
+        let mut data = Vec::with_capacity(of[0] * of[1]);
+        for row in &rows {
+            for column in &columns {
+                let hot = row
+                    .iter()
+                    .any(|y| column.iter().any(|x| self.at(*y, *x) >= least));
+                data.push(if hot { 255 } else { 0 });
+            }
+        }
+        Ok(Image {
+            width: of[1] as u32,
+            height: of[0] as u32,
+            channels: Channels::Grey,
+            data,
+        })
+    }
+
     /// Between the middles of pixels, bilinear.
     fn at(&self, y: Place, x: Place) -> f32 {
         let width = self.preprocess.output()[1];

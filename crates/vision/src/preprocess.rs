@@ -78,6 +78,15 @@ impl Preprocess {
         Ok([along(0, rows.start), along(1, columns.start)])
     }
 
+    /// Where a place of the output is in an image of `size`: the other way of [`Self::place`].
+    pub fn source(&self, size: [usize; 2], at: [f64; 2]) -> Result<[f64; 2], VisionError> {
+        let [rows, columns] = self.window()?;
+        let along = |axis: usize, first: usize| {
+            (at[axis] + first as f64) / self.size[axis] as f64 * size[axis] as f64
+        };
+        Ok([along(0, rows.start), along(1, columns.start)])
+    }
+
     /// Rows and columns of the resized image that are kept.
     pub fn window(&self) -> Result<[Range<usize>; 2], VisionError> {
         let [height, width] = self.size;

@@ -4,6 +4,7 @@ mod bench;
 mod cancel;
 mod dead;
 mod describe;
+mod diff;
 mod doctor;
 mod export;
 pub(crate) mod get;
@@ -11,11 +12,12 @@ mod import;
 mod logs;
 mod plan;
 mod predict;
+mod render;
 mod report;
-mod results;
+pub(crate) mod results;
 mod rethreshold;
 mod retry;
-mod run;
+pub(crate) mod run;
 mod submit;
 mod token;
 mod validate;
@@ -54,6 +56,10 @@ pub enum Command {
     Results(results::Args),
     /// Write the results of a job as one HTML file that opens offline: table, curves, scores, images
     Report(report::Args),
+    /// Draw the images with the highest scores, with their anomaly maps and masks
+    Render(render::Args),
+    /// Say what changes between two jobs on the same images: decisions that flip, rates per folder, the worst with pictures
+    Diff(diff::Args),
     /// Write a trained model as files for ONNX Runtime, OpenVINO or libtorch
     Export(export::Args),
     /// Prove from the stored files that every image has exactly one row
@@ -93,6 +99,8 @@ pub fn run(common: &Common, command: Command) -> Result<(), Error> {
         Command::Logs(args) => block_on(logs::run(common, args)),
         Command::Results(args) => block_on(results::run(common, args)),
         Command::Report(args) => block_on(report::run(common, args)),
+        Command::Render(args) => block_on(render::run(common, args)),
+        Command::Diff(args) => block_on(diff::run(common, args)),
         Command::Export(args) => block_on(export::run(common, args)),
         Command::Verify(args) => block_on(verify::run(common, args)),
         Command::Cancel(args) => block_on(cancel::run(common, args)),

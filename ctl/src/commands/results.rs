@@ -116,7 +116,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             return compare(common, cluster, &args, (job, results), other.clone()).await;
         }
         if let Some(count) = args.top {
-            let highest = highest(cluster, &results, count).await?;
+            let highest = highest(cluster, &results, None, count).await?;
             return put(common, &highest, &TOP_COLUMNS, args.document);
         }
         if let (Some(form), false) = (args.document, args.scores || args.metrics || args.timings) {
@@ -168,15 +168,17 @@ fn put<R: Row>(
     common.output.print(&Value::Array(rows), || table.render())
 }
 
-/// The scored images with the highest scores, the highest first; of equal ones the first.
-async fn highest(
+/// The scored images with the highest scores, the highest first; of equal ones the first. Of one run, or of all.
+pub(super) async fn highest(
     cluster: &mut Cluster,
     results: &Results,
+    run: Option<u32>,
     count: usize,
 ) -> Result<Vec<ScoreRow>, Error> {
     let mut highest: Vec<ScoreRow> = Vec::new();
+    let is_wanted = |row: &ScoreRow| row.score.is_some() && run.is_none_or(|run| run == row.run);
     let each = |batch: Vec<ScoreRow>| {
-        highest.extend(batch.into_iter().filter(|row| row.score.is_some()));
+        highest.extend(batch.into_iter().filter(is_wanted));
         // Scores are finite: what is not is an error's row.
         highest.sort_by(|a, b| b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal));
         highest.truncate(count);
@@ -262,7 +264,7 @@ async fn lines(
 }
 
 /// An error if the job's results are files for other programs.
-pub(super) fn has_tables(job: &Job) -> Result<(), Error> {
+pub(crate) fn has_tables(job: &Job) -> Result<(), Error> {
     if !is_export(job) {
         return Ok(());
     }
@@ -294,7 +296,7 @@ fn show_files(common: &Common, job: &Job, results: Option<&Results>) -> Result<(
     })
 }
 
-pub(super) fn none_yet(job: &Job) -> Error {
+pub(crate) fn none_yet(job: &Job) -> Error {
     Error::NotFound(format!(
         "job {} is {} and has no published results; `ctl describe {}` says how far it is",
         job.id, job.state, job.id
@@ -354,7 +356,8 @@ async fn show(
                 text.push_str(&format!("\n\nResults: {place}\nOpen:    {open}"));
                 if predicts {
                     let top = resume::command(common, &["results", &job.id, "--top", "20"]);
-                    text.push_str(&format!("\nHighest: {top}"));
+                    let drawn = resume::command(common, &["render", &job.id, "--top", "20"]);
+                    text.push_str(&format!("\nHighest: {top}\nDrawn:   {drawn}"));
                 }
             }
             None => text.push_str("\n\nNo results published"),

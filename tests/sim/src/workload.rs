@@ -57,6 +57,8 @@ pub fn submit(
         parity: 0,
         max_error_rows: None,
         incremental: false,
+        maps: Kept::None,
+        pictures: Kept::None,
         task: VisionTask::Classification,
         // The number of chunks travels to the fake list task as the seed.
         seed: chunks,

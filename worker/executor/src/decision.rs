@@ -49,6 +49,23 @@ pub struct Decision {
     pub at_rate: Option<AtRate>,
 }
 
+/// A threshold that no split chooses, or why there is none, and the word of the column `threshold_split`; `None` if the job wants
+/// one chosen.
+pub fn given_threshold(
+    spec: ThresholdSpec,
+    given: Option<&Given>,
+) -> Result<Option<(Result<Threshold, Undefined>, &'static str)>, TaskError> {
+    match spec {
+        ThresholdSpec::Manual { value } => {
+            // The reader has checked the range.
+            let threshold = manual_threshold(value).map_err(|_| Undefined::NoThreshold);
+            Ok(Some((threshold, "manual")))
+        }
+        ThresholdSpec::Package => from_package(given).map(Some),
+        ThresholdSpec::F1Adaptive | ThresholdSpec::FalsePositiveRate { .. } => Ok(None),
+    }
+}
+
 /// Only the split that the dataset keeps for it chooses a threshold; that split's name goes into every row.
 pub fn decide(
     run: &PlannedRun,
@@ -71,17 +88,10 @@ pub fn decide(
         SplitRole::Train | SplitRole::Validation => Undefined::NoThreshold,
     };
     let mut at_rate = None;
-    let (threshold, chosen_by) = match (spec, chooser) {
-        (ThresholdSpec::Manual { value }, _) => (
-            // The reader has checked the range.
-            manual_threshold(value).map_err(|_| Undefined::NoThreshold),
-            "manual",
-        ),
-        (ThresholdSpec::Package, _) => from_package(given)?,
-        (ThresholdSpec::F1Adaptive | ThresholdSpec::FalsePositiveRate { .. }, None) => {
-            (Err(Undefined::NoThreshold), "none")
-        }
-        (ThresholdSpec::FalsePositiveRate { rate }, Some((split, role))) => {
+    let (threshold, chosen_by) = match (given_threshold(spec, given)?, spec, chooser) {
+        (Some(given), _, _) => given,
+        (None, _, None) => (Err(Undefined::NoThreshold), "none"),
+        (None, ThresholdSpec::FalsePositiveRate { rate }, Some((split, role))) => {
             let rate = FalsePositiveRate::new(rate)
                 .ok_or_else(|| TaskError::Assignment(format!("false-positive rate {rate}")))?;
             let found = level.at_rate(split, rate)?;
@@ -92,7 +102,7 @@ pub fn decide(
                 split.as_str(),
             )
         }
-        (ThresholdSpec::F1Adaptive, Some((split, role))) => {
+        (None, _, Some((split, role))) => {
             let best = seen
                 .as_ref()
                 .map_or(Err(Undefined::NoThreshold), |summary| summary.best_f1)

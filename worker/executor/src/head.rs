@@ -1,15 +1,18 @@
 //! From features to an image's score and anomaly map: the model's own head, whichever engine the features are from.
 
+use std::sync::Arc;
+
 use crate::{
     attempt::Attempt,
     error::TaskError,
+    kept::SCORER,
     model::{Chosen, map_finish},
     parallel::{Waits, on_threads},
 };
 
 /// The rest of the way after features, which is faster than the whole graph and held to it by a parity test.
 pub struct Head {
-    scorer: Box<dyn models::Scorer>,
+    scorer: Arc<dyn models::Scorer>,
     /// `None`: the model has no maps.
     map: Option<vision::MapFinish>,
 }
@@ -22,12 +25,14 @@ pub struct Finished {
 }
 
 impl Head {
-    /// Of what the model has learned, which is taken from it.
-    pub fn open(attempt: &Attempt, chosen: &mut Chosen) -> Result<Self, TaskError> {
-        let statistics = chosen.take_statistics();
-        let scorer = attempt
-            .stages
-            .load("load", || chosen.model.scorer(&statistics))?;
+    /// Of what the model has learned, which is read if the task before had no use for it.
+    pub fn open(attempt: &Attempt, chosen: &Chosen) -> Result<Self, TaskError> {
+        let make = || {
+            let statistics = chosen.statistics(attempt)?;
+            Ok::<_, TaskError>(Arc::from(chosen.model.scorer(&statistics)?))
+        };
+        let load = || SCORER.get_or(&chosen.learned_key(), make);
+        let scorer = attempt.stages.load("load", load)?;
         Ok(Self {
             scorer,
             map: map_finish(chosen.model.as_ref()),
@@ -39,12 +44,21 @@ impl Head {
         self.scorer.batch()
     }
 
+    /// Height, width of the model's grid, if it has maps.
+    pub fn grid(&self) -> Option<[usize; 2]> {
+        self.map.as_ref().map(vision::MapFinish::grid)
+    }
+
+    /// The anomaly map of what an image has on the model's grid.
+    pub fn map(&self, cells: &[f32]) -> Option<Vec<f32>> {
+        self.map.as_ref().map(|finish| finish.apply(cells))
+    }
+
     /// The map is made where it is wanted, or where the score comes from it.
     pub fn image(&self, features: &[f32], distances: Vec<f32>, map_wanted: bool) -> Finished {
-        let map = |cells: &[f32]| self.map.as_ref().map(|finish| finish.apply(cells));
         match self.scorer.image(features, distances) {
             models::Scored::Map(cells) => {
-                let map = map(&cells);
+                let map = self.map(&cells);
                 let pixels = map.iter().flatten().copied();
                 Finished {
                     score: pixels.fold(f32::NEG_INFINITY, maximum),
@@ -54,7 +68,7 @@ impl Head {
             }
             models::Scored::MapAndScore(cells, score) => Finished {
                 score,
-                map: map_wanted.then(|| map(&cells)).flatten(),
+                map: map_wanted.then(|| self.map(&cells)).flatten(),
                 cells: Some(cells),
             },
             models::Scored::Score(score) => Finished {

@@ -87,6 +87,11 @@ impl<'a> Images<'a> {
         })
     }
 
+    /// Does and counts a stage's work on one image.
+    pub fn time<T>(&self, stage: &'static str, work: impl FnOnce() -> T) -> T {
+        self.attempt.stages.time(stage, 0, work)
+    }
+
     /// Reads an image as it is, with its synthetic anomaly if it is to have one; also how long its decoding took. It is
     /// told by its address, etag and, of an archive's, entry.
     pub fn image(

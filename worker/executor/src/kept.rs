@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use models::Statistics;
-use types::JobId;
+use types::{JobId, TaskKind};
 use weights::Loaded;
 
 use crate::stages::lock;
@@ -16,6 +16,9 @@ pub static WEIGHTS: Last<Arc<Loaded>> = Last::empty();
 
 /// By their sha256; cloning shares the numbers.
 pub static STATISTICS: Last<Statistics> = Last::empty();
+
+/// What turns features into scores, by everything that it was made of.
+pub static SCORER: Last<Arc<dyn models::Scorer>> = Last::empty();
 
 /// By name.
 pub static ENGINE: Last<Arc<dyn engines::Engine>> = Last::empty();
@@ -30,11 +33,16 @@ pub static COMPILED_TAIL: Last<Arc<dyn engines::Compiled>> = Last::empty();
 static JOB: Mutex<Option<JobId>> = Mutex::new(None);
 
 /// Before a task of this job: statistics of another one are of no use to it, whereas jobs with one package share the
-/// compiled graph. What earlier tasks freed goes back to the system, so that a task is charged for its own memory.
-pub fn begin(job: &JobId) {
+/// compiled graph; a scorer is of use to the score tasks of one job alone. What earlier tasks freed goes back to the system,
+/// so that a task is charged for its own memory.
+pub fn begin(job: &JobId, kind: TaskKind) {
     let last = lock(&JOB).replace(job.clone());
-    if last.as_ref() != Some(job) {
+    let other_job = last.as_ref() != Some(job);
+    if other_job {
         STATISTICS.forget();
+    }
+    if other_job || kind != TaskKind::Score {
+        SCORER.forget();
     }
     give_back_freed_memory();
 }

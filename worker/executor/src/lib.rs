@@ -10,6 +10,7 @@ mod error;
 mod export_metadata;
 mod extremes;
 mod features;
+mod findings;
 mod fingerprint;
 mod handover;
 mod head;

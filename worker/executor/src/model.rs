@@ -31,7 +31,18 @@ pub struct Chosen {
     pub key: String,
     /// `None`: random weights, or no backbone.
     pub origin: Option<WeightsOrigin>,
-    pub statistics: Statistics,
+    learned: Learned,
+}
+
+/// Where what a model has learned lies.
+enum Learned {
+    Nothing,
+    /// By the run's own fit task.
+    Here {
+        path: String,
+        sha256: String,
+    },
+    Package(Box<packages::Opened>),
 }
 
 /// Where a backbone's weights are from, as packages record it.
@@ -54,17 +65,15 @@ impl Chosen {
     pub fn to_score(attempt: &Attempt) -> Result<Self, TaskError> {
         match &attempt.run()?.spec.model {
             ModelSource::Train(_) => Ok(Self {
-                statistics: learned(attempt)?,
+                learned: learned(attempt)?,
                 ..Self::to_train(attempt)?
             }),
-            ModelSource::Package(name) => {
-                Self::of_package(attempt, &packages::open(attempt, name)?)
-            }
+            ModelSource::Package(name) => Self::of_package(packages::open(attempt, name)?),
         }
     }
 
     /// A model that has learned already.
-    pub fn of_package(attempt: &Attempt, package: &packages::Opened) -> Result<Self, TaskError> {
+    pub fn of_package(package: packages::Opened) -> Result<Self, TaskError> {
         let manifest = &package.manifest;
         let sha256 = manifest
             .weights
@@ -85,7 +94,7 @@ impl Chosen {
             });
         }
         Ok(Self {
-            statistics: package.statistics(attempt)?,
+            learned: Learned::Package(Box::new(package)),
             ..chosen
         })
     }
@@ -111,13 +120,46 @@ impl Chosen {
             model,
             weights,
             origin,
-            statistics: Statistics::new(),
+            learned: Learned::Nothing,
         })
     }
 
-    /// What the model has learned, if it is ready to score; it is left without.
-    pub fn take_statistics(&mut self) -> Statistics {
-        std::mem::take(&mut self.statistics)
+    /// The package that the model is from, if it is from one.
+    pub fn package(&self) -> Option<&packages::Opened> {
+        match &self.learned {
+            Learned::Package(package) => Some(package),
+            Learned::Nothing | Learned::Here { .. } => None,
+        }
+    }
+
+    /// What the model has learned; its digest is checked before it is parsed. The process that learned it has it still.
+    pub fn statistics(&self, attempt: &Attempt) -> Result<Statistics, TaskError> {
+        match &self.learned {
+            Learned::Nothing => Err(TaskError::Assignment(
+                "its model has learned nothing".to_owned(),
+            )),
+            Learned::Package(package) => package.statistics(attempt),
+            Learned::Here { path, sha256 } => STATISTICS.get_or(sha256, || {
+                let bytes = attempt.read(path)?;
+                if *sha256 == weights::digest(&bytes) {
+                    Ok(weights::read_safetensors(&bytes)?)
+                } else {
+                    Err(TaskError::Damaged {
+                        uri: attempt.store.uri(path),
+                    })
+                }
+            }),
+        }
+    }
+
+    /// Everything that scores depend on besides features.
+    pub fn learned_key(&self) -> String {
+        let sha256 = match &self.learned {
+            Learned::Nothing => "",
+            Learned::Here { sha256, .. } => sha256,
+            Learned::Package(package) => &package.manifest.statistics.sha256,
+        };
+        format!("{sha256} {}", self.key)
     }
 
     pub fn preprocess(&self) -> Preprocess {
@@ -198,8 +240,8 @@ pub fn weights_of_fit(attempt: &Attempt) -> Option<&UsedWeights> {
     }
 }
 
-/// What the run's fit task left behind; its digest is checked before it is parsed. The process that learned it has it still.
-fn learned(attempt: &Attempt) -> Result<Statistics, TaskError> {
+/// What the run's fit task left behind.
+fn learned(attempt: &Attempt) -> Result<Learned, TaskError> {
     let fit = attempt.input(TaskKind::Fit)?;
     let path = fit.path(names::STATISTICS);
     let damaged = || TaskError::Damaged {
@@ -210,14 +252,8 @@ fn learned(attempt: &Attempt) -> Result<Statistics, TaskError> {
         .iter()
         .find(|object| object.path == names::STATISTICS)
         .ok_or_else(damaged)?;
-    STATISTICS.get_or(&object.sha256, || {
-        let bytes = attempt.read(&path)?;
-        if object.sha256 == weights::digest(&bytes) {
-            Ok(weights::read_safetensors(&bytes)?)
-        } else {
-            Err(damaged())
-        }
-    })
+    let sha256 = object.sha256.clone();
+    Ok(Learned::Here { path, sha256 })
 }
 
 fn pre_trained(

@@ -21,6 +21,7 @@ use crate::{
 };
 
 /// A package whose digest has been checked.
+#[derive(Debug, Clone)]
 pub struct Opened {
     pub manifest: PackageManifest,
     pub found: FoundPackage,

@@ -47,8 +47,8 @@ pub fn measure(
         return Ok(before);
     }
     let samples = samples(attempt, run.spec.parity)?;
-    let mut chosen = attempt.stages.load("load", || Chosen::to_score(attempt))?;
-    let head = Head::open(attempt, &mut chosen)?;
+    let chosen = attempt.stages.load("load", || Chosen::to_score(attempt))?;
+    let head = Head::open(attempt, &chosen)?;
     let engine = Engine::open(attempt)?;
     if attempt.assignment.attempt > 1 {
         return Ok(Some(not_measured(&engine)));

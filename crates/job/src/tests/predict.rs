@@ -1,7 +1,7 @@
 //! Jobs that score images without labels.
 
 use super::*;
-use crate::resolved::ErrorLimit;
+use crate::resolved::{ErrorLimit, Kept};
 
 const PREDICT: &str = "kind: predict\nmodel: {package: bottle}\n";
 
@@ -68,6 +68,25 @@ fn bad_images_are_bearable_up_to_a_number_or_a_share() {
     );
     assert!(ErrorLimit::Share(0.01).allows(1, 100) && !ErrorLimit::Share(0.01).allows(2, 100));
     assert!(ErrorLimit::Rows(2).allows(2, 2) && !ErrorLimit::Rows(2).allows(3, 100));
+}
+
+#[test]
+fn maps_and_pictures_are_kept_of_the_images_that_are_named() {
+    let run = only_run(&format!("{PREDICT}data: night\n"));
+    assert_eq!((run.maps, run.pictures), (Kept::None, Kept::None));
+    let run = only_run(&format!(
+        "{PREDICT}data: night\nmaps: all\npictures: anomalous\n"
+    ));
+    assert_eq!((run.maps, run.pictures), (Kept::All, Kept::Anomalous));
+    assert!(Kept::Anomalous.has(true) && !Kept::Anomalous.has(false) && Kept::All.has(false));
+    says(
+        &format!("{PREDICT}data: night\nmaps: anomalus\n"),
+        &["job.yaml:4:7: maps: expected one of none, anomalous, all, found \"anomalus\""],
+    );
+    says(
+        &format!("{RIGHT}pictures: all\n"),
+        &["job.yaml:9:11: pictures is of jobs of kind predict"],
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use plan::{
     Input, InputOutcome, MetricValue, PlannedRun, ResultDetail, Reused, ScoredBefore, TaskResult,
 };
 use serde_json::{Value, json};
-use tables::{CurveRow, ManifestRow, MetricRow, Row, ScoreRow, TimingRow};
+use tables::{CurveRow, ManifestRow, MetricRow, RenderRow, Row, ScoreRow, TimingRow};
 use types::TaskKind;
 
 use super::{
@@ -112,6 +112,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     let missing_pictures = pictures::put(attempt, run, &sight)?;
     let rows = write_scores(attempt, &image)?;
     decide_reused(attempt, run, &image)?;
+    bring_renders(attempt)?;
     let parity = parity::measure(attempt, run, image.threshold.ok())?;
     let problems = parity.iter().flat_map(Parity::problems);
     let disagreeing = problems
@@ -500,6 +501,25 @@ fn decide_reused(
             table.push(decided(row, decision))
         })
     })?;
+    table.finish()?;
+    Ok(())
+}
+
+/// The pictures that the run's images were asked for, together.
+fn bring_renders(attempt: &Attempt) -> Result<(), TaskError> {
+    let parts = || {
+        let parts = attempt.accepted(TaskKind::Score);
+        parts.filter(|part| part.object(names::RENDERS).is_some())
+    };
+    if parts().next().is_none() {
+        return Ok(());
+    }
+    let mut table = attempt.begin_table::<RenderRow>(names::RENDERS)?;
+    for part in parts() {
+        attempt.each_batch::<RenderRow>(&part.path(names::RENDERS), |batch| {
+            batch.into_iter().try_for_each(|row| table.push(row))
+        })?;
+    }
     table.finish()?;
     Ok(())
 }

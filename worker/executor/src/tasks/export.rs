@@ -34,8 +34,8 @@ pub fn run(attempt: &Attempt, spec: &ExportSpec) -> Result<TaskResult, TaskError
     let package = packages::find(attempt, &spec.package)?;
     let chosen = attempt
         .stages
-        .load("load", || Chosen::of_package(attempt, &package))?;
-    let graph = attempt.stages.load("graph", || graph(&chosen))?;
+        .load("load", || Chosen::of_package(package.clone()))?;
+    let graph = attempt.stages.load("graph", || graph(attempt, &chosen))?;
     attempt.check_cancelled()?;
     let (mut objects, written) = attempt
         .stages
@@ -64,10 +64,9 @@ pub fn run(attempt: &Attempt, spec: &ExportSpec) -> Result<TaskResult, TaskError
 }
 
 /// The whole way from an image to its score, as all files have it.
-fn graph(chosen: &Chosen) -> Result<Graph, TaskError> {
-    let graph = chosen
-        .model
-        .inference_graph(&chosen.weights, &chosen.statistics)?;
+fn graph(attempt: &Attempt, chosen: &Chosen) -> Result<Graph, TaskError> {
+    let statistics = chosen.statistics(attempt)?;
+    let graph = chosen.model.inference_graph(&chosen.weights, &statistics)?;
     Ok(rewrite::fold_batch_norm(&graph))
 }
 

@@ -25,6 +25,8 @@ pub mod names {
     pub const METRICS: &str = "metrics.parquet";
     pub const CURVES: &str = "curves.parquet";
     pub const PICTURES: &str = "pictures.parquet";
+    pub const MAPS: &str = "maps.parquet";
+    pub const RENDERS: &str = "renders.parquet";
     pub const EXTREMES: &str = "extremes.parquet";
     pub const TIMINGS: &str = "timings.parquet";
     pub const MANIFEST: &str = "manifest.parquet";

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use plan::{InputOutcome, PlannedRun, PublishedTable, ResultDetail, TaskResult, TaskSpec};
-use tables::{CurveRow, ManifestRow, MetricRow, PictureRow, Row, ScoreRow, TimingRow};
+use tables::{CurveRow, ManifestRow, MetricRow, PictureRow, RenderRow, Row, ScoreRow, TimingRow};
 use types::{Failure, OutputObject, TaskKind, TraceId};
 
 use super::names;
@@ -24,6 +24,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         pictures,
         timings(attempt)?,
     ];
+    own.extend(renders(attempt)?);
     let index = index(attempt);
     if index.is_some() {
         own.push(reused(attempt)?);
@@ -125,6 +126,34 @@ fn scores(attempt: &Attempt) -> Result<OutputObject, TaskError> {
         }
     }
     part.finish()
+}
+
+/// The pictures that were asked for, if any was.
+fn renders(attempt: &Attempt) -> Result<Option<OutputObject>, TaskError> {
+    let mut paths = Vec::new();
+    for run in &attempt.assignment.runs {
+        match outcome(attempt, run)? {
+            Outcome::Evaluated(evaluated) if evaluated.object(names::RENDERS).is_some() => {
+                paths.push(evaluated.path(names::RENDERS));
+            }
+            Outcome::Evaluated(_) => {}
+            Outcome::Failed(_) => {
+                let parts = attempt.accepted(TaskKind::Score).filter(|part| {
+                    part.input.spec.run() == Some(run.index)
+                        && part.object(names::RENDERS).is_some()
+                });
+                paths.extend(parts.map(|part| part.path(names::RENDERS)));
+            }
+        }
+    }
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    let mut part = attempt.begin_table::<RenderRow>(names::RENDERS)?;
+    for path in paths {
+        push_all(attempt, &path, &mut part)?;
+    }
+    part.finish().map(Some)
 }
 
 /// The folder of the store's index, of an incremental job.

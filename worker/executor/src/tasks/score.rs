@@ -16,6 +16,7 @@ use crate::{
     error::TaskError,
     extremes::{self, Extremes},
     features::{Features, Looked, Looker},
+    findings::{Findings, Kinds, Subject},
     head::Head,
     images::{BadImage, Images, Seen, describe_all},
     model::{Chosen, Engine},
@@ -47,13 +48,14 @@ pub fn run(attempt: &Attempt, first: u64, count: u64) -> Result<TaskResult, Task
     let samples = chunk(attempt, first, count)?;
     let chosen = attempt.stages.load("load", || Chosen::to_score(attempt))?;
     let engine = Engine::open(attempt)?;
-    let scored = score(attempt, run, chosen, &engine, &samples)?;
+    let mut scored = score(attempt, run, chosen, &engine, &samples)?;
     let errors = scored
         .rows
         .iter()
         .filter(|row| row.error_class.is_some())
         .count() as u64;
     let rows = scored.rows.len() as u64;
+    place_maps(attempt, scored.kinds, &mut scored.rows)?;
     attempt.put_table(names::SCORES, scored.rows)?;
     scored.pixels.put(attempt)?;
     extremes::put(attempt, scored.extremes)?;
@@ -117,6 +119,7 @@ struct Scored<'a> {
     rows: Vec<ScoreRow>,
     pixels: PixelCounts<'a>,
     extremes: Extremes,
+    kinds: Kinds,
     warnings: Vec<String>,
     reused: Option<Reused>,
 }
@@ -125,6 +128,7 @@ struct Scored<'a> {
 struct Gathered<'a> {
     pixels: PixelCounts<'a>,
     extremes: Extremes,
+    kinds: Kinds,
     bad_masks: Vec<BadImage>,
     unmasked: u64,
     /// Masks of anomalous images that show no defect.
@@ -136,6 +140,7 @@ impl<'a> Gathered<'a> {
         Self {
             pixels: PixelCounts::new(scratch, pixels_in_memory),
             extremes: Extremes::default(),
+            kinds: Kinds::default(),
             bad_masks: Vec::new(),
             unmasked: 0,
             empty_masks: 0,
@@ -157,11 +162,12 @@ struct Inferred {
 fn score<'a>(
     attempt: &'a Attempt,
     run: &PlannedRun,
-    mut chosen: Chosen,
+    chosen: Chosen,
     engine: &Engine,
     samples: &[SampleRow],
 ) -> Result<Scored<'a>, TaskError> {
-    let head = Head::open(attempt, &mut chosen)?;
+    let head = Head::open(attempt, &chosen)?;
+    let findings = Findings::of(run, &chosen)?;
     let (features, mut lookers) = Features::open(attempt, &chosen, engine)?;
     let round_len = head.batch().max(attempt.threads);
     let pixels_in_memory = pixels::IN_MEMORY / lookers.len().max(1) as u64;
@@ -208,7 +214,7 @@ fn score<'a>(
                         &features.images,
                         &round[index],
                         item,
-                        (&head, &buffers),
+                        (&head, findings.as_ref(), &buffers),
                         gathered,
                     )?,
                 };
@@ -221,7 +227,11 @@ fn score<'a>(
     }
     rows_of_rounds.rotate_right(first);
     let rows = rows_of_rounds.into_iter().flatten().collect();
-    gather(attempt, rows, gathered, features.reused())
+    let mut scored = gather(attempt, rows, gathered, features.reused())?;
+    scored
+        .warnings
+        .extend(findings.and_then(|findings| findings.warning()));
+    Ok(scored)
 }
 
 /// The finished image's row, and its map's pixels counted.
@@ -231,7 +241,7 @@ fn finish(
     images: &Images<'_>,
     sample: &SampleRow,
     item: Inferred,
-    (head, buffers): (&Head, &Buffers),
+    (head, findings, buffers): (&Head, Option<&Findings>, &Buffers),
     gathered: &mut Gathered<'_>,
 ) -> Result<ScoreRow, TaskError> {
     let start = Instant::now();
@@ -253,7 +263,20 @@ fn finish(
             if let Some(map) = map.filter(|_| pixels) {
                 count_pixels(attempt, images, sample, item.seen, map, gathered)?;
             }
-            Ok(scored_row(run, sample, item.seen, score, infer_us))
+            let subject = Subject {
+                sample,
+                seen: item.seen,
+                score,
+                finished: &finished,
+            };
+            let boxes = match findings {
+                Some(findings) => findings.find(images, head, &subject, &mut gathered.kinds)?,
+                None => None,
+            };
+            Ok(ScoreRow {
+                boxes,
+                ..scored_row(run, sample, item.seen, score, infer_us)
+            })
         }
     }
 }
@@ -314,6 +337,18 @@ fn add_distances(attempt: &Attempt, head: &Head, round: &mut [Result<Inferred, B
     }
 }
 
+/// Leaves the maps and pictures that are kept; rows say where their maps are. Both are in order of the samples.
+fn place_maps(attempt: &Attempt, kinds: Kinds, rows: &mut [ScoreRow]) -> Result<(), TaskError> {
+    let mut places = (0..).zip(kinds.put(attempt)?).peekable();
+    for row in rows {
+        if let Some((place, _)) = places.next_if(|(_, sample)| *sample == row.sample) {
+            row.map_part = Some(attempt.writer.path(names::MAPS));
+            row.map_row = Some(place);
+        }
+    }
+    Ok(())
+}
+
 fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
@@ -336,6 +371,7 @@ fn gather<'a>(
         rows,
         pixels: PixelCounts::new(&attempt.scratch, pixels::IN_MEMORY),
         extremes: Extremes::default(),
+        kinds: Kinds::default(),
         warnings: Vec::new(),
         reused,
     };
@@ -343,6 +379,7 @@ fn gather<'a>(
     for gathered in threads {
         bad_masks.extend(gathered.bad_masks);
         scored.extremes.merge(gathered.extremes);
+        scored.kinds.merge(gathered.kinds);
         unmasked += gathered.unmasked;
         empty_masks += gathered.empty_masks;
         attempt

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""What a processor can do at most: CPU seconds an image of OpenVINO's own benchmark_app on an exported model, at its best batch, and of decoding
+and resizing alone (OpenCV: libjpeg-turbo and its SIMD area resizer), one thread. Prints one JSON line.
+
+    peer_ceiling.py --images DIR --model MODEL.xml [--outputs NAME...] [--batches 1 4 8 16] [--seconds N] [--threads N]
+
+With --outputs the model is cut there first: what is before these operations, such as the backbone alone.
+"""
+import argparse
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import openvino as ov
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--images", type=Path, required=True)
+parser.add_argument("--model", type=Path, required=True)
+parser.add_argument("--outputs", nargs="+")
+parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8, 16])
+parser.add_argument("--seconds", type=int, default=8)
+parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+parser.add_argument("--size", type=int, default=256)
+arguments = parser.parse_args()
+cv2.setNumThreads(1)
+
+
+def images_alone():
+    """CPU milliseconds an image, the best of three rounds: without reading, once the files are in memory."""
+    files = [path.read_bytes() for path in sorted(arguments.images.glob("*.jpg"))[:100]]
+    import numpy as np
+    buffers = [np.frombuffer(data, np.uint8) for data in files]
+    best = float("inf")
+    for _ in range(3):
+        start = time.process_time()
+        for data in buffers:
+            cv2.resize(cv2.imdecode(data, cv2.IMREAD_COLOR), (arguments.size, arguments.size), interpolation=cv2.INTER_AREA)
+        best = min(best, (time.process_time() - start) / len(buffers))
+    return 1000 * best
+
+
+def cut(folder):
+    """The model up to the named operations, as a file."""
+    model = ov.Core().read_model(str(arguments.model))
+    by_name = {operation.get_friendly_name(): operation for operation in model.get_ops()}
+    missing = [name for name in arguments.outputs if name not in by_name]
+    if missing:
+        sys.exit(f"peer_ceiling: {arguments.model} has no operation {missing[0]!r}")
+    results = [ov.opset13.result(by_name[name].output(0)) for name in arguments.outputs]
+    path = Path(folder) / "cut.xml"
+    ov.save_model(ov.Model(results, model.get_parameters(), "cut"), str(path), compress_to_fp16=False)
+    return path
+
+
+def cpu_of_children():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def benchmark_app(model, batch):
+    """CPU milliseconds an image while it infers: that of two lengths of the same run, so that loading and compiling do not count."""
+    def take(iterations):
+        before = cpu_of_children()
+        shape = f"[{batch},3,{arguments.size},{arguments.size}]"
+        done = subprocess.run([str(Path(sys.executable).parent / "benchmark_app"), "-m", str(model), "-d", "CPU", "-hint", "throughput", "-api", "async", "-niter", str(iterations),
+                               "-shape", shape, "-infer_precision", "f32", "-nthreads", str(arguments.threads)], capture_output=True, text=True)
+        if done.returncode:
+            sys.exit("peer_ceiling: benchmark_app: " + " | ".join((done.stdout + done.stderr).strip().splitlines()[-3:]))
+        rate = float(re.search(r"Throughput:\s+([0-9.]+)", done.stdout).group(1))
+        done_iterations = int(re.search(r"Count:\s+([0-9]+)", done.stdout).group(1))
+        return cpu_of_children() - before, done_iterations, rate
+    _, _, rate = take(16)
+    few, first, _ = take(16)
+    many, second, rate = take(max(64, int(arguments.seconds * rate / batch)))
+    return {"batch": batch, "cpu_ms": round(1000 * (many - few) / ((second - first) * batch), 3), "images_per_s": round(rate, 1)}
+
+
+with tempfile.TemporaryDirectory() as folder:
+    model = cut(folder) if arguments.outputs else arguments.model
+    runs = [benchmark_app(model, batch) for batch in arguments.batches]
+best = min(runs, key=lambda one: one["cpu_ms"])
+alone = images_alone()
+print(json.dumps({"images_per_s": round(1000 * arguments.threads / (best["cpu_ms"] + alone), 1), "decode_and_resize_ms": round(alone, 3), "infer_ms": best["cpu_ms"],
+                  "batch": best["batch"], "openvino": ov.__version__.split("-")[0], "by_batch": runs}))
