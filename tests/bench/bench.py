@@ -17,7 +17,8 @@
     sim_schedules_per_s        simulated schedules a second, over 20 s
     dispatch_rabbitmq_vs_celery, dispatch_embedded_vs_ray, dispatch_p99_ms, coordinator_100k_mb, coordinator_100k_restart_s
                                see dispatch.py
-    bulk_padim_vs_best_python, bulk_patchcore_vs_best_python, bulk_two_workers
+    bulk_padim_vs_best_python, bulk_patchcore_vs_best_python, bulk_padim_ceiling, bulk_patchcore_ceiling, bulk_padim_backbone,
+    bulk_patchcore_backbone, bulk_padim_vs_anomalib, bulk_two_workers, bulk_s3_vs_files, bulk_million_s
                                see bulk.py
 
 The peers are Anomalib 1.0.1 and 2.7.0 in two Python environments below .cache/bench, made on first use: 12 GB, a few minutes;

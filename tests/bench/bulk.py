@@ -3,13 +3,24 @@
     bulk_padim_vs_best_python     PaDiM: images/s of a warm worker with one slot, over the whole job (listing, scoring, evaluation,
                                   published tables), beside peer_bulk.py on our export as OpenVINO IR, its best batch
     bulk_patchcore_vs_best_python the same of PatchCore
+    bulk_padim_ceiling, bulk_patchcore_ceiling
+                                  the same, beside what the cores could do by peer_ceiling.py: benchmark_app on the same exported model at its
+                                  best batch, and decoding and resizing alone
+    bulk_padim_backbone, bulk_patchcore_backbone
+                                  beside the same with the backbone alone, as if the anomaly head cost nothing
+    bulk_padim_vs_anomalib        PaDiM, beside the faster of Anomalib 1.0.1's and 2.7.0's own inferencers on their own export
     bulk_two_workers              two workers on a core each, beside one on one core
+    bulk_s3_vs_files              PaDiM, the same images in a bucket of SeaweedFS on this machine, beside files
+    bulk_million_s                a million small files: seconds from submitting to the last score task's beginning to be there, with the peak
+                                  memory of each program, and images/s of 20,000 of them scored
 """
 import json
 import os
+import re
 import subprocess
 import tempfile
 import time
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -39,7 +50,7 @@ class Bulk:
 
     def __init__(self, rounds, models, peer_environment):
         self.rounds, self.models, self.peer_environment = rounds, models, peer_environment
-        self.folder = None
+        self.folder, self.known = None, {}
 
     def prepare(self):
         if self.folder is None:
@@ -67,43 +78,98 @@ class Bulk:
     def ctl(self, *words):
         return run([CTL, *words, "--state", "state"], cwd=self.folder)
 
-    def rate(self, name, workers):
-        """Images a second of the best job, by workers that begin with these words and have the model loaded."""
-        programs = [subprocess.Popen([ROOT / "bin" / "coordinator", "--state", "state"], cwd=self.folder, stderr=subprocess.DEVNULL)]
+    @contextmanager
+    def cluster(self, workers, options=()):
+        """A coordinator, and workers that begin with these words; their processes."""
+        programs = [subprocess.Popen([ROOT / "bin" / "coordinator", "--state", "state", *options], cwd=self.folder, stderr=subprocess.DEVNULL)]
         try:
             while not (self.folder / "state" / "coordinator.sock").exists():
                 time.sleep(0.05)
             for number, words in enumerate(workers):
-                worker = [*words, ROOT / "bin" / "worker", "--state", "state", "--name", f"box-{number}"]
+                worker = [*words, ROOT / "bin" / "worker", "--state", "state", "--name", f"box-{number}", *options]
                 programs.append(subprocess.Popen([str(word) for word in worker], cwd=self.folder, stderr=subprocess.DEVNULL))
-            job = self.write("predict.yaml", PREDICT.format(name=name, images=self.images, output=self.folder / "out"))
-            rates = []
-            # The first loads the model.
-            for _ in range(1 + self.rounds):
-                self.ctl("submit", job, "--wait")
-                found = json.loads(self.ctl("describe", "last", "-o", "json"))["job"]
-                created, finished = (datetime.fromisoformat(found[name]) for name in ("created", "finished"))
-                rates.append(IMAGES * COPIES / (finished - created).total_seconds())
-            return max(rates[1:])
+            yield programs
         finally:
             for program in reversed(programs):
                 program.terminate()
                 program.wait()
 
+    def rate(self, name, workers, images=None, count=IMAGES * COPIES, rounds=None, options=()):
+        """Images a second of the best job, by workers that have the model loaded."""
+        with self.cluster(workers, options):
+            job = self.write("predict.yaml", PREDICT.format(name=name, images=images or self.images, output=self.folder / "out"))
+            rates = []
+            # The first loads the model.
+            for _ in range(1 + (rounds or self.rounds)):
+                self.ctl("submit", job, "--wait", *options)
+                found = json.loads(self.ctl("describe", "last", "-o", "json"))["job"]
+                created, finished = (datetime.fromisoformat(found[name]) for name in ("created", "finished"))
+                rates.append(count / (finished - created).total_seconds())
+            return max(rates[1:])
+
+    def ours(self, name):
+        """Of the one worker that several figures compare: measured once."""
+        if name not in self.known:
+            say(f"ours: {name}")
+            self.known[name] = self.rate(name, [[]])
+        return self.known[name]
+
+    def ir(self, name):
+        """Our export of a trained model."""
+        folder = self.folder / f"{name}-ir"
+        if not folder.is_dir():
+            self.ctl("export", name, "--engine", "openvino", "--to", folder)
+        model = next(folder.rglob("*.xml"), None)
+        if model is None:
+            raise Failed("the export has no file *.xml")
+        return model
+
 
 def vs_best_python(name):
     def measure(bulk):
-        bulk.prepare()
-        say(f"ours: {name}")
-        ours = bulk.rate(name, [[]])
-        bulk.ctl("export", name, "--engine", "openvino", "--to", f"{name}-ir")
-        model = next((bulk.folder / f"{name}-ir").rglob("*.xml"), None)
-        if model is None:
-            raise Failed("the export has no file *.xml")
+        ours = bulk.prepare().ours(name)
         say(f"the peer: {name}")
-        theirs = json.loads(run([bulk.python, HERE / "peer_bulk.py", "--images", bulk.images, "--model", model]))
+        theirs = json.loads(run([bulk.python, HERE / "peer_bulk.py", "--images", bulk.images, "--model", bulk.ir(name)]))
         report(f"bulk_{name}_vs_best_python", ours, "images/s", theirs["images_per_s"], ours / theirs["images_per_s"], runs={"peer": theirs})
     return measure
+
+
+def ceiling(name):
+    def measure(bulk):
+        ours = bulk.prepare().ours(name)
+        say(f"what the processor can do: {name}")
+        most = json.loads(run([bulk.python, HERE / "peer_ceiling.py", "--images", bulk.images, "--model", bulk.ir(name)]))
+        report(f"bulk_{name}_ceiling", ours, "images/s", most["images_per_s"], ours / most["images_per_s"], runs={"peer": most})
+    return measure
+
+
+def backbone(name):
+    def measure(bulk):
+        ours = bulk.prepare().ours(name)
+        say(f"what the processor can do: the backbone of {name}")
+        most = json.loads(run([bulk.python, HERE / "peer_ceiling.py", "--images", bulk.images, "--model", bulk.ir(name), "--layers", *LAYERS[name]]))
+        report(f"bulk_{name}_backbone", ours, "images/s", most["images_per_s"], ours / most["images_per_s"], runs={"peer": most})
+    return measure
+
+
+def vs_anomalib(bulk):
+    ours = bulk.prepare().ours("padim")
+    theirs = {}
+    for version in ("1.0.1", "2.7.0"):
+        python = bulk.peer_environment(version)
+        say(f"Anomalib {version}: training and exporting")
+        folder = bulk.folder / f"anomalib-{version}"
+        weights = Path(os.environ.get("NIGHTSHIFT_WEIGHTS") or ROOT / "weights") / "mobilenet_v2.safetensors"
+        run([python, HERE / "e2e.py", "--data", DATA / "brick", "--model", "padim", "--weights", weights, "--export", folder])
+        model = next(folder.rglob("*.xml"), None)
+        if model is None:
+            raise Failed(f"Anomalib {version} exported no *.xml")
+        metadata = next(folder.rglob("metadata.json"), None)
+        say(f"Anomalib {version}: its own inferencer")
+        command = [python, HERE / "peer_inferencer.py", "--images", DATA / "bulk", "--model", model]
+        theirs[version] = json.loads(run(command + (["--metadata", metadata] if metadata else [])).strip().splitlines()[-1])
+    best = max(theirs.values(), key=lambda one: one["images_per_s"])["images_per_s"]
+    report("bulk_padim_vs_anomalib", ours, "images/s", best, ours / best, runs=theirs)
 
 
 def two_workers(bulk):
@@ -116,5 +182,99 @@ def two_workers(bulk):
     report("bulk_two_workers", two, "images/s", one, two / one)
 
 
+def s3_vs_files(bulk):
+    files = bulk.prepare().ours("padim")
+    program = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "objects"
+    if not program.is_file():
+        raise Failed(f"{program} is missing: `make build` makes it")
+    say("PaDiM on images in a bucket")
+    config = bulk.folder / "s3" / "config.yaml"
+    config.parent.mkdir(exist_ok=True)
+    server = subprocess.Popen([program, bulk.images, config], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        if server.stdout.readline().strip() != "ready":
+            raise Failed("the S3 server did not start")
+        # The first job of a round fills the cache of this machine: what counts is a night's first look at an image.
+        with_cache = config.read_text()
+        config.write_text(re.sub(r"(?m)^cache:.*$", "cache: {max_bytes: 0}", with_cache))
+        s3 = bulk.rate("padim", [[]], images="s3://bench/images", options=("--config", config))
+    finally:
+        server.stdin.close()
+        server.wait()
+    report("bulk_s3_vs_files", s3, "images/s", files, s3 / files)
+
+
+MILLION = 1_000_000
+SCORED = 20_000
+
+
+def peak_mib(process):
+    """Of each program below this one, by name, in MiB."""
+    peaks = {}
+    for pid in descendants(process.pid):
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            continue
+        name = re.search(r"(?m)^Name:\s+(\S+)", status).group(1)
+        peak = re.search(r"(?m)^VmHWM:\s+([0-9]+)", status)
+        if peak:
+            peaks[name] = max(peaks.get(name, 0), int(peak.group(1)) / 1024)
+    return {name: round(peak, 1) for name, peak in peaks.items()}
+
+
+def descendants(pid):
+    found, queue = [], [pid]
+    while queue:
+        pid = queue.pop()
+        found.append(pid)
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            try:
+                queue += [int(child) for child in children.read_text().split()]
+            except OSError:
+                pass
+    return found
+
+
+def million(bulk):
+    bulk.prepare()
+    source = next(iter(sorted((DATA / "bulk").glob("*.jpg"))))
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        say(f"making {MILLION} files in {folder}")
+        small = Path(folder) / "small.jpg"
+        run([bulk.python, "-c", "import sys; from PIL import Image; Image.open(sys.argv[1]).resize((64, 64)).save(sys.argv[2], quality=90)", source, small])
+        data, images = small.read_bytes(), Path(folder) / "images"
+        for number in range(MILLION):
+            if number % 1000 == 0:
+                part = images / f"{number // SCORED:03}" / f"{number // 1000 % (SCORED // 1000):03}"
+                part.mkdir(parents=True)
+            (part / f"{number:07}.jpg").write_bytes(data)
+        with bulk.cluster([[]]) as (coordinator, worker):
+            say("listing and planning them")
+            job = bulk.write("million.yaml", PREDICT.format(name="padim", images=images, output=bulk.folder / "out"))
+            start = time.perf_counter()
+            bulk.ctl("submit", job)
+            while True:
+                counts = json.loads(bulk.ctl("describe", "last", "-o", "json"))["job"]["tasks"]
+                # The score tasks are there in the transaction that accepts the listing.
+                if sum(counts.values()) > 100:
+                    break
+                time.sleep(0.2)
+            seconds = time.perf_counter() - start
+            peaks = peak_mib(coordinator) | peak_mib(worker)
+            say(f"planned after {seconds:.1f} s: cancelling it")
+            bulk.ctl("cancel", "last")
+        say(f"scoring {SCORED} of them")
+        scored = bulk.rate("padim", [[]], images=images / "000", count=SCORED, rounds=1)
+    report("bulk_million_s", seconds, "s", images=MILLION, us_per_image=round(1e6 * seconds / MILLION, 2), tasks=sum(counts.values()), peak_mib=peaks,
+           scored=SCORED, scored_images_per_s=round(scored, 1))
+
+
+# Where each model looks.
+LAYERS = {"padim": ["features.3", "features.6", "features.13"], "patchcore": ["features.6", "features.13"]}
+
 BENCHMARKS = {"bulk_padim_vs_best_python": vs_best_python("padim"), "bulk_patchcore_vs_best_python": vs_best_python("patchcore"),
-              "bulk_two_workers": two_workers}
+              "bulk_padim_ceiling": ceiling("padim"), "bulk_patchcore_ceiling": ceiling("patchcore"), "bulk_padim_backbone": backbone("padim"),
+              "bulk_patchcore_backbone": backbone("patchcore"), "bulk_padim_vs_anomalib": vs_anomalib, "bulk_two_workers": two_workers,
+              "bulk_s3_vs_files": s3_vs_files, "bulk_million_s": million}

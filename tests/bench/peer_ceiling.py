@@ -2,9 +2,9 @@
 """What a processor can do at most: CPU seconds an image of OpenVINO's own benchmark_app on an exported model, at its best batch, and of decoding
 and resizing alone (OpenCV: libjpeg-turbo and its SIMD area resizer), one thread. Prints one JSON line.
 
-    peer_ceiling.py --images DIR --model MODEL.xml [--outputs NAME...] [--batches 1 4 8 16] [--seconds N] [--threads N]
+    peer_ceiling.py --images DIR --model MODEL.xml [--layers NAME...] [--batches 1 4 8 16] [--seconds N] [--threads N]
 
-With --outputs the model is cut there first: what is before these operations, such as the backbone alone.
+With --layers the model is cut behind these layers of its backbone: the backbone alone.
 """
 import argparse
 import json
@@ -23,7 +23,7 @@ import openvino as ov
 parser = argparse.ArgumentParser()
 parser.add_argument("--images", type=Path, required=True)
 parser.add_argument("--model", type=Path, required=True)
-parser.add_argument("--outputs", nargs="+")
+parser.add_argument("--layers", nargs="+")
 parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8, 16])
 parser.add_argument("--seconds", type=int, default=8)
 parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
@@ -46,14 +46,33 @@ def images_alone():
     return 1000 * best
 
 
+def weights_of(convolution):
+    """The name of its constant, whatever stands in between."""
+    node = convolution.input_value(1).get_node()
+    while node.get_type_name() != "Constant" and node.get_input_size():
+        node = node.input_value(0).get_node()
+    return node.get_friendly_name()
+
+
+def end_of(layer, convolutions):
+    """A layer's output: behind its last convolution, and behind what is added to that."""
+    own = [node for node in convolutions if weights_of(node).startswith(layer + ".")]
+    if not own:
+        sys.exit(f"peer_ceiling: {arguments.model} has no layer {layer}")
+    node = own[-1]
+    while True:
+        consumers = [target.get_node() for target in node.output(0).get_target_inputs()]
+        sums = [consumer for consumer in consumers if consumer.get_type_name() == "Add"]
+        if len(consumers) != 1 or not sums:
+            return node
+        node = sums[0]
+
+
 def cut(folder):
-    """The model up to the named operations, as a file."""
+    """The model up to the layers, as a file."""
     model = ov.Core().read_model(str(arguments.model))
-    by_name = {operation.get_friendly_name(): operation for operation in model.get_ops()}
-    missing = [name for name in arguments.outputs if name not in by_name]
-    if missing:
-        sys.exit(f"peer_ceiling: {arguments.model} has no operation {missing[0]!r}")
-    results = [ov.opset13.result(by_name[name].output(0)) for name in arguments.outputs]
+    convolutions = [node for node in model.get_ordered_ops() if node.get_type_name() in ("Convolution", "GroupConvolution")]
+    results = [ov.opset13.result(end_of(layer, convolutions).output(0)) for layer in arguments.layers]
     path = Path(folder) / "cut.xml"
     ov.save_model(ov.Model(results, model.get_parameters(), "cut"), str(path), compress_to_fp16=False)
     return path
@@ -83,7 +102,7 @@ def benchmark_app(model, batch):
 
 
 with tempfile.TemporaryDirectory() as folder:
-    model = cut(folder) if arguments.outputs else arguments.model
+    model = cut(folder) if arguments.layers else arguments.model
     runs = [benchmark_app(model, batch) for batch in arguments.batches]
 best = min(runs, key=lambda one: one["cpu_ms"])
 alone = images_alone()

@@ -112,8 +112,8 @@ pub fn schema() -> Json {
                 "description": "Scored images on which the engines are compared for the parity certificate of a trained model; 0: none is made.",
             })),
             "incremental": {"type": ["boolean", "null"], "default": false, "description": "With `kind: predict`: images that jobs of the same data, package and engine have scored, and that have not changed since, are not scored again."},
-            "maps": {"anyOf": [words(&Kept::ALL.map(Kept::as_str)), {"type": "null"}], "default": "none", "description": "With `kind: predict`: the images whose anomaly maps are kept, at the size at which the model sees."},
-            "pictures": {"anyOf": [words(&Kept::ALL.map(Kept::as_str)), {"type": "null"}], "default": "none", "description": "With `kind: predict`: the images that are drawn, with their anomaly maps and masks."},
+            "maps": kept("With `kind: predict`: the images whose anomaly maps are kept, at the size at which the model sees."),
+            "pictures": kept("With `kind: predict`: the images that are drawn, with their anomaly maps and masks."),
             "timezone": {"type": ["string", "null"], "default": "UTC", "description": "Of `{today}` and `{yesterday}` in the addresses of images with `kind: predict`, such as Europe/Berlin."},
             "max_error_rows": {
                 "anyOf": [
@@ -124,29 +124,7 @@ pub fn schema() -> Json {
                 "default": "1%",
                 "description": "With `kind: predict`: the job fails, with its results kept, if more images than this could not be scored.",
             },
-            "resources": {
-                "type": ["object", "null"],
-                "additionalProperties": false,
-                "properties": {
-                    "pool": {"type": TEXT, "default": "cpu"},
-                    "timeout": {"type": ["string", "null"], "pattern": "^([0-9]+[smhd])+$", "description": "A task's own time limit, such as 2h."},
-                    "retries": {"type": "integer", "minimum": 0, "maximum": 100, "default": 2},
-                    "memory": {"type": ["string", "null"], "description": "A task's memory limit, such as 8GiB."},
-                    "engine": words(ENGINES),
-                    "device": {"allOf": [words(DEVICES)], "description": "What the workers that do the job compute on; auto: whatever they have."},
-                    "labels": {
-                        "type": ["object", "null"],
-                        "additionalProperties": {"type": ["string", "integer", "number", "boolean"]},
-                        "description": "Only workers with all these labels do the job, such as {zone: b}.",
-                    },
-                },
-                // Engines that are named compute on the processor only.
-                "not": {
-                    "type": "object",
-                    "required": ["engine", "device"],
-                    "properties": {"engine": {"not": words(&["auto"])}, "device": words(&["gpu"])},
-                },
-            },
+            "resources": resources(),
             "output": {"type": TEXT_OR_NULL, "default": "./results", "description": "Folder of the results, relative to the current directory."},
             "export": {
                 "type": ["object", "null"],
@@ -168,6 +146,41 @@ pub fn schema() -> Json {
                 "description": "The job fails once more tasks than this have failed; null: any number in a benchmark, none elsewhere.",
             },
         },
+    })
+}
+
+fn resources() -> Json {
+    json!({
+        "type": ["object", "null"],
+        "additionalProperties": false,
+        "properties": {
+            "pool": {"type": TEXT, "default": "cpu"},
+            "timeout": {"type": ["string", "null"], "pattern": "^([0-9]+[smhd])+$", "description": "A task's own time limit, such as 2h."},
+            "retries": {"type": "integer", "minimum": 0, "maximum": 100, "default": 2},
+            "memory": {"type": ["string", "null"], "description": "A task's memory limit, such as 8GiB."},
+            "engine": words(ENGINES),
+            "device": {"allOf": [words(DEVICES)], "description": "What the workers that do the job compute on; auto: whatever they have."},
+            "labels": {
+                "type": ["object", "null"],
+                "additionalProperties": {"type": ["string", "integer", "number", "boolean"]},
+                "description": "Only workers with all these labels do the job, such as {zone: b}.",
+            },
+        },
+        // Engines that are named compute on the processor only.
+        "not": {
+            "type": "object",
+            "required": ["engine", "device"],
+            "properties": {"engine": {"not": words(&["auto"])}, "device": words(&["gpu"])},
+        },
+    })
+}
+
+/// Of which images something is kept.
+fn kept(description: &str) -> Json {
+    json!({
+        "anyOf": [words(&Kept::ALL.map(Kept::as_str)), {"type": "null"}],
+        "default": "none",
+        "description": description,
     })
 }
 

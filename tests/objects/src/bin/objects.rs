@@ -33,7 +33,10 @@ async fn put(from: &Path, config: &Path) -> Result<(), Box<dyn Error>> {
     let store = Stores::read(Some(config))?.create("s3://bench")?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
-        let name = entry.file_name().into_string().map_err(|_| "a name that is no text")?;
+        let name = entry
+            .file_name()
+            .into_string()
+            .map_err(|_| "a name that is no text")?;
         let bytes = fs::read(entry.path())?;
         store.put(&format!("images/{name}"), bytes.into()).await?;
     }
