@@ -46,6 +46,7 @@ fn score(n: u64) -> ScoreRow {
         is_anomalous: good.then_some(true),
         width: Some(640),
         height: Some(480),
+        boxes: None,
         map_part: None,
         map_row: None,
         error_class: (!good).then(|| "decode".to_owned()),
