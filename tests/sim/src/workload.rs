@@ -6,8 +6,8 @@ use coordinator_core::Submit;
 use job::{
     Rethreshold,
     resolved::{
-        ClassSpec, DeviceChoice, EngineChoice, JobKind, MetricsSpec, ModelSource, Normalization,
-        ResolvedJob, Resources, RunSpec, ThresholdSpec, VisionTask,
+        ClassSpec, DeviceChoice, EngineChoice, JobKind, Kept, MetricsSpec, ModelSource,
+        Normalization, ResolvedJob, Resources, RunSpec, ThresholdSpec, VisionTask,
     },
 };
 use plan::{
