@@ -7,6 +7,7 @@ use std::{
 };
 
 use coordinator_core::{Claim, Core, Event, Now, Reply, Ticket};
+use monitoring::Histogram;
 use spans::Spans;
 use store::Stores;
 use tokio::sync::{oneshot, watch};
@@ -51,6 +52,7 @@ pub struct Handle {
     stores: Stores,
     wake_ups: Option<Arc<WakeUps>>,
     spans: Spans,
+    commit_times: Histogram,
 }
 
 impl Handle {
@@ -59,6 +61,7 @@ impl Handle {
         stores: Stores,
         wake_ups: Option<Arc<WakeUps>>,
         spans: Spans,
+        commit_times: Histogram,
     ) -> (Self, mpsc::Receiver<Message>) {
         let (inbox, receiver) = mpsc::channel();
         let handle = Self {
@@ -67,6 +70,7 @@ impl Handle {
             stores,
             wake_ups,
             spans,
+            commit_times,
         };
         (handle, receiver)
     }
@@ -84,6 +88,11 @@ impl Handle {
     /// Where spans go.
     pub fn spans(&self) -> &Spans {
         &self.spans
+    }
+
+    /// How long the loop's commits took.
+    pub fn commit_times(&self) -> &Histogram {
+        &self.commit_times
     }
 
     pub async fn ask(

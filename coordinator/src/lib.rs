@@ -223,6 +223,7 @@ fn serve(settings: &Settings, checked: Checked) -> Result<(), RunError> {
         stores.clone(),
         wake_ups.clone(),
         spans.clone(),
+        store.commit_times(),
     );
     let (deliveries, outbox) = unbounded_channel();
     let (ordered, to_publish) = unbounded_channel();
