@@ -11,6 +11,7 @@ mod drain;
 mod failed_jobs;
 mod forgetting;
 mod liveness;
+mod nights;
 mod outbox;
 mod placement;
 mod rethreshold;
