@@ -19,7 +19,7 @@ pub struct Decided {
 impl Decided {
     /// Of an image that is measured, of those of this run.
     pub fn of(row: ScoreRow, run: u32) -> Option<Self> {
-        (row.run == run && row.split == "test").then(|| Self {
+        (row.run == run && row.split == "test").then_some(Self {
             truth: match row.label.as_str() {
                 "normal" => Some(Truth::Normal),
                 "anomalous" => Some(Truth::Anomalous),

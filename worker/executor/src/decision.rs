@@ -49,12 +49,14 @@ pub struct Decision {
     pub at_rate: Option<AtRate>,
 }
 
-/// A threshold that no split chooses, or why there is none, and the word of the column `threshold_split`; `None` if the job wants
-/// one chosen.
+/// A threshold or why there is none, and the word of the column `threshold_split`.
+type Worded = (Result<Threshold, Undefined>, &'static str);
+
+/// The threshold that no split chooses; `None` if the job wants one chosen.
 pub fn given_threshold(
     spec: ThresholdSpec,
     given: Option<&Given>,
-) -> Result<Option<(Result<Threshold, Undefined>, &'static str)>, TaskError> {
+) -> Result<Option<Worded>, TaskError> {
     match spec {
         ThresholdSpec::Manual { value } => {
             // The reader has checked the range.
@@ -136,9 +138,7 @@ fn role(split: Split) -> Option<SplitRole> {
 }
 
 /// A package's threshold with the word for what chose it there: on test images it flatters, wherever it is used.
-fn from_package(
-    given: Option<&Given>,
-) -> Result<(Result<Threshold, Undefined>, &'static str), TaskError> {
+fn from_package(given: Option<&Given>) -> Result<Worded, TaskError> {
     let given = given.ok_or_else(|| {
         TaskError::Assignment("a threshold from a package, but no package".to_owned())
     })?;
