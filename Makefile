@@ -118,6 +118,12 @@ readers:
 		&& touch .cache/readers/.complete; fi
 	.cache/readers/bin/python tests/readers/readers.py
 
+.PHONY: images
+images: ## carry out the steps of images/Dockerfile in bootstrap roots, and do a job there (as root)
+	$(PYTHON) scripts/setup.py images
+	$(MAKE) --no-print-directory weights
+	$(PYTHON) tests/images/prove.py
+
 .PHONY: sim
 sim: ## simulate the scheduling core for SECONDS=n (60)
 	cargo build --locked --quiet --workspace --bins
