@@ -192,11 +192,11 @@ impl Run<'_> {
             ));
         }
         let night = self.night;
-        if second % night.every_s == 0 && second / night.every_s < night.jobs {
+        if second.is_multiple_of(night.every_s) && second / night.every_s < night.jobs {
             self.submit(second / night.every_s);
         }
         self.take_machines_away();
-        if second % SCALE_EVERY_S == 0
+        if second.is_multiple_of(SCALE_EVERY_S)
             && let Pool::Scaled(scaled) = &night.pool
         {
             self.scale(scaled);
@@ -206,7 +206,7 @@ impl Run<'_> {
         let pods = self.pods.len() as u64;
         self.morning.pod_s += pods;
         self.morning.most_pods = self.morning.most_pods.max(pods);
-        if second % 60 == 0 {
+        if second.is_multiple_of(60) {
             self.morning.pods.push(pods);
         }
         self.desk.second += 1;
@@ -224,8 +224,8 @@ impl Run<'_> {
     }
 
     fn all_done(&self) -> bool {
-        let views = self.desk.core.job_views();
-        views.fold(true, |done, job| done && job.state == JobState::Succeeded)
+        let mut views = self.desk.core.job_views();
+        views.all(|job| job.state == JobState::Succeeded)
     }
 
     fn ask_for_pod(&mut self, runs_at_s: u64) {
@@ -355,7 +355,7 @@ impl Run<'_> {
             if pod.registered && pod.busy.is_none() && !nothing_left {
                 nothing_left = !self.claim(pod);
             }
-            if pod.registered && (second + pod.from.incarnation.0) % HEARTBEAT_S == 0 {
+            if pod.registered && (second + pod.from.incarnation.0).is_multiple_of(HEARTBEAT_S) {
                 self.beat(pod);
             }
             true
