@@ -153,12 +153,17 @@ class Rendered(unittest.TestCase):
                 self.assertEqual(pod["securityContext"]["seccompProfile"], {"type": "RuntimeDefault"}, of)
                 self.assertFalse(pod.get("hostNetwork") or pod.get("hostPID") or pod.get("hostIPC"), of)
 
-    def test_no_pod_has_a_token_of_the_cluster(self):
+    def test_no_pod_has_a_token_of_the_cluster_that_does_not_need_it(self):
         for values in self.each():
             accounts = {document["metadata"]["name"] for document in documents(values) if document["kind"] == "ServiceAccount"}
-            for of, pod, _ in containers(values):
-                self.assertIs(pod["automountServiceAccountToken"], False, of)
+            bound = {document["subjects"][0]["name"] for document in documents(values) if document["kind"] == "RoleBinding"}
+            for of, pod, container in containers(values):
+                needs = "--deletion-cost" in container["args"]
+                self.assertIs(pod["automountServiceAccountToken"], needs, of)
                 self.assertIn(pod["serviceAccountName"], accounts, of)
+                self.assertEqual(pod["serviceAccountName"] in bound, needs, of)
+        rights = [document["rules"] for document in documents("night") if document["kind"] == "Role"]
+        self.assertEqual(rights, [[{"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]}]])
 
     def test_every_workload_has_requests_and_limits(self):
         for values in self.each():
@@ -369,7 +374,7 @@ class Programs(unittest.TestCase):
     def start(self, values, container, folder):
         """The program with the container's arguments and environment, its mounts below `folder`; it prints its settings."""
         configs = {key: data for one in documents(values) if name(one) == f"ConfigMap/{RELEASE}-config" for key, data in one["data"].items()}
-        env = {"PATH": os.environ["PATH"]}
+        env = {"PATH": os.environ["PATH"], "KUBERNETES_SERVICE_HOST": "192.0.2.1", "KUBERNETES_SERVICE_PORT": "443"}
         for variable, value in environment(container).items():
             if value is None:
                 value = "some-pod" if variable == "NIGHTSHIFT_WORKER" else "user"
