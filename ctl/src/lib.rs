@@ -22,6 +22,7 @@ mod redecision;
 mod resume;
 mod rows;
 mod summary;
+mod trials;
 mod watch;
 
 use std::path::Path;

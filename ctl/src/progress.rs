@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use proto::v1::{ActiveAttempt, Job, JobSnapshot, Run, TaskCounts, Unpublished};
+use proto::v1::{ActiveAttempt, BestTrial, Job, JobSnapshot, Run, TaskCounts, Unpublished};
 
 use crate::output::{now_ms, span};
 
@@ -89,7 +89,9 @@ impl Bars {
             let counts = job.tasks.unwrap_or_default();
             self.job.set_length(all(&counts));
             self.job.set_position(settled(&counts));
-            self.job.set_message(format!("{} {}", job.name, job.state));
+            let best = job.best.as_ref().map(|best| format!(", {}", best_words(best)));
+            let best = best.unwrap_or_default();
+            self.job.set_message(format!("{} {}{best}", job.name, job.state));
         }
         self.attempts.retain(|task, bar| {
             let active = snapshot.active.iter().any(|attempt| attempt.task == *task);
@@ -162,6 +164,9 @@ fn job_line(job: &Job, active: &[ActiveAttempt]) -> String {
         settled(&counts),
         all(&counts)
     );
+    if let Some(best) = &job.best {
+        line.push_str(&format!("; {}", best_words(best)));
+    }
     for attempt in active {
         line.push_str(&format!(
             "; {} {}",
@@ -170,6 +175,11 @@ fn job_line(job: &Job, active: &[ActiveAttempt]) -> String {
         ));
     }
     line.trim_end().to_owned()
+}
+
+/// The best trial of a search so far.
+fn best_words(best: &BestTrial) -> String {
+    format!("best {:.4} (trial {})", best.value, best.run)
 }
 
 fn attempt_words(attempt: &ActiveAttempt) -> String {

@@ -82,6 +82,7 @@ fn refused(refusal: &Refusal) -> Code {
         Refusal::StaleIncarnation { .. }
         | Refusal::NotYourLease { .. }
         | Refusal::JobOpen { .. }
+        | Refusal::Search(_)
         | Refusal::NoScores { .. }
         | Refusal::RunWithoutScores { .. } => Code::FailedPrecondition,
         Refusal::RequestReused(_)

@@ -13,7 +13,7 @@ use crate::{
     paths,
     report::Report,
     resolved::{
-        ClassSpec, ErrorLimit, JobKind, MetricsSpec, ModelSource, Normalization, RunSpec,
+        ClassSpec, ErrorLimit, JobKind, MeasuredOn, MetricsSpec, ModelSource, Normalization, RunSpec,
         ThresholdSpec, VisionTask,
     },
 };
@@ -78,6 +78,8 @@ impl<'a> Reader<'a> {
             parity: parity?,
             max_error_rows: max_error_rows?,
             incremental: incremental?,
+            measured_on: MeasuredOn::Test,
+            train_share: None,
         })
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use job::{
     ResolvedJob,
     resolved::{
-        ClassSpec, JobKind, MetricsSpec, ModelSource, Normalization, Resources, RunSpec,
+        ClassSpec, JobKind, MeasuredOn, MetricsSpec, ModelSource, Normalization, Resources, RunSpec,
         ThresholdSpec, VisionTask,
     },
 };
@@ -49,6 +49,8 @@ pub(crate) fn spec(
         parity: 0,
         max_error_rows: None,
         incremental: false,
+        measured_on: MeasuredOn::Test,
+        train_share: None,
         task: VisionTask::Classification,
         seed,
     }
@@ -66,6 +68,7 @@ pub(crate) fn job(runs: Vec<RunSpec>) -> ResolvedJob {
         deadline_s: None,
         runs,
         export: None,
+        search: None,
     }
 }
 

@@ -20,6 +20,7 @@ mod page;
 mod picture;
 mod run;
 mod scores;
+mod search;
 mod table;
 mod values;
 
@@ -33,5 +34,6 @@ pub use budget::FILE_LIMIT;
 pub use choice::PICTURES_PER_LIST;
 pub use curve::{Curve, NotACurve, PixelCurves};
 pub use picture::{NotAPicture, PICTURE_LIMIT, Picture, Pictured};
+pub use search::{Search, Setting, Trial};
 pub use scores::{Cut, Scored, Scores, Truth};
 pub use values::{Finished, Job, Mean, Measure, Metric, Outcome, Report, Run, Times};

@@ -14,6 +14,7 @@ mod outbox;
 mod placement;
 mod rethreshold;
 mod schedules;
+mod searches;
 mod size;
 mod sweeper;
 mod takeovers;
