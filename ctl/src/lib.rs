@@ -22,6 +22,7 @@ mod progress;
 mod redecision;
 mod resume;
 mod rows;
+mod scored_run;
 mod summary;
 mod switched;
 mod watch;

@@ -287,14 +287,22 @@ pub(crate) mod tests {
         assert_eq!(Regions::of_mask(&[], 0).count(), 0);
     }
 
+    /// A mask of as many rows as there are pixels for.
+    fn whole_rows(pixels: &[bool], width: usize) -> Vec<u8> {
+        let whole = pixels.len() / width * width;
+        pixels[..whole]
+            .iter()
+            .map(|&defect| u8::from(defect))
+            .collect()
+    }
+
     proptest! {
         #[test]
         fn extents_are_those_of_flooding(
             width in 1usize..20,
             pixels in prop::collection::vec(prop::bool::weighted(0.4), 0..400),
         ) {
-            let whole = pixels.len() / width * width;
-            let mask: Vec<u8> = pixels[..whole].iter().map(|&defect| u8::from(defect)).collect();
+            let mask = whole_rows(&pixels, width);
             let labels = flooded(&mask, width);
             let map: Vec<f32> = (0..mask.len()).map(|at| (at * 7919 % 101) as f32).collect();
             let of = |label: u32| {
@@ -315,8 +323,7 @@ pub(crate) mod tests {
             width in 1usize..20,
             pixels in prop::collection::vec(prop::bool::weighted(0.5), 0..400),
         ) {
-            let whole = pixels.len() / width * width;
-            let mask: Vec<u8> = pixels[..whole].iter().map(|&defect| u8::from(defect)).collect();
+            let mask = whole_rows(&pixels, width);
             let labels = flooded(&mask, width);
             let area = |label: u32| labels.iter().filter(|&&other| other == label).count() as u32;
             let expected: Vec<u32> = labels.iter().map(|&label| if label == 0 { 0 } else { area(label) }).collect();

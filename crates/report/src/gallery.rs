@@ -15,6 +15,8 @@ use crate::values::Finished;
 const NAME: usize = 60;
 /// Bytes that stand around a picture at most: its text, of characters that become six each.
 const AROUND: usize = 6 * NAME + 200;
+/// In the place of a picture.
+pub(crate) const NO_ROOM: &str = "left out to keep the file below 10 MB";
 
 /// Bytes of all pictures that are shown.
 pub fn wanted(finished: &Finished) -> usize {
@@ -109,7 +111,7 @@ fn card(
         Some(pictured) => {
             let needed = embedded(pictured);
             if needed > *room {
-                absent(&mut html, "left out to keep the file below 10 MB");
+                absent(&mut html, NO_ROOM);
             } else {
                 *room -= needed;
                 embed(&mut html, pictured, &name, image);
@@ -134,7 +136,7 @@ fn card(
     html
 }
 
-fn absent(html: &mut Html, reason: &str) {
+pub(crate) fn absent(html: &mut Html, reason: &str) {
     html.markup("<p class=\"absent\">")
         .cut(reason, 160)
         .markup("</p>");

@@ -12,6 +12,17 @@ use crate::values::{Outcome, Report};
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 const STYLE: &str = include_str!("style.css");
 
+/// One of the numbers at the top.
+pub(crate) fn tile(html: &mut Html, name: &'static str, value: &str, more: &str) {
+    html.markup("<div><dt>")
+        .markup(name)
+        .markup("</dt><dd>")
+        .text(value);
+    html.markup(" <small>")
+        .text(more)
+        .markup("</small></dd></div>");
+}
+
 /// A file of its own, with this style.
 pub(crate) fn document(title: &str, head: &Html, main: &Html, foot: &Html) -> String {
     let mut html = Html::new();
@@ -75,15 +86,7 @@ impl Report {
         html.markup(" <code>")
             .cut(&job.id, 100)
             .markup("</code></p><dl class=\"tiles\">");
-        let mut tile = |name: &'static str, value: &str, more: &str| {
-            html.markup("<div><dt>")
-                .markup(name)
-                .markup("</dt><dd>")
-                .text(value);
-            html.markup(" <small>")
-                .text(more)
-                .markup("</small></dd></div>");
-        };
+        let mut tile = |name, value: &str, more: &str| tile(html, name, value, more);
         let finished = || {
             self.runs.iter().filter_map(|run| match &run.outcome {
                 Outcome::Finished(finished) => Some(finished),

@@ -116,11 +116,7 @@ impl Switch {
             .markup(" → ")
             .cut(&self.sides[1].model, 200);
         html.markup("</h1><dl class=\"tiles\">");
-        let mut tile = |name: &'static str, value: &str, more: &str| {
-            html.markup("<div><dt>").markup(name).markup("</dt><dd>");
-            html.text(value).markup(" <small>").text(more);
-            html.markup("</small></dd></div>");
-        };
+        let mut tile = |name, value: &str, more: &str| page::tile(html, name, value, more);
         let [to_anomalous, to_normal] = self.flipped();
         let decided = self.decided();
         let of = |count: u64| format!("{} of the images", number::share(count, decided));
@@ -246,9 +242,9 @@ impl Flip {
             .map(|picture| base64::length(picture.size()))
             .sum();
         if self.image.is_none() {
-            html.markup("<p class=\"absent\">no picture</p>");
+            gallery::absent(html, "no picture");
         } else if needed > *room {
-            html.markup("<p class=\"absent\">left out to keep the file below 10 MB</p>");
+            gallery::absent(html, gallery::NO_ROOM);
         } else {
             *room -= needed;
             for picture in pictures() {

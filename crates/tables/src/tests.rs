@@ -46,7 +46,16 @@ fn score(n: u64) -> ScoreRow {
         is_anomalous: good.then_some(true),
         width: Some(640),
         height: Some(480),
-        boxes: None,
+        boxes: (n % 4 != 1).then(|| {
+            let one = |at: u64| AnomalyBox {
+                x: at as u32,
+                y: 2,
+                width: 3,
+                height: 4,
+                score: 0.5,
+            };
+            (0..n % 3).map(one).collect()
+        }),
         map_part: None,
         map_row: None,
         error_class: (!good).then(|| "decode".to_owned()),

@@ -46,3 +46,15 @@ pub struct Mask {
     /// `height * width` values, 1 where the pixel is defective, else 0.
     pub data: Vec<u8>,
 }
+
+impl Mask {
+    /// White where the pixel is defective, else black.
+    pub fn to_image(&self) -> Image {
+        Image {
+            width: self.width,
+            height: self.height,
+            channels: Channels::Grey,
+            data: self.data.iter().map(|defect| 255 * defect).collect(),
+        }
+    }
+}

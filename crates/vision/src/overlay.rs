@@ -97,8 +97,8 @@ impl<'a> Heat<'a> {
         (0..length).map(pixel).collect()
     }
 
-    /// Where an image of `of` (height, width) has a value of at least this: 255, elsewhere and where the model saw nothing 0.
-    pub fn above(&self, of: [usize; 2], least: f32) -> Result<Image, VisionError> {
+    /// Where an image of `of` (height, width) has a value of at least this; not where the model saw nothing.
+    pub fn above(&self, of: [usize; 2], least: f32) -> Result<Mask, VisionError> {
         let (rows, columns) = (self.places(0, of, of[0])?, self.places(1, of, of[1])?);
         let mut data = Vec::with_capacity(of[0] * of[1]);
         for row in &rows {
@@ -106,13 +106,12 @@ impl<'a> Heat<'a> {
                 let hot = row
                     .iter()
                     .any(|y| column.iter().any(|x| self.at(*y, *x) >= least));
-                data.push(if hot { 255 } else { 0 });
+                data.push(u8::from(hot));
             }
         }
-        Ok(Image {
+        Ok(Mask {
             width: of[1] as u32,
             height: of[0] as u32,
-            channels: Channels::Grey,
             data,
         })
     }
@@ -290,4 +289,44 @@ fn outline(covered: &[bool], width: usize) -> impl Iterator<Item = usize> {
                 .all(|next| covered[next])
     };
     (0..covered.len()).filter(move |at| covered[*at] && !is_inner(*at))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_mask_of_an_image_is_where_its_map_is_high_and_the_crop_shows_nothing() {
+        // Of 8 x 16 pixels the model sees the middle 4 x 4 of 4 x 8: columns 4 to 12, twice as large.
+        let preprocess = Preprocess::new([4, 8], Some([4, 4]));
+        let mut values = [0.0; 16];
+        values[3] = 1.0;
+        let scale = HeatScale::new(0.0, 1.0).unwrap();
+        let heat = Heat::new(&values, preprocess, scale).unwrap();
+        let mask = heat.above([8, 16], 0.9).unwrap();
+        assert_eq!((mask.height, mask.width), (8, 16));
+        let hot: Vec<(usize, usize)> = (0..128)
+            .filter(|at| mask.data[*at] == 1)
+            .map(|at| (at / 16, at % 16))
+            .collect();
+        assert_eq!(hot, [(0, 11)]);
+        assert_eq!(mask.to_image().data[11], 255);
+        // At the lowest value it is all that the model sees.
+        let seen = heat.above([8, 16], 0.0).unwrap().data;
+        assert!((0..128).all(|at| (seen[at] == 1) == (4..12).contains(&(at % 16))));
+    }
+
+    proptest! {
+        #[test]
+        fn places_go_to_the_output_and_back(
+            height in 1..2000_usize, width in 1..2000_usize, crop in 1..=64_usize, y in 0.0..1.0, x in 0.0..1.0,
+        ) {
+            let (preprocess, size) = (Preprocess::new([64, 100], Some([crop, crop])), [height, width]);
+            let at = [y * height as f64, x * width as f64];
+            let back = preprocess.source(size, preprocess.place(size, at).unwrap()).unwrap();
+            prop_assert!(back.iter().zip(at).all(|(back, at)| (back - at).abs() < 1e-9));
+        }
+    }
 }

@@ -1,15 +1,14 @@
 //! `ctl diff`: what changes from one job to another on the same images.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use report::{Picture, Side, Switch};
 use serde_json::json;
 
-use crate::cluster::Cluster;
-use crate::drawing::ScoredRun;
+use crate::drawing::Studio;
+use crate::scored_run::ScoredRun;
 use crate::switched::{self, Decided};
-use crate::watch::Signals;
-use crate::{Common, Error, output, places, resume};
+use crate::{Common, Error, output};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -28,71 +27,67 @@ pub struct Args {
 }
 
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
-    let mut signals = Signals::listen()?;
     let pictures = args.pictures.to_string();
-    let words = ["diff", &args.first, &args.second, "--pictures", &pictures];
-    let resume = resume::command(common, &words);
-    let place = places::coordinator(common)?;
-    let mut cluster = signals
-        .or(&resume, Cluster::open(&place, common.config()))
-        .await?;
-    let result = async {
-        let first = ScoredRun::find(&mut cluster, &args.first).await?;
-        let second = ScoredRun::find(&mut cluster, &args.second).await?;
-        let mut decided = [Vec::new(), Vec::new()];
-        for (scored, decided) in [&first, &second].into_iter().zip(&mut decided) {
-            let keep = |rows: Vec<tables::ScoreRow>| {
-                let rows = rows.into_iter();
-                decided.extend(rows.filter_map(|row| Decided::of(row, scored.run)));
-            };
-            scored.results.each_score(&mut cluster.client, keep).await?;
-        }
-        // A list of flips for programs is as long as there are flips; people get those with pictures.
-        let shown = (args.pictures as usize).max(1);
-        let sides = [side(&first), side(&second)];
-        let mut switch = switched::switch(sides, decided, shown);
-        if switch.decided() == 0 {
-            return Err(Error::NotFound(format!(
-                "jobs {} and {} have decided no image that both have",
-                first.job.id, second.job.id
-            )));
-        }
-        if args.pictures > 0 {
-            for (place_of, scored) in [&first, &second].into_iter().enumerate() {
-                let uris: Vec<String> = flips(&switch);
-                let drawn = scored
-                    .draw(
-                        (common, &resume),
-                        &mut cluster,
-                        (&place, &mut signals),
-                        &uris,
-                    )
-                    .await?;
-                for flip in switch.flips.iter_mut().flatten() {
-                    let Some(row) = drawn.get(&flip.uri) else {
-                        continue;
-                    };
-                    let picture = |bytes: &Option<Vec<u8>>| Picture::new(bytes.clone()?).ok();
-                    flip.overlays[place_of] = picture(&row.overlay);
-                    flip.image = flip.image.take().or_else(|| picture(&row.image));
-                }
-            }
-        }
-        let to = args
-            .to
-            .clone()
-            .unwrap_or_else(|| format!("diff-{}-{}.html", first.job.id, second.job.id).into());
-        output::new_file(&to, &switch.html())?;
-        print(common, &switch, &to)
-    }
-    .await;
-    cluster.close().await;
+    let mut words = vec!["diff", &args.first, &args.second, "--pictures", &pictures];
+    let to = args.to.as_ref().map(|to| to.display().to_string());
+    words.extend(to.iter().flat_map(|to| ["--to", to.as_str()]));
+    let mut studio = Studio::open(common, &words).await?;
+    let result = diff(common, &args, &mut studio).await;
+    studio.cluster.close().await;
     result
 }
 
-fn flips(switch: &Switch) -> Vec<String> {
+async fn diff(common: &Common, args: &Args, studio: &mut Studio<'_>) -> Result<(), Error> {
+    let first = ScoredRun::find(&mut studio.cluster, &args.first).await?;
+    let second = ScoredRun::find(&mut studio.cluster, &args.second).await?;
+    let runs = [&first, &second];
+    let mut decided = [Vec::new(), Vec::new()];
+    for (scored, decided) in runs.into_iter().zip(&mut decided) {
+        let keep = |rows: Vec<tables::ScoreRow>| {
+            let rows = rows.into_iter();
+            decided.extend(rows.filter_map(|row| Decided::of(row, scored.run)));
+        };
+        let client = &mut studio.cluster.client;
+        scored.results.each_score(client, keep).await?;
+    }
+    // Without pictures the clearest of each kind is named all the same.
+    let shown = (args.pictures as usize).max(1);
+    let mut switch = switched::switch(runs.map(side), decided, shown);
+    if switch.decided() == 0 {
+        return Err(Error::NotFound(format!(
+            "jobs {} and {} have decided no image that both have",
+            first.job.id, second.job.id
+        )));
+    }
+    if args.pictures > 0 {
+        for (index, scored) in runs.into_iter().enumerate() {
+            draw(studio, scored, index, &mut switch).await?;
+        }
+    }
+    let standard = || format!("diff-{}-{}.html", first.job.id, second.job.id).into();
+    let to = args.to.clone().unwrap_or_else(standard);
+    output::new_file(&to, &switch.html())?;
+    print(common, &switch, &to)
+}
+
+/// Puts a run's pictures to the flips that are shown; `index`: which of the two jobs it is of.
+async fn draw(
+    studio: &mut Studio<'_>,
+    scored: &ScoredRun,
+    index: usize,
+    switch: &mut Switch,
+) -> Result<(), Error> {
     let flips = switch.flips.iter().flatten();
-    flips.map(|flip| flip.uri.clone()).collect()
+    let uris: Vec<String> = flips.map(|flip| flip.uri.clone()).collect();
+    let mut drawn = studio.draw(scored, &uris).await?;
+    let picture = |bytes: Option<Vec<u8>>| Picture::new(bytes?).ok();
+    for flip in switch.flips.iter_mut().flatten() {
+        if let Some(row) = drawn.remove(&flip.uri) {
+            flip.overlays[index] = picture(row.overlay);
+            flip.image = flip.image.take().or_else(|| picture(row.image));
+        }
+    }
+    Ok(())
 }
 
 fn side(scored: &ScoredRun) -> Side {
@@ -104,7 +99,7 @@ fn side(scored: &ScoredRun) -> Side {
     }
 }
 
-fn print(common: &Common, switch: &Switch, to: &std::path::Path) -> Result<(), Error> {
+fn print(common: &Common, switch: &Switch, to: &Path) -> Result<(), Error> {
     let [to_anomalous, to_normal] = switch.flipped();
     let decided = switch.decided();
     let folders = switch.folders.iter().map(|folder| {

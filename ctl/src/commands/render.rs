@@ -7,11 +7,10 @@ use tables::{RenderRow, ScoreRow};
 use tokio::fs;
 
 use super::results::highest;
-use crate::cluster::Cluster;
-use crate::drawing::{MOST, ScoredRun};
+use crate::drawing::{MOST, Studio};
 use crate::output::Table;
-use crate::watch::Signals;
-use crate::{Common, Error, places, resume};
+use crate::scored_run::ScoredRun;
+use crate::{Common, Error};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -27,43 +26,31 @@ pub struct Args {
 }
 
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
-    let mut signals = Signals::listen()?;
     let top = args.top.to_string();
     let mut words = vec!["render", &args.job, "--top", &top];
     let to = args.to.as_ref().map(|to| to.display().to_string());
     words.extend(to.iter().flat_map(|to| ["--to", to.as_str()]));
-    let resume = resume::command(common, &words);
-    let place = places::coordinator(common)?;
-    let mut cluster = signals
-        .or(&resume, Cluster::open(&place, common.config()))
-        .await?;
-    let result = async {
-        let scored = ScoredRun::find(&mut cluster, &args.job).await?;
-        let count = args.top as usize;
-        let rows = highest(&mut cluster, &scored.results, Some(scored.run), count).await?;
-        let uris: Vec<String> = rows.iter().map(|row| row.uri.clone()).collect();
-        let mut drawn = scored
-            .draw(
-                (common, &resume),
-                &mut cluster,
-                (&place, &mut signals),
-                &uris,
-            )
-            .await?;
-        let folder = args
-            .to
-            .clone()
-            .unwrap_or_else(|| PathBuf::from(format!("pictures-{}", scored.job.id)));
-        let mut put = Vec::new();
-        for (rank, row) in (1..).zip(rows) {
-            let drawn = drawn.remove(&row.uri);
-            put.push(Put::write(&folder, rank, row, drawn).await?);
-        }
-        print(common, &folder, &put)
-    }
-    .await;
-    cluster.close().await;
+    let mut studio = Studio::open(common, &words).await?;
+    let result = render(common, &args, &mut studio).await;
+    studio.cluster.close().await;
     result
+}
+
+async fn render(common: &Common, args: &Args, studio: &mut Studio<'_>) -> Result<(), Error> {
+    let cluster = &mut studio.cluster;
+    let scored = ScoredRun::find(cluster, &args.job).await?;
+    let count = args.top as usize;
+    let rows = highest(cluster, &scored.results, Some(scored.run), count).await?;
+    let uris: Vec<String> = rows.iter().map(|row| row.uri.clone()).collect();
+    let mut drawn = studio.draw(&scored, &uris).await?;
+    let standard = || PathBuf::from(format!("pictures-{}", scored.job.id));
+    let folder = args.to.clone().unwrap_or_else(standard);
+    let mut put = Vec::new();
+    for (rank, row) in (1..).zip(rows) {
+        let drawn = drawn.remove(&row.uri);
+        put.push(Put::write(&folder, rank, row, drawn).await?);
+    }
+    print(common, &folder, &put)
 }
 
 /// What became of one image.

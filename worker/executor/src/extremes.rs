@@ -31,7 +31,7 @@ pub fn offer(extremes: &mut Extremes, sample: &SampleRow, score: RawScore, cells
             mask_etag: sample.mask_etag.clone(),
             synthetic: sample.synthetic,
             entry: sample.entry.clone(),
-            cells: cells.map(|cells| cells.iter().flat_map(|cell| cell.to_le_bytes()).collect()),
+            cells: cells.map(bytes),
         });
 }
 
@@ -66,6 +66,11 @@ pub fn of_run(attempt: &Attempt) -> Result<Extremes, TaskError> {
         })?;
     }
     Ok(extremes)
+}
+
+/// Values of a model's grid as tables hold them: little endian.
+pub fn bytes(cells: &[f32]) -> Vec<u8> {
+    cells.iter().flat_map(|cell| cell.to_le_bytes()).collect()
 }
 
 /// The values that were put into a row.

@@ -1,16 +1,19 @@
 //! What a job that scores images without labels finds in one besides its score: boxes around what is unusual, and the maps and
 //! pictures that it keeps.
 
+use std::borrow::Cow;
+
 use job::resolved::Kept;
 use metrics::{RawScore, Regions, Threshold};
 use plan::PlannedRun;
 use tables::{AnomalyBox, MapRow, RenderRow, SampleRow};
-use vision::{Heat, HeatScale, Image, Mask, Thumbnail, VisionError, encode_jpeg, encode_png};
+use vision::{Heat, HeatScale, Image, Thumbnail, VisionError, encode_jpeg, encode_png};
 
 use crate::{
     attempt::Attempt,
     decision::{Given, given_threshold},
     error::{TaskError, one_line},
+    extremes,
     head::{Finished, Head},
     images::{Images, Seen},
     model::Chosen,
@@ -38,7 +41,7 @@ pub struct Findings {
 
 /// What one thread keeps.
 #[derive(Default)]
-pub struct Kinds {
+pub struct KeptRows {
     maps: Vec<MapRow>,
     renders: Vec<RenderRow>,
 }
@@ -50,9 +53,6 @@ pub struct Subject<'a> {
     pub score: RawScore,
     pub finished: &'a Finished,
 }
-
-/// A map of the size of the model's input.
-type Map = Vec<f32>;
 
 impl Findings {
     /// `None` for jobs that measure on images with labels.
@@ -97,7 +97,7 @@ impl Findings {
         images: &Images<'_>,
         head: &Head,
         subject: &Subject<'_>,
-        kept: &mut Kinds,
+        kept: &mut KeptRows,
     ) -> Result<Option<Vec<AnomalyBox>>, TaskError> {
         let anomalous = self
             .image
@@ -111,11 +111,13 @@ impl Findings {
         if !is_anomalous && !is_drawn {
             return Ok(None);
         }
-        let known = subject.finished.map.clone();
-        let map = known.or_else(|| head.map(cells?));
+        let map = match (&subject.finished.map, cells) {
+            (Some(map), _) => Some(Cow::Borrowed(map.as_slice())),
+            (None, cells) => cells.and_then(|cells| head.map(cells)).map(Cow::Owned),
+        };
         if is_drawn {
-            kept.renders
-                .push(self.drawn(images, subject, anomalous, map.as_ref())?);
+            let row = self.drawn(images, subject, anomalous, map.as_deref())?;
+            kept.renders.push(row);
         }
         let boxes = map.zip(self.pixel).filter(|_| is_anomalous);
         let boxes = boxes.map(|(map, pixel)| boxes_of(images, subject.seen, &map, pixel));
@@ -134,7 +136,7 @@ impl Findings {
             score: subject.score.value(),
             height: height as u32,
             width: width as u32,
-            values: cells.iter().flat_map(|cell| cell.to_le_bytes()).collect(),
+            values: extremes::bytes(cells),
         }
     }
 
@@ -143,7 +145,7 @@ impl Findings {
         images: &Images<'_>,
         subject: &Subject<'_>,
         is_anomalous: Option<bool>,
-        map: Option<&Map>,
+        map: Option<&[f32]>,
     ) -> Result<RenderRow, TaskError> {
         let sample = subject.sample;
         let row = RenderRow {
@@ -189,7 +191,7 @@ impl Findings {
         &self,
         images: &Images<'_>,
         image: &Image,
-        map: Option<&Map>,
+        map: Option<&[f32]>,
     ) -> Result<Pictures, VisionError> {
         let small = Thumbnail::new(image, SIDE);
         let plain = encode_jpeg(&small.image, QUALITY)?;
@@ -208,16 +210,12 @@ impl Findings {
             Some(pixel) => Some(heat.above(of, pixel.value())?),
             None => None,
         };
-        let outline = above.as_ref().map(|above| Mask {
-            width: above.width,
-            height: above.height,
-            data: above.data.clone(),
-        });
-        let overlay = small.overlay(&heat, outline.as_ref())?;
+        let overlay = small.overlay(&heat, above.as_ref())?;
+        let mask = above.map(|above| encode_png(&above.to_image()));
         Ok(Pictures {
             image: plain,
             overlay: Some(encode_jpeg(&overlay, QUALITY)?),
-            mask: above.as_ref().map(encode_png).transpose()?,
+            mask: mask.transpose()?,
             heat: Some(ends),
         })
     }
@@ -291,7 +289,7 @@ fn boxes_of(
     Ok(boxes)
 }
 
-impl Kinds {
+impl KeptRows {
     pub fn merge(&mut self, other: Self) {
         self.maps.extend(other.maps);
         self.renders.extend(other.renders);

@@ -15,7 +15,7 @@ use types::TaskKind;
 
 use super::{
     names,
-    reduce::{manifest_rows, timing_rows},
+    reduce::{manifest_rows, push_all, timing_rows},
     score::{ComputedBy, wants_pixels},
 };
 use crate::{
@@ -516,9 +516,7 @@ fn bring_renders(attempt: &Attempt) -> Result<(), TaskError> {
     }
     let mut table = attempt.begin_table::<RenderRow>(names::RENDERS)?;
     for part in parts() {
-        attempt.each_batch::<RenderRow>(&part.path(names::RENDERS), |batch| {
-            batch.into_iter().try_for_each(|row| table.push(row))
-        })?;
+        push_all(attempt, &part.path(names::RENDERS), &mut table)?;
     }
     table.finish()?;
     Ok(())

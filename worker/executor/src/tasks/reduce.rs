@@ -111,41 +111,33 @@ fn metrics(attempt: &Attempt) -> Result<OutputObject, TaskError> {
 
 fn scores(attempt: &Attempt) -> Result<OutputObject, TaskError> {
     let mut part = attempt.begin_table::<ScoreRow>(names::SCORES)?;
-    for run in &attempt.assignment.runs {
-        match outcome(attempt, run)? {
-            Outcome::Evaluated(evaluated) => {
-                push_all(attempt, &evaluated.path(names::SCORES), &mut part)?;
-            }
-            // What was scored stays, without decisions.
-            Outcome::Failed(_) => {
-                let of_run = |part: &Accepted<'_>| part.input.spec.run() == Some(run.index);
-                for scored in attempt.accepted(TaskKind::Score).filter(of_run) {
-                    push_all(attempt, &scored.path(names::SCORES), &mut part)?;
-                }
-            }
-        }
+    for path in scored(attempt, names::SCORES)? {
+        push_all(attempt, &path, &mut part)?;
     }
     part.finish()
 }
 
-/// The pictures that were asked for, if any was.
-fn renders(attempt: &Attempt) -> Result<Option<OutputObject>, TaskError> {
+/// Where the rows of this name are that scoring brought, of those runs that have any. Of a run that failed what was scored
+/// stays, without decisions.
+fn scored(attempt: &Attempt, name: &str) -> Result<Vec<String>, TaskError> {
     let mut paths = Vec::new();
     for run in &attempt.assignment.runs {
-        match outcome(attempt, run)? {
-            Outcome::Evaluated(evaluated) if evaluated.object(names::RENDERS).is_some() => {
-                paths.push(evaluated.path(names::RENDERS));
-            }
-            Outcome::Evaluated(_) => {}
+        let parts: Vec<Accepted<'_>> = match outcome(attempt, run)? {
+            Outcome::Evaluated(evaluated) => vec![evaluated],
             Outcome::Failed(_) => {
-                let parts = attempt.accepted(TaskKind::Score).filter(|part| {
-                    part.input.spec.run() == Some(run.index)
-                        && part.object(names::RENDERS).is_some()
-                });
-                paths.extend(parts.map(|part| part.path(names::RENDERS)));
+                let of_run = |part: &Accepted<'_>| part.input.spec.run() == Some(run.index);
+                attempt.accepted(TaskKind::Score).filter(of_run).collect()
             }
-        }
+        };
+        let parts = parts.iter().filter(|part| part.object(name).is_some());
+        paths.extend(parts.map(|part| part.path(name)));
     }
+    Ok(paths)
+}
+
+/// The pictures that were asked for, if any was.
+fn renders(attempt: &Attempt) -> Result<Option<OutputObject>, TaskError> {
+    let paths = scored(attempt, names::RENDERS)?;
     if paths.is_empty() {
         return Ok(None);
     }
@@ -315,7 +307,8 @@ pub fn timing_rows<'a>(
     })
 }
 
-fn push_all<R: Row>(
+/// Every row of a table, in its order.
+pub fn push_all<R: Row>(
     attempt: &Attempt,
     path: &str,
     part: &mut crate::attempt::Part<'_, R>,

@@ -16,7 +16,7 @@ use crate::{
     error::TaskError,
     extremes::{self, Extremes},
     features::{Features, Looked, Looker},
-    findings::{Findings, Kinds, Subject},
+    findings::{Findings, KeptRows, Subject},
     head::Head,
     images::{BadImage, Images, Seen, describe_all},
     model::{Chosen, Engine},
@@ -55,7 +55,7 @@ pub fn run(attempt: &Attempt, first: u64, count: u64) -> Result<TaskResult, Task
         .filter(|row| row.error_class.is_some())
         .count() as u64;
     let rows = scored.rows.len() as u64;
-    place_maps(attempt, scored.kinds, &mut scored.rows)?;
+    place_maps(attempt, scored.kept, &mut scored.rows)?;
     attempt.put_table(names::SCORES, scored.rows)?;
     scored.pixels.put(attempt)?;
     extremes::put(attempt, scored.extremes)?;
@@ -119,7 +119,7 @@ struct Scored<'a> {
     rows: Vec<ScoreRow>,
     pixels: PixelCounts<'a>,
     extremes: Extremes,
-    kinds: Kinds,
+    kept: KeptRows,
     warnings: Vec<String>,
     reused: Option<Reused>,
 }
@@ -128,7 +128,7 @@ struct Scored<'a> {
 struct Gathered<'a> {
     pixels: PixelCounts<'a>,
     extremes: Extremes,
-    kinds: Kinds,
+    kept: KeptRows,
     bad_masks: Vec<BadImage>,
     unmasked: u64,
     /// Masks of anomalous images that show no defect.
@@ -140,7 +140,7 @@ impl<'a> Gathered<'a> {
         Self {
             pixels: PixelCounts::new(scratch, pixels_in_memory),
             extremes: Extremes::default(),
-            kinds: Kinds::default(),
+            kept: KeptRows::default(),
             bad_masks: Vec::new(),
             unmasked: 0,
             empty_masks: 0,
@@ -270,7 +270,7 @@ fn finish(
                 finished: &finished,
             };
             let boxes = match findings {
-                Some(findings) => findings.find(images, head, &subject, &mut gathered.kinds)?,
+                Some(findings) => findings.find(images, head, &subject, &mut gathered.kept)?,
                 None => None,
             };
             Ok(ScoreRow {
@@ -338,8 +338,8 @@ fn add_distances(attempt: &Attempt, head: &Head, round: &mut [Result<Inferred, B
 }
 
 /// Leaves the maps and pictures that are kept; rows say where their maps are. Both are in order of the samples.
-fn place_maps(attempt: &Attempt, kinds: Kinds, rows: &mut [ScoreRow]) -> Result<(), TaskError> {
-    let mut places = (0..).zip(kinds.put(attempt)?).peekable();
+fn place_maps(attempt: &Attempt, kept: KeptRows, rows: &mut [ScoreRow]) -> Result<(), TaskError> {
+    let mut places = (0..).zip(kept.put(attempt)?).peekable();
     for row in rows {
         if let Some((place, _)) = places.next_if(|(_, sample)| *sample == row.sample) {
             row.map_part = Some(attempt.writer.path(names::MAPS));
@@ -371,7 +371,7 @@ fn gather<'a>(
         rows,
         pixels: PixelCounts::new(&attempt.scratch, pixels::IN_MEMORY),
         extremes: Extremes::default(),
-        kinds: Kinds::default(),
+        kept: KeptRows::default(),
         warnings: Vec::new(),
         reused,
     };
@@ -379,7 +379,7 @@ fn gather<'a>(
     for gathered in threads {
         bad_masks.extend(gathered.bad_masks);
         scored.extremes.merge(gathered.extremes);
-        scored.kinds.merge(gathered.kinds);
+        scored.kept.merge(gathered.kept);
         unmasked += gathered.unmasked;
         empty_masks += gathered.empty_masks;
         attempt
