@@ -134,7 +134,13 @@ fn single(
                 None,
             )
         }
-        Op::MatMul => matmul(x, second()?, graph.shape(node.inputs[0]).has_batch()),
+        Op::MatMul => {
+            let has_batch = |input: usize| graph.shape(node.inputs[input]).has_batch();
+            match (has_batch(0), has_batch(1)) {
+                (true, false) => matmul(x, second()?),
+                _ => x.f_matmul(second()?),
+            }
+        }
         Op::Transpose { perm } => x.f_permute(ints(perm)),
         Op::Reshape => x.f_reshape(extents(graph.shape(node.outputs[0]).dims(), batch)),
         Op::Concat { axis } => {
@@ -223,18 +229,16 @@ fn combine(binary: Binary, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// libtorch copies a fixed stack of matrices [P, k, n] once for each image of [N, P, m, k]; with the images as
-/// rows of one product each matrix is read once.
-fn matmul(a: &Tensor, b: &Tensor, batched: bool) -> Result<Tensor> {
-    let (left, right) = (a.size(), b.size());
-    match (&left[..], &right[..]) {
-        (&[n, p, m, k], &[q, _, columns]) if batched && n > 1 && p == q => a
-            .f_permute([1, 0, 2, 3])?
-            .f_reshape([p, n * m, k])?
-            .f_matmul(b)?
-            .f_reshape([p, n, m, columns])?
-            .f_permute([1, 0, 2, 3]),
-        _ => a.f_matmul(b),
+/// How libtorch adds up a row of a product depends on the rows beside it (on processors without AVX-512 even on its place among
+/// them). Images that are multiplied by the same matrices are products of their own, so that their bits depend on no other image.
+fn matmul(images: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let of_image = |image| images.f_narrow(0, image, 1)?.f_matmul(b);
+    match images.size().first() {
+        Some(&count) if count > 1 => {
+            let products: Result<Vec<Tensor>> = (0..count).map(of_image).collect();
+            Tensor::f_cat(&products?, 0)
+        }
+        _ => images.f_matmul(b),
     }
 }
 
