@@ -12,7 +12,7 @@ use store::Stores;
 use tokio::sync::{oneshot, watch};
 use types::JobId;
 
-use crate::wake_ups::WakeUps;
+use crate::{wake_ups::WakeUps, webhook::Webhook};
 
 /// The loop has ended, or is about to: whoever asks hears it as "unavailable".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +50,7 @@ pub struct Handle {
     changes: Arc<Changes>,
     stores: Stores,
     wake_ups: Option<Arc<WakeUps>>,
+    webhook: Option<Arc<Webhook>>,
     spans: Spans,
 }
 
@@ -58,6 +59,7 @@ impl Handle {
         changes: Arc<Changes>,
         stores: Stores,
         wake_ups: Option<Arc<WakeUps>>,
+        webhook: Option<Arc<Webhook>>,
         spans: Spans,
     ) -> (Self, mpsc::Receiver<Message>) {
         let (inbox, receiver) = mpsc::channel();
@@ -66,6 +68,7 @@ impl Handle {
             changes,
             stores,
             wake_ups,
+            webhook,
             spans,
         };
         (handle, receiver)
@@ -79,6 +82,11 @@ impl Handle {
     /// How workers are woken, where it is over a broker.
     pub fn wake_ups(&self) -> Option<&WakeUps> {
         self.wake_ups.as_deref()
+    }
+
+    /// Who is told when jobs have ended, where somebody wants to be.
+    pub fn webhook(&self) -> Option<&Webhook> {
+        self.webhook.as_deref()
     }
 
     /// Where spans go.

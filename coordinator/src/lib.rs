@@ -18,6 +18,7 @@ mod stop;
 mod sweeper;
 mod traces;
 mod wake_ups;
+mod webhook;
 
 use std::{
     io,
@@ -48,6 +49,7 @@ use crate::{
     state_store::{Origin, StateStore, StateStoreError},
     stop::Requests,
     wake_ups::WakeUps,
+    webhook::{Webhook, WebhookError},
 };
 
 /// How long calls under way may take to end once the coordinator was asked to.
@@ -72,6 +74,8 @@ enum RunError {
     #[error(transparent)]
     Lease(#[from] LeaseError),
     #[error(transparent)]
+    Webhook(#[from] WebhookError),
+    #[error(transparent)]
     Network(#[from] ListenError),
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -92,6 +96,7 @@ impl RunError {
             Self::Folder(StateFolderError::NoHome)
             | Self::Config(_)
             | Self::Lease(_)
+            | Self::Webhook(_)
             | Self::Queue(_)
             | Self::Broker(BrokerError::Settings(_)) => 2,
             Self::Broker(error) if error.is_denial() => 5,
@@ -142,6 +147,7 @@ struct Checked {
     http: Option<SocketAddr>,
     stores: Stores,
     broker: Option<queue::Settings>,
+    webhook: Option<Webhook>,
     state: PathBuf,
 }
 
@@ -153,6 +159,7 @@ impl Checked {
             http: monitoring::address(settings.http.as_deref(), settings.http_insecure)?,
             stores: Stores::read(settings.file.config.as_deref())?,
             broker: settings.queue.settings("coordinator")?,
+            webhook: settings.webhook.webhook()?,
             state: settings
                 .state
                 .clone()
@@ -168,6 +175,7 @@ fn serve(settings: &Settings, checked: Checked) -> Result<(), RunError> {
         http,
         stores,
         broker,
+        webhook,
         state,
     } = checked;
     let mut folder = StateFolder::open(&state)?;
@@ -222,6 +230,7 @@ fn serve(settings: &Settings, checked: Checked) -> Result<(), RunError> {
         changes.clone(),
         stores.clone(),
         wake_ups.clone(),
+        webhook.map(Arc::new),
         spans.clone(),
     );
     let (deliveries, outbox) = unbounded_channel();

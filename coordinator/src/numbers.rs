@@ -100,9 +100,9 @@ fn render(census: &Census) -> Metrics {
         objects,
         census.ended.swept_objects,
     );
-    let waiting = "Objects that the stores have not taken yet.";
+    let waiting = "Objects that the stores, and notices that the webhook, have not taken yet.";
     metrics.number("outbox", Kind::Gauge, waiting, census.outbox);
-    let refused = "Those of them that a store has refused at least once.";
+    let refused = "Those of them that were refused at least once.";
     metrics.number("outbox_refused", Kind::Gauge, refused, census.refused);
     metrics
 }

@@ -1,4 +1,4 @@
-//! Brings to the store what the database says is true: the outbox, one job's entries in order.
+//! Brings to the store what the database says is true, and tells others of it: the outbox, one job's entries in order.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use coordinator_core::{Event, OutboxItem, OutboxRow};
+use coordinator_core::{Event, OutboxId, OutboxItem, OutboxRow};
 use plan::PublishedTable;
 use serde::{Deserialize, Serialize};
 use spans::Beginning;
@@ -17,6 +17,7 @@ use types::{JobId, chain};
 use crate::{
     handle::{Ended, Handle},
     traces,
+    webhook::Untold,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,10 @@ enum PublishError {
     NoJob(JobId),
     #[error(transparent)]
     Ended(#[from] Ended),
+    #[error(transparent)]
+    Untold(#[from] Untold),
+    #[error("no webhook is set any more: nobody is told that the job has ended")]
+    NoWebhook,
     #[error("cannot write down the pointer")]
     Pointer { source: serde_json::Error },
 }
@@ -52,17 +57,36 @@ const SCORES: &str = "scores.parquet";
 
 /// A job waits for it.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE_OF_NOTICE: Duration = Duration::from_secs(600);
 
-/// Takes outbox rows until the loop that sends them ends. A job's rows go one after the other; jobs do not wait for each
+/// What goes one after the other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Lane {
+    /// What a job has for its store.
+    Job(JobId),
+    /// Nothing waits for whom it is told.
+    Notice(OutboxId),
+}
+
+impl Lane {
+    fn of(row: &OutboxRow) -> Self {
+        match row.item {
+            OutboxItem::Notice(_) => Self::Notice(row.id),
+            _ => Self::Job(row.job.clone()),
+        }
+    }
+}
+
+/// Takes outbox rows until the loop that sends them ends. A lane's rows go one after the other; lanes do not wait for each
 /// other.
 pub async fn publish(mut rows: UnboundedReceiver<OutboxRow>, handle: Handle) {
-    // Of each job with a row under way, the rows behind it.
-    let mut behind: HashMap<JobId, VecDeque<OutboxRow>> = HashMap::new();
+    // Of each lane with a row under way, the rows behind it.
+    let mut behind: HashMap<Lane, VecDeque<OutboxRow>> = HashMap::new();
     let mut under_way = JoinSet::new();
     loop {
         tokio::select! {
             row = rows.recv() => match row {
-                Some(row) => match behind.entry(row.job.clone()) {
+                Some(row) => match behind.entry(Lane::of(&row)) {
                     Entry::Occupied(queue) => queue.into_mut().push_back(row),
                     Entry::Vacant(queue) => {
                         queue.insert(VecDeque::new());
@@ -72,47 +96,61 @@ pub async fn publish(mut rows: UnboundedReceiver<OutboxRow>, handle: Handle) {
                 None => return,
             },
             Some(done) = under_way.join_next() => {
-                let Ok(Some(job)) = done else {
+                let Ok(Some(lane)) = done else {
                     continue;
                 };
-                match behind.get_mut(&job).and_then(VecDeque::pop_front) {
+                match behind.get_mut(&lane).and_then(VecDeque::pop_front) {
                     Some(next) => _ = under_way.spawn(publish_row(next, handle.clone())),
-                    None => _ = behind.remove(&job),
+                    None => _ = behind.remove(&lane),
                 }
             }
         }
     }
 }
 
-/// Tries until the store has it; the row's job then, or nothing if the loop has ended.
-async fn publish_row(row: OutboxRow, handle: Handle) -> Option<JobId> {
+/// Tries until it is delivered, or in vain; the row's lane then, or nothing if the loop has ended.
+async fn publish_row(row: OutboxRow, handle: Handle) -> Option<Lane> {
     let beginning = Beginning::now();
+    let (id, lane, item) = (row.id, Lane::of(&row), row.item.word());
+    let longest = match lane {
+        Lane::Job(_) => LONGEST_PAUSE,
+        Lane::Notice(_) => LONGEST_PAUSE_OF_NOTICE,
+    };
     let mut failures = 0;
     let version = loop {
-        match deliver(&row, &handle).await {
+        let (why, to_nobody) = match deliver(&row, &handle).await {
             Ok(version) => break version,
             Err(PublishError::Ended(_)) => return None,
-            Err(error) => {
-                let why = chain(&error);
-                tracing::warn!(job = %row.job, outbox = row.id.0, error = why, "could not publish; trying again");
-                handle
-                    .tell(Event::DeliveryFailed { id: row.id, why })
-                    .ok()?;
-            }
+            Err(error) => (chain(&error), matches!(error, PublishError::NoWebhook)),
+        };
+        if to_nobody || is_vain(&row, &handle).await.ok()? {
+            tracing::error!(job = %row.job, outbox = id.0, item, error = why, "could not publish; given up");
+            handle.tell(Event::DeliveryGivenUp { id }).ok()?;
+            return Some(lane);
         }
-        tokio::time::sleep(pause(failures, LONGEST_PAUSE)).await;
+        tracing::warn!(job = %row.job, outbox = id.0, item, error = why, "could not publish; trying again");
+        handle.tell(Event::DeliveryFailed { id, why }).ok()?;
+        tokio::time::sleep(pause(failures, longest)).await;
         failures += 1;
     };
-    tracing::info!(job = %row.job, outbox = row.id.0, item = row.item.word(), "published");
+    tracing::info!(job = %row.job, outbox = id.0, item, "published");
     if handle.spans().is_on() {
         let job = row.job.clone();
         let job = handle.query(move |core, _| core.trace(&job).cloned()).await;
         let job = job.ok().flatten();
         traces::record_publishing(&row, job.as_ref(), failures + 1, beginning, handle.spans());
     }
-    let id = row.id;
     handle.tell(Event::OutboxDelivered { id, version }).ok()?;
-    Some(row.job)
+    Some(lane)
+}
+
+/// Whether another try would be of no use: of what a job waits for it never is.
+async fn is_vain(row: &OutboxRow, handle: &Handle) -> Result<bool, Ended> {
+    let OutboxItem::Notice(notice) = &row.item else {
+        return Ok(false);
+    };
+    let now_ms = handle.query(|_, now| now.wall_ms).await?;
+    Ok(notice.is_stale(now_ms))
 }
 
 /// One second, doubling.
@@ -120,7 +158,7 @@ pub fn pause(failures: u32, longest: Duration) -> Duration {
     Duration::from_secs(1 << failures.min(32)).min(longest)
 }
 
-/// Does one row. Doing it twice leaves the same objects.
+/// Does one row. Doing it twice leaves the same objects, and tells the same under the same id.
 async fn deliver(row: &OutboxRow, handle: &Handle) -> Result<Option<u32>, PublishError> {
     match &row.item {
         OutboxItem::Spec => put_spec(row, handle).await.map(|()| None),
@@ -172,6 +210,12 @@ async fn deliver(row: &OutboxRow, handle: &Handle) -> Result<Option<u32>, Publis
                 sha256: sha256.clone(),
             };
             put_pointer(&store, pointer).await.map(Some)
+        }
+        OutboxItem::Notice(notice) => {
+            let webhook = handle.webhook().ok_or(PublishError::NoWebhook)?;
+            let now_ms = handle.query(|_, now| now.wall_ms).await?;
+            webhook.tell(row, notice, now_ms).await?;
+            Ok(None)
         }
     }
 }

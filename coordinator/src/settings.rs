@@ -4,6 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use logging::LogSettings;
 
+use crate::webhook::WebhookFlags;
+
 /// Keeps the state of jobs, hands out tasks, publishes results.
 ///
 /// Listens on the Unix socket `coordinator.sock` in its state folder. One coordinator at a time owns a folder.
@@ -71,6 +73,8 @@ pub struct Settings {
     pub http_insecure: bool,
     #[command(flatten)]
     pub queue: queue::Flags,
+    #[command(flatten)]
+    pub webhook: WebhookFlags,
     /// How long what attempts wrote that were not accepted is kept, with their logs: then it is deleted from the store
     #[arg(
         long,
@@ -167,6 +171,7 @@ impl Settings {
             wake_up_ttl_ms: broker.map(ttl).map(milliseconds),
             retention_ms: milliseconds(self.retention),
             keep_jobs_ms: milliseconds(self.keep_jobs),
+            notices: self.webhook.webhook.is_some(),
             ..coordinator_core::Settings::default()
         }
     }

@@ -225,7 +225,9 @@ struct Told {
 impl Told {
     /// Lines when something begins or ceases to hold the job up.
     fn news(&mut self, job: &Job) -> Vec<String> {
-        let first = job.unpublished.first();
+        // A job does not wait for those who are told of its end.
+        let mut awaited = job.unpublished.iter();
+        let first = awaited.find(|waits| waits.what != "notice");
         let reason = first.map_or("", |waits| waits.reason.as_str());
         let mut news = Vec::new();
         if self.unpublished != reason {

@@ -56,7 +56,7 @@ fn message(stderr: &str) -> String {
 }
 
 /// Flags that do not go together, or mean nothing.
-const OF_COORDINATOR: [&[&str]; 13] = [
+const OF_COORDINATOR: [&[&str]; 17] = [
     &["--listen", "0.0.0.0:0"],
     &["--listen", "0.0.0.0:0", "--insecure"],
     &["--listen", "nowhere"],
@@ -79,6 +79,20 @@ const OF_COORDINATOR: [&[&str]; 13] = [
         "--broker",
         "amqps://ann@rabbit.example/",
         "--broker-ca",
+        "password",
+    ],
+    &["--webhook", "https://factory.example/"],
+    &["--webhook-secret-file", "tokens.yaml"],
+    &[
+        "--webhook",
+        "factory.example",
+        "--webhook-secret-file",
+        "tokens.yaml",
+    ],
+    &[
+        "--webhook",
+        "https://factory.example/",
+        "--webhook-secret-file",
         "password",
     ],
     &["--config", "literal.yaml"],

@@ -47,3 +47,4 @@ mod secrets;
 mod sweeper;
 mod traces;
 mod verify;
+mod webhook;

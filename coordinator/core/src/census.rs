@@ -17,7 +17,7 @@ pub struct Census {
     pub ended: EndedAttempts,
     /// Leases that are current.
     pub leases: u64,
-    /// What the stores have not taken yet, and how much of it was refused at least once.
+    /// What the stores and the webhook have not taken yet, and how much of it was refused at least once.
     pub outbox: u64,
     pub refused: u64,
 }

@@ -26,7 +26,7 @@ pub struct Core {
     pub(crate) claims: BTreeMap<RequestId, LeaseNumber>,
     pub(crate) requests: BTreeMap<RequestId, RequestRow>,
     pub(crate) outbox: BTreeMap<OutboxId, OutboxRow>,
-    /// What the store did not take so far. Volatile: after a restart each entry is tried anew.
+    /// What was not taken so far. Volatile: after a restart each entry is tried anew.
     pub(crate) undelivered: BTreeMap<OutboxId, Undelivered>,
     pub(crate) models: BTreeMap<ModelKey, ModelRow>,
     pub(crate) workers: BTreeMap<WorkerName, Worker>,
@@ -195,6 +195,7 @@ impl Core {
             Event::PublishFailed { number } => self.publish_failed(number),
             Event::OutboxDelivered { id, version } => self.delivered(id, version, now, &mut out),
             Event::DeliveryFailed { id, why } => self.delivery_failed(id, why, now, &mut out),
+            Event::DeliveryGivenUp { id } => self.delivery_given_up(id, &mut out),
             Event::PrefixSwept { lease, objects } => self.swept(lease, objects, now, &mut out),
             Event::Ticked => self.tick(now, &mut out),
         }
@@ -216,7 +217,12 @@ impl Core {
         let Some(job) = self.jobs.get_mut(&number) else {
             return;
         };
-        job.finish_if_done(now);
+        if job.finish_if_done(now) {
+            self.notify(number, now, out);
+        }
+        let Some(job) = self.jobs.get_mut(&number) else {
+            return;
+        };
         if job.dirty {
             job.dirty = false;
             out.push(Effect::Persist(Change::JobProgress(job.progress.clone())));

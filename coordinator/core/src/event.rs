@@ -99,7 +99,7 @@ pub enum Event {
         to: Ticket,
         from: Sender,
     },
-    /// The outbox entry's effect is in the store. `version`: the one that a model pointer got.
+    /// The outbox entry's effect is in the store, or whom it is for was told. `version`: the one that a model pointer got.
     OutboxDelivered {
         id: OutboxId,
         version: Option<u32>,
@@ -108,10 +108,14 @@ pub enum Event {
     PublishFailed {
         number: u64,
     },
-    /// A try to bring the outbox entry to the store has failed; another one follows.
+    /// A try to deliver the outbox entry has failed; another one follows.
     DeliveryFailed {
         id: OutboxId,
         why: String,
+    },
+    /// It is not tried any more: nobody took it for too long.
+    DeliveryGivenUp {
+        id: OutboxId,
     },
     /// Nothing is left below the prefix of [`crate::Effect::Sweep`]; so many objects were.
     PrefixSwept {

@@ -459,15 +459,16 @@ impl Job {
         self.progress.stop == Some(Stop::User)
     }
 
-    /// Ends the job if nothing of it is open any more, once what it published stands in the store.
-    pub fn finish_if_done(&mut self, now: Now) {
-        if self.progress.finished_ms.is_none()
+    /// Ends the job if nothing of it is open any more, once what it published stands in the store. True if it ends now.
+    pub fn finish_if_done(&mut self, now: Now) -> bool {
+        let ends = self.progress.finished_ms.is_none()
             && self.counts.open() == 0
-            && self.publishing.is_empty()
-        {
+            && self.publishing.is_empty();
+        if ends {
             self.progress.finished_ms = Some(now.wall_ms);
             self.dirty = true;
         }
+        ends
     }
 
     /// Could be granted now, as far as the task is concerned.

@@ -30,6 +30,7 @@ mod event;
 mod forget;
 mod job;
 mod lease;
+mod notice;
 mod outbox;
 mod placement;
 mod quarantine;
@@ -55,6 +56,7 @@ pub use effect::{
 };
 pub use event::{Claim, Event, Now, Registration, Sender, Submit, Ticket};
 pub use job::Counts;
+pub use notice::{Notice, Scored};
 pub use outbox::model_name;
 pub use placement::{Lack, Needs, Nobody, Offer, Placement, Standing, place, position};
 pub use query::{

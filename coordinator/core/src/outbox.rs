@@ -1,4 +1,5 @@
-//! What the store has to show: entries written with the decision, delivered after it, marked done by an event.
+//! What the store has to show and others are to be told: entries written with the decision, delivered after it, marked done
+//! by an event.
 
 use plan::{ResultDetail, TaskResult};
 use types::{LeaseNumber, OutputObject, TaskIndex};
@@ -13,12 +14,15 @@ use crate::{
 };
 
 impl Core {
-    pub(crate) fn post(&mut self, number: JobNumber, item: OutboxItem, out: &mut Vec<Effect>) {
+    pub(crate) fn post(&mut self, number: JobNumber, mut item: OutboxItem, out: &mut Vec<Effect>) {
         let id = self.next_outbox_id(out);
+        if let (OutboxItem::Notice(notice), Some(job)) = (&mut item, self.jobs.get(&number)) {
+            notice.delivery = self.delivery(job, id);
+        }
         let Some(job) = self.jobs.get_mut(&number) else {
             return;
         };
-        if !matches!(item, OutboxItem::Spec) {
+        if item.is_waited_for() {
             job.publishing.insert(id);
         }
         let row = OutboxRow {
@@ -125,6 +129,20 @@ impl Core {
         out.push(Effect::JobChanged(row.job.clone()));
     }
 
+    /// Nobody is told any more what they did not want to hear for so long; whatever a job waits for is tried for ever.
+    pub(crate) fn delivery_given_up(&mut self, id: OutboxId, out: &mut Vec<Effect>) {
+        let Some(row) = self.outbox.get(&id) else {
+            return;
+        };
+        if row.item.is_waited_for() {
+            return;
+        }
+        out.push(Effect::JobChanged(row.job.clone()));
+        out.push(Effect::Persist(Change::OutboxDone(id)));
+        self.undelivered.remove(&id);
+        self.outbox.remove(&id);
+    }
+
     pub(crate) fn delivered(
         &mut self,
         id: OutboxId,
@@ -146,7 +164,7 @@ impl Core {
         };
         job.publishing.remove(&id);
         match row.item {
-            OutboxItem::Spec => {}
+            OutboxItem::Spec | OutboxItem::Notice(_) => {}
             OutboxItem::Results { generation, .. } => {
                 job.progress.results_published = job.progress.results_published.max(generation);
                 job.dirty = true;

@@ -11,7 +11,7 @@ use crate::{
     core::Core,
     event::Now,
     job::{Counts, Job},
-    rows::{AttemptRow, ModelRow, OutboxRow, Outcome, WorkerRow},
+    rows::{AttemptRow, ModelRow, OutboxItem, OutboxRow, Outcome, WorkerRow},
     waiting::{Outlook, Waiting},
 };
 
@@ -44,7 +44,7 @@ pub struct JobView<'a> {
     pub warnings: Vec<String>,
     /// Why the last new threshold came to nothing; none: it did not, or there was none.
     pub rethreshold_failure: Option<&'a str>,
-    /// What the store does not take, oldest first; gone as soon as it does.
+    /// What the store, or the webhook, does not take, oldest first; gone as soon as it does.
     pub unpublished: Vec<Unpublished<'a>>,
     /// What a task heard last, while the job tries again because something does not answer.
     pub outage: Option<&'a str>,
@@ -53,9 +53,9 @@ pub struct JobView<'a> {
 /// An entry of the outbox that could not be delivered so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unpublished<'a> {
-    /// `results`, `model` or `spec`.
+    /// `results`, `model`, `spec` or `notice`.
     pub what: &'static str,
-    /// URI of the store.
+    /// URI of the store; of a notice: the words `the webhook`.
     pub store: &'a str,
     pub why: &'a str,
     pub since_ms: i64,
@@ -214,16 +214,6 @@ impl Core {
     }
 
     fn view<'a>(&'a self, job: &'a Job) -> JobView<'a> {
-        let mut failures: Vec<(TaskId, Failure)> = Vec::new();
-        for &index in &job.failed {
-            let failure = self.failure(job, index);
-            if !failures
-                .iter()
-                .any(|(_, known)| known.class == failure.class)
-            {
-                failures.push((task_id(job, index), failure));
-            }
-        }
         JobView {
             id: job.id(),
             name: &job.resolved.name,
@@ -243,7 +233,7 @@ impl Core {
                 .filter(|limit| !limit.last)
                 .map(|limit| limit.deadline.end_wall_ms()),
             stopped: job.stopped(),
-            failures,
+            failures: self.failures(job),
             results_generation: job.progress.results_published,
             resolved_json: &job.row.resolved_json,
             source_yaml: &job.row.source_yaml,
@@ -257,6 +247,19 @@ impl Core {
             unpublished: self.unpublished(job.id()),
             outage: self.outage(job),
         }
+    }
+
+    /// The first failure of each class, in order of the tasks.
+    pub(crate) fn failures(&self, job: &Job) -> Vec<(TaskId, Failure)> {
+        let mut failures: Vec<(TaskId, Failure)> = Vec::new();
+        for &index in &job.failed {
+            let failure = self.failure(job, index);
+            let known = |(_, known): &(TaskId, Failure)| known.class == failure.class;
+            if !failures.iter().any(known) {
+                failures.push((task_id(job, index), failure));
+            }
+        }
+        failures
     }
 
     fn outage<'a>(&'a self, job: &'a Job) -> Option<&'a str> {
@@ -278,7 +281,10 @@ impl Core {
             let tries: &crate::core::Undelivered = tries;
             Some(Unpublished {
                 what: row.item.word(),
-                store: &row.store,
+                store: match row.item {
+                    OutboxItem::Notice(_) => "the webhook",
+                    _ => &row.store,
+                },
                 why: &tries.why,
                 since_ms: tries.since_ms,
                 tries: tries.tries,

@@ -9,7 +9,7 @@ use crate::{
     core::{Core, Held, Timer},
     event::Now,
     job::{Job, JobNumber},
-    rows::{OutboxItem, Outcome, Rows},
+    rows::{Outcome, Rows},
     settings::Settings,
     worker::Worker,
 };
@@ -124,7 +124,7 @@ impl Core {
         }
         for row in rows.outbox.into_values() {
             let job = core.job_of(&row.job)?;
-            if !matches!(row.item, OutboxItem::Spec) {
+            if row.item.is_waited_for() {
                 job.publishing.insert(row.id);
             }
             core.outbox.insert(row.id, row);

@@ -13,7 +13,10 @@ use types::{
     TaskIndex, TaskKind, TaskState, TraceContext, WorkerName,
 };
 
-use crate::effect::{SubmitOutcome, Verdict};
+use crate::{
+    effect::{SubmitOutcome, Verdict},
+    notice::Notice,
+};
 
 /// One upsert (or, once, a deletion); the key is named at each. Order within a batch matters only for
 /// the same key: the last one counts.
@@ -341,7 +344,7 @@ pub enum RequestAnswer {
 #[serde(transparent)]
 pub struct OutboxId(pub u64);
 
-/// Something that the store does not show yet although the database says it is so.
+/// Something that the store does not show yet, or nobody was told yet, although the database says it is so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxRow {
     pub id: OutboxId,
@@ -378,15 +381,26 @@ pub enum OutboxItem {
         package: String,
         sha256: String,
     },
+    /// Tells whoever wants to know that the job has ended. It is over already, and may be open again before they hear.
+    Notice(Box<Notice>),
 }
 
 impl OutboxItem {
+    /// Whether the job does not end before it is delivered.
+    pub fn is_waited_for(&self) -> bool {
+        match self {
+            Self::Results { .. } | Self::Model { .. } => true,
+            Self::Spec | Self::Notice(_) => false,
+        }
+    }
+
     /// The word for people and logs.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Spec => "spec",
             Self::Results { .. } => "results",
             Self::Model { .. } => "model",
+            Self::Notice(_) => "notice",
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct Settings {
     pub late_ms: u64,
     /// How long a job is known after its end.
     pub keep_jobs_ms: u64,
+    /// Whether somebody wants to be told when a job has ended.
+    pub notices: bool,
     pub expand: Expand,
     #[cfg(feature = "mutations")]
     pub mutations: Mutations,
@@ -48,6 +50,7 @@ impl Default for Settings {
             retention_ms: 14 * 24 * 3_600_000,
             late_ms: 32 * 60_000,
             keep_jobs_ms: 90 * 24 * 3_600_000,
+            notices: false,
             expand: plan::expand,
             #[cfg(feature = "mutations")]
             mutations: Mutations::default(),

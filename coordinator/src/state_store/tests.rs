@@ -4,11 +4,14 @@ use std::{path::Path, sync::Arc};
 
 use coordinator_core::{
     AttemptRow, Avoid, Change, Counters, Deadline, ExpansionRow, JobProgressRow, JobRow, ModelRow,
-    Outage, OutboxId, OutboxItem, OutboxRow, Outcome, Quarantine, RequestAnswer, RequestRow,
-    RethresholdRow, Rows, Stop, SubmitOutcome, Sweep, TaskRow, TimeLimit, UnderWay, Verdict,
-    WorkerRow,
+    Notice, Outage, OutboxId, OutboxItem, OutboxRow, Outcome, Quarantine, RequestAnswer,
+    RequestRow, RethresholdRow, Rows, Scored, Stop, SubmitOutcome, Sweep, TaskRow, TimeLimit,
+    UnderWay, Verdict, WorkerRow,
 };
-use job::{Rethreshold, resolved::ThresholdSpec};
+use job::{
+    Rethreshold,
+    resolved::{JobKind, ThresholdSpec},
+};
 use plan::PublishedTable;
 use tempfile::TempDir;
 use types::{
@@ -82,6 +85,27 @@ fn outbox(id: u64, item: OutboxItem) -> OutboxRow {
         job: job(),
         store: "file:///data/a b%20c".to_owned(),
         item,
+    }
+}
+
+fn notice() -> Notice {
+    Notice {
+        delivery: "abcd1234-1-4".to_owned(),
+        name: "line 3".to_owned(),
+        key: Some("nightly 'quoted'".to_owned()),
+        kind: JobKind::Predict,
+        state: JobState::Failed,
+        created_ms: 1_700_000_000_123,
+        finished_ms: 1_700_000_000_124,
+        runs: 1,
+        scored: Some(Scored {
+            images: u64::MAX,
+            anomalous: Some(1),
+            errors: 0,
+            reused: 2,
+        }),
+        results: 1,
+        failures: vec!["abcd1234-0001: crashed: killed by signal 9".to_owned()],
     }
 }
 
@@ -179,6 +203,7 @@ fn one_of_everything() -> Vec<Change> {
                 sha256: "00".to_owned(),
             },
         )),
+        Change::Outbox(outbox(4, OutboxItem::Notice(Box::new(notice())))),
         Change::Worker(WorkerRow {
             worker: "box-1".parse().unwrap(),
             incarnation: Incarnation(u64::MAX),

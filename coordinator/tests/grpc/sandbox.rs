@@ -333,6 +333,7 @@ fn made_up(assignment: &Assignment) -> (ResultDetail, Vec<&'static str>) {
                 package: Some(package.to_owned()),
                 rows: 300,
                 errors: 0,
+                anomalous: Some(7),
                 index: None,
             };
             (detail, vec![package])

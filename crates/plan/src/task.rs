@@ -254,6 +254,9 @@ pub enum ResultDetail {
         package: Option<String>,
         rows: u64,
         errors: u64,
+        /// Rows that are decided to be anomalous; `None`: there was no threshold, or an earlier release counted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        anomalous: Option<u64>,
         /// Of an incremental job, as its listing has it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         index: Option<String>,

@@ -90,6 +90,7 @@ impl World {
             retention_ms: self.retention_ms,
             late_ms: self.late_ms,
             keep_jobs_ms: KEEP_JOBS_MS,
+            notices: self.history.notices,
             wake_up_ttl_ms: self.broker.as_ref().map(|_| WAKE_UP_TTL_MS),
             ..Settings::default()
         }

@@ -78,6 +78,7 @@ pub fn work(assignment: &Assignment) -> (TaskResult, Vec<OutputObject>, u64) {
             package: Some(path.clone()),
             rows: 0,
             errors: 0,
+            anomalous: None,
             index: None,
         },
         TaskSpec::Export { export } => ResultDetail::Export {

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coordinator_core::{Change, ClaimAnswer, Outcome, Reply, Rows, Sender, Stop, Verdict};
+use coordinator_core::{
+    Change, ClaimAnswer, OutboxItem, Outcome, Reply, Rows, Sender, Stop, Verdict,
+};
 use plan::TaskSpec;
 use types::{FailureClass, JobId, LeaseNumber, RequestId, TaskIndex, TaskState, WorkerName};
 
@@ -18,6 +20,8 @@ pub struct History {
     verdicts: BTreeMap<LeaseNumber, Verdict>,
     answers: BTreeMap<RequestId, String>,
     expansions: BTreeSet<(JobId, TaskIndex)>,
+    /// Somebody wants to hear when a job has ended.
+    pub notices: bool,
 }
 
 pub type Check = Result<(), String>;
@@ -27,6 +31,7 @@ impl History {
     pub fn restored(&mut self, rows: &Rows) {
         *self = Self {
             highest_lease: self.highest_lease,
+            notices: self.notices,
             ..Self::default()
         };
         for row in rows.attempts.values() {
@@ -80,8 +85,48 @@ impl History {
             counted_attempts_stay_within_the_policy(after, row)?;
         }
         results_only_grow(before, changes)?;
+        self.each_end_has_its_notice(before, changes)?;
         a_new_threshold_scores_nothing(before, after, changes)?;
         self.tasks_appear_only_with_an_accepted_result(changes)
+    }
+
+    /// I18: a transaction that ends a job posts one notice of it, if somebody wants to hear, and no other does. Walks the
+    /// changes in their order: within one batch a job may end, be retried and end again.
+    fn each_end_has_its_notice(&self, before: &Rows, changes: &[Change]) -> Check {
+        let mut ended: BTreeMap<&JobId, bool> = before
+            .job_progress
+            .iter()
+            .map(|(job, row)| (job, row.finished_ms.is_some()))
+            .collect();
+        let mut owed: BTreeMap<&JobId, i32> = BTreeMap::new();
+        for change in changes {
+            match change {
+                Change::JobProgress(row) => {
+                    let ends = row.finished_ms.is_some();
+                    let had_ended = ended.insert(&row.job, ends).unwrap_or(false);
+                    if self.notices && ends && !had_ended {
+                        *owed.entry(&row.job).or_default() += 1;
+                    }
+                }
+                Change::Outbox(row) => {
+                    let OutboxItem::Notice(notice) = &row.item else {
+                        continue;
+                    };
+                    if !notice.state.is_terminal() {
+                        return Err(format!(
+                            "I18: the notice of job {} says {}",
+                            row.job, notice.state
+                        ));
+                    }
+                    *owed.entry(&row.job).or_default() -= 1;
+                }
+                _ => {}
+            }
+        }
+        match owed.into_iter().find(|(_, owed)| *owed != 0) {
+            Some((job, owed)) => Err(format!("I18: {owed} ends of job {job} without notice")),
+            None => Ok(()),
+        }
     }
 
     fn leases_only_grow(&mut self, row: &coordinator_core::AttemptRow) -> Check {

@@ -1,10 +1,13 @@
-//! The fake store: objects, what manifests and pointers name of them, the coordinator's puts and sweeps, and writes that come late.
+//! The fake store: objects, what manifests and pointers name of them, the coordinator's puts and sweeps, and writes that come
+//! late; and whom the coordinator tells of jobs that ended.
 
 use std::collections::BTreeMap;
 
-use coordinator_core::{AttemptRow, Event, Leftovers, OutboxItem, OutboxRow, Outcome, Rows};
+use coordinator_core::{
+    AttemptRow, Event, Leftovers, Notice, OutboxItem, OutboxRow, Outcome, Rows,
+};
 use plan::{Assignment, InputOutcome};
-use types::LeaseNumber;
+use types::{JobId, JobState, LeaseNumber};
 
 use crate::{
     coordinator::{CrashPoint, PutPoint},
@@ -21,6 +24,8 @@ pub struct Store {
     objects: Objects,
     /// What was published, by its own path: the objects that it names.
     named: BTreeMap<String, Objects>,
+    /// Who wanted to hear was told this, by delivery.
+    told: BTreeMap<String, (JobId, Notice)>,
     /// Writes that stand still, on their way.
     pub late: u64,
 }
@@ -64,6 +69,31 @@ impl Store {
                 self.named_objects_exist()
             }
         }
+    }
+
+    /// I18: told twice under one id, it is the same; and what it says is published stands in the store.
+    fn tell(&mut self, job: &JobId, notice: &Notice) -> Check {
+        let generation = notice.results;
+        let results = format!("jobs/{job}/results/{generation}");
+        if generation > 0 && !self.named.contains_key(&results) {
+            return Err(format!(
+                "I18: the notice of job {job} names {results}, which is not there"
+            ));
+        }
+        let news = (job.clone(), notice.clone());
+        let told = self.told.entry(notice.delivery.clone());
+        match told.or_insert_with(|| news.clone()) {
+            first if *first == news => Ok(()),
+            first => Err(format!("I18: {first:?} was told under the id of {news:?}")),
+        }
+    }
+
+    /// The states that were told of a job, in order of their times: for tests.
+    pub fn told(&self, job: &str) -> Vec<JobState> {
+        let of_job = self.told.values().filter(|(of, _)| of.as_str() == job);
+        let mut told: Vec<&Notice> = of_job.map(|(_, notice)| notice).collect();
+        told.sort_by_key(|notice| notice.finished_ms);
+        told.iter().map(|notice| notice.state).collect()
     }
 
     /// I7: every object that was ever named is there, with its digest. It can only change when something is named or
@@ -202,6 +232,9 @@ impl World {
     fn project(&mut self, row: &OutboxRow) -> Result<Option<u32>, String> {
         let (path, prefix) = match &row.item {
             OutboxItem::Spec => return Ok(None),
+            OutboxItem::Notice(notice) => {
+                return self.store.tell(&row.job, notice).map(|()| None);
+            }
             OutboxItem::Results {
                 generation, prefix, ..
             } => (

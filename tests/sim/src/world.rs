@@ -263,6 +263,7 @@ impl World {
         let mut world = Self::new(seed, faults, mutation);
         world.retention_ms = *chance.pick(&[60_000, 120_000]);
         world.late_ms = *chance.pick(&[30_000, 90_000, 180_000]);
+        world.history.notices = seed % 4 < 2;
         let machines = world.chance.between(1, 6);
         for number in 0..machines {
             let slots = world.chance.between(1, 2) as u32;

@@ -104,6 +104,7 @@ pub fn result(assignment: &Assignment, seconds: f64) -> Result<TaskResult, Strin
             package: None,
             rows: 0,
             errors: 0,
+            anomalous: None,
             index: None,
         },
         TaskSpec::Reduce => ResultDetail::Reduce {

@@ -245,8 +245,8 @@ impl Desk {
         self.core.job_view(&job.parse().unwrap()).unwrap().state
     }
 
-    /// Does whatever is ready until nothing is; delivers the outbox.
-    pub fn work_off(&mut self, from: &Sender, prefix: &str) {
+    /// Does whatever is ready until nothing is.
+    pub fn work(&mut self, from: &Sender, prefix: &str) {
         for n in 0.. {
             let ClaimAnswer::Granted(assignment) = self.claim(from, &format!("{prefix}-{n}"))
             else {
@@ -254,7 +254,14 @@ impl Desk {
             };
             assert_eq!(self.complete(from, &assignment), Verdict::Accepted);
         }
-        for id in self.core.outbox().map(|row| row.id).collect::<Vec<_>>() {
+    }
+
+    /// Does whatever is ready until nothing is; delivers the outbox, but tells nobody.
+    pub fn work_off(&mut self, from: &Sender, prefix: &str) {
+        self.work(from, prefix);
+        let rows = self.core.outbox();
+        let for_stores = rows.filter(|row| !matches!(row.item, OutboxItem::Notice(_)));
+        for id in for_stores.map(|row| row.id).collect::<Vec<_>>() {
             self.apply(|_| Event::OutboxDelivered {
                 id,
                 version: Some(1),

@@ -9,7 +9,7 @@ use types::*;
 use crate::desk::Desk;
 
 /// A train job of one run with three chunks.
-fn train() -> Submit {
+pub fn train() -> Submit {
     workload::submit("job0", "s", None, JobKind::Train, 1, 3, 0)
 }
 

@@ -110,7 +110,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     curves.sort_by(Row::order);
     attempt.put_table(names::CURVES, curves)?;
     let missing_pictures = pictures::put(attempt, run, &sight)?;
-    let rows = write_scores(attempt, &image)?;
+    let (rows, anomalous) = write_scores(attempt, &image)?;
     decide_reused(attempt, run, &image)?;
     bring_renders(attempt)?;
     let parity = parity::measure(attempt, run, image.threshold.ok())?;
@@ -139,6 +139,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             package,
             rows,
             errors: images.all_errors(),
+            anomalous: image.threshold.ok().map(|_| anomalous),
             index: before.map(|before| before.index.clone()),
         },
         timings: Vec::new(),
@@ -469,16 +470,22 @@ fn value(row: &MetricRow) -> MetricValue {
     }
 }
 
-/// The raw rows of all parts, in order, with the decisions that the image threshold makes.
-fn write_scores(attempt: &Attempt, decision: &Decision) -> Result<u64, TaskError> {
+/// The raw rows of all parts, in order, with the decisions that the image threshold makes; how many they are, and how many
+/// of them are anomalous.
+fn write_scores(attempt: &Attempt, decision: &Decision) -> Result<(u64, u64), TaskError> {
     let mut table = attempt.begin_table::<ScoreRow>(names::SCORES)?;
+    let mut anomalous = 0;
     for part in attempt.accepted(TaskKind::Score) {
         attempt.each_batch::<ScoreRow>(&part.path(names::SCORES), |batch| {
             let mut rows = batch.into_iter();
-            rows.try_for_each(|row| table.push(decided(row, decision)))
+            rows.try_for_each(|row| {
+                let row = decided(row, decision);
+                anomalous += u64::from(row.is_anomalous == Some(true));
+                table.push(row)
+            })
         })?;
     }
-    Ok(table.finish()?.rows.unwrap_or(0))
+    Ok((table.finish()?.rows.unwrap_or(0), anomalous))
 }
 
 /// What earlier jobs had scored, decided as this run's own images are.
