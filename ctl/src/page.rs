@@ -6,6 +6,7 @@ use proto::v1::{Attempt, Job, Run, Task};
 
 use crate::commands::get::run_table;
 use crate::output::{self, Table, ago, took};
+use crate::progress::pace_words;
 use crate::summary;
 
 /// Tasks that neither failed nor wait for one that did, in the order in which they are told.
@@ -64,6 +65,9 @@ fn head(job: &Job, runs: &[Run], results: Option<&str>, now_ms: i64) -> String {
         ("store", job.store.clone()),
         ("results", results),
     ];
+    if let Some(pace) = &job.pace {
+        rows.push(("pace", pace_words(pace)));
+    }
     if let Some(reused) = summary::reused(runs) {
         let plan::Reused {
             images,

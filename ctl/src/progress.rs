@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use proto::v1::{ActiveAttempt, Job, JobSnapshot, Run, TaskCounts, Unpublished};
+use proto::v1::{ActiveAttempt, Job, JobSnapshot, Pace, Run, TaskCounts, Unpublished};
 
 use crate::output::{now_ms, span};
 
@@ -89,7 +89,9 @@ impl Bars {
             let counts = job.tasks.unwrap_or_default();
             self.job.set_length(all(&counts));
             self.job.set_position(settled(&counts));
-            self.job.set_message(format!("{} {}", job.name, job.state));
+            let pace = job.pace.as_ref().map(pace_words).unwrap_or_default();
+            let message = format!("{} {} {pace}", job.name, job.state);
+            self.job.set_message(message.trim_end().to_owned());
         }
         self.attempts.retain(|task, bar| {
             let active = snapshot.active.iter().any(|attempt| attempt.task == *task);
@@ -162,6 +164,9 @@ fn job_line(job: &Job, active: &[ActiveAttempt]) -> String {
         settled(&counts),
         all(&counts)
     );
+    if let Some(pace) = &job.pace {
+        line.push_str(&format!(", {}", pace_words(pace)));
+    }
     for attempt in active {
         line.push_str(&format!(
             "; {} {}",
@@ -191,19 +196,46 @@ fn rate_words(attempt: &ActiveAttempt) -> String {
     let Some(progress) = &attempt.progress else {
         return String::new();
     };
-    let mut words = if progress.total > 0 {
-        format!("{}/{}", progress.done, progress.total)
-    } else {
-        String::new()
-    };
-    if progress.rate > 0.0 {
-        words.push_str(&format!(" {:.1}/s", progress.rate));
-        if progress.total > progress.done {
-            let left_s = (progress.total - progress.done) as f64 / progress.rate;
-            words.push_str(&format!(" {} left", span((left_s * 1000.0) as i64)));
-        }
+    let left = (progress.total > progress.done && progress.rate > 0.0)
+        .then(|| (progress.total - progress.done) as f64 * 1_000.0 / progress.rate);
+    words(&[
+        (progress.total > 0).then(|| format!("{}/{}", progress.done, progress.total)),
+        rate(progress.rate),
+        left.map(|ms| format!("{} left", span(ms as i64))),
+    ])
+}
+
+/// `12800/61000 images 41.2/s 6 s left`, as far as it is known.
+pub fn pace_words(pace: &Pace) -> String {
+    words(&[
+        Some(format!("{} images", images(pace))),
+        rate(pace.images_per_s),
+        left(pace).map(|left| format!("{left} left")),
+    ])
+}
+
+fn words(known: &[Option<String>]) -> String {
+    let known: Vec<&str> = known.iter().flatten().map(String::as_str).collect();
+    known.join(" ")
+}
+
+/// How many of a job's images are scored, of how many.
+pub fn images(pace: &Pace) -> String {
+    match pace.total {
+        0 => pace.done.to_string(),
+        total => format!("{}/{total}", pace.done),
     }
-    words
+}
+
+/// `41.2/s`, of something that moves.
+pub fn rate(per_s: f64) -> Option<String> {
+    (per_s > 0.0).then(|| format!("{per_s:.1}/s"))
+}
+
+/// How long it takes until a job's images are scored.
+pub fn left(pace: &Pace) -> Option<String> {
+    let left_ms = pace.left_ms?;
+    Some(span(i64::try_from(left_ms).unwrap_or(i64::MAX)))
 }
 
 /// What a job's store does not take, for how long and why, in a line.

@@ -129,6 +129,49 @@ fn what_has_no_results_says_so_with_exit_code_3_and_a_cancelled_job_has_its_id()
 }
 
 #[test]
+fn a_job_that_scores_says_how_fast_and_for_how_long_yet() {
+    let sandbox = Sandbox::with_job(6, 1_500);
+    let coordinator = sandbox.start("coordinator", &[]);
+    wait_for_socket(&sandbox);
+    let worker = sandbox.start("worker", &["--name", "box"]);
+    sandbox.ctl(&["submit", "job.yaml"]).expect(0);
+    sandbox.wait_for_running("score");
+    until("a task that is scored", LIMIT, || {
+        sandbox
+            .outcomes("score")
+            .contains(&"accepted".to_owned())
+            .then_some(())
+    });
+    // It stands still, but not for long enough that nothing was done within the last minute.
+    let executor = worker.program("executor");
+    executor.signal(Signal::STOP);
+    let pace = until("a rate", LIMIT, || {
+        let pace = sandbox.json(&["get", "jobs"])[0]["pace"].clone();
+        let rate = pace["images_per_s"].as_f64()?;
+        (rate > 0.0).then_some(pace)
+    });
+    let number = |name: &str| pace[name].as_f64().unwrap();
+    assert_eq!(number("total"), 3_000.0, "{pace}");
+    assert!(
+        number("done") >= 256.0 && number("done") < 3_000.0,
+        "{pace}"
+    );
+    let left_s = (number("total") - number("done")) / number("images_per_s");
+    assert!((number("left_s") - left_s).abs() < 0.01, "{pace}");
+    let table = sandbox.ctl(&["get", "jobs"]).stdout;
+    for word in ["IMAGES", "RATE", "LEFT", "/3000", "/s"] {
+        assert!(table.contains(word), "{table}");
+    }
+    executor.signal(Signal::CONT);
+    until("the end", LIMIT, || {
+        let job = &sandbox.json(&["get", "jobs"])[0];
+        (job["state"] == "succeeded" && job["pace"].is_null()).then_some(())
+    });
+    assert!(!sandbox.ctl(&["get", "jobs"]).stdout.contains("RATE"));
+    drop(coordinator);
+}
+
+#[test]
 fn logs_for_programs_are_one_object_a_line() {
     let sandbox = Sandbox::with_job(3, 3);
     sandbox.ctl(&["run", "job.yaml"]).expect(0);

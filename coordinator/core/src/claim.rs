@@ -1,6 +1,6 @@
 //! Who gets what: priority, then fair share between jobs, then age. Looks at heads of queues only.
 
-use types::{FailureClass, LeaseNumber, TaskIndex, TaskState, WorkerName};
+use types::{FailureClass, LeaseNumber, TaskIndex, TaskKind, TaskState, WorkerName};
 
 use crate::{
     core::{Core, Held},
@@ -155,6 +155,9 @@ impl Core {
             run.granted = true;
         }
         job.set_state(index, TaskState::Running, out);
+        if job.tasks[index.0 as usize].spec.kind() == TaskKind::Score {
+            job.speed.count(0, now.mono_ms);
+        }
         self.attempts.insert(lease, attempt);
         self.persist_attempt(lease, out);
         #[cfg(feature = "mutations")]
@@ -173,6 +176,7 @@ impl Core {
                 since_ms: now.mono_ms,
                 before_ms: 0,
                 progress: None,
+                images: Some(0),
             },
         );
         if let Some(worker) = self.workers.get_mut(&claim.from.worker) {

@@ -151,6 +151,7 @@ impl Core {
         if first {
             self.expand(number, index, lease, result, out)?;
         }
+        self.count_images(number, index, lease, now);
         let ran_ms = self.free(lease, now);
         if let Some(attempt) = self.attempts.get_mut(&lease) {
             attempt.outcome = Outcome::Accepted;

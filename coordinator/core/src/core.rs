@@ -57,6 +57,8 @@ pub(crate) struct Held {
     /// What it ran before the restart, by the wall clock.
     pub before_ms: u64,
     pub progress: Option<Progress>,
+    /// Images that it has scored, as far as heartbeats told; none until one tells it of a lease that is older than the restart.
+    pub images: Option<u64>,
 }
 
 /// Failed tries to deliver one entry of the outbox.

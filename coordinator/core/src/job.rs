@@ -12,6 +12,7 @@ use types::{JobId, JobState, LeaseNumber, TaskIndex, TaskKind, TaskState, Worker
 use crate::{
     effect::Effect,
     event::Now,
+    pace::Speed,
     placement::{Needs, Standing},
     rows::{
         Avoid, Change, Deadline, ExpansionRow, JobProgressRow, JobRow, OutboxId, RethresholdRow,
@@ -42,6 +43,8 @@ pub(crate) struct Job {
     pub any_granted: bool,
     /// When each worker last completed a task of it, on the monotonic clock. Volatile.
     pub completed: BTreeMap<WorkerName, u64>,
+    /// Of its images. Volatile.
+    pub speed: Speed,
     /// Outbox entries without which the job does not end.
     pub publishing: BTreeSet<OutboxId>,
     /// On the monotonic clock: nothing of the job is granted before.
@@ -198,6 +201,7 @@ impl Job {
             runs,
             any_granted: false,
             completed: BTreeMap::new(),
+            speed: Speed::default(),
             publishing: BTreeSet::new(),
             paused_until_ms: None,
             limit_ms: None,

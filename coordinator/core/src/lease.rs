@@ -47,11 +47,17 @@ impl Core {
                 continue;
             };
             held.deadline_ms = deadline_ms;
-            if progress.is_some() && held.progress != progress {
-                held.progress = progress;
-                if let Some(job) = self.jobs.get(&held.job) {
+            if let Some(progress) = progress
+                && held.progress.as_ref() != Some(&progress)
+            {
+                let images = held.more_images(&progress);
+                if let Some(job) = self.jobs.get_mut(&held.job) {
+                    if let Some(images) = images {
+                        job.speed.count(images, now.mono_ms);
+                    }
                     out.push(Effect::JobChanged(job.id().clone()));
                 }
+                held.progress = Some(progress);
             }
             if let Some(attempt) = self.attempts.get_mut(&lease)
                 && !attempt.started

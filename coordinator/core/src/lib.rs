@@ -32,6 +32,7 @@ mod job;
 mod lease;
 mod notice;
 mod outbox;
+mod pace;
 mod placement;
 mod quarantine;
 mod query;
@@ -58,6 +59,7 @@ pub use event::{Claim, Event, Now, Registration, Sender, Submit, Ticket};
 pub use job::Counts;
 pub use notice::{Notice, Scored};
 pub use outbox::model_name;
+pub use pace::Pace;
 pub use placement::{Lack, Needs, Nobody, Offer, Placement, Standing, place, position};
 pub use query::{
     ActiveAttempt, AttemptView, FindJobError, JobView, RunState, RunView, TaskView, Unpublished,

@@ -113,6 +113,7 @@ impl Core {
                         since_ms: now.mono_ms,
                         before_ms,
                         progress: None,
+                        images: None,
                     },
                 );
             }

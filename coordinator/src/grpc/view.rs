@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use coordinator_core::{
-    ActiveAttempt, AttemptView, Core, DeadTask, JobView, Now, RunView, TaskView, Unpublished,
+    ActiveAttempt, AttemptView, Core, DeadTask, JobView, Now, Pace, RunView, TaskView, Unpublished,
     Waiting,
 };
 use proto::v1;
@@ -30,7 +30,8 @@ fn no_job(job: &JobId) -> RequestError {
 pub fn job(core: &Core, now: Now, job: &JobId, whole: bool) -> Result<v1::Job, RequestError> {
     let view = find(core, job)?;
     let resolved = whole.then(|| view.resolved_json.to_owned());
-    let mut message = of_job(view, core.job_waiting(job, now).as_ref());
+    let waiting = core.job_waiting(job, now);
+    let mut message = of_job(view, waiting.as_ref(), core.pace(job, now));
     message.resolved_json = resolved.unwrap_or_default();
     Ok(message)
 }
@@ -39,13 +40,13 @@ pub fn jobs(core: &Core, now: Now) -> Vec<v1::Job> {
     let waiting = core.waiting_jobs(now);
     core.job_views()
         .map(|view| {
-            let waiting = waiting.get(view.id);
-            of_job(view, waiting)
+            let (waiting, pace) = (waiting.get(view.id), core.pace(view.id, now));
+            of_job(view, waiting, pace)
         })
         .collect()
 }
 
-fn of_job(view: JobView<'_>, waiting: Option<&Waiting>) -> v1::Job {
+fn of_job(view: JobView<'_>, waiting: Option<&Waiting>, pace: Option<Pace>) -> v1::Job {
     let count = |state| view.tasks.of(state);
     let of_tasks = view.failures.iter();
     let failures = of_tasks.map(|(task, failure)| format!("{task}: {failure}"));
@@ -86,6 +87,16 @@ fn of_job(view: JobView<'_>, waiting: Option<&Waiting>) -> v1::Job {
         rethreshold_failure: view.rethreshold_failure.unwrap_or_default().to_owned(),
         waits_for: word(waiting),
         reason: waiting.map(ToString::to_string).unwrap_or_default(),
+        pace: pace.map(of_pace),
+    }
+}
+
+fn of_pace(pace: Pace) -> v1::Pace {
+    v1::Pace {
+        done: pace.done,
+        total: pace.total.unwrap_or(0),
+        images_per_s: pace.images_per_s,
+        left_ms: pace.left_ms,
     }
 }
 

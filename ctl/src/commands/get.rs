@@ -2,14 +2,14 @@
 
 use proto::v1::{
     Attempt, Job, ListJobsRequest, ListModelsRequest, ListRunsRequest, ListTasksRequest,
-    ListWorkersRequest, Model, Run, Task, Unpublished, Worker,
+    ListWorkersRequest, Model, Pace, Run, Task, Unpublished, Worker,
 };
 use serde_json::{Value, json};
 
 use super::{JobArg, dead, with_cluster};
 use crate::output::{self, Table, ago, embedded, short_ids, time};
 use crate::page::{self, Causes};
-use crate::progress::{all, settled, unpublished};
+use crate::progress::{all, images, left, rate, settled, unpublished};
 use crate::{Common, Error};
 
 #[derive(clap::Subcommand)]
@@ -108,7 +108,14 @@ pub fn job_value(job: &Job) -> Value {
         },
         "deadline": time(job.deadline_ms), "trace": job.trace, "failures": job.failures, "warnings": job.warnings,
         "unpublished": job.unpublished.iter().map(unpublished_value).collect::<Value>(), "outage": job.outage, "waits_for": job.waits_for, "reason": job.reason,
-        "results_generation": job.results_generation, "rethreshold_failure": job.rethreshold_failure,
+        "results_generation": job.results_generation, "rethreshold_failure": job.rethreshold_failure, "pace": job.pace.as_ref().map(pace_value),
+    })
+}
+
+fn pace_value(pace: &Pace) -> Value {
+    json!({
+        "done": pace.done, "total": (pace.total > 0).then_some(pace.total), "images_per_s": pace.images_per_s,
+        "left_s": pace.left_ms.map(|left_ms| left_ms as f64 / 1_000.0),
     })
 }
 
@@ -121,30 +128,41 @@ fn unpublished_value(waits: &Unpublished) -> Value {
 fn job_table(jobs: &[Job]) -> String {
     let ids = short_ids(&jobs.iter().map(|job| job.id.clone()).collect::<Vec<_>>());
     let now = output::now_ms();
-    let mut table = Table::new(&[
-        "jobs",
-        "name",
-        "kind",
-        "state",
-        ">runs",
-        ">tasks",
-        "created",
-        "key",
-        "waits for",
-    ]);
+    let mut columns = vec!["jobs", "name", "kind", "state", ">runs", ">tasks"];
+    let with_pace = jobs.iter().any(|job| job.pace.is_some());
+    columns.extend(
+        with_pace
+            .then_some([">images", ">rate", ">left"])
+            .into_iter()
+            .flatten(),
+    );
+    columns.extend(["created", "key", "waits for"]);
+    let mut table = Table::new(&columns);
     for (job, id) in jobs.iter().zip(ids) {
         let counts = job.tasks.unwrap_or_default();
-        table.row([
+        let mut row = vec![
             id,
             job.name.clone(),
             job.kind.clone(),
             job.state.clone(),
             job.runs.to_string(),
             format!("{}/{}", settled(&counts), all(&counts)),
+        ];
+        if with_pace {
+            let pace = job.pace.as_ref();
+            row.extend([
+                pace.map(images).unwrap_or_default(),
+                pace.and_then(|pace| rate(pace.images_per_s))
+                    .unwrap_or_default(),
+                pace.and_then(left).unwrap_or_default(),
+            ]);
+        }
+        row.extend([
             ago(job.created_ms, now),
             job.key.clone(),
             waits_for(job, now),
         ]);
+        table.row(row);
     }
     table.render()
 }

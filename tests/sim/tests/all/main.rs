@@ -11,6 +11,7 @@ mod failed_jobs;
 mod forgetting;
 mod liveness;
 mod outbox;
+mod pace;
 mod placement;
 mod rethreshold;
 mod schedules;
