@@ -486,3 +486,102 @@ fn images_in_archives_are_scored_where_they_lie() {
         "{ran:?}"
     );
 }
+
+#[test]
+fn what_one_job_has_scored_is_skipped_and_what_cannot_be_skipped_is_said() {
+    let sandbox = trained(12, 6);
+    let good = ["predict", "tiny", "data/tiny/test/good", "--to", "./out"];
+    sandbox.ctl(&good).expect(0);
+    let night = sandbox.job_ids().swap_remove(0);
+    let first = scores(&sandbox, "last");
+    images::write_sized(
+        &sandbox.path("data/tiny/test/good/0002.png"),
+        &[90; 64 * 64],
+        64,
+        64,
+    );
+    let all = ["predict", "tiny", "data/tiny/test", "--to", "./out"];
+    for (scored, reused) in [(7, 5), (0, 12)] {
+        sandbox
+            .ctl(&[&all[..], &["--skip", "last", "--new"]].concat())
+            .expect(0);
+        let job = sandbox.json(&["results", "last"]);
+        assert_eq!(job["reused"]["images"].as_u64(), Some(reused), "{job}");
+        let metrics = sandbox.json(&["results", "last", "--metrics"]);
+        let number = |name: &str| metrics[0][name].as_u64().unwrap();
+        let counted = number("normal") + number("anomalous") + number("errors");
+        assert_eq!(counted, scored);
+        sandbox.ctl(&["verify", "last"]).expect(0);
+        let morning = scores(&sandbox, "last");
+        assert_eq!(morning.len(), 12);
+        let mut other = first
+            .iter()
+            .filter(|(image, score)| morning[*image] != **score);
+        assert_eq!(other.next().unwrap().0, "tiny/test/good/0002.png");
+        assert_eq!(other.next(), None);
+    }
+
+    let elsewhere = ["predict", "tiny", "data/tiny/test", "--to", "./elsewhere"];
+    let engine = ["--set", "resources.engine=onnxruntime"];
+    let train = sandbox.json(&["get", "jobs"]);
+    let train = train.as_array().unwrap().last().unwrap()["id"].clone();
+    let train = train.as_str().unwrap();
+    for (arguments, code, said) in [
+        (
+            [&all[..], &["--skip", "zzzz"]].concat(),
+            3,
+            "no job's id begins with",
+        ),
+        (
+            [&all[..], &["--set", "skip=zzzz"]].concat(),
+            3,
+            "it is not known",
+        ),
+        (
+            [&all[..], &["--set", "skip=last"]].concat(),
+            2,
+            "ctl predict --skip last",
+        ),
+        (
+            [&elsewhere[..], &["--skip", &night]].concat(),
+            2,
+            "its results are in",
+        ),
+        (
+            [&all[..], &["--skip", &night], &engine].concat(),
+            2,
+            "by the engine auto",
+        ),
+        (
+            [&all[..], &["--skip", train]].concat(),
+            2,
+            "it is of kind train",
+        ),
+    ] {
+        let jobs = sandbox.job_ids().len();
+        sandbox.ctl(&arguments).expect(code).says(&[said]);
+        assert_eq!(sandbox.job_ids().len(), jobs, "{arguments:?}");
+    }
+    sandbox.write(
+        "empty.yaml",
+        "kind: predict\nmodel: {package: tiny}\noutput: ./out\ndata: data/tiny/test\n",
+    );
+    sandbox.ctl(&["submit", "empty.yaml"]).expect(0);
+    sandbox.ctl(&["cancel", "last"]).expect(0);
+    sandbox
+        .ctl(&[&all[..], &["--skip", "last"]].concat())
+        .expect(2)
+        .says(&["it is cancelled and has no published scores"]);
+
+    // The model's next version scores otherwise.
+    sandbox.ctl(&["run", "train.yaml", "--new"]).expect(0);
+    let other = sandbox.ctl(&[&all[..], &["--skip", &night]].concat());
+    other.expect(1);
+    let said = format!("{}{}", other.stdout, other.stderr);
+    assert!(
+        said.contains(&format!(
+            "job {night} (`skip`) scored its images by the package"
+        )),
+        "{said}"
+    );
+}

@@ -60,6 +60,10 @@ impl Core {
             TaskSpec::Evaluate { run } => job.threshold_of(*run).is_some(),
             _ => false,
         };
+        let skip = match task.spec {
+            TaskSpec::List { .. } => job.resolved.runs.iter().find_map(|run| run.skip.as_ref()),
+            _ => None,
+        };
         Some(Assignment {
             task: TaskId {
                 job: attempt.job.clone(),
@@ -75,6 +79,7 @@ impl Core {
             resources: job.resolved.resources.clone(),
             inputs: earlier.into_iter().chain(inputs).collect(),
             rethresholded,
+            skipped: skip.and_then(|skip| self.skipped(skip)),
             trace: job.row.trace.clone(),
         })
     }

@@ -6,6 +6,7 @@ use types::{Epoch, JobId, JobState, LeaseNumber, PoolName, RequestId, TaskId, Wo
 use crate::{
     event::Ticket,
     rows::{Change, OutboxRow},
+    skip::CannotSkip,
     wake_up::WakeUp,
 };
 
@@ -164,6 +165,8 @@ pub enum Refusal {
         "run {run} of job {job} has no scores to decide anew; `ctl retry` computes what is missing"
     )]
     RunWithoutScores { job: JobId, run: u32 },
+    #[error("the images of job {job} cannot be skipped: {why}")]
+    CannotSkip { job: JobId, why: CannotSkip },
     #[error("worker {0} is not known; `ctl get workers` lists those that are")]
     UnknownWorker(WorkerName),
     #[error("worker {worker} has been started again since; this incarnation is over")]

@@ -3,7 +3,7 @@
 use job::resolved::JobKind;
 use plan::{ResultDetail, TaskResult};
 use serde::{Deserialize, Serialize};
-use types::JobState;
+use types::{JobState, TaskIndex};
 
 use crate::{
     core::Core,
@@ -122,8 +122,7 @@ impl Core {
         Some(scored)
     }
 
-    fn result(&self, job: &Job, index: types::TaskIndex) -> Option<TaskResult> {
-        let attempt = self.attempts.get(&job.task(index)?.accepted?)?;
-        serde_json::from_str(attempt.result_json.as_deref()?).ok()
+    fn result(&self, job: &Job, index: TaskIndex) -> Option<TaskResult> {
+        self.result_of(job.task(index)?.accepted?)
     }
 }

@@ -99,6 +99,7 @@ impl Core {
         if self.job_numbers.contains_key(&submit.id) {
             return Err(Refusal::JobIdTaken(submit.id));
         }
+        self.check_skip(&submit.resolved)?;
         let broken = |(task, what): (types::TaskIndex, String)| Refusal::BrokenPlan {
             job: submit.id.clone(),
             task: task.0,

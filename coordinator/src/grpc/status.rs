@@ -1,6 +1,6 @@
 //! Every error that a caller can see, and the gRPC status it becomes.
 
-use coordinator_core::{FindJobError, Refusal};
+use coordinator_core::{CannotSkip, FindJobError, Refusal};
 use store::StoreError;
 use tonic::{Code, Status};
 use types::{FailureClass, JobId, chain};
@@ -74,6 +74,10 @@ impl RequestError {
 fn refused(refusal: &Refusal) -> Code {
     match refusal {
         Refusal::UnknownJob(_)
+        | Refusal::CannotSkip {
+            why: CannotSkip::Unknown,
+            ..
+        }
         | Refusal::UnknownRun { .. }
         | Refusal::UnknownWorker(_)
         | Refusal::UnknownLease(_) => Code::NotFound,
@@ -83,6 +87,7 @@ fn refused(refusal: &Refusal) -> Code {
         | Refusal::NotYourLease { .. }
         | Refusal::JobOpen { .. }
         | Refusal::NoScores { .. }
+        | Refusal::CannotSkip { .. }
         | Refusal::RunWithoutScores { .. } => Code::FailedPrecondition,
         Refusal::RequestReused(_)
         | Refusal::BrokenPlan { .. }

@@ -25,6 +25,7 @@ pub(crate) const RUN_KEYS: &[&str] = &[
     "parity",
     "max_error_rows",
     "incremental",
+    "skip",
     "maps",
     "pictures",
 ];

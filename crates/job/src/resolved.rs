@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use types::{Devices, Labels, PoolName};
+use types::{Devices, JobId, Labels, PoolName};
 
 pub use crate::export::{ExportEngine, ExportSpec};
 
@@ -65,6 +65,9 @@ pub struct RunSpec {
     /// Images that jobs of the same data, package and engine have scored are not scored again; only where images are predicted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub incremental: bool,
+    /// Images that this job has scored by the same package and engine are not scored again; only where images are predicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip: Option<JobId>,
     /// Of which images the anomaly maps are kept; only where images are predicted.
     #[serde(default, skip_serializing_if = "Kept::is_none")]
     pub maps: Kept,

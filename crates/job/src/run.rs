@@ -5,6 +5,7 @@ use std::{collections::HashSet, path::Path};
 use metrics::{FprBounds, FprLimit};
 use params::{Entry, same_name};
 use serde_json::{Map, Value as Json};
+use types::JobId;
 
 use crate::{
     check::{self, Arguments},
@@ -67,6 +68,7 @@ impl<'a> Reader<'a> {
         let parity = parity(node.get("parity"), self.kind, report);
         let max_error_rows = max_error_rows(node.get("max_error_rows"), self.kind, report);
         let incremental = incremental(node.get("incremental"), self.kind, report);
+        let skip = skip(node.get("skip"), self.kind, report);
         let maps = kept("maps", node, self.kind, report);
         let pictures = kept("pictures", node, self.kind, report);
         Some(RunSpec {
@@ -80,6 +82,7 @@ impl<'a> Reader<'a> {
             parity: parity?,
             max_error_rows: max_error_rows?,
             incremental: incremental?,
+            skip: skip?,
             maps: maps?,
             pictures: pictures?,
         })
@@ -654,6 +657,33 @@ fn incremental(node: Option<&Node>, kind: JobKind, report: &mut Report<'_>) -> O
         }
     }
 }
+
+/// The job whose images are not scored again.
+fn skip(node: Option<&Node>, kind: JobKind, report: &mut Report<'_>) -> Option<Option<JobId>> {
+    let Some(node) = node.filter(|node| !node.is_null()) else {
+        return Some(None);
+    };
+    let problem = match node.text().map(str::parse) {
+        Some(Ok(job)) if kind == JobKind::Predict && node.text() != Some(NEWEST) => {
+            return Some(Some(job));
+        }
+        Some(Ok(_)) if kind == JobKind::Predict => format!(
+            "skip: {NEWEST:?} may be another job tomorrow; name one by its id, or use `ctl predict --skip {NEWEST}`"
+        ),
+        Some(Ok(_)) => format!(
+            "skip is of jobs of kind predict; a job of kind {kind} measures on all of its images"
+        ),
+        _ => format!(
+            "skip: expected the id of a job, such as 7k2m9x4c, found {}",
+            node.describe()
+        ),
+    };
+    report.error(node.at, problem);
+    None
+}
+
+/// What commands call the newest job.
+const NEWEST: &str = "last";
 
 /// Of which images something is kept: `maps` or `pictures`.
 fn kept(key: &str, run: &Node, kind: JobKind, report: &mut Report<'_>) -> Option<Kept> {

@@ -112,6 +112,7 @@ pub fn schema() -> Json {
                 "description": "Scored images on which the engines are compared for the parity certificate of a trained model; 0: none is made.",
             })),
             "incremental": {"type": ["boolean", "null"], "default": false, "description": "With `kind: predict`: images that jobs of the same data, package and engine have scored, and that have not changed since, are not scored again."},
+            "skip": {"type": TEXT_OR_NULL, "description": "With `kind: predict`: the id of a job of the same store; images that it has scored by the same package and engine, and that have not changed since, are not scored again."},
             "maps": kept("With `kind: predict`: the images whose anomaly maps are kept, at the size at which the model sees."),
             "pictures": kept("With `kind: predict`: the images that are drawn, with their anomaly maps and masks."),
             "timezone": {"type": ["string", "null"], "default": "UTC", "description": "Of `{today}` and `{yesterday}` in the addresses of images with `kind: predict`, such as Europe/Berlin."},

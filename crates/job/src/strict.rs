@@ -168,6 +168,9 @@ fn check_predict(run: &RunSpec, predicts: bool) -> Result<(), (&'static str, &'s
     if run.incremental && !predicts {
         return Err(("incremental", "belongs to jobs of kind predict"));
     }
+    if run.skip.is_some() && !predicts {
+        return Err(("skip", "belongs to jobs of kind predict"));
+    }
     for (key, kept) in [("maps", run.maps), ("pictures", run.pictures)] {
         if kept != Kept::None && !predicts {
             return Err((key, "belongs to jobs of kind predict"));

@@ -3,7 +3,7 @@
 use job::resolved::{ExportSpec, MetricsSpec, Resources, RunSpec};
 use serde::{Deserialize, Serialize};
 use types::{
-    Failure, LeaseNumber, OutputObject, TaskId, TaskIndex, TaskKind, TaskState, TraceContext,
+    Failure, JobId, LeaseNumber, OutputObject, TaskId, TaskIndex, TaskKind, TaskState, TraceContext,
 };
 
 /// A job cut into runs and tasks; what is created later (score tasks) comes from [`crate::expand`].
@@ -148,6 +148,9 @@ pub struct Assignment {
     /// A user set another threshold than the job file's since; `runs` have it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rethresholded: bool,
+    /// Of a list task: what the job that its run names by `skip` has scored, as far as it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<SkippedJob>,
     /// The attempt's span, or what it would be below; none where nobody traces the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<TraceContext>,
@@ -158,6 +161,16 @@ impl Assignment {
     pub fn metrics(&self) -> Option<&MetricsSpec> {
         self.runs.first().map(|run| &run.spec.metrics)
     }
+}
+
+/// A job whose images are not scored again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedJob {
+    pub job: JobId,
+    /// Its rows of images, relative to the store's root: those that it scored, and those that it had not to score itself.
+    pub tables: Vec<String>,
+    /// What it scored them by.
+    pub package: FoundPackage,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -230,7 +243,7 @@ pub enum ResultDetail {
         /// What the dataset says of its licence, a line each.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         licences: Vec<String>,
-        /// Of an incremental job: what earlier ones have scored.
+        /// Of an incremental job, and of one that skips the images of another: what earlier ones have scored.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         scored_before: Option<ScoredBefore>,
     },
@@ -300,8 +313,9 @@ impl ResultDetail {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScoredBefore {
     pub images: u64,
-    /// Where the store keeps what was scored of this data by this package and engine.
-    pub index: String,
+    /// Where the store keeps what was scored of this data by this package and engine, of an incremental job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<String>,
 }
 
 /// A package that a run names, as it was found.

@@ -49,6 +49,7 @@ pub(crate) fn spec(
         parity: 0,
         max_error_rows: None,
         incremental: false,
+        skip: None,
         maps: Kept::None,
         pictures: Kept::None,
         task: VisionTask::Classification,

@@ -1,9 +1,9 @@
 //! The fake executor: a task's output is a digest of its spec and of its inputs' outputs.
 
-use job::resolved::ThresholdSpec;
+use job::resolved::{ModelSource, ThresholdSpec};
 use plan::{
-    Assignment, FoundPackage, Input, InputOutcome, PublishedTable, ResultDetail, TaskResult,
-    TaskSpec,
+    Assignment, FoundPackage, Input, InputOutcome, PlannedRun, PublishedTable, ResultDetail,
+    TaskResult, TaskSpec,
 };
 use types::OutputObject;
 
@@ -35,6 +35,19 @@ fn decided_by(threshold: Option<ThresholdSpec>) -> u64 {
     }
 }
 
+/// What a listing finds of the package that its run names.
+fn package(run: &PlannedRun) -> Option<FoundPackage> {
+    let ModelSource::Package(name) = &run.spec.model else {
+        return None;
+    };
+    Some(FoundPackage {
+        name: name.clone(),
+        version: Some(1),
+        uri: format!("file:///simulated/{name}/package.json"),
+        sha256: format!("{:016x}", digest(name.bytes().map(u64::from))),
+    })
+}
+
 /// The result and the objects of an attempt that does its work.
 pub fn work(assignment: &Assignment) -> (TaskResult, Vec<OutputObject>, u64) {
     let inputs: Vec<u64> = assignment
@@ -60,7 +73,7 @@ pub fn work(assignment: &Assignment) -> (TaskResult, Vec<OutputObject>, u64) {
             samples: path.clone(),
             train: 1,
             scored: workload::samples(chunks),
-            packages: Vec::new(),
+            packages: run.into_iter().filter_map(package).collect(),
             licences: Vec::new(),
             scored_before: None,
         },

@@ -57,6 +57,7 @@ pub fn submit(
         parity: 0,
         max_error_rows: None,
         incremental: false,
+        skip: None,
         maps: Kept::None,
         pictures: Kept::None,
         task: VisionTask::Classification,

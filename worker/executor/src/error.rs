@@ -8,7 +8,7 @@ use models::ModelError;
 use package::PackageError;
 use store::StoreError;
 use tables::TableError;
-use types::{Device, Failure, FailureClass};
+use types::{Device, Failure, FailureClass, JobId};
 
 use crate::archived;
 
@@ -55,6 +55,16 @@ pub enum TaskError {
         uri: String,
         asked: String,
         own: String,
+    },
+    #[error("job {job} (`skip`) is not known any more, or has no scores: leave `skip` out")]
+    NothingToSkip { job: JobId },
+    #[error(
+        "job {job} (`skip`) scored its images by the package {theirs}, and this job's is {ours}: name a job of the same package and version, or leave `skip` out"
+    )]
+    OtherPackage {
+        job: JobId,
+        theirs: String,
+        ours: String,
     },
     #[error("there is no model {name:?} in {store}; `ctl get models` lists them")]
     NoModel { name: String, store: String },
@@ -148,6 +158,8 @@ impl TaskError {
             | Self::Package { .. }
             | Self::OtherPreprocessing { .. }
             | Self::OtherImageSize { .. }
+            | Self::NothingToSkip { .. }
+            | Self::OtherPackage { .. }
             | Self::NoModel { .. }
             | Self::OtherWeights { .. }
             | Self::NoTorchProgram { .. }

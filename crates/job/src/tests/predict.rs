@@ -90,6 +90,31 @@ fn maps_and_pictures_are_kept_of_the_images_that_are_named() {
 }
 
 #[test]
+fn the_images_of_one_job_are_skipped_which_is_named_by_its_id() {
+    let skip = |value: &str| only_run(&format!("{PREDICT}data: night\nskip: {value}\n")).skip;
+    assert_eq!(skip("7k2m9x4c"), Some("7k2m9x4c".parse().expect("an id")));
+    assert_eq!(skip("null"), None);
+    for (value, said) in [
+        ("last", "skip: \"last\" may be another job tomorrow"),
+        (
+            "[a]",
+            "skip: expected the id of a job, such as 7k2m9x4c, found",
+        ),
+        (
+            "../x",
+            "skip: expected the id of a job, such as 7k2m9x4c, found",
+        ),
+    ] {
+        let text = format!("{PREDICT}data: night\nskip: {value}\n");
+        says(&text, &[&format!("job.yaml:4:7: {said}")]);
+    }
+    says(
+        &format!("{RIGHT}skip: 7k2m9x4c\n"),
+        &["job.yaml:9:7: skip is of jobs of kind predict"],
+    );
+}
+
+#[test]
 fn nothing_can_be_measured_or_chosen_without_labels() {
     says(
         &format!(

@@ -16,6 +16,7 @@ mod placement;
 mod rethreshold;
 mod schedules;
 mod size;
+mod skip;
 mod sweeper;
 mod takeovers;
 mod wake_ups;

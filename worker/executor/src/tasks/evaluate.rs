@@ -140,7 +140,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             rows,
             errors: images.all_errors(),
             anomalous: image.threshold.ok().map(|_| anomalous),
-            index: before.map(|before| before.index.clone()),
+            index: before.and_then(|before| before.index.clone()),
         },
         timings: Vec::new(),
         warnings,
@@ -529,7 +529,7 @@ fn bring_renders(attempt: &Attempt) -> Result<(), TaskError> {
     Ok(())
 }
 
-/// Of an incremental job.
+/// Of a job that does not score all images itself.
 fn scored_before(attempt: &Attempt) -> Result<Option<&ScoredBefore>, TaskError> {
     Ok(match &attempt.input(TaskKind::List)?.result.detail {
         ResultDetail::List { scored_before, .. } => scored_before.as_ref(),

@@ -25,10 +25,8 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         timings(attempt)?,
     ];
     own.extend(renders(attempt)?);
+    own.extend(reused(attempt)?);
     let index = index(attempt);
-    if index.is_some() {
-        own.push(reused(attempt)?);
-    }
     let tables = own
         .iter()
         .map(|object| PublishedTable {
@@ -153,24 +151,30 @@ fn index(attempt: &Attempt) -> Option<String> {
     let mut results = attempt.assignment.inputs.iter().filter_map(accepted);
     results.find_map(|input| match &input.result.detail {
         ResultDetail::Evaluate { index, .. } => index.clone(),
-        ResultDetail::List { scored_before, .. } => Some(scored_before.as_ref()?.index.clone()),
+        ResultDetail::List { scored_before, .. } => scored_before.as_ref()?.index.clone(),
         _ => None,
     })
 }
 
-/// What earlier jobs had scored; of a run that failed as it was found.
-fn reused(attempt: &Attempt) -> Result<OutputObject, TaskError> {
-    let mut part = attempt.begin_table::<ScoreRow>(names::REUSED)?;
+/// What earlier jobs had scored, if any image could be reused; of a run that failed as it was found.
+fn reused(attempt: &Attempt) -> Result<Option<OutputObject>, TaskError> {
+    let mut paths = Vec::new();
     for run in &attempt.assignment.runs {
         let found = match outcome(attempt, run)? {
             Outcome::Evaluated(evaluated) => Some(evaluated),
             Outcome::Failed(_) => attempt.accepted(TaskKind::List).next(),
         };
-        if let Some(found) = found.filter(|found| found.object(names::REUSED).is_some()) {
-            push_all(attempt, &found.path(names::REUSED), &mut part)?;
-        }
+        let found = found.filter(|found| found.object(names::REUSED).is_some());
+        paths.extend(found.map(|found| found.path(names::REUSED)));
     }
-    part.finish()
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    let mut part = attempt.begin_table::<ScoreRow>(names::REUSED)?;
+    for path in paths {
+        push_all(attempt, &path, &mut part)?;
+    }
+    part.finish().map(Some)
 }
 
 fn curves(attempt: &Attempt) -> Result<OutputObject, TaskError> {

@@ -1,10 +1,11 @@
-//! What earlier jobs have scored of the same data, by the same package and engine: an image that has not changed since is not
-//! scored again.
+//! What earlier jobs have scored by the same package and engine, all of the same data or one that is named: an image that has
+//! not changed since is not scored again.
 
 use job::resolved::ModelSource;
-use plan::{FoundPackage, ScoredBefore};
+use plan::{FoundPackage, ScoredBefore, SkippedJob};
 use store::{StoreError, layout};
 use tables::{SampleRow, ScoreRow};
+use types::JobId;
 
 use crate::{
     attempt::{Attempt, Part},
@@ -13,12 +14,13 @@ use crate::{
     tasks::names,
 };
 
-/// The index's rows, read along with a listing in the same order; those that are reused go into a table of their own.
+/// Rows of the index and of the named job, read along with a listing in the same order; those that are reused go into a table of their own.
 pub struct Known<'a> {
     rows: std::iter::Peekable<Merged<ScoreRow>>,
     reused: Part<'a, ScoreRow>,
     images: u64,
-    index: String,
+    /// Of an incremental job.
+    index: Option<String>,
 }
 
 impl<'a> Known<'a> {
@@ -31,17 +33,27 @@ impl<'a> Known<'a> {
         let ModelSource::Package(name) = &spec.model else {
             return Ok(None);
         };
-        let package = packages.iter().find(|found| found.name == *name);
-        let Some(package) = package.filter(|_| spec.incremental) else {
+        if !spec.incremental && spec.skip.is_none() {
             return Ok(None);
-        };
-        let input = ::package::digest(serde_json::json!(spec.data).to_string().as_bytes());
-        let engine = attempt.assignment.resources.engine.as_str();
-        let index = layout::index(&package.sha256, engine, &input);
-        let mut segments = Vec::new();
-        for segment in attempt.runtime.block_on(attempt.store.list(&index))? {
-            segments.push(batches(attempt, &segment.path)?);
         }
+        let package = packages.iter().find(|found| found.name == *name);
+        let package = package.ok_or_else(|| {
+            TaskError::Assignment(format!("its list task found no package {name:?}"))
+        })?;
+        let mut tables = Vec::new();
+        let index = spec
+            .incremental
+            .then(|| index(attempt, package))
+            .transpose()?;
+        if let Some(index) = &index {
+            let segments = attempt.runtime.block_on(attempt.store.list(index))?;
+            tables.extend(segments.into_iter().map(|segment| segment.path));
+        }
+        if let Some(job) = &spec.skip {
+            tables.extend(skipped(attempt, job, package)?.tables.iter().cloned());
+        }
+        let segments = tables.iter().map(|path| batches(attempt, path));
+        let segments = segments.collect::<Result<_, _>>()?;
         Ok(Some(Self {
             rows: Merged::of(segments)?.peekable(),
             reused: attempt.begin_table(names::REUSED)?,
@@ -79,6 +91,32 @@ impl<'a> Known<'a> {
             index: self.index,
         })
     }
+}
+
+/// The folder of the store's index for what the job scores.
+fn index(attempt: &Attempt, package: &FoundPackage) -> Result<String, TaskError> {
+    let data = serde_json::json!(attempt.run()?.spec.data);
+    let input = ::package::digest(data.to_string().as_bytes());
+    let engine = attempt.assignment.resources.engine.as_str();
+    Ok(layout::index(&package.sha256, engine, &input))
+}
+
+/// What the named job has scored, if it was by the same package. That it is of the same store and engine was seen at submit.
+fn skipped<'a>(
+    attempt: &'a Attempt,
+    job: &JobId,
+    package: &FoundPackage,
+) -> Result<&'a SkippedJob, TaskError> {
+    let skipped = attempt.assignment.skipped.as_ref();
+    let skipped = skipped.ok_or_else(|| TaskError::NothingToSkip { job: job.clone() })?;
+    if skipped.package.sha256 != package.sha256 {
+        return Err(TaskError::OtherPackage {
+            job: job.clone(),
+            theirs: skipped.package.uri.clone(),
+            ours: package.uri.clone(),
+        });
+    }
+    Ok(skipped)
 }
 
 /// A score, or an error that lies in the image itself and not in reaching it.

@@ -28,6 +28,8 @@ pub fn seal(
     images: &Unlabelled,
     packages: &[FoundPackage],
 ) -> Result<Listed, TaskError> {
+    // What cannot be used is said before a million images are listed.
+    let mut known = Known::open(attempt, packages)?;
     let mut found = Found {
         attempt,
         images,
@@ -57,7 +59,6 @@ pub fn seal(
         }
     }
     let mut table = attempt.begin_table::<SampleRow>(names::SAMPLES)?;
-    let mut known = Known::open(attempt, packages)?;
     let (mut scored, mut last) = (0, None);
     for row in found.rows.finish()? {
         let row = row?;
