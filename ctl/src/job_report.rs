@@ -13,6 +13,7 @@ use tables::{CurveRow, MetricRow, PictureRow, ScoreRow, TimingRow};
 use crate::differences;
 use crate::output;
 use crate::summary::{self, Line};
+use crate::trials::Search;
 
 /// The split that metrics are computed from.
 const TEST: &str = "test";
@@ -33,7 +34,11 @@ pub struct Tables<'a> {
 
 impl Tables<'_> {
     pub fn report(&self, licences: &BTreeSet<String>) -> Report {
-        let lines = summary::lines(self.runs, self.metrics, self.timings);
+        let search = Search::new(self.job.clone(), self.runs.to_vec());
+        // Trials are shown together.
+        let trials = search.as_ref().map_or(0, |search| search.trials.len());
+        let rest: Vec<Run> = self.runs.iter().skip(trials).cloned().collect();
+        let lines = summary::lines(&rest, self.metrics, self.timings);
         let runs = lines.iter().map(|line| self.run(line)).collect();
         let licences = licences
             .iter()
@@ -59,6 +64,7 @@ impl Tables<'_> {
             runs,
             means: summary::means(&lines).into_iter().map(mean).collect(),
             notes: failures.chain(warnings).chain(licences).collect(),
+            search: search.as_ref().map(Search::for_report),
         }
     }
 

@@ -25,6 +25,7 @@ mod rows;
 mod scored_run;
 mod summary;
 mod switched;
+mod trials;
 mod watch;
 
 use std::path::Path;

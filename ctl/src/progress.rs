@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use proto::v1::{ActiveAttempt, Job, JobSnapshot, Pace, Run, TaskCounts, Unpublished};
+use proto::v1::{ActiveAttempt, BestTrial, Job, JobSnapshot, Pace, Run, TaskCounts, Unpublished};
 
 use crate::output::{now_ms, span};
 
@@ -90,7 +90,12 @@ impl Bars {
             self.job.set_length(all(&counts));
             self.job.set_position(settled(&counts));
             let pace = job.pace.as_ref().map(pace_words).unwrap_or_default();
-            let message = format!("{} {} {pace}", job.name, job.state);
+            let best = job
+                .best
+                .as_ref()
+                .map(|best| format!(", {}", best_words(best)));
+            let best = best.unwrap_or_default();
+            let message = format!("{} {}{best} {pace}", job.name, job.state);
             self.job.set_message(message.trim_end().to_owned());
         }
         self.attempts.retain(|task, bar| {
@@ -164,6 +169,9 @@ fn job_line(job: &Job, active: &[ActiveAttempt]) -> String {
         settled(&counts),
         all(&counts)
     );
+    if let Some(best) = &job.best {
+        line.push_str(&format!("; {}", best_words(best)));
+    }
     if let Some(pace) = &job.pace {
         line.push_str(&format!(", {}", pace_words(pace)));
     }
@@ -175,6 +183,11 @@ fn job_line(job: &Job, active: &[ActiveAttempt]) -> String {
         ));
     }
     line.trim_end().to_owned()
+}
+
+/// The best trial of a search so far.
+fn best_words(best: &BestTrial) -> String {
+    format!("best {:.4} (trial {})", best.value, best.run)
 }
 
 fn attempt_words(attempt: &ActiveAttempt) -> String {

@@ -17,12 +17,14 @@
     sim_schedules_per_s        simulated schedules a second, over 20 s
     dispatch_rabbitmq_vs_celery, dispatch_embedded_vs_ray, dispatch_p99_ms, coordinator_100k_mb, coordinator_100k_restart_s
                                see dispatch.py
+    hpo_tpe_vs_optuna, hpo_gp_vs_optuna, hpo_overhead_ms
+                               see hpo.py; ONLY=hpo is all of them
     bulk_padim_vs_best_python, bulk_patchcore_vs_best_python, bulk_padim_ceiling, bulk_patchcore_ceiling, bulk_padim_backbone,
     bulk_patchcore_backbone, bulk_padim_vs_anomalib, bulk_two_workers, bulk_s3_vs_files, bulk_million_s
                                see bulk.py
 
 The peers are Anomalib 1.0.1 and 2.7.0 in two Python environments below .cache/bench, made on first use: 12 GB, a few minutes;
-for dispatching Celery and Ray in a third one: 310 MB. Everything of a comparison runs alternately on the same machine. A line is {"name", "value", "unit", "peer", "ratio"} with
+for dispatching Celery and Ray in a third one: 310 MB; for searches Optuna in a fourth one: 1 GB. Everything of a comparison runs alternately on the same machine. A line is {"name", "value", "unit", "peer", "ratio"} with
 details besides; "ratio" is how many times better ours is. Exit code 1 if a benchmark could not be measured.
 """
 import argparse
@@ -38,6 +40,7 @@ from pathlib import Path
 
 import bulk
 import dispatch
+import hpo
 from figures import CACHE, CTL, DATA, HERE, ROOT, Failed, report, run, say
 
 PEERS = ("1.0.1", "2.7.0")
@@ -285,7 +288,7 @@ DISPATCH = {"dispatch_rabbitmq_vs_celery": dispatch.rabbitmq, "dispatch_embedded
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=sorted(BENCHMARKS | PADIM | PATCHCORE | DISPATCH | bulk.BENCHMARKS))
+    parser.add_argument("--only", choices=sorted([*(BENCHMARKS | PADIM | PATCHCORE | DISPATCH | hpo.BENCHMARKS | bulk.BENCHMARKS), "hpo"]))
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     arguments = parser.parse_args()
@@ -294,11 +297,11 @@ def main():
     rounds, threads = arguments.rounds, arguments.threads
     # Each group with what its figures share.
     groups = [(BENCHMARKS, None), (PADIM, Comparison("padim", rounds, threads)), (PATCHCORE, Comparison("patchcore", 1, threads)),
-              (DISPATCH, dispatch.Dispatching(rounds)), (bulk.BENCHMARKS, bulk.Bulk(rounds, MODELS, peer_environment))]
+              (DISPATCH, dispatch.Dispatching(rounds)), (hpo.BENCHMARKS, hpo.Searches()), (bulk.BENCHMARKS, bulk.Bulk(rounds, MODELS, peer_environment))]
     failed = False
     for benchmarks, shared in groups:
         for name, benchmark in benchmarks.items():
-            if arguments.only in (None, name):
+            if arguments.only in (None, name) or (arguments.only == "hpo" and benchmarks is hpo.BENCHMARKS):
                 try:
                     benchmark(shared)
                 except Failed as error:

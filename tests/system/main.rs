@@ -43,6 +43,7 @@ mod remote;
 mod rethreshold;
 mod rights;
 mod sandbox;
+mod searches;
 mod secrets;
 mod sweeper;
 mod traces;

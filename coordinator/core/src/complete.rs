@@ -152,6 +152,7 @@ impl Core {
             self.expand(number, index, lease, result, out)?;
         }
         self.count_images(number, index, lease, now);
+        self.search_on(number, index, Some(&result_json), out)?;
         let ran_ms = self.free(lease, now);
         if let Some(attempt) = self.attempts.get_mut(&lease) {
             attempt.outcome = Outcome::Accepted;
@@ -185,7 +186,7 @@ impl Core {
         Ok(())
     }
 
-    /// The only place, besides submit, where tasks come into being.
+    /// Besides submit and [`Core::search_on`] the only place where tasks come into being.
     fn expand(
         &mut self,
         number: JobNumber,
@@ -362,6 +363,10 @@ impl Core {
                 } else {
                     TaskState::Failed
                 };
+                // A trial that failed is one more result; what is added must be there before those who wait hear of it.
+                if let Err(refusal) = self.search_on(number, index, None, out) {
+                    debug_assert!(false, "{refusal}");
+                }
                 if let Some(job) = self.jobs.get_mut(&number) {
                     job.set_state(index, state, out);
                     job.propagate(index, out);

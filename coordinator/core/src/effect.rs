@@ -159,6 +159,11 @@ pub enum Refusal {
         "job {job} is {state} and has no results to decide anew; `ctl retry` computes what is missing"
     )]
     NoScores { job: JobId, state: JobState },
+    #[error(
+        "job {0} is a search: its trials were chosen by what they came to with its thresholds; \
+         test its best model under another one (`kind: test`)"
+    )]
+    Search(JobId),
     #[error("job {job} has no run {run}; its {runs} are counted from 0")]
     UnknownRun { job: JobId, run: u32, runs: usize },
     #[error(

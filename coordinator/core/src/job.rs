@@ -27,6 +27,7 @@ pub(crate) type JobNumber = u64;
 pub(crate) struct Job {
     pub row: Arc<JobRow>,
     pub resolved: ResolvedJob,
+    /// As planned at submit, and the runs and tasks that came since, but for score tasks.
     pub plan: Plan,
     pub progress: JobProgressRow,
     pub rethreshold: Option<RethresholdRow>,
@@ -40,6 +41,8 @@ pub(crate) struct Job {
     pub failed: BTreeSet<TaskIndex>,
     /// Each run's evaluate task, and whether anything of the run was granted yet.
     pub runs: Vec<RunTasks>,
+    /// Of a search: what its objective came to in each trial with an accepted evaluation.
+    pub objectives: BTreeMap<u32, Option<f64>>,
     pub any_granted: bool,
     /// When each worker last completed a task of it, on the monotonic clock. Volatile.
     pub completed: BTreeMap<WorkerName, u64>,
@@ -173,7 +176,7 @@ impl Job {
     pub fn new(
         row: Arc<JobRow>,
         resolved: ResolvedJob,
-        plan: Plan,
+        mut plan: Plan,
     ) -> Result<Self, (TaskIndex, String)> {
         let progress = JobProgressRow {
             job: row.id.clone(),
@@ -184,8 +187,11 @@ impl Job {
             outage: None,
             limit: None,
         };
-        let runs = vec![RunTasks::default(); plan.runs.len()];
-        let tasks = plan.tasks.clone();
+        let planned = Expansion {
+            runs: std::mem::take(&mut plan.runs),
+            tasks: std::mem::take(&mut plan.tasks),
+            added_dependencies: Vec::new(),
+        };
         let mut job = Self {
             row,
             resolved,
@@ -198,7 +204,8 @@ impl Job {
             ready: Ready::default(),
             counts: Counts::default(),
             failed: BTreeSet::new(),
-            runs,
+            runs: Vec::new(),
+            objectives: BTreeMap::new(),
             any_granted: false,
             completed: BTreeMap::new(),
             speed: Speed::default(),
@@ -209,10 +216,7 @@ impl Job {
             rank: None,
             dirty: false,
         };
-        job.expand(Expansion {
-            tasks,
-            added_dependencies: Vec::new(),
-        })?;
+        job.expand(planned)?;
         Ok(job)
     }
 
@@ -233,11 +237,17 @@ impl Job {
         TaskIndex(self.tasks.len() as u32)
     }
 
-    /// Adds tasks; nothing is added if any of them is wrong.
+    /// Adds runs and tasks; nothing is added if any of them is wrong.
     pub fn expand(&mut self, expansion: Expansion) -> Result<(), (TaskIndex, String)> {
         self.check(&expansion)?;
         let first = self.tasks.len();
+        let runs = self.runs.len() + expansion.runs.len();
+        self.runs.resize(runs, RunTasks::default());
+        self.plan.runs.extend(expansion.runs);
         for planned in expansion.tasks {
+            if !matches!(planned.spec, TaskSpec::Score { .. }) {
+                self.plan.tasks.push(planned.clone());
+            }
             if let (TaskSpec::Evaluate { .. }, Some(run)) = (&planned.spec, planned.spec.run())
                 && let Some(run) = self.runs.get_mut(run as usize)
             {
@@ -283,12 +293,13 @@ impl Job {
     fn check(&self, expansion: &Expansion) -> Result<(), (TaskIndex, String)> {
         let first = self.tasks.len();
         let end = first + expansion.tasks.len();
+        let runs = self.runs.len() + expansion.runs.len();
         for (place, planned) in expansion.tasks.iter().enumerate() {
             if planned.index.0 as usize != first + place {
                 return Err((planned.index, format!("stands at place {}", first + place)));
             }
             if let Some(run) = planned.spec.run()
-                && run as usize >= self.runs.len()
+                && run as usize >= runs
             {
                 return Err((
                     planned.index,
@@ -445,7 +456,7 @@ impl Job {
             match self.progress.stop {
                 Some(Stop::User) => JobState::Cancelled,
                 Some(Stop::TooManyFailures | Stop::Deadline) => JobState::Failed,
-                None if failed => JobState::Failed,
+                None if failed && !self.has_found() => JobState::Failed,
                 None => JobState::Succeeded,
             }
         } else if self.progress.stop == Some(Stop::User) {
@@ -494,7 +505,7 @@ impl Job {
     pub fn tolerated_failures(&self) -> u64 {
         match (self.resolved.max_failed_tasks, self.resolved.kind) {
             (Some(bound), _) => u64::from(bound),
-            (None, JobKind::Benchmark) => u64::MAX,
+            (None, JobKind::Benchmark | JobKind::Hpo) => u64::MAX,
             (None, JobKind::Train | JobKind::Test | JobKind::Predict | JobKind::Export) => 0,
         }
     }

@@ -1,6 +1,7 @@
 //! What the store has to show and others are to be told: entries written with the decision, delivered after it, marked done
 //! by an event.
 
+use job::resolved::JobKind;
 use plan::{ResultDetail, TaskResult};
 use types::{LeaseNumber, OutputObject, TaskIndex};
 
@@ -76,9 +77,16 @@ impl Core {
         let Some(job) = self.jobs.get(&number) else {
             return Vec::new();
         };
-        if job.resolved.kind != job::resolved::JobKind::Train {
-            return Vec::new();
-        }
+        // Of a search the one that was fitted with the best.
+        let is_kept = |run: usize| match job.resolved.kind {
+            JobKind::Train => true,
+            JobKind::Hpo => job
+                .plan
+                .runs
+                .get(run)
+                .is_some_and(|run| run.trial.is_none()),
+            JobKind::Test | JobKind::Predict | JobKind::Benchmark | JobKind::Export => false,
+        };
         let model = |(run, evaluate): (usize, Option<TaskIndex>)| {
             let attempt = self.attempts.get(&job.task(evaluate?)?.accepted?)?;
             let result: TaskResult = serde_json::from_str(attempt.result_json.as_deref()?).ok()?;
@@ -104,6 +112,7 @@ impl Core {
             .iter()
             .map(|run| run.evaluate)
             .enumerate()
+            .filter(|(run, _)| is_kept(*run))
             .filter_map(model)
             .collect()
     }

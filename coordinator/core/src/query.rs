@@ -12,6 +12,7 @@ use crate::{
     event::Now,
     job::{Counts, Job},
     rows::{AttemptRow, ModelRow, OutboxItem, OutboxRow, Outcome, WorkerRow},
+    search::BestTrial,
     waiting::{Outlook, Waiting},
 };
 
@@ -48,6 +49,8 @@ pub struct JobView<'a> {
     pub unpublished: Vec<Unpublished<'a>>,
     /// What a task heard last, while the job tries again because something does not answer.
     pub outage: Option<&'a str>,
+    /// Of a search, as soon as a trial has a value.
+    pub best: Option<BestTrial>,
 }
 
 /// An entry of the outbox that could not be delivered so far.
@@ -246,6 +249,7 @@ impl Core {
                 .and_then(|row| row.failure.as_deref()),
             unpublished: self.unpublished(job.id()),
             outage: self.outage(job),
+            best: job.best_trial(),
         }
     }
 

@@ -123,6 +123,9 @@ impl Core {
         for row in rows.tasks.into_values() {
             core.take_task(row, now)?;
         }
+        for job in core.jobs.values_mut() {
+            job.take_objectives(&core.attempts);
+        }
         for row in rows.outbox.into_values() {
             let job = core.job_of(&row.job)?;
             if row.item.is_waited_for() {

@@ -134,6 +134,9 @@ impl Job {
     fn to_decide_anew(&self, runs: &[u32]) -> Result<BTreeMap<TaskIndex, LeaseNumber>, Refusal> {
         let job = || self.id().clone();
         let state = self.state();
+        if self.resolved.search.is_some() {
+            return Err(Refusal::Search(job()));
+        }
         if self.progress.finished_ms.is_none() {
             return Err(Refusal::JobOpen { job: job(), state });
         }

@@ -202,11 +202,11 @@ impl Deadline {
     }
 }
 
-/// The tasks that an accepted result added.
+/// The tasks that an accepted result added, or the end of a trial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpansionRow {
     pub job: JobId,
-    /// The task whose result it was.
+    /// The task whose result it was; of trials the evaluation of the last that was added.
     pub by: TaskIndex,
     /// `plan::Expansion`.
     pub expansion_json: Arc<str>,

@@ -87,6 +87,10 @@ fn of_job(view: JobView<'_>, waiting: Option<&Waiting>, pace: Option<Pace>) -> v
         rethreshold_failure: view.rethreshold_failure.unwrap_or_default().to_owned(),
         waits_for: word(waiting),
         reason: waiting.map(ToString::to_string).unwrap_or_default(),
+        best: view.best.map(|best| v1::BestTrial {
+            run: best.run,
+            value: best.value,
+        }),
         pace: pace.map(of_pace),
     }
 }

@@ -19,6 +19,7 @@ mod resources;
 mod rethreshold;
 mod run;
 mod schema;
+mod search;
 mod strict;
 mod write;
 mod yaml;

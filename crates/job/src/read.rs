@@ -11,7 +11,7 @@ use crate::{
     overrides, paths, quantity,
     report::{ENOUGH, Report},
     resolved::JobKind,
-    resources, run, write, yaml,
+    resources, run, search, write, yaml,
 };
 
 /// Keys that every run has its own value of; grids may stand in them.
@@ -40,8 +40,8 @@ pub(crate) const JOB_KEYS: &[&str] = &[
     "deadline",
     "timezone",
     "export",
+    "search",
 ];
-pub(crate) const KINDS_NOT_BUILT: &[&str] = &["hpo"];
 
 /// Anomalib's keys, and what stands for them here.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -170,18 +170,26 @@ fn job(
     let max_failed_tasks = integer(root, "max_failed_tasks", 0, u32::MAX.into(), report)
         .and_then(|value| value.try_into().ok());
     let deadline_s = deadline(root, report);
-    let (runs, export) = match of_kind {
+    for (key, owner) in [("export", JobKind::Export), ("search", JobKind::Hpo)] {
+        let other = root
+            .get(key)
+            .filter(|node| !node.is_null() && of_kind != owner);
+        if let Some(node) = other {
+            let message = format!("a job of kind {of_kind} has no `{key}`; use `kind: {owner}`");
+            report.error(node.at, message);
+        }
+    }
+    let (runs, export, search) = match of_kind {
         JobKind::Export => {
             let export = export::read(root, current_dir, resources.as_mut(), report);
-            (Vec::new(), Some(export?))
+            (Vec::new(), Some(export?), None)
+        }
+        JobKind::Hpo => {
+            let (run, search) = search::read(root, current_dir, report)?;
+            (vec![run], None, Some(search))
         }
         JobKind::Train | JobKind::Test | JobKind::Predict | JobKind::Benchmark => {
-            if let Some(node) = root.get("export").filter(|node| !node.is_null()) {
-                let message =
-                    format!("a job of kind {of_kind} has no `export`; use `kind: export`");
-                report.error(node.at, message);
-            }
-            (runs(root, of_kind, current_dir, report), None)
+            (runs(root, of_kind, current_dir, report), None, None)
         }
     };
     Some(ResolvedJob {
@@ -195,6 +203,7 @@ fn job(
         deadline_s,
         runs,
         export,
+        search,
     })
 }
 
@@ -203,6 +212,7 @@ fn likely_kind(root: &Node) -> JobKind {
     match root.get("model").and_then(|model| model.get("package")) {
         Some(_) if root.get("export").is_some() => JobKind::Export,
         Some(_) => JobKind::Test,
+        None if root.get("search").is_some() => JobKind::Hpo,
         None => JobKind::Benchmark,
     }
 }
@@ -212,27 +222,15 @@ fn kind(root: &Node, report: &mut Report<'_>) -> Option<JobKind> {
         report.error(
             At::START,
             "there is no key `kind`, and the file is not one of Anomalib's; \
-             add `kind: train`, `kind: test`, `kind: predict` or `kind: benchmark`",
+             add `kind: train`, `kind: test`, `kind: predict`, `kind: benchmark` or `kind: hpo`",
         );
         return None;
     };
     let words = JobKind::ALL.map(JobKind::as_str);
     match node.text() {
         Some(text) if JobKind::parse(text).is_some() => return JobKind::parse(text),
-        Some(text) if KINDS_NOT_BUILT.contains(&text) => report.error(
-            node.at,
-            format!(
-                "jobs of kind {text} are known but not built yet; built: {}",
-                words.join(", ")
-            ),
-        ),
         text => {
-            let suggestion = text.and_then(|text| {
-                names::nearest(
-                    text,
-                    words.into_iter().chain(KINDS_NOT_BUILT.iter().copied()),
-                )
-            });
+            let suggestion = text.and_then(|text| names::nearest(text, words));
             report.suggest(
                 node.at,
                 format!(

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use types::{Devices, JobId, Labels, PoolName};
 
 pub use crate::export::{ExportEngine, ExportSpec};
+pub use crate::search::{Objective, SearchSpec};
 
 /// A job file after reading: grids multiplied out, names canonical, relative paths absolute.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,16 +22,19 @@ pub struct ResolvedJob {
     /// Higher goes first.
     pub priority: i32,
     /// The job fails once more tasks than this have failed for good; `null`: as many as there are
-    /// for a benchmark, none for other kinds.
+    /// for a benchmark or a search, none for other kinds.
     pub max_failed_tasks: Option<u32>,
     /// The job fails if it has not ended so many seconds after its submission (or its last retry); none without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_s: Option<u64>,
-    /// None of an export.
+    /// None of an export; of a search one: what its trials have in common.
     pub runs: Vec<RunSpec>,
     /// Of a job of kind export, and of no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub export: Option<ExportSpec>,
+    /// Of a job of kind hpo, and of no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchSpec>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +44,7 @@ pub enum JobKind {
     Test,
     Predict,
     Benchmark,
+    Hpo,
     Export,
 }
 
@@ -74,6 +79,12 @@ pub struct RunSpec {
     /// Which images are drawn; as `maps`.
     #[serde(default, skip_serializing_if = "Kept::is_none")]
     pub pictures: Kept,
+    /// The split whose images are scored and measured.
+    #[serde(default, skip_serializing_if = "MeasuredOn::is_test")]
+    pub measured_on: MeasuredOn,
+    /// Of a trial that gets less than all: the share of the training images that it learns from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_share: Option<f64>,
 }
 
 /// The images of which something is kept besides their scores.
@@ -117,6 +128,23 @@ impl Kept {
     }
 }
 
+/// A split that metrics are of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MeasuredOn {
+    /// The images of the split `validation` are scored as well, where they choose a threshold.
+    #[default]
+    Test,
+    /// No image of the split `test` is looked at: the trials of a search.
+    Validation,
+}
+
+impl MeasuredOn {
+    fn is_test(&self) -> bool {
+        *self == Self::Test
+    }
+}
+
 /// A number of rows with errors that is bearable.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -157,15 +185,16 @@ impl JobKind {
     pub fn takes_package(self) -> bool {
         match self {
             Self::Test | Self::Predict | Self::Export => true,
-            Self::Train | Self::Benchmark => false,
+            Self::Train | Self::Benchmark | Self::Hpo => false,
         }
     }
 
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Train,
         Self::Test,
         Self::Predict,
         Self::Benchmark,
+        Self::Hpo,
         Self::Export,
     ];
 
@@ -176,6 +205,7 @@ impl JobKind {
             Self::Test => "test",
             Self::Predict => "predict",
             Self::Benchmark => "benchmark",
+            Self::Hpo => "hpo",
             Self::Export => "export",
         }
     }

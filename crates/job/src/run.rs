@@ -14,8 +14,8 @@ use crate::{
     paths,
     report::Report,
     resolved::{
-        ClassSpec, ErrorLimit, JobKind, Kept, MetricsSpec, ModelSource, Normalization, RunSpec,
-        ThresholdSpec, VisionTask,
+        ClassSpec, ErrorLimit, JobKind, Kept, MeasuredOn, MetricsSpec, ModelSource, Normalization,
+        RunSpec, ThresholdSpec, VisionTask,
     },
 };
 
@@ -85,6 +85,8 @@ impl<'a> Reader<'a> {
             skip: skip?,
             maps: maps?,
             pictures: pictures?,
+            measured_on: MeasuredOn::Test,
+            train_share: None,
         })
     }
 

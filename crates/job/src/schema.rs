@@ -4,10 +4,10 @@ use params::{Default, Entry, Kind, Param};
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
-    read::{KINDS_NOT_BUILT, RUN_KEYS},
+    read::RUN_KEYS,
     resolved::{ExportEngine, JobKind, Kept},
     resources::{DEVICES, ENGINES},
-    run,
+    run, search,
 };
 
 /// What the reader takes for a text, since people write versions and names without quotes.
@@ -63,12 +63,18 @@ pub fn schema() -> Json {
             "properties": {"model": package.clone(), "export": {"type": "object"}},
             "not": any(of_runs.map(|key| json!({"required": [key]})).collect()),
         },
-        "else": {"required": ["data"], "properties": {"export": {"type": "null"}}},
+        "else": {
+            "required": ["data"],
+            "properties": {"export": {"type": "null"}},
+            "if": {"required": ["kind"], "properties": {"kind": {"const": JobKind::Hpo.as_str()}}},
+            "then": {"required": ["search"], "properties": {"search": {"type": "object"}}},
+            "else": {"properties": {"search": {"type": "null"}}},
+        },
         "additionalProperties": false,
         "properties": {
             "kind": {
                 "enum": JobKind::ALL.map(JobKind::as_str),
-                "description": format!("What the job does. Known but not built yet: {}.", KINDS_NOT_BUILT.join(", ")),
+                "description": "What the job does.",
             },
             "name": {"type": TEXT_OR_NULL, "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$", "description": "Default: the file's name."},
             "model": grid(any(vec![short_names(models::REGISTRY), class(models::REGISTRY), package])),
@@ -138,14 +144,74 @@ pub fn schema() -> Json {
                     "anomalib": {"type": ["boolean", "null"], "default": false, "description": "Take images of any size and resize them in the file, for Anomalib's inferencers: scores are others than a job's. Not of torch."},
                 },
             },
+            "search": searched(),
             "priority": {"type": ["integer", "null"], "minimum": i32::MIN, "maximum": i32::MAX, "default": 0, "description": "Higher goes first."},
             "deadline": {"type": ["string", "null"], "pattern": "^([0-9]+[smhd])+$", "description": "The job fails if it has not ended so long after its submission, such as 8h."},
             "max_failed_tasks": {
                 "type": ["integer", "null"],
                 "minimum": 0,
                 "maximum": u32::MAX,
-                "description": "The job fails once more tasks than this have failed; null: any number in a benchmark, none elsewhere.",
+                "description": "The job fails once more tasks than this have failed; null: any number in a benchmark or a search, none elsewhere.",
             },
+        },
+    })
+}
+
+/// What a job of kind hpo searches.
+fn searched() -> Json {
+    let dimension = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "anyOf": [{"required": ["values"]}, {"required": ["min", "max"]}],
+        "properties": {
+            "values": {"type": ["array", "null"], "minItems": 1, "description": "What it is chosen from, in no order."},
+            "min": {"type": ["number", "null"]},
+            "max": {"type": ["number", "null"]},
+            "scale": any(vec![json!({"type": "null"}), words(&["linear", "log"])]),
+            "steps": {"type": ["integer", "null"], "minimum": 2, "description": "With the method grid: values from end to end of a range."},
+            "when": {"type": ["object", "null"], "description": "It counts where earlier parameters have these values, such as {backbone: resnet18}."},
+        },
+    });
+    let count = |default: Json, description: &str| json!({"type": ["integer", "null"], "minimum": 1, "maximum": hpo::MOST_TRIALS, "default": default, "description": description});
+    json!({
+        "type": ["object", "null"],
+        "required": ["method", "parameters", "objective"],
+        "additionalProperties": false,
+        "description": "What a job of kind hpo searches.",
+        "properties": {
+            "method": any(vec![words(search::METHODS), words(&["gp", "bayes", "bayesian"])]),
+            "parameters": {
+                "type": "object",
+                "description": "By name: parameters of the model, such as n_features, or data.init_args.NAME.",
+                "additionalProperties": any(vec![dimension.clone(), json!({"type": "array", "minItems": 1, "items": dimension})]),
+            },
+            "objective": any(vec![
+                json!({"type": "string", "description": "A metric on the split validation, such as image_AUROC."}),
+                json!({
+                    "type": "object",
+                    "required": ["metric"],
+                    "additionalProperties": false,
+                    "properties": {
+                        "metric": {"type": "string"},
+                        "goal": any(vec![json!({"type": "null"}), words(&["maximize", "minimize"])]),
+                        "split": {"enum": ["validation", null]},
+                    },
+                }),
+            ]),
+            "trials": count(json!(20), "At most; a grid has all its points if it is left out."),
+            "concurrency": count(json!(4), "Trials that may be under way at once: so many results a suggestion does without."),
+            "budget": {
+                "type": ["object", "null"],
+                "additionalProperties": false,
+                "description": "Of the method successive_halving: what the first trials get, and how much more the best of them.",
+                "properties": {
+                    "resource": words(&["images"]),
+                    "min": {"type": ["number", "null"], "minimum": 0.001, "maximum": 1.0, "default": 1.0 / 9.0},
+                    "factor": {"type": ["integer", "null"], "minimum": 2, "maximum": 100, "default": 3},
+                },
+            },
+            "seed": {"type": ["integer", "null"], "minimum": 0, "maximum": u64::MAX, "default": 0},
+            "refit": {"type": ["boolean", "null"], "default": false, "description": "Fit the best once more at the end, and measure it on the split test."},
         },
     })
 }

@@ -10,8 +10,10 @@ use crate::{
     node::{At, Node},
     paths, read,
     report::Report,
-    resolved::{ClassSpec, ErrorLimit, JobKind, Kept, ModelSource, RunSpec, ThresholdSpec},
-    run,
+    resolved::{
+        ClassSpec, ErrorLimit, JobKind, Kept, MeasuredOn, ModelSource, RunSpec, ThresholdSpec,
+    },
+    run, search,
 };
 
 /// Why a text is not a resolved job.
@@ -64,7 +66,7 @@ impl ResolvedJob {
         let runs = self.runs.len() as u64;
         let wanted = match self.kind {
             JobKind::Benchmark => 1..=grid::MAX_RUNS,
-            JobKind::Train | JobKind::Test | JobKind::Predict => 1..=1,
+            JobKind::Train | JobKind::Test | JobKind::Predict | JobKind::Hpo => 1..=1,
             JobKind::Export => 0..=0,
         };
         match (&self.export, self.kind) {
@@ -76,7 +78,14 @@ impl ResolvedJob {
                     return invalid("resources.engine", "is not the one that the export needs");
                 }
             }
-            (None, JobKind::Train | JobKind::Test | JobKind::Predict | JobKind::Benchmark) => {}
+            (
+                None,
+                JobKind::Train
+                | JobKind::Test
+                | JobKind::Predict
+                | JobKind::Benchmark
+                | JobKind::Hpo,
+            ) => {}
             _ => {
                 return invalid(
                     "export",
@@ -90,6 +99,7 @@ impl ResolvedJob {
                 format!("a job of kind {} cannot have {runs}", self.kind),
             );
         }
+        self.check_search()?;
         for (index, run) in self.runs.iter().enumerate() {
             let what = |part: &str| format!("run {index}, {part}");
             class(data::REGISTRY, &run.data, &what("data"))?;
@@ -107,7 +117,7 @@ impl ResolvedJob {
             }
             check_predict(run, predicts).or_else(|(part, reason)| invalid(what(part), reason))?;
             match (&run.model, self.kind) {
-                (ModelSource::Train(model), JobKind::Train | JobKind::Benchmark) => {
+                (ModelSource::Train(model), JobKind::Train | JobKind::Benchmark | JobKind::Hpo) => {
                     class(models::REGISTRY, model, &what("model"))?
                 }
                 (ModelSource::Package(_), kind) if kind.takes_package() => {}
@@ -146,6 +156,48 @@ impl ResolvedJob {
                     return invalid(what("threshold"), "there is no package to take it from");
                 }
                 check_threshold(threshold).or_else(|reason| invalid(what("threshold"), reason))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ResolvedJob {
+    /// A search is one of what its run has, and its trials are made by it alone.
+    fn check_search(&self) -> Result<(), ResolvedError> {
+        let of_trial =
+            |run: &RunSpec| run.measured_on != MeasuredOn::Test || run.train_share.is_some();
+        if self.runs.iter().any(of_trial) {
+            return invalid("runs", "what they are measured on belongs to trials");
+        }
+        let (Some(search), Some(run), JobKind::Hpo) = (&self.search, self.runs.first(), self.kind)
+        else {
+            return match (&self.search, self.kind) {
+                (None, kind) if kind != JobKind::Hpo => Ok(()),
+                (_, kind) => invalid("search", format!("does not fit a job of kind {kind}")),
+            };
+        };
+        search
+            .by
+            .check()
+            .or_else(|error| invalid("search", error.to_string()))?;
+        let metrics = match search.objective.level.as_str() {
+            "image" => &run.metrics.image,
+            "pixel" => &run.metrics.pixel,
+            level => return invalid("search", format!("there is no level {level:?}")),
+        };
+        if !metrics.contains(&search.objective.metric) {
+            return invalid("search", format!("{} is not measured", search.objective));
+        }
+        for dimension in &search.by.space.dimensions {
+            if search::parameter(&mut run.clone(), &dimension.name).is_none() {
+                return invalid("search", format!("{:?} is no parameter", dimension.name));
+            }
+        }
+        for corner in search.corners(run) {
+            class(data::REGISTRY, &corner.data, "search, data")?;
+            if let ModelSource::Train(model) = &corner.model {
+                class(models::REGISTRY, model, "search, model")?;
             }
         }
         Ok(())

@@ -162,13 +162,6 @@ fn what_is_not_built_is_known_by_name() {
         &format!("{RIGHT}output: https://lab/results"),
         &["job.yaml:9:9: output: storage https:// is known but not built yet"],
     );
-    let kind = "hpo";
-    says(
-        &replace("kind: train", &format!("kind: {kind}")),
-        &[&format!(
-            "job.yaml:1:7: jobs of kind {kind} are known but not built yet"
-        )],
-    );
     says(
         "name: x\nmodel: Padim\ndata: MVTec\n",
         &["job.yaml:1:1: there is no key `kind`, and the file is not one of Anomalib's"],
@@ -784,6 +777,7 @@ mod grids;
 mod mistakes;
 mod predict;
 mod schema;
+mod search;
 
 mod properties {
     use proptest::prelude::*;

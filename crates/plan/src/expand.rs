@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use types::TaskIndex;
 
-use crate::{Dependency, Plan, PlannedTask, ResultDetail, TaskResult, TaskSpec, planner::success};
+use crate::{
+    Dependency, Plan, PlannedRun, PlannedTask, ResultDetail, TaskResult, TaskSpec, planner::success,
+};
 
 /// Samples that one score task does. Part of what makes results repeatable: states are folded in this grid's order.
 pub const CHUNK: u64 = 256;
@@ -17,6 +19,9 @@ const MAX_CHUNKS: u64 = 65_536;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[must_use = "the tasks exist only once they are stored"]
 pub struct Expansion {
+    /// Of a search: trials, numbered from the number of runs on, without gaps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<PlannedRun>,
     /// Numbered from the given index on, without gaps.
     pub tasks: Vec<PlannedTask>,
     /// Dependencies that existing tasks gain: the first of each pair waits for the second.
@@ -33,49 +38,63 @@ pub fn expand(
     next_index: TaskIndex,
 ) -> Expansion {
     let mut expansion = Expansion::default();
-    let Some(PlannedTask {
-        spec: TaskSpec::List { runs },
-        ..
-    }) = plan.tasks.get(task.0 as usize)
-    else {
+    let listed = |planned: &&PlannedTask| planned.index == task;
+    let Some(TaskSpec::List { .. }) = plan.tasks.iter().find(listed).map(|list| &list.spec) else {
         return expansion;
     };
     let ResultDetail::List { scored, .. } = result.detail else {
         return expansion;
     };
-    let mut fit = HashMap::new();
-    let mut evaluate = HashMap::new();
-    for planned in &plan.tasks {
+    let mut fits = HashMap::new();
+    let mut evaluates = Vec::new();
+    // Trials may have come to share the listing since it was planned.
+    let of_list = plan
+        .tasks
+        .iter()
+        .filter(|planned| planned.depends_on.contains(&success(task)));
+    for planned in of_list {
         match planned.spec {
-            TaskSpec::Fit { run } => _ = fit.insert(run, planned.index),
-            TaskSpec::Evaluate { run } => _ = evaluate.insert(run, planned.index),
+            TaskSpec::Fit { run } => _ = fits.insert(run, planned.index),
+            TaskSpec::Evaluate { run } => evaluates.push((run, planned.index)),
             _ => {}
         }
     }
-    for run in runs {
-        let mut needs = vec![success(task)];
-        needs.extend(fit.get(run).copied().map(success));
-        for (chunk, first, count) in chunks(scored) {
-            let index = TaskIndex(next_index.0 + expansion.tasks.len() as u32);
-            let spec = TaskSpec::Score {
-                run: *run,
-                chunk,
-                first,
-                count,
-            };
-            expansion.tasks.push(PlannedTask {
-                index,
-                spec,
-                depends_on: needs.clone(),
-            });
-            if let Some(&evaluate) = evaluate.get(run) {
-                expansion
-                    .added_dependencies
-                    .push((evaluate, success(index)));
-            }
-        }
+    evaluates.sort();
+    for (run, evaluate) in evaluates {
+        let fit = fits.get(&run).copied();
+        let next_index = TaskIndex(next_index.0 + expansion.tasks.len() as u32);
+        let scores = scores(run, scored, task, fit, next_index);
+        let waits = scores.iter().map(|score| (evaluate, success(score.index)));
+        expansion.added_dependencies.extend(waits);
+        expansion.tasks.extend(scores);
     }
     expansion
+}
+
+/// The score tasks of a run, once it is known how many samples there are.
+pub(crate) fn scores(
+    run: u32,
+    scored: u64,
+    list: TaskIndex,
+    fit: Option<TaskIndex>,
+    next_index: TaskIndex,
+) -> Vec<PlannedTask> {
+    let needs: Vec<Dependency> = [Some(list), fit]
+        .into_iter()
+        .flatten()
+        .map(success)
+        .collect();
+    let score = |(index, (chunk, first, count))| PlannedTask {
+        index: TaskIndex(index),
+        spec: TaskSpec::Score {
+            run,
+            chunk,
+            first,
+            count,
+        },
+        depends_on: needs.clone(),
+    };
+    (next_index.0..).zip(chunks(scored)).map(score).collect()
 }
 
 /// Cuts `scored` samples: (chunk, first, count).

@@ -46,6 +46,29 @@ pub(crate) fn mark(runs: &mut [PlannedRun], lists: &[TaskIndex]) {
     }
 }
 
+/// What a trial has in common with those that the search may come to, whose runs at its corners these are: their layers are known
+/// before anybody knows which of them will be tried. `at_once` of them are under way.
+pub(crate) fn of_trial(
+    run: &RunSpec,
+    corners: &[RunSpec],
+    index: u32,
+    at_once: u32,
+) -> Option<Joint> {
+    let (transform, own) = view(run)?;
+    let sees_the_same = |(other, used): &(Transform, BackboneUse)| {
+        (*other, used.name, used.pre_trained) == (transform, own.name, own.pre_trained)
+    };
+    let corners = corners.iter().filter_map(view).filter(sees_the_same);
+    let mut used: Vec<BackboneUse> = corners.map(|(_, used)| used).collect();
+    used.push(own);
+    let runs = at_once.max(2);
+    Some(Joint {
+        layers: JointPass::layers(used.iter()),
+        place: index % runs,
+        runs,
+    })
+}
+
 /// How a run that trains looks at images. What a package has learned with is known to who opens it only.
 fn view(run: &RunSpec) -> Option<(Transform, BackboneUse)> {
     let ModelSource::Train(class) = &run.model else {

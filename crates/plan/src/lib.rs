@@ -6,11 +6,14 @@
 //!   are created when it is accepted; no fit where a trained package is tested
 //! list ─▶ fit ─▶ score 0..n ─▶ evaluate ─┴─▶ reduce (whatever became of them)
 //! ```
+//!
+//! The runs of a search are its trials: the first are there from the start, the others come as those before them settle.
 
 mod expand;
 mod joint;
 mod label;
 mod planner;
+mod search;
 mod task;
 
 #[cfg(test)]
@@ -18,4 +21,5 @@ mod tests;
 
 pub use expand::{CHUNK, Expansion, expand};
 pub use planner::plan;
+pub use search::{Standing, search_on};
 pub use task::*;

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use job::resolved::{ClassSpec, ModelSource, ResolvedJob};
 use types::TaskIndex;
 
-use crate::{Dependency, DependencyRule, Plan, PlannedRun, PlannedTask, TaskSpec, joint, label};
+use crate::{
+    Dependency, DependencyRule, Plan, PlannedRun, PlannedTask, TaskSpec, joint, label, search,
+};
 
 /// Cuts a job into runs and tasks.
 ///
@@ -13,8 +15,11 @@ use crate::{Dependency, DependencyRule, Plan, PlannedRun, PlannedTask, TaskSpec,
 /// folder is found before anything is computed; then each run's fit and evaluate, those that share a listing one after the
 /// other, since they may share more; then the one reduce.
 ///
-/// An export has one task and no runs.
+/// An export has one task and no runs; a search has the trials that need no result.
 pub fn plan(job: &ResolvedJob) -> Plan {
+    if let (Some(search), Some(template)) = (&job.search, job.runs.first()) {
+        return search::plan(search, template);
+    }
     if let Some(export) = &job.export {
         let mut tasks = Tasks::default();
         tasks.add(
@@ -40,6 +45,7 @@ pub fn plan(job: &ResolvedJob) -> Plan {
                 category,
                 spec: spec.clone(),
                 joint: None,
+                trial: None,
             }
         })
         .collect();
@@ -81,13 +87,7 @@ pub fn plan(job: &ResolvedJob) -> Plan {
         }
         evaluates.push(tasks.add(TaskSpec::Evaluate { run: run.index }, needs));
     }
-    let settled = evaluates
-        .into_iter()
-        .map(|task| Dependency {
-            task,
-            rule: DependencyRule::Settled,
-        })
-        .collect();
+    let settled = evaluates.into_iter().map(settled).collect();
     tasks.add(TaskSpec::Reduce, settled);
     Plan {
         runs,
@@ -96,7 +96,7 @@ pub fn plan(job: &ResolvedJob) -> Plan {
 }
 
 /// The configuration as a text that is equal for equal ones; the reader writes the parameters in registry order.
-fn configuration(data: &ClassSpec) -> String {
+pub(crate) fn configuration(data: &ClassSpec) -> String {
     format!(
         "{} {}",
         data.class_path,
@@ -108,6 +108,13 @@ pub(crate) fn success(task: TaskIndex) -> Dependency {
     Dependency {
         task,
         rule: DependencyRule::Success,
+    }
+}
+
+pub(crate) fn settled(task: TaskIndex) -> Dependency {
+    Dependency {
+        task,
+        rule: DependencyRule::Settled,
     }
 }
 

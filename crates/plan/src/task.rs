@@ -1,16 +1,17 @@
 //! What a task is told, and what it answers: plain data between planner, coordinator and executor.
 
-use job::resolved::{ExportSpec, MetricsSpec, Resources, RunSpec};
+use job::resolved::{ExportSpec, MetricsSpec, Objective, Resources, RunSpec};
 use serde::{Deserialize, Serialize};
 use types::{
     Failure, JobId, LeaseNumber, OutputObject, TaskId, TaskIndex, TaskKind, TaskState, TraceContext,
 };
 
-/// A job cut into runs and tasks; what is created later (score tasks) comes from [`crate::expand`].
+/// A job cut into runs and tasks; what is created later (score tasks) comes from [`crate::expand`], and the trials of a search
+/// from [`crate::search_on`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     pub runs: Vec<PlannedRun>,
-    /// In order of [`TaskIndex`], from 0.
+    /// In order of [`TaskIndex`].
     pub tasks: Vec<PlannedTask>,
 }
 
@@ -29,6 +30,9 @@ pub struct PlannedRun {
     /// What it has in common with other runs; `None`: it is the only one that looks at its images so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joint: Option<Joint>,
+    /// Of a search: where the trial lies in the space. The run that is fitted once more with the best has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<hpo::Point>,
 }
 
 /// A pass over the backbone that several runs of a job share: same images, preprocessing and weights.
@@ -352,6 +356,20 @@ pub struct MetricValue {
     pub value: Option<f64>,
     /// Why there is no value.
     pub reason: Option<String>,
+}
+
+impl TaskResult {
+    /// What an evaluation measured of a search's objective; `None`: nothing that could be measured.
+    pub fn objective(&self, objective: &Objective) -> Option<f64> {
+        let ResultDetail::Evaluate { metrics, .. } = &self.detail else {
+            return None;
+        };
+        let of_objective = |found: &&MetricValue| {
+            found.level == objective.level && found.metric == objective.metric
+        };
+        let value = metrics.iter().find(of_objective)?.value;
+        value.filter(|value| value.is_finite())
+    }
 }
 
 /// What one stage of the pipeline took in one attempt.

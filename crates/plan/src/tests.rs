@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use job::{
     ResolvedJob,
     resolved::{
-        ClassSpec, JobKind, Kept, MetricsSpec, ModelSource, Normalization, Resources, RunSpec,
-        ThresholdSpec, VisionTask,
+        ClassSpec, JobKind, Kept, MeasuredOn, MetricsSpec, ModelSource, Normalization, Resources,
+        RunSpec, ThresholdSpec, VisionTask,
     },
 };
 use proptest::prelude::*;
@@ -52,6 +52,8 @@ pub(crate) fn spec(
         skip: None,
         maps: Kept::None,
         pictures: Kept::None,
+        measured_on: MeasuredOn::Test,
+        train_share: None,
         task: VisionTask::Classification,
         seed,
     }
@@ -69,6 +71,7 @@ pub(crate) fn job(runs: Vec<RunSpec>) -> ResolvedJob {
         deadline_s: None,
         runs,
         export: None,
+        search: None,
     }
 }
 

@@ -13,26 +13,26 @@ const BOTTOM: f64 = 40.0;
 
 /// A rectangle of the drawing and the values at its sides.
 #[derive(Debug, Clone, Copy)]
-struct Frame {
-    left: f64,
-    right: f64,
-    top: f64,
-    bottom: f64,
-    x: [f64; 2],
-    y: [f64; 2],
+pub struct Frame {
+    pub left: f64,
+    pub right: f64,
+    pub top: f64,
+    pub bottom: f64,
+    pub x: [f64; 2],
+    pub y: [f64; 2],
 }
 
 impl Frame {
-    fn at_x(&self, value: f64) -> f64 {
+    pub fn at_x(&self, value: f64) -> f64 {
         self.left + (value - self.x[0]) / (self.x[1] - self.x[0]) * (self.right - self.left)
     }
 
-    fn at_y(&self, value: f64) -> f64 {
+    pub fn at_y(&self, value: f64) -> f64 {
         self.bottom - (value - self.y[0]) / (self.y[1] - self.y[0]) * (self.bottom - self.top)
     }
 
     /// The unit square.
-    fn unit() -> Self {
+    pub fn unit() -> Self {
         Self {
             left: LEFT,
             right: WIDTH - RIGHT,
@@ -300,17 +300,21 @@ fn bars(svg: &mut Html, frame: &Frame, histogram: &Histogram, counts: &[u64], na
     }
 }
 
-fn begin(spoken: &str) -> Html {
+pub fn begin(spoken: &str) -> Html {
+    begin_sized(WIDTH, HEIGHT, spoken)
+}
+
+pub fn begin_sized(width: f64, height: f64, spoken: &str) -> Html {
     let mut svg = Html::new();
     svg.markup("<svg role=\"img\" viewBox=\"0 0 ")
-        .at(WIDTH)
+        .at(width)
         .markup(" ")
-        .at(HEIGHT);
+        .at(height);
     svg.markup("\" aria-label=\"").text(spoken).markup("\">");
     svg
 }
 
-fn path(svg: &mut Html, frame: &Frame, points: &[[f64; 2]]) {
+pub fn path(svg: &mut Html, frame: &Frame, points: &[[f64; 2]]) {
     for (at, [x, y]) in points.iter().enumerate() {
         svg.markup(if at == 0 { "M" } else { "L" });
         svg.at(frame.at_x(*x)).markup(" ").at(frame.at_y(*y));
@@ -335,7 +339,7 @@ fn base(svg: &mut Html, frame: &Frame) {
     svg.markup("H").at(frame.right).markup("\"/>");
 }
 
-fn x_axis(
+pub fn x_axis(
     svg: &mut Html,
     frame: &Frame,
     ticks: &[f64],
@@ -363,7 +367,7 @@ fn x_axis(
 }
 
 /// With a line across at each tick.
-fn y_axis(svg: &mut Html, frame: &Frame, ticks: &[f64], label: impl Fn(f64) -> String) {
+pub fn y_axis(svg: &mut Html, frame: &Frame, ticks: &[f64], label: impl Fn(f64) -> String) {
     for tick in ticks {
         let y = frame.at_y(*tick);
         svg.markup("<path class=\"grid\" d=\"M")

@@ -5,6 +5,7 @@ use crate::groups;
 use crate::html::Html;
 use crate::number;
 use crate::run::Section;
+use crate::search::Search;
 use crate::table;
 use crate::values::{Outcome, Report};
 
@@ -46,11 +47,19 @@ impl Report {
         // With a link in every row; fewer links make it shorter.
         let longest = table::table(self, self.runs.len()).len();
         let mut groups = groups::section(self, self.runs.len());
-        let others = head.len() + notes.len() + longest + groups.len();
+        let search = self
+            .search
+            .as_ref()
+            .map(Search::section)
+            .unwrap_or_default();
+        let others = head.len() + notes.len() + search.len() + longest + groups.len();
         let sections = self.sections(budget::BODY.saturating_sub(others));
         let mut html = Html::new();
-        html.push(&notes).markup("<section><h2>Results</h2>");
-        if self.runs.is_empty() {
+        html.push(&notes).push(&search);
+        html.markup("<section><h2>Results</h2>");
+        if self.search.is_some() && self.runs.is_empty() {
+            html.markup("<p>Nothing was measured on test images: the search has no <code>refit: true</code>.</p>");
+        } else if self.runs.is_empty() {
             html.markup("<p>The job has no runs.</p>");
         } else {
             html.push(&table::table(self, sections.taken));

@@ -69,6 +69,7 @@ fn report(runs: Vec<Run>) -> Report {
         },
         runs,
         means: Vec::new(),
+        search: None,
         notes: Vec::new(),
     }
 }

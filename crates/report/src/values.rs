@@ -7,6 +7,7 @@ use metrics::Interval;
 use crate::curve::PixelCurves;
 use crate::picture::Pictured;
 use crate::scores::{Cut, Scores};
+use crate::search::Search;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
@@ -17,6 +18,8 @@ pub struct Report {
     pub means: Vec<Mean>,
     /// What people must know of the whole job, such as licences and warnings.
     pub notes: Vec<String>,
+    /// Of a search: its trials, of which `runs` has none.
+    pub search: Option<Search>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! `ctl get`: lists of jobs, tasks, runs, dead tasks, workers and models.
+//! `ctl get`: lists of jobs, tasks, runs, trials, dead tasks, workers and models.
 
 use proto::v1::{
     Attempt, Job, ListJobsRequest, ListModelsRequest, ListRunsRequest, ListTasksRequest,
@@ -10,7 +10,7 @@ use super::{JobArg, dead, with_cluster};
 use crate::output::{self, Table, ago, embedded, short_ids, time};
 use crate::page::{self, Causes};
 use crate::progress::{all, images, left, rate, settled, unpublished};
-use crate::{Common, Error};
+use crate::{Common, Error, trials};
 
 #[derive(clap::Subcommand)]
 pub enum Args {
@@ -20,6 +20,8 @@ pub enum Args {
     Tasks(JobArg),
     /// Runs of a job
     Runs(JobArg),
+    /// Trials of a search (a job of kind hpo) with their parameters and values
+    Trials(JobArg),
     /// Tasks that failed for good: `ctl retry JOB` computes them again
     Dead(dead::Args),
     /// Workers
@@ -30,6 +32,9 @@ pub enum Args {
 
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     with_cluster(common, async |cluster| {
+        if let Args::Trials(JobArg { job }) = &args {
+            return trials::show(common, cluster, job).await;
+        }
         let client = &mut cluster.client;
         match args {
             Args::Jobs => {
@@ -64,6 +69,8 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
                     .output
                     .print(&runs.iter().map(run_value).collect(), || run_table(&runs))
             }
+            // Shown above.
+            Args::Trials(_) => Ok(()),
             Args::Dead(args) => dead::run(common, client, args).await,
             Args::Workers => {
                 let reply = client
@@ -108,7 +115,8 @@ pub fn job_value(job: &Job) -> Value {
         },
         "deadline": time(job.deadline_ms), "trace": job.trace, "failures": job.failures, "warnings": job.warnings,
         "unpublished": job.unpublished.iter().map(unpublished_value).collect::<Value>(), "outage": job.outage, "waits_for": job.waits_for, "reason": job.reason,
-        "results_generation": job.results_generation, "rethreshold_failure": job.rethreshold_failure, "pace": job.pace.as_ref().map(pace_value),
+        "results_generation": job.results_generation, "rethreshold_failure": job.rethreshold_failure,
+        "best": job.best.as_ref().map(|best| json!({"trial": best.run, "value": best.value})), "pace": job.pace.as_ref().map(pace_value),
     })
 }
 

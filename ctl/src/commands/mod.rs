@@ -8,6 +8,7 @@ mod diff;
 mod doctor;
 mod export;
 pub(crate) mod get;
+mod hpo;
 mod import;
 mod logs;
 mod plan;
@@ -36,6 +37,8 @@ pub enum Command {
     Run(run::Args),
     /// Score images by a trained model
     Predict(predict::Args),
+    /// Run a sweep file of wandb or comet, as Anomalib documents it, or a job file of kind hpo
+    Hpo(hpo::Args),
     /// Put a job file into the queue
     Submit(submit::Args),
     /// Check a job file
@@ -45,7 +48,7 @@ pub enum Command {
     Import(import::Args),
     /// Show the resolved job, its runs and tasks
     Plan(plan::Args),
-    /// List jobs, tasks, runs, dead tasks, workers or models
+    /// List jobs, tasks, runs, trials, dead tasks, workers or models
     #[command(subcommand)]
     Get(get::Args),
     /// Show everything about a job or a task: why it waits, why it failed; or about a trained model
@@ -90,6 +93,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Error> {
     match command {
         Command::Run(args) => block_on(run::run(common, args)),
         Command::Predict(args) => block_on(predict::run(common, args)),
+        Command::Hpo(args) => block_on(hpo::run(common, args)),
         Command::Submit(args) => block_on(submit::run(common, args)),
         Command::Validate(args) => validate::run(common, &args),
         Command::Import(args) => import::run(common, &args),

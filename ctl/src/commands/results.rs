@@ -14,6 +14,7 @@ use crate::comparison::Side;
 use crate::output::{Document, Format};
 use crate::rows::{self, Results};
 use crate::summary::Line;
+use crate::trials::{self, Search};
 use crate::{Common, Error, comparison, output, predicted, resume, summary};
 
 // What people see of each table; programs get every column.
@@ -94,6 +95,9 @@ pub struct Args {
     /// with the same JOB, the best against the others
     #[arg(long, value_name = "JOB", conflicts_with_all = ["scores", "metrics", "timings"])]
     compare: Option<String>,
+    /// Of a search: the best trial with its parameters, and what it came to on test images if it was fitted once more
+    #[arg(long, conflicts_with_all = ["scores", "top", "metrics", "timings", "compare", "document"])]
+    best: bool,
     /// Print the table so that it goes into another document
     #[arg(long = "as", value_name = "FORM")]
     document: Option<Document>,
@@ -107,6 +111,9 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             ));
         }
         let wanted = args.job.clone().unwrap_or_else(|| "last".to_owned());
+        if args.best {
+            return trials::show_best(common, cluster, &wanted).await;
+        }
         let (job, results) = published(cluster, wanted).await?;
         let of_tables = args.compare.is_some() || args.document.is_some();
         if of_tables || args.scores || args.metrics || args.timings {
@@ -320,6 +327,10 @@ async fn show(
         let count = |batch: Vec<ScoreRow>| reused.count(&batch);
         results.each_reused(&mut cluster.client, count).await?;
     }
+    let search = match job.kind == JobKind::Hpo.as_str() {
+        true => Search::of(cluster, &job.id).await?,
+        false => None,
+    };
     let place = results.map(|results| results.place());
     let predicts = metrics.iter().any(|row| row.metric == ANOMALOUS_RATE);
     let mut value = summary::json(&lines);
@@ -328,15 +339,21 @@ async fn show(
         object.insert("state".to_owned(), json!(job.state));
         object.insert("failures".to_owned(), json!(job.failures));
         object.insert("results".to_owned(), json!(place));
+        if let Some(search) = &search {
+            object.insert("search".to_owned(), search.best_json());
+        }
         object.insert("reused".to_owned(), reused.json());
         object.insert("licences".to_owned(), json!(licences(&metrics)));
     }
     common.output.print(&value, || {
-        let mut text = match predicted::table(&metrics, &lines, reused) {
-            Some(table) => table.render(),
-            None => summary::table(&lines).render(),
+        let mut text = match (predicted::table(&metrics, &lines, reused), &search) {
+            (Some(table), _) => table.render(),
+            (None, Some(search)) => format!("{}\n\n{}", search.table(), search.best_text()),
+            (None, None) => summary::table(&lines).render(),
         };
-        for line in lines.iter().filter(|line| !line.error.is_empty()) {
+        // The table of trials has their errors.
+        let of_runs = lines.iter().filter(|_| search.is_none());
+        for line in of_runs.filter(|line| !line.error.is_empty()) {
             text.push_str(&format!("\nrun {} failed: {}", line.run, line.error));
         }
         for line in &lines {

@@ -7,7 +7,7 @@ use proto::v1::GetJobRequest;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use store::{Store, Stores, layout};
-use tables::{ManifestRow, Row, SampleRow, ScoreRow, TableError, TableReader};
+use tables::{ManifestRow, MetricRow, Row, SampleRow, ScoreRow, TableError, TableReader};
 use types::{JobId, TaskId, TaskKind};
 
 use super::with_cluster;
@@ -144,28 +144,31 @@ async fn verify(store: &Store, job: &JobId) -> Result<Report, Error> {
     }
     let scores = layout::result(job, generation, &format!("{}.parquet", ScoreRow::TABLE));
     let mut scores = rows_of::<ScoreRow>(store, &scores).await?.peekable();
-    let mut runs = Vec::with_capacity(plan.runs.len());
-    for run in &plan.runs {
+    let known = known_runs(store, &plan, job, generation).await?;
+    let mut runs = Vec::with_capacity(known.len());
+    for run in known {
         let rows = std::iter::from_fn(|| {
             scores.next_if(|row| row.as_ref().map_or(true, |row| row.run == run.index))
         });
         let rows = rows.map(|row| row.map(scored));
-        let coverage = match samples_of(&plan, job, run.index, &manifest) {
+        let coverage = match samples_of(store, &plan, job, run.index, &manifest).await? {
             Some(path) => {
-                let samples = rows_of::<SampleRow>(store, path).await?;
+                let samples = rows_of::<SampleRow>(store, &path).await?;
                 let samples = samples
                     .filter(|row| row.as_ref().map_or(true, |row| row.split != "train"))
                     .map(|row| row.map(sample));
                 Ok(cover(samples, rows)?)
             }
             None => {
+                // What was scored of it cannot be told from what was not.
+                rows.for_each(drop);
                 Err("its dataset was not listed, or none of its tasks has succeeded".to_owned())
             }
         };
         runs.push(RunReport {
             run: run.index,
-            dataset: run.dataset.clone(),
-            category: run.category.clone(),
+            dataset: run.dataset,
+            category: run.category,
             coverage,
         });
     }
@@ -242,26 +245,75 @@ async fn damage(store: &Store, path: &str, row: &ManifestRow) -> Result<Option<S
     Ok((!same).then(|| format!("{} has another content than was committed", store.uri(path))))
 }
 
-/// The part with a run's samples.
-fn samples_of<'a>(
+struct KnownRun {
+    index: u32,
+    dataset: String,
+    category: String,
+}
+
+/// The runs of the plan; of a search all that its table `metrics` has, since the plan holds its first trials only.
+async fn known_runs(
+    store: &Store,
+    plan: &Plan,
+    job: &JobId,
+    generation: u64,
+) -> Result<Vec<KnownRun>, Error> {
+    let mut runs: Vec<KnownRun> = plan
+        .runs
+        .iter()
+        .map(|run| KnownRun {
+            index: run.index,
+            dataset: run.dataset.clone(),
+            category: run.category.clone(),
+        })
+        .collect();
+    if plan.runs.iter().any(|run| run.trial.is_some()) {
+        let metrics = layout::result(job, generation, &format!("{}.parquet", MetricRow::TABLE));
+        // Sorted by run.
+        for row in read::<MetricRow>(store, &metrics).await? {
+            if runs.last().is_none_or(|last| last.index < row.run) {
+                runs.push(KnownRun {
+                    index: row.run,
+                    dataset: row.dataset,
+                    category: row.category,
+                });
+            }
+        }
+    }
+    Ok(runs)
+}
+
+/// The part with a run's samples: of the listing that the plan names for it, else of the one that its evaluation inherited.
+async fn samples_of(
+    store: &Store,
     plan: &Plan,
     job: &JobId,
     run: u32,
-    manifest: &'a [ManifestRow],
-) -> Option<&'a str> {
-    let list = plan
-        .tasks
-        .iter()
-        .find(|task| matches!(&task.spec, TaskSpec::List { runs } if runs.contains(&run)))?;
-    let task = TaskId {
-        job: job.clone(),
-        index: list.index,
+    manifest: &[ManifestRow],
+) -> Result<Option<String>, Error> {
+    let is_part = |row: &ManifestRow| row.path.ends_with(&format!("/{SAMPLES}"));
+    let mut tasks = plan.tasks.iter();
+    let list =
+        tasks.find(|task| matches!(&task.spec, TaskSpec::List { runs } if runs.contains(&run)));
+    if let Some(list) = list {
+        let task = TaskId {
+            job: job.clone(),
+            index: list.index,
+        }
+        .to_string();
+        let mut parts = manifest.iter().filter(|row| row.task == task);
+        return Ok(parts.find(|row| is_part(row)).map(|row| row.path.clone()));
     }
-    .to_string();
-    let part = manifest
-        .iter()
-        .find(|row| row.task == task && row.path.ends_with(&format!("/{SAMPLES}")))?;
-    Some(&part.path)
+    let evaluate = TaskKind::Evaluate.as_str();
+    let inherited = format!("/{}.parquet", ManifestRow::TABLE);
+    let mut rows = manifest.iter();
+    let inherited = rows
+        .find(|row| row.run == Some(run) && row.kind == evaluate && row.path.ends_with(&inherited));
+    let Some(inherited) = inherited else {
+        return Ok(None);
+    };
+    let inherited: Vec<ManifestRow> = read(store, &inherited.path).await?;
+    Ok(inherited.into_iter().find(is_part).map(|row| row.path))
 }
 
 fn sample(row: SampleRow) -> Image {

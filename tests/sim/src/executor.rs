@@ -87,7 +87,10 @@ pub fn work(assignment: &Assignment) -> (TaskResult, Vec<OutputObject>, u64) {
             errors: 0,
         },
         TaskSpec::Evaluate { .. } => ResultDetail::Evaluate {
-            metrics: Vec::new(),
+            metrics: run
+                .map(|run| workload::objective(&run.spec))
+                .into_iter()
+                .collect(),
             package: Some(path.clone()),
             rows: 0,
             errors: 0,

@@ -178,7 +178,17 @@ impl History {
             let Change::Expansion(row) = change else {
                 continue;
             };
-            let accepted = changes.iter().any(|c| matches!(c, Change::Attempt(a) if a.job == row.job && a.task == row.by && a.outcome == Outcome::Accepted));
+            let expansion = serde_json::from_str::<plan::Expansion>(&row.expansion_json);
+            let adds_trials = expansion.is_ok_and(|expansion| !expansion.runs.is_empty());
+            // Trials come with the end of another one, also where that one has failed.
+            let ends = |a: &coordinator_core::AttemptRow| match a.outcome {
+                Outcome::Accepted => adds_trials || a.task == row.by,
+                Outcome::Failed(_) => adds_trials,
+                _ => false,
+            };
+            let accepted = changes
+                .iter()
+                .any(|c| matches!(c, Change::Attempt(a) if a.job == row.job && ends(a)));
             if !accepted || !self.expansions.insert((row.job.clone(), row.by)) {
                 return Err(format!(
                     "I16: job {} was expanded by task {} without an acceptance of its own",

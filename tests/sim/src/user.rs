@@ -200,11 +200,13 @@ impl World {
                 continue;
             }
             let chunks = submit.resolved.runs.first().map_or(0, |run| run.seed);
-            self.each_sample_is_scored_once(
-                &submit.id,
-                submit.plan.runs.len(),
-                workload::samples(chunks),
-            )?;
+            let is_search = submit.resolved.search.is_some();
+            // Trials that failed are results, too; then the search is another one.
+            if is_search && self.anything_failed_for_good(&submit.id) {
+                continue;
+            }
+            let runs = job.runs as usize;
+            self.each_sample_is_scored_once(&submit.id, runs, workload::samples(chunks))?;
             let reduce = TaskIndex(submit.plan.tasks.len() as u32 - 1);
             let accepted = self
                 .disk
@@ -224,7 +226,10 @@ impl World {
             let thresholds = self.disk.rows.rethresholds.get(&submit.id);
             let thresholds = thresholds.map(|row| row.thresholds.clone());
             let thresholds = thresholds.unwrap_or_default();
-            let expected = workload::expected_reduce(&submit.plan, chunks, &thresholds);
+            let expected = match is_search {
+                true => workload::expected_search(submit, chunks),
+                false => workload::expected_reduce(&submit.plan, chunks, &thresholds),
+            };
             if found != Some(expected) {
                 return Err(format!(
                     "I15: job {} has other results than without faults",
@@ -239,6 +244,16 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Whether a task of the job ended without success, whatever became of it after a retry.
+    fn anything_failed_for_good(&self, job: &JobId) -> bool {
+        let failed = |row: &coordinator_core::TaskRow| {
+            row.generation > 0
+                || (row.state.is_terminal() && row.state != types::TaskState::Succeeded)
+        };
+        let mut rows = self.disk.rows.tasks.iter();
+        rows.any(|((of, _), row)| of == job && failed(row))
     }
 
     fn each_sample_is_scored_once(&self, job: &JobId, runs: usize, samples: u64) -> Check {

@@ -6,12 +6,14 @@ use coordinator_core::Submit;
 use job::{
     Rethreshold,
     resolved::{
-        ClassSpec, DeviceChoice, EngineChoice, JobKind, Kept, MetricsSpec, ModelSource,
-        Normalization, ResolvedJob, Resources, RunSpec, ThresholdSpec, VisionTask,
+        ClassSpec, DeviceChoice, EngineChoice, JobKind, Kept, MeasuredOn, MetricsSpec, ModelSource,
+        Normalization, Objective, ResolvedJob, Resources, RunSpec, SearchSpec, ThresholdSpec,
+        VisionTask,
     },
 };
 use plan::{
-    Dependency, DependencyRule, Plan, PlannedRun, PlannedTask, ResultDetail, TaskResult, TaskSpec,
+    Dependency, DependencyRule, MetricValue, Plan, PlannedRun, PlannedTask, ResultDetail, Standing,
+    TaskResult, TaskSpec,
 };
 use types::{JobId, RequestId, TaskIndex};
 
@@ -60,11 +62,13 @@ pub fn submit(
         skip: None,
         maps: Kept::None,
         pictures: Kept::None,
+        measured_on: MeasuredOn::Test,
+        train_share: None,
         task: VisionTask::Classification,
         // The number of chunks travels to the fake list task as the seed.
         seed: chunks,
     };
-    let resolved = ResolvedJob {
+    let mut resolved = ResolvedJob {
         format: 1,
         kind,
         name: "simulated".to_owned(),
@@ -83,7 +87,14 @@ pub fn submit(
         deadline_s: None,
         runs: vec![spec.clone(); runs as usize],
         export: None,
+        search: None,
     };
+    let mut plan = plan_of(runs, &spec);
+    if kind == JobKind::Hpo {
+        resolved.runs.truncate(1);
+        resolved.search = Some(search(runs));
+        plan = plan::plan(&resolved);
+    }
     let resolved_json = serde_json::to_string(&resolved).expect("a job is plain data");
     Submit {
         request: request.parse::<RequestId>().expect("a name"),
@@ -93,8 +104,81 @@ pub fn submit(
         resolved,
         resolved_json,
         source_yaml: String::new(),
-        plan: plan_of(runs, &spec),
+        plan,
         trace: None,
+    }
+}
+
+/// A search of so many trials, three at a time, and the best once more.
+fn search(trials: u32) -> SearchSpec {
+    let dimension = |name: &str, domain| hpo::Dimension {
+        name: format!("model.init_args.{name}"),
+        domain,
+        when: Vec::new(),
+    };
+    let range = hpo::Domain::Integer {
+        min: 1,
+        max: 1_000,
+        scale: hpo::Scale::Log,
+    };
+    SearchSpec {
+        objective: Objective {
+            level: "image".to_owned(),
+            metric: "AUROC".to_owned(),
+        },
+        refit: true,
+        by: hpo::Search {
+            space: hpo::Space {
+                dimensions: vec![
+                    dimension(
+                        "backbone",
+                        hpo::Domain::Values(vec!["a".into(), "b".into()]),
+                    ),
+                    dimension("n_features", range),
+                ],
+            },
+            method: hpo::Method::Tpe,
+            goal: hpo::Goal::Maximize,
+            trials,
+            concurrency: 3,
+            seed: 7,
+        },
+    }
+}
+
+/// What a run measures: of a trial a function of what it tries.
+pub fn objective(run: &RunSpec) -> MetricValue {
+    let bytes = serde_json::to_vec(&run.axes).expect("plain data");
+    let drawn = crate::chance::digest(bytes.into_iter().map(u64::from)) % 1_000_003;
+    MetricValue {
+        level: "image".to_owned(),
+        metric: "AUROC".to_owned(),
+        value: Some(drawn as f64 / 1_000_003.0),
+        reason: None,
+    }
+}
+
+/// The runs of a search in which nothing fails, found one after the other.
+pub fn trials(resolved: &ResolvedJob, plan: &Plan) -> Vec<PlannedRun> {
+    let (search, template) = resolved
+        .search
+        .as_ref()
+        .zip(resolved.runs.first())
+        .expect("a search");
+    let mut plan = plan.clone();
+    loop {
+        let standings: Vec<Standing> = plan
+            .runs
+            .iter()
+            .map(|run| Standing::Settled(objective(&run.spec).value))
+            .collect();
+        let next = TaskIndex(plan.tasks.len() as u32);
+        let expansion = plan::search_on(search, template, &plan, &standings, next, |_| None);
+        if expansion.runs.is_empty() {
+            return plan.runs;
+        }
+        plan.runs.extend(expansion.runs);
+        plan.tasks.extend(expansion.tasks);
     }
 }
 
@@ -141,6 +225,7 @@ fn plan_of(runs: u32, spec: &RunSpec) -> Plan {
         category: String::new(),
         spec: spec.clone(),
         joint: None,
+        trial: None,
     };
     Plan {
         runs: (0..runs).map(run).collect(),
@@ -150,11 +235,16 @@ fn plan_of(runs: u32, spec: &RunSpec) -> Plan {
 
 /// A job of random kind and size under a random priority.
 pub fn draw(chance: &mut Chance, number: u64, key: Option<String>) -> Submit {
-    let kind = *chance.pick(&[JobKind::Benchmark, JobKind::Benchmark, JobKind::Train]);
-    let runs = if kind == JobKind::Train {
-        1
-    } else {
-        chance.between(1, 3) as u32
+    let kind = *chance.pick(&[
+        JobKind::Benchmark,
+        JobKind::Benchmark,
+        JobKind::Train,
+        JobKind::Hpo,
+    ]);
+    let runs = match kind {
+        JobKind::Train => 1,
+        JobKind::Hpo => chance.between(2, 8) as u32,
+        _ => chance.between(1, 3) as u32,
     };
     let chunks = chance.between(0, 3);
     let priority = chance.between(0, 2) as i32;
@@ -214,13 +304,8 @@ pub fn need(
 /// The digest that the job's reduce must have if every task succeeds: the fault-free run with these thresholds from the start,
 /// computed at once.
 pub fn expected_reduce(plan: &Plan, chunks: u64, thresholds: &BTreeMap<u32, Rethreshold>) -> u64 {
-    let list = executor::digest_of(
-        &TaskSpec::List {
-            runs: (0..plan.runs.len() as u32).collect(),
-        },
-        None,
-        &[],
-    );
+    let runs = (0..plan.runs.len() as u32).collect();
+    let list = executor::digest_of(&TaskSpec::List { runs }, None, &[]);
     let result = TaskResult {
         detail: ResultDetail::List {
             samples: String::new(),
@@ -251,6 +336,35 @@ pub fn expected_reduce(plan: &Plan, chunks: u64, thresholds: &BTreeMap<u32, Reth
         let spec = TaskSpec::Evaluate { run };
         evaluates.push(executor::digest_of(&spec, threshold, &inputs));
     }
+    executor::digest_of(&TaskSpec::Reduce, None, &evaluates)
+}
+
+/// The same of a search: its trials share a listing, and the run that fits the best once more has its own.
+pub fn expected_search(submit: &Submit, chunks: u64) -> u64 {
+    let runs = trials(&submit.resolved, &submit.plan);
+    let list = |run: u32| executor::digest_of(&TaskSpec::List { runs: vec![run] }, None, &[]);
+    let evaluates: Vec<u64> = runs
+        .iter()
+        .map(|planned| {
+            let run = planned.index;
+            let list = list(if planned.trial.is_some() { 0 } else { run });
+            let fit = executor::digest_of(&TaskSpec::Fit { run }, None, &[list]);
+            let samples = samples(chunks);
+            let scores = (0u32..chunks as u32).map(|chunk| {
+                let first = u64::from(chunk) * plan::CHUNK;
+                let count = plan::CHUNK.min(samples - first);
+                let spec = TaskSpec::Score {
+                    run,
+                    chunk,
+                    first,
+                    count,
+                };
+                executor::digest_of(&spec, None, &[list, fit])
+            });
+            let inputs: Vec<u64> = [list, fit].into_iter().chain(scores).collect();
+            executor::digest_of(&TaskSpec::Evaluate { run }, None, &inputs)
+        })
+        .collect();
     executor::digest_of(&TaskSpec::Reduce, None, &evaluates)
 }
 

@@ -108,12 +108,17 @@ impl Images {
         Some(bad.describe(split.as_str()))
     }
 
-    /// Fails where not one image of the split test could be scored: there is nothing to measure. And where there is a limit and
+    /// Fails where not one image of the measured split could be scored: there is nothing to measure. And where there is a limit and
     /// more than that could not; `before`: rows of earlier jobs that the run answers for, too.
-    pub fn check(&self, limit: Option<ErrorLimit>, before: u64) -> Result<(), TaskError> {
+    pub fn check(
+        &self,
+        split: Split,
+        limit: Option<ErrorLimit>,
+        before: u64,
+    ) -> Result<(), TaskError> {
         let (errors, scored) = (
-            self.errors(Split::Test),
-            self.counts.get(&Split::Test).map_or(0, |counts| {
+            self.errors(split),
+            self.counts.get(&split).map_or(0, |counts| {
                 let totals = counts.totals();
                 totals.normal + totals.anomalous
             }),
@@ -123,7 +128,7 @@ impl Images {
             if limit.allows(errors, rows) {
                 return Ok(());
             }
-            let first = self.bad.get(&Split::Test).and_then(BadImages::first);
+            let first = self.bad.get(&split).and_then(BadImages::first);
             return Err(TaskError::TooManyErrors {
                 errors,
                 rows,
@@ -131,10 +136,10 @@ impl Images {
                 first: first.unwrap_or_default().to_owned(),
             });
         }
-        match self.said(Split::Test) {
-            Some(said) if !self.counts.contains_key(&Split::Test) => Err(TaskError::BadImages(
-                format!("nothing to measure: all {said}"),
-            )),
+        match self.said(split) {
+            Some(said) if !self.counts.contains_key(&split) => Err(TaskError::BadImages(format!(
+                "nothing to measure: all {said}"
+            ))),
             _ => Ok(()),
         }
     }

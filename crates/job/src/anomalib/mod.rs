@@ -6,6 +6,7 @@
 mod class;
 mod current;
 mod old;
+mod sweep;
 
 use std::path::Path;
 
@@ -36,6 +37,9 @@ pub(crate) fn is_anomalib(root: &Node) -> bool {
     let package = root
         .get("model")
         .is_some_and(|model| model.get("package").is_some());
+    if sweep::is_sweep(root) {
+        return true;
+    }
     has(THEIRS)
         && !has(read::JOB_KEYS)
         && !root.entries().iter().any(nearly_kind)
@@ -45,6 +49,9 @@ pub(crate) fn is_anomalib(root: &Node) -> bool {
 
 /// The job file that says the same.
 pub(crate) fn translate(root: Node, file_name: &str, report: &mut Report<'_>) -> Node {
+    if sweep::is_sweep(&root) {
+        return sweep::translate(root, file_name, report);
+    }
     let at = root.at;
     let mut kind = JobKind::Train;
     let mut is_old = false;

@@ -51,7 +51,6 @@ fn a_grid_that_is_none_hides_nothing() {
 #[test]
 fn a_wrong_kind_hides_nothing() {
     for (kind, first) in [
-        ("kind: hpo\n", "job.yaml:1:7: jobs of kind hpo"),
         ("kind: pred\n", "job.yaml:1:7: kind: expected one of"),
         ("\n", "job.yaml:1:1: there is no key `kind`"),
     ] {

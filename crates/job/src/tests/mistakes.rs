@@ -7,7 +7,7 @@ fn eleven_mistakes_are_eleven_messages() {
     says(
         include_str!("mistakes.yaml"),
         &[
-            "job.yaml:2:7: kind: expected one of train, test, predict, benchmark, export, found \"bench\"",
+            "job.yaml:2:7: kind: expected one of train, test, predict, benchmark, hpo, export, found \"bench\"",
             "job.yaml:3:7: name: expected 1 to 128 letters",
             "job.yaml:7:15: unknown backbone `mobilnet_v2`; .. ; did you mean \"mobilenet_v2\"?",
             "job.yaml:9:17: n_features: expected an integer from 1 to 65536, found 0",

@@ -15,6 +15,7 @@ mod pace;
 mod placement;
 mod rethreshold;
 mod schedules;
+mod searches;
 mod size;
 mod skip;
 mod sweeper;

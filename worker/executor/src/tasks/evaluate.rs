@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ::package::Parity;
 use data::Split;
-use job::resolved::ModelSource;
+use job::resolved::{MeasuredOn, ModelSource};
 use metrics::{Asked, AtRate, Interval, Points, RawScore, SplitRole, Summary, Undefined};
 use plan::{
     Input, InputOutcome, MetricValue, PlannedRun, ResultDetail, Reused, ScoredBefore, TaskResult,
@@ -42,7 +42,9 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         .stages
         .time("metrics", 0, || Images::count(attempt))?;
     let before = scored_before(attempt)?;
+    let split = measured(run);
     images.check(
+        split,
         run.spec.max_error_rows,
         before.map_or(0, |before| before.images),
     )?;
@@ -78,16 +80,18 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     let (mut rows, mut curves) = level_rows(
         &run.spec.metrics.image,
         &images,
+        split,
         (&image, asked),
-        images.errors(Split::Test),
+        images.errors(split),
         &template,
     )?;
     if let (Some(pixels), Some(decision)) = (&pixels, &pixel) {
         let (metrics, drawn) = level_rows(
             &run.spec.metrics.pixel,
             pixels,
+            split,
             (decision, asked),
-            images.errors(Split::Test),
+            images.errors(split),
             &template,
         )?;
         rows.extend(metrics);
@@ -109,7 +113,11 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     attempt.put_table(names::METRICS, rows)?;
     curves.sort_by(Row::order);
     attempt.put_table(names::CURVES, curves)?;
-    let missing_pictures = pictures::put(attempt, run, &sight)?;
+    // Of a trial nobody looks at pictures.
+    let missing_pictures = match split {
+        Split::Test => pictures::put(attempt, run, &sight)?,
+        Split::Train | Split::Validation => None,
+    };
     let (rows, anomalous) = write_scores(attempt, &image)?;
     decide_reused(attempt, run, &image)?;
     bring_renders(attempt)?;
@@ -243,10 +251,19 @@ fn rate(found: AtRate) -> Value {
     json!({ "asked": found.rate.rate(), "normal": found.normal, "at_or_above": found.at_or_above })
 }
 
-/// Every metric of a level and its curves, computed from the split `test` alone.
+/// The split whose images are measured.
+fn measured(run: &PlannedRun) -> Split {
+    match run.spec.measured_on {
+        MeasuredOn::Test => Split::Test,
+        MeasuredOn::Validation => Split::Validation,
+    }
+}
+
+/// Every metric of a level and its curves, computed from one split alone.
 fn level_rows(
     wanted: &[String],
     level: &dyn Level,
+    split: Split,
     (decision, asked): (&Decision, Asked<'_>),
     errors: u64,
     template: &MetricRow,
@@ -256,9 +273,14 @@ fn level_rows(
         thresholds: &thresholds,
         ..asked
     };
-    let summary = level.summary(Split::Test, asked)?;
+    let summary = level.summary(split, asked)?;
+    let role = match split {
+        Split::Train => SplitRole::Train,
+        Split::Validation => SplitRole::Validation,
+        Split::Test => SplitRole::Test,
+    };
     let row = |metric: &String| {
-        let computed = compute(metric, &summary, decision);
+        let computed = compute(metric, &summary, decision, role);
         // Pixels of one image are not independent: their interval would be far too narrow.
         let interval = computed.interval.filter(|_| level.name() == "image");
         MetricRow {
@@ -315,7 +337,7 @@ struct Computed {
     threshold: Option<f64>,
 }
 
-fn compute(metric: &str, summary: &Summary, decision: &Decision) -> Computed {
+fn compute(metric: &str, summary: &Summary, decision: &Decision, measured: SplitRole) -> Computed {
     let area = |value| Computed {
         value,
         interval: None,
@@ -346,7 +368,7 @@ fn compute(metric: &str, summary: &Summary, decision: &Decision) -> Computed {
             value: decided.and_then(|decided| decided.confusion.f1()),
             // An interval holds only where the threshold was not chosen on these very scores.
             interval: threshold
-                .filter(|threshold| threshold.is_independent_of(SplitRole::Test))
+                .filter(|threshold| threshold.is_independent_of(measured))
                 .and_then(|_| decided.ok()?.confusion.f1_interval()),
             threshold: deciding,
         },
@@ -443,6 +465,12 @@ pub fn parameters(run: &PlannedRun, used: Value, rates: Value) -> String {
     }
     if !rates.is_null() {
         parameters["false_positive_rate"] = rates;
+    }
+    if run.spec.measured_on != MeasuredOn::Test {
+        parameters["measured_on"] = json!(run.spec.measured_on);
+    }
+    if let Some(share) = run.spec.train_share {
+        parameters["train_share"] = json!(share);
     }
     parameters.to_string()
 }

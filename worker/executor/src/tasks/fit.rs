@@ -1,6 +1,6 @@
 //! `fit`: the training images' features become the model's statistics.
 
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 use data::Split;
 use plan::{ResultDetail, Reused, TaskResult, UsedWeights};
@@ -52,7 +52,32 @@ fn training_samples(attempt: &Attempt) -> Result<Vec<SampleRow>, TaskError> {
         );
         Ok(())
     })?;
+    if let Some(share) = attempt.run()?.spec.train_share {
+        samples = part(samples, share);
+    }
     Ok(samples)
+}
+
+/// A share of the images, at least one: those whose addresses have the lowest hashes, so that a smaller share lies in a larger one.
+fn part(samples: Vec<SampleRow>, share: f64) -> Vec<SampleRow> {
+    // Counts are far below 2^53.
+    let wanted = (share * samples.len() as f64).ceil().max(1.0) as usize;
+    let mut drawn: Vec<(String, usize)> = samples
+        .iter()
+        .enumerate()
+        .map(|(place, sample)| (::package::digest(sample.uri.as_bytes()), place))
+        .collect();
+    drawn.sort();
+    let chosen: HashSet<usize> = drawn
+        .into_iter()
+        .take(wanted)
+        .map(|(_, place)| place)
+        .collect();
+    let of_all = samples.into_iter().enumerate();
+    of_all
+        .filter(|(place, _)| chosen.contains(place))
+        .map(|(_, sample)| sample)
+        .collect()
 }
 
 /// Features of all images, in their order, on disk. Every bad image is named; none is passed over.

@@ -6,7 +6,7 @@ use data::{
     DataError, Dataset, LICENCE_BYTES, LICENCE_FILES, ListedObject, Purpose, SampleSeed, Split,
     licence_line,
 };
-use job::resolved::ModelSource;
+use job::resolved::{MeasuredOn, ModelSource};
 use store::StoreError;
 use tables::{Micros, SampleRow};
 use vision::Limits;
@@ -24,6 +24,10 @@ pub fn seal(attempt: &Attempt, dataset: &dyn Dataset) -> Result<Listed, TaskErro
     let listing = dataset
         .samples(&objects, purpose(attempt))
         .map_err(|error| suggest(attempt, error))?;
+    let mut listing = listing;
+    if attempt.run()?.spec.measured_on == MeasuredOn::Validation {
+        listing.samples.retain(|sample| sample.split != Split::Test);
+    }
     check_masks(attempt, &listing.samples, &objects)?;
     let train = listing
         .samples
