@@ -67,7 +67,7 @@ test: ## run every test
 	$(MAKE) --no-print-directory weights texture WHAT="--all-targets --exclude sim"
 	$(RUNTIME) cargo test --locked --workspace --exclude sim --no-fail-fast
 	$(RUNTIME) cargo test --locked --package sim
-	$(MAKE) --no-print-directory readers
+	$(MAKE) --no-print-directory readers charts
 
 .PHONY: chaos
 chaos: ## kill and cut a real RabbitMQ, a real S3 server and calls far more often than `test` does (about half an hour)
@@ -117,6 +117,21 @@ readers:
 		$(PYTHON) -m venv .cache/readers && .cache/readers/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --no-deps -r tests/readers/requirements.txt \
 		&& touch .cache/readers/.complete; fi
 	.cache/readers/bin/python tests/readers/readers.py
+
+# Its environment takes 160 MB.
+.PHONY: charts
+charts: ## check the Helm chart, its alerts and its dashboard
+	$(PYTHON) scripts/fetch_parts.py charts
+	if ! [ tests/charts/requirements.txt -ot .cache/charts/venv/.complete ]; then \
+		$(PYTHON) -m venv .cache/charts/venv && .cache/charts/venv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --no-deps -r tests/charts/requirements.txt \
+		&& touch .cache/charts/venv/.complete; fi
+	.cache/charts/venv/bin/python tests/charts/charts.py
+
+.PHONY: images
+images: ## carry out the steps of images/Dockerfile in bootstrap roots, and do a job there (as root)
+	$(PYTHON) scripts/setup.py images
+	$(MAKE) --no-print-directory weights
+	$(PYTHON) tests/images/prove.py
 
 .PHONY: sim
 sim: ## simulate the scheduling core for SECONDS=n (60)

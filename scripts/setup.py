@@ -6,6 +6,7 @@
     python3 scripts/setup.py demo       also the ELPV images and the photographs that textures are made from
     python3 scripts/setup.py bench      all of that
     python3 scripts/setup.py azure      what `make build` needs, and Node with npm
+    python3 scripts/setup.py images     what `make build` needs, and mmdebstrap
 
 Packages of the system are installed with apt-get when this runs as root; otherwise it says which to ask for.
 Standard library and pip only; every download is pinned and checked (setup_native.py, fetch_parts.py).
@@ -22,13 +23,13 @@ ROOT = SCRIPTS.parent
 
 # program: Debian package that brings it
 SYSTEM = {"g++": "g++", "cc": "gcc", "make": "make", "ld": "binutils"}
-AZURE = {"node": "nodejs", "npm": "npm"}
+FURTHER = {"azure": {"node": "nodejs", "npm": "npm"}, "images": {"mmdebstrap": "mmdebstrap", "openssl": "openssl"}}
 TOOLCHAIN = {"cargo": "the Rust toolchain", "rustc": "the Rust toolchain"}
 # Debian package: a file that it brings, for programs that are on nobody's PATH.
 TEST_SYSTEM = {"rabbitmq-server": "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server",
                "prometheus": "/usr/bin/promtool", "openssl": "/usr/bin/openssl"}
 PARTS = {"build": [], "test": ["weights"], "demo": ["weights", "elpv", "photos"],
-          "bench": ["weights", "elpv", "photos"], "azure": []}
+          "bench": ["weights", "elpv", "photos"], "azure": [], "images": []}
 # Free space that a step may take, in bytes: wheels, native libraries, build output.
 NEEDED_BYTES = 5 * 10**9
 
@@ -50,7 +51,7 @@ def check_machine():
 
 
 def missing_packages(part):
-    programs = {**SYSTEM, **AZURE} if part == "azure" else SYSTEM
+    programs = {**SYSTEM, **FURTHER.get(part, {})}
     missing = {package for program, package in programs.items() if not shutil.which(program)}
     if part in ("test", "bench"):
         missing.update(package for package, pattern in TEST_SYSTEM.items() if not glob.glob(pattern))

@@ -7,6 +7,7 @@ use std::{
 };
 
 use coordinator_core::{Claim, Core, Event, Now, Reply, Ticket};
+use monitoring::Histogram;
 use spans::Spans;
 use store::Stores;
 use tokio::sync::{oneshot, watch};
@@ -52,6 +53,7 @@ pub struct Handle {
     wake_ups: Option<Arc<WakeUps>>,
     webhook: Option<Arc<Webhook>>,
     spans: Spans,
+    commit_times: Histogram,
 }
 
 impl Handle {
@@ -61,6 +63,7 @@ impl Handle {
         wake_ups: Option<Arc<WakeUps>>,
         webhook: Option<Arc<Webhook>>,
         spans: Spans,
+        commit_times: Histogram,
     ) -> (Self, mpsc::Receiver<Message>) {
         let (inbox, receiver) = mpsc::channel();
         let handle = Self {
@@ -70,6 +73,7 @@ impl Handle {
             wake_ups,
             webhook,
             spans,
+            commit_times,
         };
         (handle, receiver)
     }
@@ -92,6 +96,11 @@ impl Handle {
     /// Where spans go.
     pub fn spans(&self) -> &Spans {
         &self.spans
+    }
+
+    /// How long the loop's commits took.
+    pub fn commit_times(&self) -> &Histogram {
+        &self.commit_times
     }
 
     pub async fn ask(

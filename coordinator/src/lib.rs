@@ -232,6 +232,7 @@ fn serve(settings: &Settings, checked: Checked) -> Result<(), RunError> {
         wake_ups.clone(),
         webhook.map(Arc::new),
         spans.clone(),
+        store.commit_times(),
     );
     let (deliveries, outbox) = unbounded_channel();
     let (ordered, to_publish) = unbounded_channel();

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use coordinator_core::Census;
-use monitoring::{Kind, Metrics, Watched};
+use coordinator_core::{Census, Outcome, Pool};
+use monitoring::{Histogram, Kind, Metrics, Watched};
 use tokio::time::timeout;
+use types::FailureClass;
 
 use crate::handle::Handle;
 
@@ -22,12 +23,12 @@ impl Watched for Handle {
     }
 
     async fn metrics(&self) -> Result<Metrics, String> {
-        Ok(render(&census(self).await?))
+        Ok(render(&census(self).await?, self.commit_times()))
     }
 }
 
 async fn census(handle: &Handle) -> Result<Census, String> {
-    match timeout(ANSWER, handle.query(|core, _| core.census())).await {
+    match timeout(ANSWER, handle.query(|core, now| core.census(now))).await {
         Ok(Ok(census)) => Ok(census),
         Ok(Err(ended)) => Err(ended.to_string()),
         Err(_) => Err(format!(
@@ -37,7 +38,7 @@ async fn census(handle: &Handle) -> Result<Census, String> {
     }
 }
 
-fn render(census: &Census) -> Metrics {
+fn render(census: &Census, commit_times: &Histogram) -> Metrics {
     let mut metrics = Metrics::default();
     let jobs = census.jobs.iter();
     metrics.family(
@@ -69,21 +70,49 @@ fn render(census: &Census) -> Metrics {
         "Workers by pool and state.",
         workers,
     );
-    let pools = census.pools.iter();
+    let of_pool = |number: fn(&Pool) -> u64| {
+        let pools = census.pools.iter();
+        pools.map(move |(pool, found)| ([("pool", pool.to_string())], number(found)))
+    };
     metrics.family(
         "slots",
         Kind::Gauge,
         "Tasks that the live workers of a pool do at a time.",
-        pools.map(|(pool, found)| ([("pool", pool.to_string())], found.slots)),
+        of_pool(|pool| pool.slots),
+    );
+    metrics.family(
+        "backlog_seconds",
+        Kind::Gauge,
+        "What the tasks that run or may run are expected to take one slot.",
+        of_pool(|pool| pool.backlog.work_ms.div_ceil(1_000)),
+    );
+    metrics.family(
+        "oldest_task_seconds",
+        Kind::Gauge,
+        "For how long the task that has waited longest could have been running.",
+        of_pool(|pool| pool.backlog.oldest_ms / 1_000),
     );
     let current = "Leases that are current.";
     metrics.number("leases", Kind::Gauge, current, census.leases);
-    let attempts = census.ended.outcomes.iter();
+    // Each from 0 on: of a number that was not there before, no growth is seen.
+    let outcomes = [Outcome::Accepted, Outcome::Superseded, Outcome::Cancelled];
+    let failed = FailureClass::ALL.into_iter().map(Outcome::Failed);
     metrics.family(
         "attempts_total",
         Kind::Counter,
         "Attempts that have ended, by outcome.",
-        attempts.map(|(outcome, &n)| ([("outcome", (*outcome).to_owned())], n)),
+        outcomes.into_iter().chain(failed).map(|outcome| {
+            let ended = census.ended.outcomes.get(outcome.as_str());
+            let label = ("outcome", outcome.as_str().to_owned());
+            ([label], ended.copied().unwrap_or(0))
+        }),
+    );
+    let images = "Images of accepted score tasks, each once a run.";
+    metrics.number(
+        "scored_images_total",
+        Kind::Counter,
+        images,
+        census.ended.images,
     );
     let swept =
         "Attempts that were not accepted and whose objects were deleted after the retention.";
@@ -104,12 +133,14 @@ fn render(census: &Census) -> Metrics {
     metrics.number("outbox", Kind::Gauge, waiting, census.outbox);
     let refused = "Those of them that were refused at least once.";
     metrics.number("outbox_refused", Kind::Gauge, refused, census.refused);
+    let commits = "How long the commits of batches of changes to the database took.";
+    metrics.times("commit_seconds", commits, commit_times);
     metrics
 }
 
 #[cfg(test)]
 mod tests {
-    use coordinator_core::Pool;
+    use coordinator_core::Backlog;
     use types::{JobState, TaskState};
 
     use super::*;
@@ -120,22 +151,32 @@ mod tests {
         census.jobs.insert(JobState::Running, 2);
         census.ended.outcomes.insert("lost", 3);
         (census.ended.swept, census.ended.swept_objects) = (2, 9);
+        census.ended.images = 512;
         let pool = Pool {
             tasks: [(TaskState::Ready, 7)].into(),
             workers: [("live", 1)].into(),
             slots: 4,
+            backlog: Backlog {
+                work_ms: 61_001,
+                oldest_ms: 5_999,
+            },
         };
         census.pools.insert("cpu".parse().unwrap(), pool);
-        let text = render(&census).text();
+        let text = render(&census, &Histogram::default()).text();
         for line in [
             "nightshift_jobs{state=\"running\"} 2",
             "nightshift_tasks{pool=\"cpu\",state=\"ready\"} 7",
             "nightshift_workers{pool=\"cpu\",state=\"live\"} 1",
             "nightshift_slots{pool=\"cpu\"} 4",
             "nightshift_attempts_total{outcome=\"lost\"} 3",
+            "nightshift_attempts_total{outcome=\"crashed\"} 0",
             "nightshift_swept_attempts_total 2",
             "nightshift_swept_objects_total 9",
             "nightshift_outbox 0",
+            "nightshift_backlog_seconds{pool=\"cpu\"} 62",
+            "nightshift_oldest_task_seconds{pool=\"cpu\"} 5",
+            "nightshift_scored_images_total 512",
+            "nightshift_commit_seconds_count 0",
         ] {
             assert!(
                 text.lines().any(|one| one == line),

@@ -40,6 +40,7 @@ mod queues;
 mod quiet;
 mod rabbitmq;
 mod remote;
+mod restore;
 mod rethreshold;
 mod rights;
 mod sandbox;

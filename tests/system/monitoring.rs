@@ -1,7 +1,10 @@
 //! What monitoring reads of a coordinator and a worker: they live, they are ready, and how many there are of what.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::processes::{Signal, until};
@@ -54,6 +57,24 @@ fn metrics(address: &str) -> String {
     text
 }
 
+/// Alert rules and dashboard of the chart are checked against what is kept in `tests/charts/recorded`: it has to tell of the
+/// same families as a program does now. `UPDATE=1` records anew.
+#[track_caller]
+fn is_as_recorded(program: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../charts/recorded")
+        .join(format!("{program}.txt"));
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, text).unwrap();
+    }
+    let recorded = fs::read_to_string(&path).unwrap();
+    let families = |text: &str| -> BTreeSet<String> {
+        let types = text.lines().filter(|line| line.starts_with("# TYPE "));
+        types.map(str::to_owned).collect()
+    };
+    assert_eq!(families(text), families(&recorded), "UPDATE=1 records anew");
+}
+
 #[track_caller]
 fn expect_lines(text: &str, lines: &[&str]) {
     for line in lines {
@@ -88,8 +109,19 @@ fn monitoring_reads_health_and_numbers() {
             "nightshift_attempts_total{outcome=\"accepted\"} 5",
             "nightshift_leases 0",
             "nightshift_outbox 0",
+            "nightshift_backlog_seconds{pool=\"cpu\"} 0",
+            "nightshift_oldest_task_seconds{pool=\"cpu\"} 0",
         ],
     );
+    let above_zero = |name: &str| {
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(&format!("{name} ")));
+        line.is_some_and(|line| !line.ends_with(" 0"))
+    };
+    assert!(above_zero("nightshift_scored_images_total"), "{text}");
+    assert!(above_zero("nightshift_commit_seconds_count"), "{text}");
+    is_as_recorded("coordinator", &text);
     // No id of a job is a label: their number would grow without bound.
     assert!(!text.contains(&sandbox.job_ids()[0]), "{text}");
 
@@ -140,7 +172,9 @@ fn a_worker_is_ready_while_its_coordinator_answers() {
             "nightshift_worker_ready 1",
         ],
     );
-    assert!(metrics(&address).contains("nightshift_worker_executor_memory_bytes{slot=\"0\"} "));
+    let text = metrics(&address);
+    assert!(text.contains("nightshift_worker_executor_memory_bytes{slot=\"0\"} "));
+    is_as_recorded("worker", &text);
 
     coordinator.signal(Signal::KILL);
     coordinator.wait(SOON);

@@ -5,6 +5,7 @@
 mod attempt_log;
 mod calls;
 mod cgroup;
+mod deletion_cost;
 mod executor_process;
 mod machine;
 mod pins;
@@ -43,6 +44,7 @@ pub use settings::Settings;
 
 use crate::{
     calls::{Coordinator, Identity},
+    deletion_cost::{Api, CostError},
     executor_process::ExecutorCommand,
     pins::{PinError, Pins},
     slots::Slots,
@@ -121,6 +123,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             || error.is::<ReachError>()
             || error.is::<ConfigError>()
             || error.is::<PinError>()
+            || error.is::<CostError>()
             || matches!(
                 error.downcast_ref(),
                 Some(HttpError::BadAddress { .. } | HttpError::Reachable { .. })
@@ -137,6 +140,7 @@ struct Checked {
     name: WorkerName,
     place: Place,
     http: Option<SocketAddr>,
+    cluster: Option<Api>,
     stores: Stores,
     pins: Pins,
     command: ExecutorCommand,
@@ -151,6 +155,7 @@ impl Checked {
         let pins = Pins::new(&settings.device, settings.slots, shown.as_deref())?;
         Ok(Self {
             http: monitoring::address(settings.http.as_deref(), settings.http_insecure)?,
+            cluster: settings.deletion_cost.then(Api::of_this_pod).transpose()?,
             stores: Stores::read(settings.file.config.as_deref())?,
             command: executor_command(settings, &name, pins.slots())?,
             pins,
@@ -167,6 +172,7 @@ async fn serve(settings: Settings, checked: Checked) -> Result<()> {
         name,
         place,
         http,
+        cluster,
         stores,
         pins,
         command,
@@ -183,6 +189,10 @@ async fn serve(settings: Settings, checked: Checked) -> Result<()> {
             status.clone(),
             std::future::pending(),
         ));
+    }
+    if let Some(api) = cluster {
+        // As long as the process lives, too.
+        tokio::spawn(api.pod(&name)?.keep_told(status.clone()));
     }
     let spans = Spans::start("nightshift-worker", |why| tracing::warn!("{why}"));
     if pins.devices().are_gpus() {

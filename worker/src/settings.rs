@@ -75,6 +75,10 @@ pub struct Settings {
     /// Let others than this machine read --http: numbers of slots and attempts, and memory
     #[arg(long)]
     pub http_insecure: bool,
+    /// In a pod of Kubernetes that has the worker's name: write into its annotation what its deletion would cost, by what is under way.
+    /// The service account must be allowed to patch pods
+    #[arg(long)]
+    pub deletion_cost: bool,
     #[command(flatten)]
     pub logging: LogSettings,
 }

@@ -1,7 +1,7 @@
 //! What monitoring is told of this agent: whether it lives, whether it takes tasks, and how many of what.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -24,8 +24,8 @@ struct Facts {
     /// The last call got an answer.
     answered: bool,
     draining: bool,
-    /// Attempts that occupy a slot.
-    held: BTreeSet<LeaseNumber>,
+    /// Attempts that occupy a slot, and since when.
+    held: BTreeMap<LeaseNumber, Instant>,
     /// Resident bytes of each executor that runs.
     executors: BTreeMap<SlotNumber, u64>,
     executor_exits: u64,
@@ -41,7 +41,7 @@ impl Status {
             registered: false,
             answered: false,
             draining: false,
-            held: BTreeSet::new(),
+            held: BTreeMap::new(),
             executors: BTreeMap::new(),
             executor_exits: 0,
             ended: BTreeMap::new(),
@@ -56,10 +56,17 @@ impl Status {
     /// What was ordered.
     pub fn note_order(&self, effect: &AgentEffect) {
         match effect {
-            AgentEffect::RunTask { grant, .. } => drop(self.facts().held.insert(grant.lease)),
+            AgentEffect::RunTask { grant, .. } => {
+                self.facts().held.insert(grant.lease, Instant::now());
+            }
             AgentEffect::Finished { lease } => drop(self.facts().held.remove(lease)),
             _ => {}
         }
+    }
+
+    /// What would be begun anew if this worker ended now: the time that all its tasks have run.
+    pub fn under_way(&self) -> Duration {
+        self.facts().held.values().map(Instant::elapsed).sum()
     }
 
     fn facts(&self) -> MutexGuard<'_, Facts> {

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use plan::TaskSpec;
 use types::{JobState, PoolName, TaskState};
 
 use crate::{
+    backlog::Backlog,
     core::Core,
+    event::Now,
     query::WorkerState,
     rows::{AttemptRow, Outcome},
 };
@@ -27,15 +30,21 @@ pub struct Census {
 pub struct EndedAttempts {
     /// By how they ended.
     pub outcomes: BTreeMap<&'static str, u64>,
-    /// Of these, attempts whose prefix was swept, and the objects that were deleted there.
+    /// Images of score tasks that were accepted, each once a run.
+    pub images: u64,
+    /// Attempts whose prefix was swept, and the objects that were deleted there.
     pub swept: u64,
     pub swept_objects: u64,
 }
 
 impl EndedAttempts {
-    pub(crate) fn count(&mut self, attempt: &AttemptRow) {
+    /// `spec`: of its task.
+    pub(crate) fn count(&mut self, attempt: &AttemptRow, spec: &TaskSpec) {
         if attempt.outcome == Outcome::Running {
             return;
+        }
+        if let (Outcome::Accepted, TaskSpec::Score { count, .. }) = (attempt.outcome, spec) {
+            self.images += count;
         }
         *self.outcomes.entry(attempt.outcome.as_str()).or_default() += 1;
         if let Some(sweep) = attempt.sweep {
@@ -52,11 +61,12 @@ pub struct Pool {
     pub workers: BTreeMap<&'static str, u64>,
     /// Of live workers.
     pub slots: u64,
+    pub backlog: Backlog,
 }
 
 impl Core {
-    /// Walks over jobs and attempts: for a question every few seconds, not for one a task.
-    pub fn census(&self) -> Census {
+    /// Walks over tasks and attempts: for a question every few seconds, not for one a task.
+    pub fn census(&self, now: Now) -> Census {
         let mut census = Census {
             leases: self.held.len() as u64,
             outbox: self.outbox.len() as u64,
@@ -73,6 +83,15 @@ impl Core {
             for &state in TaskState::ALL {
                 *pool.tasks.entry(state).or_default() += job.counts.of(state);
             }
+            for task in &job.tasks {
+                for attempt in task
+                    .attempts
+                    .iter()
+                    .filter_map(|lease| self.attempts.get(lease))
+                {
+                    census.ended.count(attempt, &task.spec);
+                }
+            }
         }
         for view in self.worker_views() {
             let pool = census.pools.entry(view.row.pool.clone()).or_default();
@@ -81,8 +100,8 @@ impl Core {
                 pool.slots += u64::from(view.row.slots);
             }
         }
-        for attempt in self.attempts.values() {
-            census.ended.count(attempt);
+        for (pool, backlog) in self.backlogs(now) {
+            census.pools.entry(pool).or_default().backlog = backlog;
         }
         census
     }

@@ -61,6 +61,13 @@ pub(crate) struct Held {
     pub images: Option<u64>,
 }
 
+impl Held {
+    /// How long it has run.
+    pub fn ran_ms(&self, now: Now) -> u64 {
+        self.before_ms + now.mono_ms.saturating_sub(self.since_ms)
+    }
+}
+
 /// Failed tries to deliver one entry of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Undelivered {

@@ -84,10 +84,12 @@ impl Core {
         if let Some(key) = &job.row.key {
             self.keys.remove(key);
         }
-        for lease in job.tasks.iter().flat_map(|task| &task.attempts) {
-            if let Some(attempt) = self.attempts.remove(lease) {
-                self.claims.remove(&attempt.claim);
-                self.forgotten.count(&attempt);
+        for task in &job.tasks {
+            for lease in &task.attempts {
+                if let Some(attempt) = self.attempts.remove(lease) {
+                    self.claims.remove(&attempt.claim);
+                    self.forgotten.count(&attempt, &task.spec);
+                }
             }
         }
         self.requests.retain(|_, request| request.job != *id);

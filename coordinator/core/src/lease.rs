@@ -151,7 +151,7 @@ impl Core {
         {
             worker.held.remove(&lease);
         }
-        held.before_ms + now.mono_ms.saturating_sub(held.since_ms)
+        held.ran_ms(now)
     }
 
     /// Whether a Complete of this lease would be accepted if it came now (or was).

@@ -19,6 +19,7 @@
 
 mod assign;
 mod audit;
+mod backlog;
 mod census;
 mod claim;
 mod complete;
@@ -51,6 +52,7 @@ mod waiting;
 mod wake_up;
 mod worker;
 
+pub use backlog::Backlog;
 pub use census::{Census, EndedAttempts, Pool};
 pub use core::Core;
 pub use dead::DeadTask;

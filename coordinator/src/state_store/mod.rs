@@ -8,10 +8,11 @@ mod write;
 
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use coordinator_core::{Change, RESTORED_JUMP, Rows};
+use monitoring::Histogram;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use types::Epoch;
 
@@ -76,6 +77,7 @@ pub enum Origin {
 pub struct StateStore {
     connection: Connection,
     epoch: Epoch,
+    commit_times: Histogram,
 }
 
 impl StateStore {
@@ -108,6 +110,7 @@ impl StateStore {
         let mut store = Self {
             connection,
             epoch: Epoch(0),
+            commit_times: Histogram::default(),
         };
         store.migrate(schema::MIGRATIONS)?;
         store.raise_epoch(origin)?;
@@ -189,10 +192,16 @@ impl StateStore {
         self.epoch
     }
 
+    /// How long commits took, also those that are to come.
+    pub fn commit_times(&self) -> Histogram {
+        self.commit_times.clone()
+    }
+
     /// Writes a batch: all of it or nothing, and nothing if another coordinator has taken over.
     ///
     /// After an error the caller's view and the database differ: it must end and be rebuilt from rows.
     pub fn commit(&mut self, changes: &[Change]) -> Result<(), StateStoreError> {
+        let begun = Instant::now();
         let failed = || StateStoreError::sql("write to");
         let transaction = self
             .connection
@@ -216,7 +225,9 @@ impl StateStore {
                 write::change(&transaction, change)?;
             }
         }
-        transaction.commit().map_err(failed())
+        transaction.commit().map_err(failed())?;
+        self.commit_times.note(begun.elapsed());
+        Ok(())
     }
 
     /// Everything there is, to rebuild the core from.

@@ -1,5 +1,6 @@
 //! What monitoring reads of a program over plain HTTP: `/healthz`, `/readyz` and `/metrics`.
 
+mod histogram;
 mod metrics;
 
 use std::{future::Future, io, net::SocketAddr};
@@ -13,6 +14,7 @@ use axum::{
 };
 use tokio::net::TcpListener;
 
+pub use histogram::Histogram;
 pub use metrics::{Kind, Metrics};
 
 /// A program that is looked at. What is refused says why, for people.

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::histogram::{BOUNDS_S, Histogram};
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Gauge,
@@ -28,12 +30,8 @@ impl Metrics {
             Kind::Gauge => "gauge",
             Kind::Counter => "counter",
         };
+        self.head(name, kind, help);
         let text = &mut self.0;
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "# HELP nightshift_{name} {help}\n# TYPE nightshift_{name} {kind}"
-        );
         for (labels, number) in numbers {
             let labels = labels
                 .map(|(label, value)| format!("{label}=\"{value}\""))
@@ -43,8 +41,33 @@ impl Metrics {
             } else {
                 format!("{{{labels}}}")
             };
+            // Writing to a string cannot fail.
             let _ = writeln!(text, "nightshift_{name}{labels} {number}");
         }
+    }
+
+    /// Times in seconds; the name ends with `_seconds`.
+    pub fn times(&mut self, name: &str, help: &str, times: &Histogram) {
+        self.head(name, "histogram", help);
+        let counted = times.counted();
+        let text = &mut self.0;
+        let mut up_to = 0;
+        for (bound, number) in BOUNDS_S.iter().zip(counted.buckets) {
+            up_to += number;
+            let _ = writeln!(text, "nightshift_{name}_bucket{{le=\"{bound}\"}} {up_to}");
+        }
+        let (number, sum) = (counted.number, counted.sum.as_secs_f64());
+        let _ = writeln!(
+            text,
+            "nightshift_{name}_bucket{{le=\"+Inf\"}} {number}\nnightshift_{name}_sum {sum}\nnightshift_{name}_count {number}"
+        );
+    }
+
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(
+            self.0,
+            "# HELP nightshift_{name} {help}\n# TYPE nightshift_{name} {kind}"
+        );
     }
 
     /// A family of one number.
@@ -59,7 +82,35 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn each_bucket_holds_what_took_no_longer() {
+        let times = Histogram::default();
+        for ms in [1, 4, 4, 3_000] {
+            times.note(Duration::from_millis(ms));
+        }
+        let mut metrics = Metrics::default();
+        metrics.times("commit_seconds", "Commits.", &times);
+        let text = metrics.text();
+        for line in [
+            "# TYPE nightshift_commit_seconds histogram",
+            "nightshift_commit_seconds_bucket{le=\"0.001\"} 1",
+            "nightshift_commit_seconds_bucket{le=\"0.0025\"} 1",
+            "nightshift_commit_seconds_bucket{le=\"0.005\"} 3",
+            "nightshift_commit_seconds_bucket{le=\"2.5\"} 3",
+            "nightshift_commit_seconds_bucket{le=\"+Inf\"} 4",
+            "nightshift_commit_seconds_sum 3.009",
+            "nightshift_commit_seconds_count 4",
+        ] {
+            assert!(
+                text.lines().any(|one| one == line),
+                "{line} is not in\n{text}"
+            );
+        }
+    }
 
     #[test]
     fn every_family_has_help_and_type_before_its_numbers() {

@@ -11,6 +11,7 @@ pub mod disk;
 pub mod executor;
 pub mod faults;
 pub mod invariants;
+pub mod night;
 pub mod store;
 pub mod takeover;
 pub mod user;

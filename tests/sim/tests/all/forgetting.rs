@@ -43,7 +43,7 @@ fn done(desk: &mut Desk) -> Sender {
 fn a_job_is_forgotten_wholly_when_it_has_been_over_for_long() {
     let mut desk = desk();
     done(&mut desk);
-    let ended = desk.core.census().ended;
+    let ended = desk.core.census(desk.now).ended;
     assert_eq!(ended.outcomes["accepted"], 6);
     pass(&mut desk, 30 * DAY_MS - 1);
     assert!(knows(&desk));
@@ -56,7 +56,7 @@ fn a_job_is_forgotten_wholly_when_it_has_been_over_for_long() {
     };
     assert_eq!(desk.rows, left);
     // What monitoring counts only grows.
-    assert_eq!(desk.core.census().ended, ended);
+    assert_eq!(desk.core.census(desk.now).ended, ended);
     desk.restart();
     // Its key and its requests mean nothing any more; numbers go on.
     let reply = desk.submit(job("job1", "s", Some("night"), 2));
@@ -154,7 +154,7 @@ fn it_is_kept_until_what_its_attempts_left_is_swept_for_good() {
         pass(&mut desk, DAY_MS);
     }
     assert!(!knows(&desk));
-    let ended = desk.core.census().ended;
+    let ended = desk.core.census(desk.now).ended;
     assert_eq!((ended.swept, ended.swept_objects), (1, 4));
 }
 

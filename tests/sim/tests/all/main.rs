@@ -3,6 +3,7 @@
 // Helpers outside of test functions may panic as the tests do.
 #![allow(clippy::unwrap_used)]
 
+mod backlog;
 mod crash_points;
 mod deadlines;
 mod desk;
@@ -10,6 +11,7 @@ mod drain;
 mod failed_jobs;
 mod forgetting;
 mod liveness;
+mod nights;
 mod outbox;
 mod pace;
 mod placement;

@@ -71,7 +71,7 @@ fn an_attempt_is_swept_a_retention_after_its_end_and_once_more() {
     pass(&mut desk, 10 * HOUR_MS);
     assert_eq!(desk.swept.len(), 2);
     assert_eq!(desk.core.sweeps_to_come(), 0);
-    let ended = desk.core.census().ended;
+    let ended = desk.core.census(desk.now).ended;
     assert_eq!((ended.swept, ended.swept_objects), (1, 2));
 }
 
