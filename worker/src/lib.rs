@@ -273,7 +273,10 @@ async fn serve(settings: Settings, checked: Checked) -> Result<()> {
             }
         }
         let event = tokio::select! {
-            Some(event) = inbox.recv() => event,
+            Some(event) = inbox.recv() => match slots.with_logs_kept(event) {
+                Some(event) => event,
+                None => continue,
+            },
             _ = ticks.tick() => {
                 slots.sample_memory();
                 slots.clean();

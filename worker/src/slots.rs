@@ -11,7 +11,7 @@ use proto::v1::{self, to_executor};
 use rustix::fs::{FlockOperation, flock};
 use spans::{Beginning, Kind, Span, Spans};
 use store::Stores;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::SendError};
 use types::{LeaseNumber, TraceContext};
 use worker_core::{AgentEvent, Exit, Grant, SlotNumber};
 
@@ -36,7 +36,7 @@ pub struct Slots {
     /// Held while the agent lives: nobody else removes its scratch folder.
     _lock: File,
     running: BTreeMap<SlotNumber, Running>,
-    /// The logs of attempts whose executors are about to be started.
+    /// The logs of attempts whose executors are about to be started, or are gone before they could take them.
     expected: BTreeMap<SlotNumber, OpenSegment>,
     /// The attempts that are not over here, for log lines about them.
     attempts: BTreeMap<LeaseNumber, Granted>,
@@ -107,10 +107,31 @@ impl Slots {
         let Some(log) = granted.and_then(|granted| granted.log.take()) else {
             return;
         };
-        match self.running.contains_key(&slot) {
-            true => self.order(slot, Order::Expect(Box::new(log))),
-            false => _ = self.expected.insert(slot, log),
+        let untaken = match self.running.get(&slot) {
+            Some(running) => running.orders.send(Order::Expect(Box::new(log))).err(),
+            None => Some(SendError(Order::Expect(Box::new(log)))),
+        };
+        if let Some(SendError(Order::Expect(log))) = untaken {
+            self.expected.insert(slot, *log);
         }
+    }
+
+    /// None: the event comes again once the log of an attempt is stored that began to wait for an executor after that executor
+    /// had gone. The attempt's failure is told when its log can be read.
+    pub fn with_logs_kept(&mut self, event: AgentEvent) -> Option<AgentEvent> {
+        let AgentEvent::ExecutorExited { slot, exit, .. } = &event else {
+            return Some(event);
+        };
+        let Some(log) = self.expected.remove(slot) else {
+            return Some(event);
+        };
+        let (exit, events, stores) = (exit.to_string(), self.events.clone(), self.stores.clone());
+        tokio::spawn(async move {
+            log.close(&stores, &exit).await;
+            // The receiver lives as long as the agent's loop.
+            let _ = events.send(event);
+        });
+        None
     }
 
     pub fn start(&mut self, slot: SlotNumber) {

@@ -58,6 +58,12 @@ pub async fn supervise(
     executor
         .converse(&mut reader, &mut stderr, &mut orders)
         .await;
+    orders.close();
+    while let Ok(order) = orders.try_recv() {
+        if let Order::Expect(log) = order {
+            executor.begin(*log);
+        }
+    }
     executor.end(&mut stderr).await;
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::resolved::{MeasuredOn, ModelSource, RunSpec};
-pub(crate) use read::{KEYS, METHODS, read};
+pub(crate) use read::{METHODS, read};
 
 /// What a job of kind hpo searches. Its one run is what all trials have in common.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
