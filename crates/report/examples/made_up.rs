@@ -52,6 +52,7 @@ fn report() -> Report {
         ("Nightshift", env!("CARGO_PKG_VERSION")),
     ];
     Report {
+        search: None,
         job: Job {
             id: "7k2m9x4c".to_owned(),
             name: "textures of the night <3".to_owned(),
