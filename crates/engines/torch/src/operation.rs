@@ -135,11 +135,8 @@ fn single(
             )
         }
         Op::MatMul => {
-            let has_batch = |input: usize| graph.shape(node.inputs[input]).has_batch();
-            match (has_batch(0), has_batch(1)) {
-                (true, false) => matmul(x, second()?),
-                _ => x.f_matmul(second()?),
-            }
+            let batched = |input: usize| graph.shape(node.inputs[input]).has_batch();
+            matmul(x, second()?, batch, (batched(0), batched(1)))
         }
         Op::Transpose { perm } => x.f_permute(ints(perm)),
         Op::Reshape => x.f_reshape(extents(graph.shape(node.outputs[0]).dims(), batch)),
@@ -229,17 +226,23 @@ fn combine(binary: Binary, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// How libtorch adds up a row of a product depends on the rows beside it (on processors without AVX-512 even on its place among
-/// them). Images that are multiplied by the same matrices are products of their own, so that their bits depend on no other image.
-fn matmul(images: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let of_image = |image| images.f_narrow(0, image, 1)?.f_matmul(b);
-    match images.size().first() {
-        Some(&count) if count > 1 => {
-            let products: Result<Vec<Tensor>> = (0..count).map(of_image).collect();
-            Tensor::f_cat(&products?, 0)
-        }
-        _ => images.f_matmul(b),
-    }
+/// How libtorch adds up a row of a product depends on the rows beside it, and on some processors on where in memory it lies. The
+/// products of images are each computed on its own, from operands that begin where the allocator puts them: their bits depend
+/// on no other image and no place. `batched`: which of the operands has images.
+fn matmul(a: &Tensor, b: &Tensor, batch: Option<usize>, batched: (bool, bool)) -> Result<Tensor> {
+    let images = match batch {
+        Some(images) if images > 1 && batched != (false, false) => images as i64,
+        _ => return a.f_matmul(b),
+    };
+    let of_image = |image| match batched {
+        (true, true) => a
+            .f_narrow_copy(0, image, 1)?
+            .f_matmul(&b.f_narrow_copy(0, image, 1)?),
+        (true, false) => a.f_narrow_copy(0, image, 1)?.f_matmul(b),
+        (false, _) => a.f_matmul(&b.f_narrow_copy(0, image, 1)?),
+    };
+    let products: Result<Vec<Tensor>> = (0..images).map(of_image).collect();
+    Tensor::f_cat(&products?, 0)
 }
 
 /// libtorch's own order puts the channel outside of the block's offset, ONNX's inside.
