@@ -32,6 +32,7 @@ mod kills;
 mod licences;
 mod limits;
 mod logs;
+mod model_files;
 mod monitoring;
 mod placement;
 mod predict;

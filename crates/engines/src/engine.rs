@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use graph::Graph;
 
-use crate::EngineError;
+use crate::{EngineError, ImageModel};
 
 /// The processors, among devices.
 pub const CPU: &str = "cpu";
@@ -44,6 +44,17 @@ pub trait Engine: Send + Sync {
         graph: &Graph,
         options: &CompileOptions,
     ) -> Result<Box<dyn Compiled>, EngineError>;
+
+    /// Prepares a model file of another program, for a number of sessions at work at once.
+    fn open_file(
+        &self,
+        _file: &Path,
+        _sessions: usize,
+    ) -> Result<Box<dyn ImageModel>, EngineError> {
+        Err(EngineError::NoModelFiles {
+            engine: self.name(),
+        })
+    }
 
     /// Writes the graph, for batches of any size, as a file of the library's own.
     fn write_file(&self, _graph: &Graph, _file: &Path) -> Result<(), EngineError> {

@@ -69,6 +69,20 @@ pub enum EngineError {
         /// The engine.
         engine: &'static str,
     },
+    /// It reads no files of other programs.
+    #[error("{engine} reads no model files of other programs; openvino and onnxruntime do")]
+    NoModelFiles {
+        /// The engine.
+        engine: &'static str,
+    },
+    /// A file of another program that does not take images.
+    #[error("{engine}: its input is no image [N, 3, H, W] of f32, but {found}")]
+    NoImageInput {
+        /// The engine.
+        engine: &'static str,
+        /// What it takes.
+        found: String,
+    },
     /// The library refused the graph.
     #[error("{engine}: {what} failed: {message}")]
     Native {

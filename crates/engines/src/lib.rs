@@ -14,6 +14,7 @@
 mod cpu;
 mod engine;
 mod error;
+mod image_model;
 mod library;
 mod ports;
 mod probe;
@@ -26,5 +27,6 @@ mod openvino;
 pub use cpu::cpu_features;
 pub use engine::{CPU, Choice, CompileOptions, Compiled, Engine, PRECISION, Session};
 pub use error::EngineError;
+pub use image_model::{ImageModel, ImageSession, Output};
 pub use ports::{PortSize, Ports};
 pub use probe::{EngineInfo, link_torch, open, probe};

@@ -5,10 +5,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use graph::Graph;
 use ort::environment::Environment;
-use ort::value::TensorRef;
+use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
+use crate::image_model::image_size;
 use crate::ports::Ports;
-use crate::{CompileOptions, Compiled, Engine, EngineError, Session, library};
+use crate::{
+    CompileOptions, Compiled, Engine, EngineError, ImageModel, ImageSession, Output, Session,
+    library,
+};
 
 const NAME: &str = "onnxruntime";
 const FILE: &str = "libonnxruntime.so";
@@ -109,6 +113,105 @@ impl Engine for OnnxRuntime {
             Ports::new(NAME, graph, options)?,
         )
     }
+
+    fn open_file(&self, file: &Path, sessions: usize) -> Result<Box<dyn ImageModel>, EngineError> {
+        let from = From::File(file.to_owned());
+        let build = |_| build(&self.loaded.environment, &from);
+        let sessions: Vec<_> = (0..sessions.max(1)).map(build).collect::<Result<_, _>>()?;
+        let (inputs, outputs) = match sessions.first() {
+            Some(session) => (session.inputs(), session.outputs()),
+            None => (&[][..], &[][..]),
+        };
+        let extents = |input: &Outlet| match input.dtype() {
+            ValueType::Tensor { ty, shape, .. } => {
+                // An open extent is negative.
+                let extents = shape.iter().map(|extent| usize::try_from(*extent).ok());
+                (*ty == TensorElementType::Float32, extents.collect())
+            }
+            _ => (false, Vec::new()),
+        };
+        let (is_f32, extents) = inputs.first().map(extents).unwrap_or_default();
+        Ok(Box::new(OnnxFile {
+            image_size: image_size(NAME, inputs.len(), is_f32, &extents)?,
+            names: outputs
+                .iter()
+                .map(|output| output.name().to_owned())
+                .collect(),
+            free: Arc::new(Mutex::new(sessions)),
+        }))
+    }
+}
+
+/// All sessions are made when the file is opened, which may be gone later; they are handed out and come back.
+struct OnnxFile {
+    image_size: Option<[usize; 2]>,
+    names: Vec<String>,
+    free: Arc<Mutex<Vec<ort::session::Session>>>,
+}
+
+impl ImageModel for OnnxFile {
+    fn image_size(&self) -> Option<[usize; 2]> {
+        self.image_size
+    }
+
+    fn output_names(&self) -> &[String] {
+        &self.names
+    }
+
+    fn session(&self) -> Result<Box<dyn ImageSession>, EngineError> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = free.pop().ok_or_else(|| {
+            EngineError::native(NAME, "making a session", "all of them are at work")
+        })?;
+        Ok(Box::new(OnnxFileSession {
+            session: Some(session),
+            free: Arc::clone(&self.free),
+        }))
+    }
+}
+
+struct OnnxFileSession {
+    /// Until it is dropped.
+    session: Option<ort::session::Session>,
+    free: Arc<Mutex<Vec<ort::session::Session>>>,
+}
+
+impl Drop for OnnxFileSession {
+    fn drop(&mut self) {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        free.extend(self.session.take());
+    }
+}
+
+impl ImageSession for OnnxFileSession {
+    fn run(
+        &mut self,
+        image: &[f32],
+        [height, width]: [usize; 2],
+    ) -> Result<Vec<Output>, EngineError> {
+        let failed = |e: ort::Error| EngineError::native(NAME, "inference", e);
+        let Some(session) = &mut self.session else {
+            return Ok(Vec::new());
+        };
+        let tensor = TensorRef::from_array_view(([1, 3, height, width], image)).map_err(failed)?;
+        let results = session.run(ort::inputs![tensor]).map_err(failed)?;
+        let mut outputs = Vec::new();
+        for (name, value) in results.iter() {
+            if value.dtype().tensor_type() != Some(TensorElementType::Float32) {
+                continue;
+            }
+            let (shape, values) = value.try_extract_tensor::<f32>().map_err(failed)?;
+            let extents = shape
+                .iter()
+                .map(|extent| usize::try_from(*extent).unwrap_or(0));
+            outputs.push(Output {
+                name: name.to_owned(),
+                shape: extents.collect(),
+                values: values.to_vec(),
+            });
+        }
+        Ok(outputs)
+    }
 }
 
 impl OnnxRuntime {
@@ -120,7 +223,7 @@ impl OnnxRuntime {
             first: Mutex::new(None),
         };
         // The first session is made now, so that a graph the library refuses fails here.
-        let first = compiled.build()?;
+        let first = build(&compiled.loaded.environment, &compiled.from)?;
         *compiled
             .first
             .lock()
@@ -142,25 +245,23 @@ struct OnnxCompiled {
     first: Mutex<Option<ort::session::Session>>,
 }
 
-impl OnnxCompiled {
-    fn build(&self) -> Result<ort::session::Session, EngineError> {
-        let failed = |message: String| EngineError::native(NAME, "compiling the graph", message);
-        let mut builder = ort::session::Session::builder(&self.loaded.environment)
-            .map_err(|e| failed(e.to_string()))?
-            .with_intra_threads(1)
-            .map_err(|e| failed(e.to_string()))?
-            .with_inter_threads(1)
-            .map_err(|e| failed(e.to_string()))?
-            .with_intra_op_spinning(false)
-            .map_err(|e| failed(e.to_string()))?
-            .with_inter_op_spinning(false)
-            .map_err(|e| failed(e.to_string()))?;
-        match &self.from {
-            From::Memory(onnx) => builder.commit_from_memory(onnx),
-            From::File(file) => builder.commit_from_file(file),
-        }
-        .map_err(|e| failed(e.to_string()))
+fn build(environment: &Environment, from: &From) -> Result<ort::session::Session, EngineError> {
+    let failed = |message: String| EngineError::native(NAME, "compiling the graph", message);
+    let mut builder = ort::session::Session::builder(environment)
+        .map_err(|e| failed(e.to_string()))?
+        .with_intra_threads(1)
+        .map_err(|e| failed(e.to_string()))?
+        .with_inter_threads(1)
+        .map_err(|e| failed(e.to_string()))?
+        .with_intra_op_spinning(false)
+        .map_err(|e| failed(e.to_string()))?
+        .with_inter_op_spinning(false)
+        .map_err(|e| failed(e.to_string()))?;
+    match from {
+        From::Memory(onnx) => builder.commit_from_memory(onnx),
+        From::File(file) => builder.commit_from_file(file),
     }
+    .map_err(|e| failed(e.to_string()))
 }
 
 impl Compiled for OnnxCompiled {
@@ -173,7 +274,7 @@ impl Compiled for OnnxCompiled {
             .take();
         let session = match first {
             Some(session) => session,
-            None => self.build()?,
+            None => build(&self.loaded.environment, &self.from)?,
         };
         Ok(Box::new(OnnxSession {
             session,

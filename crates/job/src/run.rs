@@ -196,7 +196,10 @@ impl<'a> Reader<'a> {
             );
             return None;
         };
-        if text.contains('/') || text.ends_with(".json") {
+        let is_file = [".json", ".onnx", ".xml"]
+            .iter()
+            .any(|end| text.ends_with(end));
+        if text.contains('/') || is_file {
             return match paths::absolute(text, self.current_dir) {
                 Ok(path) => Some(path),
                 Err(reason) => {

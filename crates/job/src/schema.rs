@@ -37,7 +37,7 @@ pub fn schema() -> Json {
         "type": "object",
         "required": ["package"],
         "additionalProperties": false,
-        "properties": {"package": {"type": TEXT, "description": "NAME, NAME@VERSION, or the path of a package.json; with `kind: test` and `kind: export`."}},
+        "properties": {"package": {"type": TEXT, "description": "NAME, NAME@VERSION, or the path of a package.json; with `kind: test` and `kind: predict` also of an .onnx or .xml file."}},
     });
     let of_runs = RUN_KEYS.iter().filter(|key| **key != "model");
     json!({

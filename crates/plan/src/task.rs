@@ -329,9 +329,36 @@ pub struct FoundPackage {
     pub name: String,
     /// `None` if an address names it.
     pub version: Option<u32>,
-    /// Of its `package.json`.
+    /// Of its `package.json`, or of a model file.
     pub uri: String,
+    /// Of a model file: over all of its files.
     pub sha256: String,
+    /// Of another program's model, which is no package but a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_file: Option<FoundModelFile>,
+}
+
+/// A model file of another program, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundModelFile {
+    /// The model, and what lies beside it.
+    pub files: Vec<FoundFile>,
+    /// Height, width of its anomaly maps, if it has any.
+    pub map: Option<[usize; 2]>,
+    /// It has a score that is not its map's maximum.
+    pub has_score: bool,
+    /// It has a threshold inside: scores and maps are from 0 to 1, and anomalous from a half on.
+    pub decides: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundFile {
+    /// In the model's folder.
+    pub name: String,
+    /// Lower-case hexadecimal.
+    pub sha256: String,
+    /// Bytes.
+    pub size: u64,
 }
 
 /// Weights of a backbone, from the weights folder.

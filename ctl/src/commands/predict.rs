@@ -13,7 +13,7 @@ use crate::{Common, Error, places};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The trained model: its name, NAME@VERSION, or the path of its package.json
+    /// The trained model: its name, NAME@VERSION, or the path of its package.json, or of an .onnx or .xml file
     model: String,
     /// Where the images are: folders or prefixes, images, globs in quotes, lists (.txt, .csv, .parquet)
     #[arg(required = true, value_name = "PLACE")]

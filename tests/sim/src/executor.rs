@@ -43,7 +43,10 @@ fn package(run: &PlannedRun) -> Option<FoundPackage> {
     Some(FoundPackage {
         name: name.clone(),
         version: Some(1),
-        uri: format!("file:///simulated/{name}/package.json"),
+        uri: format!(
+            "file:///simulated/{name    model_file: None,
+        }/package.json"
+        ),
         sha256: format!("{:016x}", digest(name.bytes().map(u64::from))),
     })
 }
@@ -108,6 +111,7 @@ pub fn work(assignment: &Assignment) -> (TaskResult, Vec<OutputObject>, u64) {
                 version: None,
                 uri: String::new(),
                 sha256: String::new(),
+                model_file: None,
             },
         },
         TaskSpec::Reduce => ResultDetail::Reduce {

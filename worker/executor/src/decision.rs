@@ -1,6 +1,6 @@
 //! How a run decides at one level: its threshold and which split chose it, its normalization bounds.
 
-use ::package::{Bounds, ChosenOn, PackageManifest};
+use ::package::{Bounds, ChosenOn};
 use data::Split;
 use job::resolved::{Normalization, ThresholdSpec};
 use metrics::{
@@ -12,6 +12,7 @@ use plan::PlannedRun;
 use crate::{
     error::TaskError,
     level::{Level, asked},
+    packages::Opened,
 };
 
 /// What a trained package brings along for one level.
@@ -22,17 +23,17 @@ pub struct Given {
 }
 
 impl Given {
-    pub fn image(manifest: &PackageManifest) -> Self {
+    pub fn image(package: &Opened) -> Self {
         Self {
-            threshold: manifest.thresholds.image.clone(),
-            bounds: manifest.normalization.image,
+            threshold: package.thresholds().image.clone(),
+            bounds: package.normalization().image,
         }
     }
 
-    pub fn pixel(manifest: &PackageManifest) -> Self {
+    pub fn pixel(package: &Opened) -> Self {
         Self {
-            threshold: manifest.thresholds.pixel.clone(),
-            bounds: manifest.normalization.pixel,
+            threshold: package.thresholds().pixel.clone(),
+            bounds: package.normalization().pixel,
         }
     }
 }

@@ -40,6 +40,12 @@ pub enum TaskError {
         #[source]
         source: PackageError,
     },
+    #[error("the model file {uri} cannot be used: {problem}")]
+    ModelFile { uri: String, problem: String },
+    #[error(
+        "{uri} is a model file of another program: it can score images (`kind: predict`, `kind: test`), and nothing else"
+    )]
+    NoPackage { uri: String },
     #[error(
         "the package {uri} was made with preprocessing {theirs}, but this program does {ours}: train again"
     )]
@@ -156,6 +162,8 @@ impl TaskError {
             | Self::NoThreshold(_)
             | Self::Damaged { .. }
             | Self::Package { .. }
+            | Self::ModelFile { .. }
+            | Self::NoPackage { .. }
             | Self::OtherPreprocessing { .. }
             | Self::OtherImageSize { .. }
             | Self::NothingToSkip { .. }

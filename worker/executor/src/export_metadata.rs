@@ -1,12 +1,11 @@
 //! `metadata.json` of an export: the keys that Anomalib 1.x's inferencers read, and under `nightshift` everything else.
 
-use ::package::{Bounds, Threshold};
+use ::package::{Bounds, PackageManifest, Threshold};
 use graph::{Dim, Graph, Port};
 use job::resolved::ExportSpec;
 use models::Model;
+use plan::FoundPackage;
 use serde_json::{Map, Value, json};
-
-use crate::packages::Opened;
 
 const FORMAT: u32 = 1;
 
@@ -18,14 +17,17 @@ pub struct Written {
 }
 
 pub fn text(
-    package: &Opened,
+    (found, manifest): (&FoundPackage, &PackageManifest),
     spec: &ExportSpec,
     graph: &Graph,
     model: &dyn Model,
     written: &Written,
 ) -> String {
-    let mut metadata = of_anomalib(package, model.map().is_some());
-    metadata.insert("nightshift".to_owned(), ours(package, spec, graph, written));
+    let mut metadata = of_anomalib(manifest, model.map().is_some());
+    metadata.insert(
+        "nightshift".to_owned(),
+        ours((found, manifest), spec, graph, written),
+    );
     let mut text = serde_json::to_string_pretty(&metadata).unwrap_or_default();
     text.push('\n');
     text
@@ -33,8 +35,8 @@ pub fn text(
 
 /// Anomalib's inferencers have one range for scores and maps, which is the scores' here; what was not chosen is left out,
 /// and then they do not normalize.
-fn of_anomalib(package: &Opened, has_map: bool) -> Map<String, Value> {
-    let thresholds = &package.manifest.thresholds;
+fn of_anomalib(manifest: &PackageManifest, has_map: bool) -> Map<String, Value> {
+    let thresholds = &manifest.thresholds;
     let value = |threshold: &Option<Threshold>| threshold.as_ref().map(|t| t.value);
     let image = value(&thresholds.image);
     let mut metadata = Map::new();
@@ -50,16 +52,19 @@ fn of_anomalib(package: &Opened, has_map: bool) -> Map<String, Value> {
             metadata.insert(key.to_owned(), threshold.into());
         }
     }
-    if let (Some(_), Some(Bounds { min, max })) = (image, package.manifest.normalization.image) {
+    if let (Some(_), Some(Bounds { min, max })) = (image, manifest.normalization.image) {
         metadata.insert("min".to_owned(), min.into());
         metadata.insert("max".to_owned(), max.into());
     }
     metadata
 }
 
-fn ours(package: &Opened, spec: &ExportSpec, graph: &Graph, written: &Written) -> Value {
-    let manifest = &package.manifest;
-    let found = &package.found;
+fn ours(
+    (found, manifest): (&FoundPackage, &PackageManifest),
+    spec: &ExportSpec,
+    graph: &Graph,
+    written: &Written,
+) -> Value {
     let mut inputs: Vec<Value> = graph.inputs().iter().map(|p| port(graph, p)).collect();
     if let (true, Some(shape)) = (
         spec.anomalib,

@@ -18,6 +18,7 @@ use crate::{
     images::{BadImage, Images, Seen},
     kept::{COMPILED, COMPILED_TAIL},
     model::{Chosen, Engine},
+    model_file::{FileSession, ModelFile},
     spool::{as_bytes, as_bytes_mut},
     stages::lock,
 };
@@ -44,12 +45,24 @@ struct Shared {
 }
 
 /// One thread's sessions and buffers.
-pub struct Looker {
-    /// From the image to the features, or to the maps that runs share.
+pub enum Looker {
+    Alone(Alone),
+    Sharing {
+        /// From the image to the maps that runs share.
+        maps: Alone,
+        /// From maps to features.
+        tail: Box<dyn Session>,
+        /// The maps of all layers, one after the other.
+        values: Vec<f32>,
+    },
+    /// By the model file of another program.
+    File(FileSession),
+}
+
+/// From an image to what a graph makes of it.
+pub struct Alone {
     session: Box<dyn Session>,
     input: Vec<f32>,
-    /// From maps to features, with the maps of all layers one after the other.
-    tail: Option<(Box<dyn Session>, Vec<f32>)>,
 }
 
 /// What is known of a sample besides its features.
@@ -73,10 +86,11 @@ impl<'a> Features<'a> {
         let Some((joint, backbone)) = shared else {
             let graph = || model.feature_graph(Start::Image(&chosen.weights));
             let sessions = engine.sessions(attempt, &COMPILED, &chosen.key, graph)?;
-            let looker = |session| Looker {
-                session,
-                input: vec![0.0; chosen.input_len()],
-                tail: None,
+            let looker = |session| {
+                Looker::Alone(Alone {
+                    session,
+                    input: vec![0.0; chosen.input_len()],
+                })
             };
             let lookers = sessions.into_iter().map(looker).collect();
             let features = Self {
@@ -98,10 +112,13 @@ impl<'a> Features<'a> {
         let tails = engine.sessions(attempt, &COMPILED_TAIL, &chosen.key, || {
             model.feature_graph(Start::Maps)
         })?;
-        let looker = |(session, tail)| Looker {
-            session,
-            input: vec![0.0; chosen.input_len()],
-            tail: Some((tail, Vec::new())),
+        let looker = |(session, tail)| Looker::Sharing {
+            maps: Alone {
+                session,
+                input: vec![0.0; chosen.input_len()],
+            },
+            tail,
+            values: Vec::new(),
         };
         let lookers = maps.into_iter().zip(tails).map(looker).collect();
         let places = pass.places(&backbone).ok_or_else(|| {
@@ -130,6 +147,21 @@ impl<'a> Features<'a> {
         Ok((features, lookers))
     }
 
+    /// Of another program's model: what it says of an image stands for features.
+    pub fn of_file(
+        attempt: &'a Attempt,
+        file: &ModelFile,
+        engine: &Engine,
+    ) -> Result<(Self, Vec<Looker>), TaskError> {
+        let sessions = file.sessions(attempt, engine)?;
+        let features = Self {
+            attempt,
+            images: Images::new(attempt, file.preprocess()),
+            shared: None,
+        };
+        Ok((features, sessions.into_iter().map(Looker::File).collect()))
+    }
+
     /// At which of so many items the attempt begins.
     pub fn first_of(&self, items: usize) -> usize {
         let shared = self.shared.as_ref().filter(|shared| shared.kept);
@@ -143,15 +175,37 @@ impl<'a> Features<'a> {
         sample: &SampleRow,
         values: &mut Vec<f32>,
     ) -> Result<Result<Looked, BadImage>, TaskError> {
-        match &self.shared {
-            Some(shared) => self.look_at_maps(shared, looker, sample, values),
-            None => {
-                let seen = match self.images.read(sample, &mut looker.input)? {
+        match looker {
+            Looker::Alone(Alone { session, input }) => {
+                let seen = match self.images.read(sample, input)? {
                     Ok(seen) => seen,
                     Err(bad) => return Ok(Err(bad)),
                 };
                 let start = Instant::now();
-                self.run(&mut looker.session, &[&looker.input], values)?;
+                self.run(session, &[input], values)?;
+                Ok(Ok(Looked {
+                    seen,
+                    infer_us: micros(start.elapsed()),
+                }))
+            }
+            Looker::Sharing {
+                maps,
+                tail,
+                values: of_layers,
+            } => match &self.shared {
+                Some(shared) => self.look_at_maps(shared, (maps, tail, of_layers), sample, values),
+                None => Err(TaskError::Assignment(
+                    "a thread shares maps of a run that shares none".to_owned(),
+                )),
+            },
+            Looker::File(session) => {
+                let (seen, preprocess) = match self.images.read_for(sample, session)? {
+                    Ok(read) => read,
+                    Err(bad) => return Ok(Err(bad)),
+                };
+                let start = Instant::now();
+                let stages = &self.attempt.stages;
+                stages.time("infer", 0, || session.look(&preprocess, values))?;
                 Ok(Ok(Looked {
                     seen,
                     infer_us: micros(start.elapsed()),
@@ -163,15 +217,10 @@ impl<'a> Features<'a> {
     fn look_at_maps(
         &self,
         shared: &Shared,
-        looker: &mut Looker,
+        (looker, tail, maps): (&mut Alone, &mut Box<dyn Session>, &mut Vec<f32>),
         sample: &SampleRow,
         values: &mut Vec<f32>,
     ) -> Result<Result<Looked, BadImage>, TaskError> {
-        let Some((tail, maps)) = &mut looker.tail else {
-            return Err(TaskError::Assignment(
-                "a thread has no session for shared maps".to_owned(),
-            ));
-        };
         let (seen, infer_us) = match self.found(shared, sample, maps) {
             Some(record) => (record.seen, record.infer_us),
             None => {

@@ -16,7 +16,7 @@ use crate::{
     extremes,
     head::{Finished, Head},
     images::{Images, Seen},
-    model::Chosen,
+    packages::Opened,
     tasks::names,
 };
 
@@ -56,22 +56,19 @@ pub struct Subject<'a> {
 
 impl Findings {
     /// `None` for jobs that measure on images with labels.
-    pub fn of(run: &PlannedRun, chosen: &Chosen) -> Result<Option<Self>, TaskError> {
+    pub fn of(run: &PlannedRun, package: Option<&Opened>) -> Result<Option<Self>, TaskError> {
         let spec = &run.spec;
-        let Some(package) = chosen.package().filter(|_| spec.max_error_rows.is_some()) else {
+        let Some(package) = package.filter(|_| spec.max_error_rows.is_some()) else {
             return Ok(None);
         };
-        let manifest = &package.manifest;
         let threshold = |of, given: Given| {
             let given = given_threshold(of, Some(&given))?;
             Ok::<_, TaskError>(given.and_then(|(threshold, _)| threshold.ok()))
         };
-        let image = threshold(spec.metrics.image_threshold, Given::image(manifest))?;
-        let pixel = threshold(spec.metrics.pixel_threshold, Given::pixel(manifest))?;
-        let bounds = manifest
-            .normalization
-            .pixel
-            .or(manifest.normalization.image);
+        let image = threshold(spec.metrics.image_threshold, Given::image(package))?;
+        let pixel = threshold(spec.metrics.pixel_threshold, Given::pixel(package))?;
+        let bounds = package.normalization();
+        let bounds = bounds.pixel.or(bounds.image);
         Ok(Some(Self {
             run: run.index,
             maps: spec.maps,

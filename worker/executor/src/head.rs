@@ -7,6 +7,7 @@ use crate::{
     error::TaskError,
     kept::SCORER,
     model::{Chosen, map_finish},
+    model_file::ModelFile,
     parallel::{Waits, on_threads},
 };
 
@@ -37,6 +38,14 @@ impl Head {
             scorer,
             map: map_finish(chosen.model.as_ref()),
         })
+    }
+
+    /// Of another program's model, which has done most of it already.
+    pub fn of_file(file: &ModelFile) -> Self {
+        Self {
+            scorer: Arc::new(file.scorer()),
+            map: file.map(),
+        }
     }
 
     /// Images of which distances cost least.

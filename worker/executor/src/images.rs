@@ -12,6 +12,7 @@ use crate::{
     archived,
     attempt::Attempt,
     error::{TaskError, one_line},
+    model_file::FileSession,
 };
 
 /// Reads the images and masks of samples for one attempt; shared by its threads.
@@ -85,6 +86,31 @@ impl<'a> Images<'a> {
             }),
             Err(error) => Err(bad_image(&sample.uri, &error)),
         })
+    }
+
+    /// Reads an image as a model file wants it.
+    pub fn read_for(
+        &self,
+        sample: &SampleRow,
+        session: &mut FileSession,
+    ) -> Outcome<(Seen, Preprocess)> {
+        let told = (&*sample.uri, &*sample.etag, sample.entry.as_deref());
+        let (image, decode_us) = match self.image(told, sample.size, sample.synthetic)? {
+            Ok(read) => read,
+            Err(bad) => return Ok(Err(bad)),
+        };
+        let preprocess = session.input([image.height as usize, image.width as usize]);
+        let buffer = session.buffer(&preprocess);
+        let bytes = 4 * buffer.len() as u64;
+        let stages = &self.attempt.stages;
+        let applied = stages.time("preprocess", bytes, || preprocess.apply(&image, buffer));
+        let seen = Seen {
+            width: image.width,
+            height: image.height,
+            decode_us,
+        };
+        let done = applied.map(|()| (seen, preprocess));
+        Ok(done.map_err(|error| bad_image(&sample.uri, &error)))
     }
 
     /// Does and counts a stage's work on one image.

@@ -29,6 +29,9 @@ pub static COMPILED: Last<Arc<dyn engines::Compiled>> = Last::empty();
 /// Where runs share that one: what makes a model's features of what it saw.
 pub static COMPILED_TAIL: Last<Arc<dyn engines::Compiled>> = Last::empty();
 
+/// A model file of another program, by its digest.
+pub static MODEL_FILE: Last<Arc<dyn engines::ImageModel>> = Last::empty();
+
 /// The job of the last task.
 static JOB: Mutex<Option<JobId>> = Mutex::new(None);
 

@@ -18,6 +18,7 @@ mod images;
 mod kept;
 mod level;
 mod model;
+mod model_file;
 mod object_file;
 mod openvino_ir;
 mod packages;

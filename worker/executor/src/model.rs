@@ -18,6 +18,7 @@ use crate::{
     error::TaskError,
     fingerprint,
     kept::{ENGINE, Last, STATISTICS, WEIGHTS},
+    model_file::is_model_file,
     packages,
     tasks::names,
 };
@@ -61,27 +62,24 @@ impl Chosen {
         Self::new(class, spec.image_size(), spec.seed, weights)
     }
 
-    /// The model of any run, ready to score.
-    pub fn to_score(attempt: &Attempt) -> Result<Self, TaskError> {
-        match &attempt.run()?.spec.model {
-            ModelSource::Train(_) => Ok(Self {
-                learned: learned(attempt)?,
-                ..Self::to_train(attempt)?
-            }),
-            ModelSource::Package(name) => Self::of_package(packages::open(attempt, name)?),
-        }
+    /// The model of a run that has trained, ready to score.
+    pub fn trained(attempt: &Attempt) -> Result<Self, TaskError> {
+        Ok(Self {
+            learned: learned(attempt)?,
+            ..Self::to_train(attempt)?
+        })
     }
 
     /// A model that has learned already.
     pub fn of_package(package: packages::Opened) -> Result<Self, TaskError> {
-        let manifest = &package.manifest;
+        let manifest = package.manifest()?;
         let sha256 = manifest
             .weights
             .as_ref()
             .map(|weights| weights.sha256.as_str());
         let chosen = Self::new(
-            &package.class(),
-            Some(package.image_size()),
+            &packages::class(manifest),
+            Some(packages::image_size(manifest)),
             manifest.model.seed,
             sha256,
         )?;
@@ -124,14 +122,6 @@ impl Chosen {
         })
     }
 
-    /// The package that the model is from, if it is from one.
-    pub fn package(&self) -> Option<&packages::Opened> {
-        match &self.learned {
-            Learned::Package(package) => Some(package),
-            Learned::Nothing | Learned::Here { .. } => None,
-        }
-    }
-
     /// What the model has learned; its digest is checked before it is parsed. The process that learned it has it still.
     pub fn statistics(&self, attempt: &Attempt) -> Result<Statistics, TaskError> {
         match &self.learned {
@@ -157,7 +147,7 @@ impl Chosen {
         let sha256 = match &self.learned {
             Learned::Nothing => "",
             Learned::Here { sha256, .. } => sha256,
-            Learned::Package(package) => &package.manifest.statistics.sha256,
+            Learned::Package(package) => &package.found.sha256,
         };
         format!("{sha256} {}", self.key)
     }
@@ -202,12 +192,21 @@ pub struct Sight {
 
 /// Of the run's model, whatever it has learned; no weights are read.
 pub fn sight(run: &PlannedRun, given: Option<&packages::Opened>) -> Result<Sight, TaskError> {
+    if let Some(packages::Contents::File(file)) = given.map(|given| &given.contents) {
+        return Ok(Sight {
+            preprocess: file.preprocess(),
+            map: file.map(),
+        });
+    }
     let (class, size, seed) = match (&run.spec.model, given) {
-        (_, Some(package)) => (
-            package.class(),
-            Some(package.image_size()),
-            package.manifest.model.seed,
-        ),
+        (_, Some(package)) => {
+            let manifest = package.manifest()?;
+            (
+                packages::class(manifest),
+                Some(packages::image_size(manifest)),
+                manifest.model.seed,
+            )
+        }
         (ModelSource::Train(class), None) => (class.clone(), run.spec.image_size(), run.spec.seed),
         (ModelSource::Package(name), None) => {
             return Err(TaskError::Assignment(format!(
@@ -308,7 +307,12 @@ pub fn uses_engine(assignment: &Assignment) -> bool {
         // What is written here is computed elsewhere; torch writes its own files.
         TaskKind::Export => assignment.resources.engine == EngineChoice::TorchCpu,
         TaskKind::Evaluate => assignment.runs.iter().any(|run| run.spec.measures_parity()),
-        TaskKind::List | TaskKind::Reduce => false,
+        // A model file is tried before images are listed.
+        TaskKind::List => assignment.runs.iter().any(|run| match &run.spec.model {
+            ModelSource::Package(name) => is_model_file(name),
+            ModelSource::Train(_) => false,
+        }),
+        TaskKind::Reduce => false,
     }
 }
 
@@ -362,6 +366,15 @@ impl Engine {
     /// Writes a graph as a file of the engine's own.
     pub fn write_file(&self, graph: &graph::Graph, file: &Path) -> Result<(), EngineError> {
         self.0.write_file(graph, file)
+    }
+
+    /// Prepares a model file of another program.
+    pub fn open_file(
+        &self,
+        file: &Path,
+        sessions: usize,
+    ) -> Result<Box<dyn engines::ImageModel>, EngineError> {
+        self.0.open_file(file, sessions)
     }
 
     pub fn fingerprint(&self, threads: usize) -> String {

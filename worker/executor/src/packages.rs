@@ -17,19 +17,32 @@ use crate::{
     decision::Decision,
     error::TaskError,
     model::Chosen,
+    model_file::{self, ModelFile},
     tasks::{ComputedBy, names},
 };
 
-/// A package whose digest has been checked.
+/// A trained model whose digest has been checked.
 #[derive(Debug, Clone)]
 pub struct Opened {
-    pub manifest: PackageManifest,
+    pub contents: Contents,
     pub found: FoundPackage,
+}
+
+#[derive(Debug, Clone)]
+pub enum Contents {
+    Package(Box<PackageManifest>),
+    /// Of another program.
+    File(ModelFile),
 }
 
 /// Finds a package by the path or URI of its `package.json`, or by `NAME[@VERSION]` in the job's store. Only the `list`
 /// task asks, or the one of an export: what it finds is the job's package from then on.
 pub fn find(attempt: &Attempt, name: &str) -> Result<Opened, TaskError> {
+    if model_file::is_model_file(name) {
+        let (file, found) = model_file::find(attempt, name)?;
+        let contents = Contents::File(file);
+        return Ok(Opened { contents, found });
+    }
     let (uri, version, expected) = if name.contains("://") || name.starts_with('/') {
         (name.to_owned(), None, None)
     } else {
@@ -42,6 +55,7 @@ pub fn find(attempt: &Attempt, name: &str) -> Result<Opened, TaskError> {
         version,
         uri,
         sha256: expected.unwrap_or_else(|| ::package::digest(&bytes)),
+        model_file: None,
     };
     parse(found, &bytes)
 }
@@ -54,7 +68,13 @@ pub fn open(attempt: &Attempt, name: &str) -> Result<Opened, TaskError> {
     };
     let found = found
         .ok_or_else(|| TaskError::Assignment(format!("its list task found no package {name:?}")))?;
-    parse(found.clone(), &read(attempt, &found.uri)?)
+    match &found.model_file {
+        Some(file) => Ok(Opened {
+            contents: Contents::File(model_file::open(attempt, &found.uri, file)?),
+            found: found.clone(),
+        }),
+        None => parse(found.clone(), &read(attempt, &found.uri)?),
+    }
 }
 
 fn parse(found: FoundPackage, bytes: &[u8]) -> Result<Opened, TaskError> {
@@ -69,26 +89,52 @@ fn parse(found: FoundPackage, bytes: &[u8]) -> Result<Opened, TaskError> {
     };
     verify(&named, bytes).map_err(failed)?;
     let manifest = PackageManifest::from_json(bytes).map_err(failed)?;
-    Ok(Opened { manifest, found })
+    let contents = Contents::Package(Box::new(manifest));
+    Ok(Opened { contents, found })
 }
 
 impl Opened {
-    pub fn class(&self) -> ClassSpec {
-        let model = &self.manifest.model;
-        ClassSpec {
-            class_path: model.class_path.clone(),
-            init_args: model.init_args.clone(),
+    /// An error if it is a file of another program.
+    pub fn manifest(&self) -> Result<&PackageManifest, TaskError> {
+        match &self.contents {
+            Contents::Package(manifest) => Ok(manifest),
+            Contents::File(_) => Err(TaskError::NoPackage {
+                uri: self.found.uri.clone(),
+            }),
         }
     }
 
-    /// Height, width to which its model resizes images.
-    pub fn image_size(&self) -> [usize; 2] {
-        self.manifest.preprocessing.resize.map(|side| side as usize)
+    pub fn thresholds(&self) -> &Thresholds {
+        match &self.contents {
+            Contents::Package(manifest) => &manifest.thresholds,
+            Contents::File(file) => &file.thresholds,
+        }
+    }
+
+    pub fn normalization(&self) -> &Normalization {
+        match &self.contents {
+            Contents::Package(manifest) => &manifest.normalization,
+            Contents::File(file) => &file.normalization,
+        }
+    }
+
+    pub fn weights(&self) -> Option<&Weights> {
+        match &self.contents {
+            Contents::Package(manifest) => manifest.weights.as_ref(),
+            Contents::File(_) => None,
+        }
+    }
+
+    fn licences(&self) -> &[String] {
+        match &self.contents {
+            Contents::Package(manifest) => &manifest.provenance.licences,
+            Contents::File(_) => &[],
+        }
     }
 
     /// What the model learned, its digest checked before it is parsed.
     pub fn statistics(&self, attempt: &Attempt) -> Result<Statistics, TaskError> {
-        let object = &self.manifest.statistics;
+        let object = &self.manifest()?.statistics;
         let failed = |source| TaskError::Package {
             uri: self.found.uri.clone(),
             source,
@@ -191,7 +237,7 @@ pub fn licences(
     given: Option<&Opened>,
     trained: Option<&Chosen>,
 ) -> Result<Vec<String>, TaskError> {
-    let package = given.map(|package| package.manifest.provenance.licences.clone());
+    let package = given.map(|package| package.licences().to_vec());
     let mut licences = package.unwrap_or_default();
     let origin = trained.and_then(|chosen| chosen.origin.as_ref());
     let weights = origin.map(|origin| format!("weights: {}", origin.licence));
@@ -286,6 +332,19 @@ pub fn write(
     })?;
     attempt.put(names::PACKAGE, text)?;
     Ok(names::PACKAGE.to_owned())
+}
+
+/// The class of a package's model.
+pub fn class(manifest: &PackageManifest) -> ClassSpec {
+    ClassSpec {
+        class_path: manifest.model.class_path.clone(),
+        init_args: manifest.model.init_args.clone(),
+    }
+}
+
+/// Height, width to which a package's model resizes images.
+pub fn image_size(manifest: &PackageManifest) -> [usize; 2] {
+    manifest.preprocessing.resize.map(|side| side as usize)
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ pub fn measure(
         return Ok(before);
     }
     let samples = samples(attempt, run.spec.parity)?;
-    let chosen = attempt.stages.load("load", || Chosen::to_score(attempt))?;
+    let chosen = attempt.stages.load("load", || Chosen::trained(attempt))?;
     let head = Head::open(attempt, &chosen)?;
     let engine = Engine::open(attempt)?;
     if attempt.assignment.attempt > 1 {

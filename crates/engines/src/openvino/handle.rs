@@ -1,6 +1,7 @@
 //! Owners of OpenVINO's objects, and its status codes as errors.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_void};
+use std::ptr;
 
 use openvino_sys as sys;
 
@@ -32,6 +33,11 @@ owner!(
 );
 owner!(Request, sys::ov_infer_request_t, sys::ov_infer_request_free);
 owner!(Tensor, sys::ov_tensor_t, sys::ov_tensor_free);
+owner!(
+    Port,
+    sys::ov_output_const_port_t,
+    sys::ov_output_const_port_free
+);
 
 // SAFETY: core and compiled model are documented as usable from several threads at once.
 unsafe impl Sync for Core {}
@@ -64,4 +70,31 @@ pub(super) fn checked(what: &str, status: sys::ov_status_e) -> Result<(), Engine
         reason.join("; ")
     };
     Err(EngineError::native(super::NAME, what, reason))
+}
+
+impl CompiledModel {
+    pub(super) fn request(&self) -> Result<Request, EngineError> {
+        let mut request = ptr::null_mut();
+        // SAFETY: the compiled model is alive, and whoever has the request keeps it so.
+        checked("making a request", unsafe {
+            sys::ov_compiled_model_create_infer_request(self.0, &mut request)
+        })?;
+        Ok(Request(request))
+    }
+}
+
+/// A tensor of f32 over a buffer that the caller keeps alive, of the shape's length.
+pub(super) fn wrap(shape: &[i64], data: *mut c_void) -> Result<Tensor, EngineError> {
+    let mut dims = shape.to_vec();
+    let shape = sys::ov_shape_t {
+        rank: dims.len() as i64,
+        dims: dims.as_mut_ptr(),
+    };
+    let mut tensor = ptr::null_mut();
+    // SAFETY: the shape is copied; the caller keeps `data` alive, of the port's length.
+    let status = unsafe {
+        sys::ov_tensor_create_from_host_ptr(sys::ov_element_type_e::F32, shape, data, &mut tensor)
+    };
+    checked("wrapping a buffer", status)?;
+    Ok(Tensor(tensor))
 }

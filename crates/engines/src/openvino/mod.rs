@@ -1,5 +1,6 @@
 //! OpenVINO: opened at run time, one compiled model with as many streams as sessions, one request a session.
 
+mod file;
 mod handle;
 
 use std::ffi::{CStr, CString, c_void};
@@ -12,7 +13,7 @@ use graph::Graph;
 use openvino_sys as sys;
 
 use crate::ports::{PortSize, Ports};
-use crate::{CompileOptions, Compiled, Engine, EngineError, Session, library};
+use crate::{CompileOptions, Compiled, Engine, EngineError, ImageModel, Session, library};
 use handle::{CompiledModel, Core, Model, Request, Tensor, checked};
 
 const NAME: &str = "openvino";
@@ -129,6 +130,15 @@ impl Engine for OpenVino {
         let ports = Ports::new(NAME, graph, options)?;
         self.made_ready(&self.read_file(file)?, ports, options)
     }
+
+    fn open_file(&self, file: &Path, sessions: usize) -> Result<Box<dyn ImageModel>, EngineError> {
+        let model = self.read_file(file)?;
+        let (image_size, names) = file::ports(&model)?;
+        let compiled = self.compiled(&model, sessions)?;
+        Ok(Box::new(file::OpenVinoFile::new(
+            compiled, image_size, names,
+        )))
+    }
 }
 
 impl OpenVino {
@@ -138,12 +148,19 @@ impl OpenVino {
         ports: Ports,
         options: &CompileOptions,
     ) -> Result<Box<dyn Compiled>, EngineError> {
-        let sessions = options.sessions.to_string();
-        let hint = if options.sessions == 1 {
+        Ok(Box::new(OpenVinoCompiled {
+            compiled: Arc::new(self.compiled(model, options.sessions)?),
+            ports,
+        }))
+    }
+
+    fn compiled(&self, model: &Model, sessions: usize) -> Result<CompiledModel, EngineError> {
+        let hint = if sessions == 1 {
             "LATENCY"
         } else {
             "THROUGHPUT"
         };
+        let sessions = sessions.to_string();
         let properties: Vec<(CString, CString)> = [
             ("PERFORMANCE_HINT", hint),
             ("NUM_STREAMS", &sessions),
@@ -177,10 +194,7 @@ impl OpenVino {
             )
         };
         checked("compiling the graph", status)?;
-        Ok(Box::new(OpenVinoCompiled {
-            compiled: Arc::new(CompiledModel(compiled)),
-            ports,
-        }))
+        Ok(CompiledModel(compiled))
     }
 }
 
@@ -191,13 +205,8 @@ struct OpenVinoCompiled {
 
 impl Compiled for OpenVinoCompiled {
     fn session(&self) -> Result<Box<dyn Session>, EngineError> {
-        let mut request = ptr::null_mut();
-        // SAFETY: the compiled model is alive, and the session keeps it so.
-        checked("making a request", unsafe {
-            sys::ov_compiled_model_create_infer_request(self.compiled.0, &mut request)
-        })?;
         Ok(Box::new(OpenVinoSession {
-            request: Request(request),
+            request: self.compiled.request()?,
             ports: self.ports.clone(),
             _compiled: Arc::clone(&self.compiled),
         }))
@@ -243,16 +252,5 @@ impl Session for OpenVinoSession {
 }
 
 fn wrap(port: &PortSize, data: *mut c_void) -> Result<Tensor, EngineError> {
-    let mut dims = port.shape.clone();
-    let shape = sys::ov_shape_t {
-        rank: dims.len() as i64,
-        dims: dims.as_mut_ptr(),
-    };
-    let mut tensor = ptr::null_mut();
-    // SAFETY: the shape is copied; the caller keeps `data` alive, of the port's length.
-    let status = unsafe {
-        sys::ov_tensor_create_from_host_ptr(sys::ov_element_type_e::F32, shape, data, &mut tensor)
-    };
-    checked("wrapping a buffer", status)?;
-    Ok(Tensor(tensor))
+    handle::wrap(&port.shape, data)
 }

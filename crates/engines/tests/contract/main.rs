@@ -3,6 +3,7 @@
 mod bits;
 mod buffers;
 mod cases;
+mod model_files;
 mod network;
 mod operations;
 mod values;

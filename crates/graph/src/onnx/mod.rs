@@ -1,7 +1,8 @@
-//! Writing graphs as ONNX files, opset 17, which ONNX Runtime and OpenVINO load.
+//! Writing graphs as ONNX files, opset 17, which ONNX Runtime and OpenVINO load; and what files of other programs need.
 
 mod any_size;
 mod constants;
+mod external;
 mod names;
 mod nodes;
 mod proto;
@@ -19,6 +20,7 @@ use crate::op::Op;
 use crate::shape::{Dim, Shape};
 pub use any_size::FromAnySize;
 use constants::Constants;
+pub use external::external_files;
 use names::Names;
 use nodes::Writer;
 use proto::{

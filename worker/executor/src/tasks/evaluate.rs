@@ -52,10 +52,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         run,
         run.spec.metrics.image_threshold,
         &images,
-        given
-            .as_ref()
-            .map(|package| Given::image(&package.manifest))
-            .as_ref(),
+        given.as_ref().map(Given::image).as_ref(),
     )?;
     if attempt.assignment.rethresholded && decided_before(attempt)? {
         // There would be no decisions where there were some.
@@ -68,10 +65,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             run,
             run.spec.metrics.pixel_threshold,
             pixels,
-            given
-                .as_ref()
-                .map(|package| Given::pixel(&package.manifest))
-                .as_ref(),
+            given.as_ref().map(Given::pixel).as_ref(),
         )
     };
     let pixel = pixels.as_ref().map(decide_pixels).transpose()?;
@@ -479,9 +473,7 @@ pub fn parameters(run: &PlannedRun, used: Value, rates: Value) -> String {
 fn used(attempt: &Attempt, given: Option<&packages::Opened>, licences: &[String]) -> Value {
     let weights = match given {
         Some(package) => package
-            .manifest
-            .weights
-            .as_ref()
+            .weights()
             .map(|weights| json!({ "backbone": weights.backbone, "sha256": weights.sha256 })),
         None => weights_of_fit(attempt).map(|weights| json!(weights)),
     };

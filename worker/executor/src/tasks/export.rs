@@ -41,7 +41,13 @@ pub fn run(attempt: &Attempt, spec: &ExportSpec) -> Result<TaskResult, TaskError
         .stages
         .load("export", || files(attempt, spec, &chosen, &graph))?;
     attempt.check_cancelled()?;
-    let metadata = export_metadata::text(&package, spec, &graph, chosen.model.as_ref(), &written);
+    let metadata = export_metadata::text(
+        (&package.found, package.manifest()?),
+        spec,
+        &graph,
+        chosen.model.as_ref(),
+        &written,
+    );
     objects.push(attempt.put(METADATA, metadata)?);
     objects.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     manifest(attempt, &objects)?;

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Mutex, time::Instant};
 
 use data::{Label, Split};
-use job::resolved::VisionTask;
+use job::resolved::{ModelSource, VisionTask};
 use metrics::{RawScore, RawScores, Regions};
 use plan::{PlannedRun, ResultDetail, Reused, TaskResult};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,7 @@ use crate::{
     head::Head,
     images::{BadImage, Images, Seen, describe_all},
     model::{Chosen, Engine},
+    packages::{self, Contents, Opened},
     parallel::{Waits, for_each_item},
     pixels::{self, PixelCounts},
     stages::lock,
@@ -46,9 +47,8 @@ pub fn wants_pixels(run: &PlannedRun) -> bool {
 pub fn run(attempt: &Attempt, first: u64, count: u64) -> Result<TaskResult, TaskError> {
     let run = attempt.run()?;
     let samples = chunk(attempt, first, count)?;
-    let chosen = attempt.stages.load("load", || Chosen::to_score(attempt))?;
     let engine = Engine::open(attempt)?;
-    let mut scored = score(attempt, run, chosen, &engine, &samples)?;
+    let mut scored = score(attempt, run, Tools::open(attempt, run, &engine)?, &samples)?;
     let errors = scored
         .rows
         .iter()
@@ -157,18 +157,61 @@ struct Inferred {
     infer_us: u64,
 }
 
+/// What scores images.
+struct Tools<'a> {
+    features: Features<'a>,
+    lookers: Vec<Looker>,
+    head: Head,
+    findings: Option<Findings>,
+}
+
+impl<'a> Tools<'a> {
+    fn open(attempt: &'a Attempt, run: &PlannedRun, engine: &Engine) -> Result<Self, TaskError> {
+        let package = match &run.spec.model {
+            ModelSource::Package(name) => Some(packages::open(attempt, name)?),
+            ModelSource::Train(_) => None,
+        };
+        let findings = Findings::of(run, package.as_ref())?;
+        let ((features, lookers), head) = match package {
+            Some(Opened {
+                contents: Contents::File(file),
+                ..
+            }) => (
+                Features::of_file(attempt, &file, engine)?,
+                Head::of_file(&file),
+            ),
+            package => {
+                let chosen = attempt.stages.load("load", || match package {
+                    Some(package) => Chosen::of_package(package),
+                    None => Chosen::trained(attempt),
+                })?;
+                let head = Head::open(attempt, &chosen)?;
+                (Features::open(attempt, &chosen, engine)?, head)
+            }
+        };
+        Ok(Self {
+            features,
+            lookers,
+            head,
+            findings,
+        })
+    }
+}
+
 /// Scores the samples in rounds of as many images as the model's head likes to see at once: every thread infers images of
 /// the round, then every thread does some positions of all of them, then every thread finishes images.
 fn score<'a>(
     attempt: &'a Attempt,
     run: &PlannedRun,
-    chosen: Chosen,
-    engine: &Engine,
+    tools: Tools<'a>,
     samples: &[SampleRow],
 ) -> Result<Scored<'a>, TaskError> {
-    let head = Head::open(attempt, &chosen)?;
-    let findings = Findings::of(run, &chosen)?;
-    let (features, mut lookers) = Features::open(attempt, &chosen, engine)?;
+    let Tools {
+        features,
+        mut lookers,
+        head,
+        findings,
+    } = tools;
     let round_len = head.batch().max(attempt.threads);
     let pixels_in_memory = pixels::IN_MEMORY / lookers.len().max(1) as u64;
     let mut gathered: Vec<Gathered<'a>> = lookers

@@ -12,7 +12,11 @@ use job::resolved::ModelSource;
 use plan::{FoundPackage, ResultDetail, ScoredBefore, TaskResult};
 
 use super::names;
-use crate::{attempt::Attempt, error::TaskError, packages};
+use crate::{
+    attempt::Attempt,
+    error::TaskError,
+    packages::{self, Contents, Opened},
+};
 
 /// What a listing has sealed.
 struct Listed {
@@ -58,14 +62,8 @@ fn packages(attempt: &Attempt) -> Result<Vec<FoundPackage>, TaskError> {
             continue;
         }
         let package = packages::find(attempt, name)?;
-        let own = package.image_size();
-        if let Some(asked) = run.spec.image_size().filter(|asked| *asked != own) {
-            let text = |[height, width]: [usize; 2]| format!("{height}x{width}");
-            return Err(TaskError::OtherImageSize {
-                uri: package.found.uri,
-                asked: text(asked),
-                own: text(own),
-            });
+        if let Some(asked) = run.spec.image_size() {
+            check_size(asked, &package)?;
         }
         tracing::info!(
             name,
@@ -77,6 +75,30 @@ fn packages(attempt: &Attempt) -> Result<Vec<FoundPackage>, TaskError> {
         found.push(package.found);
     }
     Ok(found)
+}
+
+/// The model's own size is the only one that a job may ask for.
+fn check_size(asked: [usize; 2], package: &Opened) -> Result<(), TaskError> {
+    let uri = package.found.uri.clone();
+    let own = match &package.contents {
+        Contents::Package(manifest) => packages::image_size(manifest),
+        Contents::File(_) => {
+            let problem = "data.init_args.image_size has no meaning for it: leave it out";
+            return Err(TaskError::ModelFile {
+                uri,
+                problem: problem.to_owned(),
+            });
+        }
+    };
+    let text = |[height, width]: [usize; 2]| format!("{height}x{width}");
+    if asked == own {
+        return Ok(());
+    }
+    Err(TaskError::OtherImageSize {
+        uri,
+        asked: text(asked),
+        own: text(own),
+    })
 }
 
 /// Since 1970.

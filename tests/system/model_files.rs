@@ -1,0 +1,257 @@
+//! Model files of other programs score images like packages.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::sandbox::{JOB, Sandbox};
+
+/// With the model `tiny` trained.
+fn trained() -> Sandbox {
+    let sandbox = Sandbox::with_job(6, 3);
+    sandbox.write("train.yaml", &JOB.replace("kind: benchmark", "kind: train"));
+    sandbox.ctl(&["run", "train.yaml"]).expect(0);
+    sandbox
+}
+
+fn golden(set: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../golden")
+        .join(set)
+}
+
+/// Score and decision of each image of the last job.
+fn scores(sandbox: &Sandbox) -> BTreeMap<String, (f64, Option<bool>)> {
+    let rows = sandbox.json(&["results", "last", "--scores"]);
+    let rows = rows.as_array().unwrap().iter();
+    rows.map(|row| {
+        let uri = row["uri"].as_str().unwrap().to_owned();
+        let score = row["score"].as_f64();
+        (
+            uri,
+            (
+                score.unwrap_or_else(|| panic!("{row}")),
+                row["is_anomalous"].as_bool(),
+            ),
+        )
+    })
+    .collect()
+}
+
+fn predict(sandbox: &Sandbox, model: &str, engine: &str) {
+    let engine = format!("resources.engine={engine}");
+    let arguments = [
+        "predict",
+        model,
+        "data/tiny/test",
+        "--to",
+        "./out",
+        "--set",
+        &engine,
+        "--new",
+    ];
+    sandbox.ctl(&arguments).expect(0);
+    sandbox.ctl(&["verify", "last"]).expect(0);
+}
+
+#[test]
+fn exported_files_score_as_the_package_does() {
+    let sandbox = trained();
+    predict(&sandbox, "tiny", "openvino");
+    let expected = scores(&sandbox);
+    assert_eq!(expected.len(), 6);
+    let package = sandbox.json(&["describe", "model", "tiny"]);
+    let threshold = &package["package"]["thresholds"]["image"]["value"];
+    let threshold = threshold.as_f64().unwrap();
+    for (format, file, engine) in [
+        ("onnx", "model.onnx", "onnxruntime"),
+        ("onnx", "model.onnx", "openvino"),
+        ("openvino", "model.xml", "openvino"),
+    ] {
+        let to = format!("files-{format}");
+        let exported = ["export", "tiny", "--engine", format, "--to", &to];
+        if !sandbox.path(&to).exists() {
+            sandbox.ctl(&exported).expect(0);
+        }
+        predict(&sandbox, &format!("{to}/{file}"), engine);
+        let found = scores(&sandbox);
+        assert!(found.keys().eq(expected.keys()), "{found:?}");
+        for (uri, (score, decision)) in &found {
+            let (of_package, decided) = expected[uri];
+            assert!(
+                (score - of_package).abs() <= 1e-4 * of_package,
+                "{file} by {engine}: {score}, not {of_package}"
+            );
+            // The threshold is one of the scores, and this may be that one.
+            let is_close = (of_package - threshold).abs() <= 1e-4 * threshold;
+            assert!(is_close || *decision == decided, "{uri}");
+        }
+    }
+}
+
+#[test]
+fn what_anomalib_has_exported_scores_images() {
+    let sandbox = Sandbox::with_job(6, 3);
+    let raw = golden("anomalib_export_1_0_1/model.xml");
+    predict(&sandbox, raw.to_str().unwrap(), "auto");
+    let raw = scores(&sandbox);
+    // Its thresholds and range are in metadata.json; the other version has them inside.
+    let inside = golden("anomalib_export_2_7_0/model.onnx");
+    for engine in ["onnxruntime", "openvino"] {
+        predict(&sandbox, inside.to_str().unwrap(), engine);
+        for (uri, (score, decision)) in scores(&sandbox) {
+            let (of_other, decided) = raw[&uri];
+            let expected = ((of_other - 12.0) / (14.0 - 2.0) + 0.5).clamp(0.0, 1.0);
+            assert!(
+                (score - expected).abs() <= 1e-3,
+                "{engine}: {score}, not {expected}"
+            );
+            assert_eq!(decision, Some(score >= 0.5));
+            assert_eq!(decided, Some(of_other >= 12.0));
+        }
+    }
+    // With labels and masks it is measured, and its pictures are drawn.
+    let job = JOB
+        .replace("kind: benchmark", "kind: test")
+        .replace(", image_size: 64", "");
+    let model = job
+        .lines()
+        .position(|line| line.starts_with("model:"))
+        .unwrap();
+    let mut lines: Vec<String> = job.lines().map(str::to_owned).collect();
+    lines[model] = format!(
+        "model: {{package: {}}}",
+        golden("anomalib_export_1_0_1/model.xml").display()
+    );
+    sandbox.write("test.yaml", &lines.join("\n"));
+    sandbox.ctl(&["run", "test.yaml"]).expect(0);
+    let metrics = sandbox.json(&["results", "last", "--metrics"]);
+    let measured = |level: &str| {
+        let rows = metrics.as_array().unwrap().iter();
+        rows.filter(|row| {
+            row["level"] == level && row["metric"] == "AUROC" && row["value"].is_f64()
+        })
+        .count()
+    };
+    assert_eq!((measured("image"), measured("pixel")), (1, 1), "{metrics}");
+    sandbox
+        .ctl(&["report", "last", "--to", "report.html"])
+        .expect(0);
+    assert!(
+        fs::read_to_string(sandbox.path("report.html"))
+            .unwrap()
+            .contains("data:image/jpeg")
+    );
+}
+
+#[test]
+fn files_of_no_use_are_refused_before_a_listing() {
+    let sandbox = Sandbox::with_job(6, 3);
+    let onnx = fs::read(golden("anomalib_export_2_7_0/model.onnx")).unwrap();
+    let folder = |name: &str, files: &[(&str, &[u8])]| {
+        fs::create_dir_all(sandbox.path(name)).unwrap();
+        for (file, bytes) in files {
+            fs::write(sandbox.path(name).join(file), bytes).unwrap();
+        }
+    };
+    let cut = &onnx[..onnx.len() - 100];
+    let text = String::from_utf8_lossy(&onnx).into_owned();
+    assert!(text.contains("model.onnx.data"));
+    let at = onnx
+        .windows(15)
+        .enumerate()
+        .filter(|(_, part)| part == b"model.onnx.data");
+    let mut hostile = onnx.clone();
+    for (at, _) in at {
+        hostile[at..at + 15].copy_from_slice(b"../../etc/hosts");
+    }
+    folder("cut", &[("model.onnx", cut)]);
+    folder("alone", &[("model.onnx", &onnx)]);
+    folder("hostile", &[("model.onnx", &hostile)]);
+    folder("garbage", &[("model.xml", b"<net/>"), ("model.bin", b"")]);
+    let data = fs::read(golden("anomalib_export_2_7_0/model.onnx.data")).unwrap();
+    folder(
+        "thresholds",
+        &[
+            ("model.onnx", &onnx),
+            ("model.onnx.data", &data),
+            ("metadata.json", b"{\"image_threshold\": \"high\"}"),
+        ],
+    );
+    folder("xml", &[]);
+    for name in ["model.xml", "model.bin"] {
+        fs::copy(
+            golden("anomalib_export_1_0_1").join(name),
+            sandbox.path("xml").join(name),
+        )
+        .unwrap();
+    }
+    for (model, engine, words) in [
+        ("cut/model.onnx", "auto", "it is no ONNX file, or damaged"),
+        ("alone/model.onnx", "auto", "model.onnx.data does not exist"),
+        (
+            "hostile/model.onnx",
+            "auto",
+            "\"../../etc/hosts\", which is no file beside it",
+        ),
+        (
+            "garbage/model.xml",
+            "auto",
+            "garbage/model.xml cannot be used: openvino",
+        ),
+        (
+            "thresholds/model.onnx",
+            "auto",
+            "metadata.json beside it: invalid type: string \"high\"",
+        ),
+        (
+            "xml/model.xml",
+            "onnxruntime",
+            "onnxruntime does not read OpenVINO's files",
+        ),
+        (
+            "xml/model.xml",
+            "torch-cpu",
+            "torch-cpu does not read OpenVINO's files",
+        ),
+        ("thresholds/gone.onnx", "auto", "gone.onnx does not exist"),
+    ] {
+        let engine = format!("resources.engine={engine}");
+        let ran = sandbox.ctl(&[
+            "predict",
+            model,
+            "data/tiny/test",
+            "--to",
+            "./out",
+            "--set",
+            &engine,
+        ]);
+        ran.expect(1);
+        assert!(
+            ran.stderr.contains(words) || ran.stdout.contains(words),
+            "{model}: {ran:?}"
+        );
+    }
+    // Without thresholds images are scored and nothing is decided.
+    predict(&sandbox, "xml/model.xml", "auto");
+    assert!(
+        scores(&sandbox)
+            .values()
+            .all(|(_, decision)| decision.is_none())
+    );
+    // It is no package to export.
+    let ran = sandbox.ctl(&[
+        "export",
+        "./xml/model.xml",
+        "--engine",
+        "onnx",
+        "--store",
+        "./out",
+    ]);
+    ran.expect(1);
+    let words = "is a model file of another program";
+    assert!(
+        ran.stderr.contains(words) || ran.stdout.contains(words),
+        "{ran:?}"
+    );
+}
