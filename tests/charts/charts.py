@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The chart's guarantees: one rule a test, over each file of values in values/.
+"""The chart's guarantees: one rule a test, over each file of values in values/ and over all pairs of settings.
 
     make charts                 UPDATE=1 make charts: keep the rendering of this version, for the next to be compared with
 
@@ -7,6 +7,7 @@ Helm renders, kubernetes-validate and KEDA's models check, promtool checks rules
 """
 import copy
 import functools
+import itertools
 import json
 import os
 import re
@@ -26,8 +27,79 @@ HELM = ROOT / ".cache" / "charts" / "helm"
 RELEASE, NAMESPACE = "night", "vision"
 # What kubernetes-validate has no schema for.
 OTHERS = {"ScaledObject", "ServiceMonitor", "PodMonitor", "PrometheusRule"}
+# The newest whose schemas kubernetes-validate has.
+NEWEST = "1.37"
 WORKLOADS = {"Deployment", "StatefulSet", "CronJob"}
-MATRIX = sorted(path.stem for path in (HERE / "values").glob("*.yaml"))
+FILES = sorted(path.stem for path in (HERE / "values").glob("*.yaml"))
+# What may be chosen apart from each other: of any two of these every combination is rendered.
+CHOICES = {
+    "tls": [{}, {"tls": {"existingSecret": "", "insecure": True}}, {"tls": {"caConfigMap": "authority"}}],
+    "broker": [{}, {"broker": {"url": "amqps://a@rabbit.example/v", "existingSecret": "rabbit"}}, {"broker": {"cluster": {"name": "rabbit"}, "caConfigMap": "authority"}}],
+    "store": [{}, {"stores": {"line3": {"url": "s3://line3/x", "existingSecret": "keys", "secretKeys": {"access_key": "a", "secret_key": "s"}}}}],
+    "scaling": [{}, {"poolDefaults": {"scaling": {"kind": "keda"}}, "keda": {"prometheus": "http://prometheus:9090", "selector": 'job="nightshift"'}},
+                {"poolDefaults": {"scaling": {"kind": "hpa", "min": 1}}}],
+    "gpus": [{}, {"poolDefaults": {"gpus": 2}}, {"poolDefaults": {"slots": 3}}],
+    "spot": [{}, {"poolDefaults": {"spot": True}}],
+    "deletion": [{}, {"poolDefaults": {"deletionCost": True}}],
+    "spread": [{}, {"poolDefaults": {"spread": "node"}}, {"poolDefaults": {"spread": "none"}}],
+    "network": [{}, {"networkPolicy": {"enabled": False}}, {"networkPolicy": {"egress": [{"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]}], "monitoringFrom": [{"podSelector": {}}]}}],
+    "monitoring": [{}, {"monitoring": {"serviceMonitor": True, "prometheusRule": True, "dashboard": True}}],
+    "webhook": [{}, {"coordinator": {"webhook": {"url": "https://factory.example/n", "existingSecret": "webhook", "caConfigMap": "authority"}}}],
+    "nightly": [{}, {"nightly": {"tokenSecret": "user"}, "nightlyJobs": {"a": {"schedule": "@daily", "key": "a-{today}", "job": "kind: predict\n"}}}],
+    "holds": [{}, {"coordinator": {"holdsNode": True, "priorityClassName": "first"}, "priorityClasses": {"first": {"value": 5}}}],
+}
+
+
+def all_pairs(choices):
+    """Few rows, in which of every two choices each pair of options occurs."""
+    names = list(choices)
+    open_pairs = {(a, i, b, j) for a, b in itertools.combinations(names, 2) for i in range(len(choices[a])) for j in range(len(choices[b]))}
+    rows = []
+    while open_pairs:
+        row = {}
+        a, i, b, j = min(open_pairs)
+        row.update({a: i, b: j})
+        for name_ in names:
+            if name_ not in row:
+                def closes(option):
+                    return sum(((x, row[x], name_, option) in open_pairs) or ((name_, option, x, row[x]) in open_pairs) for x in row)
+                row[name_] = max(range(len(choices[name_])), key=closes)
+        open_pairs -= {(a, row[a], b, row[b]) for a, b in itertools.combinations(names, 2)}
+        rows.append(row)
+    return rows
+
+
+def merged(one, other):
+    both = dict(one)
+    for key, value in other.items():
+        both[key] = merged(one[key], value) if isinstance(value, dict) and isinstance(one.get(key), dict) else value
+    return both
+
+
+def chosen():
+    """Each row's values by a name that says what differs from what one cannot leave out."""
+    smallest = yaml.safe_load((HERE / "values" / "smallest.yaml").read_text())
+    found = {}
+    for row in all_pairs(CHOICES):
+        values = smallest
+        for choice, option in row.items():
+            values = merged(values, CHOICES[choice][option])
+        found[" ".join(f"{choice}{option}" for choice, option in row.items() if option)] = values
+    return found
+
+
+CHOSEN = chosen()
+MATRIX = FILES + sorted(CHOSEN)
+SCRATCH = tempfile.TemporaryDirectory()
+
+
+@functools.cache
+def values_file(values):
+    if values in FILES:
+        return HERE / "values" / f"{values}.yaml"
+    path = Path(SCRATCH.name) / f"{values.replace(' ', '-')}.yaml"
+    path.write_text(yaml.safe_dump(CHOSEN[values]))
+    return path
 
 
 def run(*command, **more):
@@ -39,7 +111,7 @@ def helm(*arguments):
 
 
 def template(values, *more):
-    return helm("template", RELEASE, CHART, "--namespace", NAMESPACE, "--values", HERE / "values" / f"{values}.yaml", *more)
+    return helm("template", RELEASE, CHART, "--namespace", NAMESPACE, "--values", values_file(values), *more)
 
 
 @functools.cache
@@ -50,8 +122,17 @@ def text(values):
     return rendered.stdout
 
 
+def parsed(text_):
+    return [document for document in yaml.load_all(text_, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if document]
+
+
+@functools.cache
+def parsed_once(values):
+    return parsed(text(values))
+
+
 def documents(values):
-    return [document for document in yaml.safe_load_all(text(values)) if document]
+    return list(parsed_once(values))
 
 
 def name(document):
@@ -105,21 +186,24 @@ class Rendered(unittest.TestCase):
 
     def test_lint_has_nothing_to_say(self):
         for values in self.each():
-            linted = helm("lint", "--strict", CHART, "--values", HERE / "values" / f"{values}.yaml")
+            linted = helm("lint", "--strict", CHART, "--values", values_file(values))
             self.assertEqual(linted.returncode, 0, linted.stdout + linted.stderr)
 
-    def test_every_object_is_what_kubernetes_knows(self):
-        for values in self.each():
-            with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-                yaml.safe_dump_all(documents(values), file)
-                file.flush()
-                checked = run(Path(sys.executable).parent / "kubernetes-validate", "--kubernetes-version", "1.35", "--strict", file.name)
-            said = checked.stdout + checked.stderr
-            self.assertEqual(checked.returncode, 0, said)
-            unknown = set(re.findall(r"Couldn't find schema for kind (\w+)", said))
-            self.assertLessEqual(unknown, OTHERS)
-            known = [document for document in documents(values) if document["kind"] not in OTHERS]
-            self.assertEqual(said.count(" passed for resource "), len(known), said)
+    def test_every_object_is_what_the_oldest_and_the_newest_kubernetes_know(self):
+        oldest = re.search(r">=(\d+\.\d+)\.", yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"])[1]
+        # One program for all values: it reads its schemas at each start.
+        everything = [document for values in MATRIX for document in documents(values)]
+        known = [document for document in everything if document["kind"] not in OTHERS]
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            yaml.dump_all(everything, file, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper))
+            file.flush()
+            for version in (oldest, NEWEST):
+                with self.subTest(version=version):
+                    checked = run(Path(sys.executable).parent / "kubernetes-validate", "--kubernetes-version", version, "--strict", file.name)
+                    said = checked.stdout + checked.stderr
+                    self.assertEqual(checked.returncode, 0, said[-4000:])
+                    self.assertLessEqual(set(re.findall(r"Couldn't find schema for kind (\w+)", said)), OTHERS)
+                    self.assertEqual(said.count(" passed for resource "), len(known), said[-4000:])
 
     def test_keda_knows_every_scaled_object_and_each_of_its_fields(self):
         found = 0
@@ -243,7 +327,7 @@ class Rendered(unittest.TestCase):
 
     def test_every_secret_and_config_map_is_named_in_the_values_or_made(self):
         for values in self.each():
-            given = set(strings(yaml.safe_load((HERE / "values" / f"{values}.yaml").read_text())))
+            given = set(strings(yaml.safe_load(values_file(values).read_text())))
             made = {document["metadata"]["name"]: set(document["data"]) for document in documents(values) if document["kind"] == "ConfigMap"}
             operators = {"rabbit-default-user"}
             for of, pod, container in containers(values):
@@ -335,6 +419,12 @@ def unknown_fields(model, path=""):
     return found
 
 
+def bytes_of(quantity):
+    """Bytes of a quantity of Kubernetes such as 4Gi."""
+    number, unit = re.fullmatch(r"(\d+)(Ki|Mi|Gi|Ti)", quantity).groups()
+    return int(number) * 2 ** {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40}[unit]
+
+
 def strings(value):
     """All strings of a document."""
     if isinstance(value, str):
@@ -362,7 +452,45 @@ class Programs(unittest.TestCase):
                 for flag in container["args"] if of_program(container) != "ctl" else []:
                     self.assertRegex(page, rf"`{flag.split('=')[0]}[` ]", of)
 
-    @unittest.skipUnless((ROOT / "bin" / "ctl").is_file(), "the programs are not built: `make build`")
+    @classmethod
+    def setUpClass(cls):
+        missing = [program for program in ("coordinator", "worker", "ctl") if not (ROOT / "bin" / program).is_file()]
+        if missing:
+            raise FileNotFoundError(f"bin/ has no {', '.join(missing)}: `make build` makes them")
+
+    def test_what_a_pool_leaves_out_is_enough_for_every_shipped_job(self):
+        """By the figures of `ctl plan`, with the numbers of images that values.yaml names."""
+        pool = yaml.safe_load((CHART / "values.yaml").read_text())["poolDefaults"]
+        memory, scratch = bytes_of(pool["resources"]["requests"]["memory"]), bytes_of(pool["scratch"])
+        self.assertEqual(pool["resources"]["requests"]["memory"], pool["resources"]["limits"]["memory"])
+        seen = 0
+        for path in sorted((ROOT / "configs").glob("*.yaml")):
+            planned = run(ROOT / "bin" / "ctl", "plan", path, "--output", "json", cwd=ROOT)
+            self.assertEqual(planned.returncode, 0, f"{path.name}: {planned.stderr}")
+            for needs in filter(None, json.loads(planned.stdout)["fit"]):
+                seen += 1
+                self.assertLessEqual(needs["memory_bytes"] + 1_000 * needs["memory_bytes_per_image"] + 300 * 2**20, memory, path.name)
+                self.assertLessEqual(10_000 * needs["spool_bytes_per_image"], scratch, path.name)
+        self.assertGreater(seen, 20)
+
+    def test_the_job_of_every_night_is_a_job(self):
+        for values in FILES:
+            jobs = yaml.safe_load(values_file(values).read_text()).get("nightlyJobs", {})
+            for job in jobs.values():
+                with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+                    file.write(job["job"])
+                    file.flush()
+                    planned = run(ROOT / "bin" / "ctl", "plan", file.name)
+                    self.assertEqual(planned.returncode, 0, planned.stderr)
+        self.assertTrue(yaml.safe_load(values_file("night").read_text())["nightlyJobs"])
+
+    def test_the_job_of_every_night_has_a_key_that_names_its_day(self):
+        for values in MATRIX:
+            for of, _, container in containers(values):
+                if of_program(container) == "ctl":
+                    self.assertEqual((container["args"][0], container["args"][-2]), ("submit", "--key"), of)
+                    self.assertIn("{today}", container["args"][-1], of)
+
     def test_the_programs_accept_what_they_are_told(self):
         for values in MATRIX:
             with self.subTest(values=values), tempfile.TemporaryDirectory() as folder:
@@ -404,6 +532,7 @@ class Programs(unittest.TestCase):
             "NIGHTSHIFT_TOKEN_FILE": re.search(r"ns_\w+", made)[0] + "\n",
             "NIGHTSHIFT_TLS_CERT": certificate.read_text(), "NIGHTSHIFT_TLS_KEY": key.read_text(),
             "NIGHTSHIFT_CA": certificate.read_text(), "NIGHTSHIFT_BROKER_CA": certificate.read_text(),
+            "NIGHTSHIFT_WEBHOOK_CA": certificate.read_text(), "NIGHTSHIFT_WEBHOOK_SECRET_FILE": "0123456789abcdef\n",
             "NIGHTSHIFT_BROKER_PASSWORD_FILE": "word\n",
         }
 
@@ -431,6 +560,7 @@ class Refused(unittest.TestCase):
             ('stores.line3.url="file:///data"', "/stores/line3/url", "pattern"),
             ('stores.line3.options.secret_key="hush"', "/stores/line3/options", "not"),
             ('broker.url="amqps://user:word@host/v"', "/broker/url", "pattern"),
+            ('coordinator.webhook.url="ftp://host"', "/coordinator/webhook/url", "pattern"),
             ('security.runAsUser=0', "/security/runAsUser", "minimum"),
         ]:
             with self.subTest(setting=setting):
@@ -453,6 +583,7 @@ class Refused(unittest.TestCase):
             ('nightly.tokenSecret=""', ["nightly.tokenSecret is missing"]),
             ('stores.line3.existingSecret=""', ["stores.line3.existingSecret is missing"]),
             ('broker={"url":"amqps://a@b/c","cluster":{"name":""}}', ["broker.existingSecret is missing"]),
+            ('coordinator.webhook.existingSecret=""', ["coordinator.webhook.existingSecret is missing", "openssl rand"]),
         ]:
             with self.subTest(setting=setting):
                 said = self.refused(setting)
@@ -466,6 +597,8 @@ class Refused(unittest.TestCase):
     def test_values_that_do_not_go_together(self):
         for settings, word in [
             (['keda.prometheus=""'], "keda.prometheus is missing"),
+            (["monitoring.serviceMonitor=false"], "keda.selector is missing"),
+            (['coordinator.webhook.url=""'], "coordinator.webhook.url is missing"),
             (["pools.steady.scaling.min=0"], "an HPA keeps at least 1 pod"),
             (["pools.spot.scaling.min=300"], "min 300 is above max 200"),
             (["pools.gpu.slots=3"], "each slot has a GPU for itself"),
@@ -535,13 +668,13 @@ class Upgrade(unittest.TestCase):
 
     @staticmethod
     def kept(version):
-        return HERE / "rendered" / f"{version}.yaml"
+        return HERE / "versions" / version / "rendered.yaml"
 
     @staticmethod
-    def rendering():
+    def rendering(values="night", *more):
         """Without rules and dashboard, which have tests of their own."""
-        more = ["monitoring.prometheusRule=false", "monitoring.dashboard=false"]
-        return template("night", *[part for one in more for part in ("--set", one)]).stdout
+        off = ["--set", "monitoring.prometheusRule=false", "--set", "monitoring.dashboard=false"]
+        return template(values, *off, *more)
 
     @classmethod
     def broken(cls, old, new):
@@ -560,18 +693,34 @@ class Upgrade(unittest.TestCase):
                 found.append(f"{name(one)} cannot be changed")
         return found
 
+    def earlier(self):
+        found = sorted(path for path in (HERE / "versions").iterdir() if path.name != self.version())
+        self.assertTrue(found)
+        return found
+
     def test_a_change_of_what_is_rendered_counts_the_version_up(self):
-        kept = self.kept(self.version())
+        kept, rendered = self.kept(self.version()), self.rendering().stdout
         if os.environ.get("UPDATE"):
-            kept.write_text(self.rendering())
-        self.assertTrue(kept.is_file(), f"{kept.name} is not kept: `UPDATE=1 make charts`")
-        self.assertEqual(kept.read_text(), self.rendering(), "the rendering differs from the one kept of this version: count up `version` in Chart.yaml, then `UPDATE=1 make charts`")
+            kept.parent.mkdir(exist_ok=True)
+            kept.write_text(rendered)
+            (kept.parent / "values.yaml").write_text(values_file("night").read_text())
+        self.assertTrue(kept.is_file(), f"versions/{self.version()} is not kept: `UPDATE=1 make charts`")
+        self.assertEqual(kept.read_text(), rendered, "the rendering differs from the one kept of this version: count up `version` in Chart.yaml, then `UPDATE=1 make charts`")
 
     def test_no_upgrade_changes_what_cannot_be_changed(self):
-        new = [one for one in yaml.safe_load_all(self.rendering()) if one]
-        for path in sorted((HERE / "rendered").glob("*.yaml")):
-            with self.subTest(version=path.stem):
-                self.assertEqual(self.broken([one for one in yaml.safe_load_all(path.read_text()) if one], new), [])
+        """The values of each earlier version, in the chart of that time and in this one."""
+        for path in self.earlier():
+            with self.subTest(version=path.name):
+                rendered = self.rendering("smallest", "--values", path / "values.yaml")
+                self.assertEqual(rendered.returncode, 0, f"values that version {path.name} took are refused: {rendered.stderr}")
+                self.assertEqual(self.broken(parsed((path / "rendered.yaml").read_text()), parsed(rendered.stdout)), [])
+
+    def test_an_upgrade_takes_nothing_away(self):
+        for path in self.earlier():
+            with self.subTest(version=path.name):
+                old = parsed((path / "rendered.yaml").read_text())
+                new = parsed(self.rendering("smallest", "--values", path / "values.yaml").stdout)
+                self.assertLessEqual({name(one) for one in old}, {name(one) for one in new})
 
     def test_the_comparison_sees_what_it_is_for(self):
         old = documents("night")
@@ -654,6 +803,31 @@ class Monitoring(unittest.TestCase):
             yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}, file)
             file.flush()
             checked = run("promtool", "check", "rules", file.name)
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+
+    def test_keda_hears_zero_of_an_idle_pool_and_nothing_of_a_coordinator_that_is_away(self):
+        """KEDA takes no number for zero, unless it is told otherwise, and would end the pods of a coordinator that is being restarted."""
+        triggers = [trigger["metadata"] for one in documents("night") if one["kind"] == "ScaledObject" for trigger in one["spec"]["triggers"]]
+        spot = [trigger["query"] for trigger in triggers if 'pool="spot"' in trigger["query"]]
+        self.assertEqual(len(spot), 2)
+        self.assertEqual({trigger["ignoreNullValues"] for trigger in triggers}, {"false"})
+        of = f'{{namespace="{NAMESPACE}",service="{RELEASE}-coordinator"'
+        leases = {"series": f"nightshift_leases{of}}}", "values": "3x9"}
+        work = [{"series": f'nightshift_backlog_seconds{of},pool="spot"}}', "values": "900x9"},
+                {"series": f'nightshift_tasks{of},pool="spot",state="running"}}', "values": "7x9"},
+                {"series": f'nightshift_backlog_seconds{of},pool="cpu"}}', "values": "5x9"}]
+        other = {"series": 'nightshift_leases{namespace="other",service="night-coordinator"}', "values": "3x9"}
+
+        def expected(query, value):
+            return {"expr": query, "eval_time": "5m", "exp_samples": [] if value is None else [{"labels": "{}", "value": value}]}
+
+        cases = [([leases, *work], (900, 7)), ([leases, work[2]], (0, 0)), ([other], (None, None))]
+        tests = [{"interval": "1m", "input_series": series, "promql_expr_test": [expected(query, value) for query, value in zip(spot, values)]}
+                 for series, values in cases]
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            yaml.safe_dump({"evaluation_interval": "1m", "tests": tests}, file)
+            file.flush()
+            checked = run("promtool", "test", "rules", file.name)
         self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
 
     def test_every_alert_is_explained(self):

@@ -3,7 +3,6 @@
 use ::job::resolved::{EngineChoice, JobKind, ModelSource, RunSpec};
 use coordinator_core::*;
 use sim::{store::part, workload};
-use types::*;
 
 use crate::desk::Desk;
 
