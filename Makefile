@@ -120,7 +120,8 @@ readers:
 
 # Its environment takes 160 MB.
 .PHONY: charts
-charts: ## check the Helm chart, its alerts and its dashboard
+charts: ## check the Helm chart, its alerts and its dashboard (needs the programs: `make build`)
+	$(PYTHON) scripts/setup.py charts
 	$(PYTHON) scripts/fetch_parts.py charts
 	if ! [ tests/charts/requirements.txt -ot .cache/charts/venv/.complete ]; then \
 		$(PYTHON) -m venv .cache/charts/venv && .cache/charts/venv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check --no-deps -r tests/charts/requirements.txt \
@@ -131,6 +132,7 @@ charts: ## check the Helm chart, its alerts and its dashboard
 images: ## carry out the steps of images/Dockerfile in bootstrap roots, and do a job there (as root)
 	$(PYTHON) scripts/setup.py images
 	$(MAKE) --no-print-directory weights
+	$(PYTHON) scripts/fetch_parts.py base
 	$(PYTHON) tests/images/prove.py
 
 .PHONY: sim

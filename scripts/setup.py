@@ -7,11 +7,13 @@
     python3 scripts/setup.py bench      all of that
     python3 scripts/setup.py azure      what `make build` needs, and Node with npm
     python3 scripts/setup.py images     what `make build` needs, and mmdebstrap
+    python3 scripts/setup.py charts     what `make build` needs, and promtool
 
 Packages of the system are installed with apt-get when this runs as root; otherwise it says which to ask for.
 Standard library and pip only; every download is pinned and checked (setup_native.py, fetch_parts.py).
 """
 import glob
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -23,13 +25,14 @@ ROOT = SCRIPTS.parent
 
 # program: Debian package that brings it
 SYSTEM = {"g++": "g++", "cc": "gcc", "make": "make", "ld": "binutils"}
-FURTHER = {"azure": {"node": "nodejs", "npm": "npm"}, "images": {"mmdebstrap": "mmdebstrap", "openssl": "openssl"}}
+FURTHER = {"azure": {"node": "nodejs", "npm": "npm"}, "images": {"mmdebstrap": "mmdebstrap", "openssl": "openssl"},
+           "charts": {"promtool": "prometheus", "openssl": "openssl"}}
 TOOLCHAIN = {"cargo": "the Rust toolchain", "rustc": "the Rust toolchain"}
 # Debian package: a file that it brings, for programs that are on nobody's PATH.
 TEST_SYSTEM = {"rabbitmq-server": "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server",
                "prometheus": "/usr/bin/promtool", "openssl": "/usr/bin/openssl"}
 PARTS = {"build": [], "test": ["weights"], "demo": ["weights", "elpv", "photos"],
-          "bench": ["weights", "elpv", "photos"], "azure": [], "images": []}
+          "bench": ["weights", "elpv", "photos"], "azure": [], "images": [], "charts": []}
 # Free space that a step may take, in bytes: wheels, native libraries, build output.
 NEEDED_BYTES = 5 * 10**9
 
@@ -55,6 +58,9 @@ def missing_packages(part):
     missing = {package for program, package in programs.items() if not shutil.which(program)}
     if part in ("test", "bench"):
         missing.update(package for package, pattern in TEST_SYSTEM.items() if not glob.glob(pattern))
+    # Debian's Python makes no environment without this package.
+    if part in ("test", "charts") and importlib.util.find_spec("ensurepip") is None:
+        missing.add("python3-venv")
     if subprocess.run([sys.executable, "-m", "pip", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
         missing.add("python3-pip")
     return sorted(missing)
