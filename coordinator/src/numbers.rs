@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coordinator_core::{Census, Outcome, Pool};
+use coordinator_core::{Census, Core, Now, Outcome, Pool};
 use monitoring::{Histogram, Kind, Metrics, Watched};
 use tokio::time::timeout;
 use types::FailureClass;
@@ -19,17 +19,21 @@ impl Watched for Handle {
     }
 
     async fn ready(&self) -> Result<(), String> {
-        census(self).await.map(drop)
+        look(self, |_, _| ()).await
     }
 
     async fn metrics(&self) -> Result<Metrics, String> {
-        Ok(render(&census(self).await?, self.commit_times()))
+        let census = look(self, |core, now| core.census(now)).await?;
+        Ok(render(&census, self.commit_times()))
     }
 }
 
-async fn census(handle: &Handle) -> Result<Census, String> {
-    match timeout(ANSWER, handle.query(|core, now| core.census(now))).await {
-        Ok(Ok(census)) => Ok(census),
+async fn look<T: Send + 'static>(
+    handle: &Handle,
+    at: impl FnOnce(&Core, Now) -> T + Send + 'static,
+) -> Result<T, String> {
+    match timeout(ANSWER, handle.query(at)).await {
+        Ok(Ok(seen)) => Ok(seen),
         Ok(Err(ended)) => Err(ended.to_string()),
         Err(_) => Err(format!(
             "the state was not written for {} s: is its disk full or slow?",
@@ -129,10 +133,20 @@ fn render(census: &Census, commit_times: &Histogram) -> Metrics {
         objects,
         census.ended.swept_objects,
     );
-    let waiting = "Objects that the stores, and notices that the webhook, have not taken yet.";
-    metrics.number("outbox", Kind::Gauge, waiting, census.outbox);
-    let refused = "Those of them that were refused at least once.";
-    metrics.number("outbox_refused", Kind::Gauge, refused, census.refused);
+    let outboxes = [("store", census.objects), ("webhook", census.notices)];
+    let to = |receiver: &str| [("to", receiver.to_owned())];
+    metrics.family(
+        "outbox",
+        Kind::Gauge,
+        "Objects that the stores, and notices that the webhook, have not taken yet.",
+        outboxes.map(|(receiver, found)| (to(receiver), found.waiting)),
+    );
+    metrics.family(
+        "outbox_refused",
+        Kind::Gauge,
+        "Those of them that were refused at least once.",
+        outboxes.map(|(receiver, found)| (to(receiver), found.refused)),
+    );
     let commits = "How long the commits of batches of changes to the database took.";
     metrics.times("commit_seconds", commits, commit_times);
     metrics
@@ -152,6 +166,8 @@ mod tests {
         census.ended.outcomes.insert("lost", 3);
         (census.ended.swept, census.ended.swept_objects) = (2, 9);
         census.ended.images = 512;
+        (census.objects.waiting, census.objects.refused) = (2, 1);
+        census.notices.waiting = 3;
         let pool = Pool {
             tasks: [(TaskState::Ready, 7)].into(),
             workers: [("live", 1)].into(),
@@ -172,7 +188,10 @@ mod tests {
             "nightshift_attempts_total{outcome=\"crashed\"} 0",
             "nightshift_swept_attempts_total 2",
             "nightshift_swept_objects_total 9",
-            "nightshift_outbox 0",
+            "nightshift_outbox{to=\"store\"} 2",
+            "nightshift_outbox_refused{to=\"store\"} 1",
+            "nightshift_outbox{to=\"webhook\"} 3",
+            "nightshift_outbox_refused{to=\"webhook\"} 0",
             "nightshift_backlog_seconds{pool=\"cpu\"} 62",
             "nightshift_oldest_task_seconds{pool=\"cpu\"} 5",
             "nightshift_scored_images_total 512",

@@ -43,32 +43,53 @@ impl Mean {
     }
 }
 
+/// By the kind of task.
+type Means = [Mean; TaskKind::ALL.len()];
+
 /// How long tasks of each kind took: in their own job, else in any job of the pool.
 #[derive(Default)]
-struct Lasted<'a> {
-    in_job: BTreeMap<(JobNumber, TaskKind), Mean>,
-    in_pool: BTreeMap<(&'a PoolName, TaskKind), Mean>,
+pub(crate) struct Lasted<'a> {
+    /// Of jobs that have something to do.
+    in_job: BTreeMap<JobNumber, Means>,
+    in_pool: BTreeMap<&'a PoolName, Means>,
 }
 
-impl Lasted<'_> {
+impl<'a> Lasted<'a> {
+    /// An attempt of such a task that was accepted.
+    pub fn note(&mut self, job: &'a Job, kind: TaskKind, ran_ms: u64) {
+        let in_pool = self.in_pool.entry(&job.resolved.resources.pool);
+        in_pool.or_default()[kind as usize].add(ran_ms);
+        if has_work(job) {
+            let in_job = self.in_job.entry(job.row.number);
+            in_job.or_default()[kind as usize].add(ran_ms);
+        }
+    }
+
     fn expected_ms(&self, number: JobNumber, job: &Job, kind: TaskKind) -> u64 {
-        let pool = &job.resolved.resources.pool;
-        let of_job = self.in_job.get(&(number, kind));
-        of_job
-            .or_else(|| self.in_pool.get(&(pool, kind)))
-            .and_then(|mean| mean.ms())
+        let of_job = self.in_job.get(&number);
+        let of_pool = self.in_pool.get(&job.resolved.resources.pool);
+        let mut known = [of_job, of_pool].into_iter().flatten();
+        known
+            .find_map(|means| means[kind as usize].ms())
             .unwrap_or(UNKNOWN_MS)
     }
 }
 
+/// Whether any of its tasks runs or may run.
+fn has_work(job: &Job) -> bool {
+    [TaskState::Running, TaskState::Ready].map(|state| job.counts.of(state)) != [0, 0]
+}
+
 impl Core {
-    /// Walks over all tasks.
-    pub(crate) fn backlogs(&self, now: Now) -> BTreeMap<PoolName, Backlog> {
-        let lasted = self.lasted();
+    /// Walks over the tasks of jobs that have something to do.
+    pub(crate) fn backlogs(&self, lasted: &Lasted, now: Now) -> BTreeMap<PoolName, Backlog> {
         let mut backlogs = BTreeMap::<_, Backlog>::new();
         for (&number, job) in &self.jobs {
             let pool = job.resolved.resources.pool.clone();
             let backlog = backlogs.entry(pool).or_default();
+            if !has_work(job) {
+                continue;
+            }
             for task in &job.tasks {
                 let expected_ms = || lasted.expected_ms(number, job, task.spec.kind());
                 match task.state {
@@ -90,29 +111,6 @@ impl Core {
             }
         }
         backlogs
-    }
-
-    fn lasted(&self) -> Lasted<'_> {
-        let mut lasted = Lasted::default();
-        for (&number, job) in &self.jobs {
-            let pool = &job.resolved.resources.pool;
-            for task in &job.tasks {
-                if let Some(attempt) = task.accepted.and_then(|lease| self.attempts.get(&lease)) {
-                    let kind = task.spec.kind();
-                    lasted
-                        .in_job
-                        .entry((number, kind))
-                        .or_default()
-                        .add(attempt.ran_ms);
-                    lasted
-                        .in_pool
-                        .entry((pool, kind))
-                        .or_default()
-                        .add(attempt.ran_ms);
-                }
-            }
-        }
-        lasted
     }
 
     fn ran_ms(&self, task: &Task, now: Now) -> u64 {

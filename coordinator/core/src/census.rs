@@ -6,11 +6,12 @@ use plan::TaskSpec;
 use types::{JobState, PoolName, TaskState};
 
 use crate::{
-    backlog::Backlog,
+    backlog::{Backlog, Lasted},
     core::Core,
     event::Now,
+    job::{Job, Task},
     query::WorkerState,
-    rows::{AttemptRow, Outcome},
+    rows::{AttemptRow, OutboxItem, Outcome},
 };
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,8 +21,16 @@ pub struct Census {
     pub ended: EndedAttempts,
     /// Leases that are current.
     pub leases: u64,
-    /// What the stores and the webhook have not taken yet, and how much of it was refused at least once.
-    pub outbox: u64,
+    /// Objects for stores, and notices for the webhook.
+    pub objects: Untaken,
+    pub notices: Untaken,
+}
+
+/// What has not been taken yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Untaken {
+    pub waiting: u64,
+    /// Those of them that were refused at least once.
     pub refused: u64,
 }
 
@@ -65,12 +74,23 @@ pub struct Pool {
 }
 
 impl Core {
-    /// Walks over tasks and attempts: for a question every few seconds, not for one a task.
+    /// In the order of leases: those of one job stand together, for the most part, so that hardly anything is looked up.
+    fn attempts_with_tasks(&self) -> impl Iterator<Item = (&Job, &Task, &AttemptRow)> {
+        let mut last: Option<&Job> = None;
+        self.attempts.values().filter_map(move |attempt| {
+            let job = match last {
+                Some(job) if *job.id() == attempt.job => job,
+                _ => self.jobs.get(self.job_numbers.get(&attempt.job)?)?,
+            };
+            last = Some(job);
+            Some((job, job.task(attempt.task)?, attempt))
+        })
+    }
+
+    /// Walks over all attempts, once, and over the tasks of jobs that have something to do: for a question every few seconds.
     pub fn census(&self, now: Now) -> Census {
         let mut census = Census {
             leases: self.held.len() as u64,
-            outbox: self.outbox.len() as u64,
-            refused: self.undelivered.len() as u64,
             ended: self.forgotten.clone(),
             ..Census::default()
         };
@@ -83,14 +103,12 @@ impl Core {
             for &state in TaskState::ALL {
                 *pool.tasks.entry(state).or_default() += job.counts.of(state);
             }
-            for task in &job.tasks {
-                for attempt in task
-                    .attempts
-                    .iter()
-                    .filter_map(|lease| self.attempts.get(lease))
-                {
-                    census.ended.count(attempt, &task.spec);
-                }
+        }
+        let mut lasted = Lasted::default();
+        for (job, task, attempt) in self.attempts_with_tasks() {
+            census.ended.count(attempt, &task.spec);
+            if task.accepted == Some(attempt.lease) {
+                lasted.note(job, task.spec.kind(), attempt.ran_ms);
             }
         }
         for view in self.worker_views() {
@@ -100,7 +118,15 @@ impl Core {
                 pool.slots += u64::from(view.row.slots);
             }
         }
-        for (pool, backlog) in self.backlogs(now) {
+        for (id, row) in &self.outbox {
+            let of = match row.item {
+                OutboxItem::Notice(_) => &mut census.notices,
+                _ => &mut census.objects,
+            };
+            of.waiting += 1;
+            of.refused += u64::from(self.undelivered.contains_key(id));
+        }
+        for (pool, backlog) in self.backlogs(&lasted, now) {
             census.pools.entry(pool).or_default().backlog = backlog;
         }
         census

@@ -53,7 +53,7 @@ mod wake_up;
 mod worker;
 
 pub use backlog::Backlog;
-pub use census::{Census, EndedAttempts, Pool};
+pub use census::{Census, EndedAttempts, Pool, Untaken};
 pub use core::Core;
 pub use dead::DeadTask;
 pub use effect::{

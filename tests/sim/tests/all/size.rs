@@ -196,3 +196,17 @@ fn a_small_job_gets_its_share_beside_a_big_one() {
         ("job0", "job1")
     );
 }
+
+#[test]
+fn monitoring_reads_the_numbers_of_100_000_attempts_in_a_moment() {
+    let (mut desk, workers) = with_ready(1, CHUNKS);
+    desk.work_off(&workers[0], "all");
+    let reads = [(); 5].map(|()| {
+        let begun = Instant::now();
+        let census = desk.core.census(desk.now);
+        assert!(census.ended.outcomes["accepted"] > u64::from(RUNS) * CHUNKS);
+        begun.elapsed()
+    });
+    // Whoever waits for a commit waits for it, too.
+    assert!(reads.into_iter().min() < Some(Duration::from_millis(250)), "{reads:?}");
+}
