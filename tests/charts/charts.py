@@ -761,6 +761,17 @@ class Monitoring(unittest.TestCase):
         checked = run("promtool", "check", "rules", self.RULES)
         self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
 
+    def test_each_release_misses_its_own_coordinator(self):
+        for values, selector in [("night", f'{{namespace="{NAMESPACE}",service="{RELEASE}-coordinator"}}'), ("smallest", "{}")]:
+            more = ["--set", "monitoring.prometheusRule=true"]
+            rules = [one for one in parsed(template(values, *more).stdout) if one["kind"] == "PrometheusRule"]
+            self.assertIn(f"absent(nightshift_leases{selector})", [rule["expr"] for rule in rules[0]["spec"]["groups"][0]["rules"]])
+            with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+                yaml.safe_dump(rules[0]["spec"], file)
+                file.flush()
+                checked = run("promtool", "check", "rules", file.name)
+            self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+
     def test_the_rules_fire_when_they_should_and_not_otherwise(self):
         checked = run("promtool", "test", "rules", HERE / "alerts_test.yaml", cwd=HERE)
         self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)

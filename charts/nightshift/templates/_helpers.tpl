@@ -52,6 +52,15 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{ toYaml $pool }}
 {{- end }}
 
+{{/* Labels that select this release's coordinator among the numbers of Prometheus; empty where nothing is known of them. */}}
+{{- define "nightshift.numbers" -}}
+{{- if .Values.keda.selector -}}
+{{ .Values.keda.selector }}
+{{- else if .Values.monitoring.serviceMonitor -}}
+namespace={{ .Release.Namespace | quote }},service="{{ include "nightshift.release" . }}-coordinator"
+{{- end -}}
+{{- end }}
+
 {{- define "nightshift.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: {{ int .Values.security.runAsUser }}

@@ -208,5 +208,8 @@ fn monitoring_reads_the_numbers_of_100_000_attempts_in_a_moment() {
         begun.elapsed()
     });
     // Whoever waits for a commit waits for it, too.
-    assert!(reads.into_iter().min() < Some(Duration::from_millis(250)), "{reads:?}");
+    assert!(
+        reads.into_iter().min() < Some(Duration::from_millis(250)),
+        "{reads:?}"
+    );
 }
