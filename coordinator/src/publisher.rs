@@ -124,8 +124,8 @@ async fn publish_row(row: OutboxRow, handle: Handle) -> Option<Lane> {
             Err(error) => (chain(&error), matches!(error, PublishError::NoWebhook)),
         };
         if to_nobody || is_vain(&row, &handle).await.ok()? {
-            tracing::error!(job = %row.job, outbox = id.0, item, error = why, "could not publish; given up");
             handle.tell(Event::DeliveryGivenUp { id }).ok()?;
+            tracing::error!(job = %row.job, outbox = id.0, item, error = why, "could not publish; given up");
             return Some(lane);
         }
         tracing::warn!(job = %row.job, outbox = id.0, item, error = why, "could not publish; trying again");
@@ -213,6 +213,7 @@ async fn deliver(row: &OutboxRow, handle: &Handle) -> Result<Option<u32>, Publis
         }
         OutboxItem::Notice(notice) => {
             let webhook = handle.webhook().ok_or(PublishError::NoWebhook)?;
+            let _turn = webhook.turn().await;
             let now_ms = handle.query(|_, now| now.wall_ms).await?;
             webhook.tell(row, notice, now_ms).await?;
             Ok(None)

@@ -11,7 +11,7 @@ use reqwest::{Certificate, Client, StatusCode, Url, redirect};
 use ring::hmac;
 use serde_json::{Value, json};
 use store::layout;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::access::hex;
 
@@ -178,13 +178,18 @@ pub enum Untold {
 }
 
 impl Webhook {
+    /// Leave for one try, while it is held. To be waited for before the try's time is taken: it may take longer than a receiver
+    /// believes a signature.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // Nobody closes it.
+        self.permits.acquire().await.ok()
+    }
+
     /// One try to tell of a job's end.
     pub async fn tell(&self, row: &OutboxRow, notice: &Notice, now_ms: i64) -> Result<(), Untold> {
         let host = || self.url.host_str().unwrap_or_default().to_owned();
         let body = body(row, notice).to_string();
         let signature = signature(&self.secret, now_ms / 1_000, body.as_bytes());
-        // Nobody closes it.
-        let _permit = self.permits.acquire().await;
         let sent = self
             .client
             .post(self.url.clone())

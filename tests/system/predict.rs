@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use objects::{Fault, Proxy};
 use serde_json::Value;
 
 use crate::images;
@@ -287,6 +289,80 @@ fn images_in_a_bucket_are_scored_without_a_job_file() {
     assert_eq!(scores(&sandbox, "last"), tested);
 }
 
+const DENIED: Fault = Fault::Answer(
+    "403 Forbidden",
+    "<Error><Code>AccessDenied</Code><Message>Access Denied.</Message></Error>",
+);
+
+/// From the second request of a kind on, whoever asks is refused.
+fn refuse_after_one(proxy: &Proxy, asks: impl Fn(&str) -> bool + Send + 'static) {
+    let before = AtomicU32::new(0);
+    proxy.set(
+        move |line, _| match asks(line) && before.fetch_add(1, Ordering::Relaxed) > 0 {
+            true => DENIED,
+            false => Fault::Pass,
+        },
+    );
+}
+
+#[test]
+fn a_bucket_that_is_closed_in_the_middle_of_a_job_is_said_and_what_is_missing_is_done_when_it_is_open()
+ {
+    let mut sandbox = Sandbox::with_job(12, 6);
+    images::mvtec(&sandbox.path("data/tiny/night"), 300, 0);
+    let proxy = Proxy::before(server().port());
+    let bucket = bucket(&sandbox, &proxy.endpoint(), str::to_owned);
+    let config = sandbox.path("config.yaml").display().to_string();
+    sandbox.set("NIGHTSHIFT_CONFIG", &config);
+    let train = bucket.job.replace("kind: benchmark", "kind: train");
+    sandbox.write("train.yaml", &train);
+    sandbox.ctl(&["run", "train.yaml"]).expect(0);
+    let (night, out) = (
+        format!("{}/data/tiny/night", bucket.url),
+        format!("{}/out", bucket.url),
+    );
+    let predict = ["predict", "tiny", &night, "--to", &out, "--new"];
+
+    // What is computed may not be written any more.
+    refuse_after_one(&proxy, |line| {
+        line.starts_with("PUT") && line.contains("/tasks/") && line.contains("scores.parquet")
+    });
+    let ran = sandbox.ctl(&predict);
+    ran.expect(1);
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(said.contains("no permission to write s3://"), "{said}");
+    assert!(said.contains("ctl retry"), "{said}");
+    proxy.set(|_, _| Fault::Pass);
+    sandbox.ctl(&["retry", "last", "--wait"]).expect(0);
+    assert_eq!(scores(&sandbox, "last").len(), 300);
+    sandbox.ctl(&["verify", "last"]).expect(0);
+    let quiet = scores(&sandbox, "last");
+
+    // Images may not be read any more: what was scored is not scored again.
+    fs::remove_dir_all(sandbox.path("cache")).unwrap();
+    refuse_after_one(&proxy, |line| {
+        line.starts_with("GET") && line.contains("/night/") && line.contains("7.png")
+    });
+    let ran = sandbox.ctl(&predict);
+    ran.expect(1);
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    for words in ["29 of 300 images could not be scored", "7.png"] {
+        assert!(said.contains(words), "{said}");
+    }
+    let denied = errors(&sandbox);
+    assert!(
+        denied.iter().all(|(_, word)| word == "denied"),
+        "{denied:?}"
+    );
+    proxy.set(|_, _| Fault::Pass);
+    let skip = [&predict[..], &["--skip", "last"]].concat();
+    sandbox.ctl(&skip).expect(0);
+    let job = sandbox.json(&["results", "last"]);
+    assert_eq!(job["reused"]["images"], 271, "{job}");
+    assert_eq!(scores(&sandbox, "last"), quiet);
+    sandbox.ctl(&["verify", "last"]).expect(0);
+}
+
 #[test]
 fn too_many_bad_images_fail_the_job_and_what_was_scored_is_kept() {
     let sandbox = trained(12, 6);
@@ -431,7 +507,7 @@ fn an_incremental_job_scores_what_is_new_or_has_changed_and_answers_for_all() {
 }
 
 /// A tar as `tar` writes it.
-fn tar(folder: &std::path::Path, archive: &std::path::Path, arguments: &[&str]) {
+pub fn tar(folder: &std::path::Path, archive: &std::path::Path, arguments: &[&str]) {
     let status = std::process::Command::new("tar")
         .args(arguments)
         .arg(archive)

@@ -24,6 +24,8 @@ pub enum Work {
     ThreeRuns,
     /// So many images that `fit` is still at work when it is looked for.
     Long,
+    /// Images without labels in a folder and in an archive, for four score tasks.
+    Night,
 }
 
 impl Work {
@@ -39,6 +41,7 @@ impl Work {
                 sandbox
             }
             Self::Long => Sandbox::with_job(600, 3),
+            Self::Night => night(),
         }
     }
 
@@ -46,14 +49,40 @@ impl Work {
     pub fn quiet(self) -> &'static Results {
         static THREE_RUNS: OnceLock<Results> = OnceLock::new();
         static LONG: OnceLock<Results> = OnceLock::new();
+        static NIGHT: OnceLock<Results> = OnceLock::new();
         let (results, samples) = match self {
             Self::ThreeRuns => (&THREE_RUNS, 3 * 12),
             Self::Long => (&LONG, 6),
+            Self::Night => (&NIGHT, 900),
         };
         let results = results.get_or_init(|| quiet(&self.sandbox()));
         assert_eq!(results.scores.len(), samples);
         results
     }
+}
+
+fn night() -> Sandbox {
+    let sandbox = Sandbox::with_job(12, 2);
+    let train = JOB.replace("kind: benchmark", "kind: train");
+    sandbox.write("train.yaml", &train);
+    sandbox.ctl(&["run", "train.yaml"]).expect(0);
+    crate::images::mvtec(&sandbox.path("data/tiny/night"), 600, 0);
+    crate::images::mvtec(&sandbox.path("packed"), 300, 0);
+    let packed = sandbox.path("packed/train/good");
+    let archive = sandbox.path("data/tiny/night.tar");
+    crate::predict::tar(&packed, &archive, &["--hard-dereference", "-cf"]);
+    sandbox.write(
+        "job.yaml",
+        "\
+kind: predict
+name: night
+model: {package: tiny}
+data: [data/tiny/night, data/tiny/night.tar]
+output: ./out
+resources: {retries: 20}
+",
+    );
+    sandbox
 }
 
 /// What `job.yaml` gives undisturbed.
@@ -65,8 +94,12 @@ pub fn quiet(sandbox: &Sandbox) -> Results {
 }
 
 pub fn results(sandbox: &Sandbox, arguments: &[&str]) -> Results {
+    results_of(sandbox, "last", arguments)
+}
+
+fn results_of(sandbox: &Sandbox, job: &str, arguments: &[&str]) -> Results {
     let rows = |kind| {
-        let rows = sandbox.json(&[&["results", "last", kind], arguments].concat());
+        let rows = sandbox.json(&[&["results", job, kind], arguments].concat());
         rows.as_array().unwrap().clone()
     };
     let mut scores = BTreeMap::new();
@@ -88,9 +121,15 @@ pub fn results(sandbox: &Sandbox, arguments: &[&str]) -> Results {
 #[track_caller]
 pub fn expect_the_quiet_results(sandbox: &Sandbox, quiet: &Results) {
     wait_for_state(sandbox, "succeeded");
-    let report = sandbox.json(&["verify", "last"]);
+    expect_the_quiet_results_of(sandbox, "last", quiet);
+}
+
+/// Those of a job that has ended.
+#[track_caller]
+pub fn expect_the_quiet_results_of(sandbox: &Sandbox, job: &str, quiet: &Results) {
+    let report = sandbox.json(&["verify", job]);
     assert_eq!(report["whole"], true, "{report}");
-    assert_eq!(results(sandbox, &[]), *quiet);
+    assert_eq!(results_of(sandbox, job, &[]), *quiet);
 }
 
 /// For proxies and clients that live beside the programs.

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use crate::images;
-use crate::sandbox::{Ended, Sandbox, programs};
+use crate::sandbox::{Ended, JOB, Sandbox, programs};
 
 /// Root is refused nothing.
 const NOBODY: u32 = 65534;
@@ -122,6 +122,27 @@ fn an_output_folder_that_may_not_be_written_is_named_before_anything_is_computed
     no_panic(&ended);
     assert_eq!(fs::read_dir(sandbox.path("out")).unwrap().count(), 0);
     allow(&sandbox.path("out"), 0o755);
+}
+
+#[test]
+fn a_store_that_may_only_be_read_takes_no_job_and_says_so() {
+    let sandbox = unprivileged();
+    let job = JOB.replace("kind: benchmark", "kind: train");
+    sandbox.write("job.yaml", &job);
+    sandbox.ctl(&["run", "job.yaml"]).expect(0);
+    let jobs = sandbox.path("out/jobs");
+    let before = fs::read_dir(&jobs).unwrap().count();
+    allow(&jobs, 0o555);
+    if sandbox.user.is_some() {
+        std::os::unix::fs::chown(&jobs, Some(0), Some(0)).unwrap();
+    }
+    let ended = sandbox.ctl(&["predict", "tiny", "data/tiny/test", "--to", "./out"]);
+    ended
+        .expect(1)
+        .says(&["out/jobs", "no permission to write"]);
+    no_panic(&ended);
+    assert_eq!(fs::read_dir(&jobs).unwrap().count(), before);
+    allow(&jobs, 0o755);
 }
 
 #[test]

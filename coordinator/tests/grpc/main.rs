@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
+mod notices;
+mod pace;
 mod process;
 mod sandbox;
+mod skip;
 mod users;
 mod workers;

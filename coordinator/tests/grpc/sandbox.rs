@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Sandbox {
     pub state: TempDir,
     pub store: TempDir,
+    /// With which it is started.
+    pub arguments: Vec<String>,
     child: Option<Child>,
 }
 
@@ -34,9 +36,14 @@ pub fn command(state: &Path) -> Command {
 
 impl Sandbox {
     pub async fn start() -> Self {
+        Self::start_with(Vec::new()).await
+    }
+
+    pub async fn start_with(arguments: Vec<String>) -> Self {
         let mut sandbox = Self {
             state: tempfile::tempdir().unwrap(),
             store: tempfile::tempdir().unwrap(),
+            arguments,
             child: None,
         };
         sandbox.start_again().await;
@@ -44,12 +51,28 @@ impl Sandbox {
     }
 
     pub async fn start_again(&mut self) {
+        let mut log = fs::File::options();
+        let log = log.create(true).append(true).open(self.log()).unwrap();
         let child = command(self.state.path())
-            .stderr(Stdio::null())
+            .args(&self.arguments)
+            .stderr(log)
             .spawn()
             .unwrap();
         self.child = Some(child);
         self.client().await;
+    }
+
+    fn log(&self) -> PathBuf {
+        self.state.path().join("stderr")
+    }
+
+    /// Waits until it has said this on standard error.
+    pub async fn wait_for_word(&self, word: &str) {
+        let start = Instant::now();
+        while !fs::read_to_string(self.log()).unwrap().contains(word) {
+            assert!(start.elapsed() < PATIENCE, "never said {word:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// As a power cut would: nothing is said and nothing is flushed.
@@ -131,16 +154,20 @@ pub fn stderr(output: &Output) -> String {
 
 /// A training of PaDiM on a folder of MVTec's layout.
 pub fn resolved(store: &str, seed: u64) -> serde_json::Value {
-    let yaml = format!(
+    read(&format!(
         "kind: train\nname: brick\nmodel:\n  class_path: Padim\n  init_args: {{backbone: resnet18}}\n\
          data:\n  class_path: MVTec\n  init_args: {{root: /data/texture, category: brick}}\n\
          task: classification\nseed: {seed}\noutput: {store}\n"
-    );
+    ))
+}
+
+/// What `ctl` would make of a job file.
+pub fn read(yaml: &str) -> serde_json::Value {
     let context = job::ReadContext {
         current_dir: Path::new("/"),
         now: job::Timestamp::UNIX_EPOCH,
     };
-    let reading = job::read(&yaml, "job.yaml", &[], &context).unwrap();
+    let reading = job::read(yaml, "job.yaml", &[], &context).unwrap();
     serde_json::from_str(&reading.job.to_json()).unwrap()
 }
 
@@ -205,6 +232,11 @@ impl Worker {
             total: 10,
             rate: 1.5,
         };
+        self.tell(leases, &progress).await
+    }
+
+    /// A heartbeat that says this of each lease.
+    pub async fn tell(&mut self, leases: &[u64], progress: &v1::Progress) -> v1::HeartbeatReply {
         let leases = leases
             .iter()
             .map(|&lease| v1::LeaseProgress {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use coordinator_core::{
     Change, ClaimAnswer, OutboxItem, Outcome, Reply, Rows, Sender, Stop, Verdict,
 };
+use job::resolved::JobKind;
 use plan::TaskSpec;
 use types::{FailureClass, JobId, LeaseNumber, RequestId, TaskIndex, TaskState, WorkerName};
 
@@ -537,7 +538,7 @@ pub fn jobs_stop_when_too_many_tasks_failed(rows: &Rows) -> Check {
             serde_json::from_str(&job.resolved_json).map_err(|e| e.to_string())?;
         let allowed = match (resolved.max_failed_tasks, resolved.kind) {
             (Some(bound), _) => bound as usize,
-            (None, job::resolved::JobKind::Benchmark) => usize::MAX,
+            (None, JobKind::Benchmark | JobKind::Hpo) => usize::MAX,
             (None, _) => 0,
         };
         let failed = rows

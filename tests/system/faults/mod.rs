@@ -11,6 +11,7 @@ mod calls;
 mod cut_off;
 mod killed;
 mod lost_answers;
+mod night;
 mod silent;
 mod site;
 mod stopped;

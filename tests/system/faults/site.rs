@@ -6,9 +6,9 @@ use tokio::runtime::Runtime;
 use crate::cuts::Cuts;
 use crate::faults::calls::{Calls, Fate, Moment};
 use crate::following::{coordinator, free_address};
-use crate::processes::{Process, Signal};
+use crate::processes::{Process, Signal, until};
 use crate::queues::Queue;
-use crate::quiet::{Results, Work, expect_the_quiet_results, runtime};
+use crate::quiet::{Results, Work, expect_the_quiet_results, expect_the_quiet_results_of, runtime};
 use crate::sandbox::{LIMIT, Running, SOON, Sandbox};
 
 /// A lease short enough to wait for its end.
@@ -125,6 +125,22 @@ impl Site {
     #[track_caller]
     pub fn expect_the_quiet_results(&self) {
         expect_the_quiet_results(&self.sandbox, self.quiet);
+    }
+
+    /// Every job of the work ends well, and has the results of the quiet night.
+    #[track_caller]
+    pub fn expect_the_quiet_results_of_all(&self, name: &str) {
+        let jobs = until("the end of all jobs", LIMIT, || {
+            let jobs = self.sandbox.json(&["get", "jobs"]);
+            let mut all = jobs.as_array().unwrap().iter();
+            let ended = all.all(|job| job["state"] == "succeeded");
+            ended.then_some(jobs)
+        });
+        let jobs = jobs.as_array().unwrap().iter();
+        for job in jobs.filter(|job| job["name"] == name) {
+            let id = job["id"].as_str().unwrap();
+            expect_the_quiet_results_of(&self.sandbox, id, self.quiet);
+        }
     }
 
     /// Nothing was done twice, or in vain.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ::package::Parity;
 use data::Split;
-use job::resolved::{MeasuredOn, ModelSource};
+use job::resolved::{MeasuredOn, ModelSource, ThresholdSpec};
 use metrics::{Asked, AtRate, Interval, Points, RawScore, SplitRole, Summary, Undefined};
 use plan::{
     Input, InputOutcome, MetricValue, PlannedRun, ResultDetail, Reused, ScoredBefore, TaskResult,
@@ -122,6 +122,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         .collect();
     let mut warnings = warnings(attempt, &images, missing_pictures, disagreeing);
     warnings.extend(unsupported(&image));
+    warnings.extend(undecided(run, given.as_ref(), &image));
     let package = match &trained {
         Some(chosen) => Some(packages::write(
             attempt,
@@ -219,6 +220,20 @@ fn unsupported(decision: &Decision) -> Option<String> {
         decision.chosen_by,
         at_rate.rate.needs().unwrap_or(normal),
         at_rate.true_rate_at_most()
+    ))
+}
+
+/// Images that a package without a threshold cannot decide.
+fn undecided(
+    run: &PlannedRun,
+    given: Option<&packages::Opened>,
+    image: &Decision,
+) -> Option<String> {
+    let asks = run.spec.metrics.image_threshold == ThresholdSpec::Package;
+    let package = given.filter(|_| asks && image.threshold.is_err())?;
+    Some(format!(
+        "the package {} has no threshold: there are scores and no decisions; name one as `metrics.threshold`, or afterwards by `ctl rethreshold`",
+        package.found.uri
     ))
 }
 

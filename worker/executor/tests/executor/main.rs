@@ -9,5 +9,6 @@ mod job;
 mod parity;
 mod pictures;
 mod pinned;
+mod predicted;
 mod process;
 mod whole_job;

@@ -1,0 +1,403 @@
+//! Images without labels and packages that are not what they should be: each has its typed outcome with the place.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Cursor, Write},
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+};
+
+use package::PackageManifest;
+use serde_json::{Value, json};
+use tables::ScoreRow;
+use types::{Failure, FailureClass, TaskKind};
+use zip::{CompressionMethod, ZipWriter, write::FileOptions};
+
+use crate::{
+    images,
+    job::{Job, yaml},
+    process::{Executor, NOBODY},
+};
+
+/// Trains a model on images of the folder; the address of its package.
+fn trained(folder: &Path, executor: &mut Executor) -> String {
+    images::dataset(&folder.join("data"), 4, 2);
+    let mut job = Job::new(folder, &yaml(folder, ""));
+    job.run(executor, 2);
+    let (_, prefix) = job.accepted(TaskKind::Evaluate);
+    job.store.uri(&format!("{prefix}/package.json"))
+}
+
+/// A job that scores the places by the package, in place of the one before.
+fn predict(folder: &Path, package: &str, places: &[&str]) -> Job {
+    let before = folder.join("predicted/jobs");
+    if before.exists() {
+        fs::remove_dir_all(before).unwrap();
+    }
+    let yaml = format!(
+        "kind: predict\nname: night\nmodel: {{package: '{package}'}}\ndata: [{}]\nmax_error_rows: 100%\noutput: {}/predicted\n",
+        places.join(", "),
+        folder.display()
+    );
+    Job::new(folder, &yaml)
+}
+
+/// Class of the error by the end of the address; empty: scored.
+fn outcomes(job: &Job) -> BTreeMap<String, String> {
+    let rows: Vec<ScoreRow> = job.table(TaskKind::Reduce, "scores.parquet");
+    let outcome = |row: &ScoreRow| {
+        assert_eq!(row.score.is_some(), row.error_class.is_none(), "{row:?}");
+        assert_eq!(row.error.is_some(), row.error_class.is_some(), "{row:?}");
+        let name = row.uri.rsplit('/').next().unwrap();
+        (name.to_owned(), row.error_class.clone().unwrap_or_default())
+    };
+    let found: BTreeMap<_, _> = rows.iter().map(outcome).collect();
+    assert_eq!(found.len(), rows.len(), "{rows:?}");
+    found
+}
+
+fn expected(outcomes: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let owned = |(name, word): &(&str, &str)| ((*name).to_owned(), (*word).to_owned());
+    outcomes.iter().map(owned).collect()
+}
+
+/// As bytes, of images that differ.
+fn pictures<const N: usize>(folder: &Path) -> [Vec<u8>; N] {
+    std::array::from_fn(|index| {
+        let path = folder.join("one.png");
+        images::write(&path, &images::texture(500 + index as u32));
+        fs::read(&path).unwrap()
+    })
+}
+
+fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        // Names that no writer would take.
+        header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        builder.append(&header, *bytes).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+fn zip(files: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        let options = FileOptions::default().compression_method(method);
+        writer.start_file(*name, options).unwrap();
+        writer.write_all(bytes).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Flips a bit of the middle of `part` where it lies in `whole`.
+fn damage(whole: &mut [u8], part: &[u8]) {
+    let at = whole.windows(part.len()).position(|bytes| bytes == part);
+    whole[at.unwrap() + part.len() / 2] ^= 0x10;
+}
+
+fn warnings(job: &Job) -> String {
+    job.accepted(TaskKind::Evaluate).0.warnings.join("\n")
+}
+
+#[track_caller]
+fn expect_refused(failure: &Failure, words: &[&str]) {
+    assert_eq!(failure.class, FailureClass::InvalidInput, "{failure}");
+    for word in words {
+        assert!(failure.message.contains(word), "{word:?}: {failure}");
+    }
+}
+
+#[test]
+fn what_becomes_of_an_image_between_listing_and_scoring_is_its_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let root = fs::metadata(folder).unwrap();
+    let user = (root.uid() == 0).then_some(NOBODY);
+    for path in ["", "out", "predicted", "scratch"] {
+        let path = folder.join(path);
+        fs::create_dir_all(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let mut executor = Executor::start_as(user, &[]);
+    let package = trained(folder, &mut executor);
+    let night = folder.join("night");
+    for (index, name) in ["changed", "gone", "locked", "same"].iter().enumerate() {
+        let texture = images::texture(300 + index as u32);
+        images::write(&night.join(format!("{name}.png")), &texture);
+    }
+    let [one, two] = pictures(folder);
+    let tarred = tar(&[("in-changed.png", &one)]);
+    fs::write(folder.join("changed.tar"), &tarred).unwrap();
+    fs::write(folder.join("gone.tar"), tar(&[("in-gone.png", &one)])).unwrap();
+    let packed = zip(&[("in-zip.png", &two)], CompressionMethod::Stored);
+    fs::write(folder.join("changed.zip"), packed).unwrap();
+
+    let places = ["./night", "./changed.tar", "./gone.tar", "./changed.zip"];
+    let mut job = predict(folder, &package, &places);
+    job.run_through(TaskKind::List, &mut executor, 2);
+    images::write_sized(&night.join("changed.png"), &[9; 32 * 32], 32, 32);
+    fs::remove_file(night.join("gone.png")).unwrap();
+    let locked = night.join("locked.png");
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();
+    fs::write(folder.join("changed.tar"), tar(&[("in-changed.png", &two)])).unwrap();
+    fs::remove_file(folder.join("gone.tar")).unwrap();
+    let other = zip(&[("other.png", &one)], CompressionMethod::Stored);
+    fs::write(folder.join("changed.zip"), other).unwrap();
+    job.run(&mut executor, 2);
+    assert_eq!(
+        outcomes(&job),
+        expected(&[
+            ("changed.png", "changed"),
+            ("gone.png", "not_found"),
+            ("in-changed.png", "changed"),
+            ("in-gone.png", "not_found"),
+            ("in-zip.png", "changed"),
+            ("locked.png", "denied"),
+            ("same.png", ""),
+        ])
+    );
+    let said = warnings(&job);
+    assert!(said.contains("6 of 7"), "{said}");
+}
+
+#[test]
+fn an_archive_that_is_damaged_in_the_middle_is_named_with_the_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut executor = Executor::start();
+    let package = trained(folder, &mut executor);
+    let [one, two, three] = pictures(folder);
+    let files = [("1.png", &one[..]), ("2.png", &two), ("3.png", &three)];
+
+    // What follows a header that is none, nobody can know.
+    let mut header = tar(&files);
+    let at = 512 + one.len().next_multiple_of(512);
+    header[at + 3] ^= 0x10;
+    let mut stream = gzip(&tar(&files));
+    let middle = stream.len() / 2;
+    stream[middle..middle + 8].fill(0xff);
+    let mut directory = zip(&files, CompressionMethod::Stored);
+    let at = directory
+        .windows(4)
+        .position(|bytes| bytes == b"PK\x01\x02");
+    directory[at.unwrap()] ^= 0x10;
+    for (name, bytes, words) in [
+        ("header.tar", &header, "is damaged at byte"),
+        ("stream.tar.gz", &stream, "stream.tar.gz"),
+        ("directory.zip", &directory, "directory.zip"),
+    ] {
+        fs::write(folder.join(name), bytes).unwrap();
+        let mut job = predict(folder, &package, &[&format!("./{name}")]);
+        job.run(&mut executor, 2);
+        expect_refused(job.failure(TaskKind::List), &[name, words]);
+    }
+
+    // Damage within one image is that image's.
+    let (mut tarred, mut zipped) = (tar(&files), zip(&files, CompressionMethod::Stored));
+    damage(&mut tarred, &two);
+    damage(&mut zipped, &two);
+    for (name, bytes, word) in [
+        ("contents.tar", &tarred, "decode_error"),
+        ("contents.zip", &zipped, "archive_error"),
+    ] {
+        fs::write(folder.join(name), bytes).unwrap();
+        let mut job = predict(folder, &package, &[&format!("./{name}")]);
+        job.run(&mut executor, 2);
+        let found = outcomes(&job);
+        let each = [("1.png", ""), ("2.png", word), ("3.png", "")];
+        assert_eq!(found, expected(&each), "{name}");
+    }
+}
+
+#[test]
+fn entries_that_lead_out_or_would_fill_memory_are_left_out_and_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut executor = Executor::start();
+    let package = trained(folder, &mut executor);
+    let [one, two] = pictures(folder);
+    // 1,000 to 1 by Deflate, and above what is too little to count.
+    let bomb = vec![0; 100 << 20];
+    let climbing = [
+        ("../up.png", &two[..]),
+        ("a/../../b.png", &two),
+        ("in.png", &one),
+    ];
+    for (name, bytes) in [
+        ("climbs.tar", tar(&climbing)),
+        ("climbs.tar.gz", gzip(&tar(&climbing))),
+        ("climbs.zip", zip(&climbing, CompressionMethod::Deflated)),
+    ] {
+        fs::write(folder.join(name), bytes).unwrap();
+        let mut job = predict(folder, &package, &[&format!("./{name}")]);
+        job.run(&mut executor, 2);
+        assert_eq!(outcomes(&job), expected(&[("in.png", "")]), "{name}");
+        let said = warnings(&job);
+        let words = format!("{name}: 2 entries are left out, such as ../up.png: its name climbs");
+        assert!(said.contains(&words), "{said}");
+    }
+    assert!(!folder.join("up.png").exists() && !folder.join("b.png").exists());
+
+    let bombs = [("bomb.png", &bomb[..]), ("in.png", &one)];
+    fs::write(
+        folder.join("bomb.zip"),
+        zip(&bombs, CompressionMethod::Deflated),
+    )
+    .unwrap();
+    let mut job = predict(folder, &package, &["./bomb.zip"]);
+    job.run(&mut executor, 2);
+    assert_eq!(outcomes(&job), expected(&[("in.png", "")]));
+    let said = warnings(&job);
+    assert!(
+        said.contains("bomb.png: 104857600 bytes would come"),
+        "{said}"
+    );
+
+    // A stream has no directory that could be believed: it ends there.
+    fs::write(folder.join("bomb.tar.gz"), gzip(&tar(&bombs))).unwrap();
+    let mut job = predict(folder, &package, &["./bomb.tar.gz"]);
+    job.run(&mut executor, 2);
+    expect_refused(job.failure(TaskKind::List), &["bomb.tar.gz"]);
+}
+
+fn local(uri: &str) -> &Path {
+    Path::new(uri.strip_prefix("file://").unwrap())
+}
+
+/// A copy of the package with its statistics beside it, both changed; its path.
+fn edited(folder: &Path, package: &str, edit: impl FnOnce(&mut Value, &mut Vec<u8>)) -> String {
+    let beside = local(package).parent().unwrap();
+    let mut manifest: Value = serde_json::from_slice(&fs::read(local(package)).unwrap()).unwrap();
+    let statistics = beside.join(manifest["statistics"]["uri"].as_str().unwrap());
+    let mut bytes = fs::read(statistics).unwrap();
+    manifest["statistics"]["uri"] = json!("statistics.safetensors");
+    edit(&mut manifest, &mut bytes);
+    let copy = folder.join("edited");
+    fs::create_dir_all(&copy).unwrap();
+    fs::write(copy.join("statistics.safetensors"), &bytes).unwrap();
+    fs::write(copy.join("package.json"), manifest.to_string()).unwrap();
+    copy.join("package.json").display().to_string()
+}
+
+/// As somebody would who wants it to be believed.
+fn with_digest(manifest: &mut Value, bytes: &[u8]) {
+    manifest["statistics"]["sha256"] = json!(package::digest(bytes));
+    manifest["statistics"]["size"] = json!(bytes.len());
+}
+
+#[test]
+fn a_package_that_is_hostile_or_damaged_is_refused_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut executor = Executor::start();
+    let package = trained(folder, &mut executor);
+    fs::write(folder.join("secret"), "of somebody else").unwrap();
+    type Edit = fn(&mut Value, &mut Vec<u8>);
+    let cases: [(&str, Edit, &str); 9] = [
+        (
+            "above its folder",
+            |manifest, _| {
+                with_digest(manifest, b"of somebody else");
+                manifest["statistics"]["uri"] = json!("../secret");
+            },
+            "leads out of the package's store",
+        ),
+        (
+            "an absolute path",
+            |manifest, _| manifest["statistics"]["uri"] = json!("/etc/passwd"),
+            "leads out of the package's store",
+        ),
+        (
+            "another store",
+            |manifest, _| manifest["statistics"]["uri"] = json!("s3://other/statistics"),
+            "leads out of the package's store",
+        ),
+        (
+            "cut off",
+            |_, bytes| bytes.truncate(bytes.len() / 2),
+            "bytes",
+        ),
+        (
+            "cut off and said so",
+            |manifest, bytes| {
+                bytes.truncate(bytes.len() / 2);
+                with_digest(manifest, bytes);
+            },
+            "cannot be used",
+        ),
+        ("changed", |_, bytes| bytes[100] ^= 1, "sha256"),
+        (
+            "a header longer than the file",
+            |manifest, bytes| {
+                bytes[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+                with_digest(manifest, bytes);
+            },
+            "cannot be used",
+        ),
+        (
+            "of a model with other features",
+            |manifest, _| manifest["model"]["init_args"]["n_features"] = json!(5),
+            "",
+        ),
+        (
+            "of a model that sees another size",
+            |manifest, _| {
+                manifest["preprocessing"]["image_size"] = json!([96, 96]);
+                manifest["preprocessing"]["resize"] = json!([96, 96]);
+            },
+            "",
+        ),
+    ];
+    for (what, edit, words) in cases {
+        let path = edited(folder, &package, edit);
+        let mut job = predict(folder, &path, &["./data/tiny/test"]);
+        job.run(&mut executor, 2);
+        let kinds = [TaskKind::List, TaskKind::Score];
+        let tasks = kinds.map(|kind| job.tasks.iter().any(|task| task.spec.kind() == kind));
+        let failed = if tasks[1] {
+            TaskKind::Score
+        } else {
+            TaskKind::List
+        };
+        let failure = job.failure(failed);
+        eprintln!("{what}: {failure}");
+        expect_refused(failure, &["edited/package.json", words]);
+        assert!(!failure.message.contains("of somebody else"), "{failure}");
+    }
+}
+
+#[test]
+fn a_package_without_thresholds_gives_scores_and_says_why_nothing_is_decided() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut executor = Executor::start();
+    let package = trained(folder, &mut executor);
+    let path = edited(folder, &package, |manifest, _| {
+        manifest["thresholds"] = json!({"image": null, "pixel": null});
+        let text = manifest.to_string();
+        PackageManifest::from_json(text.as_bytes()).unwrap();
+    });
+    let mut job = predict(folder, &path, &["./data/tiny/test"]);
+    job.run(&mut executor, 2);
+    let rows: Vec<ScoreRow> = job.table(TaskKind::Reduce, "scores.parquet");
+    assert_eq!(rows.len(), 4);
+    for row in rows {
+        assert!(row.score.is_some() && row.is_anomalous.is_none(), "{row:?}");
+    }
+    let said = warnings(&job);
+    for words in ["edited/package.json has no threshold", "metrics.threshold"] {
+        assert!(said.contains(words), "{said}");
+    }
+}
