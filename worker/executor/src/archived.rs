@@ -80,11 +80,13 @@ pub fn read(
     let object = archived.object(attempt, uri, etag)?;
     match archive::read(uri, &object, &archived.entry, &Limits::default()) {
         Ok(bytes) => Ok(Ok(bytes)),
+        // The row has the address.
+        Err(ArchiveError::Entry { refusal, .. }) => Ok(Err((refusal.word(), refusal.to_string()))),
         Err(error) => match store_error(&error) {
             Some(store) if store.class() != FailureClass::InvalidInput => {
                 Err(TaskError::Archive(error))
             }
-            Some(store) => Ok(Err((store.word(), types::chain(&error)))),
+            Some(store) => Ok(Err((store.word(), types::chain(store)))),
             None => Ok(Err((error.word(), types::chain(&error)))),
         },
     }

@@ -46,6 +46,12 @@ pub enum TaskError {
         "{uri} is a model file of another program: it can score images (`kind: predict`, `kind: test`), and nothing else"
     )]
     NoPackage { uri: String },
+    #[error("the package {uri} cannot be used")]
+    PackageModel {
+        uri: String,
+        #[source]
+        source: ModelError,
+    },
     #[error(
         "the package {uri} was made with preprocessing {theirs}, but this program does {ours}: train again"
     )]
@@ -173,7 +179,7 @@ impl TaskError {
             | Self::NoTorchProgram { .. }
             | Self::NoIrProgram { .. }
             | Self::NoGpu { .. } => FailureClass::InvalidInput,
-            Self::Model(error) => match error {
+            Self::Model(error) | Self::PackageModel { source: error, .. } => match error {
                 // The spool on scratch, or memory: not the user's doing.
                 ModelError::Features(source) => {
                     io_kind(source.as_ref()).map_or(FailureClass::Unavailable, scratch_class)

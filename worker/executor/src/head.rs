@@ -28,10 +28,7 @@ pub struct Finished {
 impl Head {
     /// Of what the model has learned, which is read if the task before had no use for it.
     pub fn open(attempt: &Attempt, chosen: &Chosen) -> Result<Self, TaskError> {
-        let make = || {
-            let statistics = chosen.statistics(attempt)?;
-            Ok::<_, TaskError>(Arc::from(chosen.model.scorer(&statistics)?))
-        };
+        let make = || Ok::<_, TaskError>(Arc::from(chosen.scorer(attempt)?));
         let load = || SCORER.get_or(&chosen.learned_key(), make);
         let scorer = attempt.stages.load("load", load)?;
         Ok(Self {

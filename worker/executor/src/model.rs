@@ -82,7 +82,14 @@ impl Chosen {
             Some(packages::image_size(manifest)),
             manifest.model.seed,
             sha256,
-        )?;
+        );
+        let chosen = chosen.map_err(|error| match error {
+            TaskError::Model(source) => TaskError::PackageModel {
+                uri: package.found.uri.clone(),
+                source,
+            },
+            other => other,
+        })?;
         let ours = chosen.preprocess().hash();
         if ours != manifest.preprocessing.hash {
             return Err(TaskError::OtherPreprocessing {
@@ -119,6 +126,19 @@ impl Chosen {
             weights,
             origin,
             learned: Learned::Nothing,
+        })
+    }
+
+    /// The scorer of what the model has learned.
+    pub fn scorer(&self, attempt: &Attempt) -> Result<Box<dyn models::Scorer>, TaskError> {
+        let statistics = self.statistics(attempt)?;
+        let scorer = self.model.scorer(&statistics);
+        scorer.map_err(|source| match &self.learned {
+            Learned::Package(package) => TaskError::PackageModel {
+                uri: package.found.uri.clone(),
+                source,
+            },
+            Learned::Nothing | Learned::Here { .. } => TaskError::Model(source),
         })
     }
 
