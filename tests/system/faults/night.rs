@@ -34,7 +34,7 @@ impl Night {
             sandbox.use_broker(&format!("guest@{}/", broker.address()));
         }
         let site = Site::of(sandbox, Work::Night, &[]);
-        let worker = site.worker("box", &["--slots", "2"]);
+        let worker = site.worker("box", &[]);
         Self {
             site,
             worker,
@@ -69,6 +69,10 @@ impl Night {
             Victim::Executor | Victim::Broker => None,
         };
         eprintln!("{victim:?}");
+        if victim == Victim::Coordinator {
+            // When it is dead nobody can be asked whether there is still something to do.
+            self.site.submit();
+        }
         let reached = self.site.calls.at(moment, chance.below(3), move || {
             let Some(process) = process else {
                 return Fate::Pass;
@@ -76,10 +80,6 @@ impl Night {
             process.signal(Signal::KILL);
             Fate::Lose
         });
-        if victim == Victim::Coordinator {
-            // When it is dead nobody can be asked whether there is still something to do.
-            self.site.submit();
-        }
         until(&format!("{moment:?}"), LIMIT, || {
             let is_reached = reached.try_recv().is_ok();
             if !is_reached && victim != Victim::Coordinator && self.is_done() {
@@ -97,7 +97,7 @@ impl Night {
             }
             Victim::Agent => {
                 self.worker.process().wait_for_end(LIMIT);
-                self.worker = self.site.worker("box", &["--slots", "2"]);
+                self.worker = self.site.worker("box", &[]);
             }
             Victim::Coordinator => {
                 self.site.kill_coordinator();

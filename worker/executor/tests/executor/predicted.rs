@@ -33,7 +33,7 @@ fn trained(folder: &Path, executor: &mut Executor) -> String {
 fn predict(folder: &Path, package: &str, places: &[&str]) -> Job {
     let before = folder.join("predicted/jobs");
     if before.exists() {
-        fs::remove_dir_all(before).unwrap();
+        fs::remove_dir_all(before).expect("as set up here");
     }
     let yaml = format!(
         "kind: predict\nname: night\nmodel: {{package: '{package}'}}\ndata: [{}]\nmax_error_rows: 100%\noutput: {}/predicted\n",
@@ -49,7 +49,7 @@ fn outcomes(job: &Job) -> BTreeMap<String, String> {
     let outcome = |row: &ScoreRow| {
         assert_eq!(row.score.is_some(), row.error_class.is_none(), "{row:?}");
         assert_eq!(row.error.is_some(), row.error_class.is_some(), "{row:?}");
-        let name = row.uri.rsplit('/').next().unwrap();
+        let name = row.uri.rsplit('/').next().expect("as set up here");
         (name.to_owned(), row.error_class.clone().unwrap_or_default())
     };
     let found: BTreeMap<_, _> = rows.iter().map(outcome).collect();
@@ -67,7 +67,7 @@ fn pictures<const N: usize>(folder: &Path) -> [Vec<u8>; N] {
     std::array::from_fn(|index| {
         let path = folder.join("one.png");
         images::write(&path, &images::texture(500 + index as u32));
-        fs::read(&path).unwrap()
+        fs::read(&path).expect("as set up here")
     })
 }
 
@@ -80,31 +80,31 @@ fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
         header.set_cksum();
-        builder.append(&header, *bytes).unwrap();
+        builder.append(&header, *bytes).expect("as set up here");
     }
-    builder.into_inner().unwrap()
+    builder.into_inner().expect("as set up here")
 }
 
 fn zip(files: &[(&str, &[u8])], method: CompressionMethod) -> Vec<u8> {
     let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in files {
         let options = FileOptions::default().compression_method(method);
-        writer.start_file(*name, options).unwrap();
-        writer.write_all(bytes).unwrap();
+        writer.start_file(*name, options).expect("as set up here");
+        writer.write_all(bytes).expect("as set up here");
     }
-    writer.finish().unwrap().into_inner()
+    writer.finish().expect("as set up here").into_inner()
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
+    encoder.write_all(bytes).expect("as set up here");
+    encoder.finish().expect("as set up here")
 }
 
 /// Flips a bit of the middle of `part` where it lies in `whole`.
 fn damage(whole: &mut [u8], part: &[u8]) {
     let at = whole.windows(part.len()).position(|bytes| bytes == part);
-    whole[at.unwrap() + part.len() / 2] ^= 0x10;
+    whole[at.expect("as set up here") + part.len() / 2] ^= 0x10;
 }
 
 fn warnings(job: &Job) -> String {
@@ -273,21 +273,27 @@ fn entries_that_lead_out_or_would_fill_memory_are_left_out_and_said() {
 }
 
 fn local(uri: &str) -> &Path {
-    Path::new(uri.strip_prefix("file://").unwrap())
+    Path::new(uri.strip_prefix("file://").expect("as set up here"))
 }
 
 /// A copy of the package with its statistics beside it, both changed; its path.
 fn edited(folder: &Path, package: &str, edit: impl FnOnce(&mut Value, &mut Vec<u8>)) -> String {
-    let beside = local(package).parent().unwrap();
-    let mut manifest: Value = serde_json::from_slice(&fs::read(local(package)).unwrap()).unwrap();
-    let statistics = beside.join(manifest["statistics"]["uri"].as_str().unwrap());
-    let mut bytes = fs::read(statistics).unwrap();
+    let beside = local(package).parent().expect("as set up here");
+    let mut manifest: Value =
+        serde_json::from_slice(&fs::read(local(package)).expect("as set up here"))
+            .expect("as set up here");
+    let statistics = beside.join(
+        manifest["statistics"]["uri"]
+            .as_str()
+            .expect("as set up here"),
+    );
+    let mut bytes = fs::read(statistics).expect("as set up here");
     manifest["statistics"]["uri"] = json!("statistics.safetensors");
     edit(&mut manifest, &mut bytes);
     let copy = folder.join("edited");
-    fs::create_dir_all(&copy).unwrap();
-    fs::write(copy.join("statistics.safetensors"), &bytes).unwrap();
-    fs::write(copy.join("package.json"), manifest.to_string()).unwrap();
+    fs::create_dir_all(&copy).expect("as set up here");
+    fs::write(copy.join("statistics.safetensors"), &bytes).expect("as set up here");
+    fs::write(copy.join("package.json"), manifest.to_string()).expect("as set up here");
     copy.join("package.json").display().to_string()
 }
 
