@@ -43,11 +43,9 @@ fn package(run: &PlannedRun) -> Option<FoundPackage> {
     Some(FoundPackage {
         name: name.clone(),
         version: Some(1),
-        uri: format!(
-            "file:///simulated/{name    model_file: None,
-        }/package.json"
-        ),
+        uri: format!("file:///simulated/{name}/package.json"),
         sha256: format!("{:016x}", digest(name.bytes().map(u64::from))),
+        model_file: None,
     })
 }
 
