@@ -51,7 +51,7 @@ async fn users_are_told_how_fast_images_are_scored_while_some_are_left() {
         images_per_s: 0.0,
         left_ms: None,
     };
-    assert_eq!(pace(&mut client, &job).await, Some(listed.clone()));
+    assert_eq!(pace(&mut client, &job).await, Some(listed));
     worker.complete(&fit, &store).await;
 
     let score = worker.claim().await;

@@ -175,21 +175,15 @@ impl ImageSession for OpenVinoFileSession {
             checked("reading an output", unsafe {
                 sys::ov_infer_request_get_output_tensor_by_index(self.request.0, index, &mut tensor)
             })?;
-            if let Some((shape, values)) = Tensor(tensor).values()? {
-                outputs.push(Output {
-                    name: name.clone(),
-                    shape,
-                    values,
-                });
-            }
+            outputs.extend(Tensor(tensor).output(name)?);
         }
         Ok(outputs)
     }
 }
 
 impl Tensor {
-    /// Extents and a copy of the values; `None` unless they are f32.
-    fn values(&self) -> Result<Option<(Vec<usize>, Vec<f32>)>, EngineError> {
+    /// With a copy of the values; `None` unless they are f32.
+    fn output(&self, name: &str) -> Result<Option<Output>, EngineError> {
         const WHAT: &str = "reading an output";
         let mut element = sys::ov_element_type_e::DYNAMIC;
         // SAFETY: the tensor is alive; the type is written to the place given.
@@ -220,11 +214,15 @@ impl Tensor {
         // SAFETY: as above.
         checked(WHAT, unsafe { sys::ov_tensor_data(self.0, &mut data) })?;
         let len = extents.iter().product();
-        if data.is_null() || len == 0 {
-            return Ok(Some((extents, Vec::new())));
-        }
-        // SAFETY: a tensor of f32 holds as many values as its extents say, and lives to the end of this function.
-        let values = unsafe { std::slice::from_raw_parts(data.cast::<f32>(), len) };
-        Ok(Some((extents, values.to_vec())))
+        let values = match data.is_null() || len == 0 {
+            true => Vec::new(),
+            // SAFETY: a tensor of f32 holds as many values as its extents say, and lives to the end of this function.
+            false => unsafe { std::slice::from_raw_parts(data.cast::<f32>(), len) }.to_vec(),
+        };
+        Ok(Some(Output {
+            name: name.to_owned(),
+            shape: extents,
+            values,
+        }))
     }
 }

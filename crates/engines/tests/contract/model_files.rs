@@ -13,25 +13,33 @@ fn folder(set: &str) -> PathBuf {
 }
 
 fn golden(set: &str, name: &str) -> Vec<f32> {
-    let bytes = fs::read(folder(set).join("data.safetensors")).unwrap();
-    let tensors = SafeTensors::deserialize(&bytes).unwrap();
-    let (numbers, rest) = tensors.tensor(name).unwrap().data().as_chunks::<4>();
+    let bytes = fs::read(folder(set).join("data.safetensors")).expect("the golden set is there");
+    let tensors = SafeTensors::deserialize(&bytes).expect("it is whole");
+    let (numbers, rest) = tensors
+        .tensor(name)
+        .expect("it has the tensor")
+        .data()
+        .as_chunks::<4>();
     assert!(rest.is_empty());
     numbers.iter().map(|n| f32::from_le_bytes(*n)).collect()
 }
 
 /// Of both golden pictures, each by a session of its own.
 fn outputs(choice: Choice, set: &str, file: &str) -> Vec<Vec<Output>> {
-    let engine = open(choice).unwrap();
-    let model = engine.open_file(&folder(set).join(file), 2).unwrap();
+    let engine = open(choice).expect("the engine opens; `make setup` brings the libraries");
+    let model = engine
+        .open_file(&folder(set).join(file), 2)
+        .expect("the file opens");
     assert_eq!(model.image_size(), None);
     let input = golden(set, "input");
     let size = [96, 80];
     let pictures = input.chunks(3 * 96 * 80);
-    let sessions: Vec<_> = pictures.map(|_| model.session().unwrap()).collect();
+    let sessions: Vec<_> = pictures
+        .map(|_| model.session().expect("there is one"))
+        .collect();
     let pictures = input.chunks(3 * 96 * 80).zip(sessions);
     pictures
-        .map(|(picture, mut session)| session.run(picture, size).unwrap())
+        .map(|(picture, mut session)| session.run(picture, size).expect("it runs"))
         .collect()
 }
 
