@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Searches with Optuna on the functions of hpo_functions.py: one JSON line with the regrets.
 
-    peer_optuna.py --sampler tpe|gp --function NAME --trials N --seeds N
+    peer_optuna.py --sampler tpe|independent|grouped|gp --function NAME --trials N --seeds N
 """
 import argparse
 import json
@@ -33,7 +33,7 @@ def suggest(trial, space):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sampler", choices=["tpe", "multivariate", "gp"], required=True)
+    parser.add_argument("--sampler", choices=["tpe", "independent", "grouped", "gp"], required=True)
     parser.add_argument("--function", choices=sorted(SPACES), required=True)
     parser.add_argument("--trials", type=int, required=True)
     parser.add_argument("--seeds", type=int, required=True)
@@ -44,7 +44,8 @@ def main():
     regrets, start = [], time.perf_counter()
     for seed in range(arguments.seeds):
         sampler = {"tpe": lambda: optuna.samplers.TPESampler(seed=seed),
-                   "multivariate": lambda: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True),
+                   "independent": lambda: optuna.samplers.TPESampler(seed=seed, multivariate=False),
+                   "grouped": lambda: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True),
                    "gp": lambda: optuna.samplers.GPSampler(seed=seed)}[arguments.sampler]()
         study = optuna.create_study(sampler=sampler)
         study.optimize(lambda trial: function(**suggest(trial, space)), n_trials=arguments.trials)

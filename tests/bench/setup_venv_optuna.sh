@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Optuna, for the figures of searches. 1 GB, a minute.
+# Optuna, for the figures of searches. 5 GB (its Gaussian process needs torch, whose wheel brings CUDA along), five minutes.
 # Usage: setup_venv_optuna.sh VENV   (Python 3.11)
 # Every package stands in the requirements with its version; what the index gives for it is not checked by hashes.
 set -euo pipefail

@@ -106,9 +106,10 @@ mod tests {
         let matrix = [[4.0, 2.0, 0.6], [2.0, 3.0, 0.4], [0.6, 0.4, 2.0]];
         let factor = Cholesky::of(3, |row, column| matrix[row][column]).unwrap();
         let inverse = factor.inverse();
-        for row in 0..3 {
-            for column in 0..3 {
-                let product: f64 = (0..3).map(|k| matrix[row][k] * inverse[k][column]).sum();
+        for (row, entries) in matrix.iter().enumerate() {
+            // The inverse is symmetric: its columns are its rows.
+            for (column, solved) in inverse.iter().enumerate() {
+                let product: f64 = entries.iter().zip(solved).map(|(a, b)| a * b).sum();
                 let expected = f64::from(u8::from(row == column));
                 assert!(
                     (product - expected).abs() < 1e-12,

@@ -143,26 +143,32 @@ fn a_grid_without_end_is_refused() {
 
 #[test]
 fn spaces_that_are_none_are_refused() {
-    let wrong: [(Vec<Dimension>, fn(String) -> SpaceError); 6] = [
-        (vec![values("n", json!([]))], SpaceError::NoValues),
-        (vec![float("n", 1.0, 1.0, Scale::Linear)], SpaceError::Range),
+    let name = || "n".to_owned();
+    let wrong = [
+        (values("n", json!([])), SpaceError::NoValues(name())),
         (
-            vec![float("n", 0.0, f64::NAN, Scale::Linear)],
-            SpaceError::Range,
-        ),
-        (vec![float("n", 0.0, 1.0, Scale::Log)], SpaceError::Log),
-        (
-            vec![integer("n", 0, 1 << 40, Scale::Linear)],
-            SpaceError::TooWide,
+            float("n", 1.0, 1.0, Scale::Linear),
+            SpaceError::Range(name()),
         ),
         (
-            vec![when(float("n", 0.0, 1.0, Scale::Linear), 0, &[0])],
-            SpaceError::Condition,
+            float("n", 0.0, f64::NAN, Scale::Linear),
+            SpaceError::Range(name()),
+        ),
+        (float("n", 0.0, 1.0, Scale::Log), SpaceError::Log(name())),
+        (
+            integer("n", 0, 1 << 40, Scale::Linear),
+            SpaceError::TooWide(name()),
+        ),
+        (
+            when(float("n", 0.0, 1.0, Scale::Linear), 0, &[0]),
+            SpaceError::Condition(name()),
         ),
     ];
-    for (space, error) in wrong {
-        let space = Space { dimensions: space };
-        assert_eq!(space.check(), Err(error("n".to_owned())));
+    for (dimension, error) in wrong {
+        let space = Space {
+            dimensions: vec![dimension],
+        };
+        assert_eq!(space.check(), Err(error));
     }
     assert_eq!(Space::default().check(), Err(SpaceError::Empty));
 }

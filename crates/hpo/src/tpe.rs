@@ -11,7 +11,7 @@ use crate::{
 /// Trials before there is enough to learn from.
 const OPENING: usize = 10;
 /// Points drawn for each suggestion.
-const CANDIDATES: usize = 48;
+const CANDIDATES: usize = 24;
 /// One in so many of the settled trials counts as good, and no more than this.
 const GOOD_ONE_IN: usize = 10;
 const MOST_GOOD: usize = 25;
@@ -19,6 +19,11 @@ const MOST_GOOD: usize = 25;
 const MOST_OTHERS: usize = 400;
 /// Weight of the prior of values, in observations.
 const PRIOR: f64 = 1.0;
+/// How wide a kernel is, in deviations of what was observed, of one observation; it falls with the fourth root of their number
+/// (Scott's rule has 1.06 and the fifth). Measured on the functions of `make bench ONLY=hpo`, as is the next.
+const WIDTH: f64 = 0.7;
+/// No kernel is narrower than the unit interval cut into so many parts for each observation, nor than a hundredth of it.
+const PARTS: f64 = 5.0;
 
 pub(crate) fn suggest(search: &Search, history: &History<'_>, n: usize) -> Point {
     if history.settled.len() < OPENING.min(search.trials as usize / 2).max(1) {
@@ -185,23 +190,20 @@ impl<'a> Mixture<'a> {
     }
 }
 
-/// As wide as the way to the farther neighbour.
+/// All of a dimension as wide as the spread of what was observed: where good ones lie close together, candidates are drawn close to them.
 fn normals(domain: &Domain, index: usize, observed: &[&Point]) -> Vec<Option<Normal>> {
     let units: Vec<Option<f64>> = observed
         .iter()
         .map(|point| Some(domain.unit(point.0[index]?)))
         .collect();
-    let mut sorted: Vec<f64> = units.iter().flatten().copied().collect();
-    sorted.sort_by(f64::total_cmp);
-    let narrowest = 1.0 / (1.0 + sorted.len() as f64).min(100.0);
-    let normal = |unit: f64| {
-        let below = sorted.partition_point(|other| *other < unit);
-        let above = sorted.partition_point(|other| *other <= unit);
-        let left = below.checked_sub(1).map_or(0.0, |place| sorted[place]);
-        let right = sorted.get(above).copied().unwrap_or(1.0);
-        let gap = (unit - left).max(right - unit);
-        Normal::new(unit, gap.clamp(narrowest, 1.0))
-    };
+    let known = || units.iter().flatten();
+    let count = known().count().max(1) as f64;
+    let mean = known().sum::<f64>() / count;
+    let variance = known().map(|unit| (unit - mean) * (unit - mean)).sum::<f64>() / count;
+    let wide = WIDTH * libm::sqrt(variance) * libm::pow(count, -0.25);
+    let narrowest = 1.0 / (1.0 + PARTS * count).min(100.0);
+    let deviation = wide.max(narrowest);
+    let normal = |unit: f64| Normal::new(unit, deviation);
     units.into_iter().map(|unit| unit.map(normal)).collect()
 }
 

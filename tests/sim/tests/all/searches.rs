@@ -29,14 +29,20 @@ fn tried(desk: &Desk) -> Vec<Value> {
     axes.collect()
 }
 
-/// A third of the trials fail for good: a function of what they try.
-fn fails(assignment: &Assignment) -> bool {
+/// Half of the trials fail, each in its own way whoever tries it: a function of what it tries.
+fn failure(assignment: &Assignment) -> Option<FailureClass> {
     let TaskSpec::Fit { .. } = assignment.spec else {
-        return false;
+        return None;
     };
     let run = &assignment.runs[0];
     let drawn = workload::objective(&run.spec).value.unwrap();
-    run.trial.is_some() && ((drawn * 1e6) as u64).is_multiple_of(3)
+    run.trial.as_ref()?;
+    match (drawn * 1e6) as u64 % 6 {
+        0 => Some(FailureClass::InvalidInput),
+        1 => Some(FailureClass::TimedOut),
+        2 => Some(FailureClass::Stalled),
+        _ => None,
+    }
 }
 
 /// Does a search with so many workers, whose tasks end in an order by chance; the coordinator is restarted now and then, and
@@ -73,8 +79,10 @@ fn done(workers: usize, seed: u64, with_failures: bool) -> Desk {
         }
         let (from, assignment) =
             held.swap_remove(chance.between(0, held.len() as u64 - 1) as usize);
-        if with_failures && fails(&assignment) {
-            desk.fail(&from, assignment.lease, FailureClass::InvalidInput);
+        let failure = failure(&assignment).filter(|_| with_failures);
+        if let Some(class) = failure {
+            desk.fail(&from, assignment.lease, class);
+            desk.wait(61_000);
         } else if chance.hits(0.1) {
             desk.fail(&from, assignment.lease, FailureClass::Lost);
             desk.wait(61_000);
@@ -123,6 +131,13 @@ fn a_trial_that_fails_is_a_result_and_not_the_end() {
         .filter(|view| view.state == RunState::Failed)
         .count();
     assert!(failed > 2, "{failed}");
+    let classes: Vec<FailureClass> = views
+        .iter()
+        .filter_map(|view| Some(view.error.as_ref()?.class))
+        .collect();
+    for class in [FailureClass::TimedOut, FailureClass::Stalled] {
+        assert!(classes.contains(&class), "{class:?} in {classes:?}");
+    }
     assert!(
         views
             .iter()
