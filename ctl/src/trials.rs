@@ -159,6 +159,39 @@ impl Search {
 }
 
 impl Search {
+    /// What `best_text` says, as running text.
+    fn best_sentences(&self) -> String {
+        let objective = &self.spec.objective;
+        let best = self
+            .best
+            .and_then(|index| Some((index, self.trials.get(index)?)));
+        let Some((index, trial)) = best else {
+            return format!("No trial came to a value of {objective}.");
+        };
+        let value = trial.value.map(number).unwrap_or_default();
+        let total = self.trials.len();
+        let mut text = format!(
+            "Trial {index} of {total} is the best: {objective} {value} on the split validation, which chose it, with {}.",
+            words(&trial.parameters)
+        );
+        let Some(run) = &self.refit else {
+            return text;
+        };
+        text.push_str(" Fitted once more and measured on the split test, which chose nothing: ");
+        if run.state == "succeeded" {
+            let known = metrics(run).into_iter();
+            let known = known.filter_map(|(name, value)| Some((name, value.as_f64()?)));
+            let known: Vec<String> = known
+                .map(|(name, value)| format!("{name} {}", number(value)))
+                .collect();
+            text.push_str(&known.join(", "));
+        } else {
+            text.push_str(&run.state);
+        }
+        text.push('.');
+        text
+    }
+
     /// As the report draws it.
     pub fn for_report(&self) -> report::Search {
         let dimensions = &self.spec.by.space.dimensions;
@@ -208,12 +241,7 @@ impl Search {
                 .collect(),
             trials: self.trials.iter().map(trial).collect(),
             best: self.best,
-            found: self
-                .best_text()
-                .lines()
-                .map(str::trim)
-                .collect::<Vec<_>>()
-                .join("; "),
+            found: self.best_sentences(),
         }
     }
 }

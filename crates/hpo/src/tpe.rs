@@ -199,7 +199,10 @@ fn normals(domain: &Domain, index: usize, observed: &[&Point]) -> Vec<Option<Nor
     let known = || units.iter().flatten();
     let count = known().count().max(1) as f64;
     let mean = known().sum::<f64>() / count;
-    let variance = known().map(|unit| (unit - mean) * (unit - mean)).sum::<f64>() / count;
+    let variance = known()
+        .map(|unit| (unit - mean) * (unit - mean))
+        .sum::<f64>()
+        / count;
     let wide = WIDTH * libm::sqrt(variance) * libm::pow(count, -0.25);
     let narrowest = 1.0 / (1.0 + PARTS * count).min(100.0);
     let deviation = wide.max(narrowest);

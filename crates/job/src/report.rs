@@ -27,6 +27,21 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// An empty one of the same file.
+    pub fn apart(&self) -> Self {
+        Self::new(self.file, self.overrides)
+    }
+
+    /// Takes over what another one of the same file says, but for errors at these places.
+    pub fn take(&mut self, other: Report<'_>, but_at: &[At]) {
+        let place = |at: &At| self.diagnostic(*at, String::new(), None).place;
+        let left_out: Vec<Place> = but_at.iter().map(place).collect();
+        let errors = other.errors.into_iter();
+        let errors = errors.filter(|error| !left_out.contains(&error.place));
+        self.errors.extend(errors);
+        self.warnings.extend(other.warnings);
+    }
+
     pub fn error(&mut self, at: At, message: impl Into<String>) {
         self.suggest(at, message, None);
     }

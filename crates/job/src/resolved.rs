@@ -85,6 +85,9 @@ pub struct RunSpec {
     /// Of a trial that gets less than all: the share of the training images that it learns from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_share: Option<f64>,
+    /// Of the run that fits a search's best once more: the split that chose its parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen_on: Option<MeasuredOn>,
 }
 
 /// The images of which something is kept besides their scores.

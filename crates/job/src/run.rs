@@ -87,6 +87,7 @@ impl<'a> Reader<'a> {
             pictures: pictures?,
             measured_on: MeasuredOn::Test,
             train_share: None,
+            chosen_on: None,
         })
     }
 

@@ -165,10 +165,16 @@ impl ResolvedJob {
 impl ResolvedJob {
     /// A search is one of what its run has, and its trials are made by it alone.
     fn check_search(&self) -> Result<(), ResolvedError> {
-        let of_trial =
-            |run: &RunSpec| run.measured_on != MeasuredOn::Test || run.train_share.is_some();
-        if self.runs.iter().any(of_trial) {
-            return invalid("runs", "what they are measured on belongs to trials");
+        let of_search = |run: &RunSpec| {
+            run.measured_on != MeasuredOn::Test
+                || run.train_share.is_some()
+                || run.chosen_on.is_some()
+        };
+        if self.runs.iter().any(of_search) {
+            return invalid(
+                "runs",
+                "what they are measured and chosen on belongs to trials",
+            );
         }
         let (Some(search), Some(run), JobKind::Hpo) = (&self.search, self.runs.first(), self.kind)
         else {

@@ -54,6 +54,7 @@ pub(crate) fn spec(
         pictures: Kept::None,
         measured_on: MeasuredOn::Test,
         train_share: None,
+        chosen_on: None,
         task: VisionTask::Classification,
         seed,
     }

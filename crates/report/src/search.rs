@@ -42,6 +42,10 @@ const MOST_LINES: usize = 500;
 const MOST_AXES: usize = 9;
 /// Values that stand beside an axis.
 const MOST_NAMES: usize = 8;
+/// Letters of such a value, their mean width and the height of a line, in the drawing's units.
+const MOST_LETTERS: usize = 34;
+const LETTER: f64 = 6.0;
+const LINE: f64 = 12.0;
 /// Groups that the values of a range are cut into, to see whether it matters.
 const GROUPS: usize = 4;
 
@@ -255,9 +259,25 @@ impl Search {
     fn parallel(&self, html: &mut Html) {
         let Some(y) = self.ends() else { return };
         let axes = self.parameters.len().min(MOST_AXES);
-        let width = 150.0 * (axes + 1) as f64;
-        let (top, bottom, left) = (30.0, 250.0, 60.0);
-        let at_x = |axis: usize| left + axis as f64 * (width - 150.0) / axes.max(1) as f64;
+        let names: Vec<Vec<(f64, String)>> = (0..=axes)
+            .map(|axis| match axis < axes {
+                true => self.names(axis),
+                false => value_names(y),
+            })
+            .collect();
+        // Names stand left of their axis: so much room the longest takes.
+        let room = |axis: usize| {
+            let lengths = names[axis].iter().map(|(_, name)| name.chars().count());
+            let longest = lengths.max().unwrap_or(0).min(MOST_LETTERS);
+            LETTER * longest as f64 + 14.0
+        };
+        let mut places = vec![room(0).max(50.0)];
+        for axis in 1..=axes {
+            places.push(places[axis - 1] + (room(axis) + 50.0).max(150.0));
+        }
+        let width = places[axes] + 60.0;
+        let (top, bottom) = (30.0, 250.0);
+        let at_x = |axis: usize| places[axis];
         let at_y = |place: f64| bottom - place * (bottom - top);
         let share = |value: f64| (value - y[0]) / (y[1] - y[0]);
         let mut svg = chart::begin_sized(
@@ -327,17 +347,19 @@ impl Search {
                 .markup("\">")
                 .cut(name, 24)
                 .markup("</text>");
-            let names = if axis < axes {
-                self.names(axis)
-            } else {
-                value_names(y)
-            };
-            for (place, name) in names {
-                svg.markup("<text text-anchor=\"end\" x=\"")
+            // From the top: a name that would stand on another one is left out.
+            let mut free = f64::NEG_INFINITY;
+            for (place, name) in names[axis].iter().rev() {
+                let at = at_y(*place) + 3.5;
+                if at < free {
+                    continue;
+                }
+                free = at + LINE;
+                svg.markup("<text class=\"end\" text-anchor=\"end\" x=\"")
                     .at(at_x(axis) - 5.0)
                     .markup("\" y=\"")
-                    .at(at_y(place) + 3.5);
-                svg.markup("\">").cut(&name, 22).markup("</text>");
+                    .at(at);
+                svg.markup("\">").cut(name, MOST_LETTERS).markup("</text>");
             }
         }
         svg.markup("</svg>");

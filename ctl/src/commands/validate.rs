@@ -15,14 +15,23 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Error> {
     let read = args.file.read()?;
     print_warnings(&read.reading);
     let job = &read.reading.job;
-    let runs = job.runs.len();
+    // A search begins with what its trials have in common.
+    let trials = job.search.as_ref().map(|search| search.by.len());
+    let (count, what) = trials.map_or((job.runs.len(), "run"), |trials| (trials, "trial"));
     let warnings: Vec<_> = read
         .reading
         .warnings
         .iter()
         .map(ToString::to_string)
         .collect();
-    common.output.print(&json!({"file": args.file.file, "name": job.name, "kind": job.kind, "runs": runs, "warnings": warnings}), || {
-        format!("{}: valid, {runs} run{}", args.file.file.display(), if runs == 1 { "" } else { "s" })
+    let mut json =
+        json!({"file": args.file.file, "name": job.name, "kind": job.kind, "warnings": warnings});
+    json[format!("{what}s")] = count.into();
+    common.output.print(&json, || {
+        let plural = if count == 1 { "" } else { "s" };
+        format!(
+            "{}: valid, {count} {what}{plural}",
+            args.file.file.display()
+        )
     })
 }

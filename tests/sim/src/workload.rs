@@ -64,6 +64,7 @@ pub fn submit(
         pictures: Kept::None,
         measured_on: MeasuredOn::Test,
         train_share: None,
+        chosen_on: None,
         task: VisionTask::Classification,
         // The number of chunks travels to the fake list task as the seed.
         seed: chunks,

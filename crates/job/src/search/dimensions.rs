@@ -330,7 +330,7 @@ fn conditions(
         });
         let Some((dimension, known)) = earlier else {
             let message = format!(
-                "when: {} is no dimension of values that stands before this one",
+                "when: {} is no dimension of values that stands before this one; put it above, with `values`",
                 entry.key
             );
             report.error(entry.at, message);

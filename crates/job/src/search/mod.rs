@@ -51,7 +51,10 @@ impl SearchSpec {
 
     /// The run that is measured on test images, at the best point.
     pub fn refitted(&self, template: &RunSpec, point: &Point) -> RunSpec {
-        self.at(template, point)
+        RunSpec {
+            chosen_on: Some(MeasuredOn::Validation),
+            ..self.at(template, point)
+        }
     }
 
     fn at(&self, template: &RunSpec, point: &Point) -> RunSpec {

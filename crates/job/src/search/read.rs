@@ -87,6 +87,7 @@ pub(crate) fn read(
     let seed = seed(node, report);
     let refit = truth(node, "refit", report);
     let is_grid = method == Some(Method::Grid);
+    let mut is_wrong = false;
     let written = parameters(&of_runs).and_then(|parameters| {
         let found = node.get("parameters").filter(|node| !node.is_null());
         let empty = found.is_none_or(|found| found.entries().is_empty());
@@ -96,12 +97,20 @@ pub(crate) fn read(
             report.error(at, message);
             return None;
         }
+        let before = report.errors.len();
         let written = dimensions::read(found?, parameters, is_grid, current_dir, report);
+        is_wrong = report.errors.len() > before;
         (!written.is_empty()).then_some(written)
     });
+    // All errors at once.
     let Some(written) = written else {
-        // The rest is read as well: all errors at once.
-        run::Reader::new(JobKind::Hpo, current_dir).run(&of_runs, Map::new(), report);
+        let mut reader = run::Reader::new(JobKind::Hpo, current_dir);
+        let mut read = |report: &mut Report<'_>| _ = reader.run(&of_runs, Map::new(), report);
+        if is_wrong {
+            read_rest(&of_runs, report, read);
+        } else {
+            read(report);
+        }
         return None;
     };
     let mut space = Space {
@@ -110,6 +119,12 @@ pub(crate) fn read(
             .map(|written| written.dimension.clone())
             .collect(),
     };
+    if is_wrong {
+        read_rest(&of_runs, report, |report| {
+            corners(&of_runs, &space, &written, current_dir, report);
+        });
+        return None;
+    }
     let trials = match (is_grid, trials?) {
         (true, trials) => grid_trials(&space, trials, node, report)?,
         (false, trials) => trials.unwrap_or(TRIALS),
@@ -141,6 +156,29 @@ pub(crate) fn read(
             by,
         },
     ))
+}
+
+/// Reads what else there is, though a dimension is wrong. Without its values the model may well be incomplete: what is said of the
+/// model itself then only follows.
+fn read_rest(of_runs: &Node, report: &mut Report<'_>, read: impl FnOnce(&mut Report<'_>)) {
+    let mut rest = report.apart();
+    read(&mut rest);
+    let mut model = Vec::new();
+    if let Some(node) = of_runs.get("model") {
+        places(node, &mut model);
+    }
+    report.take(rest, &model);
+}
+
+fn places(node: &Node, found: &mut Vec<At>) {
+    found.push(node.at);
+    for entry in node.entries() {
+        found.push(entry.at);
+        places(&entry.node, found);
+    }
+    if let Value::List(items) = &node.value {
+        items.iter().for_each(|item| places(item, found));
+    }
 }
 
 /// The keys that runs have their own value of; what is varied stands in `search`.

@@ -88,10 +88,12 @@ fn a_trial_is_a_run_with_its_values_that_looks_at_no_test_image() {
         (fitted.measured_on, fitted.train_share, &fitted.model),
         (resolved::MeasuredOn::Test, None, &run.model)
     );
+    assert_eq!(fitted.chosen_on, Some(resolved::MeasuredOn::Validation));
 }
 
 #[test]
 fn what_is_varied_is_checked_at_its_place_before_anything_runs() {
+    let mut missing = Vec::new();
     for (from, to, expected) in [
         (
             "backbone: {",
@@ -101,12 +103,12 @@ fn what_is_varied_is_checked_at_its_place_before_anything_runs() {
         (
             "resnet18, mobilenet_v2",
             "resnet18, mobilenet_v3",
-            "job.yaml:8:33: unknown backbone `mobilenet_v3`",
+            "job.yaml:8:35: unknown backbone `mobilenet_v3`",
         ),
         (
             "[layer2, layer3]",
             "[layer2, layer9]",
-            "job.yaml:10:70: resnet18 has no layer `layer9`",
+            "job.yaml:10:74: resnet18 has no layer `layer9`",
         ),
         (
             "{min: 5,",
@@ -147,7 +149,7 @@ fn what_is_varied_is_checked_at_its_place_before_anything_runs() {
         (
             "{backbone: resnet18}, v",
             "{backbone: resnet8}, v",
-            "job.yaml:10:27: unknown backbone",
+            "job.yaml:10:27: when: \"resnet8\" is none of the values of backbone; did you mean \"resnet18\"?",
         ),
         (
             "{backbone: resnet18}, v",
@@ -182,7 +184,7 @@ fn what_is_varied_is_checked_at_its_place_before_anything_runs() {
         (
             "model: Padim",
             "model: {class_path: Padim, init_args: {backbone: {grid: [resnet18]}}}",
-            "job.yaml:2:50: what a search varies stands in search.parameters",
+            "job.yaml:2:51: what a search varies stands in search.parameters",
         ),
     ] {
         let errors = wrong(&with(from, to));
@@ -190,8 +192,34 @@ fn what_is_varied_is_checked_at_its_place_before_anything_runs() {
         let found = errors
             .iter()
             .any(|error| error.starts_with(start) && error.ends_with(end));
-        assert!(found, "{errors:#?}\nexpected {expected}");
+        if !found {
+            missing.push(format!("{expected}: {errors:#?}"));
+        }
     }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+#[test]
+fn what_only_follows_from_a_wrong_dimension_is_not_said() {
+    // Without its number of features this model is incomplete.
+    let text = "\
+kind: hpo
+model: {class_path: Padim, init_args: {backbone: mobilenet_v2, layers: [features.3, features.6]}}
+data: {class_path: MVTec, init_args: {root: data, category: bottle, val_split_mode: from_test}}
+search:
+  method: tpe
+  objective: image_AUROC
+  parameters:
+    n_features: {when: {layers: [features.3]}, min: 2, max: 24}
+    layers: {values: [[features.3], [features.6]]}
+";
+    let errors = wrong(text);
+    assert_eq!(
+        errors,
+        [
+            "job.yaml:8:25: when: layers is no dimension of values that stands before this one; put it above, with `values`"
+        ]
+    );
 }
 
 #[test]
@@ -267,14 +295,14 @@ fn an_objective_that_no_trial_can_reach_is_refused() {
     }
     let images_only = "\
 kind: hpo
-model: {class_path: Dfm, init_args: {backbone: resnet18}}
+model: {class_path: Dfkde, init_args: {backbone: resnet18}}
 data: {class_path: MVTec, init_args: {root: data, category: bottle, val_split_mode: from_test}}
-search: {method: random, objective: pixel_AUROC, parameters: {layer: {values: [layer2, layer3]}}}
+search: {method: random, objective: pixel_AUROC, parameters: {n_pca_components: {values: [8, 16]}}}
 ";
     says(
         images_only,
         &[
-            "job.yaml:4:37: search.objective: no trial can reach pixel_AUROC: Dfm scores images only",
+            "job.yaml:4:37: search.objective: no trial can reach pixel_AUROC: Dfkde scores images only",
         ],
     );
 }
@@ -314,7 +342,7 @@ search:
 ";
     says(
         million,
-        &["job.yaml:7:3: search.parameters: the grid has more than 10000 points"],
+        &["job.yaml:8:5: search.parameters: the grid has more than 10000 points"],
     );
     says(
         &million.replace(", steps: 1000", ""),

@@ -24,7 +24,7 @@ pub const PARAMS: &[Param] = &[
             max: 65_536,
         }),
         Default::Json("null"),
-        "channels chosen at random from all layers; null: 100 for resnet18, or as many as channel_indices has; other backbones must say",
+        "channels chosen at random from all layers; null: 100 for resnet18, 550 for wide_resnet50_2, or as many as channel_indices has; other backbones must say",
     ),
     Param::new(
         "channel_indices",
@@ -38,7 +38,7 @@ pub const PARAMS: &[Param] = &[
 ];
 
 /// Channels that the paper and the reference use.
-const DEFAULT_FEATURES: &[(&str, usize)] = &[("resnet18", 100)];
+const DEFAULT_FEATURES: &[(&str, usize)] = &[("resnet18", 100), ("wide_resnet50_2", 550)];
 
 /// PaDiM's parameters after every check.
 pub(super) struct Settings {

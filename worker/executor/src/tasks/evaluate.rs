@@ -478,6 +478,9 @@ pub fn parameters(run: &PlannedRun, used: Value, rates: Value) -> String {
     if run.spec.measured_on != MeasuredOn::Test {
         parameters["measured_on"] = json!(run.spec.measured_on);
     }
+    if let Some(split) = run.spec.chosen_on {
+        parameters["chosen_on"] = json!(split);
+    }
     if let Some(share) = run.spec.train_share {
         parameters["train_share"] = json!(share);
     }
