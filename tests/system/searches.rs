@@ -45,7 +45,7 @@ fn trials(sandbox: &Sandbox) -> Vec<String> {
 
 fn state(sandbox: &Sandbox) -> String {
     let job = sandbox.json(&["describe", "last"]);
-    job["state"].as_str().unwrap_or_default().to_owned()
+    job["job"]["state"].as_str().unwrap_or_default().to_owned()
 }
 
 /// A number below this, another one each time.
@@ -202,7 +202,7 @@ fn halving_learns_from_a_part_of_the_images_first() {
         .collect();
     assert_eq!(
         shares,
-        [[0.25; 6].as_slice(), &[0.5; 3], &[1.0; 1]].concat()
+        [[0.25; 7].as_slice(), &[0.5; 3], &[1.0; 1]].concat()
     );
     let fits = sandbox.json(&["results", "last", "--timings"]);
     let items = |run: u64| {
@@ -213,7 +213,7 @@ fn halving_learns_from_a_part_of_the_images_first() {
             .find(of_run)
             .map(|row| row["items"].as_u64().unwrap())
     };
-    assert_eq!([items(0), items(6), items(9)], [Some(3), Some(6), Some(12)]);
+    assert_eq!([items(0), items(7), items(10)], [Some(3), Some(6), Some(12)]);
 }
 
 #[test]

@@ -273,7 +273,8 @@ impl Search {
         };
         let mut places = vec![room(0).max(50.0)];
         for axis in 1..=axes {
-            places.push(places[axis - 1] + (room(axis) + 50.0).max(150.0));
+            let apart = (600.0 / axes as f64).max(150.0);
+            places.push(places[axis - 1] + (room(axis) + 50.0).max(apart));
         }
         let width = places[axes] + 60.0;
         let (top, bottom) = (30.0, 250.0);

@@ -160,6 +160,20 @@ fn a_trial_that_fails_is_a_result_and_not_the_end() {
 }
 
 #[test]
+fn ten_thousand_trials_are_one_search() {
+    let mut desk = Desk::new();
+    let worker = desk.register("w", 1);
+    let most = hpo::MOST_TRIALS;
+    desk.submit(workload::submit("job0", "s", None, JobKind::Hpo, most, 1, 0));
+    let start = std::time::Instant::now();
+    desk.work_off(&worker, "all");
+    println!("{most} trials in {:.1?}", start.elapsed());
+    assert_eq!(desk.state("job0"), JobState::Succeeded);
+    assert_eq!(tried(&desk).len(), most as usize + 1);
+    desk.restart();
+}
+
+#[test]
 fn no_more_trials_than_may_be_are_under_way() {
     let mut desk = Desk::new();
     let workers: Vec<Sender> = (0..8).map(|n| desk.register(&format!("w{n}"), 1)).collect();
