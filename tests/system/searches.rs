@@ -213,7 +213,10 @@ fn halving_learns_from_a_part_of_the_images_first() {
             .find(of_run)
             .map(|row| row["items"].as_u64().unwrap())
     };
-    assert_eq!([items(0), items(7), items(10)], [Some(3), Some(6), Some(12)]);
+    assert_eq!(
+        [items(0), items(7), items(10)],
+        [Some(3), Some(6), Some(12)]
+    );
 }
 
 #[test]

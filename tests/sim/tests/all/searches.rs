@@ -63,7 +63,7 @@ fn done(workers: usize, seed: u64, with_failures: bool) -> Desk {
             let busy = held.iter().any(|(holder, _)| holder == worker);
             if !busy
                 && let ClaimAnswer::Granted(assignment) =
-                    desk.claim(worker, &format!("{worker:?}-{step}"))
+                    desk.claim(worker, &format!("{}-{step}", worker.worker))
             {
                 held.push((worker.clone(), *assignment));
             }
@@ -164,7 +164,15 @@ fn ten_thousand_trials_are_one_search() {
     let mut desk = Desk::new();
     let worker = desk.register("w", 1);
     let most = hpo::MOST_TRIALS;
-    desk.submit(workload::submit("job0", "s", None, JobKind::Hpo, most, 1, 0));
+    desk.submit(workload::submit(
+        "job0",
+        "s",
+        None,
+        JobKind::Hpo,
+        most,
+        1,
+        0,
+    ));
     let start = std::time::Instant::now();
     desk.work_off(&worker, "all");
     println!("{most} trials in {:.1?}", start.elapsed());
