@@ -207,7 +207,7 @@ fn halving_learns_from_a_part_of_the_images_first() {
     let fits = sandbox.json(&["results", "last", "--timings"]);
     let items = |run: u64| {
         let of_run =
-            |row: &&Value| row["run"] == run && row["kind"] == "fit" && row["stage"] == "total";
+            |row: &&Value| row["run"] == run && row["kind"] == "fit" && row["stage"] == "spool";
         list(&fits)
             .iter()
             .find(of_run)

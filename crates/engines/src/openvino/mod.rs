@@ -207,15 +207,61 @@ impl Compiled for OpenVinoCompiled {
     fn session(&self) -> Result<Box<dyn Session>, EngineError> {
         Ok(Box::new(OpenVinoSession {
             request: self.compiled.request()?,
+            names: self.names()?,
             ports: self.ports.clone(),
             _compiled: Arc::clone(&self.compiled),
         }))
     }
 }
 
+impl OpenVinoCompiled {
+    /// What the compiled model knows each input by. OpenVINO leaves out inputs that no output needs, such as a layer of which no
+    /// channel is chosen, so that places do not tell which is which. Empty: there is one, and it is needed.
+    fn names(&self) -> Result<Vec<Option<CString>>, EngineError> {
+        if self.ports.inputs.len() < 2 {
+            return Ok(Vec::new());
+        }
+        let named = |port: &PortSize| {
+            let name = CString::new(port.name.as_str()).ok()?;
+            let mut found = ptr::null_mut();
+            // SAFETY: the compiled model and the name are alive; what is found is freed at once.
+            unsafe {
+                let status = sys::ov_compiled_model_input_by_name(
+                    self.compiled.0,
+                    name.as_ptr(),
+                    &mut found,
+                );
+                if status != sys::ov_status_e::OK {
+                    return None;
+                }
+                sys::ov_output_const_port_free(found);
+            }
+            Some(name)
+        };
+        let names: Vec<Option<CString>> = self.ports.inputs.iter().map(named).collect();
+        let mut size = 0;
+        // SAFETY: the compiled model is alive.
+        checked("counting the inputs", unsafe {
+            sys::ov_compiled_model_inputs_size(self.compiled.0, &mut size)
+        })?;
+        let known = names.iter().flatten().count();
+        if known != size {
+            return Err(EngineError::Buffer {
+                engine: NAME,
+                port: "the number of inputs that are known by name".to_owned(),
+                expected: size,
+                found: known,
+            });
+        }
+        Ok(names)
+    }
+}
+
 struct OpenVinoSession {
     // Dropped before the model it belongs to.
     request: Request,
+    /// See [`OpenVinoCompiled::names`].
+    names: Vec<Option<CString>>,
     ports: Ports,
     _compiled: Arc<CompiledModel>,
 }
@@ -231,7 +277,18 @@ impl Session for OpenVinoSession {
             let tensor = wrap(port, data.as_ptr().cast_mut().cast())?;
             // SAFETY: request and tensor are alive; the request shares ownership of the tensor object.
             checked("setting an input", unsafe {
-                sys::ov_infer_request_set_input_tensor_by_index(self.request.0, index, tensor.0)
+                match self.names.get(index) {
+                    None => sys::ov_infer_request_set_input_tensor_by_index(
+                        self.request.0,
+                        index,
+                        tensor.0,
+                    ),
+                    Some(Some(name)) => {
+                        sys::ov_infer_request_set_tensor(self.request.0, name.as_ptr(), tensor.0)
+                    }
+                    // Nobody reads it.
+                    Some(None) => continue,
+                }
             })?;
             bound.push(tensor);
         }

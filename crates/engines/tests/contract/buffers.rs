@@ -2,6 +2,8 @@
 
 use engines::{Choice, CompileOptions, EngineError, probe};
 
+use graph::{Builder, Dim};
+
 use crate::network::{IMAGE, scoring_network};
 use crate::values::{all, noise};
 
@@ -24,6 +26,27 @@ fn buffers_of_another_size_are_refused_and_the_session_lives_on() {
         assert!(session.run(&[&x], &mut outputs[..2]).is_err());
         session.run(&[&x], &mut outputs).unwrap();
         assert!(outputs[2][0].is_finite(), "{}", engine.name());
+    }
+}
+
+#[test]
+fn inputs_that_no_output_needs_may_be_given_all_the_same() {
+    let mut b = Builder::new();
+    b.input("unused", &[Dim::Batch, Dim::Fixed(3)]).unwrap();
+    let x = b.input("x", &[Dim::Batch, Dim::Fixed(5)]).unwrap();
+    let z = b.input("z", &[Dim::Batch, Dim::Fixed(5)]).unwrap();
+    let negative = b.mul_scalar(z, -1.0).unwrap();
+    let y = b.add(x, negative).unwrap();
+    b.output("y", y).unwrap();
+    let graph = b.finish().unwrap();
+    for engine in all() {
+        let compiled = engine.compile(&graph, &CompileOptions::default()).unwrap();
+        let mut session = compiled.session().unwrap();
+        let mut outputs = vec![Vec::new()];
+        session
+            .run(&[&[9.0; 3], &[3.0; 5], &[2.0; 5]], &mut outputs)
+            .unwrap();
+        assert_eq!(outputs[0], [1.0; 5], "{}", engine.name());
     }
 }
 
