@@ -329,7 +329,7 @@ impl Search {
                 .at(at_y(*value))
                 .markup("\"/>");
         }
-        for axis in 0..=axes {
+        for (axis, named) in names.iter().enumerate() {
             let name = self
                 .parameters
                 .get(axis)
@@ -350,7 +350,7 @@ impl Search {
                 .markup("</text>");
             // From the top: a name that would stand on another one is left out.
             let mut free = f64::NEG_INFINITY;
-            for (place, name) in names[axis].iter().rev() {
+            for (place, name) in named.iter().rev() {
                 let at = at_y(*place) + 3.5;
                 if at < free {
                     continue;
