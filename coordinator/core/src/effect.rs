@@ -160,6 +160,10 @@ pub enum Refusal {
     )]
     NoScores { job: JobId, state: JobState },
     #[error(
+        "job {0} was cancelled: nothing of it is decided anew before `ctl retry` has computed what is missing"
+    )]
+    JobCancelled(JobId),
+    #[error(
         "job {0} is a search: its trials were chosen by what they came to with its thresholds; \
          test its best model under another one (`kind: test`)"
     )]

@@ -140,6 +140,10 @@ impl Job {
         if self.progress.finished_ms.is_none() {
             return Err(Refusal::JobOpen { job: job(), state });
         }
+        // It may have results: of a run that had failed a score was still under way. Nothing of it is granted.
+        if self.is_cancelled() {
+            return Err(Refusal::JobCancelled(job()));
+        }
         let accepted = |index: TaskIndex| Some((index, self.task(index)?.accepted?));
         let mut again = BTreeMap::new();
         for &run in runs {

@@ -88,6 +88,7 @@ fn refused(refusal: &Refusal) -> Code {
         | Refusal::JobOpen { .. }
         | Refusal::Search(_)
         | Refusal::NoScores { .. }
+        | Refusal::JobCancelled(_)
         | Refusal::CannotSkip { .. }
         | Refusal::RunWithoutScores { .. } => Code::FailedPrecondition,
         Refusal::RequestReused(_)

@@ -283,7 +283,7 @@ fn what_cannot_be_decided_anew_is_refused_and_nothing_changes() {
     desk.complete(&a, &list);
     desk.cancel("job0", "x");
     assert_eq!(desk.state("job0"), JobState::Cancelled);
-    assert!(matches!(refused(&mut desk, &[]), Refusal::NoScores { .. }));
+    assert!(matches!(refused(&mut desk, &[]), Refusal::JobCancelled(_)));
     desk.retry("job0", "r");
     desk.work_off(&a, "rest");
     assert!(matches!(
@@ -341,6 +341,56 @@ fn a_partly_failed_job_is_decided_where_it_has_scores_and_a_retry_of_the_rest_is
         (JobState::Succeeded, 3)
     );
     assert_eq!(reduced(&desk), expected(2, &[(0, 7.0), (1, 7.0)]));
+    desk.restart();
+}
+
+#[test]
+fn a_cancelled_job_is_not_decided_anew_although_it_has_results() {
+    let mut desk = Desk::new();
+    let workers = ["a", "b"].map(|name| desk.register(name, 1));
+    let kind = ::job::resolved::JobKind::Benchmark;
+    desk.submit(workload::submit("job0", "s", None, kind, 2, CHUNKS, 0));
+    // Of the second run one score fails, and another one is still under way when all else is done.
+    let is_score = |task: &plan::Assignment| {
+        task.spec.run() == Some(1) && matches!(task.spec, TaskSpec::Score { .. })
+    };
+    let mut under_way = None;
+    let mut failed = false;
+    for n in 0.. {
+        let ClaimAnswer::Granted(task) = desk.claim(&workers[0], &format!("a{n}")) else {
+            break;
+        };
+        if !is_score(&task) || (failed && under_way.is_some()) {
+            desk.complete(&workers[0], &task);
+        } else if under_way.is_none() {
+            desk.fail(&workers[0], task.lease, FailureClass::Released);
+            under_way = Some(desk.granted(&workers[1], "b"));
+        } else {
+            desk.fail(&workers[0], task.lease, FailureClass::InvalidInput);
+            failed = true;
+        }
+    }
+    desk.work_off(&workers[0], "nothing");
+    let under_way = under_way.unwrap();
+    assert!(is_score(&under_way));
+    assert_eq!(
+        (desk.state("job0"), generation(&desk)),
+        (JobState::Running, 1)
+    );
+    desk.cancel("job0", "x");
+    desk.fail(&workers[1], under_way.lease, FailureClass::Released);
+    assert_eq!(desk.state("job0"), JobState::Cancelled);
+    let reply = desk.rethreshold("job0", "t", &[], 7.0);
+    assert!(
+        matches!(reply, Reply::Refused(Refusal::JobCancelled(_))),
+        "{reply:?}"
+    );
+    desk.retry("job0", "r");
+    desk.work_off(&workers[0], "rest");
+    assert_eq!(desk.state("job0"), JobState::Succeeded);
+    assert_eq!(desk.rethreshold("job0", "u", &[], 7.0), rethresholded(3, 2));
+    desk.work_off(&workers[0], "anew");
+    assert_eq!(desk.state("job0"), JobState::Succeeded);
     desk.restart();
 }
 
