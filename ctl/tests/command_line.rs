@@ -151,9 +151,9 @@ fn an_invalid_file_is_exit_code_2_with_line_and_column() {
             "\"Padim\"",
         ),
         (
-            "known, not built",
+            "a search that does not search",
             &VALID.replace("train", "hpo"),
-            "not built",
+            "`search` is missing",
         ),
     ];
     for (what, text, expected) in cases {

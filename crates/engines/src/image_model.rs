@@ -31,7 +31,7 @@ pub struct Output {
     pub values: Vec<f32>,
 }
 
-/// Height and width that a file asks for, of its input's extents; `None` where it leaves one open. It must have one input, an
+/// Height and width that a file asks for, of its input's extents; `None` if it leaves both open. It must have one input, an
 /// image [N, 3, H, W] of f32.
 pub(crate) fn image_size(
     engine: &'static str,
@@ -47,9 +47,8 @@ pub(crate) fn image_size(
         return wrong("numbers of another type".to_owned());
     }
     match extents {
-        [None | Some(1), None | Some(3), height, width] => {
-            Ok(height.zip(*width).map(<[_; 2]>::from))
-        }
+        [None | Some(1), None | Some(3), None, None] => Ok(None),
+        [None | Some(1), None | Some(3), Some(height), Some(width)] => Ok(Some([*height, *width])),
         other => {
             let word = |extent: &Option<usize>| extent.map_or("?".to_owned(), |n| n.to_string());
             let words: Vec<String> = other.iter().map(word).collect();
@@ -73,7 +72,8 @@ mod tests {
             size(1, true, &[Some(1), Some(3), Some(4), Some(5)]),
             Some(Some([4, 5]))
         );
-        assert_eq!(size(1, true, &[None, None, Some(4), None]), Some(None));
+        assert_eq!(size(1, true, &[None; 4]), Some(None));
+        assert_eq!(size(1, true, &[None, None, Some(4), None]), None);
         assert_eq!(size(2, true, &any), None);
         assert_eq!(size(1, false, &any), None);
         assert_eq!(size(1, true, &[Some(8), Some(3), None, None]), None);

@@ -564,10 +564,10 @@ mod tests {
         let graph = {
             let mut builder = graph::Builder::new();
             let image = builder
-                .input("image", &[graph::Dim::Batch, graph::Dim::Fixed(4)])
+                .input("image", &[graph::Dim::Batch, graph::Dim::Fixed(4096)])
                 .unwrap();
             let weight = builder
-                .constant("w", graph::Tensor::vector(vec![1.0; 4]))
+                .constant("w", graph::Tensor::vector(vec![1.0; 4096]))
                 .unwrap();
             let sum = builder.add(image, weight).unwrap();
             builder.output("sum", sum).unwrap();
