@@ -11,7 +11,7 @@ PYTHON := python3
 # Where cargo builds; the programs are copied from there.
 TARGET := $(or $(CARGO_TARGET_DIR),$(ROOT)/target)
 PROGRAMS := ctl coordinator worker executor executor-torch openvino-ir
-SECONDS_OF_SIM := $(or $(SECONDS),60)
+SECONDS_OF_RUN := $(or $(SECONDS),60)
 # What `programs` builds. `test` builds its binaries in the same go, since cargo would build most crates twice otherwise.
 WHAT := --bins --exclude sim
 
@@ -138,7 +138,14 @@ images: ## carry out the steps of images/Dockerfile in bootstrap roots, and do a
 .PHONY: sim
 sim: ## simulate the scheduling core for SECONDS=n (60)
 	cargo build --locked --quiet --workspace --bins
-	"$(TARGET)/debug/sim" --seconds $(SECONDS_OF_SIM)
+	"$(TARGET)/debug/sim" --seconds $(SECONDS_OF_RUN)
+
+# Instrumented code needs flags that the stable compiler hides; what is found is kept in .cache/fuzz/corpus, beside where it begins: fuzz/corpus.
+.PHONY: fuzz
+fuzz: ## fuzz the readers of archives, images, job files, models and weights for SECONDS=n each (60)
+	cargo install --quiet --locked --version 0.13.2 --root .cache/fuzz cargo-fuzz
+	for target in archives images jobs models weights; do mkdir -p .cache/fuzz/corpus/$$target; \
+		RUSTC_BOOTSTRAP=1 PATH="$(ROOT)/.cache/fuzz/bin:$$PATH" cargo fuzz run --target-dir .cache/fuzz/target $$target .cache/fuzz/corpus/$$target fuzz/corpus/$$target -- -max_total_time=$(SECONDS_OF_RUN) -rss_limit_mb=4096 -timeout=20 -print_final_stats=1; done
 
 .PHONY: clean
 clean: ## remove what was built; downloads, weights and datasets stay

@@ -254,8 +254,8 @@ def million(bulk):
            scored=SCORED, scored_images_per_s=round(scored, 1))
 
 
-# Where each model looks.
-LAYERS = {"padim": ["features.3", "features.6", "features.13"], "patchcore": ["features.6", "features.13"]}
+# Where each model looks, by the names in the exported file.
+LAYERS = {"padim": ["blocks.1.1", "blocks.2.2", "blocks.4.2"], "patchcore": ["blocks.2.2", "blocks.4.2"]}
 
 BENCHMARKS = {"bulk_padim_vs_anomalib": vs_anomalib, "bulk_two_workers": two_workers, "bulk_s3_vs_files": s3_vs_files, "bulk_million_s": million}
 for model, layers in LAYERS.items():

@@ -20,9 +20,10 @@ parser.add_argument("--model", type=Path, required=True)
 parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8])
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--rounds", type=int, default=2)
-parser.add_argument("--size", type=int, default=256)
 arguments = parser.parse_args()
 cv2.setNumThreads(1)
+# Height and width of the model's input.
+HEIGHT, WIDTH = (dimension.get_length() for dimension in list(ov.Core().read_model(str(arguments.model)).input(0).partial_shape)[2:])
 FILES = sorted(arguments.images.glob("*.jpg"))
 # Batches that are decoded before they are asked for.
 AHEAD = 4
@@ -30,7 +31,7 @@ AHEAD = 4
 
 def load(path):
     image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-    image = cv2.resize(image, (arguments.size, arguments.size), interpolation=cv2.INTER_AREA)
+    image = cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     return image.transpose(2, 0, 1).astype(np.float32) / 255
 
 
@@ -53,7 +54,7 @@ def score_all(compiled, batch):
             group, images = ahead.pop(0)
             if number + AHEAD < len(groups):
                 ahead.append(begin(groups[number + AHEAD]))
-            tensor = np.zeros((batch, 3, arguments.size, arguments.size), np.float32)
+            tensor = np.zeros((batch, 3, HEIGHT, WIDTH), np.float32)
             for place, image in enumerate(images):
                 tensor[place] = image.result()
             queue.start_async({0: tensor}, group)
@@ -67,7 +68,7 @@ def score_all(compiled, batch):
 def measure(batch):
     core = ov.Core()
     model = core.read_model(str(arguments.model))
-    model.reshape([batch, 3, arguments.size, arguments.size])
+    model.reshape([batch, 3, HEIGHT, WIDTH])
     compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"})
     return max((score_all(compiled, batch) for _ in range(arguments.rounds)), key=lambda one: one["images_per_s"])
 

@@ -27,9 +27,10 @@ parser.add_argument("--layers", nargs="+")
 parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8, 16])
 parser.add_argument("--seconds", type=int, default=8)
 parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-parser.add_argument("--size", type=int, default=256)
 arguments = parser.parse_args()
 cv2.setNumThreads(1)
+# Height and width of the model's input.
+HEIGHT, WIDTH = (dimension.get_length() for dimension in list(ov.Core().read_model(str(arguments.model)).input(0).partial_shape)[2:])
 
 
 def images_alone():
@@ -41,7 +42,7 @@ def images_alone():
     for _ in range(3):
         start = time.process_time()
         for data in buffers:
-            cv2.resize(cv2.imdecode(data, cv2.IMREAD_COLOR), (arguments.size, arguments.size), interpolation=cv2.INTER_AREA)
+            cv2.resize(cv2.imdecode(data, cv2.IMREAD_COLOR), (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
         best = min(best, (time.process_time() - start) / len(buffers))
     return 1000 * best
 
@@ -87,9 +88,9 @@ def benchmark_app(model, batch):
     """CPU milliseconds an image while it infers: that of two lengths of the same run, so that loading and compiling do not count."""
     def take(iterations):
         before = cpu_of_children()
-        shape = f"[{batch},3,{arguments.size},{arguments.size}]"
-        done = subprocess.run([str(Path(sys.executable).parent / "benchmark_app"), "-m", str(model), "-d", "CPU", "-hint", "throughput", "-api", "async", "-niter", str(iterations),
-                               "-shape", shape, "-infer_precision", "f32", "-nthreads", str(arguments.threads)], capture_output=True, text=True)
+        shape = f"[{batch},3,{HEIGHT},{WIDTH}]"
+        done = subprocess.run([str(Path(sys.executable).parent / "benchmark_app"), "-m", str(model), "-d", "CPU", "-hint", "none", "-nstreams", str(arguments.threads), "-api", "async", "-niter", str(iterations),
+                               "-shape", shape, "-infer_precision", "f32", "-nthreads", str(arguments.threads)], capture_output=True, text=True, cwd=folder)
         if done.returncode:
             sys.exit("peer_ceiling: benchmark_app: " + " | ".join((done.stdout + done.stderr).strip().splitlines()[-3:]))
         rate = float(re.search(r"Throughput:\s+([0-9.]+)", done.stdout).group(1))
@@ -102,7 +103,8 @@ def benchmark_app(model, batch):
 
 
 with tempfile.TemporaryDirectory() as folder:
-    model = cut(folder) if arguments.layers else arguments.model
+    # What benchmark_app keeps lies where it runs.
+    model = cut(folder) if arguments.layers else arguments.model.resolve()
     runs = [benchmark_app(model, batch) for batch in arguments.batches]
 best = min(runs, key=lambda one: one["cpu_ms"])
 alone = images_alone()

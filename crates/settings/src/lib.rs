@@ -220,10 +220,16 @@ fn printed(
     text
 }
 
-/// An address as it may be shown: what stands before an `@` after a colon is left out.
+/// An address as it may be shown: what stands before an `@` after a colon is left out, and passwords among its parameters. Also
+/// of what is no address, since this is shown before anything is made of it.
 fn without_password(value: &str) -> String {
-    let Some((scheme, rest)) = value.split_once("://") else {
-        return value.to_owned();
+    without_parameters(&without_user_password(value))
+}
+
+fn without_user_password(value: &str) -> String {
+    let (scheme, rest) = match value.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), value),
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     // A password may itself hold what ends an authority; then all of the rest is in doubt.
@@ -233,9 +239,28 @@ fn without_password(value: &str) -> String {
         (None, None) => return value.to_owned(),
     };
     match before.split_once(':') {
-        Some((user, _)) => format!("{scheme}://{user}:***@{after}"),
+        Some((user, _)) => format!("{scheme}{user}:***@{after}"),
         None => value.to_owned(),
     }
+}
+
+fn without_parameters(value: &str) -> String {
+    let Some((address, parameters)) = value.split_once('?') else {
+        return value.to_owned();
+    };
+    let shown = |parameter: &str| match parameter.split_once('=') {
+        Some((name, _)) if is_secret(name) => format!("{name}=***"),
+        _ => parameter.to_owned(),
+    };
+    let parameters: Vec<String> = parameters.split('&').map(shown).collect();
+    format!("{address}?{}", parameters.join("&"))
+}
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["password", "secret", "token", "key", "signature"]
+        .iter()
+        .any(|word| name.contains(word))
 }
 
 fn quoted(value: &str) -> String {

@@ -119,7 +119,16 @@ fn passwords_in_addresses_are_not_printed() {
         ("amqp://ann:s3@cret@host/v", "amqp://ann:***@host/v"),
         ("amqp://ann@host/v", "amqp://ann@host/v"),
         ("https://host:7070", "https://host:7070"),
-        ("plain:text@place", "plain:text@place"),
+        // No addresses, but perhaps meant to be.
+        ("ann:s3cret@host", "ann:***@host"),
+        ("amqp//ann:s3cret@host", "amqp//ann:***@host"),
+        (
+            "amqp://host/v?password=s3cret&heartbeat=5",
+            "amqp://host/v?password=***&heartbeat=5",
+        ),
+        ("amqp://ann:s3?key=cret@host/v", "amqp://ann:***@host/v"),
+        ("plain@place", "plain@place"),
+        ("cpu?", "cpu?"),
     ] {
         assert_eq!(crate::without_password(given), shown);
     }
