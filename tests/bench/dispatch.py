@@ -15,14 +15,12 @@ line for each task.
 """
 import json
 import os
-import shutil
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
-from figures import CACHE, CTL, HERE, ROOT, Failed, report, run, say
+from figures import CACHE, CTL, HERE, ROOT, Failed, environment, report, run, say
 
-VENV = CACHE / "dispatch"
 # The environment with what pip keeps while it works.
 VENV_BYTES = 2 * 10**9
 # Celery's: processes, and messages that each of them holds in advance.
@@ -33,16 +31,7 @@ MIB = 1.048576
 
 
 def python():
-    """The interpreter of the environment with both peers, made if it is not there."""
-    if not (VENV / ".complete").is_file() or (VENV / ".complete").stat().st_mtime < (HERE / "requirements-dispatch.txt").stat().st_mtime:
-        if shutil.disk_usage(ROOT).free < VENV_BYTES:
-            raise Failed(f"{shutil.disk_usage(ROOT).free // 10**6} MB are free, the Python environment of Celery and Ray takes 310 MB")
-        say(f"making the environment of Celery and Ray in {VENV} (310 MB)")
-        shutil.rmtree(VENV, ignore_errors=True)
-        CACHE.mkdir(parents=True, exist_ok=True)
-        run(["bash", HERE / "setup_venv_dispatch.sh", VENV], env=dict(os.environ, PIP_NO_CACHE_DIR="1"))
-        (VENV / ".complete").touch()
-    return VENV / "bin" / "python"
+    return environment("dispatch", "Celery and Ray", VENV_BYTES)
 
 
 @contextmanager
@@ -72,13 +61,13 @@ MEMORY = Path("/dev/shm")
 
 def ours(setting, address=None, store=None):
     workers, slots = setting
-    command, environment = [CTL, "bench", "dispatch", "-o", "json", "--folder", CACHE, "--workers", workers, "--slots", slots], dict(os.environ)
+    command, variables = [CTL, "bench", "dispatch", "-o", "json", "--folder", CACHE, "--workers", workers, "--slots", slots], dict(os.environ)
     if store:
         command += ["--store", store]
     if address:
         command += ["--broker", f"amqp://guest@{address}/"]
-        environment["NIGHTSHIFT_BROKER_PASSWORD"] = "guest"
-    return json.loads(run(command, env=environment))
+        variables["NIGHTSHIFT_BROKER_PASSWORD"] = "guest"
+    return json.loads(run(command, env=variables))
 
 
 def celery(interpreter, address, processes, prefetch):

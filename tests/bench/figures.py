@@ -1,6 +1,8 @@
 """What the benchmarks share: where things are, how programs are run, and the form of a figure."""
 import json
 import math
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +35,21 @@ def run(command, **options):
     if done.returncode:
         raise Failed(f"{command[0]} ended with {done.returncode}: " + " | ".join((done.stderr or done.stdout).strip().splitlines()[-3:]))
     return done.stdout
+
+
+def environment(name, what, room):
+    """The interpreter of a peer's environment below CACHE, made if it is not there; `room`: bytes with what pip keeps while it works."""
+    venv, requirements = CACHE / name, HERE / f"requirements-{name}.txt"
+    done = venv / ".complete"
+    if not done.is_file() or done.stat().st_mtime < requirements.stat().st_mtime:
+        if shutil.disk_usage(ROOT).free < room:
+            raise Failed(f"{shutil.disk_usage(ROOT).free // 10**6} MB are free, the Python environment of {what} takes {room // 10**6} MB while it is made")
+        say(f"making the environment of {what} in {venv}")
+        shutil.rmtree(venv, ignore_errors=True)
+        CACHE.mkdir(parents=True, exist_ok=True)
+        run(["bash", HERE / "setup_venv.sh", name, venv], env=dict(os.environ, PIP_NO_CACHE_DIR="1"))
+        done.touch()
+    return venv / "bin" / "python"
 
 
 def percentile(values, share):

@@ -12,13 +12,11 @@ import json
 import math
 import os
 import random
-import shutil
 import subprocess
 
-from figures import CACHE, HERE, ROOT, Failed, report, run, say
+from figures import HERE, ROOT, Failed, environment, report, run, say
 from hpo_functions import SPACES
 
-VENV = CACHE / "optuna"
 # The environment with what pip keeps while it works.
 VENV_BYTES = 9 * 10**9
 SEEDS, TRIALS = 20, 60
@@ -29,17 +27,7 @@ PEERS = {"tpe": ("tpe", "independent", "grouped"), "gp": ("gp",)}
 
 
 def python():
-    """The interpreter of the environment with Optuna, made if it is not there."""
-    requirements = HERE / "requirements-optuna.txt"
-    if not (VENV / ".complete").is_file() or (VENV / ".complete").stat().st_mtime < requirements.stat().st_mtime:
-        if shutil.disk_usage(ROOT).free < VENV_BYTES:
-            raise Failed(f"{shutil.disk_usage(ROOT).free // 10**6} MB are free, the Python environment of Optuna takes 5 GB")
-        say(f"making the environment of Optuna in {VENV} (5 GB)")
-        shutil.rmtree(VENV, ignore_errors=True)
-        CACHE.mkdir(parents=True, exist_ok=True)
-        run(["bash", HERE / "setup_venv_optuna.sh", VENV], env=dict(os.environ, PIP_NO_CACHE_DIR="1"))
-        (VENV / ".complete").touch()
-    return VENV / "bin" / "python"
+    return environment("optuna", "Optuna", VENV_BYTES)
 
 
 def program():

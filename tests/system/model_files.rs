@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::sandbox::{JOB, Sandbox};
+use crate::sandbox::{Ended, JOB, Sandbox};
 
 /// With the model `tiny` trained.
 fn trained() -> Sandbox {
@@ -38,9 +38,9 @@ fn scores(sandbox: &Sandbox) -> BTreeMap<String, (f64, Option<bool>)> {
     .collect()
 }
 
-fn predict(sandbox: &Sandbox, model: &str, engine: &str) {
+fn predicted(sandbox: &Sandbox, model: &str, engine: &str) -> Ended {
     let engine = format!("resources.engine={engine}");
-    let arguments = [
+    sandbox.ctl(&[
         "predict",
         model,
         "data/tiny/test",
@@ -49,8 +49,11 @@ fn predict(sandbox: &Sandbox, model: &str, engine: &str) {
         "--set",
         &engine,
         "--new",
-    ];
-    sandbox.ctl(&arguments).expect(0);
+    ])
+}
+
+fn predict(sandbox: &Sandbox, model: &str, engine: &str) {
+    predicted(sandbox, model, engine).expect(0);
     sandbox.ctl(&["verify", "last"]).expect(0);
 }
 
@@ -216,16 +219,7 @@ fn files_of_no_use_are_refused_before_a_listing() {
         ),
         ("thresholds/gone.onnx", "auto", "gone.onnx does not exist"),
     ] {
-        let engine = format!("resources.engine={engine}");
-        let ran = sandbox.ctl(&[
-            "predict",
-            model,
-            "data/tiny/test",
-            "--to",
-            "./out",
-            "--set",
-            &engine,
-        ]);
+        let ran = predicted(&sandbox, model, engine);
         ran.expect(1);
         assert!(
             ran.stderr.contains(words) || ran.stdout.contains(words),

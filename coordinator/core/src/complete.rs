@@ -9,7 +9,7 @@ use crate::{
     event::{Now, Sender},
     job::JobNumber,
     retry::{NextRetry, Site, Tried, next_retry},
-    rows::{Change, Deadline, Outage, Outcome, Stop},
+    rows::{Deadline, Outage, Outcome, Stop},
 };
 
 impl Core {
@@ -208,17 +208,7 @@ impl Core {
                 what: e.to_string(),
             })?
             .into();
-        job.expand(expansion)
-            .map_err(|(task, what)| Refusal::BrokenPlan {
-                job: job.row.id.clone(),
-                task: task.0,
-                what,
-            })?;
-        out.push(Effect::Persist(Change::Expansion(
-            job.expansion_row(index, &json),
-        )));
-        job.expansions.insert(index, json);
-        Ok(())
+        job.expand_by(index, expansion, json, out)
     }
 
     /// Ends an attempt whose work is not wanted; gives the answer that stays.

@@ -10,7 +10,7 @@ use plan::{Dependency, DependencyRule, Expansion, Plan, TaskSpec};
 use types::{JobId, JobState, LeaseNumber, TaskIndex, TaskKind, TaskState, WorkerName};
 
 use crate::{
-    effect::Effect,
+    effect::{Effect, Refusal},
     event::Now,
     pace::Speed,
     placement::{Needs, Standing},
@@ -287,6 +287,27 @@ impl Job {
                 self.open(TaskIndex(index as u32));
             }
         }
+        Ok(())
+    }
+
+    /// [`Job::expand`] by what a task led to, with the row that says so; `json` is the expansion's.
+    pub fn expand_by(
+        &mut self,
+        by: TaskIndex,
+        expansion: Expansion,
+        json: Arc<str>,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        self.expand(expansion)
+            .map_err(|(task, what)| Refusal::BrokenPlan {
+                job: self.row.id.clone(),
+                task: task.0,
+                what,
+            })?;
+        out.push(Effect::Persist(Change::Expansion(
+            self.expansion_row(by, &json),
+        )));
+        self.expansions.insert(by, json);
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use crate::{
     core::Core,
     effect::{Effect, Refusal},
     job::{Job, JobNumber},
-    rows::{AttemptRow, Change},
+    rows::AttemptRow,
 };
 
 /// A trial of a search that has a value.
@@ -83,17 +83,7 @@ impl Core {
                 .map_err(|error| broken((last, error.to_string())))?
                 .into();
             let first = job.next_index();
-            let id = job.row.id.clone();
-            job.expand(expansion)
-                .map_err(|(task, what)| Refusal::BrokenPlan {
-                    job: id,
-                    task: task.0,
-                    what,
-                })?;
-            out.push(Effect::Persist(Change::Expansion(
-                job.expansion_row(last, &json),
-            )));
-            job.expansions.insert(last, json);
+            job.expand_by(last, expansion, json, out)?;
             // A trial whose images could not be listed has failed before it began, and may make the next one possible.
             if !job.skip_hopeless(first, out) {
                 return Ok(());

@@ -191,7 +191,11 @@ impl ImageSession for OnnxFileSession {
     ) -> Result<Vec<Output>, EngineError> {
         let failed = |e: ort::Error| EngineError::native(NAME, "inference", e);
         let Some(session) = &mut self.session else {
-            return Ok(Vec::new());
+            return Err(EngineError::native(
+                NAME,
+                "inference",
+                "the session is gone",
+            ));
         };
         let tensor = TensorRef::from_array_view(([1, 3, height, width], image)).map_err(failed)?;
         let results = session.run(ort::inputs![tensor]).map_err(failed)?;
