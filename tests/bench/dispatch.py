@@ -26,7 +26,7 @@ VENV_BYTES = 2 * 10**9
 # Celery's: processes, and messages that each of them holds in advance.
 CELERY = ((2, 4), (2, 32), (4, 16))
 # Ours: workers, and executors of each.
-OURS = ((4, 4), (8, 2))
+OURS = ((4, 4), (8, 2), (16, 1))
 MIB = 1.048576
 
 

@@ -4,7 +4,7 @@
 //! The calling thread does it all: handing a small file to another thread costs more than writing it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     fs::{self, File},
     io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
@@ -23,7 +23,7 @@ const KNOWN_ENTRIES: usize = 4096;
 pub(crate) struct Folder {
     root: PathBuf,
     /// Folders below it whose own entries are known to be on disk.
-    on_disk: Mutex<BTreeSet<PathBuf>>,
+    on_disk: Mutex<HashSet<PathBuf>>,
 }
 
 impl Folder {
@@ -80,7 +80,7 @@ impl Folder {
                 .map_err(|error| StoreError::from_io("write", file_uri(path), error))
         };
         let mut changed = BTreeSet::new();
-        let mut new = BTreeSet::new();
+        let mut new = Vec::new();
         for path in paths {
             let file = self.root.join(path);
             sync(&file)?;
@@ -90,7 +90,7 @@ impl Folder {
                 if folder == self.root || self.is_on_disk(folder) {
                     break;
                 }
-                new.insert(folder.to_owned());
+                new.push(folder.to_owned());
                 entry = folder;
             }
         }
@@ -107,11 +107,11 @@ impl Folder {
     }
 }
 
-fn remember(known: &mut BTreeSet<PathBuf>, mut new: BTreeSet<PathBuf>) {
+fn remember(known: &mut HashSet<PathBuf>, new: Vec<PathBuf>) {
     if known.len() + new.len() > KNOWN_ENTRIES {
         known.clear();
     }
-    known.append(&mut new);
+    known.extend(new);
 }
 
 /// Creates a file, and the folders that it lies in.
@@ -172,12 +172,9 @@ mod tests {
         folder.put("jobs/a/2/x", &[]).unwrap();
         folder.sync(&["jobs/a/2/x".to_owned()]).unwrap();
         assert_eq!(known(), 4);
-        let mut many = BTreeSet::new();
+        let mut many = HashSet::new();
         for number in 0..=KNOWN_ENTRIES {
-            remember(
-                &mut many,
-                BTreeSet::from([PathBuf::from(number.to_string())]),
-            );
+            remember(&mut many, vec![PathBuf::from(number.to_string())]);
         }
         assert_eq!(many.len(), 1);
         assert!(folder.sync(&["not/there".to_owned()]).is_err());
