@@ -10,8 +10,7 @@ use std::{
 };
 
 use coordinator_core::{
-    Change, Claim, ClaimAnswer, Core, Effect, Event, Leftovers, Now, OutboxRow, Reply, Ticket,
-    WakeUp,
+    Change, Claim, ClaimAnswer, Core, Effect, Event, Now, OutboxRow, Reply, Ticket, WakeUp,
 };
 use spans::Spans;
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
@@ -22,14 +21,14 @@ use crate::{
     journal,
     settings::{BATCH, TICK},
     state_store::{StateStore, StateStoreError},
-    traces,
+    sweeper, traces,
 };
 
 /// Where what is to be done outside goes.
 pub struct Orders {
     pub deliveries: UnboundedSender<OutboxRow>,
     pub wake_ups: UnboundedSender<WakeUp>,
-    pub leftovers: UnboundedSender<Leftovers>,
+    pub deletions: UnboundedSender<sweeper::Order>,
 }
 
 pub struct EventLoop {
@@ -61,7 +60,7 @@ struct Batch {
     wake: Vec<PoolName>,
     publish: Vec<WakeUp>,
     deliver: Vec<OutboxRow>,
-    sweep: Vec<Leftovers>,
+    delete: Vec<sweeper::Order>,
     changed: Vec<JobId>,
     queries: Vec<Look>,
     stop: bool,
@@ -186,7 +185,8 @@ impl EventLoop {
                 Effect::Wake { pool } => batch.wake.push(pool),
                 Effect::Publish(wake_up) => batch.publish.push(wake_up),
                 Effect::Deliver(row) => batch.deliver.push(row),
-                Effect::Sweep(leftovers) => batch.sweep.push(leftovers),
+                Effect::Sweep(leftovers) => batch.delete.push(sweeper::Order::Attempt(leftovers)),
+                Effect::Remove(removal) => batch.delete.push(sweeper::Order::Job(removal)),
                 Effect::JobChanged(job) if batch.changed.contains(&job) => {}
                 Effect::JobChanged(job) => batch.changed.push(job),
             }
@@ -210,9 +210,9 @@ impl EventLoop {
             for row in batch.deliver {
                 self.deliver(row);
             }
-            for leftovers in batch.sweep {
+            for order in batch.delete {
                 // As with deliveries: after the next start it is ordered again.
-                let _ = self.orders.leftovers.send(leftovers);
+                let _ = self.orders.deletions.send(order);
             }
             for job in &batch.changed {
                 self.changes.notify(job);

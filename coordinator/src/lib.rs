@@ -236,7 +236,7 @@ fn serve(settings: &Settings, checked: Checked) -> Result<(), RunError> {
     );
     let (deliveries, outbox) = unbounded_channel();
     let (ordered, to_publish) = unbounded_channel();
-    let (leftovers, to_sweep) = unbounded_channel();
+    let (deletions, to_delete) = unbounded_channel();
     let event_loop = EventLoop::new(
         core,
         store,
@@ -245,7 +245,7 @@ fn serve(settings: &Settings, checked: Checked) -> Result<(), RunError> {
         Orders {
             deliveries,
             wake_ups: ordered,
-            leftovers,
+            deletions,
         },
         spans.clone(),
         started,
@@ -267,7 +267,7 @@ fn serve(settings: &Settings, checked: Checked) -> Result<(), RunError> {
             source,
         })?;
         tokio::spawn(publisher::publish(outbox, handle.clone()));
-        tokio::spawn(sweeper::sweep(to_sweep, handle.clone()));
+        tokio::spawn(sweeper::sweep(to_delete, handle.clone()));
         if let Some(wake_ups) = wake_ups {
             tokio::spawn(wake_ups.publish(to_publish, handle.clone()));
         }

@@ -148,6 +148,10 @@ impl Core {
                 let reply = self.rethreshold(request, &job, (&runs, new), now, &mut out);
                 answer(to, reply, &mut out);
             }
+            Event::DeleteRequested { to, request, job } => {
+                let reply = self.delete(request, &job, now, &mut out);
+                answer(to, reply, &mut out);
+            }
             Event::DrainRequested { to, worker } => {
                 let reply = self.drain(&worker, &mut out);
                 answer(to, reply, &mut out);
@@ -206,6 +210,7 @@ impl Core {
             Event::DeliveryFailed { id, why } => self.delivery_failed(id, why, now, &mut out),
             Event::DeliveryGivenUp { id } => self.delivery_given_up(id, &mut out),
             Event::PrefixSwept { lease, objects } => self.swept(lease, objects, now, &mut out),
+            Event::JobRemoved { job, again } => self.removed(&job, again, now, &mut out),
             Event::Ticked => self.tick(now, &mut out),
         }
         self.publish_wake_ups(ticked, now, &mut out);

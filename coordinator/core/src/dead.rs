@@ -25,7 +25,8 @@ pub struct DeadTask<'a> {
 impl Core {
     /// Newest job first; within a job in order of the tasks. Costs nothing for what has not failed.
     pub fn dead<'a>(&'a self, only: Option<&'a JobId>) -> impl Iterator<Item = DeadTask<'a>> {
-        let wanted = move |job: &&Job| only.is_none_or(|only| job.id() == only);
+        let wanted =
+            move |job: &&Job| !job.is_deleted() && only.is_none_or(|only| job.id() == only);
         let jobs = self.jobs.values().rev().filter(wanted);
         jobs.flat_map(move |job| {
             let tasks = job.failed.iter();

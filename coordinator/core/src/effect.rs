@@ -32,6 +32,9 @@ pub enum Effect {
     /// Delete everything below this prefix, as often as it takes, then say [`crate::Event::PrefixSwept`]. After a restart it
     /// is ordered again. Nobody will ever want it: an order that is carried out late, or twice, does no harm.
     Sweep(Leftovers),
+    /// Delete everything of a job but what is to be kept, as often as it takes, then say [`crate::Event::JobRemoved`]. After a
+    /// restart it is ordered again; carried out late, or twice, it does no harm.
+    Remove(Removal),
     /// Something about the job, which somebody may be watching, changed (also what is volatile).
     JobChanged(JobId),
 }
@@ -47,6 +50,18 @@ pub struct Leftovers {
     pub store: String,
     /// Relative to the store's root.
     pub prefix: String,
+}
+
+/// What a job left that its user deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    pub job: JobId,
+    /// URI of the job's store.
+    pub store: String,
+    /// Prefixes that stay, relative to the store's root.
+    pub keep: Vec<String>,
+    /// For the second time.
+    pub again: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +82,7 @@ pub enum Reply {
         /// Generation of the results as they were until then.
         before: u64,
     },
+    Deleted,
     Draining,
     /// The worker is not in quarantine (any more).
     WorkerReleased,
@@ -153,6 +169,8 @@ pub enum Refusal {
     RequestReused(RequestId),
     #[error("the plan of job {job} is broken: task {task} {what}")]
     BrokenPlan { job: JobId, task: u32, what: String },
+    #[error("job {job} is {state}: only jobs that have ended are deleted; `ctl cancel` ends it")]
+    NotOver { job: JobId, state: JobState },
     #[error("job {job} is {state}: a new threshold is for jobs that have ended")]
     JobOpen { job: JobId, state: JobState },
     #[error(

@@ -50,6 +50,12 @@ pub enum Event {
         runs: Vec<u32>,
         new: Rethreshold,
     },
+    /// A user wants a job that has ended, and what it left but for its models, to go.
+    DeleteRequested {
+        to: Ticket,
+        request: RequestId,
+        job: JobId,
+    },
     /// A user asked that the worker gets nothing more; ends with the worker's next incarnation.
     DrainRequested {
         to: Ticket,
@@ -121,6 +127,11 @@ pub enum Event {
     PrefixSwept {
         lease: LeaseNumber,
         objects: u64,
+    },
+    /// Nothing is left of the job but what [`crate::Effect::Remove`] keeps.
+    JobRemoved {
+        job: JobId,
+        again: bool,
     },
     /// About once a second, and only after everything that had arrived before was applied: leases
     /// expire here and nowhere else.

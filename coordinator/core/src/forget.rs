@@ -1,7 +1,7 @@
 //! Jobs that ended long ago are forgotten, or the coordinator would grow with every job. What they published stays in the
 //! store, and so do the models that they trained.
 //!
-//! A job goes when it has been over for `keep_jobs_ms` and nothing of it is to come: the store has all that it was promised,
+//! A job goes when its user deleted it and what it left has gone, or when it has been over for `keep_jobs_ms` and nothing of it is to come: the store has all that it was promised,
 //! and what its attempts left is swept for good.
 
 use crate::{
@@ -9,13 +9,15 @@ use crate::{
     effect::Effect,
     event::Now,
     job::{Job, JobNumber},
-    rows::{Change, Deadline, Outcome},
+    rows::{Change, Deadline, Deletion, Outcome},
 };
 
 /// Nothing is forgotten sooner after a start: the machine's clock may still be wrong.
 const LEAST_MS: u64 = 3_600_000;
 /// When a job that cannot go yet is looked at again.
 const AGAIN_MS: u64 = 3_600_000;
+/// The same of a deleted job, of which something is on its way to the store or to be swept.
+const SOON_MS: u64 = 60_000;
 
 impl Core {
     /// Sets the timer of a job that has ended, if it has none.
@@ -24,6 +26,17 @@ impl Core {
         let Some(job) = self.jobs.get(&number) else {
             return;
         };
+        if job.is_deleted() {
+            let wait_ms = match job.progress.deletion {
+                // As long as an attempt that does not count is swept for.
+                Some(Deletion::RemovedOnce) => self.settings.retention_ms.saturating_mul(2),
+                _ => 0,
+            };
+            if job.forget_ms.is_none() {
+                self.look_again(number, now.mono_ms.saturating_add(wait_ms));
+            }
+            return;
+        }
         if let (Some(left_ms), None) = (left_ms(job, keep_ms, now), job.forget_ms) {
             let due_ms = now
                 .mono_ms
@@ -32,7 +45,7 @@ impl Core {
         }
     }
 
-    fn look_again(&mut self, number: JobNumber, due_ms: u64) {
+    pub(crate) fn look_again(&mut self, number: JobNumber, due_ms: u64) {
         if let Some(job) = self.jobs.get_mut(&number) {
             job.forget_ms = Some(due_ms);
             self.timers.insert((due_ms, Timer::Forget(number)));
@@ -55,11 +68,26 @@ impl Core {
         else {
             return;
         };
-        if left_ms(job, keep_ms, now) == Some(0) && self.is_at_rest(job) {
+        if matches!(
+            job.progress.deletion,
+            Some(Deletion::Ordered | Deletion::RemovedOnce)
+        ) {
+            // An order is not lost before the next start; a second one does no harm.
+            let again_ms = match self.order_removal(job, out) {
+                true => AGAIN_MS,
+                false => SOON_MS,
+            };
+            self.look_again(number, now.mono_ms.saturating_add(again_ms));
+            return;
+        }
+        let is_deleted = job.is_deleted();
+        let is_over = is_deleted || left_ms(job, keep_ms, now) == Some(0);
+        if is_over && self.is_at_rest(job) {
             self.forget(number, out);
             return;
         }
-        self.look_again(number, now.mono_ms.saturating_add(AGAIN_MS));
+        let again_ms = if is_deleted { SOON_MS } else { AGAIN_MS };
+        self.look_again(number, now.mono_ms.saturating_add(again_ms));
     }
 
     /// Nothing is to be published or swept any more.
@@ -81,7 +109,9 @@ impl Core {
         };
         let id = job.id();
         self.job_numbers.remove(id);
-        if let Some(key) = &job.row.key {
+        if let Some(key) = &job.row.key
+            && self.keys.get(key) == Some(&number)
+        {
             self.keys.remove(key);
         }
         for task in &job.tasks {

@@ -186,6 +186,7 @@ impl Job {
             results_published: 0,
             outage: None,
             limit: None,
+            deletion: None,
         };
         let planned = Expansion {
             runs: std::mem::take(&mut plan.runs),
@@ -487,6 +488,11 @@ impl Job {
         } else {
             JobState::Queued
         }
+    }
+
+    /// Its user deleted it: nobody sees it any more.
+    pub fn is_deleted(&self) -> bool {
+        self.progress.deletion.is_some()
     }
 
     /// A user stopped it: nothing more is granted or accepted. Of a job that stopped for another reason only the

@@ -26,6 +26,7 @@ mod complete;
 mod core;
 mod dead;
 mod deadline;
+mod delete;
 mod effect;
 mod event;
 mod forget;
@@ -57,7 +58,8 @@ pub use census::{Census, EndedAttempts, Pool, Untaken};
 pub use core::Core;
 pub use dead::DeadTask;
 pub use effect::{
-    ClaimAnswer, Effect, HeartbeatAnswer, Leftovers, Refusal, Reply, SubmitOutcome, Verdict,
+    ClaimAnswer, Effect, HeartbeatAnswer, Leftovers, Refusal, Removal, Reply, SubmitOutcome,
+    Verdict,
 };
 pub use event::{Claim, Event, Now, Registration, Sender, Submit, Ticket};
 pub use job::Counts;

@@ -175,7 +175,7 @@ impl Core {
     /// A job by its id, a unique prefix of it, or `last`.
     pub fn find_job(&self, text: &str) -> Result<JobId, FindJobError> {
         if text == "last"
-            && let Some((_, job)) = self.jobs.last_key_value()
+            && let Some(job) = self.jobs.values().rev().find(|job| !job.is_deleted())
         {
             return Ok(job.id().clone());
         }
@@ -183,6 +183,7 @@ impl Core {
             .job_numbers
             .keys()
             .filter(|id| !text.is_empty() && id.as_str().starts_with(text))
+            .filter(|id| self.shown_job(id).is_some())
             .cloned()
             .collect();
         if let Some(exact) = found.iter().position(|id| id.as_str() == text) {
@@ -199,7 +200,7 @@ impl Core {
     }
 
     pub fn job_view(&self, id: &JobId) -> Option<JobView<'_>> {
-        self.job(id).map(|job| self.view(job))
+        self.shown_job(id).map(|job| self.view(job))
     }
 
     /// What the job's spans are below, if somebody traces it.
@@ -213,7 +214,8 @@ impl Core {
 
     /// Newest first.
     pub fn job_views(&self) -> impl Iterator<Item = JobView<'_>> {
-        self.jobs.values().rev().map(|job| self.view(job))
+        let shown = self.jobs.values().rev().filter(|job| !job.is_deleted());
+        shown.map(|job| self.view(job))
     }
 
     fn view<'a>(&'a self, job: &'a Job) -> JobView<'a> {
@@ -299,7 +301,7 @@ impl Core {
 
     /// In order of their index.
     pub fn task_views(&self, id: &JobId, now: Now) -> Option<Vec<TaskView<'_>>> {
-        let job = self.job(id)?;
+        let job = self.shown_job(id)?;
         let pool = self.standings(&job.resolved.resources.pool);
         let outlook = self.outlook(job, &pool);
         let mut before = 0;
@@ -313,7 +315,7 @@ impl Core {
     }
 
     pub fn task_view(&self, id: &TaskId, now: Now) -> Option<TaskView<'_>> {
-        let job = self.job(&id.job)?;
+        let job = self.shown_job(&id.job)?;
         let before = (0..id.index.0).map(TaskIndex).filter(|i| job.is_ready(*i));
         let pool = self.standings(&job.resolved.resources.pool);
         let (outlook, before) = (self.outlook(job, &pool), before.count() as u64);
@@ -350,7 +352,7 @@ impl Core {
     }
 
     pub fn run_views(&self, id: &JobId) -> Option<Vec<RunView<'_>>> {
-        let job = self.job(id)?;
+        let job = self.shown_job(id)?;
         Some(
             job.plan
                 .runs
@@ -470,6 +472,11 @@ impl Core {
         let to_come =
             |row: &&AttemptRow| self.is_unwanted(row) && row.sweep.is_none_or(|sweep| sweep.again);
         self.attempts.values().filter(to_come).count()
+    }
+
+    /// Deleted jobs of which something is left. Walks over all.
+    pub fn deletions_to_come(&self) -> usize {
+        self.jobs.values().filter(|job| job.is_deleted()).count()
     }
 
     /// Current leases, over all jobs.

@@ -54,9 +54,6 @@ impl Core {
             let plan = serde_json::from_str(&row.plan_json).map_err(read("the plan"))?;
             let job = Job::new(row.clone(), resolved, plan).map_err(contradiction(&row.id))?;
             core.job_numbers.insert(row.id.clone(), row.number);
-            if let Some(key) = &row.key {
-                core.keys.insert(key.clone(), row.number);
-            }
             core.jobs.insert(row.number, job);
         }
         for row in rows.job_progress.into_values() {
@@ -77,6 +74,11 @@ impl Core {
             job.progress = row;
             core.timers.extend(pause);
             core.timers.extend(limit);
+        }
+        for job in core.jobs.values() {
+            if let (Some(key), false) = (&job.row.key, job.is_deleted()) {
+                core.keys.insert(key.clone(), job.row.number);
+            }
         }
         for row in rows.rethresholds.into_values() {
             let job = core.job_of(&row.job)?;

@@ -129,6 +129,20 @@ pub struct JobProgressRow {
     pub results_published: u64,
     pub outage: Option<Outage>,
     pub limit: Option<TimeLimit>,
+    /// Its user deleted it.
+    pub deletion: Option<Deletion>,
+}
+
+/// How far the deletion of a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deletion {
+    /// Nobody sees it any more; what it left in the store is to go.
+    Ordered,
+    /// That has gone, and is looked for once more: an upload that stood still may have written there since.
+    RemovedOnce,
+    /// The rows stay until its other attempts are swept.
+    Removed,
 }
 
 /// New thresholds that a user gave a job after its end; a job without them has no row.
@@ -338,6 +352,7 @@ pub enum RequestAnswer {
     Cancelled(JobState),
     Retried { tasks: u32 },
     Rethresholded { tasks: u32, before: u64 },
+    Deleted,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -391,6 +406,14 @@ impl OutboxItem {
         match self {
             Self::Results { .. } | Self::Model { .. } => true,
             Self::Spec | Self::Notice(_) => false,
+        }
+    }
+
+    /// Whether it writes to the job's store.
+    pub fn is_for_store(&self) -> bool {
+        match self {
+            Self::Spec | Self::Results { .. } | Self::Model { .. } => true,
+            Self::Notice(_) => false,
         }
     }
 

@@ -43,7 +43,7 @@ impl Core {
     }
 
     fn can_skip(&self, id: &JobId, resolved: &ResolvedJob) -> Result<(), CannotSkip> {
-        let job = self.job(id).ok_or(CannotSkip::Unknown)?;
+        let job = self.shown_job(id).ok_or(CannotSkip::Unknown)?;
         let (theirs, ours) = (&job.resolved, resolved);
         let store = |job: &ResolvedJob| job.output.trim_end_matches('/').to_owned();
         if !matches!(theirs.kind, JobKind::Predict | JobKind::Test) {

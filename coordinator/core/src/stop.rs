@@ -231,7 +231,9 @@ impl Core {
             .ok_or_else(|| Refusal::UnknownJob(id.clone()))?;
         match self.requests.get(request) {
             Some(known) if known.job != *id => Err(Refusal::RequestReused(request.clone())),
-            known => Ok((number, known.map(|known| known.answer))),
+            Some(known) => Ok((number, Some(known.answer))),
+            None if self.shown_job(id).is_none() => Err(Refusal::UnknownJob(id.clone())),
+            None => Ok((number, None)),
         }
     }
 

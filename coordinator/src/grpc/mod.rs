@@ -254,6 +254,18 @@ impl v1::coordinator_server::Coordinator for Service {
         }
     }
 
+    async fn delete(&self, request: Request<v1::DeleteRequest>) -> Answer<v1::DeleteReply> {
+        let v1::DeleteRequest { request_id, job } = request.into_inner();
+        let (request, job) = (read::request_id(&request_id)?, read::id("job", &job)?);
+        match self
+            .ask(|to| Event::DeleteRequested { to, request, job })
+            .await?
+        {
+            Reply::Deleted => Ok(Response::new(v1::DeleteReply {})),
+            other => Err(wrong(&other)),
+        }
+    }
+
     async fn rethreshold(
         &self,
         request: Request<v1::RethresholdRequest>,

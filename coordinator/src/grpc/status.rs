@@ -86,6 +86,7 @@ fn refused(refusal: &Refusal) -> Code {
         Refusal::StaleIncarnation { .. }
         | Refusal::NotYourLease { .. }
         | Refusal::JobOpen { .. }
+        | Refusal::NotOver { .. }
         | Refusal::Search(_)
         | Refusal::NoScores { .. }
         | Refusal::JobCancelled(_)

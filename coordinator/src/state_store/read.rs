@@ -126,6 +126,7 @@ fn job_progress(row: &Columns<'_>) -> Result<Change, StateStoreError> {
         results_published: row.unsigned("results_published")?,
         outage: row.optional_json("outage_json")?,
         limit: row.optional_json("limit_json")?,
+        deletion: row.optional_json("deletion_json")?,
     }))
 }
 

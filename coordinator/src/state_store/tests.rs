@@ -3,8 +3,8 @@
 use std::{path::Path, sync::Arc};
 
 use coordinator_core::{
-    AttemptRow, Avoid, Change, Counters, Deadline, ExpansionRow, JobProgressRow, JobRow, ModelRow,
-    Notice, Outage, OutboxId, OutboxItem, OutboxRow, Outcome, Quarantine, RequestAnswer,
+    AttemptRow, Avoid, Change, Counters, Deadline, Deletion, ExpansionRow, JobProgressRow, JobRow,
+    ModelRow, Notice, Outage, OutboxId, OutboxItem, OutboxRow, Outcome, Quarantine, RequestAnswer,
     RequestRow, RethresholdRow, Rows, Scored, Stop, SubmitOutcome, Sweep, TaskRow, TimeLimit,
     UnderWay, Verdict, WorkerRow,
 };
@@ -260,6 +260,12 @@ fn one_of_everything() -> Vec<Change> {
                 deadline,
                 last: stop == Stop::Deadline,
             }),
+            deletion: match stop {
+                None => None,
+                Some(Stop::User) => Some(Deletion::Ordered),
+                Some(Stop::TooManyFailures) => Some(Deletion::RemovedOnce),
+                Some(Stop::Deadline) => Some(Deletion::Removed),
+            },
         }));
     }
     let threshold = |image| Rethreshold {

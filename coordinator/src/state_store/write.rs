@@ -90,7 +90,7 @@ fn job_progress(
 ) -> Result<(), StateStoreError> {
     run(
         transaction,
-        "INSERT OR REPLACE INTO job_progress VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT OR REPLACE INTO job_progress VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             row.job.as_str(),
             optional_json("job_progress", row.stop.as_ref())?,
@@ -98,7 +98,8 @@ fn job_progress(
             row.results_planned.cast_signed(),
             row.results_published.cast_signed(),
             optional_json("job_progress", row.outage.as_ref())?,
-            optional_json("job_progress", row.limit.as_ref())?
+            optional_json("job_progress", row.limit.as_ref())?,
+            optional_json("job_progress", row.deletion.as_ref())?
         ],
     )
 }

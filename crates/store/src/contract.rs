@@ -179,18 +179,28 @@ async fn deleting_stays_below_the_prefix(store: &Store) {
     ] {
         ok(store.put(path, Bytes::from(path)).await);
     }
-    assert_eq!(ok(store.delete_below("gone").await), 3);
+    assert_eq!(ok(store.delete_below("gone", &[]).await), 3);
     assert!(ok(store.list("gone").await).is_empty());
     assert_eq!(ok(store.get("gone-not/x", None).await), "gone-not/x");
     assert_eq!(ok(store.get("kept/a", None).await), "kept/a");
     // Again, and where nothing ever was.
-    assert_eq!(ok(store.delete_below("gone").await), 0);
-    assert_eq!(ok(store.delete_below("no/such/prefix").await), 0);
+    assert_eq!(ok(store.delete_below("gone", &[]).await), 0);
+    assert_eq!(ok(store.delete_below("no/such/prefix", &[]).await), 0);
     // Who writes late is swept again.
     ok(store.put("gone/late", Bytes::from_static(b"late")).await);
-    assert_eq!(ok(store.delete_below("gone").await), 1);
+    assert_eq!(ok(store.delete_below("gone", &[]).await), 1);
+    // But what is to stay, and not what only begins like it.
+    for path in ["gone/t/1/x", "gone/t/2/x", "gone/t/22/x", "gone/y"] {
+        ok(store.put(path, Bytes::from(path)).await);
+    }
+    let keep = ["gone/t/2".to_owned(), "elsewhere".to_owned()];
+    assert_eq!(ok(store.delete_below("gone", &keep).await), 3);
+    let left = ok(store.list("gone").await);
+    let left: Vec<&str> = left.iter().map(|object| object.path.as_str()).collect();
+    assert_eq!(left, ["gone/t/2/x"]);
+    assert_eq!(ok(store.delete_below("gone", &keep).await), 0);
     for path in ["", "..", "kept/..", "kept//", "/"] {
-        let error = store.delete_below(path).await.expect_err(path);
+        let error = store.delete_below(path, &[]).await.expect_err(path);
         assert!(
             matches!(error, StoreError::InvalidUri { .. }),
             "{path:?}: {error:?}"

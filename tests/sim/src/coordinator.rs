@@ -489,6 +489,10 @@ impl World {
                     let after = self.chance.between(5, 500);
                     self.sweep_soon(order, self.coordinator.life, after);
                 }
+                Effect::Remove(order) => {
+                    let after = self.chance.between(5, 500);
+                    self.remove_soon(order, self.coordinator.life, after);
+                }
                 Effect::Persist(_) | Effect::Reply { .. } | Effect::JobChanged(_) => {}
             }
         }

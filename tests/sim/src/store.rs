@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use coordinator_core::{
-    AttemptRow, Event, Leftovers, Notice, OutboxItem, OutboxRow, Outcome, Rows,
+    AttemptRow, Core, Event, Leftovers, Notice, OutboxItem, OutboxRow, Outcome, Removal, Rows,
 };
-use plan::{Assignment, InputOutcome};
+use plan::{Assignment, InputOutcome, TaskSpec};
 use types::{JobId, JobState, LeaseNumber};
 
 use crate::{
@@ -55,6 +55,18 @@ impl Store {
         let before = self.objects.len();
         self.objects.retain(|path, _| !path.starts_with(&below));
         (before - self.objects.len()) as u64
+    }
+
+    /// Deletes every object below a prefix but what is to stay, and what was published there.
+    fn remove_below(&mut self, prefix: &str, keep: &[String]) {
+        let below = format!("{prefix}/");
+        let kept = |path: &str| {
+            let mut keep = keep.iter();
+            keep.any(|kept| path.starts_with(kept) && path[kept.len()..].starts_with('/'))
+        };
+        self.objects
+            .retain(|path, _| !path.starts_with(&below) || kept(path));
+        self.named.retain(|path, _| !path.starts_with(&below));
     }
 
     /// Writes something that names objects; a second time it must name the same.
@@ -266,6 +278,10 @@ impl World {
                 ));
             }
         }
+        if matches!(row.item, OutboxItem::Model { .. }) {
+            // A package names what it was fitted to, and nothing that was scored.
+            names.retain(|object, _| lease_of(object).is_some_and(|of| self.makes_a_model(of)));
+        }
         self.store.publish(path, names).map(|()| Some(1))
     }
 
@@ -327,7 +343,58 @@ impl World {
         Ok(())
     }
 
-    /// L5: what is left belongs to accepted attempts, or to attempts from before a restoration.
+    fn makes_a_model(&self, lease: LeaseNumber) -> bool {
+        let spec = self
+            .assignments
+            .get(&lease)
+            .map(|assignment| &assignment.spec);
+        matches!(spec, Some(TaskSpec::Fit { .. } | TaskSpec::Evaluate { .. }))
+    }
+
+    pub fn remove_soon(&mut self, order: Removal, life: u64, after_ms: u64) {
+        let order = Box::new(order);
+        self.at(after_ms, Item::Remove { order, life });
+    }
+
+    /// The sweeper removes what a deleted job left, as it sweeps attempts.
+    pub fn remove(&mut self, order: Removal, life: u64) -> Check {
+        let lives = life == self.coordinator.life && self.coordinator.core.is_some();
+        if !lives && !self.chance.hits(0.5) {
+            return Ok(());
+        }
+        let again = self.chance.between(1_000, 20_000);
+        if lives && self.chance.hits(self.faults.sweep_refused) {
+            self.remove_soon(order, life, again);
+            return Ok(());
+        }
+        let progress = self.disk.rows.job_progress.get(&order.job);
+        if progress.is_some_and(|row| row.deletion.is_none()) {
+            return Err(format!(
+                "I19: job {} is removed, and nobody deleted it",
+                order.job
+            ));
+        }
+        self.store
+            .remove_below(&format!("jobs/{}", order.job), &order.keep);
+        self.note(|| format!("job {} is removed", order.job));
+        self.store.named_objects_exist()?;
+        if !lives {
+            return Ok(());
+        }
+        if self.chance.hits(self.faults.put_reply_lost) {
+            self.remove_soon(order, life, again);
+            return Ok(());
+        }
+        let Removal { job, again, .. } = order;
+        self.coordinator
+            .inbox
+            .push((Event::JobRemoved { job, again }, About::Nothing));
+        self.plan_batch();
+        Ok(())
+    }
+
+    /// L5: what is left belongs to accepted attempts, or to attempts from before a restoration. Of jobs that were deleted it is
+    /// what models are made of.
     pub fn nothing_unnamed_is_left(&self) -> Check {
         let rows = &self.disk.rows;
         for path in self.store.paths() {
@@ -335,6 +402,9 @@ impl World {
                 return Err(format!("L5: {path} belongs to no attempt"));
             };
             let row = rows.attempts.get(&lease);
+            if row.is_none() && self.makes_a_model(lease) {
+                continue;
+            }
             let kept = row.is_some_and(|row| row.outcome == Outcome::Accepted)
                 || lease.0 <= rows.counters.restored;
             if !kept {
@@ -348,6 +418,7 @@ impl World {
     /// Nothing is on its way that could be swept, and nothing is to be swept any more.
     pub fn is_swept(&self) -> bool {
         let core = self.coordinator.core.as_ref();
-        self.store.late == 0 && core.is_some_and(|core| core.sweeps_to_come() == 0)
+        let rests = |core: &Core| core.sweeps_to_come() == 0 && core.deletions_to_come() == 0;
+        self.store.late == 0 && core.is_some_and(rests)
     }
 }

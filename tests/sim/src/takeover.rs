@@ -99,6 +99,7 @@ impl World {
                 }
                 Effect::Publish(wake_up) => self.publish(&wake_up),
                 Effect::Sweep(order) => self.sweep_soon(order, old.life, 5),
+                Effect::Remove(order) => self.remove_soon(order, old.life, 5),
                 Effect::Deliver(_)
                 | Effect::Persist(_)
                 | Effect::Wake { .. }

@@ -111,6 +111,16 @@ impl World {
             if self.chance.hits(0.5) {
                 self.plan_thresholds(number, &id, runs, at);
             }
+            if self.chance.hits(0.3) {
+                // When nobody says again that the job is to be: its id would be free.
+                let after = at + self.chance.between(250_000, 600_000);
+                let request: types::RequestId = format!("delete-{number}").parse().expect("a name");
+                self.user_asks(
+                    after,
+                    MakeEvent::Delete(request.clone(), id.clone()),
+                    About::Request(request),
+                );
+            }
         }
     }
 

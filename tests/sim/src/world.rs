@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use coordinator_core::{
-    Change, Claim, Event, Leftovers, OutboxRow, Registration, Reply, Rows, Sender, Submit, Ticket,
+    Change, Claim, Event, Leftovers, OutboxRow, Registration, Removal, Reply, Rows, Sender, Submit,
+    Ticket,
 };
 use job::Rethreshold;
 use types::{
@@ -82,6 +83,10 @@ pub enum Item {
         row: Box<OutboxRow>,
         life: u64,
     },
+    Remove {
+        order: Box<Removal>,
+        life: u64,
+    },
     Sweep {
         order: Box<Leftovers>,
         life: u64,
@@ -140,6 +145,7 @@ pub enum MakeEvent {
     Cancel(RequestId, JobId),
     Retry(RequestId, JobId),
     Rethreshold(RequestId, JobId, Vec<u32>, Rethreshold),
+    Delete(RequestId, JobId),
     Drain(WorkerName),
     ReleaseWorker(WorkerName),
     Register(Registration),
@@ -169,6 +175,7 @@ impl MakeEvent {
                 runs,
                 new,
             },
+            Self::Delete(request, job) => Event::DeleteRequested { to, request, job },
             Self::ReleaseWorker(worker) => Event::ReleaseRequested { to, worker },
             Self::Drain(worker) => Event::DrainRequested { to, worker },
             Self::Register(worker) => Event::WorkerRegistered { to, worker },
@@ -321,6 +328,7 @@ impl World {
             Item::CoordinatorStart => self.start_coordinator()?,
             Item::PredecessorWakes => self.predecessor_wakes()?,
             Item::Sweep { order, life } => self.sweep(*order, life)?,
+            Item::Remove { order, life } => self.remove(*order, life)?,
             Item::LateWrite { path, digest } => self.late_write(path, digest),
             Item::LateCommit { epoch, changes } => {
                 self.note(|| format!("a write of epoch {epoch} reaches the disk"));

@@ -13,6 +13,7 @@ pub struct Desk {
     pub published: Vec<WakeUp>,
     /// Every prefix that was ordered to be swept.
     pub swept: Vec<String>,
+    pub removals: Vec<Removal>,
     settings: Settings,
     epoch: u64,
     tickets: u64,
@@ -34,6 +35,7 @@ impl Desk {
             now,
             published: Vec::new(),
             swept: Vec::new(),
+            removals: Vec::new(),
             settings,
             epoch: 1,
             tickets: 0,
@@ -49,6 +51,7 @@ impl Desk {
                 Effect::Persist(change) => self.rows.put(change.clone()),
                 Effect::Publish(wake_up) => self.published.push(wake_up.clone()),
                 Effect::Sweep(order) => self.swept.push(order.prefix.clone()),
+                Effect::Remove(order) => self.removals.push(order.clone()),
                 _ => {}
             }
         }
@@ -212,6 +215,14 @@ impl Desk {
 
     pub fn cancel(&mut self, job: &str, request: &str) -> Reply {
         self.ask(|to| Event::CancelRequested {
+            to,
+            request: request.parse().unwrap(),
+            job: job.parse().unwrap(),
+        })
+    }
+
+    pub fn delete(&mut self, job: &str, request: &str) -> Reply {
+        self.ask(|to| Event::DeleteRequested {
             to,
             request: request.parse().unwrap(),
             job: job.parse().unwrap(),

@@ -6,6 +6,7 @@
 mod backlog;
 mod crash_points;
 mod deadlines;
+mod deleting;
 mod desk;
 mod drain;
 mod failed_jobs;

@@ -1,0 +1,142 @@
+//! Jobs that their users delete: hidden at once, removed but for what models are made of, then forgotten.
+
+use coordinator_core::*;
+use plan::TaskSpec;
+use types::*;
+
+use crate::desk::{Desk, job};
+
+const DAY_MS: u64 = 86_400_000;
+
+fn desk() -> Desk {
+    Desk::with(Settings {
+        retention_ms: DAY_MS,
+        ..Settings::default()
+    })
+}
+
+/// Time passes, and the coordinator looks at it once.
+fn pass(desk: &mut Desk, ms: u64) {
+    desk.now.mono_ms += ms;
+    desk.now.wall_ms += ms as i64;
+    desk.apply(|_| Event::Ticked);
+    assert_eq!(desk.core.rows(), desk.rows);
+}
+
+fn deliver_all(desk: &mut Desk) {
+    for id in desk.core.outbox().map(|row| row.id).collect::<Vec<_>>() {
+        let version = Some(1);
+        desk.apply(|_| Event::OutboxDelivered { id, version });
+    }
+}
+
+fn job0() -> JobId {
+    "job0".parse().unwrap()
+}
+
+fn removed(desk: &mut Desk, again: bool) {
+    desk.apply(|_| Event::JobRemoved { job: job0(), again });
+}
+
+fn is_unknown(reply: &Reply) -> bool {
+    matches!(reply, Reply::Refused(Refusal::UnknownJob(_)))
+}
+
+#[test]
+fn what_a_deleted_job_left_goes_twice_and_then_its_rows() {
+    let mut desk = desk();
+    let a = desk.register("a", 1);
+    desk.submit(job("job0", "s", Some("night"), 2));
+    desk.work_off(&a, "c");
+    deliver_all(&mut desk);
+    assert_eq!(desk.state("job0"), JobState::Succeeded);
+    let expected: Vec<String> = desk
+        .core
+        .task_views(&job0(), desk.now)
+        .unwrap()
+        .iter()
+        .filter(|task| matches!(task.spec, TaskSpec::Fit { .. } | TaskSpec::Evaluate { .. }))
+        .map(|task| task.attempts[0].prefix.clone())
+        .collect();
+
+    assert_eq!(desk.delete("job0", "d"), Reply::Deleted);
+    // The same request gets the same answer; everybody else does not know it.
+    assert_eq!(desk.delete("job0", "d"), Reply::Deleted);
+    assert!(is_unknown(&desk.delete("job0", "e")));
+    assert!(is_unknown(&desk.retry("job0", "r")));
+    assert!(is_unknown(&desk.cancel("job0", "x")));
+    assert!(desk.core.find_job("job0").is_err() && desk.core.find_job("last").is_err());
+    assert!(desk.core.job_view(&job0()).is_none() && desk.core.job_views().next().is_none());
+    // Its key is free.
+    let reply = desk.submit(job("job1", "t", Some("night"), 1));
+    assert!(
+        matches!(
+            reply,
+            Reply::Submitted {
+                outcome: SubmitOutcome::Created,
+                ..
+            }
+        ),
+        "{reply:?}"
+    );
+
+    pass(&mut desk, 1_000);
+    let order = |again| Removal {
+        job: job0(),
+        store: desk_store(),
+        keep: expected.clone(),
+        again,
+    };
+    assert_eq!(desk.removals, [order(false)]);
+    // Lost orders come again after a restart.
+    desk.restart();
+    pass(&mut desk, 1_000);
+    assert_eq!(desk.removals, [order(false), order(false)]);
+    removed(&mut desk, false);
+    removed(&mut desk, false);
+    pass(&mut desk, 2 * DAY_MS - 1);
+    assert_eq!(desk.removals.len(), 2);
+    pass(&mut desk, 1);
+    assert_eq!(desk.removals[2..], [order(true)]);
+    assert!(desk.rows.jobs.contains_key(&job0()));
+    removed(&mut desk, true);
+    pass(&mut desk, 1_000);
+    assert!(!desk.rows.jobs.contains_key(&job0()));
+    desk.restart();
+    let reply = desk.submit(job("job1", "u", Some("night"), 1));
+    assert!(
+        matches!(
+            reply,
+            Reply::Submitted {
+                outcome: SubmitOutcome::Attached,
+                ..
+            }
+        ),
+        "{reply:?}"
+    );
+}
+
+fn desk_store() -> String {
+    job("job0", "s", None, 1).resolved.output
+}
+
+#[test]
+fn only_what_has_ended_is_deleted() {
+    let mut desk = desk();
+    desk.register("a", 1);
+    desk.submit(job("job0", "s", None, 1));
+    let reply = desk.delete("job0", "d");
+    assert!(
+        matches!(reply, Reply::Refused(Refusal::NotOver { .. })),
+        "{reply:?}"
+    );
+    desk.cancel("job0", "stop");
+    assert_eq!(desk.delete("job0", "d"), Reply::Deleted);
+    // Its spec is on the way to the store: it would be there after everything had been removed.
+    pass(&mut desk, 1_000);
+    assert!(desk.removals.is_empty());
+    deliver_all(&mut desk);
+    pass(&mut desk, 60_000);
+    assert_eq!(desk.removals.len(), 1);
+    assert!(desk.removals[0].keep.is_empty());
+}
