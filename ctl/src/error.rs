@@ -20,6 +20,8 @@ pub enum Error {
     /// What is wrong is printed already.
     #[error("the results of job {job} are not whole")]
     NotWhole { job: String },
+    #[error("not every job of {jobs} has ended within {seconds} s; they go on")]
+    NotYet { jobs: String, seconds: f64 },
     #[error("the new threshold came to nothing and the results of job {job} are as before: {why}")]
     AsBefore { job: String, why: String },
     /// Everything wrong with a job file, one line each.
@@ -95,7 +97,10 @@ impl Error {
     /// See `docs/cli.md`.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::JobFailed { .. } | Self::NotWhole { .. } | Self::AsBefore { .. } => 1,
+            Self::JobFailed { .. }
+            | Self::NotWhole { .. }
+            | Self::NotYet { .. }
+            | Self::AsBefore { .. } => 1,
             Self::InvalidFile { .. } | Self::Usage(_) | Self::Config(_) => USAGE,
             Self::NotFound(_) => 3,
             Self::Unreachable { .. } => 4,

@@ -6,6 +6,7 @@ mod client;
 mod cluster;
 mod commands;
 mod comparison;
+mod completion;
 mod coverage;
 mod differences;
 mod drawing;
@@ -33,6 +34,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+pub use completion::complete;
 pub use error::Error;
 
 /// Score last night's images before the morning shift arrives.

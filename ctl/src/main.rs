@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    ctl::complete();
     settings::start("ctl", ctl::run, ctl::show)
 }

@@ -10,23 +10,86 @@ use crate::Error;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Format {
+    /// For people
     #[default]
     Table,
+    /// A table with more columns and whole ids
+    Wide,
+    /// A table as comma-separated values (RFC 4180), every column
+    Csv,
+    /// A table's ids or names alone, one a line
+    Name,
     Json,
     Yaml,
 }
 
 impl Format {
-    /// Prints `value` for programs, or what `table` makes of it for people.
-    pub fn print(self, value: &Value, table: impl FnOnce() -> String) -> Result<(), Error> {
-        match self {
-            Self::Table => line(&table()),
-            Self::Json => line(
-                &serde_json::to_string_pretty(value)
-                    .map_err(|source| Error::cannot_run_because("cannot write JSON", source))?,
-            ),
-            Self::Yaml => line(&job::yaml(value)),
+    /// Prints `value` for programs, or what is for people.
+    pub fn print<T: Into<Shown>>(
+        self,
+        value: &Value,
+        shown: impl FnOnce() -> T,
+    ) -> Result<(), Error> {
+        let text = match self {
+            Self::Json => serde_json::to_string_pretty(value)
+                .map_err(|source| Error::cannot_run_because("cannot write JSON", source))?,
+            Self::Yaml => job::yaml(value),
+            Self::Table | Self::Wide | Self::Csv | Self::Name => match shown().into() {
+                Shown::Table(table) => self.of_table(&table),
+                Shown::Text(text) if self == Self::Table => text,
+                Shown::Text(_) => return Err(no_table()),
+            },
+        };
+        match text.is_empty() {
+            true => Ok(()),
+            false => line(&text),
         }
+    }
+
+    /// What is for people, of a table.
+    pub fn of_table(self, table: &Table) -> String {
+        match self {
+            Self::Wide => table.render_wide(),
+            Self::Csv => table.document(Document::Csv),
+            Self::Name => table.names().join("\n"),
+            Self::Table | Self::Json | Self::Yaml => table.render(),
+        }
+    }
+
+    /// Whether it is laid out for a screen.
+    pub fn is_screen(self) -> bool {
+        matches!(self, Self::Table | Self::Wide)
+    }
+
+    /// Whether a person reads it: a table's ids may be cut to what is unique.
+    pub fn is_for_people(self) -> bool {
+        self == Self::Table
+    }
+}
+
+/// For what is asked for as a table, and is none.
+pub fn no_table() -> Error {
+    Error::Usage(
+        "this is no table: -o wide, csv and name are for lists; table, json and yaml are for everything"
+            .to_owned(),
+    )
+}
+
+/// What people are shown.
+pub enum Shown {
+    Text(String),
+    Table(Table),
+}
+
+impl From<String> for Shown {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Table> for Shown {
+    fn from(table: Table) -> Self {
+        Self::Table(table)
     }
 }
 
@@ -93,22 +156,46 @@ impl From<String> for Cell {
 
 /// A table without frames: header in capitals, numbers to the right.
 pub struct Table {
-    /// A column whose name starts with `>` is set to the right.
-    columns: Vec<&'static str>,
+    columns: Vec<Column>,
     rows: Vec<Vec<Cell>>,
+    /// What `-o name` prints of each row; without, the first column.
+    names: Option<Vec<String>>,
+}
+
+struct Column {
+    name: &'static str,
+    /// Not in the narrow form.
+    wide: bool,
+    /// Set to the right.
+    right: bool,
 }
 
 impl Table {
-    /// A column whose name starts with `>` is set to the right.
+    /// A column whose name starts with `+` is in the wide forms only; `>` (after it) sets it to the right.
     pub fn new(columns: &[&'static str]) -> Self {
+        let column = |name: &&'static str| {
+            let narrow = name.trim_start_matches('+');
+            Column {
+                name: narrow.trim_start_matches('>'),
+                wide: name.starts_with('+'),
+                right: narrow.starts_with('>'),
+            }
+        };
         Self {
-            columns: columns.to_vec(),
+            columns: columns.iter().map(column).collect(),
             rows: Vec::new(),
+            names: None,
         }
     }
 
+    /// A cell for each column.
     pub fn row<C: Into<Cell>, I: IntoIterator<Item = C>>(&mut self, cells: I) {
         self.rows.push(cells.into_iter().map(Into::into).collect());
+    }
+
+    /// What `-o name` prints of each row, where it is not the first column.
+    pub fn name_rows(&mut self, names: impl Iterator<Item = String>) {
+        self.names = Some(names.collect());
     }
 
     pub fn is_empty(&self) -> bool {
@@ -116,36 +203,55 @@ impl Table {
     }
 
     fn header(&self) -> impl Iterator<Item = &'static str> {
-        let name = |name: &&'static str| name.trim_start_matches('>');
-        self.columns.iter().map(name)
+        self.columns.iter().map(|column| column.name)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let first = |row: &Vec<Cell>| row.first().map(|cell| cell.text.clone());
+        match &self.names {
+            Some(names) => names.clone(),
+            None => self.rows.iter().filter_map(first).collect(),
+        }
     }
 
     /// For people; what is best is bold on a terminal.
     pub fn render(&self) -> String {
+        self.on_screen(false)
+    }
+
+    fn render_wide(&self) -> String {
+        self.on_screen(true)
+    }
+
+    fn on_screen(&self, wide: bool) -> String {
         let (on, off) = match io::stdout().is_terminal() {
             true => ("\u{1b}[1m", "\u{1b}[0m"),
             false => ("", ""),
         };
-        self.text(on, off)
+        self.text(wide, on, off)
     }
 
-    fn text(&self, on: &str, off: &str) -> String {
+    fn text(&self, wide: bool, on: &str, off: &str) -> String {
         if self.is_empty() {
             return format!("no {}", self.header().next().unwrap_or("rows"));
         }
         let mut inner = comfy_table::Table::new();
         inner.load_style(comfy_table::presets::NOTHING);
-        inner.set_header(self.header().map(str::to_uppercase));
-        for (index, name) in self.columns.iter().enumerate() {
+        let shown = |column: &Column| wide || !column.wide;
+        let columns: Vec<&Column> = self.columns.iter().filter(|column| shown(column)).collect();
+        inner.set_header(columns.iter().map(|column| column.name.to_uppercase()));
+        for (index, of) in columns.iter().enumerate() {
             if let Some(column) = inner.column_mut(index) {
                 column.set_padding((0, 2));
-                if name.starts_with('>') {
+                if of.right {
                     column.set_cell_alignment(comfy_table::CellAlignment::Right);
                 }
             }
         }
         for row in &self.rows {
-            inner.add_row(row.iter().map(|cell| match cell.best {
+            let cells = self.columns.iter().zip(row);
+            let cells = cells.filter(|(column, _)| shown(column));
+            inner.add_row(cells.map(|(_, cell)| match cell.best {
                 true => format!("{MARK}{}{MARK}", cell.text),
                 false => cell.text.clone(),
             }));
@@ -185,10 +291,10 @@ impl Table {
             let text = text.replace(['\n', '\r'], " ");
             text.replace('\\', "\\\\").replace('|', "\\|")
         };
-        let rule = |name: &&str| if name.starts_with('>') { "---:" } else { "---" };
+        let rule = |column: &Column| if column.right { "---:" } else { "---" };
         let mut lines = vec![
             line(&mut self.header().map(escaped)),
-            line(&mut self.columns.iter().map(|name| rule(name).to_owned())),
+            line(&mut self.columns.iter().map(|column| rule(column).to_owned())),
         ];
         lines.extend(self.rows.iter().map(|row| {
             line(&mut row.iter().map(|cell| match cell.best {
@@ -201,7 +307,7 @@ impl Table {
 
     fn latex(&self) -> String {
         let escaped = |text: &str| text.chars().map(latex_char).collect::<String>();
-        let side = |name: &&str| if name.starts_with('>') { 'r' } else { 'l' };
+        let side = |column: &Column| if column.right { 'r' } else { 'l' };
         let sides: String = self.columns.iter().map(side).collect();
         let line = |cells: &mut dyn Iterator<Item = String>| {
             format!("{} \\\\", cells.collect::<Vec<_>>().join(" & "))
@@ -340,6 +446,28 @@ mod tests {
     }
 
     #[test]
+    fn wide_forms_have_every_column_and_names_stand_alone() {
+        let mut table = Table::new(&["models", "+digest", "+>size", ">version"]);
+        table.row(["cells", "ab", "9", "2"].map(str::to_owned));
+        assert_eq!(table.render(), "MODELS  VERSION\ncells         2");
+        assert_eq!(
+            table.render_wide(),
+            "MODELS  DIGEST  SIZE  VERSION\ncells   ab         9        2"
+        );
+        let csv = "models,digest,size,version\r\ncells,ab,9,2";
+        assert_eq!(Format::Csv.of_table(&table), csv);
+        assert_eq!(Format::Name.of_table(&table), "cells");
+        table.name_rows(["cells@2".to_owned()].into_iter());
+        assert_eq!(Format::Name.of_table(&table), "cells@2");
+        // Nothing is no name, and a table of columns for programs.
+        let empty = Table::new(&["jobs", ">runs"]);
+        assert_eq!(Format::Name.of_table(&empty), "");
+        assert_eq!(Format::Csv.of_table(&empty), "jobs,runs");
+        let shown = Format::Csv.print(&Value::Null, || "words".to_owned());
+        assert!(matches!(shown, Err(Error::Usage(_))));
+    }
+
+    #[test]
     fn what_is_best_is_bold_in_every_form_and_keeps_its_place() {
         let mut table = Table::new(&["model", ">AUROC"]);
         table.row([
@@ -348,7 +476,7 @@ mod tests {
         ]);
         table.row(["say \"d\", 5%", "0.9"].map(str::to_owned));
         assert_eq!(
-            table.text("<", ">"),
+            table.text(false, "<", ">"),
             "MODEL        AUROC\na_b | c       <0.95>\nsay \"d\", 5%    0.9"
         );
         assert_eq!(

@@ -29,7 +29,7 @@ pub fn render(
     }
     let causes = Causes::of(tasks);
     for part in [
-        run_table(&without_repetitions(runs, &causes)),
+        run_table(&without_repetitions(runs, &causes)).render(),
         causes.render(),
         open(tasks),
         skipped(tasks, &causes),

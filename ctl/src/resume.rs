@@ -1,5 +1,7 @@
 //! Commands that messages tell the user to type: they work when they are pasted.
 
+use clap::ValueEnum;
+
 use crate::Common;
 use crate::output::Format;
 
@@ -20,11 +22,9 @@ pub fn command(common: &Common, words: &[&str]) -> String {
         ("--ca", path(&reach.ca)),
         (
             "--output",
-            match common.output {
-                Format::Table => None,
-                Format::Json => Some("json".to_owned()),
-                Format::Yaml => Some("yaml".to_owned()),
-            },
+            Some(common.output)
+                .filter(|format| *format != Format::Table)
+                .and_then(|format| Some(format.to_possible_value()?.get_name().to_owned())),
         ),
     ];
     let options = options

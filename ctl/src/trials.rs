@@ -81,7 +81,7 @@ impl Search {
         self.trials.iter().enumerate().map(trial).collect()
     }
 
-    pub fn table(&self) -> String {
+    pub fn table(&self) -> Table {
         let mut table = Table::new(&[">trial", "state", ">value", ">share", "parameters", "error"]);
         for (index, trial) in self.trials.iter().enumerate() {
             let value = trial.value.map(number).unwrap_or_default();
@@ -99,7 +99,7 @@ impl Search {
                 trial.error.clone().into(),
             ]);
         }
-        table.render()
+        table
     }
 
     pub fn best_json(&self) -> Value {
@@ -324,12 +324,6 @@ fn short(value: &Value) -> String {
     }
 }
 
-/// Prints a table or JSON of trials.
-pub async fn show(common: &crate::Common, cluster: &mut Cluster, job: &str) -> Result<(), Error> {
-    let search = find(cluster, job).await?;
-    common.output.print(&search.json(), || search.table())
-}
-
 /// Prints what a search found.
 pub async fn show_best(
     common: &crate::Common,
@@ -342,7 +336,7 @@ pub async fn show_best(
         .print(&search.best_json(), || search.best_text())
 }
 
-async fn find(cluster: &mut Cluster, job: &str) -> Result<Search, Error> {
+pub async fn find(cluster: &mut Cluster, job: &str) -> Result<Search, Error> {
     let search = Search::of(cluster, job).await?;
     search.ok_or_else(|| {
         Error::Usage(format!(

@@ -18,6 +18,7 @@ mod configuration;
 mod cuts;
 mod dead;
 mod deadline;
+mod deleting;
 mod devices;
 mod documents;
 mod export;

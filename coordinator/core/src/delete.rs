@@ -13,7 +13,7 @@ use crate::{
     core::Core,
     effect::{Effect, Refusal, Removal, Reply},
     event::Now,
-    job::{Job, Task},
+    job::{Job, JobNumber, Task},
     rows::{AttemptRow, Change, Deletion, OutboxRow, Outcome, RequestAnswer, RequestRow},
 };
 
@@ -28,7 +28,7 @@ impl Core {
         let (number, answered) = self.requested(&request, id)?;
         match answered {
             None => {}
-            Some(RequestAnswer::Deleted) => return Ok(Reply::Deleted),
+            Some(RequestAnswer::Deleted) => return Ok(self.deleted(number)),
             Some(_) => return Err(Refusal::RequestReused(request)),
         }
         let job = self.jobs.get_mut(&number);
@@ -56,7 +56,14 @@ impl Core {
         );
         out.push(Effect::JobChanged(id.clone()));
         self.forget_later(number, now);
-        Ok(Reply::Deleted)
+        Ok(self.deleted(number))
+    }
+
+    fn deleted(&self, number: JobNumber) -> Reply {
+        let deletion = self.jobs.get(&number).and_then(|job| job.progress.deletion);
+        Reply::Deleted {
+            removed: deletion != Some(Deletion::Ordered),
+        }
     }
 
     /// Has what a deleted job left removed; false if something of it is still on its way to the store.
@@ -69,7 +76,7 @@ impl Core {
             job: job.id().clone(),
             store: job.resolved.output.clone(),
             keep: self.of_models(job),
-            again: job.progress.deletion == Some(Deletion::RemovedOnce),
+            again: job.progress.deletion != Some(Deletion::Ordered),
         }));
         true
     }
@@ -119,8 +126,8 @@ impl Core {
         };
         // An order that was carried out twice says nothing new.
         let next = match (job.progress.deletion, again) {
-            (Some(Deletion::Ordered), false) => Deletion::RemovedOnce,
-            (Some(Deletion::RemovedOnce), true) => Deletion::Removed,
+            (Some(Deletion::Ordered), false) => Deletion::RemovedOnce { at_ms: now.wall_ms },
+            (Some(Deletion::RemovedOnce { .. }), true) => Deletion::Removed,
             _ => return,
         };
         job.progress.deletion = Some(next);

@@ -82,7 +82,11 @@ pub enum Reply {
         /// Generation of the results as they were until then.
         before: u64,
     },
-    Deleted,
+    /// Nobody sees the job any more.
+    Deleted {
+        /// What it left has gone, too.
+        removed: bool,
+    },
     Draining,
     /// The worker is not in quarantine (any more).
     WorkerReleased,

@@ -29,7 +29,11 @@ impl Core {
         if job.is_deleted() {
             let wait_ms = match job.progress.deletion {
                 // As long as an attempt that does not count is swept for.
-                Some(Deletion::RemovedOnce) => self.settings.retention_ms.saturating_mul(2),
+                Some(Deletion::RemovedOnce { at_ms }) => Deadline {
+                    set_wall_ms: at_ms,
+                    duration_ms: self.settings.retention_ms.saturating_mul(2),
+                }
+                .remaining_ms(now.wall_ms),
                 _ => 0,
             };
             if job.forget_ms.is_none() {
@@ -70,7 +74,7 @@ impl Core {
         };
         if matches!(
             job.progress.deletion,
-            Some(Deletion::Ordered | Deletion::RemovedOnce)
+            Some(Deletion::Ordered | Deletion::RemovedOnce { .. })
         ) {
             // An order is not lost before the next start; a second one does no harm.
             let again_ms = match self.order_removal(job, out) {

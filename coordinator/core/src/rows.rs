@@ -139,8 +139,8 @@ pub struct JobProgressRow {
 pub enum Deletion {
     /// Nobody sees it any more; what it left in the store is to go.
     Ordered,
-    /// That has gone, and is looked for once more: an upload that stood still may have written there since.
-    RemovedOnce,
+    /// That has gone, at this time, and is looked for once more: an upload that stood still may have written there since.
+    RemovedOnce { at_ms: i64 },
     /// The rows stay until its other attempts are swept.
     Removed,
 }

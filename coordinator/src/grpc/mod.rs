@@ -261,7 +261,7 @@ impl v1::coordinator_server::Coordinator for Service {
             .ask(|to| Event::DeleteRequested { to, request, job })
             .await?
         {
-            Reply::Deleted => Ok(Response::new(v1::DeleteReply {})),
+            Reply::Deleted { removed } => Ok(Response::new(v1::DeleteReply { removed })),
             other => Err(wrong(&other)),
         }
     }

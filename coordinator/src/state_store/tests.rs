@@ -263,7 +263,7 @@ fn one_of_everything() -> Vec<Change> {
             deletion: match stop {
                 None => None,
                 Some(Stop::User) => Some(Deletion::Ordered),
-                Some(Stop::TooManyFailures) => Some(Deletion::RemovedOnce),
+                Some(Stop::TooManyFailures) => Some(Deletion::RemovedOnce { at_ms: 5 }),
                 Some(Stop::Deadline) => Some(Deletion::Removed),
             },
         }));

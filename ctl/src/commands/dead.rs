@@ -4,33 +4,33 @@ use proto::v1::{DeadTask, ListDeadRequest};
 use serde_json::{Value, json};
 
 use crate::output::{self, Table, ago, time};
-use crate::{Common, Error, client::Client};
+use crate::{Error, client::Client};
 
 #[derive(clap::Args)]
 pub struct Args {
     /// Only of this job: its id or a unique prefix of it; `last` is the newest
-    #[arg(value_name = "JOB")]
+    #[arg(value_name = "JOB", add = crate::completion::jobs())]
     job: Option<String>,
 }
 
-pub async fn run(common: &Common, client: &mut Client, args: Args) -> Result<(), Error> {
+/// The list, and what is to be said if it is not whole.
+pub async fn list(
+    client: &mut Client,
+    args: &Args,
+) -> Result<(Value, Table, Option<String>), Error> {
     let request = ListDeadRequest {
-        job: args.job.unwrap_or_default(),
+        job: args.job.clone().unwrap_or_default(),
     };
     let reply = client.list_dead(request).await?.into_inner();
-    common
-        .output
-        .print(&reply.tasks.iter().map(value).collect(), || {
-            table(&reply.tasks)
-        })?;
-    if reply.more > 0 {
-        let shown = reply.tasks.len();
-        eprintln!(
+    let shown = reply.tasks.len();
+    let more = (reply.more > 0).then(|| {
+        format!(
             "{} more than these {shown}; `ctl get dead JOB` shows one job's",
             reply.more
-        );
-    }
-    Ok(())
+        )
+    });
+    let value = reply.tasks.iter().map(value).collect();
+    Ok((value, table(&reply.tasks), more))
 }
 
 fn value(task: &DeadTask) -> Value {
@@ -40,7 +40,7 @@ fn value(task: &DeadTask) -> Value {
     })
 }
 
-fn table(tasks: &[DeadTask]) -> String {
+fn table(tasks: &[DeadTask]) -> Table {
     let now = output::now_ms();
     let mut table = Table::new(&[
         "dead tasks",
@@ -66,5 +66,5 @@ fn table(tasks: &[DeadTask]) -> String {
             task.message.clone(),
         ]);
     }
-    table.render()
+    table
 }

@@ -18,10 +18,10 @@ use crate::{Common, Error, model_page, page};
 #[derive(clap::Args)]
 pub struct Args {
     /// Id of a job or task, or a unique prefix of the job's; `last` is the newest job
-    #[arg(value_name = "JOB|TASK")]
+    #[arg(value_name = "JOB|TASK", add = crate::completion::jobs_and_tasks())]
     id: String,
     /// After the word `model`: the name of a trained model, its newest version, or NAME@VERSION
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = crate::completion::models())]
     model: Option<String>,
 }
 

@@ -13,10 +13,10 @@ use crate::{Common, Error, output};
 #[derive(clap::Args)]
 pub struct Args {
     /// The job as it was: an id or a unique prefix of one; one run of several as JOB/RUN
-    #[arg(value_name = "JOB")]
+    #[arg(value_name = "JOB", add = crate::completion::jobs())]
     first: String,
     /// The job that it is compared with, on the same images
-    #[arg(value_name = "OTHER")]
+    #[arg(value_name = "OTHER", add = crate::completion::jobs())]
     second: String,
     /// Pictures of so many flips each way, the clearest; both models draw them, which needs a worker
     #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(0..=24))]

@@ -19,7 +19,7 @@ use crate::{Common, Error, client, output, places, resume};
 #[derive(clap::Args)]
 pub struct Args {
     /// Name of a trained model, its newest version, or NAME@VERSION; or the path of a package.json
-    #[arg(value_name = "MODEL")]
+    #[arg(value_name = "MODEL", add = crate::completion::models())]
     model: String,
     /// Whose files: ONNX, OpenVINO's IR, or TorchScript
     #[arg(long, value_name = "ENGINE", value_parser = engine)]

@@ -1,19 +1,34 @@
 //! `ctl get`: lists of jobs, tasks, runs, trials, dead tasks, workers and models.
 
+use std::io::IsTerminal;
+use std::time::Duration;
+
 use proto::v1::{
     Attempt, Job, ListJobsRequest, ListModelsRequest, ListRunsRequest, ListTasksRequest,
     ListWorkersRequest, Model, Pace, Run, Task, Unpublished, Worker,
 };
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::{JobArg, dead, with_cluster};
+use crate::cluster::Cluster;
 use crate::output::{self, Table, ago, embedded, short_ids, time};
 use crate::page::{self, Causes};
 use crate::progress::{all, images, left, rate, settled, unpublished};
+use crate::watch::Signals;
 use crate::{Common, Error, trials};
 
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+    /// Look again every second: on a terminal the list stays up to date, elsewhere it is printed again when it has changed
+    #[arg(short, long, global = true)]
+    watch: bool,
+}
+
 #[derive(clap::Subcommand)]
-pub enum Args {
+enum What {
     /// Jobs, newest first
     Jobs,
     /// Tasks of a job with their attempts
@@ -30,78 +45,110 @@ pub enum Args {
     Models,
 }
 
+/// A list, for programs and for people.
+struct List {
+    value: Value,
+    table: Table,
+    /// What is said beside it.
+    note: Option<String>,
+}
+
+/// Between two looks of `--watch`.
+const LOOK: Duration = Duration::from_secs(1);
+/// Cursor to the corner, screen empty.
+const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
+
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     with_cluster(common, async |cluster| {
-        if let Args::Trials(JobArg { job }) = &args {
-            return trials::show(common, cluster, job).await;
+        if args.watch {
+            return watch(common, cluster, &args.what).await;
         }
-        let client = &mut cluster.client;
-        match args {
-            Args::Jobs => {
-                let jobs = client
-                    .list_jobs(ListJobsRequest {})
-                    .await?
-                    .into_inner()
-                    .jobs;
-                common
-                    .output
-                    .print(&jobs.iter().map(job_value).collect(), || job_table(&jobs))
-            }
-            Args::Tasks(JobArg { job }) => {
-                let tasks = client
-                    .list_tasks(ListTasksRequest { job })
-                    .await?
-                    .into_inner()
-                    .tasks;
-                common
-                    .output
-                    .print(&tasks.iter().map(task_value).collect(), || {
-                        task_table(&tasks)
-                    })
-            }
-            Args::Runs(JobArg { job }) => {
-                let runs = client
-                    .list_runs(ListRunsRequest { job })
-                    .await?
-                    .into_inner()
-                    .runs;
-                common
-                    .output
-                    .print(&runs.iter().map(run_value).collect(), || run_table(&runs))
-            }
-            // Shown above.
-            Args::Trials(_) => Ok(()),
-            Args::Dead(args) => dead::run(common, client, args).await,
-            Args::Workers => {
-                let reply = client
-                    .list_workers(ListWorkersRequest {})
-                    .await?
-                    .into_inner();
-                if !reply.broker.is_empty() {
-                    eprintln!("broker {}", reply.broker);
-                }
-                let workers = reply.workers;
-                common
-                    .output
-                    .print(&workers.iter().map(worker_value).collect(), || {
-                        worker_table(&workers)
-                    })
-            }
-            Args::Models => {
-                let models = client
-                    .list_models(ListModelsRequest {})
-                    .await?
-                    .into_inner()
-                    .models;
-                common
-                    .output
-                    .print(&models.iter().map(model_value).collect(), || {
-                        model_table(&models)
-                    })
-            }
+        let list = list(common, cluster, &args.what).await?;
+        if let Some(note) = &list.note {
+            eprintln!("{note}");
         }
+        common.output.print(&list.value, || list.table)
     })
     .await
+}
+
+/// Until the user has seen enough.
+async fn watch(common: &Common, cluster: &mut Cluster, what: &What) -> Result<(), Error> {
+    let mut signals = Signals::listen()?;
+    let redraws = common.output.is_screen() && std::io::stdout().is_terminal();
+    let mut printed = None;
+    loop {
+        let list = tokio::select! {
+            list = list(common, cluster, what) => list?,
+            () = signals.any() => return Ok(()),
+        };
+        if redraws {
+            output::line(&format!("{CLEAR}{}", common.output.of_table(&list.table)))?;
+        } else if printed.as_ref() != Some(&list.value) {
+            common.output.print(&list.value, || list.table)?;
+            printed = Some(list.value);
+        }
+        tokio::select! {
+            () = sleep(LOOK) => {}
+            () = signals.any() => return Ok(()),
+        }
+    }
+}
+
+async fn list(common: &Common, cluster: &mut Cluster, what: &What) -> Result<List, Error> {
+    let client = &mut cluster.client;
+    let mut note = None;
+    let (value, table) = match what {
+        What::Jobs => {
+            let reply = client.list_jobs(ListJobsRequest {}).await?.into_inner();
+            let cut = common.output.is_for_people();
+            let value = reply.jobs.iter().map(job_value).collect();
+            (value, job_table(&reply.jobs, cut))
+        }
+        What::Tasks(JobArg { job }) => {
+            let job = job.clone();
+            let reply = client.list_tasks(ListTasksRequest { job }).await?;
+            let tasks = reply.into_inner().tasks;
+            (tasks.iter().map(task_value).collect(), task_table(&tasks))
+        }
+        What::Runs(JobArg { job }) => {
+            let job = job.clone();
+            let reply = client.list_runs(ListRunsRequest { job }).await?;
+            let runs = reply.into_inner().runs;
+            (runs.iter().map(run_value).collect(), run_table(&runs))
+        }
+        What::Trials(JobArg { job }) => {
+            let search = trials::find(cluster, job).await?;
+            (search.json(), search.table())
+        }
+        What::Dead(args) => {
+            let (value, table, more) = dead::list(client, args).await?;
+            note = more;
+            (value, table)
+        }
+        What::Workers => {
+            let reply = client
+                .list_workers(ListWorkersRequest {})
+                .await?
+                .into_inner();
+            let says = |broker: &String| !broker.is_empty();
+            note = Some(reply.broker)
+                .filter(says)
+                .map(|broker| format!("broker {broker}"));
+            let workers = reply.workers;
+            let value = workers.iter().map(worker_value).collect();
+            (value, worker_table(&workers))
+        }
+        What::Models => {
+            let reply = client.list_models(ListModelsRequest {}).await?;
+            let models = reply.into_inner().models;
+            (
+                models.iter().map(model_value).collect(),
+                model_table(&models),
+            )
+        }
+    };
+    Ok(List { value, table, note })
 }
 
 pub fn job_value(job: &Job) -> Value {
@@ -133,8 +180,10 @@ fn unpublished_value(waits: &Unpublished) -> Value {
     })
 }
 
-fn job_table(jobs: &[Job]) -> String {
-    let ids = short_ids(&jobs.iter().map(|job| job.id.clone()).collect::<Vec<_>>());
+/// `cut`: ids as short as they can be.
+fn job_table(jobs: &[Job], cut: bool) -> Table {
+    let ids: Vec<String> = jobs.iter().map(|job| job.id.clone()).collect();
+    let ids = if cut { short_ids(&ids) } else { ids };
     let now = output::now_ms();
     let mut columns = vec!["jobs", "name", "kind", "state", ">runs", ">tasks"];
     let with_pace = jobs.iter().any(|job| job.pace.is_some());
@@ -144,7 +193,14 @@ fn job_table(jobs: &[Job]) -> String {
             .into_iter()
             .flatten(),
     );
-    columns.extend(["created", "key", "waits for"]);
+    columns.extend([
+        "created",
+        "key",
+        "+>priority",
+        "+finished",
+        "+store",
+        "waits for",
+    ]);
     let mut table = Table::new(&columns);
     for (job, id) in jobs.iter().zip(ids) {
         let counts = job.tasks.unwrap_or_default();
@@ -168,11 +224,14 @@ fn job_table(jobs: &[Job]) -> String {
         row.extend([
             ago(job.created_ms, now),
             job.key.clone(),
+            job.priority.to_string(),
+            ago(job.finished_ms, now),
+            job.store.clone(),
             waits_for(job, now),
         ]);
         table.row(row);
     }
-    table.render()
+    table
 }
 
 fn waits_for(job: &Job, now: i64) -> String {
@@ -199,7 +258,7 @@ pub fn task_value(task: &Task) -> Value {
     })
 }
 
-fn task_table(tasks: &[Task]) -> String {
+fn task_table(tasks: &[Task]) -> Table {
     let mut table = Table::new(&[
         "tasks",
         "kind",
@@ -208,6 +267,7 @@ fn task_table(tasks: &[Task]) -> String {
         ">attempts",
         "worker",
         "took",
+        "+prefix",
         "reason",
     ]);
     let causes = Causes::of(tasks);
@@ -225,13 +285,15 @@ fn task_table(tasks: &[Task]) -> String {
             last.map(|attempt| attempt.worker.clone())
                 .unwrap_or_default(),
             took.unwrap_or_default(),
+            last.map(|attempt| attempt.prefix.clone())
+                .unwrap_or_default(),
             match task.state.as_str() {
                 "skipped" => page::needs(task, &causes),
                 _ => task.reason.clone(),
             },
         ]);
     }
-    table.render()
+    table
 }
 
 pub fn run_value(run: &Run) -> Value {
@@ -241,9 +303,9 @@ pub fn run_value(run: &Run) -> Value {
     })
 }
 
-pub fn run_table(runs: &[Run]) -> String {
+pub fn run_table(runs: &[Run]) -> Table {
     let mut table = Table::new(&[
-        ">runs", "model", "dataset", "category", ">seed", "state", "error",
+        ">runs", "model", "dataset", "category", ">seed", "state", "+axes", "error",
     ]);
     for run in runs {
         table.row([
@@ -253,10 +315,11 @@ pub fn run_table(runs: &[Run]) -> String {
             run.category.clone(),
             run.seed.to_string(),
             run.state.clone(),
+            run.axes_json.clone(),
             run.error.clone(),
         ]);
     }
-    table.render()
+    table
 }
 
 fn worker_value(worker: &Worker) -> Value {
@@ -277,11 +340,11 @@ fn labels(worker: &Worker) -> String {
     labels.join(" ")
 }
 
-fn worker_table(workers: &[Worker]) -> String {
+fn worker_table(workers: &[Worker]) -> Table {
     let now = output::now_ms();
     let mut table = Table::new(&[
-        "workers", "pool", "state", ">busy", ">memory", "devices", "engines", "labels", "seen",
-        "tasks", "reason",
+        "workers", "pool", "state", ">busy", ">memory", "devices", "engines", "labels", "+version",
+        "seen", "tasks", "reason",
     ]);
     for worker in workers {
         table.row([
@@ -293,6 +356,7 @@ fn worker_table(workers: &[Worker]) -> String {
             worker.devices.join(" "),
             worker.engines.join(" "),
             labels(worker),
+            worker.version.clone(),
             ago(worker.last_seen_ms, now),
             worker.tasks.join(" "),
             worker
@@ -302,7 +366,7 @@ fn worker_table(workers: &[Worker]) -> String {
                 .unwrap_or_default(),
         ]);
     }
-    table.render()
+    table
 }
 
 pub fn model_value(model: &Model) -> Value {
@@ -312,17 +376,26 @@ pub fn model_value(model: &Model) -> Value {
     })
 }
 
-fn model_table(models: &[Model]) -> String {
+fn model_table(models: &[Model]) -> Table {
     let now = output::now_ms();
-    let mut table = Table::new(&["models", ">version", "job", "created", "package"]);
+    let mut table = Table::new(&[
+        "models", ">version", "job", "+>run", "created", "+sha256", "package",
+    ]);
     for model in models {
         table.row([
             model.name.clone(),
             model.version.to_string(),
             model.job.clone(),
+            model.run.to_string(),
             ago(model.created_ms, now),
+            model.sha256.clone(),
             model.package.clone(),
         ]);
     }
-    table.render()
+    table.name_rows(
+        models
+            .iter()
+            .map(|model| format!("{}@{}", model.name, model.version)),
+    );
+    table
 }

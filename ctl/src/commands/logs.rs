@@ -16,7 +16,7 @@ const SILENCE: Duration = Duration::from_secs(3);
 #[derive(clap::Args)]
 pub struct Args {
     /// Id of a job or task, or a unique prefix of a job's; `last` is the newest job
-    #[arg(value_name = "JOB|TASK")]
+    #[arg(value_name = "JOB|TASK", add = crate::completion::jobs_and_tasks())]
     id: String,
     /// Go on with what is written from now on, to the job's end
     #[arg(short, long)]
@@ -69,7 +69,8 @@ async fn read(common: &Common, args: &Args) -> Result<(), Error> {
                         silent = false;
                         match common.output {
                             Format::Table => write(&chunk, named)?,
-                            format => write_value(&chunk, format)?,
+                            format @ (Format::Json | Format::Yaml) => write_value(&chunk, format)?,
+                            Format::Wide | Format::Csv | Format::Name => return Err(output::no_table()),
                         }
                     }
                     None => return Ok(()),

@@ -14,6 +14,7 @@ use crate::{Common, Error, places};
 #[derive(clap::Args)]
 pub struct Args {
     /// The trained model: its name, NAME@VERSION, or the path of its package.json, or of an .onnx or .xml file
+    #[arg(add = crate::completion::models())]
     model: String,
     /// Where the images are: folders or prefixes, images, globs in quotes, lists (.txt, .csv, .parquet)
     #[arg(required = true, value_name = "PLACE")]
@@ -23,7 +24,7 @@ pub struct Args {
     to: String,
     /// Do not score again what this job has scored by the same package, unless the image has changed since: its id, a unique
     /// prefix of it, or `last`; a job of the same --to
-    #[arg(long, value_name = "JOB")]
+    #[arg(long, value_name = "JOB", add = crate::completion::jobs())]
     skip: Option<String>,
     /// Another key of the job, such as data.init_args.min_bytes=1000 or max_error_rows=5%
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]

@@ -15,7 +15,7 @@ use crate::{Common, Error};
 #[derive(clap::Args)]
 pub struct Args {
     /// Id of a job or a unique prefix of it, or `last`; one run of several as JOB/RUN
-    #[arg(value_name = "JOB")]
+    #[arg(value_name = "JOB", add = crate::completion::jobs())]
     job: String,
     /// How many images, those with the highest scores
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=MOST as i64))]

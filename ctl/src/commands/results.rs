@@ -73,7 +73,8 @@ pub struct Args {
     #[arg(
         value_name = "JOB",
         required_unless_present = "last",
-        conflicts_with = "last"
+        conflicts_with = "last",
+        add = crate::completion::jobs()
     )]
     job: Option<String>,
     /// The newest job, as JOB `last`
@@ -93,7 +94,7 @@ pub struct Args {
     timings: bool,
     /// Say which model is better, by a paired bootstrap over images and seeds: this job's against those of another, or,
     /// with the same JOB, the best against the others
-    #[arg(long, value_name = "JOB", conflicts_with_all = ["scores", "metrics", "timings"])]
+    #[arg(long, value_name = "JOB", add = crate::completion::jobs(), conflicts_with_all = ["scores", "metrics", "timings"])]
     compare: Option<String>,
     /// Of a search: the best trial with its parameters, and what it came to on test images if it was fitted once more
     #[arg(long, conflicts_with_all = ["scores", "top", "metrics", "timings", "compare", "document"])]
@@ -167,12 +168,13 @@ fn put<R: Row>(
     shown: &[&'static str],
     form: Option<Document>,
 ) -> Result<(), Error> {
+    let form = form.or((common.output == Format::Csv).then_some(Document::Csv));
     if let Some(form) = form {
         return output::line(&rows::document(found, shown, form)?);
     }
     let rows = rows::json(found)?;
     let table = rows::table(&rows, shown);
-    common.output.print(&Value::Array(rows), || table.render())
+    common.output.print(&Value::Array(rows), || table)
 }
 
 /// The scored images with the highest scores, the highest first; of equal ones the first. Of one run, or of all.
@@ -348,7 +350,9 @@ async fn show(
     common.output.print(&value, || {
         let mut text = match (predicted::table(&metrics, &lines, reused), &search) {
             (Some(table), _) => table.render(),
-            (None, Some(search)) => format!("{}\n\n{}", search.table(), search.best_text()),
+            (None, Some(search)) => {
+                format!("{}\n\n{}", search.table().render(), search.best_text())
+            }
             (None, None) => summary::table(&lines).render(),
         };
         // The table of trials has their errors.

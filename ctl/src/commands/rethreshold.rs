@@ -98,7 +98,14 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         }
         eprintln!("{said}");
         // The new threshold is in the queue: who asks again by a retry waits for it.
-        let job = follow_again(common, &mut cluster, &place, &job).await?;
+        let job = follow_again(
+            common,
+            &mut cluster,
+            &place,
+            &job,
+            &["retry", &job.id, "--wait"],
+        )
+        .await?;
         show(common, &mut cluster, &job, before, &args.runs).await
     }
     .await;

@@ -45,7 +45,8 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
                 });
         }
         eprintln!("{}", said(&job, tasks));
-        let job = follow_again(common, &mut cluster, &place, &job).await?;
+        let words = ["retry", job.id.as_str(), "--wait"];
+        let job = follow_again(common, &mut cluster, &place, &job, &words).await?;
         super::results::show_end(common, &mut cluster, &job).await
     }
     .await;
@@ -53,12 +54,14 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     result
 }
 
-/// Follows a job with tasks that went back into the queue to its end; brings a worker along if no live one serves its pool.
+/// Follows a job to its end; brings a worker along if no live one serves its pool. `words`: what goes on with it after an
+/// interruption.
 pub(super) async fn follow_again(
     common: &Common,
     cluster: &mut Cluster,
     place: &Place,
     job: &Job,
+    words: &[&str],
 ) -> Result<Job, Error> {
     // A job of a newer program may not read here; it says so itself, and the default pool is the likely one.
     let pool = serde_json::from_str::<ResolvedJob>(&job.resolved_json)
@@ -73,7 +76,7 @@ pub(super) async fn follow_again(
         place,
         job: job.id.clone(),
         worker,
-        resume: resume::command(common, &["retry", &job.id, "--wait"]),
+        resume: resume::command(common, words),
     };
     follow(cluster, &to_follow, &mut Signals::listen()?).await
 }

@@ -11,7 +11,7 @@ pub enum Args {
     /// End a worker's quarantine: it failed too often in a row, and is well again
     Release {
         /// Name of the worker, as `ctl get workers` shows it
-        #[arg(value_name = "WORKER")]
+        #[arg(value_name = "WORKER", add = crate::completion::workers())]
         worker: String,
     },
 }

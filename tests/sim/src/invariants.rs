@@ -223,7 +223,7 @@ impl History {
             (About::Request(id), Reply::Rethresholded { tasks, before }) => {
                 self.request_reply(rows, id, true, format!("{tasks} after {before}"))
             }
-            (About::Request(id), Reply::Deleted) => {
+            (About::Request(id), Reply::Deleted { .. }) => {
                 self.request_reply(rows, id, true, "deleted".to_owned())
             }
             _ => Ok(()),

@@ -609,7 +609,7 @@ impl World {
             | Reply::Cancelled { .. }
             | Reply::Retried { .. }
             | Reply::Rethresholded { .. }
-            | Reply::Deleted
+            | Reply::Deleted { .. }
             | Reply::Draining
             | Reply::WorkerReleased => return AgentEvent::CallFailed { call },
         };
