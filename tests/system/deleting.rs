@@ -60,7 +60,7 @@ fn a_deleted_job_is_gone_but_for_its_model() {
     let model = sandbox.ctl(&["get", "models", "-o", "name"]).stdout;
     sandbox.ctl(&["describe", "model", model.trim()]).expect(0);
     sandbox
-        .ctl(&["predict", model.trim(), "cells/test", "--to", "out"])
+        .ctl(&["predict", model.trim(), "data/tiny/test", "--to", "out"])
         .expect(0);
 
     // The key is free, and who asks for the job again gets a new one; also after a restart.
