@@ -34,6 +34,10 @@ fn head(model: &Model, package: &PackageManifest) -> String {
         format!("{} (sha256 {sha256}...)", weights.backbone)
     });
     let arguments = serde_json::Value::Object(made.init_args.clone());
+    let decided = match from.rethresholded {
+        true => "by `ctl rethreshold` after the job's end, not by its file",
+        false => "",
+    };
     let rows = [
         ("model", format!("{}@{}", model.name, model.version)),
         ("class", format!("{} {arguments}", made.class_path)),
@@ -44,11 +48,13 @@ fn head(model: &Model, package: &PackageManifest) -> String {
         ("licences", from.licences.join(", ")),
         ("threshold", threshold(package.thresholds.image.as_ref())),
         ("of pixels", threshold(package.thresholds.pixel.as_ref())),
+        ("decided", decided.to_owned()),
         ("job", format!("{} (run {})", model.job, model.run)),
         ("created", ago(model.created_ms, output::now_ms())),
         ("package", model.package.clone()),
     ];
     rows.iter()
+        .filter(|(name, value)| *name != "decided" || !value.is_empty())
         .map(|(name, value)| format!("{name:<11}{}\n", value.trim_end()))
         .collect()
 }

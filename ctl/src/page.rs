@@ -7,7 +7,7 @@ use proto::v1::{Attempt, Job, Run, Task};
 use crate::commands::get::run_table;
 use crate::output::{self, Table, ago, took};
 use crate::progress::pace_words;
-use crate::summary;
+use crate::{rethresholded, summary};
 
 /// Tasks that neither failed nor wait for one that did, in the order in which they are told.
 const OPEN: [&str; 4] = ["running", "cancelling", "ready", "blocked"];
@@ -84,6 +84,9 @@ fn head(job: &Job, runs: &[Run], results: Option<&str>, now_ms: i64) -> String {
     let of_task = |failure: &&String| failure.starts_with(&format!("{}-", job.id));
     if let Some(failure) = job.failures.iter().find(|failure| !of_task(failure)) {
         rows.push(("failed", failure.clone()));
+    }
+    if let Some(told) = rethresholded::words(job) {
+        rows.push(("decided", told));
     }
     if !job.rethreshold_failure.is_empty() {
         let why = &job.rethreshold_failure;

@@ -11,6 +11,8 @@
     pixel_metrics_75_s, pixel_metrics_1700_s
                                AUROC, AUPR and AUPRO of so many maps of 256 x 256, exact, on one thread; peak memory besides
     pixel_metrics_vs_adeval    the same of 1,000 maps, beside ADEval (1,000 bins, not exact) on maps of the same kind
+    pixel_metrics_binned_vs_adeval
+                               the same of bins with a bound on their error, beside ADEval
     demo_overhead_s            `ctl run configs/benchmark-demo.yaml` without the time in which its tasks compute (one at a time)
     ctl_help_ms                best wall time of `ctl --help`
     shared_features_speedup    four models on three textures in one benchmark, and the sum of `ctl run` of each alone, all from empty caches
@@ -188,8 +190,8 @@ def memory(comparison):
     report(f"{comparison.model}_memory_vs_anomalib", best["ours"]["mib"], "MiB", smallest, smallest / best["ours"]["mib"])
 
 
-def pixel_metrics(maps):
-    return json.loads(run(["cargo", "run", "--locked", "--quiet", "--package", "metrics", "--example", "pixel_metrics", "--", maps], cwd=ROOT))
+def pixel_metrics(maps, *form):
+    return json.loads(run(["cargo", "run", "--locked", "--quiet", "--package", "metrics", "--example", "pixel_metrics", "--", maps, *form], cwd=ROOT))
 
 
 def pixel_metrics_75(_):
@@ -203,12 +205,20 @@ def pixel_metrics_1700(_):
 
 
 def pixel_metrics_vs_adeval(_):
+    beside_adeval("pixel_metrics_vs_adeval")
+
+
+def pixel_metrics_binned_vs_adeval(_):
+    beside_adeval("pixel_metrics_binned_vs_adeval", 256, "binned")
+
+
+def beside_adeval(name, *form):
     python = peer_environment("2.7.0")
     # No part of the peer's own environment.
     run([python, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--no-deps", "ADEval==1.1.0"])
-    rounds = [(pixel_metrics(1000), json.loads(run([python, HERE / "peer_adeval.py", "--maps", 1000]))) for _ in range(3)]
+    rounds = [(pixel_metrics(1000, *form), json.loads(run([python, HERE / "peer_adeval.py", "--maps", 1000]))) for _ in range(3)]
     ours, theirs = (min(runs, key=lambda one: one["s"]) for runs in zip(*rounds))
-    report("pixel_metrics_vs_adeval", ours["s"], "s", theirs["s"], theirs["s"] / ours["s"], runs={"ours": ours, "adeval": theirs})
+    report(name, ours["s"], "s", theirs["s"], theirs["s"] / ours["s"], runs={"ours": ours, "adeval": theirs})
 
 
 def ctl_help(_):
@@ -279,7 +289,8 @@ def sim_schedules(_):
 
 
 BENCHMARKS = {"ctl_help_ms": ctl_help, "sim_schedules_per_s": sim_schedules, "shared_features_speedup": shared_features, "demo_overhead_s": demo_overhead, "pixel_metrics_75_s": pixel_metrics_75,
-              "pixel_metrics_1700_s": pixel_metrics_1700, "pixel_metrics_vs_adeval": pixel_metrics_vs_adeval}
+              "pixel_metrics_1700_s": pixel_metrics_1700, "pixel_metrics_vs_adeval": pixel_metrics_vs_adeval,
+              "pixel_metrics_binned_vs_adeval": pixel_metrics_binned_vs_adeval}
 PADIM = {"padim_e2e_vs_anomalib": e2e, "padim_memory_vs_anomalib": memory}
 PATCHCORE = {"patchcore_e2e_vs_anomalib": e2e, "patchcore_memory_vs_anomalib": memory}
 DISPATCH = {"dispatch_rabbitmq_vs_celery": dispatch.rabbitmq, "dispatch_embedded_vs_ray": dispatch.embedded, "dispatch_p99_ms": dispatch.p99,

@@ -310,3 +310,60 @@ fn what_is_missing_is_said_and_results_stay_as_they_were() {
         2
     );
 }
+
+#[test]
+fn whoever_asks_is_told_what_decides() {
+    let sandbox = Sandbox::with_job(6, 3);
+    let bounds = "[AUROC, {class_path: AUPIMO, init_args: {fpr_bounds: [0.001, 0.5]}}]";
+    let text = JOB
+        .replace("kind: benchmark", "kind: train")
+        .replace("[AUROC, F1Score], pixel", "[AUROC], pixel")
+        .replace("[AUROC, F1Score]", bounds);
+    sandbox.write("job.yaml", &text);
+    sandbox.ctl(&["run", "job.yaml", "--key", "once"]).expect(0);
+    let job = newest(&sandbox);
+    let finished = || sandbox.json(&["describe", &job])["job"]["finished"].clone();
+    let before = finished();
+    assert!(before.is_string(), "{before}");
+    let words = "by `ctl rethreshold`, not by the job file: images at and above 4.5";
+    let again = || sandbox.ctl(&["run", "job.yaml", "--key", "once"]);
+    let first = again();
+    first.expect(0).says(&["succeeded already"]);
+    assert!(!first.stderr.contains("rethreshold"), "{}", first.stderr);
+    // No metric of it needs a threshold, and there is one.
+    let changed = sandbox.json(&["rethreshold", &job, "--manual", "4.5", "--wait"]);
+    for (side, is) in [("before", None), ("after", Some(4.5))] {
+        let threshold = &changed["runs"][0][side]["threshold"];
+        assert!(threshold.is_f64(), "{changed}");
+        assert!(is.is_none_or(|is| threshold == is), "{changed}");
+    }
+    assert_eq!(finished(), before);
+    let described = sandbox.ctl(&["describe", &job]);
+    described.expect(0);
+    assert!(described.stdout.contains(words), "{}", described.stdout);
+    again().expect(0).says(&["succeeded already", words]);
+    let model = sandbox.ctl(&["describe", "model", "tiny"]);
+    model.expect(0);
+    assert!(
+        model.stdout.contains("by `ctl rethreshold` after the job's end"),
+        "{}",
+        model.stdout
+    );
+    let first = sandbox.ctl(&["describe", "model", "tiny@1"]);
+    assert!(!first.stdout.contains("rethreshold"), "{}", first.stdout);
+
+    // Of single images and of all, as numbers.
+    let rows = sandbox.json(&["results", &job, "--aupimo"]);
+    let values = rows.as_array().unwrap().iter().map(|row| row["aupimo"].as_f64().unwrap());
+    let values: Vec<f64> = values.collect();
+    assert_eq!(values.len(), 3, "{rows}");
+    let metrics = sandbox.json(&["results", &job, "--metrics"]);
+    let metric = metrics.as_array().unwrap().iter().find(|row| row["metric"] == "AUPIMO").unwrap();
+    let mean = values.iter().sum::<f64>() / 3.0;
+    assert!((metric["value"].as_f64().unwrap() - mean).abs() < 1e-9, "{metric}, {mean}");
+    let found = sandbox.json(&["results", &job, "--distribution"]);
+    assert_eq!(found[0]["threshold"], 4.5, "{found}");
+    let bins = found[0]["bins"].as_array().unwrap();
+    let images: u64 = bins.iter().map(|bin| bin["anomalous"].as_u64().unwrap()).sum();
+    assert_eq!(images, 3, "{found}");
+}

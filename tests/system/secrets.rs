@@ -9,8 +9,8 @@ use broker_harness::{Broker, Options};
 use objects::{Fault, Proxy, Seaweed, WRITER};
 use store::Store;
 use tables::{
-    CurveRow, ExtremeRow, ManifestRow, MetricRow, PictureRow, Row, SampleRow, ScoreRow, TimingRow,
-    read_bytes,
+    AupimoRow, CurveRow, DefectRow, ExtremeRow, ManifestRow, MetricRow, PictureRow, Row, SampleRow,
+    ScoreRow, TimingRow, read_bytes,
 };
 use tempfile::TempDir;
 
@@ -118,6 +118,8 @@ fn decoded(bytes: &[u8]) -> Option<String> {
         .or_else(|| rows::<ExtremeRow>(bytes))
         .or_else(|| rows::<PictureRow>(bytes))
         .or_else(|| rows::<CurveRow>(bytes))
+        .or_else(|| rows::<AupimoRow>(bytes))
+        .or_else(|| rows::<DefectRow>(bytes))
 }
 
 /// Everything in the bucket; how many tables that were.

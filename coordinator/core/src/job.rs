@@ -507,7 +507,7 @@ impl Job {
             && self.counts.open() == 0
             && self.publishing.is_empty();
         if ends {
-            self.progress.finished_ms = Some(now.wall_ms);
+            self.progress.finished_ms = Some(self.end_ms(now));
             self.dirty = true;
         }
         ends

@@ -1,5 +1,8 @@
 //! What the shell reads for users: plain values, after the batch's commit.
 
+use std::collections::BTreeMap;
+
+use job::Rethreshold;
 use plan::PlannedRun;
 use types::{
     Failure, FailureClass, JobId, JobState, LeaseNumber, Progress, TaskId, TaskIndex, TaskKind,
@@ -45,6 +48,8 @@ pub struct JobView<'a> {
     pub warnings: Vec<String>,
     /// Why the last new threshold came to nothing; none: it did not, or there was none.
     pub rethreshold_failure: Option<&'a str>,
+    /// What decides in place of the job file's thresholds, by run; while a new one is under way that one.
+    pub rethresholds: Option<&'a BTreeMap<u32, Rethreshold>>,
     /// What the store, or the webhook, does not take, oldest first; gone as soon as it does.
     pub unpublished: Vec<Unpublished<'a>>,
     /// What a task heard last, while the job tries again because something does not answer.
@@ -249,6 +254,11 @@ impl Core {
                 .rethreshold
                 .as_ref()
                 .and_then(|row| row.failure.as_deref()),
+            rethresholds: job
+                .rethreshold
+                .as_ref()
+                .map(|row| &row.thresholds)
+                .filter(|thresholds| !thresholds.is_empty()),
             unpublished: self.unpublished(job.id()),
             outage: self.outage(job),
             best: job.best_trial(),

@@ -186,6 +186,7 @@ impl Job {
             thresholds: BTreeMap::new(),
             under_way: None,
             failure: None,
+            ended_ms: None,
         });
         let before = row.thresholds.clone();
         let all: Vec<u32> = match runs {
@@ -203,8 +204,25 @@ impl Job {
             before,
         });
         row.failure = None;
+        row.ended_ms = self.progress.finished_ms;
         self.rethreshold = Some(row.clone());
         row
+    }
+
+    /// The job goes on by a retry: what is said of it from now on is not of the last new threshold. What decides stays.
+    pub(crate) fn leave_rethreshold(&mut self, out: &mut Vec<Effect>) {
+        let told = |row: &&mut RethresholdRow| row.failure.is_some() || row.ended_ms.is_some();
+        if let Some(row) = self.rethreshold.as_mut().filter(told) {
+            row.failure = None;
+            row.ended_ms = None;
+            out.push(Effect::Persist(Change::Rethreshold(row.clone())));
+        }
+    }
+
+    /// When a job that ends now has ended.
+    pub(crate) fn end_ms(&self, now: Now) -> i64 {
+        let before = self.rethreshold.as_ref().and_then(|row| row.ended_ms);
+        before.unwrap_or(now.wall_ms)
     }
 
     /// The attempt counted before the task was done anew, and does so again. A generation later, so that nothing of the one

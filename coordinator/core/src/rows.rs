@@ -153,8 +153,11 @@ pub struct RethresholdRow {
     pub thresholds: BTreeMap<u32, Rethreshold>,
     /// Present until the last one's reduce is accepted.
     pub under_way: Option<UnderWay>,
-    /// Why the last one came to nothing.
+    /// Why the last one came to nothing; not any more once the job is retried.
     pub failure: Option<String>,
+    /// When the job had ended before the last one, which is when it ends again: nothing of it was computed since. None once it is
+    /// retried.
+    pub ended_ms: Option<i64>,
 }
 
 /// What counts again if a new threshold comes to nothing.

@@ -58,10 +58,8 @@ impl Core {
             let listed = |list: TaskIndex| {
                 let lease = job.task(list)?.accepted?;
                 let result = self.attempts.get(&lease)?.result_json.as_deref()?;
-                match serde_json::from_str::<TaskResult>(result).ok()?.detail {
-                    plan::ResultDetail::List { scored, .. } => Some(scored),
-                    _ => None,
-                }
+                let result = serde_json::from_str::<TaskResult>(result).ok()?;
+                plan::Listed::of(&result.detail)
             };
             let expansion = plan::search_on(
                 search,

@@ -137,6 +137,7 @@ impl Core {
             return 0;
         }
         job.progress.stop = None;
+        job.leave_rethreshold(out);
         self.open_again(number, &again, now, out);
         again.len() as u32
     }

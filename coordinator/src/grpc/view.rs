@@ -85,6 +85,10 @@ fn of_job(view: JobView<'_>, waiting: Option<&Waiting>, pace: Option<Pace>) -> v
         unpublished: view.unpublished.into_iter().map(of_unpublished).collect(),
         outage: view.outage.unwrap_or_default().to_owned(),
         rethreshold_failure: view.rethreshold_failure.unwrap_or_default().to_owned(),
+        rethresholds_json: view
+            .rethresholds
+            .and_then(|thresholds| serde_json::to_string(thresholds).ok())
+            .unwrap_or_default(),
         waits_for: word(waiting),
         reason: waiting.map(ToString::to_string).unwrap_or_default(),
         best: view.best.map(|best| v1::BestTrial {

@@ -136,6 +136,7 @@ fn rethreshold(row: &Columns<'_>) -> Result<Change, StateStoreError> {
         thresholds: row.json("thresholds_json")?,
         under_way: row.optional_json("under_way_json")?,
         failure: row.get("failure")?,
+        ended_ms: row.get("ended_ms")?,
     }))
 }
 

@@ -1,7 +1,7 @@
 //! The database's tables, as the list of steps that led to them.
 
 /// Version `n` of the database is what the first `n` steps make. A released step is never edited.
-pub const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11, V12];
+pub const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11, V12, V13];
 
 /// Numbers without a sign are stored by their bits. Columns named `*_json` hold the serde form of the row's field.
 const V1: &str = "
@@ -185,4 +185,9 @@ CREATE TABLE rethresholds (
 /// Jobs that their user deleted.
 const V12: &str = "
 ALTER TABLE job_progress ADD COLUMN deletion_json TEXT;
+";
+
+/// A new threshold does not change when its job has ended.
+const V13: &str = "
+ALTER TABLE rethresholds ADD COLUMN ended_ms INTEGER;
 ";

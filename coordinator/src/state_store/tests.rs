@@ -286,6 +286,7 @@ fn one_of_everything() -> Vec<Change> {
                 before: (0..).zip(thresholds).skip(1).collect(),
             }),
             failure: (!under_way).then(|| "a part is gone".to_owned()),
+            ended_ms: under_way.then_some(-7),
         }));
     }
     for (index, state) in (0..).zip(TaskState::ALL) {

@@ -107,12 +107,13 @@ fn job_progress(
 fn rethreshold(transaction: &Transaction<'_>, row: &RethresholdRow) -> Result<(), StateStoreError> {
     run(
         transaction,
-        "INSERT OR REPLACE INTO rethresholds VALUES (?1, ?2, ?3, ?4)",
+        "INSERT OR REPLACE INTO rethresholds VALUES (?1, ?2, ?3, ?4, ?5)",
         params![
             row.job.as_str(),
             json("rethresholds", &row.thresholds)?,
             optional_json("rethresholds", row.under_way.as_ref())?,
-            row.failure
+            row.failure,
+            row.ended_ms
         ],
     )
 }

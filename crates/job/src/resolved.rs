@@ -312,6 +312,12 @@ impl RunSpec {
         self.parity > 0 && matches!(self.model, ModelSource::Train(_))
     }
 
+    /// Whether what it has learned from is scored, too: scores are normalized by their distribution there. A package brings along by
+    /// what it normalizes.
+    pub fn scores_training_images(&self) -> bool {
+        self.normalization == Normalization::Cdf && matches!(self.model, ModelSource::Train(_))
+    }
+
     /// The dataset's name and category, as `data` has them; the class name if its parameters are not valid.
     pub fn dataset(&self) -> (String, String) {
         match data::build(&self.data.class_path, &self.data.init_args) {
@@ -409,7 +415,10 @@ impl ThresholdSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Normalization {
+    /// By the lowest and the highest score of the split that chooses the threshold.
     MinMax,
+    /// By the distribution of the scores of the training images, as Anomalib 0.x.
+    Cdf,
     None,
 }
 

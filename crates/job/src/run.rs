@@ -723,7 +723,7 @@ fn percent(text: &str) -> Option<f64> {
     (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
 }
 
-/// `min_max`, `none`, or Anomalib's `{normalization_method: min_max}`.
+/// `min_max`, `cdf`, `none`, or Anomalib's `{normalization_method: min_max}`.
 fn normalization(node: Option<&Node>, report: &mut Report<'_>) -> Option<Normalization> {
     let Some(node) = node.filter(|node| !node.is_null()) else {
         return Some(Normalization::MinMax);
@@ -733,11 +733,12 @@ fn normalization(node: Option<&Node>, report: &mut Report<'_>) -> Option<Normali
         _ => node,
     };
     let kind = params::Kind::Choice {
-        built: &["min_max", "none"],
-        not_built: &["cdf"],
+        built: &["min_max", "cdf", "none"],
+        not_built: &[],
     };
     match check::value("normalization", &kind, word, Path::new("/"), report)?.as_str()? {
         "min_max" => Some(Normalization::MinMax),
+        "cdf" => Some(Normalization::Cdf),
         _ => Some(Normalization::None),
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 /// What the reader takes for a text, since people write versions and names without quotes.
 const TEXT: [&str; 3] = ["string", "number", "boolean"];
 const TEXT_OR_NULL: [&str; 4] = ["string", "number", "boolean", "null"];
-const NORMALIZATIONS: &[&str] = &["min_max", "none"];
+const NORMALIZATIONS: &[&str] = &["min_max", "cdf", "none"];
 const TASKS: &[&str] = &["classification", "segmentation"];
 
 /// Draft 7, which editors' YAML plug-ins know best.

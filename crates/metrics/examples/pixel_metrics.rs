@@ -1,8 +1,9 @@
-//! Measures AUROC, AUPR and AUPRO of many anomaly maps, exact, on one thread: one JSON line.
+//! Measures AUROC, AUPR and AUPRO of many anomaly maps on one thread: one JSON line.
 //!
-//! `pixel_metrics MAPS [SIDE] [PIXELS_IN_MEMORY]`. The maps are like those of the peers' script: smooth noise, every second
+//! `pixel_metrics MAPS [SIDE] [PIXELS_IN_MEMORY]` exact, `pixel_metrics MAPS SIDE binned` of bins, with how far off they can be. The maps are like those of the peers' script: smooth noise, every second
 //! one with one or two raised rectangles, which its mask marks. Making them does not count. More pixels than may be in
-//! memory (2^25, as in a score task) go to a file of states, which are merged.
+//! memory (2^25, as in a score task) go to a file of states, which are merged. `cpu_s` is what the thread ran of it: less than `s`
+//! where others use the processor, too.
 
 use std::{
     fs::File,
@@ -10,37 +11,71 @@ use std::{
     time::{Duration, Instant},
 };
 
-use metrics::{Merge, RawScores, Regions, ScoreCounts, Summary};
+use metrics::{BinnedCounts, FprLimit, Merge, RawScores, Regions, ScoreCounts, Summary};
 
 type Failed = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failed> {
-    let mut numbers = std::env::args().skip(1).map(|number| number.parse::<u64>());
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let is_binned = words.get(2).is_some_and(|word| word == "binned");
+    let numbers = words.iter().filter(|word| *word != "binned");
+    let mut numbers = numbers.map(|number| number.parse::<u64>());
     let maps = numbers.next().ok_or("how many maps?")??;
     let side = numbers.next().transpose()?.unwrap_or(256) as usize;
     let in_memory = numbers.next().transpose()?.unwrap_or(1 << 25);
 
-    let (mut taken, mut counts, mut sealed) = (Duration::ZERO, ScoreCounts::new(), Vec::new());
+    if is_binned {
+        return binned(maps, side);
+    }
+    let (mut taken, mut counts, mut sealed) = (Taken::default(), ScoreCounts::new(), Vec::new());
     for index in 0..maps {
         let (map, mask) = map(index, side);
-        let start = Instant::now();
+        let start = Start::now()?;
         counts.observe_map(RawScores::new(&map)?, &Regions::of_mask(&mask, side));
         let totals = counts.totals();
         if totals.normal + totals.anomalous > in_memory {
             sealed.push(seal(&mut counts)?);
         }
-        taken += start.elapsed();
+        taken.add(start)?;
     }
-    let start = Instant::now();
+    let start = Start::now()?;
     let summary = finish(counts, sealed)?;
-    taken += start.elapsed();
+    taken.add(start)?;
     println!(
-        r#"{{"maps": {maps}, "side": {side}, "s": {:.3}, "auroc": {}, "aupr": {}, "aupro": {}, "regions": {}, "peak_rss_mib": {}}}"#,
-        taken.as_secs_f64(),
+        r#"{{"maps": {maps}, "side": {side}, "s": {:.3}, "cpu_s": {:.3}, "auroc": {}, "aupr": {}, "aupro": {}, "regions": {}, "peak_rss_mib": {}}}"#,
+        taken.wall.as_secs_f64(),
+        taken.cpu.as_secs_f64(),
         summary.auroc?,
         summary.aupr?,
         summary.aupro?,
         summary.totals.regions,
+        peak_mib()?,
+    );
+    Ok(())
+}
+
+fn binned(maps: u64, side: usize) -> Result<(), Failed> {
+    let (mut taken, mut counts) = (Taken::default(), BinnedCounts::default());
+    for index in 0..maps {
+        let (map, mask) = map(index, side);
+        let start = Start::now()?;
+        counts.observe_map(RawScores::new(&map)?, &Regions::of_mask(&mask, side));
+        taken.add(start)?;
+    }
+    let start = Start::now()?;
+    let found = counts.finish(FprLimit::STANDARD);
+    taken.add(start)?;
+    let (auroc, aupr, aupro) = (found.auroc?, found.aupr?, found.aupro?);
+    println!(
+        r#"{{"maps": {maps}, "side": {side}, "s": {:.3}, "cpu_s": {:.3}, "auroc": {}, "aupr": {}, "aupro": {}, "errors": [{:e}, {:e}, {:e}], "peak_rss_mib": {}}}"#,
+        taken.wall.as_secs_f64(),
+        taken.cpu.as_secs_f64(),
+        auroc.value,
+        aupr.value,
+        aupro.value,
+        auroc.error(),
+        aupr.error(),
+        aupro.error(),
         peak_mib()?,
     );
     Ok(())
@@ -131,6 +166,41 @@ impl Random {
     fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
+}
+
+#[derive(Default)]
+struct Taken {
+    wall: Duration,
+    cpu: Duration,
+}
+
+struct Start {
+    wall: Instant,
+    cpu: Duration,
+}
+
+impl Start {
+    fn now() -> Result<Self, Failed> {
+        Ok(Self {
+            wall: Instant::now(),
+            cpu: cpu()?,
+        })
+    }
+}
+
+impl Taken {
+    fn add(&mut self, start: Start) -> Result<(), Failed> {
+        self.wall += start.wall.elapsed();
+        self.cpu += cpu()?.saturating_sub(start.cpu);
+        Ok(())
+    }
+}
+
+/// What this thread ran so far.
+fn cpu() -> Result<Duration, Failed> {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let ran = stat.split_ascii_whitespace().next().ok_or("no schedstat")?;
+    Ok(Duration::from_nanos(ran.parse()?))
 }
 
 fn peak_mib() -> Result<u64, Failed> {

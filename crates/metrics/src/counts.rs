@@ -2,6 +2,7 @@
 
 use crate::aupimo::{FprBounds, SharedFpr};
 use crate::false_positive_rate::{AtRate, FalsePositiveRate, Search};
+use crate::score_distribution::{Moments, ScoreDistribution};
 use crate::{
     Asked, Overlap, Pass, RawScore, RawScores, Regions, StateError, StateWriter, Step, Summary,
     Totals, Undefined, radix, score,
@@ -264,6 +265,13 @@ impl ScoreCounts {
         let mut search = Search::new(self.totals(), rate);
         self.ordered().for_each(|step| search.step(step));
         search.finish()
+    }
+
+    /// The distribution of the logarithms of normal scores.
+    pub fn score_distribution(&mut self) -> Result<ScoreDistribution, Undefined> {
+        let mut moments = Moments::default();
+        self.ordered().for_each(|step| moments.step(step));
+        moments.finish()
     }
 
     /// All numbers at once, for some thresholds or more ([`Asked`]).

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::properties::counts;
 use crate::{
     Asked, FprBounds, FprLimit, MinMax, Origin, RawScore, RawScores, Regions, ScoreCounts,
-    SplitRole, Threshold, Undefined, normalize,
+    ScoreDistribution, SplitRole, Threshold, Undefined, normalize,
 };
 
 struct Golden {
@@ -278,6 +278,49 @@ fn range_and_normalized_scores_of_every_image_case() {
                 "{name}: {score} gives {found}, not {expected}"
             );
         }
+    }
+}
+
+#[test]
+fn distribution_of_normal_scores_and_the_normalization_by_it() {
+    let golden = Golden::load();
+    let mut counts = ScoreCounts::new();
+    for score in golden.floats("distribution/scores") {
+        counts.observe(RawScore::new(score).unwrap(), false);
+    }
+    let found = counts.score_distribution().unwrap();
+    let one = |name: &str| f64::from(golden.floats(name)[0]);
+    let (mean, std) = (
+        one("distribution/image_mean"),
+        one("distribution/image_std"),
+    );
+    assert!(
+        (found.mean - mean).abs() < 1e-6 && (found.std - std).abs() < 1e-6,
+        "{found:?}, not {mean} and {std}"
+    );
+    // By the reference's own moments: these are of f32.
+    let theirs = ScoreDistribution { mean, std };
+    let threshold = Threshold::restore(1.1, Origin::Manual).unwrap();
+    let doubles = |name: &str| -> Vec<f64> {
+        let bytes = golden.raw(name);
+        let numbers = bytes.as_chunks::<8>().0.iter();
+        numbers.map(|b| f64::from_le_bytes(*b)).collect()
+    };
+    let standardized = doubles("distribution/cdf_standardized");
+    let normalized = doubles("distribution/cdf_out");
+    for ((score, z), expected) in doubles("distribution/cdf_in")
+        .into_iter()
+        .zip(standardized)
+        .zip(normalized)
+    {
+        let score = RawScore::new(score as f32).unwrap();
+        let (found, cdf) = (theirs.standardized(score), theirs.cdf(score, threshold));
+        // Of the scores that are rounded to f32 here.
+        assert!((found - z).abs() < 1e-6, "{score:?}: {found}, not {z}");
+        assert!(
+            (f64::from(cdf) - expected).abs() < 1e-6,
+            "{score:?}: {cdf}, not {expected}"
+        );
     }
 }
 

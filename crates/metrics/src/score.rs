@@ -14,6 +14,8 @@ pub struct NotFinite {
 }
 
 impl RawScore {
+    pub(crate) const ZERO: Self = Self(0.0);
+
     pub fn new(value: f32) -> Result<Self, NotFinite> {
         if value.is_finite() {
             Ok(Self(value))

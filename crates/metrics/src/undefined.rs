@@ -29,6 +29,9 @@ pub enum Undefined {
     /// A decision was asked for, but the threshold it needs is itself undefined.
     #[error("no_threshold: there is no threshold to decide by")]
     NoThreshold,
+    /// Scores at or below 0, where their logarithms are asked for.
+    #[error("not_positive: normal scores of 0 or less have no logarithm")]
+    NotPositive,
 }
 
 impl Undefined {
@@ -43,6 +46,7 @@ impl Undefined {
             Self::NoMask => "no_mask",
             Self::NoMap => "no_map",
             Self::NoThreshold => "no_threshold",
+            Self::NotPositive => "not_positive",
         }
     }
 }

@@ -9,8 +9,8 @@ mod statistics;
 
 pub use error::PackageError;
 pub use manifest::{
-    Bounds, ChosenOn, FORMAT, Model, Normalization, Object, PackageManifest, Preprocessing,
-    Provenance, SIDES, Threshold, Thresholds, Weights,
+    Bounds, ChosenOn, Distribution, FORMAT, Model, Normalization, Object, PackageManifest,
+    Preprocessing, Provenance, SIDES, Scale, Threshold, Thresholds, Weights,
 };
 pub use parity::{Agreement, Compared, Computer, Measured, Parity, Skipped, TOLERANCE};
 pub use statistics::read_statistics;

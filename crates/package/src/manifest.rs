@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::{PackageError, Parity};
 
-/// Of the format that this version writes. Readers accept it and the one before, which has no `parity`.
-pub const FORMAT: u32 = 2;
+/// The newest format. Readers accept all: format 1 has no `parity`, format 2 no [`Scale::Distribution`].
+pub const FORMAT: u32 = 3;
 
 /// Sides in pixels that an image may have before and in the graph: what job files allow.
 pub const SIDES: RangeInclusive<u32> = 32..=4096;
@@ -104,12 +104,41 @@ pub enum ChosenOn {
     Manual,
 }
 
-/// Raw scores seen, for normalization to [0, 1]; one pair for each kind of value.
+/// By what raw scores are normalized to [0, 1]; one scale for each kind of value.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Normalization {
-    pub image: Option<Bounds>,
-    pub pixel: Option<Bounds>,
+    pub image: Option<Scale>,
+    pub pixel: Option<Scale>,
+}
+
+impl Normalization {
+    /// Of a package with it: the oldest that has it, so that programs of before can read what they know.
+    pub fn format(&self) -> u32 {
+        let is_new = |scale: &Option<Scale>| matches!(scale, Some(Scale::Distribution(_)));
+        match is_new(&self.image) || is_new(&self.pixel) {
+            true => 3,
+            false => 2,
+        }
+    }
+}
+
+/// Told apart by their keys.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Scale {
+    /// `min_max`: raw scores seen.
+    Range(Bounds),
+    /// `cdf`.
+    Distribution(Distribution),
+}
+
+/// Of the natural logarithms of the raw scores of normal training images, or of the pixels of their maps.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Distribution {
+    pub mean: f64,
+    pub std: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -200,16 +229,17 @@ impl PackageManifest {
                 return fail("thresholds", format!("{} is no threshold", threshold.value));
             }
         }
-        for bounds in [&self.normalization.image, &self.normalization.pixel]
+        for scale in [&self.normalization.image, &self.normalization.pixel]
             .into_iter()
             .flatten()
         {
-            if !(bounds.min.is_finite() && bounds.max.is_finite() && bounds.min <= bounds.max) {
-                return fail(
-                    "normalization",
-                    format!("{} to {} is no range", bounds.min, bounds.max),
-                );
+            if let Some(problem) = scale.problem() {
+                return fail("normalization", problem);
             }
+        }
+        if self.format < 3 && self.normalization.format() == 3 {
+            let problem = format!("format {} has no mean and std", self.format);
+            return fail("normalization", problem);
         }
         if let Some(parity) = &self.parity {
             if self.format < 2 {
@@ -220,6 +250,23 @@ impl PackageManifest {
             }
         }
         Ok(())
+    }
+}
+
+impl Scale {
+    /// Why no score can be normalized by it.
+    fn problem(&self) -> Option<String> {
+        match *self {
+            Self::Range(Bounds { min, max }) => {
+                let is_range = min.is_finite() && max.is_finite() && min <= max;
+                (!is_range).then(|| format!("{min} to {max} is no range"))
+            }
+            Self::Distribution(Distribution { mean, std }) => {
+                let is_distribution = mean.is_finite() && std.is_finite() && std >= 0.0;
+                (!is_distribution)
+                    .then(|| format!("mean {mean} and std {std} are of no distribution"))
+            }
+        }
     }
 }
 

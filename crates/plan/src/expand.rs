@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use job::resolved::RunSpec;
 use serde::{Deserialize, Serialize};
 use types::TaskIndex;
 
@@ -28,6 +29,32 @@ pub struct Expansion {
     pub added_dependencies: Vec<(TaskIndex, Dependency)>,
 }
 
+/// How many samples a listing has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listed {
+    pub train: u64,
+    /// Those not in `train`.
+    pub scored: u64,
+}
+
+impl Listed {
+    /// `None`: the result is of another kind of task.
+    pub fn of(detail: &ResultDetail) -> Option<Self> {
+        match *detail {
+            ResultDetail::List { train, scored, .. } => Some(Self { train, scored }),
+            _ => None,
+        }
+    }
+
+    /// How many a run has to score.
+    pub(crate) fn to_score(self, spec: &RunSpec) -> u64 {
+        match spec.scores_training_images() {
+            true => self.scored.saturating_add(self.train),
+            false => self.scored,
+        }
+    }
+}
+
 /// What follows from the accepted `result` of `task`; only a list's result creates tasks.
 ///
 /// `next_index` is the index that the first new task gets: the number of tasks that the job has.
@@ -38,11 +65,12 @@ pub fn expand(
     next_index: TaskIndex,
 ) -> Expansion {
     let mut expansion = Expansion::default();
-    let listed = |planned: &&PlannedTask| planned.index == task;
-    let Some(TaskSpec::List { .. }) = plan.tasks.iter().find(listed).map(|list| &list.spec) else {
+    let is_ended = |planned: &&PlannedTask| planned.index == task;
+    let Some(TaskSpec::List { .. }) = plan.tasks.iter().find(is_ended).map(|list| &list.spec)
+    else {
         return expansion;
     };
-    let ResultDetail::List { scored, .. } = result.detail else {
+    let Some(listed) = Listed::of(&result.detail) else {
         return expansion;
     };
     let mut fits = HashMap::new();
@@ -63,6 +91,8 @@ pub fn expand(
     for (run, evaluate) in evaluates {
         let fit = fits.get(&run).copied();
         let next_index = TaskIndex(next_index.0 + expansion.tasks.len() as u32);
+        let planned = plan.runs.iter().find(|planned| planned.index == run);
+        let scored = planned.map_or(listed.scored, |planned| listed.to_score(&planned.spec));
         let scores = scores(run, scored, task, fit, next_index);
         let waits = scores.iter().map(|score| (evaluate, success(score.index)));
         expansion.added_dependencies.extend(waits);

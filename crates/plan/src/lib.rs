@@ -19,7 +19,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-pub use expand::{CHUNK, Expansion, expand};
+pub use expand::{CHUNK, Expansion, Listed, expand};
 pub use planner::plan;
 pub use search::{Standing, search_on};
 pub use task::*;

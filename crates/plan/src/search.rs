@@ -5,7 +5,7 @@ use job::resolved::{MeasuredOn, RunSpec, SearchSpec};
 use types::TaskIndex;
 
 use crate::{
-    Dependency, Expansion, Plan, PlannedRun, PlannedTask, TaskSpec,
+    Dependency, Expansion, Listed, Plan, PlannedRun, PlannedTask, TaskSpec,
     expand::scores,
     joint,
     planner::{configuration, settled, success},
@@ -53,7 +53,7 @@ pub fn search_on(
     plan: &Plan,
     standings: &[Standing],
     next_index: TaskIndex,
-    listed: impl Fn(TaskIndex) -> Option<u64>,
+    listed: impl Fn(TaskIndex) -> Option<Listed>,
 ) -> Expansion {
     let mut growth = Growth {
         search,
@@ -125,7 +125,7 @@ struct Growth<'a, L> {
     corners: Option<Vec<RunSpec>>,
 }
 
-impl<L: Fn(TaskIndex) -> Option<u64>> Growth<'_, L> {
+impl<L: Fn(TaskIndex) -> Option<Listed>> Growth<'_, L> {
     fn add(&mut self, spec: RunSpec, trial: Option<hpo::Point>, template: &RunSpec) {
         // A search has at most so many trials that all of this stays far below `u32::MAX`.
         let index = (self.plan.runs.len() + self.expansion.runs.len()) as u32;
@@ -134,7 +134,7 @@ impl<L: Fn(TaskIndex) -> Option<u64>> Growth<'_, L> {
             None => self.task(TaskSpec::List { runs: vec![index] }, Vec::new()),
         };
         let fit = self.task(TaskSpec::Fit { run: index }, vec![success(list)]);
-        let scored = (self.listed)(list).unwrap_or(0);
+        let scored = (self.listed)(list).map_or(0, |listed| listed.to_score(&spec));
         let next = TaskIndex(self.next_index.0 + self.expansion.tasks.len() as u32);
         let scores = scores(index, scored, list, Some(fit), next);
         let mut needs = vec![success(list), success(fit)];
@@ -274,12 +274,17 @@ mod tests {
             .collect()
     }
 
+    const LISTED: Listed = Listed {
+        train: 20,
+        scored: 300,
+    };
+
     /// Adds what follows, and how many trials there are then.
     fn grow(
         search: &SearchSpec,
         plan: &mut Plan,
         standings: &[Standing],
-        scored: Option<u64>,
+        scored: Option<Listed>,
     ) -> Vec<PlannedTask> {
         let next = plan
             .tasks
@@ -324,7 +329,7 @@ mod tests {
             &search,
             &mut plan,
             &[settled(Some(0.5)), Standing::Open],
-            Some(300),
+            Some(LISTED),
         );
         // The listing is there: two chunks.
         let expected = [
@@ -336,7 +341,7 @@ mod tests {
         assert_eq!(kinds(&more), expected.map(|kind| (kind, Some(2))));
         assert_eq!(more[3].depends_on.len(), 4);
         let standings = [settled(Some(0.5)), settled(None), settled(Some(0.7))];
-        let more = grow(&search, &mut plan, &standings, Some(300));
+        let more = grow(&search, &mut plan, &standings, Some(LISTED));
         assert_eq!(
             kinds(&more)[0],
             (TaskKind::List, None),
@@ -349,7 +354,7 @@ mod tests {
         );
         assert_eq!(best.spec.axes, plan.runs[2].spec.axes);
         let standings = [standings.as_slice(), &[settled(Some(0.6))]].concat();
-        assert_eq!(grow(&search, &mut plan, &standings, Some(300)), []);
+        assert_eq!(grow(&search, &mut plan, &standings, Some(LISTED)), []);
     }
 
     #[test]

@@ -90,7 +90,8 @@ pub enum TaskSpec {
     Fit {
         run: u32,
     },
-    /// Scores samples `first .. first + count` of those that are not in `train`, in uri order.
+    /// Scores samples `first .. first + count` of those that are not in `train`, in uri order, and after them, where the run
+    /// [needs them](job::resolved::RunSpec::scores_training_images), of those that are.
     Score {
         run: u32,
         chunk: u32,

@@ -154,6 +154,28 @@ fn labels_say_what_differs() {
 }
 
 #[test]
+fn a_run_that_normalizes_by_training_images_scores_them_too_unless_a_package_brings_that_along() {
+    let cdf = |spec: RunSpec| RunSpec {
+        normalization: Normalization::Cdf,
+        ..spec
+    };
+    let runs = vec![
+        cdf(spec("a", 1, "x", 0, true)),
+        cdf(spec("a", 1, "x", 0, false)),
+        spec("a", 2, "x", 0, true),
+    ];
+    let full = expanded(plan(&job(runs)), 300);
+    let images = |wanted: u32| -> u64 {
+        let scores = full.tasks.iter().map(|task| match task.spec {
+            TaskSpec::Score { run, count, .. } if run == wanted => count,
+            _ => 0,
+        });
+        scores.sum()
+    };
+    assert_eq!([0, 1, 2].map(images), [309, 300, 300]);
+}
+
+#[test]
 fn only_a_list_expands() {
     let plan = plan(&job(vec![spec("a", 1, "x", 0, true)]));
     for (index, expected) in [(0, 2), (1, 0), (2, 0), (3, 0), (99, 0)] {

@@ -306,5 +306,6 @@ fn plain(reason: Undefined) -> &'static str {
         Undefined::NoMask => "there is no mask",
         Undefined::NoMap => "the model has no map",
         Undefined::NoThreshold => "there is no threshold",
+        Undefined::NotPositive => "normal scores of 0 or less have no logarithm",
     }
 }

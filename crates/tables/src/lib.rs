@@ -16,8 +16,8 @@ pub use error::TableError;
 pub use file::{TableReader, TableWriter, read_bytes, write_bytes};
 pub use ranges::{Ranges, RangesReader};
 pub use rows::{
-    ANOMALOUS_RATE, CurveRow, ExtremeRow, ManifestRow, MapRow, MetricRow, PictureRow, RenderRow,
-    SampleRow, ScoreRow, TimingRow,
+    ANOMALOUS_RATE, AupimoRow, CurveRow, DefectRow, ExtremeRow, ManifestRow, MapRow, MetricRow,
+    PictureRow, RenderRow, SampleRow, ScoreRow, TimingRow,
 };
 pub use table::{Row, SCHEMA_KEY};
 

@@ -121,6 +121,31 @@ table! {
 }
 
 table! {
+    /// AUPIMO of one image that has a defect; the mean over a run's rows is the metric of its images.
+    AupimoRow = "aupimo" version 1 sorted by [run, uri] {
+        run: u32,
+        uri: String,
+        /// As in `samples`.
+        defect_type: Option<String>,
+        /// Pixels of its mask's defects, at the model's size.
+        pixels: u64,
+        aupimo: Option<f64>,
+        /// Why there is no value, the same for all rows of a run.
+        reason: Option<String>,
+    }
+}
+
+table! {
+    /// What one `score` task leaves of an image that has a defect, from which its AUPIMO is made.
+    DefectRow = "defects" version 1 sorted by [uri] in batches of 16 {
+        uri: String,
+        defect_type: Option<String>,
+        /// Raw scores of the defect's pixels: f32, little endian.
+        scores: Vec<u8>,
+    }
+}
+
+table! {
     /// One of the images that a run gets most wrong or most right, as people look at it.
     PictureRow = "pictures" version 1 sorted by [run, uri] in batches of 16 {
         run: u32,

@@ -172,6 +172,28 @@ fn every_table_keeps_its_values() {
         read_bytes::<CurveRow>(write_bytes([curve.clone()]).unwrap().0).unwrap(),
         [curve]
     );
+    let aupimo = |value: Option<f64>| AupimoRow {
+        run: 1,
+        uri: "file:///data/7.png".to_owned(),
+        defect_type: Some("crack".to_owned()),
+        pixels: 65,
+        aupimo: value,
+        reason: value.is_none().then(|| "no_normal_image".to_owned()),
+    };
+    let rows = [aupimo(Some(0.25)), aupimo(None)];
+    assert_eq!(
+        read_bytes::<AupimoRow>(write_bytes(rows.clone()).unwrap().0).unwrap(),
+        rows
+    );
+    let defect = DefectRow {
+        uri: "file:///data/7.png".to_owned(),
+        defect_type: None,
+        scores: 1.5_f32.to_le_bytes().to_vec(),
+    };
+    assert_eq!(
+        read_bytes::<DefectRow>(write_bytes([defect.clone()]).unwrap().0).unwrap(),
+        [defect]
+    );
     let extreme = ExtremeRow {
         sample: 7,
         uri: "file:///data/7.png".to_owned(),

@@ -163,6 +163,7 @@ pub fn job_value(job: &Job) -> Value {
         "deadline": time(job.deadline_ms), "trace": job.trace, "failures": job.failures, "warnings": job.warnings,
         "unpublished": job.unpublished.iter().map(unpublished_value).collect::<Value>(), "outage": job.outage, "waits_for": job.waits_for, "reason": job.reason,
         "results_generation": job.results_generation, "rethreshold_failure": job.rethreshold_failure,
+        "rethresholds": serde_json::from_str::<Value>(&job.rethresholds_json).ok(),
         "best": job.best.as_ref().map(|best| json!({"trial": best.run, "value": best.value})), "pace": job.pace.as_ref().map(pace_value),
     })
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use job::resolved::JobKind;
 use proto::v1::{GetJobRequest, Job, ListRunsRequest};
 use serde_json::{Value, json};
-use tables::{ANOMALOUS_RATE, MetricRow, Row, ScoreRow, TimingRow};
+use tables::{ANOMALOUS_RATE, AupimoRow, MetricRow, Row, ScoreRow, TimingRow};
 
 use super::with_cluster;
 use crate::cluster::Cluster;
@@ -15,7 +15,7 @@ use crate::output::{Document, Format};
 use crate::rows::{self, Results};
 use crate::summary::Line;
 use crate::trials::{self, Search};
-use crate::{Common, Error, comparison, output, predicted, resume, summary};
+use crate::{Common, Error, comparison, distribution, output, predicted, resume, summary};
 
 // What people see of each table; programs get every column.
 const SCORE_COLUMNS: [&str; 9] = [
@@ -53,6 +53,7 @@ const METRIC_COLUMNS: [&str; 15] = [
     ">normal",
     ">anomalous",
 ];
+const AUPIMO_COLUMNS: [&str; 6] = [">run", ">aupimo", ">pixels", "defect_type", "reason", "uri"];
 const TIMING_COLUMNS: [&str; 11] = [
     "task",
     "kind",
@@ -81,23 +82,29 @@ pub struct Args {
     #[arg(long)]
     last: bool,
     /// The rows of the table `scores`: one an image and run
-    #[arg(long, conflicts_with_all = ["metrics", "timings"])]
+    #[arg(long, conflicts_with_all = ["metrics", "timings", "aupimo"])]
     scores: bool,
     /// The N rows of the table `scores` with the highest scores
-    #[arg(long, value_name = "N", conflicts_with_all = ["scores", "metrics", "timings", "compare"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["scores", "metrics", "timings", "aupimo", "compare"])]
     top: Option<usize>,
     /// The rows of the table `metrics`
-    #[arg(long, conflicts_with = "timings")]
+    #[arg(long, conflicts_with_all = ["timings", "aupimo"])]
     metrics: bool,
     /// The rows of the table `timings`
-    #[arg(long)]
+    #[arg(long, conflicts_with = "aupimo")]
     timings: bool,
+    /// The rows of the table `aupimo`: one a run and image that has a defect, where AUPIMO is a metric
+    #[arg(long)]
+    aupimo: bool,
+    /// How the scores of test images are distributed: moments of each class, and the histogram that the report draws
+    #[arg(long, conflicts_with_all = ["scores", "top", "metrics", "timings", "aupimo", "compare", "best"])]
+    distribution: bool,
     /// Say which model is better, by a paired bootstrap over images and seeds: this job's against those of another, or,
     /// with the same JOB, the best against the others
-    #[arg(long, value_name = "JOB", add = crate::completion::jobs(), conflicts_with_all = ["scores", "metrics", "timings"])]
+    #[arg(long, value_name = "JOB", add = crate::completion::jobs(), conflicts_with_all = ["scores", "metrics", "timings", "aupimo"])]
     compare: Option<String>,
     /// Of a search: the best trial with its parameters, and what it came to on test images if it was fitted once more
-    #[arg(long, conflicts_with_all = ["scores", "top", "metrics", "timings", "compare", "document"])]
+    #[arg(long, conflicts_with_all = ["scores", "top", "metrics", "timings", "aupimo", "compare", "document"])]
     best: bool,
     /// Print the table so that it goes into another document
     #[arg(long = "as", value_name = "FORM")]
@@ -116,22 +123,26 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             return trials::show_best(common, cluster, &wanted).await;
         }
         let (job, results) = published(cluster, wanted).await?;
-        let of_tables = args.compare.is_some() || args.document.is_some();
-        if of_tables || args.scores || args.metrics || args.timings {
+        let of_tables = args.compare.is_some() || args.document.is_some() || args.distribution;
+        let of_rows = args.scores || args.metrics || args.timings || args.aupimo;
+        if of_tables || of_rows {
             has_tables(&job)?;
         }
         if let Some(other) = &args.compare {
             return compare(common, cluster, &args, (job, results), other.clone()).await;
         }
+        if args.distribution {
+            return distributed(common, cluster, &results, args.document).await;
+        }
         if let Some(count) = args.top {
             let highest = highest(cluster, &results, None, count).await?;
             return put(common, &highest, &TOP_COLUMNS, args.document);
         }
-        if let (Some(form), false) = (args.document, args.scores || args.metrics || args.timings) {
+        if let (Some(form), false) = (args.document, of_rows) {
             let (lines, _) = lines(cluster, &job, Some(&results)).await?;
             return output::line(&summary::table(&lines).document(form));
         }
-        if !(args.scores || args.metrics || args.timings) {
+        if !of_rows {
             return show(common, cluster, &job, Some(results)).await.map(drop);
         }
         if args.scores {
@@ -143,11 +154,42 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             put(common, &found, &SCORE_COLUMNS, args.document)
         } else if args.metrics {
             print::<MetricRow>(common, cluster, &results, &METRIC_COLUMNS, args.document).await
+        } else if args.aupimo {
+            let found = results.read_if_there::<AupimoRow>(&mut cluster.client).await?;
+            if found.is_empty() {
+                return Err(Error::NotFound(format!(
+                    "job {} has no AUPIMO of single images: `metrics: {{pixel: [AUPIMO]}}` in its file asks for it, and takes images with masks",
+                    job.id
+                )));
+            }
+            put(common, &found, &AUPIMO_COLUMNS, args.document)
         } else {
             print::<TimingRow>(common, cluster, &results, &TIMING_COLUMNS, args.document).await
         }
     })
     .await
+}
+
+/// Prints how the scores of test images are distributed.
+async fn distributed(
+    common: &Common,
+    cluster: &mut Cluster,
+    results: &Results,
+    form: Option<Document>,
+) -> Result<(), Error> {
+    let mut scores = Vec::new();
+    results
+        .each_score(&mut cluster.client, |batch| scores.extend(batch))
+        .await?;
+    let metrics = results.read::<MetricRow>(&mut cluster.client).await?;
+    let found = distribution::of(&scores, &metrics);
+    match form {
+        Some(form) => output::line(&distribution::document(&found, form)),
+        None => {
+            let value = distribution::json(&found);
+            common.output.print(&value, || distribution::text(&found))
+        }
+    }
 }
 
 /// Prints the rows of one table.

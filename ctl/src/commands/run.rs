@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use crate::cluster::{Cluster, WorkerOptions};
 use crate::job_file::{JobFile, ReadJob, print_warnings};
 use crate::watch::{Follow, Signals, follow, is_terminal};
-use crate::{Common, Error, client, places, resume};
+use crate::{Common, Error, client, places, resume, rethresholded};
 
 const DEFAULT_SLOTS: u32 = 1;
 
@@ -145,10 +145,29 @@ pub async fn submit(
         Outcome::Created | Outcome::Unspecified => "submitted",
     };
     eprintln!("job {} {words}", reply.job);
+    if matches!(
+        reply.outcome(),
+        Outcome::Attached | Outcome::Retried | Outcome::Done
+    ) {
+        let request = GetJobRequest {
+            job: reply.job.clone(),
+        };
+        say_if_rethresholded(cluster.client.get_job(request).await?.get_ref());
+    }
     Ok(Submitted {
         done: reply.outcome() == Outcome::Done,
         job: reply.job,
     })
+}
+
+/// What is there is not what the file asks for.
+fn say_if_rethresholded(job: &Job) {
+    if let Some(words) = rethresholded::words(job) {
+        eprintln!(
+            "note: job {} is decided {words}; `--new`, or another `--key`, makes a job that is decided by the file",
+            job.id
+        );
+    }
 }
 
 /// With the span that the job's whole trace hangs from.
@@ -241,5 +260,6 @@ async fn go_on(cluster: &mut Cluster, job: &Job) -> Result<String, Error> {
         "job {} of the same file was not finished: going on with it (`--new` begins another)",
         job.id
     );
+    say_if_rethresholded(job);
     Ok(job.id.clone())
 }

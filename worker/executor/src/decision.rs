@@ -1,11 +1,11 @@
-//! How a run decides at one level: its threshold and which split chose it, its normalization bounds.
+//! How a run decides at one level: its threshold and which split chose it, by what its scores are normalized.
 
-use ::package::{Bounds, ChosenOn};
+use ::package::{Bounds, ChosenOn, Distribution, Scale};
 use data::Split;
 use job::resolved::{Normalization, ThresholdSpec};
 use metrics::{
-    AtRate, FalsePositiveRate, MinMax, Origin, RawScore, SplitRole, Threshold, Undefined,
-    manual_threshold::manual_threshold, normalize,
+    AtRate, FalsePositiveRate, MinMax, Origin, RawScore, ScoreDistribution, SplitRole, Threshold,
+    Undefined, manual_threshold::manual_threshold, normalize,
 };
 use plan::PlannedRun;
 
@@ -19,33 +19,63 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub struct Given {
     pub threshold: Option<::package::Threshold>,
-    pub bounds: Option<Bounds>,
+    pub scale: Option<Scale>,
 }
 
 impl Given {
     pub fn image(package: &Opened) -> Self {
         Self {
             threshold: package.thresholds().image.clone(),
-            bounds: package.normalization().image,
+            scale: package.normalization().image,
         }
     }
 
     pub fn pixel(package: &Opened) -> Self {
         Self {
             threshold: package.thresholds().pixel.clone(),
-            bounds: package.normalization().pixel,
+            scale: package.normalization().pixel,
         }
     }
 }
 
-/// The threshold and bounds of one level.
+/// By what raw scores become 0 to 1, around a threshold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Scaling {
+    Range(MinMax),
+    Distribution(ScoreDistribution),
+}
+
+impl From<Scale> for Scaling {
+    fn from(scale: Scale) -> Self {
+        match scale {
+            Scale::Range(Bounds { min, max }) => Self::Range(MinMax { min, max }),
+            Scale::Distribution(Distribution { mean, std }) => {
+                Self::Distribution(ScoreDistribution { mean, std })
+            }
+        }
+    }
+}
+
+impl From<Scaling> for Scale {
+    fn from(scaling: Scaling) -> Self {
+        match scaling {
+            Scaling::Range(MinMax { min, max }) => Self::Range(Bounds { min, max }),
+            Scaling::Distribution(ScoreDistribution { mean, std }) => {
+                Self::Distribution(Distribution { mean, std })
+            }
+        }
+    }
+}
+
+/// The threshold and scaling of one level.
 #[derive(Debug, Clone)]
 pub struct Decision {
     /// Or why there is none.
     pub threshold: Result<Threshold, Undefined>,
     /// The word of the column `threshold_split`: what chose the threshold.
     pub chosen_by: &'static str,
-    pub bounds: Option<MinMax>,
+    /// Or why there is none; no word where none was asked for.
+    pub scaling: Result<Scaling, Option<Undefined>>,
     /// What the threshold stands on, where it is that of a false-positive rate.
     pub at_rate: Option<AtRate>,
 }
@@ -113,19 +143,28 @@ pub fn decide(
             (best.map(|best| best.threshold(role)), split.as_str())
         }
     };
-    let bounds = match (run.spec.normalization, given) {
-        (Normalization::None, _) => None,
+    let scaling = match (run.spec.normalization, given) {
+        (Normalization::None, _) => Err(None),
         // A package's scores are normalized as when it was made, so that they compare over all its uses.
-        (Normalization::MinMax, Some(given)) => given.bounds.map(|bounds| MinMax {
-            min: bounds.min,
-            max: bounds.max,
-        }),
-        (Normalization::MinMax, None) => seen.and_then(|summary| summary.min_max.ok()),
+        (Normalization::MinMax | Normalization::Cdf, Some(given)) => {
+            given.scale.map(Scaling::from).ok_or(None)
+        }
+        (Normalization::MinMax, None) => {
+            let range = seen.map(|summary| summary.min_max);
+            range
+                .unwrap_or(Err(Undefined::Empty))
+                .map(Scaling::Range)
+                .map_err(Some)
+        }
+        (Normalization::Cdf, None) => {
+            let found = level.distribution()?;
+            found.map(Scaling::Distribution).map_err(Some)
+        }
     };
     Ok(Decision {
         threshold,
         chosen_by,
-        bounds,
+        scaling,
         at_rate,
     })
 }
@@ -174,16 +213,17 @@ impl Decision {
         })
     }
 
-    pub fn bounds_for_package(&self) -> Option<Bounds> {
-        self.bounds.map(|bounds| Bounds {
-            min: bounds.min,
-            max: bounds.max,
-        })
+    pub fn scale_for_package(&self) -> Option<Scale> {
+        self.scaling.ok().map(Scale::from)
     }
 
-    /// 0 to 1 with 0.5 at the threshold; null without bounds or threshold.
+    /// 0 to 1 with 0.5 at the threshold; null without scaling or threshold.
     pub fn normalized(&self, score: RawScore) -> Option<f32> {
-        Some(normalize(score, self.threshold.ok()?, self.bounds?))
+        let threshold = self.threshold.ok()?;
+        Some(match self.scaling.ok()? {
+            Scaling::Range(range) => normalize(score, threshold, range),
+            Scaling::Distribution(distribution) => distribution.cdf(score, threshold),
+        })
     }
 
     /// A score at the threshold counts as anomalous; null without one.

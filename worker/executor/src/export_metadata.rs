@@ -1,6 +1,6 @@
 //! `metadata.json` of an export: the keys that Anomalib 1.x's inferencers read, and under `nightshift` everything else.
 
-use ::package::{Bounds, PackageManifest, Threshold};
+use ::package::{Bounds, PackageManifest, Scale, Threshold};
 use graph::{Dim, Graph, Port};
 use job::resolved::ExportSpec;
 use models::Model;
@@ -52,7 +52,10 @@ fn of_anomalib(manifest: &PackageManifest, has_map: bool) -> Map<String, Value> 
             metadata.insert(key.to_owned(), threshold.into());
         }
     }
-    if let (Some(_), Some(Bounds { min, max })) = (image, manifest.normalization.image) {
+    // They know no other normalization.
+    if let (Some(_), Some(Scale::Range(Bounds { min, max }))) =
+        (image, manifest.normalization.image)
+    {
         metadata.insert("min".to_owned(), min.into());
         metadata.insert("max".to_owned(), max.into());
     }
@@ -89,6 +92,7 @@ fn ours(
         "preprocessing": manifest.preprocessing,
         "thresholds": manifest.thresholds,
         "normalization": manifest.normalization,
+        "scores": "raw: no file normalizes them",
         "model": manifest.model,
         "weights": manifest.weights,
         "package": {"name": found.name, "version": found.version, "uri": found.uri, "sha256": found.sha256},

@@ -47,16 +47,23 @@ struct Shared {
 /// One thread's sessions and buffers.
 pub enum Looker {
     Alone(Alone),
-    Sharing {
-        /// From the image to the maps that runs share.
-        maps: Alone,
-        /// From maps to features.
-        tail: Box<dyn Session>,
-        /// The maps of all layers, one after the other.
-        values: Vec<f32>,
-    },
+    Sharing(Box<Sharing>),
     /// By the model file of another program.
     File(FileSession),
+}
+
+/// In two steps, with buffers that serve every image.
+pub struct Sharing {
+    /// From the image to the maps that runs share.
+    maps: Alone,
+    /// From maps to features.
+    tail: Box<dyn Session>,
+    /// As the engine gives them, one a layer.
+    layers: Vec<Vec<f32>>,
+    /// The maps of all layers, one after the other.
+    values: Vec<f32>,
+    /// What is kept of an image.
+    bytes: Vec<u8>,
 }
 
 /// From an image to what a graph makes of it.
@@ -112,13 +119,17 @@ impl<'a> Features<'a> {
         let tails = engine.sessions(attempt, &COMPILED_TAIL, &chosen.key, || {
             model.feature_graph(Start::Maps)
         })?;
-        let looker = |(session, tail)| Looker::Sharing {
-            maps: Alone {
-                session,
-                input: vec![0.0; chosen.input_len()],
-            },
-            tail,
-            values: Vec::new(),
+        let looker = |(session, tail)| {
+            Looker::Sharing(Box::new(Sharing {
+                maps: Alone {
+                    session,
+                    input: vec![0.0; chosen.input_len()],
+                },
+                tail,
+                layers: vec![Vec::new(); joint.layers.len()],
+                values: Vec::new(),
+                bytes: Vec::new(),
+            }))
         };
         let lookers = maps.into_iter().zip(tails).map(looker).collect();
         let places = pass.places(&backbone).ok_or_else(|| {
@@ -188,12 +199,8 @@ impl<'a> Features<'a> {
                     infer_us: micros(start.elapsed()),
                 }))
             }
-            Looker::Sharing {
-                maps,
-                tail,
-                values: of_layers,
-            } => match &self.shared {
-                Some(shared) => self.look_at_maps(shared, (maps, tail, of_layers), sample, values),
+            Looker::Sharing(looker) => match &self.shared {
+                Some(shared) => self.look_at_maps(shared, looker, sample, values),
                 None => Err(TaskError::Assignment(
                     "a thread shares maps of a run that shares none".to_owned(),
                 )),
@@ -217,33 +224,45 @@ impl<'a> Features<'a> {
     fn look_at_maps(
         &self,
         shared: &Shared,
-        (looker, tail, maps): (&mut Alone, &mut Box<dyn Session>, &mut Vec<f32>),
+        looker: &mut Sharing,
         sample: &SampleRow,
         values: &mut Vec<f32>,
     ) -> Result<Result<Looked, BadImage>, TaskError> {
-        let (seen, infer_us) = match self.found(shared, sample, maps) {
+        let Sharing {
+            maps: Alone { session, input },
+            tail,
+            layers,
+            values: maps,
+            bytes,
+        } = looker;
+        let synthetic = sample.synthetic.map(|seed| seed.to_string());
+        let key = shared.key_of(sample, synthetic.as_deref());
+        let cache = self.cache(shared, sample).map(|cache| (cache, &key));
+        let (seen, infer_us) = match self.found(shared, cache, maps) {
             Some(record) => (record.seen, record.infer_us),
             None => {
                 let begun = Instant::now();
-                let seen = match self.images.read(sample, &mut looker.input)? {
+                let seen = match self.images.read(sample, input)? {
                     Ok(seen) => seen,
                     Err(bad) => return Ok(Err(bad)),
                 };
                 let start = Instant::now();
-                let mut layers = vec![Vec::new(); shared.lengths.len()];
-                let bytes = 4 * looker.input.len() as u64;
-                self.attempt.stages.time("infer", bytes, || {
-                    looker.session.run(&[&looker.input], &mut layers)
+                let stages = &self.attempt.stages;
+                stages.time("infer", 4 * input.len() as u64, || {
+                    session.run(&[input], layers)
                 })?;
                 let infer_us = micros(start.elapsed());
                 maps.clear();
                 layers.iter().for_each(|layer| maps.extend(layer));
-                let record = Record {
-                    seen,
-                    infer_us,
-                    cost_us: micros(begun.elapsed()),
-                };
-                self.keep(shared, sample, record, maps);
+                if let Some((cache, key)) = cache {
+                    let record = Record {
+                        seen,
+                        infer_us,
+                        cost_us: micros(begun.elapsed()),
+                    };
+                    record.write(maps, bytes);
+                    stages.time("keep", bytes.len() as u64, || cache.keep(key, bytes));
+                }
                 (seen, infer_us)
             }
         };
@@ -272,11 +291,16 @@ impl<'a> Features<'a> {
     }
 
     /// Fills `maps` with what another attempt has kept.
-    fn found(&self, shared: &Shared, sample: &SampleRow, maps: &mut Vec<f32>) -> Option<Record> {
+    fn found(
+        &self,
+        shared: &Shared,
+        cache: Option<(&LocalCache, &[&str; 4])>,
+        maps: &mut Vec<f32>,
+    ) -> Option<Record> {
         let start = Instant::now();
         lock(&shared.reused).of += 1;
-        let cache = self.cache(shared, sample)?;
-        let bytes = cache.find(&shared.key_of(sample))?;
+        let (cache, key) = cache?;
+        let bytes = cache.find(key)?;
         let record = Record::read(&bytes, shared.lengths.iter().sum(), maps)?;
         let took = start.elapsed();
         self.attempt
@@ -295,15 +319,6 @@ impl<'a> Features<'a> {
         cache.filter(|_| shared.kept && !sample.etag.is_empty())
     }
 
-    fn keep(&self, shared: &Shared, sample: &SampleRow, record: Record, maps: &[f32]) {
-        if let Some(cache) = self.cache(shared, sample) {
-            let bytes = record.write(maps);
-            self.attempt.stages.time("keep", bytes.len() as u64, || {
-                cache.keep(&shared.key_of(sample), &bytes);
-            });
-        }
-    }
-
     /// What did not have to be computed; `None`: the run shares nothing.
     pub fn reused(&self) -> Option<Reused> {
         self.shared.as_ref().map(|shared| *lock(&shared.reused))
@@ -311,12 +326,12 @@ impl<'a> Features<'a> {
 }
 
 impl Shared {
-    fn key_of(&self, sample: &SampleRow) -> [String; 4] {
-        let synthetic = sample.synthetic.map(|seed| seed.to_string());
+    /// `synthetic`: the sample's seed.
+    fn key_of<'a>(&'a self, sample: &'a SampleRow, synthetic: Option<&'a str>) -> [&'a str; 4] {
         [
-            self.key.clone(),
-            sample.uri.clone(),
-            sample.etag.clone(),
+            &self.key,
+            &sample.uri,
+            &sample.etag,
             synthetic.unwrap_or_default(),
         ]
     }
@@ -349,8 +364,10 @@ impl Record {
         Self::HEAD + 4 * lengths.iter().sum::<usize>()
     }
 
-    fn write(&self, maps: &[f32]) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(Self::HEAD + 4 * maps.len());
+    /// Into `bytes`, whatever they were.
+    fn write(&self, maps: &[f32], bytes: &mut Vec<u8>) {
+        bytes.clear();
+        bytes.reserve(Self::HEAD + 4 * maps.len());
         bytes.extend(self.seen.width.to_le_bytes());
         bytes.extend(self.seen.height.to_le_bytes());
         bytes.extend(self.seen.decode_us.to_le_bytes());
@@ -358,7 +375,6 @@ impl Record {
         bytes.extend(self.cost_us.to_le_bytes());
         // The cache lives on one machine, so the machine's own byte order will do.
         bytes.extend_from_slice(as_bytes(maps));
-        bytes
     }
 
     /// Fills `maps`; `None` if they are not of that length.
@@ -406,7 +422,8 @@ mod tests {
             cost_us: u64::MAX - 1,
         };
         let maps = [0.1, -0.0, f32::NAN, f32::MIN_POSITIVE / 2.0];
-        let bytes = record.write(&maps);
+        let mut bytes = vec![1; 99];
+        record.write(&maps, &mut bytes);
         assert_eq!(bytes.len(), Record::bytes(&[3, 1]));
         let mut read = vec![9.0; 9];
         let found = Record::read(&bytes, 4, &mut read).unwrap();

@@ -4,14 +4,14 @@
 use std::borrow::Cow;
 
 use job::resolved::Kept;
-use metrics::{RawScore, Regions, Threshold};
+use metrics::{MinMax, RawScore, Regions, Threshold};
 use plan::PlannedRun;
 use tables::{AnomalyBox, MapRow, RenderRow, SampleRow};
 use vision::{Heat, HeatScale, Image, Thumbnail, VisionError, encode_jpeg, encode_png};
 
 use crate::{
     attempt::Attempt,
-    decision::{Given, given_threshold},
+    decision::{Given, Scaling, given_threshold},
     error::{TaskError, one_line},
     extremes,
     head::{Finished, Head},
@@ -35,8 +35,8 @@ pub struct Findings {
     image: Option<Threshold>,
     /// Of pixels; of images where there is none, as the reference has it.
     pixel: Option<Threshold>,
-    /// Lowest and highest value of maps that the package has seen.
-    bounds: Option<[f32; 2]>,
+    /// Of the values of maps that the package has seen.
+    scale: Option<Scaling>,
 }
 
 /// What one thread keeps.
@@ -67,15 +67,15 @@ impl Findings {
         };
         let image = threshold(spec.metrics.image_threshold, Given::image(package))?;
         let pixel = threshold(spec.metrics.pixel_threshold, Given::pixel(package))?;
-        let bounds = package.normalization();
-        let bounds = bounds.pixel.or(bounds.image);
+        let scale = package.normalization();
+        let scale = scale.pixel.or(scale.image);
         Ok(Some(Self {
             run: run.index,
             maps: spec.maps,
             pictures: spec.pictures,
             image,
             pixel: pixel.or(image),
-            bounds: bounds.map(|bounds| [bounds.min, bounds.max]),
+            scale: scale.map(Scaling::from),
         }))
     }
 
@@ -217,8 +217,9 @@ impl Findings {
         })
     }
 
-    /// Half of the way from the lowest value that the package has seen to the threshold is nothing, the highest is full; without such
-    /// values the map's own. `None` if the map says nothing.
+    /// Half of the way from the lowest value that the package has seen to the threshold is nothing, the highest is full. By a
+    /// distribution it is two standard deviations to each side of the threshold. Without such values the map's own. `None` if the map
+    /// says nothing.
     fn heat(&self, map: &[f32]) -> Option<([f32; 2], HeatScale)> {
         let scale = |[low, high]: [f32; 2]| Some(([low, high], HeatScale::new(low, high)?));
         let own = || {
@@ -229,8 +230,11 @@ impl Findings {
                 });
             scale(ends)
         };
-        let known = self.bounds.zip(self.pixel);
-        let known = known.map(|([low, high], pixel)| [low + (pixel.value() - low) / 2.0, high]);
+        let known = self.scale.zip(self.pixel);
+        let known = known.map(|(scale, pixel)| match scale {
+            Scaling::Range(MinMax { min, max }) => [min + (pixel.value() - min) / 2.0, max],
+            Scaling::Distribution(values) => [-2.0, 2.0].map(|side| values.score_at(side, pixel)),
+        });
         known.and_then(scale).or_else(own)
     }
 }

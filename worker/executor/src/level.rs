@@ -10,8 +10,8 @@ use std::{
 use data::Split;
 use job::resolved::ErrorLimit;
 use metrics::{
-    Asked, AtRate, FalsePositiveRate, FprBounds, FprLimit, Merge, RawScore, ScoreCounts, Summary,
-    Undefined,
+    Asked, AtRate, FalsePositiveRate, FprBounds, FprLimit, Merge, RawScore, ScoreCounts,
+    ScoreDistribution, SharedFpr, Summary, Undefined,
 };
 use plan::PlannedRun;
 use tables::ScoreRow;
@@ -39,6 +39,9 @@ pub trait Level {
         split: Split,
         rate: FalsePositiveRate,
     ) -> Result<Result<AtRate, Undefined>, TaskError>;
+
+    /// Of the normal scores of the split `train`, where that was scored.
+    fn distribution(&self) -> Result<Result<ScoreDistribution, Undefined>, TaskError>;
 }
 
 /// What the run asks of a summary, but for thresholds.
@@ -71,6 +74,13 @@ impl Images {
             attempt.each_batch::<ScoreRow>(&part.path(names::SCORES), |batch| {
                 batch.iter().try_for_each(|row| images.observe(row))
             })?;
+            if part.object(names::TRAINING_SCORES).is_some() {
+                let path = part.path(names::TRAINING_SCORES);
+                attempt.each_batch::<ScoreRow>(&path, |batch| {
+                    images.observe_training(&batch);
+                    Ok(())
+                })?;
+            }
         }
         Ok(images)
     }
@@ -91,6 +101,14 @@ impl Images {
             }),
         }
         Ok(())
+    }
+
+    /// One that cannot be scored has no part in anything.
+    fn observe_training(&mut self, rows: &[ScoreRow]) {
+        let counts = self.counts.entry(Split::Train).or_default();
+        for score in rows.iter().filter_map(|row| RawScore::new(row.score?).ok()) {
+            counts.observe(score, false);
+        }
     }
 
     /// Images of a split that could not be scored.
@@ -167,6 +185,11 @@ impl Level for Images {
         let counts = self.counts.get(&split).cloned();
         Ok(counts.unwrap_or_default().at_rate(rate))
     }
+
+    fn distribution(&self) -> Result<Result<ScoreDistribution, Undefined>, TaskError> {
+        let counts = self.counts.get(&Split::Train).cloned();
+        Ok(counts.unwrap_or_default().score_distribution())
+    }
 }
 
 /// One score a pixel: states in the store, read together in bounded memory.
@@ -208,6 +231,19 @@ impl<'a> Pixels<'a> {
                 })
             })
             .collect()
+    }
+
+    /// The false-positive rates of images without a defect, in a pass of its own.
+    pub fn shared_fpr(
+        &self,
+        split: Split,
+        bounds: FprBounds,
+    ) -> Result<Result<SharedFpr, Undefined>, TaskError> {
+        let stages = &self.attempt.stages;
+        stages.time("metrics", 0, || match self.merged(split)? {
+            Merged::AtOnce(merge) => Ok(merge.shared_fpr(bounds)?),
+            Merged::Sealed(sealed) => sealed.shared_fpr(bounds),
+        })
     }
 
     /// As many parts as one merge can read go through no scratch.
@@ -291,6 +327,14 @@ impl Level for Pixels<'_> {
         stages.time("metrics", 0, || match self.merged(split)? {
             Merged::AtOnce(merge) => Ok(merge.at_rate(rate)?),
             Merged::Sealed(sealed) => sealed.at_rate(rate),
+        })
+    }
+
+    fn distribution(&self) -> Result<Result<ScoreDistribution, Undefined>, TaskError> {
+        let stages = &self.attempt.stages;
+        stages.time("metrics", 0, || match self.merged(Split::Train)? {
+            Merged::AtOnce(merge) => Ok(merge.score_distribution()?),
+            Merged::Sealed(sealed) => sealed.score_distribution(),
         })
     }
 }

@@ -6,6 +6,7 @@ mod archived;
 mod attempt;
 mod attempt_log;
 mod decision;
+mod defects;
 mod error;
 mod export_metadata;
 mod extremes;

@@ -354,10 +354,9 @@ impl Engine {
         Ok(Self(engine))
     }
 
-    /// Every other engine by its name, in order of these, or why it is not here.
-    pub fn others(&self) -> Vec<(&'static str, Result<Self, EngineError>)> {
-        let open = |(choice, name)| (name, engines::open(choice).map(|e| Self(Arc::from(e))));
-        self.other_choices().into_iter().map(open).collect()
+    /// Another one than the job's.
+    pub fn choose(choice: Choice) -> Result<Self, EngineError> {
+        Ok(Self(Arc::from(engines::open(choice)?)))
     }
 
     /// Of every other one, in order of their names; nothing is opened.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, sync::Arc};
 
-use ::package::{Bounds, ChosenOn, Normalization, Preprocessing, Threshold, Thresholds};
+use ::package::{Bounds, ChosenOn, Normalization, Preprocessing, Scale, Threshold, Thresholds};
 use bytes::Bytes;
 use engines::{EngineError, ImageModel, ImageSession, Output};
 use models::Scored;
@@ -129,7 +129,7 @@ impl ModelFile {
             })
         };
         let bounds = metadata.min.zip(metadata.max);
-        let bounds = bounds.map(|(min, max)| Bounds { min, max });
+        let bounds = bounds.map(|(min, max)| Scale::Range(Bounds { min, max }));
         let (thresholds, normalization, preprocess) = match metadata.nightshift {
             Some(ours) => {
                 let side = |size: [u32; 2]| size.map(|side| side as usize);
@@ -167,7 +167,7 @@ impl ModelFile {
                 value: 0.5,
                 chosen_on: ChosenOn::Validation,
             };
-            let bounds = Bounds { min: 0.0, max: 1.0 };
+            let bounds = Scale::Range(Bounds { min: 0.0, max: 1.0 });
             self.thresholds = Thresholds {
                 image: Some(half.clone()),
                 pixel: Some(half),

@@ -1,8 +1,8 @@
 //! Trained packages in a store: finding one by name or address, checking it, writing the one of a run.
 
 use ::package::{
-    FORMAT, Model, Normalization, Object, PackageError, PackageManifest, Parity, Preprocessing,
-    Provenance, Thresholds, Weights, verify,
+    Model, Normalization, Object, PackageError, PackageManifest, Parity, Preprocessing, Provenance,
+    Thresholds, Weights, verify,
 };
 use bytes::Bytes;
 use job::resolved::ClassSpec;
@@ -275,8 +275,12 @@ pub fn write(
         [height, width].map(|side| u32::try_from(side).unwrap_or(u32::MAX))
     };
     let transform = chosen.model.preprocess();
+    let normalization = Normalization {
+        image: image.scale_for_package(),
+        pixel: pixel.and_then(Decision::scale_for_package),
+    };
     let manifest = PackageManifest {
-        format: FORMAT,
+        format: normalization.format(),
         model: Model {
             class_path: chosen.class.class_path.clone(),
             init_args: chosen.class.init_args.clone(),
@@ -309,10 +313,7 @@ pub fn write(
             image: image.threshold_for_package(),
             pixel: pixel.and_then(Decision::threshold_for_package),
         },
-        normalization: Normalization {
-            image: image.bounds_for_package(),
-            pixel: pixel.and_then(Decision::bounds_for_package),
-        },
+        normalization,
         provenance: Provenance {
             job: attempt.assignment.task.job.to_string(),
             run: run.index,

@@ -3,6 +3,7 @@
 //! Each engine computes features, as it does for a job that asks for it; what comes after them is the same for all.
 
 use std::{
+    collections::BTreeMap,
     mem,
     sync::{Arc, Mutex},
 };
@@ -59,35 +60,101 @@ pub fn measure(
         Some(_) => &passing,
         None => &COMPILED,
     };
-    let mut reference = sessions(attempt, &chosen, &engine, kept)?;
-    let mut others = Vec::new();
-    for (name, other) in engine.others() {
-        others.push(Other::open(attempt, &chosen, name, other)?);
-    }
-    let images = Images::new(attempt, chosen.preprocess());
-    let (mut measured, mut skipped) = (0, Vec::new());
+    let mut reference = Reference {
+        attempt,
+        head: &head,
+        images: Images::new(attempt, chosen.preprocess()),
+        input_len: chosen.input_len(),
+        rounds: samples.chunks(round(&chosen)?).collect(),
+        sessions: sessions(attempt, &chosen, &engine, kept)?,
+        skipped: Vec::new(),
+        usable: BTreeMap::new(),
+        last: None,
+    };
     attempt.stages.show("parity", samples.len() as u64);
-    for round in samples.chunks(round(&chosen)?) {
-        let mut inputs = read(attempt, &images, round, chosen.input_len(), &mut skipped)?;
-        let (mut expected, sessions) = compute(attempt, &head, reference, &inputs)?;
-        reference = sessions;
-        keep_finite(&mut inputs, &mut expected, &mut skipped);
-        measured += inputs.len();
-        for other in &mut others {
-            other.observe(attempt, &head, &inputs, &expected)?;
+    // One engine after the other: each has its own copy of the network, which goes before the next one comes.
+    let mut engines = Vec::new();
+    for (choice, name) in engine.other_choices() {
+        let mut other = Other::open(attempt, &chosen, name, Engine::choose(choice))?;
+        for index in 0..reference.rounds.len() {
+            if other.is_computing() {
+                let round = reference.round(index)?;
+                other.observe(attempt, &head, &round.inputs, &round.expected)?;
+            }
         }
-        round.iter().for_each(|_| attempt.stages.step());
+        engines.push(other.finish(threshold));
     }
+    let measured = reference.measured()?;
     Ok(Some(Parity {
         // No more than were asked for.
         images: measured as u32,
-        skipped,
+        skipped: reference.skipped,
         reference: computer(&engine),
-        engines: others
-            .into_iter()
-            .map(|other| other.finish(threshold))
-            .collect(),
+        engines,
     }))
+}
+
+/// What the job's engine makes of the images, round by round.
+struct Reference<'a> {
+    attempt: &'a Attempt,
+    head: &'a Head,
+    images: Images<'a>,
+    input_len: usize,
+    rounds: Vec<&'a [SampleRow]>,
+    sessions: Sessions,
+    /// Of the rounds that were computed.
+    skipped: Vec<Skipped>,
+    /// Images of each of these that could be used.
+    usable: BTreeMap<usize, usize>,
+    /// With its number; several engines that see one round only, as most certificates have it, share it.
+    last: Option<(usize, Round<'a>)>,
+}
+
+struct Round<'a> {
+    inputs: Vec<Input<'a>>,
+    expected: Vec<Finished>,
+}
+
+impl<'a> Reference<'a> {
+    fn round(&mut self, index: usize) -> Result<&Round<'a>, TaskError> {
+        let last = self.last.take().filter(|(at, _)| *at == index);
+        let round = match last {
+            Some((_, round)) => round,
+            None => self.compute(index)?,
+        };
+        Ok(&self.last.insert((index, round)).1)
+    }
+
+    fn compute(&mut self, index: usize) -> Result<Round<'a>, TaskError> {
+        let samples = self.rounds.get(index).copied().unwrap_or_default();
+        let mut skipped = Vec::new();
+        let mut inputs = read(
+            self.attempt,
+            &self.images,
+            samples,
+            self.input_len,
+            &mut skipped,
+        )?;
+        let sessions = mem::take(&mut self.sessions);
+        let (mut expected, sessions) = compute(self.attempt, self.head, sessions, &inputs)?;
+        self.sessions = sessions;
+        keep_finite(&mut inputs, &mut expected, &mut skipped);
+        if self.usable.insert(index, inputs.len()).is_none() {
+            self.skipped.extend(skipped);
+            samples.iter().for_each(|_| self.attempt.stages.step());
+        }
+        Ok(Round { inputs, expected })
+    }
+
+    /// How many images could be used; computes what no engine has asked for.
+    fn measured(&mut self) -> Result<usize, TaskError> {
+        for index in 0..self.rounds.len() {
+            if !self.usable.contains_key(&index) {
+                self.compute(index)?;
+            }
+        }
+        Ok(self.usable.values().sum())
+    }
 }
 
 /// Of the evaluation that is done anew, if this is one; how many images another threshold would decide otherwise by another
@@ -333,6 +400,10 @@ impl Other {
             Err(error) => return Err(error),
         };
         Ok(Self { name, state })
+    }
+
+    fn is_computing(&self) -> bool {
+        matches!(self.state, State::Computing { .. })
     }
 
     /// Compares what it makes of these images with what the reference made of them.

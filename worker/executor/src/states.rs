@@ -8,7 +8,8 @@ use std::{
 };
 
 use metrics::{
-    Asked, AtRate, FalsePositiveRate, Merge, ScoreCounts, StateError, Summary, Undefined,
+    Asked, AtRate, FalsePositiveRate, FprBounds, Merge, ScoreCounts, ScoreDistribution, SharedFpr,
+    StateError, Summary, Undefined,
 };
 
 use crate::error::TaskError;
@@ -60,6 +61,14 @@ impl<'a> Sealed<'a> {
 
     pub fn at_rate(&self, rate: FalsePositiveRate) -> Result<Result<AtRate, Undefined>, TaskError> {
         Ok(self.merge()?.at_rate(rate)?)
+    }
+
+    pub fn score_distribution(&self) -> Result<Result<ScoreDistribution, Undefined>, TaskError> {
+        Ok(self.merge()?.score_distribution()?)
+    }
+
+    pub fn shared_fpr(&self, bounds: FprBounds) -> Result<Result<SharedFpr, Undefined>, TaskError> {
+        Ok(self.merge()?.shared_fpr(bounds)?)
     }
 
     fn merge(&self) -> Result<Merge<BufReader<&File>>, TaskError> {

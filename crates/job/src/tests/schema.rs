@@ -121,6 +121,7 @@ fn what_the_reader_takes_the_schema_takes() {
     for more in [
         "normalization: MIN_MAX",
         "normalization: {normalization_method: {grid: [min-max, none]}}",
+        "normalization: cdf",
         "normalization: null",
         "task: CLASSIFICATION",
         "task: {grid: [Segmentation, classification]}",
@@ -182,7 +183,6 @@ fn what_the_reader_refuses_the_schema_refuses() {
     both(&format!("{RIGHT}export: {{engine: onnx}}\n"), false);
     for more in [
         "normalization: min_mix",
-        "normalization: cdf",
         "normalization: {normalization_method: null}",
         "task: classify",
         "    val_split_mode: same",

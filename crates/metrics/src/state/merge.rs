@@ -8,6 +8,7 @@ use std::io::{Read, Write};
 use super::{StateError, StateReader, StateWriter};
 use crate::aupimo::{FprBounds, SharedFpr};
 use crate::false_positive_rate::{AtRate, FalsePositiveRate, Search};
+use crate::score_distribution::{Moments, ScoreDistribution};
 use crate::{Asked, Pass, Step, Summary, Totals, Undefined};
 
 /// A k-way merge: holds one block of each source, however many items the sources have.
@@ -125,6 +126,16 @@ impl<R: Read> Merge<R> {
             Ok(())
         })?;
         Ok(search.finish())
+    }
+
+    /// The distribution of the logarithms of normal scores.
+    pub fn score_distribution(self) -> Result<Result<ScoreDistribution, Undefined>, StateError> {
+        let mut moments = Moments::default();
+        self.for_each(|step| {
+            moments.step(step);
+            Ok(())
+        })?;
+        Ok(moments.finish())
     }
 
     /// Writes all sources as one state: the bytes that [`crate::ScoreCounts::to_bytes`] gives of the same items.

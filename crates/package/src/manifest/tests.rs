@@ -38,10 +38,10 @@ fn package() -> PackageManifest {
             pixel: None,
         },
         normalization: Normalization {
-            image: Some(Bounds {
+            image: Some(Scale::Range(Bounds {
                 min: 1.1,
                 max: 30.7,
-            }),
+            })),
             pixel: None,
         },
         provenance: Provenance {
@@ -104,6 +104,35 @@ fn a_package_is_read_back_as_it_was_written() {
     );
 }
 
+#[test]
+fn a_distribution_is_of_format_3_and_everything_else_of_2() {
+    let scale = |mean, std| Scale::Distribution(Distribution { mean, std });
+    let with = |format, scale| PackageManifest {
+        format,
+        normalization: Normalization {
+            image: Some(scale),
+            pixel: None,
+        },
+        ..package()
+    };
+    let read = |package: &PackageManifest| {
+        let text = serde_json::to_vec(package).expect("JSON");
+        PackageManifest::from_json(&text).map_err(|error| error.to_string())
+    };
+    let good = with(3, scale(2.5, 0.25));
+    assert_eq!(
+        (
+            good.normalization.format(),
+            package().normalization.format()
+        ),
+        (3, 2)
+    );
+    assert_eq!(read(&good), Ok(good.clone()));
+    let said = |package| read(&package).expect_err("must be refused");
+    assert!(said(with(2, scale(2.5, 0.25))).contains("format 2 has no mean"));
+    assert!(said(with(3, scale(2.5, -0.25))).contains("std -0.25"));
+}
+
 /// A package's JSON with one change.
 fn with(change: impl Fn(&mut Value)) -> String {
     let mut value = serde_json::to_value(package()).expect("JSON");
@@ -116,11 +145,11 @@ fn with(change: impl Fn(&mut Value)) -> String {
 #[test]
 fn what_is_not_understood_is_refused_with_its_name() {
     let newer = with(|v| {
-        v["format"] = json!(3);
-        v["model"] = json!("a form that only format 3 knows");
+        v["format"] = json!(4);
+        v["model"] = json!("a form that only format 4 knows");
     });
     assert!(
-        newer.contains("format 3") && newer.contains("newer"),
+        newer.contains("format 4") && newer.contains("newer"),
         "{newer}"
     );
     assert!(with(|v| v["format"] = json!("1")).contains("format"));

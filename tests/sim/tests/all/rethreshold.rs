@@ -109,6 +109,70 @@ fn results_are_those_of_a_job_with_that_threshold_and_nothing_is_scored_again() 
     assert_eq!(desk.swept, [""; 0]);
 }
 
+fn finished(desk: &Desk) -> Option<i64> {
+    let id = "job0".parse().unwrap();
+    desk.core.job_view(&id).unwrap().finished_ms
+}
+
+#[test]
+fn a_job_ended_when_it_was_computed_whatever_is_decided_later() {
+    for fails in [false, true] {
+        let (mut desk, a) = ended(1);
+        let end = finished(&desk);
+        assert!(end.is_some());
+        for (request, value) in [("t", 7.0), ("u", 8.0)] {
+            desk.wait(5_000);
+            desk.rethreshold("job0", request, &[], value);
+            assert_eq!(finished(&desk), None);
+            desk.restart();
+            if fails {
+                let evaluate = desk.granted(&a, request);
+                desk.fail(&a, evaluate.lease, FailureClass::InvalidInput);
+            } else {
+                desk.work_off(&a, request);
+            }
+            assert_eq!(finished(&desk), end);
+            desk.restart();
+            assert_eq!(finished(&desk), end);
+        }
+    }
+}
+
+#[test]
+fn what_decides_is_told_and_what_came_to_nothing_until_a_retry() {
+    let told = |desk: &Desk| -> Vec<(u32, ::job::Rethreshold)> {
+        let id = "job0".parse().unwrap();
+        let thresholds = desk.core.job_view(&id).unwrap().rethresholds;
+        thresholds
+            .into_iter()
+            .flatten()
+            .map(|(run, new)| (*run, *new))
+            .collect()
+    };
+    let (mut desk, a) = half_failed();
+    let end = finished(&desk);
+    assert_eq!(told(&desk), []);
+    desk.rethreshold("job0", "t", &[0], 7.0);
+    desk.work_off(&a, "anew");
+    assert_eq!(told(&desk), [(0, manual(7.0))]);
+    desk.rethreshold("job0", "u", &[0], 8.0);
+    assert_eq!(told(&desk), [(0, manual(8.0))]);
+    let evaluate = desk.granted(&a, "fails");
+    desk.fail(&a, evaluate.lease, FailureClass::InvalidInput);
+    assert_eq!(told(&desk), [(0, manual(7.0))]);
+    assert!(failure(&desk).is_some());
+    desk.wait(5_000);
+    desk.retry("job0", "r");
+    desk.restart();
+    assert_eq!(failure(&desk), None);
+    desk.work_off(&a, "rest");
+    // It was computed again, and is decided as before.
+    assert!(finished(&desk) > end);
+    assert_eq!(told(&desk), [(0, manual(7.0))]);
+    assert_eq!(failure(&desk), None);
+    desk.restart();
+}
+
 #[test]
 fn an_evaluation_gets_its_threshold_and_what_it_left_before() {
     let (mut desk, a) = ended(1);

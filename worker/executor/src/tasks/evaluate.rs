@@ -21,6 +21,7 @@ use super::{
 use crate::{
     attempt::{Attempt, accepted},
     decision::{Decision, Given, decide},
+    defects,
     error::TaskError,
     level::{Images, Level, Pixels, asked},
     model::{Chosen, sight, weights_of_fit},
@@ -90,6 +91,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         )?;
         rows.extend(metrics);
         curves.extend(drawn);
+        defects::evaluate(attempt, run, pixels, split)?;
     } else {
         let reason = if sight.map.is_some() {
             Undefined::NoMask
@@ -123,6 +125,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     let mut warnings = warnings(attempt, &images, missing_pictures, disagreeing);
     warnings.extend(unsupported(&image));
     warnings.extend(undecided(run, given.as_ref(), &image));
+    warnings.extend(not_normalized(&image));
     let package = match &trained {
         Some(chosen) => Some(packages::write(
             attempt,
@@ -237,6 +240,15 @@ fn undecided(
     ))
 }
 
+/// Training images whose scores have no distribution.
+fn not_normalized(image: &Decision) -> Option<String> {
+    let reason = image.scaling.err().flatten()?;
+    (reason == Undefined::NotPositive).then(|| {
+        "training images have scores of 0 or less, which have no logarithm: scores are not normalized; take `normalization: min_max`"
+            .to_owned()
+    })
+}
+
 /// What thresholds for false-positive rates stand on; null without any.
 fn rates(image: &Decision, pixel: Option<&Decision>) -> Value {
     let mut levels = serde_json::Map::new();
@@ -261,7 +273,7 @@ fn rate(found: AtRate) -> Value {
 }
 
 /// The split whose images are measured.
-fn measured(run: &PlannedRun) -> Split {
+pub fn measured(run: &PlannedRun) -> Split {
     match run.spec.measured_on {
         MeasuredOn::Test => Split::Test,
         MeasuredOn::Validation => Split::Validation,
@@ -283,6 +295,9 @@ fn level_rows(
         ..asked
     };
     let summary = level.summary(split, asked)?;
+    // In every row: where no metric needs one, images are decided by it all the same.
+    let deciding = decision.threshold.ok();
+    let deciding = deciding.map(|threshold| f64::from(threshold.value()));
     let role = match split {
         Split::Train => SplitRole::Train,
         Split::Validation => SplitRole::Validation,
@@ -299,8 +314,8 @@ fn level_rows(
             reason: computed.value.err().map(|reason| reason.word().to_owned()),
             low: interval.map(|interval| interval.low),
             high: interval.map(|interval| interval.high),
-            threshold: computed.threshold,
-            threshold_split: computed.threshold.map(|_| decision.chosen_by.to_owned()),
+            threshold: deciding,
+            threshold_split: deciding.map(|_| decision.chosen_by.to_owned()),
             normal: summary.totals.normal,
             anomalous: summary.totals.anomalous,
             errors,
@@ -342,36 +357,27 @@ fn curve_rows(wanted: &[String], level: &dyn Level, summary: &Summary, run: u32)
 struct Computed {
     value: Result<f64, Undefined>,
     interval: Option<Interval>,
-    /// The threshold that the value was taken at.
-    threshold: Option<f64>,
 }
 
 fn compute(metric: &str, summary: &Summary, decision: &Decision, measured: SplitRole) -> Computed {
-    let area = |value| Computed {
+    let without_interval = |value| Computed {
         value,
         interval: None,
-        threshold: None,
     };
     let threshold = decision.threshold.ok();
-    let deciding = threshold.map(|threshold| f64::from(threshold.value()));
     // Why nothing was decided, or what came of it.
     let decided = decision.threshold.and_then(|_| {
         let first = summary.decided.first();
         first.ok_or(Undefined::NoThreshold)
     });
     match metric {
-        "AUPR" => area(summary.aupr),
-        "AUPRO" => area(summary.aupro),
-        "AUPIMO" => area(summary.aupimo),
-        "PRO" => Computed {
-            value: decided.and_then(|decided| decided.pro),
-            interval: None,
-            threshold: deciding,
-        },
+        "AUPR" => without_interval(summary.aupr),
+        "AUPRO" => without_interval(summary.aupro),
+        "AUPIMO" => without_interval(summary.aupimo),
+        "PRO" => without_interval(decided.and_then(|decided| decided.pro)),
         "AUROC" => Computed {
             value: summary.auroc,
             interval: summary.auroc_interval,
-            threshold: None,
         },
         "F1Score" => Computed {
             value: decided.and_then(|decided| decided.confusion.f1()),
@@ -379,10 +385,9 @@ fn compute(metric: &str, summary: &Summary, decision: &Decision, measured: Split
             interval: threshold
                 .filter(|threshold| threshold.is_independent_of(measured))
                 .and_then(|_| decided.ok()?.confusion.f1_interval()),
-            threshold: deciding,
         },
         // The job reader refuses every other name.
-        _ => area(Err(Undefined::Empty)),
+        _ => without_interval(Err(Undefined::Empty)),
     }
 }
 

@@ -7,6 +7,7 @@ mod list;
 mod reduce;
 mod score;
 
+pub use evaluate::measured;
 pub use score::{ComputedBy, pixels_of};
 
 use plan::{TaskResult, TaskSpec};
@@ -18,12 +19,16 @@ pub mod names {
     pub const SAMPLES: &str = "samples.parquet";
     pub const STATISTICS: &str = "statistics.safetensors";
     pub const SCORES: &str = "scores.parquet";
+    /// Rows of images of the split `train`, which are in no table that people read.
+    pub const TRAINING_SCORES: &str = "training_scores.parquet";
     /// Images of archives that have no ranges to read, one after the other.
     pub const UNPACKED: &str = "unpacked";
     /// Rows of earlier jobs for images that need not be scored again.
     pub const REUSED: &str = "reused.parquet";
     pub const METRICS: &str = "metrics.parquet";
     pub const CURVES: &str = "curves.parquet";
+    pub const AUPIMO: &str = "aupimo.parquet";
+    pub const DEFECTS: &str = "defects.parquet";
     pub const PICTURES: &str = "pictures.parquet";
     pub const MAPS: &str = "maps.parquet";
     pub const RENDERS: &str = "renders.parquet";

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use plan::{InputOutcome, PlannedRun, PublishedTable, ResultDetail, TaskResult, TaskSpec};
-use tables::{CurveRow, ManifestRow, MetricRow, PictureRow, RenderRow, Row, ScoreRow, TimingRow};
+use tables::{
+    AupimoRow, CurveRow, ManifestRow, MetricRow, PictureRow, RenderRow, Row, ScoreRow, TimingRow,
+};
 use types::{Failure, OutputObject, TaskKind, TraceId};
 
 use super::names;
@@ -24,6 +26,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         pictures,
         timings(attempt)?,
     ];
+    own.extend(aupimo(attempt)?);
     own.extend(renders(attempt)?);
     own.extend(reused(attempt)?);
     let index = index(attempt);
@@ -188,6 +191,26 @@ fn curves(attempt: &Attempt) -> Result<OutputObject, TaskError> {
         }
     }
     part.finish()
+}
+
+/// AUPIMO of single images, if any run was asked for it.
+fn aupimo(attempt: &Attempt) -> Result<Option<OutputObject>, TaskError> {
+    let mut paths = Vec::new();
+    for run in &attempt.assignment.runs {
+        if let Outcome::Evaluated(evaluated) = outcome(attempt, run)?
+            && evaluated.object(names::AUPIMO).is_some()
+        {
+            paths.push(evaluated.path(names::AUPIMO));
+        }
+    }
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    let mut part = attempt.begin_table::<AupimoRow>(names::AUPIMO)?;
+    for path in paths {
+        push_all(attempt, &path, &mut part)?;
+    }
+    part.finish().map(Some)
 }
 
 /// The pictures of the first runs, and whether there are more. Whoever reads them holds them all.

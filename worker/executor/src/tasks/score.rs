@@ -7,12 +7,13 @@ use job::resolved::{ModelSource, VisionTask};
 use metrics::{RawScore, RawScores, Regions};
 use plan::{PlannedRun, ResultDetail, Reused, TaskResult};
 use serde::{Deserialize, Serialize};
-use tables::{SampleRow, ScoreRow};
+use tables::{DefectRow, SampleRow, ScoreRow};
 use types::TaskKind;
 
 use super::names;
 use crate::{
     attempt::Attempt,
+    defects,
     error::TaskError,
     extremes::{self, Extremes},
     features::{Features, Looked, Looker},
@@ -49,6 +50,13 @@ pub fn run(attempt: &Attempt, first: u64, count: u64) -> Result<TaskResult, Task
     let samples = chunk(attempt, first, count)?;
     let engine = Engine::open(attempt)?;
     let mut scored = score(attempt, run, Tools::open(attempt, run, &engine)?, &samples)?;
+    let (training, scores): (Vec<_>, Vec<_>) = std::mem::take(&mut scored.rows)
+        .into_iter()
+        .partition(|row| row.split == Split::Train.as_str());
+    if !training.is_empty() {
+        attempt.put_table(names::TRAINING_SCORES, training)?;
+    }
+    scored.rows = scores;
     let errors = scored
         .rows
         .iter()
@@ -58,6 +66,7 @@ pub fn run(attempt: &Attempt, first: u64, count: u64) -> Result<TaskResult, Task
     place_maps(attempt, scored.kept, &mut scored.rows)?;
     attempt.put_table(names::SCORES, scored.rows)?;
     scored.pixels.put(attempt)?;
+    defects::put(attempt, scored.defects)?;
     extremes::put(attempt, scored.extremes)?;
     let computed_by = ComputedBy {
         engine: engine.name().to_owned(),
@@ -80,7 +89,7 @@ pub fn run(attempt: &Attempt, first: u64, count: u64) -> Result<TaskResult, Task
     })
 }
 
-/// The chunk's samples: those not in `train`, counted in uri order.
+/// The chunk's samples: counted in uri order, those not in `train` before those that are.
 fn chunk(attempt: &Attempt, first: u64, count: u64) -> Result<Vec<SampleRow>, TaskError> {
     let list = attempt.input(TaskKind::List)?;
     let path = list.path(names::SAMPLES);
@@ -88,16 +97,20 @@ fn chunk(attempt: &Attempt, first: u64, count: u64) -> Result<Vec<SampleRow>, Ta
         let samples = attempt.rows_at::<SampleRow>(&path, first..first + count)?;
         return all_of(samples, first, count);
     }
-    let (mut index, mut samples) = (0, Vec::new());
+    let listed = plan::Listed::of(&list.result.detail);
+    // What comes next of each kind.
+    let (mut other, mut train) = (0, listed.map_or(0, |listed| listed.scored));
+    let mut samples = Vec::new();
     attempt.each_batch::<SampleRow>(&path, |batch| {
-        for row in batch
-            .into_iter()
-            .filter(|row| row.split != Split::Train.as_str())
-        {
-            if (first..first + count).contains(&index) {
+        for row in batch {
+            let index = match row.split == Split::Train.as_str() {
+                true => &mut train,
+                false => &mut other,
+            };
+            if (first..first + count).contains(index) {
                 samples.push(row);
             }
-            index += 1;
+            *index += 1;
         }
         Ok(())
     })?;
@@ -118,6 +131,7 @@ fn all_of(samples: Vec<SampleRow>, first: u64, count: u64) -> Result<Vec<SampleR
 struct Scored<'a> {
     rows: Vec<ScoreRow>,
     pixels: PixelCounts<'a>,
+    defects: Vec<DefectRow>,
     extremes: Extremes,
     kept: KeptRows,
     warnings: Vec<String>,
@@ -127,6 +141,7 @@ struct Scored<'a> {
 /// What one thread gathers besides rows.
 struct Gathered<'a> {
     pixels: PixelCounts<'a>,
+    defects: Vec<DefectRow>,
     extremes: Extremes,
     kept: KeptRows,
     bad_masks: Vec<BadImage>,
@@ -139,6 +154,7 @@ impl<'a> Gathered<'a> {
     fn new(scratch: &'a Path, pixels_in_memory: u64) -> Self {
         Self {
             pixels: PixelCounts::new(scratch, pixels_in_memory),
+            defects: Vec::new(),
             extremes: Extremes::default(),
             kept: KeptRows::default(),
             bad_masks: Vec::new(),
@@ -304,7 +320,7 @@ fn finish(
             let cells = finished.cells.as_deref();
             extremes::offer(&mut gathered.extremes, sample, score, cells);
             if let Some(map) = map.filter(|_| pixels) {
-                count_pixels(attempt, images, sample, item.seen, map, gathered)?;
+                count_pixels(attempt, run, images, (sample, item.seen), map, gathered)?;
             }
             let subject = Subject {
                 sample,
@@ -413,6 +429,7 @@ fn gather<'a>(
     let mut scored = Scored {
         rows,
         pixels: PixelCounts::new(&attempt.scratch, pixels::IN_MEMORY),
+        defects: Vec::new(),
         extremes: Extremes::default(),
         kept: KeptRows::default(),
         warnings: Vec::new(),
@@ -423,6 +440,7 @@ fn gather<'a>(
         bad_masks.extend(gathered.bad_masks);
         scored.extremes.merge(gathered.extremes);
         scored.kept.merge(gathered.kept);
+        scored.defects.extend(gathered.defects);
         unmasked += gathered.unmasked;
         empty_masks += gathered.empty_masks;
         attempt
@@ -449,9 +467,9 @@ fn gather<'a>(
 
 fn count_pixels(
     attempt: &Attempt,
+    run: &PlannedRun,
     images: &Images<'_>,
-    sample: &SampleRow,
-    seen: Seen,
+    (sample, seen): (&SampleRow, Seen),
     map: RawScores<'_>,
     gathered: &mut Gathered<'_>,
 ) -> Result<(), TaskError> {
@@ -480,6 +498,8 @@ fn count_pixels(
         .time("metrics", 4 * map.values().len() as u64, || {
             let [_, width] = images.preprocess.output();
             let defects = mask.map(|mask| Regions::of_mask(&mask, width));
+            let defect = defects::of_image(run, sample, map, defects.as_ref());
+            gathered.defects.extend(defect);
             gathered.pixels.observe(split, map, defects.as_ref())
         })
 }

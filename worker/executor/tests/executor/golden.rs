@@ -201,7 +201,9 @@ fn check(job: &Job, Golden { meta, data }: &Golden) {
         statistic("pixel_threshold"),
     );
     // The reference has one pair of bounds, that of the maps; ours has one for each level.
-    let bounds = manifest.normalization.pixel.expect("is there");
+    let Some(package::Scale::Range(bounds)) = manifest.normalization.pixel else {
+        panic!("{:?}", manifest.normalization);
+    };
     close("smallest map value", bounds.min.into(), statistic("min"));
     close("largest map value", bounds.max.into(), statistic("max"));
 

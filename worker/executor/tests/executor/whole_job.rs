@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use plan::{ResultDetail, TaskResult};
-use tables::{ManifestRow, MetricRow, SampleRow, ScoreRow, TimingRow};
+use tables::{AupimoRow, ManifestRow, MetricRow, SampleRow, ScoreRow, TimingRow};
 use types::TaskKind;
 
 use crate::{
@@ -39,15 +39,9 @@ fn images_become_tables() {
     let metrics: Vec<MetricRow> = job.table(TaskKind::Reduce, "metrics.parquet");
     assert_eq!(metrics.len(), 4);
     for row in &metrics {
-        assert_eq!(
-            row.threshold_split.as_deref(),
-            if row.metric == "F1Score" {
-                Some("test")
-            } else {
-                None
-            },
-            "{row:?}"
-        );
+        // What decides stands in every row of a level.
+        assert_eq!(row.threshold_split.as_deref(), Some("test"), "{row:?}");
+        assert!(row.threshold.is_some(), "{row:?}");
         let value = row.value.unwrap();
         // Random weights and a blur as wide as the squares find them, but not their edges.
         let least = match (row.level.as_str(), row.metric.as_str()) {
@@ -272,6 +266,146 @@ fn scores_at_any_threads(folder: &Path, text: impl Fn(&str) -> String) {
         )
     };
     assert_eq!(scores(1), scores(2));
+}
+
+#[test]
+fn scores_are_normalized_by_the_distribution_of_training_images() {
+    let folder = tempfile::tempdir().unwrap();
+    images::dataset(&folder.path().join("data"), 8, 4);
+    let mut executor = Executor::start();
+    let run = |executor: &mut Executor, name: &str, more: &str| {
+        let text = yaml(folder.path(), more).replace("/out", name);
+        let mut job = Job::new(folder.path(), &text);
+        job.run(executor, 2);
+        job
+    };
+    let job = run(&mut executor, "/cdf", "normalization: cdf\n");
+    // Nothing else depends on it.
+    let plain = run(&mut executor, "/plain", "");
+    let scores = |job: &Job| -> Vec<ScoreRow> { job.table(TaskKind::Reduce, "scores.parquet") };
+    let (found, expected) = (scores(&job), scores(&plain));
+    let raw = |rows: &[ScoreRow]| -> Vec<_> {
+        let rows = rows.iter();
+        rows.map(|row| (row.uri.clone(), row.score, row.is_anomalous))
+            .collect()
+    };
+    assert_eq!(raw(&found), raw(&expected));
+    let values = |job: &Job| -> Vec<Option<f64>> {
+        let rows: Vec<MetricRow> = job.table(TaskKind::Reduce, "metrics.parquet");
+        rows.iter().map(|row| row.value).collect()
+    };
+    assert_eq!(values(&job), values(&plain));
+
+    let training: Vec<ScoreRow> = job.table(TaskKind::Score, "training_scores.parquet");
+    assert_eq!(training.len(), 8);
+    let logarithms: Vec<f64> = training
+        .iter()
+        .map(|row| f64::from(row.score.unwrap()).ln())
+        .collect();
+    let mean = logarithms.iter().sum::<f64>() / 8.0;
+    let squares: f64 = logarithms.iter().map(|one| (one - mean).powi(2)).sum();
+    let std = (squares / 7.0).sqrt();
+    let package = |job: &Job| {
+        let path = format!("{}/package.json", job.accepted(TaskKind::Evaluate).1);
+        let bytes = std::fs::read(job.store.local_path(&path).unwrap()).unwrap();
+        (
+            package::PackageManifest::from_json(&bytes).unwrap(),
+            job.store.uri(&path),
+        )
+    };
+    let (manifest, uri) = package(&job);
+    let Some(package::Scale::Distribution(distribution)) = manifest.normalization.image else {
+        panic!("{:?}", manifest.normalization);
+    };
+    assert!((distribution.mean - mean).abs() < 1e-9 && (distribution.std - std).abs() < 1e-9);
+    let pixels = manifest.normalization.pixel;
+    assert!(
+        matches!(pixels, Some(package::Scale::Distribution(_))),
+        "{pixels:?}"
+    );
+    assert_eq!((manifest.format, package(&plain).0.format), (3, 2));
+    // Of ln(score / threshold) in standard deviations, by a series of another kind than the program's.
+    let normal = |z: f64| {
+        let (mut term, mut sum) = (z, z);
+        for n in 1..200 {
+            term *= z * z / f64::from(2 * n + 1);
+            sum += term;
+        }
+        0.5 + sum * (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt()
+    };
+    let threshold = f64::from(manifest.thresholds.image.unwrap().value);
+    let mut inside = 0;
+    for row in &found {
+        let z = (f64::from(row.score.unwrap()) / threshold).ln() / std;
+        let normalized = f64::from(row.score_normalized.unwrap());
+        if z.abs() < 6.0 {
+            inside += 1;
+            assert!((normalized - normal(z)).abs() < 1e-6, "{z}: {row:?}");
+        } else {
+            assert!(
+                (normalized - f64::from(u8::from(z > 0.0))).abs() < 1e-6,
+                "{z}: {row:?}"
+            );
+        }
+    }
+    assert!(inside > 0, "{found:?}");
+
+    // A package brings it along, and the training images of a test are not looked at.
+    let test = format!(
+        "kind: test\nname: again\nmodel: {{package: '{uri}'}}\ndata: {{class_path: MVTec, init_args: {{root: {0}/data, category: tiny}}}}\n\
+         normalization: cdf\nmetrics: {{image: [AUROC]}}\noutput: {0}/again\n",
+        folder.path().display()
+    );
+    let mut again = Job::new(folder.path(), &test);
+    again.run(&mut executor, 2);
+    let normalized = |rows: &[ScoreRow]| -> Vec<_> {
+        let rows = rows.iter();
+        rows.map(|row| (row.score, row.score_normalized)).collect()
+    };
+    assert_eq!(normalized(&scores(&again)), normalized(&found));
+}
+
+#[test]
+fn the_mean_of_single_images_is_the_metric_of_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    images::dataset(&folder.path().join("data"), 8, 4);
+    let text = yaml(folder.path(), "");
+    let wanted = "pixel: [AUROC, {class_path: AUPIMO, init_args: {fpr_bounds: [0.001, 0.5]}}]";
+    let text = text.replace("pixel: [AUROC, F1Score]", wanted);
+    let mut job = Job::new(folder.path(), &text);
+    let mut executor = Executor::start();
+    job.run(&mut executor, 2);
+    let rows: Vec<AupimoRow> = job.table(TaskKind::Reduce, "aupimo.parquet");
+    let scores: Vec<ScoreRow> = job.table(TaskKind::Reduce, "scores.parquet");
+    let anomalous = scores.iter().filter(|row| row.label == "anomalous");
+    let uris: Vec<&String> = anomalous.map(|row| &row.uri).collect();
+    assert_eq!(rows.iter().map(|row| &row.uri).collect::<Vec<_>>(), uris);
+    assert!(rows.iter().all(|row| row.pixels > 0), "{rows:?}");
+    let values: Vec<f64> = rows.iter().map(|row| row.aupimo.unwrap()).collect();
+    assert!(values.iter().all(|value| (0.0..=1.0).contains(value)));
+    assert!(values.iter().any(|value| *value != values[0]), "{values:?}");
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let metrics: Vec<MetricRow> = job.table(TaskKind::Reduce, "metrics.parquet");
+    let metric = metrics.iter().find(|row| row.metric == "AUPIMO").unwrap();
+    assert!(
+        (metric.value.unwrap() - mean).abs() < 1e-9,
+        "{metric:?}, {mean}"
+    );
+
+    // Bounds that are below one pixel give a reason in every row.
+    let few = text
+        .replace("[0.001, 0.5]", "[0.0000001, 0.000001]")
+        .replace("/out", "/few");
+    let mut few = Job::new(folder.path(), &few);
+    few.run(&mut executor, 2);
+    let rows: Vec<AupimoRow> = few.table(TaskKind::Reduce, "aupimo.parquet");
+    assert_eq!(rows.len(), 4);
+    for row in rows {
+        assert_eq!(
+            (row.aupimo, row.reason.as_deref()),
+            (None, Some("too_few_pixels"))
+        );
+    }
 }
 
 #[test]
