@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    settings::start("ctl", ctl::run, ctl::show)
+    settings::start("ctl", store::mistakes, ctl::run, ctl::show)
 }

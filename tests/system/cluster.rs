@@ -9,6 +9,7 @@ use proto::{Reach, v1};
 use serde_json::Value;
 
 use crate::processes::{Signal, until};
+use crate::queues::{Queue, on_both_queues};
 use crate::quiet::runtime;
 use crate::sandbox::{LIMIT, Running, SOON, Sandbox, programs};
 
@@ -75,11 +76,16 @@ pub fn coordinator(sandbox: &Sandbox, arguments: &[&str]) -> (Running, String) {
     (coordinator, format!("https://localhost:{port}"))
 }
 
-#[test]
-fn the_readmes_cluster_works_as_it_is_written() {
-    let mut sandbox = Sandbox::with_job(6, 3);
+on_both_queues!(
+    the_readmes_cluster_works_as_it_is_written,
+    a_worker_goes_on_with_the_new_token_of_its_file,
+);
+
+fn the_readmes_cluster_works_as_it_is_written(queue: Queue) {
+    let mut sandbox = Sandbox::with_job(6, 3).on(queue);
     symlink(programs(), sandbox.path("bin")).unwrap();
-    sandbox.write("stores.yaml", "stores: {}\n");
+    let shared = sandbox.path("").display().to_string();
+    sandbox.write("stores.yaml", &format!("files: {{roots: [{shared}]}}\n"));
     certificates(&sandbox);
     let port = objects::free_ports::<1>()[0];
     let text = commands("README.md", "## A cluster in ten lines")
@@ -97,6 +103,15 @@ fn the_readmes_cluster_works_as_it_is_written() {
             .trim_end_matches('&')
             .to_owned()
     };
+    // What the programs of this sandbox get for the test's own broker.
+    let export = line("export");
+    let variables: Vec<&str> = export.split_whitespace().skip(1).collect();
+    let names = variables.iter().map(|set| set.split('=').next().unwrap());
+    for name in names {
+        let expected = (queue == Queue::RabbitMq).then_some(());
+        assert_eq!(sandbox.variable(name).map(drop), expected, "{name}");
+    }
+    assert!(variables[0].contains("=amqps://nightshift@"), "{export}");
     // What a person copies from what is printed: the token, and the line for the file.
     let mut tokens = Vec::new();
     for made in ["bin/ctl token new box", "bin/ctl token new ann"] {
@@ -204,9 +219,8 @@ fn a_worker_that_is_not_let_in_ends_at_its_start_and_says_why() {
         .says(&["protocol (nightshift.v1)"]);
 }
 
-#[test]
-fn a_worker_goes_on_with_the_new_token_of_its_file() {
-    let mut sandbox = Sandbox::with_job(6, 3);
+fn a_worker_goes_on_with_the_new_token_of_its_file(queue: Queue) {
+    let mut sandbox = Sandbox::with_job(6, 3).on(queue);
     certificates(&sandbox);
     let user = token(&sandbox, "ann", "user");
     let old = token(&sandbox, "box", "worker");

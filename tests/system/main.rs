@@ -44,6 +44,7 @@ mod remote;
 mod restore;
 mod rethreshold;
 mod rights;
+mod roots;
 mod sandbox;
 mod searches;
 mod secrets;

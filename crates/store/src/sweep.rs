@@ -19,7 +19,7 @@ impl Store {
             });
         }
         let failed = |error| self.error("delete", prefix, None, error);
-        if let Some(folder) = self.local_path(key.as_ref()) {
+        if let Some(folder) = self.path_of(key.as_ref()) {
             // Not by the client: it lists through links, and does not see what broken-off uploads left.
             return tokio::task::spawn_blocking(move || remove(&folder))
                 .await

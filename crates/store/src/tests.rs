@@ -343,3 +343,66 @@ fn unprivileged(body: fn()) {
         }
     }
 }
+
+#[test]
+fn stores_of_files_reach_what_their_roots_allow_and_links_lead_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    for made in ["root/inner", "outside"] {
+        fs::create_dir_all(at(made)).unwrap();
+    }
+    for file in ["root/a.png", "outside/b.png"] {
+        fs::write(at(file), "image").unwrap();
+    }
+    let config = format!("files: {{roots: [{}]}}\n", at("root").display());
+    let stores = Stores::new(StoresConfig::parse(&config, "c.yaml").unwrap());
+    let uri = |path: &str| file_uri(&at(path));
+    let undeclared = |result: Result<(), StoreError>, what: &str| {
+        assert!(
+            matches!(result, Err(StoreError::Undeclared { .. })),
+            "{what}: {result:?}"
+        );
+    };
+    let runtime = runtime();
+    let root = stores.create(&uri("root")).unwrap();
+    assert_eq!(runtime.block_on(root.list("")).unwrap().len(), 1);
+    for path in ["outside", "root/../outside", "new/deep"] {
+        undeclared(stores.check(&uri(path)), path);
+        undeclared(stores.open(&uri(path)).map(drop), path);
+        undeclared(stores.create(&uri(path)).map(drop), path);
+    }
+    assert!(!at("new").exists());
+    let (files, inside) = stores.locate(&uri("root/a.png")).unwrap();
+    assert_eq!(runtime.block_on(files.get(&inside, None)).unwrap(), "image");
+    assert!(files.local_path(&inside).is_some());
+    let (files, outside) = stores.locate(&uri("outside/b.png")).unwrap();
+    undeclared(runtime.block_on(files.get(&outside, None)).map(drop), "get");
+    assert_eq!(files.local_path(&outside), None);
+
+    symlink(at("outside"), at("root/link")).unwrap();
+    symlink(at("outside/b.png"), at("root/inner/b.png")).unwrap();
+    undeclared(runtime.block_on(root.list("")).map(drop), "list");
+    undeclared(runtime.block_on(root.list("inner")).map(drop), "list inner");
+    undeclared(runtime.block_on(root.folders("link")).map(drop), "folders");
+    undeclared(runtime.block_on(root.head("inner/b.png")).map(drop), "head");
+    for path in ["link/c", "link/new/c"] {
+        let put = runtime.block_on(root.put(path, "x".into()));
+        undeclared(put, path);
+        let put = runtime.block_on(root.put_deferred(path, vec!["x".into()]));
+        undeclared(put, path);
+        undeclared(runtime.block_on(root.copy("a.png", path)), path);
+    }
+    undeclared(
+        runtime.block_on(root.delete_below("link")).map(drop),
+        "delete",
+    );
+    assert_eq!(fs::read_dir(at("outside")).unwrap().count(), 1);
+
+    // Nothing is declared: everything, until a coordinator says that others than this machine's users submit jobs.
+    let stores = Stores::default();
+    let open = stores.open(&uri("outside")).unwrap();
+    runtime.block_on(open.head("b.png")).unwrap();
+    stores.clone().confine();
+    undeclared(runtime.block_on(open.head("b.png")).map(drop), "confined");
+    undeclared(stores.check(&uri("root")), "confined");
+}
