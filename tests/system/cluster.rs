@@ -70,10 +70,15 @@ pub fn coordinator(sandbox: &Sandbox, arguments: &[&str]) -> (Running, String) {
     let arguments = [&["--listen", "127.0.0.1:0"], &GUARDED[..], arguments].concat();
     let mut coordinator = sandbox.start("coordinator", &arguments);
     coordinator.wait_for_word("coordinator.sock");
+    let url = format!("https://localhost:{}", port(&coordinator));
+    (coordinator, url)
+}
+
+/// Where a coordinator says that it listens.
+fn port(coordinator: &Running) -> String {
     let said = coordinator.stderr();
     let (_, from) = said.split_once("address=127.0.0.1:").unwrap();
-    let port: String = from.chars().take_while(char::is_ascii_digit).collect();
-    (coordinator, format!("https://localhost:{port}"))
+    from.chars().take_while(char::is_ascii_digit).collect()
 }
 
 on_both_queues!(
@@ -178,6 +183,30 @@ fn a_certificate_that_is_not_accepted_says_what_to_do() {
     ]);
     let mut worker = sandbox.start("worker", &["--coordinator", &url, "--ca", "tls.crt"]);
     worker.wait_for_word("docs/operations.md");
+}
+
+#[test]
+fn an_address_with_the_wrong_scheme_is_told_the_right_one() {
+    let mut sandbox = Sandbox::new();
+    certificates(&sandbox);
+    let token = token(&sandbox, "ann", "user");
+    sandbox.set("NIGHTSHIFT_TOKEN", &token);
+    sandbox.set("NIGHTSHIFT_CA", "ca.crt");
+    let (guarded, url) = coordinator(&sandbox, &[]);
+    let plain = url.replace("https://", "http://");
+    let get = |url: &str| sandbox.ctl(&["get", "jobs", "--coordinator", url]);
+    get(&plain).expect(4).says(&["speaks TLS", "https://"]);
+    let mut worker = sandbox.start("worker", &["--coordinator", &plain]);
+    worker.wait_for_word("speaks TLS");
+    worker.end();
+    guarded.end();
+
+    let listen = ["--listen", "127.0.0.1:0", "--tokens", "tokens.yaml"];
+    let mut open = sandbox.start("coordinator", &listen);
+    open.wait_for_word("coordinator.sock");
+    let url = format!("https://localhost:{}", port(&open));
+    get(&url).expect(4).says(&["speaks no TLS", "http://"]);
+    get(&url.replace("https", "http")).expect(0);
 }
 
 #[test]

@@ -8,7 +8,13 @@ use serde_json::Value;
 
 use crate::kills::wait_for_socket;
 use crate::processes::{Signal, until};
+use crate::queues::{Queue, on_both_queues};
 use crate::sandbox::{JOB, LIMIT, SOON, Sandbox};
+
+on_both_queues!(
+    a_dead_task_is_listed_with_its_reason_until_a_retry_has_mended_it,
+    a_worker_whose_executors_crash_is_quarantined_and_no_task_pays_for_it,
+);
 
 fn worker(sandbox: &Sandbox, name: &str) -> Option<Value> {
     let workers = sandbox.json(&["get", "workers"]);
@@ -27,9 +33,8 @@ fn broken_executor(sandbox: &Sandbox) -> String {
     broken.display().to_string()
 }
 
-#[test]
-fn a_dead_task_is_listed_with_its_reason_until_a_retry_has_mended_it() {
-    let sandbox = Sandbox::with_job(6, 3);
+fn a_dead_task_is_listed_with_its_reason_until_a_retry_has_mended_it(queue: Queue) {
+    let sandbox = Sandbox::with_job(6, 3).on(queue);
     let job = JOB.to_owned() + "resources: {retries: 0}\n";
     sandbox.write("job.yaml", &job);
     let _coordinator = sandbox.start("coordinator", &[]);
@@ -89,9 +94,8 @@ fn a_dead_task_is_listed_with_its_reason_until_a_retry_has_mended_it() {
     assert!(sandbox.ctl(&["retry", id]).stdout.contains("nothing to do"));
 }
 
-#[test]
-fn a_worker_whose_executors_crash_is_quarantined_and_no_task_pays_for_it() {
-    let sandbox = Sandbox::with_job(200, 3);
+fn a_worker_whose_executors_crash_is_quarantined_and_no_task_pays_for_it(queue: Queue) {
+    let sandbox = Sandbox::with_job(200, 3).on(queue);
     let job = JOB.replace("seed: 0", "seed: {grid: [0, 1, 2, 3, 4, 5]}");
     sandbox.write("job.yaml", &job);
     let executor = broken_executor(&sandbox);

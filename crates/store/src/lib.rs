@@ -19,6 +19,7 @@ mod roots;
 mod store;
 mod stores;
 mod sweep;
+mod unsigned;
 mod uri;
 
 pub use attempt::AttemptWriter;
