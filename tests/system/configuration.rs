@@ -253,7 +253,7 @@ fn every_setting_is_read_from_its_variable_and_others_are_refused() {
     shown.expect(0);
     for line in [
         "slots: 3  # environment",
-        "engines: openvino  # environment",
+        "engines: [openvino]  # environment",
         "executor: /bin/true  # environment",
         "http_insecure: false  # environment",
     ] {

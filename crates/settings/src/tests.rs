@@ -204,7 +204,7 @@ fn a_wrong_value_in_the_file_has_its_place() {
     let arguments = |path: &std::path::Path| {
         ["ctl", "--config", path.to_str().unwrap(), "do"].map(OsString::from)
     };
-    let text = load::<WithCommands, crate::ConfigFile>("ctl", others, arguments(&path))
+    let text = load::<WithCommands, crate::ConfigFile>("ctl", |_| Vec::new(), arguments(&path))
         .unwrap_err()
         .to_string();
     assert!(
