@@ -30,6 +30,7 @@ pub(super) fn table(heading: &str, keys: &[&str], meanings: &[&str], defaults: &
     for (key, meaning) in keys.iter().zip(meanings) {
         let default = match &defaults[*key] {
             Value::Null => String::new(),
+            Value::String(text) if text.is_empty() => "required".to_owned(),
             Value::String(text) => format!("`{text}`"),
             value => format!("`{value}`"),
         };
