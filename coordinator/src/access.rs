@@ -18,6 +18,7 @@ use tower::{Layer, Service};
 
 use crate::{
     incoming::Peer,
+    pace::CALLS_A_SECOND,
     refusals::{Refusal, Refusals, Stranger},
 };
 
@@ -189,6 +190,19 @@ impl Guard {
     /// Whether the request goes on. Its connection may stay then.
     fn admit<B>(&self, request: &http::Request<B>) -> Result<(), Status> {
         let peer = request.extensions().get::<Peer>();
+        // Before anything else is done for it.
+        if let Some(peer) = peer.filter(|peer| !peer.is_in_pace()) {
+            let why = format!(
+                "more than {CALLS_A_SECOND} calls a second over one connection; call less often"
+            );
+            let refusal = Refusal {
+                call: request.uri().path().to_owned(),
+                from: Some(peer.address),
+                why: why.clone(),
+            };
+            self.refusals.note(Stranger::TooFast, refusal);
+            return Err(Status::resource_exhausted(why));
+        }
         if let Some(access) = &self.access {
             let call = request.uri().path();
             let authorization = request
@@ -293,6 +307,29 @@ mod tests {
         assert_eq!(code("Submit", Some("ns_w")), Err(Code::PermissionDenied));
         assert_eq!(code("Submit", Some("ns_b")), Err(Code::Unauthenticated));
         assert_eq!(code("Submit", None), Err(Code::Unauthenticated));
+    }
+
+    #[tokio::test]
+    async fn who_calls_too_often_is_told_so_and_others_are_not() {
+        let guard = Guard::new(None);
+        let from = |peer: &Peer| {
+            let mut request = http::Request::new(());
+            request.extensions_mut().insert(peer.clone());
+            request
+        };
+        let [hasty, other] = [1, 2].map(|port| Peer::new(([127, 0, 0, 1], port).into()));
+        let refused = loop {
+            if let Err(status) = guard.admit(&from(&hasty)) {
+                break status;
+            }
+        };
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        assert!(refused.message().contains("1000 calls a second"));
+        guard.admit(&from(&other)).unwrap();
+        // The socket's callers are this machine's own.
+        for _ in 0..10_000 {
+            guard.admit(&http::Request::new(())).unwrap();
+        }
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::{Stream, stream};
@@ -20,6 +20,8 @@ use tokio::{
     time::{Sleep, sleep},
 };
 use tonic::transport::server::Connected;
+
+use crate::pace::Pace;
 
 /// How long a connection may take.
 #[derive(Debug, Clone, Copy)]
@@ -91,10 +93,7 @@ pub fn incoming(
                             stream,
                             silent: Some(Box::pin(sleep(patience.silence))),
                             stranger: Some(Box::pin(sleep(patience.admission))),
-                            peer: Peer {
-                                address,
-                                admitted: Arc::default(),
-                            },
+                            peer: Peer::new(address),
                             _place: place,
                         };
                         return Some((Ok(connection), (listener, places, said)));
@@ -116,9 +115,24 @@ pub fn incoming(
 pub struct Peer {
     pub address: SocketAddr,
     admitted: Arc<AtomicBool>,
+    pace: Arc<Mutex<Pace>>,
 }
 
 impl Peer {
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            admitted: Arc::default(),
+            pace: Arc::new(Mutex::new(Pace::new(Instant::now()))),
+        }
+    }
+
+    /// Whether the connection may make one more call now.
+    pub fn is_in_pace(&self) -> bool {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        pace.takes(Instant::now())
+    }
+
     /// A call was let in: the connection may stay.
     pub fn admit(&self) {
         self.admitted.store(true, Ordering::Relaxed);

@@ -8,6 +8,7 @@ mod incoming;
 mod journal;
 mod listen;
 mod numbers;
+mod pace;
 mod publisher;
 mod refusals;
 mod settings;
@@ -178,6 +179,10 @@ fn serve(settings: &Settings, checked: Checked) -> Result<(), RunError> {
         webhook,
         state,
     } = checked;
+    let confined = network.as_ref().is_some_and(Network::is_open);
+    if confined {
+        stores.confine();
+    }
     let mut folder = StateFolder::open(&state)?;
     let origin = if settings.restored {
         Origin::Restored
@@ -193,7 +198,7 @@ fn serve(settings: &Settings, checked: Checked) -> Result<(), RunError> {
     let rows = store.load()?;
     let (jobs, attempts) = (rows.jobs.len(), rows.attempts.len());
     let core = Core::rebuild(
-        settings.core(broker.as_ref()),
+        settings.core(broker.as_ref(), confined),
         rows,
         store.epoch(),
         event_loop::now(started),

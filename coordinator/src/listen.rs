@@ -101,6 +101,11 @@ impl Network {
         }))
     }
 
+    /// Whether other machines reach it.
+    pub fn is_open(&self) -> bool {
+        !self.address.ip().is_loopback()
+    }
+
     pub async fn bind(&self) -> Result<TcpListener, ListenError> {
         let bound = TcpListener::bind(self.address)
             .await
@@ -110,7 +115,7 @@ impl Network {
             })?;
         let address = bound.local_addr().unwrap_or(self.address);
         tracing::info!(%address, tls = self.tls.is_some(), tokens = self.access.is_some(), "listening");
-        if self.tls.is_none() && !self.address.ip().is_loopback() {
+        if self.tls.is_none() && self.is_open() {
             tracing::warn!(%address, "--insecure: tokens and data cross the network unencrypted");
         }
         if self.access.is_none() {

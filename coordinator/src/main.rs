@@ -3,5 +3,10 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    settings::start("coordinator", coordinator::run, coordinator::show)
+    settings::start(
+        "coordinator",
+        store::mistakes,
+        coordinator::run,
+        coordinator::show,
+    )
 }

@@ -15,6 +15,8 @@ const EVERY: Duration = Duration::from_secs(60);
 pub enum Stranger {
     WithoutToken,
     UnknownToken,
+    /// Whatever its token.
+    TooFast,
     /// The name of the token, which is good for other calls.
     OfOtherRole(String),
 }

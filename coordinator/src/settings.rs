@@ -58,7 +58,7 @@ pub struct Settings {
     )]
     pub tls_key: Option<PathBuf>,
     /// Listen beyond this machine without TLS
-    #[arg(long)]
+    #[arg(long, env = "NIGHTSHIFT_INSECURE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     pub insecure: bool,
     /// Answer /healthz, /readyz and /metrics here over plain HTTP, such as 127.0.0.1:9090; `none`: nowhere
     #[arg(
@@ -69,7 +69,7 @@ pub struct Settings {
     )]
     pub http: Option<String>,
     /// Let others than this machine read --http: numbers of jobs, tasks and workers, no names but those of pools
-    #[arg(long)]
+    #[arg(long, env = "NIGHTSHIFT_HTTP_INSECURE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     pub http_insecure: bool,
     #[command(flatten)]
     pub queue: queue::Flags,
@@ -161,7 +161,12 @@ impl Settings {
     }
 
     /// The core's own settings. A wake-up is lost when the broker has dropped it, however long its publishing took.
-    pub fn core(&self, broker: Option<&queue::Settings>) -> coordinator_core::Settings {
+    /// `confined`: users call from other machines.
+    pub fn core(
+        &self,
+        broker: Option<&queue::Settings>,
+        confined: bool,
+    ) -> coordinator_core::Settings {
         let ttl = |broker: &queue::Settings| broker.wake_up_ttl + broker.publish_timeout;
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         coordinator_core::Settings {
@@ -172,6 +177,7 @@ impl Settings {
             retention_ms: milliseconds(self.retention),
             keep_jobs_ms: milliseconds(self.keep_jobs),
             notices: self.webhook.webhook.is_some(),
+            confined,
             ..coordinator_core::Settings::default()
         }
     }

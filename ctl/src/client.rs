@@ -43,12 +43,13 @@ impl From<ReachError> for Error {
     fn from(error: ReachError) -> Self {
         let what = error.to_string();
         match error {
-            ReachError::Connect { source, .. } | ReachError::Certificate { source, .. } => {
-                Self::Unreachable {
-                    what,
-                    source: Some(Box::new(source)),
-                }
-            }
+            ReachError::Connect { source, .. }
+            | ReachError::NoTls { source, .. }
+            | ReachError::Certificate { source, .. } => Self::Unreachable {
+                what,
+                source: Some(Box::new(source)),
+            },
+            ReachError::NeedsTls { .. } => Self::Unreachable { what, source: None },
             ReachError::Read { path, source, .. } => Self::Read { path, source },
             ReachError::NoHome => Self::cannot_run(what),
             ReachError::BadUrl { .. } | ReachError::BadToken { .. } | ReachError::Tls { .. } => {

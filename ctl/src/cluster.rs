@@ -59,7 +59,7 @@ struct PrivateWorker {
 impl Cluster {
     /// Joins the coordinator of that place; starts a private one in a state folder where nobody listens.
     pub async fn open(place: &Place, config: Option<&Path>) -> Result<Self, Error> {
-        let stores = Stores::read(config)?;
+        let stores = Stores::read_for_user(config)?;
         let joined = |client, coordinator| Self {
             client,
             stores,

@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     ctl::complete();
-    settings::start("ctl", ctl::run, ctl::show)
+    settings::start("ctl", store::mistakes, ctl::run, ctl::show)
 }

@@ -7,6 +7,10 @@ use std::{
     time::Duration,
 };
 
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tonic::{
     Request, Status,
     metadata::{Ascii, MetadataValue},
@@ -20,6 +24,8 @@ use crate::{local, v1::coordinator_client::CoordinatorClient};
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// A connection that answers no ping for so long is given up: routers forget silently.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How long a server may take to say that it wants TLS.
+const ALERT_LIMIT: Duration = Duration::from_secs(2);
 /// The variable that holds a token.
 pub const TOKEN_VARIABLE: &str = "NIGHTSHIFT_TOKEN";
 
@@ -94,6 +100,17 @@ pub enum ReachError {
     Certificate {
         place: String,
         way_out: &'static str,
+        source: tonic::transport::Error,
+    },
+    #[error(
+        "the coordinator at {place} speaks TLS: write https:// for http://, and name its authority with --ca FILE if that is your own"
+    )]
+    NeedsTls { place: String },
+    #[error(
+        "the coordinator at {place} speaks no TLS: write http:// for https:// if it is meant to be reached unencrypted, or give it --tls-cert and --tls-key"
+    )]
+    NoTls {
+        place: String,
         source: tonic::transport::Error,
     },
     #[error("cannot reach the coordinator at {place}")]
@@ -269,6 +286,7 @@ pub async fn connect(place: &Place) -> Result<Client, ReachError> {
                 way_out,
                 source,
             },
+            None if is_no_tls(&source) => ReachError::NoTls { place, source },
             None => ReachError::Connect { place, source },
         }
     };
@@ -295,6 +313,10 @@ pub async fn connect(place: &Place) -> Result<Client, ReachError> {
                     url: remote.url.to_string(),
                     source,
                 })?;
+            } else if speaks_tls(&remote.url).await {
+                return Err(ReachError::NeedsTls {
+                    place: place.to_string(),
+                });
             }
             (
                 endpoint.connect().await.map_err(unreachable)?,
@@ -305,6 +327,35 @@ pub async fn connect(place: &Place) -> Result<Client, ReachError> {
     Ok(CoordinatorClient::with_interceptor(channel, bearer)
         .max_decoding_message_size(local::MAX_MESSAGE_BYTES)
         .max_encoding_message_size(local::MAX_MESSAGE_BYTES))
+}
+
+/// Whether a server answers what HTTP/2 begins with by an alert of TLS. The client itself would only see that the connection
+/// ends; whatever else happens here, it says so better.
+async fn speaks_tls(url: &Uri) -> bool {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    /// The type of a record that holds an alert; no frame of HTTP/2 is so long that its length would begin so.
+    const ALERT: u8 = 21;
+    let Some(host) = url.host() else {
+        return false;
+    };
+    let address = (
+        host.trim_matches(['[', ']']).to_owned(),
+        url.port_u16().unwrap_or(80),
+    );
+    let first_byte = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(PREFACE).await?;
+        stream.read_u8().await
+    };
+    let answered = tokio::time::timeout(ALERT_LIMIT, first_byte).await;
+    matches!(answered, Ok(Ok(ALERT)))
+}
+
+/// Whether a TLS handshake was answered by something else.
+fn is_no_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut said = causes.map(ToString::to_string);
+    said.any(|said| said.contains("InvalidContentType"))
 }
 
 /// What to do about a certificate that was not accepted, if that is what the error is about. TLS's own words come as text

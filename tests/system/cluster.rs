@@ -9,6 +9,7 @@ use proto::{Reach, v1};
 use serde_json::Value;
 
 use crate::processes::{Signal, until};
+use crate::queues::{Queue, on_both_queues};
 use crate::quiet::runtime;
 use crate::sandbox::{LIMIT, Running, SOON, Sandbox, programs};
 
@@ -69,17 +70,27 @@ pub fn coordinator(sandbox: &Sandbox, arguments: &[&str]) -> (Running, String) {
     let arguments = [&["--listen", "127.0.0.1:0"], &GUARDED[..], arguments].concat();
     let mut coordinator = sandbox.start("coordinator", &arguments);
     coordinator.wait_for_word("coordinator.sock");
-    let said = coordinator.stderr();
-    let (_, from) = said.split_once("address=127.0.0.1:").unwrap();
-    let port: String = from.chars().take_while(char::is_ascii_digit).collect();
-    (coordinator, format!("https://localhost:{port}"))
+    let url = format!("https://localhost:{}", port(&coordinator));
+    (coordinator, url)
 }
 
-#[test]
-fn the_readmes_cluster_works_as_it_is_written() {
-    let mut sandbox = Sandbox::with_job(6, 3);
+/// Where a coordinator says that it listens.
+fn port(coordinator: &Running) -> String {
+    let said = coordinator.stderr();
+    let (_, from) = said.split_once("address=127.0.0.1:").unwrap();
+    from.chars().take_while(char::is_ascii_digit).collect()
+}
+
+on_both_queues!(
+    the_readmes_cluster_works_as_it_is_written,
+    a_worker_goes_on_with_the_new_token_of_its_file,
+);
+
+fn the_readmes_cluster_works_as_it_is_written(queue: Queue) {
+    let mut sandbox = Sandbox::with_job(6, 3).on(queue);
     symlink(programs(), sandbox.path("bin")).unwrap();
-    sandbox.write("stores.yaml", "stores: {}\n");
+    let shared = sandbox.path("").display().to_string();
+    sandbox.write("stores.yaml", &format!("files: {{roots: [{shared}]}}\n"));
     certificates(&sandbox);
     let port = objects::free_ports::<1>()[0];
     let text = commands("README.md", "## A cluster in ten lines")
@@ -97,6 +108,15 @@ fn the_readmes_cluster_works_as_it_is_written() {
             .trim_end_matches('&')
             .to_owned()
     };
+    // What the programs of this sandbox get for the test's own broker.
+    let export = line("export");
+    let variables: Vec<&str> = export.split_whitespace().skip(1).collect();
+    let names = variables.iter().map(|set| set.split('=').next().unwrap());
+    for name in names {
+        let expected = (queue == Queue::RabbitMq).then_some(());
+        assert_eq!(sandbox.variable(name).map(drop), expected, "{name}");
+    }
+    assert!(variables[0].contains("=amqps://nightshift@"), "{export}");
     // What a person copies from what is printed: the token, and the line for the file.
     let mut tokens = Vec::new();
     for made in ["bin/ctl token new box", "bin/ctl token new ann"] {
@@ -166,6 +186,30 @@ fn a_certificate_that_is_not_accepted_says_what_to_do() {
 }
 
 #[test]
+fn an_address_with_the_wrong_scheme_is_told_the_right_one() {
+    let mut sandbox = Sandbox::new();
+    certificates(&sandbox);
+    let token = token(&sandbox, "ann", "user");
+    sandbox.set("NIGHTSHIFT_TOKEN", &token);
+    sandbox.set("NIGHTSHIFT_CA", "ca.crt");
+    let (guarded, url) = coordinator(&sandbox, &[]);
+    let plain = url.replace("https://", "http://");
+    let get = |url: &str| sandbox.ctl(&["get", "jobs", "--coordinator", url]);
+    get(&plain).expect(4).says(&["speaks TLS", "https://"]);
+    let mut worker = sandbox.start("worker", &["--coordinator", &plain]);
+    worker.wait_for_word("speaks TLS");
+    worker.end();
+    guarded.end();
+
+    let listen = ["--listen", "127.0.0.1:0", "--tokens", "tokens.yaml"];
+    let mut open = sandbox.start("coordinator", &listen);
+    open.wait_for_word("coordinator.sock");
+    let url = format!("https://localhost:{}", port(&open));
+    get(&url).expect(4).says(&["speaks no TLS", "http://"]);
+    get(&url.replace("https", "http")).expect(0);
+}
+
+#[test]
 fn a_worker_that_is_not_let_in_ends_at_its_start_and_says_why() {
     let mut sandbox = Sandbox::new();
     certificates(&sandbox);
@@ -204,9 +248,8 @@ fn a_worker_that_is_not_let_in_ends_at_its_start_and_says_why() {
         .says(&["protocol (nightshift.v1)"]);
 }
 
-#[test]
-fn a_worker_goes_on_with_the_new_token_of_its_file() {
-    let mut sandbox = Sandbox::with_job(6, 3);
+fn a_worker_goes_on_with_the_new_token_of_its_file(queue: Queue) {
+    let mut sandbox = Sandbox::with_job(6, 3).on(queue);
     certificates(&sandbox);
     let user = token(&sandbox, "ann", "user");
     let old = token(&sandbox, "box", "worker");

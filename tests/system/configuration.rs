@@ -8,7 +8,7 @@ const HEAD: &str = "\
 # Configuration
 
 Every program merges its settings at start: defaults < configuration file < environment < flags. `--config FILE` (or
-`NIGHTSHIFT_CONFIG`) names the file; `PROGRAM --print-config` prints what came out, with `stores` and `cache`, as such a file, with where each
+`NIGHTSHIFT_CONFIG`) names the file; `PROGRAM --print-config` prints what came out, with `stores`, `cache` and `files`, as such a file, with where each
 value is from and without secrets. It checks it as a start does, and ends with the same message and exit code. One file may serve all programs; unknown keys are errors with line and column:
 
 ```yaml
@@ -17,7 +17,8 @@ worker: {coordinator: \"https://nightshift.example:7070\", token_file: /etc/nigh
 ctl: {coordinator: \"https://nightshift.example:7070\", token_file: /home/me/.nightshift.token}
 ```
 
-The sections `stores` and `cache` are described in [operations](operations.md). A token or password itself never stands in a file
+The sections `stores`, `cache` and `files` hold for all programs; [operations](operations.md#stores) explains them. A setting has the variable that its row names; one
+without is refused there (`NIGHTSHIFT_RESTORED`: it is for one start), not ignored. A token or password itself never stands in a file
 that others read: `NIGHTSHIFT_TOKEN` and `NIGHTSHIFT_BROKER_PASSWORD` hold one, `token_file` and `broker_password_file` name a file.
 
 Made by `UPDATE=1 cargo test --workspace --test system configuration`.
@@ -31,6 +32,7 @@ fn the_page_lists_every_setting() {
         settings::page::<coordinator::Settings>("coordinator"),
         settings::page::<worker::Settings>("worker"),
         settings::page::<ctl::Cli>("ctl"),
+        store::page(),
     ];
     let page = page.join("\n").replace("\n\n\n", "\n\n");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
@@ -187,6 +189,7 @@ cache: {limit_mib: 10}
         };
         let shown = show("first.yaml");
         for line in [
+            "  roots: null  # default\n",
             "    url: \"s3://lab/night\"  # file\n",
             "    secret_key: {\"file\":\"/run/secrets/lab\"}  # file\n",
             "    retries: 8  # default\n",
@@ -206,4 +209,67 @@ cache: {limit_mib: 10}
         };
         assert_eq!(values(&show("again.yaml")), values(&shown), "{program}");
     }
+}
+
+#[test]
+fn mistakes_of_stores_are_said_together_with_the_programs_own() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "config.yaml",
+        "stores: {lab: {url: 's3://lab', region: 7}}\nfiles: {roots: [data]}\ncoordinator: {retentoin: 3d}\nworker: {slots: 0}\nctl: {coordinater: x}\n",
+    );
+    for (program, own) in [
+        ("coordinator", "retentoin"),
+        ("worker", "worker.slots"),
+        ("ctl", "coordinater"),
+    ] {
+        let ended = sandbox
+            .start(program, &["--config", "config.yaml", "--print-config"])
+            .wait(SOON);
+        ended.expect(2).says(&[
+            own,
+            "config.yaml:1:10: stores.lab",
+            "config.yaml:2:9: files.roots: data is not an absolute path",
+        ]);
+        assert_eq!(ended.stderr.matches("config.yaml:").count(), 3, "{ended:?}");
+    }
+}
+
+#[test]
+fn every_setting_is_read_from_its_variable_and_others_are_refused() {
+    let mut sandbox = Sandbox::new();
+    for (variable, value) in [
+        ("NIGHTSHIFT_SLOTS", "3"),
+        ("NIGHTSHIFT_ENGINES", "openvino"),
+        ("NIGHTSHIFT_EXECUTOR", "/bin/true"),
+        ("NIGHTSHIFT_INSECURE", "1"),
+        ("NIGHTSHIFT_HTTP_INSECURE", "true"),
+        ("NIGHTSHIFT_WORKER_HTTP_INSECURE", "0"),
+    ] {
+        sandbox.set(variable, value);
+    }
+    let show = |sandbox: &Sandbox, program| sandbox.start(program, &["--print-config"]).wait(SOON);
+    let shown = show(&sandbox, "worker");
+    shown.expect(0);
+    for line in [
+        "slots: 3  # environment",
+        "engines: [openvino]  # environment",
+        "executor: /bin/true  # environment",
+        "http_insecure: false  # environment",
+    ] {
+        assert!(shown.stdout.contains(line), "{line}: {}", shown.stdout);
+    }
+    let shown = show(&sandbox, "coordinator");
+    shown.expect(0);
+    for line in [
+        "  insecure: true  # environment",
+        "  http_insecure: true  # environment",
+    ] {
+        assert!(shown.stdout.contains(line), "{line}: {}", shown.stdout);
+    }
+    sandbox.set("NIGHTSHIFT_RESTORED", "1");
+    show(&sandbox, "coordinator")
+        .expect(2)
+        .says(&["NIGHTSHIFT_RESTORED is set", "--restored"]);
+    show(&sandbox, "worker").expect(0);
 }

@@ -2,11 +2,16 @@
 
 use crate::kills::wait_for_socket;
 use crate::processes::{Signal, until};
+use crate::queues::{Queue, on_both_queues};
 use crate::sandbox::{JOB, LIMIT, Sandbox};
 
-#[test]
-fn a_job_fails_at_its_deadline_says_so_and_a_retry_has_the_time_again() {
-    let sandbox = Sandbox::with_job(6, 3);
+on_both_queues!(
+    a_job_fails_at_its_deadline_says_so_and_a_retry_has_the_time_again,
+    a_job_stops_when_more_tasks_failed_than_may_and_says_so,
+);
+
+fn a_job_fails_at_its_deadline_says_so_and_a_retry_has_the_time_again(queue: Queue) {
+    let sandbox = Sandbox::with_job(6, 3).on(queue);
     sandbox.write("job.yaml", &format!("{JOB}deadline: 2s\n"));
     let coordinator = sandbox.start("coordinator", &[]);
     wait_for_socket(&sandbox);
@@ -49,11 +54,11 @@ fn a_job_fails_at_its_deadline_says_so_and_a_retry_has_the_time_again() {
     );
 }
 
-#[test]
-fn a_job_stops_when_more_tasks_failed_than_may_and_says_so() {
-    let sandbox = Sandbox::with_job(6, 3);
+fn a_job_stops_when_more_tasks_failed_than_may_and_says_so(queue: Queue) {
+    let sandbox = Sandbox::with_job(6, 3).on(queue);
     let job = JOB.replace("category: tiny", "category: {grid: [tiny, absent]}");
     sandbox.write("job.yaml", &format!("{job}max_failed_tasks: 0\n"));
+    let _programs = sandbox.found_by_run(queue);
     const WHY: &str = "1 of its tasks failed and 0 may (`max_failed_tasks`)";
     sandbox
         .ctl(&["run", "job.yaml"])

@@ -5,7 +5,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::queues::{Queue, on_both_queues};
 use crate::sandbox::{JOB, Sandbox};
+
+on_both_queues!(a_model_becomes_files_of_every_kind_and_every_command_knows_them,);
 
 /// With the model `tiny` trained.
 fn trained() -> Sandbox {
@@ -19,9 +22,9 @@ fn metadata(folder: &Path) -> Value {
     serde_json::from_slice(&fs::read(folder.join("metadata.json")).unwrap()).unwrap()
 }
 
-#[test]
-fn a_model_becomes_files_of_every_kind_and_every_command_knows_them() {
-    let sandbox = trained();
+fn a_model_becomes_files_of_every_kind_and_every_command_knows_them(queue: Queue) {
+    let sandbox = trained().on(queue);
+    let _programs = sandbox.found_by_run(queue);
     let package = sandbox.json(&["describe", "model", "tiny"]);
     for (engine, names) in [
         ("onnx", &["model.onnx"][..]),

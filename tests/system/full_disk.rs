@@ -5,12 +5,14 @@ use std::fs;
 use crate::hangs::executor_at_fit;
 use crate::kills::wait_for_socket;
 use crate::processes::Signal;
+use crate::queues::{Queue, on_both_queues};
 use crate::quiet::{expect_the_quiet_results, quiet};
 use crate::sandbox::{SOON, Sandbox};
 
-#[test]
-fn a_full_disk_ends_the_coordinator_and_loses_nothing() {
-    let mut sandbox = Sandbox::with_job(600, 3);
+on_both_queues!(a_full_disk_ends_the_coordinator_and_loses_nothing,);
+
+fn a_full_disk_ends_the_coordinator_and_loses_nothing(queue: Queue) {
+    let mut sandbox = Sandbox::with_job(600, 3).on(queue);
     let quiet = quiet(&sandbox);
     let full = sandbox.path("full");
     let disk = sandbox.preload("full_disk.c");

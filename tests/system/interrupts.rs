@@ -3,7 +3,11 @@
 use crate::images;
 use crate::kills::run_to_fit;
 use crate::processes::{Process, Signal};
+use crate::queues::{Queue, on_both_queues};
 use crate::sandbox::{JOB, LIMIT, SOON, Sandbox};
+
+// The other two interrupt programs that `ctl run` has started by itself, which never use a broker.
+on_both_queues!(a_retry_computes_only_the_runs_that_failed,);
 
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::with_job(300, 3);
@@ -80,9 +84,9 @@ fn the_second_interrupt_cancels_and_the_same_command_computes_what_is_missing() 
     );
 }
 
-#[test]
-fn a_retry_computes_only_the_runs_that_failed() {
-    let sandbox = Sandbox::with_job(6, 3);
+fn a_retry_computes_only_the_runs_that_failed(queue: Queue) {
+    let sandbox = Sandbox::with_job(6, 3).on(queue);
+    let _programs = sandbox.found_by_run(queue);
     images::mvtec(&sandbox.path("data/other"), 6, 3);
     let bad = sandbox.path("data/other/train/good/0002.png");
     images::write_truncated(&bad);

@@ -45,6 +45,7 @@ mod remote;
 mod restore;
 mod rethreshold;
 mod rights;
+mod roots;
 mod sandbox;
 mod searches;
 mod secrets;

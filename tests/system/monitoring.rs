@@ -8,7 +8,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::processes::{Signal, until};
+use crate::queues::{Queue, on_both_queues};
 use crate::sandbox::{LIMIT, Running, SOON, Sandbox};
+
+on_both_queues!(
+    monitoring_reads_health_and_numbers,
+    a_worker_is_ready_while_its_coordinator_answers,
+);
 
 /// What a path answers: the status line, and the body.
 pub fn get(address: &str, path: &str) -> (String, String) {
@@ -85,9 +91,8 @@ fn expect_lines(text: &str, lines: &[&str]) {
     }
 }
 
-#[test]
-fn monitoring_reads_health_and_numbers() {
-    let sandbox = Sandbox::with_job(6, 3);
+fn monitoring_reads_health_and_numbers(queue: Queue) {
+    let sandbox = Sandbox::with_job(6, 3).on(queue);
     let mut coordinator = sandbox.start("coordinator", &["--http", "127.0.0.1:0"]);
     coordinator.wait_for_word("coordinator.sock");
     let address = address(&mut coordinator);
@@ -139,9 +144,8 @@ fn monitoring_reads_health_and_numbers() {
     }
 }
 
-#[test]
-fn a_worker_is_ready_while_its_coordinator_answers() {
-    let sandbox = Sandbox::with_job(6, 3);
+fn a_worker_is_ready_while_its_coordinator_answers(queue: Queue) {
+    let sandbox = Sandbox::with_job(6, 3).on(queue);
     let mut worker = sandbox.start("worker", &["--name", "box", "--http", "127.0.0.1:0"]);
     let address = address(&mut worker);
     assert_eq!(get(&address, "/healthz").1, "ok\n");

@@ -2,11 +2,13 @@
 
 use crate::kills::wait_for_socket;
 use crate::processes::until;
+use crate::queues::{Queue, on_both_queues};
 use crate::sandbox::{JOB, LIMIT, Sandbox};
 
-#[test]
-fn a_job_says_what_it_waits_for_until_a_worker_comes_that_has_it() {
-    let sandbox = Sandbox::with_job(6, 3);
+on_both_queues!(a_job_says_what_it_waits_for_until_a_worker_comes_that_has_it,);
+
+fn a_job_says_what_it_waits_for_until_a_worker_comes_that_has_it(queue: Queue) {
+    let sandbox = Sandbox::with_job(6, 3).on(queue);
     let _coordinator = sandbox.start("coordinator", &[]);
     wait_for_socket(&sandbox);
     let submit = |resources: &str, says: &str| {

@@ -14,7 +14,13 @@ use crate::queues::{Queue, on_both_queues};
 use crate::remote::{bucket, server};
 use crate::sandbox::{JOB, LIMIT, Running, Sandbox, files};
 
-on_both_queues!(every_image_of_every_place_is_scored_once_as_it_is_in_a_test);
+on_both_queues!(
+    every_image_of_every_place_is_scored_once_as_it_is_in_a_test,
+    executors_that_are_killed_at_random_lose_and_double_no_image,
+    an_incremental_job_scores_what_is_new_or_has_changed_and_answers_for_all,
+    too_many_bad_images_fail_the_job_and_what_was_scored_is_kept,
+    images_in_archives_are_scored_where_they_lie,
+);
 
 /// With the model `tiny`, trained on the sandbox's images.
 fn trained(train: u32, test: u32) -> Sandbox {
@@ -363,9 +369,9 @@ fn a_bucket_that_is_closed_in_the_middle_of_a_job_is_said_and_what_is_missing_is
     sandbox.ctl(&["verify", "last"]).expect(0);
 }
 
-#[test]
-fn too_many_bad_images_fail_the_job_and_what_was_scored_is_kept() {
-    let sandbox = trained(12, 6);
+fn too_many_bad_images_fail_the_job_and_what_was_scored_is_kept(queue: Queue) {
+    let sandbox = trained(12, 6).on(queue);
+    let _programs = sandbox.found_by_run(queue);
     images::write_truncated(&sandbox.path("data/tiny/test/good/0001.png"));
     fs::write(sandbox.path("data/tiny/test/good/0002.png"), "no image").unwrap();
     let arguments = ["predict", "tiny", "data/tiny/test/good", "--to", "./out"];
@@ -421,9 +427,8 @@ fn what_is_not_there_is_said() {
     );
 }
 
-#[test]
-fn executors_that_are_killed_at_random_lose_and_double_no_image() {
-    let sandbox = trained(12, 2);
+fn executors_that_are_killed_at_random_lose_and_double_no_image(queue: Queue) {
+    let sandbox = trained(12, 2).on(queue);
     images::mvtec(&sandbox.path("data/many"), 700, 2);
     let (_coordinator, worker) = cluster(&sandbox, &["--slots", "2"]);
     sandbox.write(
@@ -441,9 +446,9 @@ fn executors_that_are_killed_at_random_lose_and_double_no_image() {
     sandbox.ctl(&["verify", "last"]).expect(0);
 }
 
-#[test]
-fn an_incremental_job_scores_what_is_new_or_has_changed_and_answers_for_all() {
-    let sandbox = trained(12, 6);
+fn an_incremental_job_scores_what_is_new_or_has_changed_and_answers_for_all(queue: Queue) {
+    let sandbox = trained(12, 6).on(queue);
+    let _programs = sandbox.found_by_run(queue);
     let yaml = "kind: predict\nname: night\nmodel: {package: tiny}\noutput: ./out\nmax_error_rows: 50%\ndata: [data/tiny/test, list.txt]\nincremental: true\n";
     sandbox.write("night.yaml", yaml);
     sandbox.write("list.txt", "data/later/0000.png\n");
@@ -519,9 +524,9 @@ pub fn tar(folder: &std::path::Path, archive: &std::path::Path, arguments: &[&st
     assert!(status.success());
 }
 
-#[test]
-fn images_in_archives_are_scored_where_they_lie() {
-    let sandbox = trained(12, 6);
+fn images_in_archives_are_scored_where_they_lie(queue: Queue) {
+    let sandbox = trained(12, 6).on(queue);
+    let _programs = sandbox.found_by_run(queue);
     let tested = scores(&sandbox, "last");
     let folder = sandbox.path("data/tiny/test");
     std::os::unix::fs::symlink("good/0000.png", folder.join("link.png")).unwrap();

@@ -7,8 +7,10 @@ use broker_harness::{Broker, Options};
 use queue::{Publisher, Settings};
 use types::PoolName;
 
+use crate::kills::wait_for_socket;
+use crate::processes::until;
 use crate::quiet::runtime;
-use crate::sandbox::{SOON, Sandbox};
+use crate::sandbox::{LIMIT, Running, SOON, Sandbox};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queue {
@@ -57,6 +59,21 @@ impl Sandbox {
             self.set("NIGHTSHIFT_POLL", "1h");
         }
         self
+    }
+
+    /// A worker and its coordinator, which `ctl run` finds and uses, if this is a broker's: what it starts by itself has none.
+    pub fn found_by_run(&self, queue: Queue) -> Vec<Running> {
+        if queue == Queue::Embedded {
+            return Vec::new();
+        }
+        let coordinator = self.start("coordinator", &[]);
+        wait_for_socket(self);
+        let mut worker = self.start("worker", &["--name", "box"]);
+        // Before, a command would bring its own.
+        worker.wait_for_word("worker started");
+        let live = || self.json(&["get", "workers"])[0]["state"] == "live";
+        until("a live worker", LIMIT, || live().then_some(()));
+        vec![worker, coordinator]
     }
 
     /// The broker's address, if there is one.

@@ -5,8 +5,11 @@ use std::fs;
 
 use crate::kills::wait_for_socket;
 use crate::processes::Signal;
+use crate::queues::{Queue, on_both_queues};
 use crate::quiet::Work;
 use crate::sandbox::{LIMIT, Running, SOON, Sandbox};
+
+on_both_queues!(an_older_copy_of_the_state_is_restored_while_a_worker_runs_and_all_jobs_end_well,);
 
 /// The files of the state folder as they lie there, as a snapshot of its file system would have them.
 type Kept = BTreeMap<String, Vec<u8>>;
@@ -38,9 +41,8 @@ fn start(sandbox: &Sandbox, arguments: &[&str]) -> Running {
     coordinator
 }
 
-#[test]
-fn an_older_copy_of_the_state_is_restored_while_a_worker_runs_and_all_jobs_end_well() {
-    let sandbox = Work::Long.sandbox();
+fn an_older_copy_of_the_state_is_restored_while_a_worker_runs_and_all_jobs_end_well(queue: Queue) {
+    let sandbox = Work::Long.sandbox().on(queue);
     let submit = |arguments: &[&str]| sandbox.ctl(&[&["submit", "job.yaml"], arguments].concat());
     let coordinator = start(&sandbox, &[]);
     let worker = sandbox.start("worker", &["--name", "box"]);

@@ -6,7 +6,14 @@ use serde_json::Value;
 
 use crate::kills::wait_for_socket;
 use crate::processes::{Signal, until};
+use crate::queues::{Queue, on_both_queues};
 use crate::sandbox::{LIMIT, Sandbox};
+
+on_both_queues!(
+    one_worker_and_three_of_which_any_program_is_killed_do_the_same_search,
+    a_search_shows_its_best_which_was_chosen_on_validation_and_measured_once_on_test,
+    trials_that_fail_are_rows_with_their_errors_and_all_of_them_a_failed_job,
+);
 
 const SEARCH: &str = "\
 kind: hpo
@@ -63,8 +70,7 @@ fn victims() -> Vec<&'static str> {
     order
 }
 
-#[test]
-fn one_worker_and_three_of_which_any_program_is_killed_do_the_same_search() {
+fn one_worker_and_three_of_which_any_program_is_killed_do_the_same_search(queue: Queue) {
     let alone = sandbox(SEARCH);
     alone
         .ctl(&["run", "search.yaml"])
@@ -77,7 +83,7 @@ fn one_worker_and_three_of_which_any_program_is_killed_do_the_same_search() {
         "{expected:#?}"
     );
 
-    let many = sandbox(SEARCH);
+    let many = sandbox(SEARCH).on(queue);
     let names = ["a", "b", "c"];
     let worker = |name: &str| many.start("worker", &["--name", name]);
     let mut coordinator = many.start("coordinator", &[]);
@@ -119,9 +125,9 @@ fn one_worker_and_three_of_which_any_program_is_killed_do_the_same_search() {
     assert_eq!(trials(&many), expected, "killed: {victims:?}");
 }
 
-#[test]
-fn a_search_shows_its_best_which_was_chosen_on_validation_and_measured_once_on_test() {
-    let sandbox = sandbox(SEARCH);
+fn a_search_shows_its_best_which_was_chosen_on_validation_and_measured_once_on_test(queue: Queue) {
+    let sandbox = sandbox(SEARCH).on(queue);
+    let _programs = sandbox.found_by_run(queue);
     let run = sandbox.ctl(&["run", "search.yaml"]);
     run.expect(0);
     assert!(
@@ -219,9 +225,9 @@ fn halving_learns_from_a_part_of_the_images_first() {
     );
 }
 
-#[test]
-fn trials_that_fail_are_rows_with_their_errors_and_all_of_them_a_failed_job() {
-    let sandbox = sandbox(SEARCH);
+fn trials_that_fail_are_rows_with_their_errors_and_all_of_them_a_failed_job(queue: Queue) {
+    let sandbox = sandbox(SEARCH).on(queue);
+    let _programs = sandbox.found_by_run(queue);
     // Nothing can be learned from it.
     std::fs::write(sandbox.path("data/tiny/train/good/0000.png"), "no image").unwrap();
     sandbox

@@ -12,8 +12,11 @@ use tokio::runtime::Runtime;
 use crate::kills::wait_for_socket;
 use crate::monitoring::{address, get};
 use crate::processes::{Signal, until};
+use crate::queues::{Queue, on_both_queues};
 use crate::remote::server;
 use crate::sandbox::{JOB, LIMIT, Running, SOON, Sandbox};
+
+on_both_queues!(on_files_what_a_killed_executor_left_goes_and_nothing_else,);
 
 /// Short enough to wait for twice, long enough to see what is there before.
 const RETENTION: &str = "4s";
@@ -161,9 +164,8 @@ fn sandbox() -> Sandbox {
     Sandbox::with_job(600, 3)
 }
 
-#[test]
-fn on_files_what_a_killed_executor_left_goes_and_nothing_else() {
-    let sandbox = sandbox();
+fn on_files_what_a_killed_executor_left_goes_and_nothing_else(queue: Queue) {
+    let sandbox = sandbox().on(queue);
     sandbox.write("config.yaml", "stores: {}\n");
     let uri = store::file_uri(&sandbox.path("out"));
     let out = Output::new(&Stores::default(), &uri);

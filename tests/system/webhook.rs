@@ -13,7 +13,12 @@ use ring::hmac;
 use serde_json::Value;
 
 use crate::processes::{Signal, until};
+use crate::queues::{Queue, on_both_queues};
 use crate::sandbox::{LIMIT, Running, SOON, Sandbox};
+
+on_both_queues!(
+    the_end_of_a_job_is_told_until_it_is_taken_under_one_id_whoever_is_killed_meanwhile,
+);
 
 const SECRET: &str = "the-secret-of-the-webhook";
 /// A part of the address that only the receiver should know.
@@ -148,10 +153,11 @@ fn coordinator(sandbox: &Sandbox, url: &str) -> Running {
     coordinator
 }
 
-#[test]
-fn the_end_of_a_job_is_told_until_it_is_taken_under_one_id_whoever_is_killed_meanwhile() {
+fn the_end_of_a_job_is_told_until_it_is_taken_under_one_id_whoever_is_killed_meanwhile(
+    queue: Queue,
+) {
     let receiver = Receiver::start(500);
-    let sandbox = Sandbox::with_job(6, 3);
+    let sandbox = Sandbox::with_job(6, 3).on(queue);
     let (first, _worker) = cluster(&sandbox, &receiver.url());
     sandbox
         .ctl(&["submit", "job.yaml", "--key", "line3", "--wait"])

@@ -64,6 +64,8 @@ struct AssignmentHead {
     store: String,
     prefix: String,
     spec: SpecHead,
+    #[serde(default)]
+    confined: bool,
     trace: Option<TraceContext>,
 }
 
@@ -76,6 +78,8 @@ struct SpecHead {
 pub struct OpenSegment {
     pub about: About,
     store: String,
+    /// As the assignment says.
+    confined: bool,
     prefix: String,
     worker: WorkerName,
     json: bool,
@@ -108,6 +112,7 @@ impl OpenSegment {
                 traced,
             },
             store: head.store,
+            confined: head.confined,
             prefix: head.prefix,
             worker,
             json,
@@ -143,6 +148,9 @@ impl OpenSegment {
         let last = self.line(Level::ERROR, end, "agent");
         self.text.extend(self.stderr.drain(..));
         self.text.push_str(&last);
+        if self.confined {
+            stores.confine();
+        }
         let path = format!("{}/{}", self.prefix, layout::log_segment(self.number));
         let stored =
             tokio::time::timeout(STORE_TIMEOUT, put(stores, &self.store, &path, self.text)).await;

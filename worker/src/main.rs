@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    settings::start("worker", worker::run, worker::show)
+    settings::start("worker", store::mistakes, worker::run, worker::show)
 }

@@ -41,16 +41,21 @@ pub struct Settings {
     )]
     pub device: Devices,
     /// Tasks at a time; the processors are shared between them [default: 1, or one for each GPU of --device]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, env = "NIGHTSHIFT_SLOTS", hide_env_values = true, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub slots: Option<u32>,
     /// What jobs may ask for under `resources.labels`: `zone=b,disk=nvme`
     #[arg(long, value_name = "NAME=VALUE,...", env = "NIGHTSHIFT_LABELS")]
     pub labels: Option<Labels>,
     /// Engines that it offers; a job that asks for another one goes elsewhere
-    #[arg(long, value_name = "ENGINES", value_delimiter = ',', value_parser = ["openvino", "onnxruntime", "torch-cpu"], default_value = "openvino,onnxruntime,torch-cpu")]
+    #[arg(long, value_name = "ENGINES", env = "NIGHTSHIFT_ENGINES", hide_env_values = true, value_delimiter = ',', value_parser = ["openvino", "onnxruntime", "torch-cpu"], default_value = "openvino,onnxruntime,torch-cpu")]
     pub engines: Vec<String>,
     /// The program that computes [default: `executor` beside this program]
-    #[arg(long, value_name = "PATH")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "NIGHTSHIFT_EXECUTOR",
+        hide_env_values = true
+    )]
     pub executor: Option<PathBuf>,
     /// Hand back everything and end when standard input is closed: for a worker that must not outlive its parent
     #[arg(long)]
@@ -73,11 +78,11 @@ pub struct Settings {
     )]
     pub http: Option<String>,
     /// Let others than this machine read --http: numbers of slots and attempts, and memory
-    #[arg(long)]
+    #[arg(long, env = "NIGHTSHIFT_WORKER_HTTP_INSECURE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     pub http_insecure: bool,
     /// In a pod of Kubernetes that has the worker's name: write into its annotation what its deletion would cost, by what is under way.
     /// The service account must be allowed to patch pods
-    #[arg(long)]
+    #[arg(long, env = "NIGHTSHIFT_DELETION_COST", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     pub deletion_cost: bool,
     #[command(flatten)]
     pub logging: LogSettings,

@@ -79,6 +79,7 @@ impl Core {
             resources: job.resolved.resources.clone(),
             inputs: earlier.into_iter().chain(inputs).collect(),
             rethresholded,
+            confined: self.settings.confined,
             skipped: skip.and_then(|skip| self.skipped(skip)),
             trace: job.row.trace.clone(),
         })

@@ -32,6 +32,8 @@ pub struct Settings {
     pub keep_jobs_ms: u64,
     /// Whether somebody wants to be told when a job has ended.
     pub notices: bool,
+    /// Whether assignments may name local files only where the worker's machine declares them.
+    pub confined: bool,
     pub expand: Expand,
     #[cfg(feature = "mutations")]
     pub mutations: Mutations,
@@ -51,6 +53,7 @@ impl Default for Settings {
             late_ms: 32 * 60_000,
             keep_jobs_ms: 90 * 24 * 3_600_000,
             notices: false,
+            confined: false,
             expand: plan::expand,
             #[cfg(feature = "mutations")]
             mutations: Mutations::default(),

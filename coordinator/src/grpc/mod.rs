@@ -168,6 +168,22 @@ impl v1::coordinator_server::Coordinator for Service {
         Ok(Response::new(v1::ListRunsReply { runs }))
     }
 
+    async fn describe_job(
+        &self,
+        request: Request<v1::GetJobRequest>,
+    ) -> Answer<v1::DescribeJobReply> {
+        let described = self
+            .of_job(request.into_inner().job, |core, now, job| {
+                Ok(v1::DescribeJobReply {
+                    job: Some(view::job(core, now, job, true)?),
+                    runs: view::runs(core, job)?,
+                    tasks: view::tasks(core, now, job)?,
+                })
+            })
+            .await?;
+        Ok(Response::new(described))
+    }
+
     async fn list_dead(&self, request: Request<v1::ListDeadRequest>) -> Answer<v1::ListDeadReply> {
         let text = request.into_inner().job;
         let reply = self

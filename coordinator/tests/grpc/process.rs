@@ -23,6 +23,26 @@ async fn a_second_coordinator_is_refused_and_told_who_has_the_folder() {
 }
 
 #[tokio::test]
+async fn a_second_coordinator_on_the_same_database_in_another_folder_is_refused() {
+    let sandbox = Sandbox::start().await;
+    let other = tempfile::tempdir().unwrap();
+    let database = sandbox.state.path().join("nightshift.db");
+    std::os::unix::fs::symlink(database, other.path().join("nightshift.db")).unwrap();
+    let mut second = command(other.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    assert_eq!(wait_for_exit(&mut second), Some(6));
+    let mut said = String::new();
+    let mut stderr = second.stderr.take().unwrap();
+    std::io::Read::read_to_string(&mut stderr, &mut said).unwrap();
+    assert!(said.contains("database is locked"), "{said}");
+    // The first has lost nothing.
+    let mut client = sandbox.client().await;
+    sandbox.submit(&mut client, "request-1").await;
+}
+
+#[tokio::test]
 async fn signals_end_it_at_once_and_its_socket_goes() {
     for end in [Signal::TERM, Signal::INT] {
         let mut sandbox = Sandbox::start().await;

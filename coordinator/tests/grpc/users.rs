@@ -27,6 +27,34 @@ async fn the_same_request_is_one_job() {
     );
 }
 
+/// While a worker claims and completes as fast as it can.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_description_is_of_one_moment() {
+    let sandbox = Sandbox::start().await;
+    let mut client = sandbox.client().await;
+    let job = sandbox.submit(&mut client, "request-1").await;
+    let mut worker = Worker::register(&sandbox, "box", 1).await;
+    let store = sandbox.store.path().to_owned();
+    let working = tokio::spawn(async move { worker.work_through(&store).await });
+    let mut succeeded = 0;
+    while !working.is_finished() {
+        let request = v1::GetJobRequest { job: job.clone() };
+        let described = client.describe_job(request).await.unwrap().into_inner();
+        let counts = described.job.unwrap().tasks.unwrap();
+        let of_state = |state: &str| {
+            let tasks = described.tasks.iter();
+            tasks.filter(|task| task.state == state).count() as u64
+        };
+        assert_eq!(
+            [counts.ready, counts.running, counts.succeeded],
+            ["ready", "running", "succeeded"].map(of_state)
+        );
+        succeeded = succeeded.max(counts.succeeded);
+    }
+    working.await.unwrap();
+    assert!(succeeded > 0, "never seen at work");
+}
+
 async fn submit_nightly(
     sandbox: &Sandbox,
     client: &mut Client,

@@ -153,6 +153,9 @@ pub struct Assignment {
     /// A user set another threshold than the job file's since; `runs` have it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rethresholded: bool,
+    /// Users call from other machines: of local files only declared ones are reached.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confined: bool,
     /// Of a list task: what the job that its run names by `skip` has scored, as far as it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<SkippedJob>,

@@ -12,10 +12,10 @@ use clap::{
 use serde_json::Value;
 use yaml::Document;
 
-use crate::{configurable, key};
+use crate::{Others, configurable, key};
 
-/// Sections that a file may have. `stores` and `cache` are read by whoever opens stores.
-pub const SECTIONS: [&str; 5] = ["coordinator", "worker", "ctl", "stores", "cache"];
+/// Sections that a file may have. `stores`, `cache` and `files` are read by whoever opens stores.
+pub const SECTIONS: [&str; 6] = ["coordinator", "worker", "ctl", "stores", "cache", "files"];
 
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -50,6 +50,7 @@ impl FileError {
 pub(crate) fn section(
     path: &Path,
     name: &str,
+    others: Others,
     command: &Command,
 ) -> Result<Vec<(String, Vec<String>)>, FileError> {
     let text = fs::read_to_string(path).map_err(|source| FileError::Read {
@@ -101,6 +102,7 @@ pub(crate) fn section(
     if problems.is_empty() {
         Ok(found)
     } else {
+        problems.extend(others(path));
         Err(FileError::Invalid { problems })
     }
 }

@@ -16,7 +16,7 @@ mod time;
 use std::{
     ffi::OsString,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -65,9 +65,14 @@ pub enum SettingsError {
     Usage(String),
 }
 
-/// Reads the program's settings. `section`: the program's name in the file.
+/// Says what is wrong with sections of a file that somebody else reads, one line a problem.
+pub type Others = fn(&Path) -> Vec<String>;
+
+/// Reads the program's settings. `section`: the program's name in the file. `others` is asked only where the file is refused
+/// anyway, so that all of its mistakes are said at once.
 pub fn load<S: Parser, C: FromArgMatches>(
     section: &str,
+    others: Others,
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<Start<S, C>, SettingsError> {
     let command = command::<S>();
@@ -89,13 +94,14 @@ pub fn load<S: Parser, C: FromArgMatches>(
             .subcommand_required(false)
             .arg_required_else_help(false);
     }
+    refuse_variables(&command, section)?;
     // Before the file's values, with which an argument moves to the end.
     let order: Vec<Id> = configurable(&command)
         .map(|arg| arg.get_id().clone())
         .collect();
     let mut from_file = Vec::new();
     if let Some(path) = &named {
-        for (key, values) in file::section(path, section, &command)? {
+        for (key, values) in file::section(path, section, others, &command)? {
             command = command.mut_arg(&key, |arg| arg.default_values(values));
             from_file.push(key);
         }
@@ -120,10 +126,11 @@ pub fn load<S: Parser, C: FromArgMatches>(
 /// it is given, and checks the settings as a run would.
 pub fn start<S: Parser, C: FromArgMatches>(
     section: &str,
+    others: Others,
     run: impl FnOnce(S) -> ExitCode,
     show: impl FnOnce(C, String) -> ExitCode,
 ) -> ExitCode {
-    match load::<S, C>(section, std::env::args_os()) {
+    match load::<S, C>(section, others, std::env::args_os()) {
         Ok(Start::Run(settings)) => run(settings),
         Ok(Start::Show(settings, text)) => show(settings, text),
         Ok(Start::Print(text)) => {
@@ -162,6 +169,20 @@ fn command<S: Parser>() -> Command {
             .action(ArgAction::SetTrue)
             .help("Print every setting with where it comes from, and end"),
     )
+}
+
+/// A setting without a variable has a reason for it; somebody who sets one all the same is told, not ignored.
+fn refuse_variables(command: &Command, section: &str) -> Result<(), SettingsError> {
+    for arg in configurable(command).filter(|arg| arg.get_env().is_none()) {
+        let variable = format!("NIGHTSHIFT_{}", key(arg).to_uppercase());
+        if std::env::var_os(&variable).is_some() {
+            return Err(SettingsError::Usage(format!(
+                "{section}: {variable} is set, and this setting is not read from the environment; say --{} instead",
+                arg.get_long().unwrap_or_default()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The flags that a configuration file may set.

@@ -24,6 +24,11 @@ struct Program {
     place: String,
 }
 
+/// Of sections that this crate does not read.
+fn others(_: &std::path::Path) -> Vec<String> {
+    vec!["nightshift.yaml:9:9: stores.lab: mistaken".to_owned()]
+}
+
 fn start(file: &str, flags: &[&str]) -> Result<Start<Program>, SettingsError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("nightshift.yaml");
@@ -32,7 +37,7 @@ fn start(file: &str, flags: &[&str]) -> Result<Start<Program>, SettingsError> {
         .into_iter()
         .chain(flags.iter().copied())
         .map(OsString::from);
-    load("worker", arguments)
+    load("worker", others, arguments)
 }
 
 fn settings(file: &str, flags: &[&str]) -> Program {
@@ -84,6 +89,7 @@ fn a_broken_or_missing_file_is_an_error_with_its_name() {
     assert!(text.contains("nightshift.yaml"), "{text}");
     let missing = load::<Program, Program>(
         "worker",
+        others,
         ["worker", "--config", "/nowhere/at/all.yaml"].map(OsString::from),
     );
     assert!(
@@ -198,7 +204,7 @@ fn a_wrong_value_in_the_file_has_its_place() {
     let arguments = |path: &std::path::Path| {
         ["ctl", "--config", path.to_str().unwrap(), "do"].map(OsString::from)
     };
-    let text = load::<WithCommands, crate::ConfigFile>("ctl", arguments(&path))
+    let text = load::<WithCommands, crate::ConfigFile>("ctl", |_| Vec::new(), arguments(&path))
         .unwrap_err()
         .to_string();
     assert!(
@@ -209,7 +215,7 @@ fn a_wrong_value_in_the_file_has_its_place() {
     );
     fs::write(&path, "ctl: {output: json}\n").unwrap();
     assert!(matches!(
-        load::<WithCommands, crate::ConfigFile>("ctl", arguments(&path)),
+        load::<WithCommands, crate::ConfigFile>("ctl", others, arguments(&path)),
         Ok(Start::Run(WithCommands {
             output: Form::Json,
             ..
@@ -222,7 +228,7 @@ fn a_file_that_cannot_be_read_has_the_exit_code_of_its_reason() {
     let folder = tempfile::tempdir().unwrap();
     let code = |path: &std::path::Path| {
         let arguments = ["worker", "--config", path.to_str().unwrap()].map(OsString::from);
-        match load::<Program, Program>("worker", arguments) {
+        match load::<Program, Program>("worker", others, arguments) {
             Err(SettingsError::File(file)) => file.exit_code(),
             other => panic!("{other:?}"),
         }
@@ -234,4 +240,13 @@ fn a_file_that_cannot_be_read_has_the_exit_code_of_its_reason() {
         source: std::io::ErrorKind::PermissionDenied.into(),
     };
     assert_eq!(denied.exit_code(), 5);
+}
+
+#[test]
+fn what_is_wrong_elsewhere_in_a_refused_file_is_said_with_it() {
+    let text = error("worker: {slots: many}\n", &[]);
+    assert!(text.contains("worker.slots"), "{text}");
+    assert!(text.contains("stores.lab: mistaken"), "{text}");
+    // Whoever reads the section says so by himself otherwise.
+    assert_eq!(settings("worker: {slots: 3}\n", &[]).slots, 3);
 }

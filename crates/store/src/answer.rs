@@ -76,6 +76,14 @@ pub(crate) fn explain(
             uri,
             reason: answer.message,
         },
+        _ if answer.no_token => StoreError::Denied {
+            action,
+            uri,
+            source: answer.cause(
+                remote,
+                Some("the machine's own credentials were asked for and refused: `credentials: ambient` needs an identity that its cloud gives to it"),
+            ),
+        },
         _ if answer.is_certificate() => StoreError::Certificate {
             action,
             uri,
@@ -114,6 +122,8 @@ struct Answer {
     code: Option<String>,
     message: String,
     refused: bool,
+    /// Not the store refused: who gives tokens to this machine or pod did, and would again.
+    no_token: bool,
 }
 
 impl Answer {
@@ -137,6 +147,7 @@ impl Answer {
                 code: Some(short(code)),
                 message: short(element(&whole, "Message").unwrap_or_default()),
                 refused,
+                no_token: false,
             };
         }
         // An answer without a code, such as that to HEAD: the status is all there is.
@@ -147,10 +158,15 @@ impl Answer {
             }
             None => deepest,
         };
+        let no_token = whole.contains("performing token request")
+            && ["400", "401", "403", "404"]
+                .iter()
+                .any(|status| message.starts_with(&format!("the server answered {status}")));
         Self {
             code: None,
             message: short(&message),
             refused,
+            no_token,
         }
     }
 
@@ -194,4 +210,38 @@ fn short(text: &str) -> String {
 /// Whether a multipart upload was closed already: by an earlier try whose answer was lost, or by the server's housekeeping.
 pub(crate) fn upload_is_gone(error: &object_store::Error) -> bool {
     Answer::of(error).code.as_deref() == Some("NoSuchUpload")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the client words what a machine's metadata server answered.
+    fn of_metadata_server(answer: &str) -> StoreError {
+        let text = format!(
+            "Error performing token request: Error performing GET http://metadata.internal/token in 1ms - Server returned non-2xx status code: {answer}: "
+        );
+        let error = object_store::Error::Generic {
+            store: "GCS",
+            source: Box::new(Cause(text)),
+        };
+        let remote = Remote {
+            name: "lab".to_owned(),
+            endpoint: "the gs service".to_owned(),
+            bucket: "gs://lab".to_owned(),
+            conditional: tokio::sync::OnceCell::new(),
+        };
+        explain(&remote, "write", "gs://lab/a".to_owned(), None, &error)
+    }
+
+    #[test]
+    fn a_machine_that_gets_no_token_is_denied_and_one_that_waits_for_it_is_not() {
+        for answer in ["403 Forbidden", "404 Not Found"] {
+            let error = of_metadata_server(answer);
+            assert!(matches!(error, StoreError::Denied { .. }), "{error:?}");
+            assert!(types::chain(&error).contains("`credentials: ambient`"));
+        }
+        let error = of_metadata_server("503 Service Unavailable");
+        assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    }
 }

@@ -54,6 +54,11 @@ pub enum StoreError {
         "{uri} belongs to no configured store ({known}); add it under `stores:` in the file that --config or NIGHTSHIFT_CONFIG names"
     )]
     Unconfigured { uri: String, known: String },
+    /// `known` is a sentence about the roots that there are.
+    #[error(
+        "{uri} lies below no folder that jobs may use on this machine ({known}); add one to `roots` under `files:` in the file that --config or NIGHTSHIFT_CONFIG names, for the coordinator and for each worker"
+    )]
+    Undeclared { uri: String, known: String },
     #[error("the store {store} cannot be used: {reason}")]
     Misconfigured { store: String, reason: String },
     #[error(
@@ -126,6 +131,7 @@ impl StoreError {
             | Self::UnusableName { .. }
             | Self::UnknownScheme { .. }
             | Self::Unconfigured { .. }
+            | Self::Undeclared { .. }
             | Self::Misconfigured { .. }
             | Self::NoBucket { .. }
             | Self::Certificate { .. } => FailureClass::InvalidInput,
@@ -156,7 +162,9 @@ impl StoreError {
                 "invalid_uri"
             }
             Self::UnknownScheme { .. } => "unknown_scheme",
-            Self::Unconfigured { .. } | Self::Misconfigured { .. } => "unconfigured",
+            Self::Unconfigured { .. } | Self::Undeclared { .. } | Self::Misconfigured { .. } => {
+                "unconfigured"
+            }
             Self::Certificate { .. } => "certificate",
             Self::Clock { .. } => "clock",
             Self::Sealed { .. } | Self::TooLarge { .. } | Self::LocalFile { .. } => "internal",

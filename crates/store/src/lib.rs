@@ -15,15 +15,18 @@ pub mod layout;
 mod local;
 mod pointer;
 mod remote;
+mod roots;
 mod store;
 mod stores;
 mod sweep;
+mod unsigned;
 mod uri;
 
 pub use attempt::AttemptWriter;
 pub use cache::LocalCache;
 pub use config::{
-    CacheConfig, ConfigError, Credentials, Problem, SecretSource, StoreConfig, StoresConfig,
+    CacheConfig, ConfigError, Credentials, FilesConfig, Problem, SecretSource, StoreConfig,
+    StoresConfig, mistakes, page,
 };
 pub use error::StoreError;
 pub use store::{ObjectInfo, Put, Store};

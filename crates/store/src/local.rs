@@ -14,7 +14,7 @@ use std::{
 
 use object_store::path::Path as Key;
 
-use crate::{ObjectInfo, StoreError, uri::file_uri};
+use crate::{ObjectInfo, StoreError, roots::Roots, uri::file_uri};
 
 /// A folder whose entries are still to be read.
 struct Folder {
@@ -35,6 +35,7 @@ const BATCH: usize = 1000;
 pub(crate) fn files(
     folder: PathBuf,
     key: &str,
+    roots: &Roots,
     mut each: impl FnMut(Vec<ObjectInfo>) -> bool,
 ) -> Result<(), StoreError> {
     let mut infos = Vec::new();
@@ -66,6 +67,10 @@ pub(crate) fn files(
             let entry = entry.map_err(failed)?;
             let name = entry.file_name();
             let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                // Before anything is said of where it leads.
+                roots.check(&path)?;
+            }
             let Some(metadata) = look_at(&path)? else {
                 continue;
             };

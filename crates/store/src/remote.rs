@@ -14,6 +14,7 @@ use tokio::sync::OnceCell;
 use crate::{
     StoreError,
     config::{Credentials, Secret, SecretSource, StoreConfig},
+    unsigned,
     uri::{Scheme, split_remote},
 };
 
@@ -120,6 +121,11 @@ pub(crate) fn open(name: &str, config: &StoreConfig) -> Result<Opened, StoreErro
                 .with_client_options(options);
             if let Some(endpoint) = &config.endpoint {
                 builder = builder.with_base_url(endpoint);
+            }
+            if anonymous {
+                builder = builder
+                    .with_credentials(unsigned::credentials())
+                    .with_http_connector(unsigned::Connector::default());
             }
             if let Some(key) = &service_account {
                 builder = builder.with_service_account_key(key.expose());

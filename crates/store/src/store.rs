@@ -21,6 +21,7 @@ use crate::{
     deferred::Folder,
     local, pointer,
     remote::{Opened, Remote},
+    roots::Roots,
     uri::{self, Location, Scheme},
 };
 
@@ -47,6 +48,8 @@ pub struct Store {
     root: String,
     /// Of a `file://` store.
     local: Option<Arc<Folder>>,
+    /// What of it may be reached, if it is local.
+    roots: Arc<Roots>,
     remote: Option<Arc<Remote>>,
 }
 
@@ -94,6 +97,7 @@ impl Store {
             inner: Arc::new(files.with_fsync(true)),
             root,
             local: Some(Arc::new(Folder::new(folder))),
+            roots: Arc::default(),
             remote: None,
         })
     }
@@ -114,6 +118,7 @@ impl Store {
             inner: opened.client,
             root: opened.remote.bucket.clone(),
             local: None,
+            roots: Arc::default(),
             remote: Some(Arc::new(opened.remote)),
         };
         bucket.below(&opened.prefix)
@@ -128,9 +133,16 @@ impl Store {
         Ok(Self {
             inner: Arc::new(PrefixStore::new(self.inner.clone(), key)),
             root: self.uri(prefix),
-            local: self.local_path(prefix).map(Folder::new).map(Arc::new),
+            local: self.path_of(prefix).map(Folder::new).map(Arc::new),
+            roots: self.roots.clone(),
             remote: self.remote.clone(),
         })
+    }
+
+    /// The same store, of which only what these roots allow is reached.
+    pub(crate) fn within(mut self, roots: &Arc<Roots>) -> Self {
+        self.roots = Arc::clone(roots);
+        self
     }
 
     /// A store that lives as long as its handles, for tests.
@@ -139,6 +151,7 @@ impl Store {
             inner: Arc::new(InMemory::new()),
             root: "memory://".to_owned(),
             local: None,
+            roots: Arc::default(),
             remote: None,
         }
     }
@@ -216,8 +229,14 @@ impl Store {
         uri
     }
 
-    /// The file behind an object of a `file://` store. Its objects never change, so it may be read in place.
+    /// The file behind an object of a `file://` store, if it may be reached. Its objects never change, so it may be read in
+    /// place.
     pub fn local_path(&self, path: &str) -> Option<PathBuf> {
+        self.path_of(path).filter(|path| self.roots.allows(path))
+    }
+
+    /// The same without asking whether it may be reached.
+    pub(crate) fn path_of(&self, path: &str) -> Option<PathBuf> {
         self.local.as_ref().map(|folder| folder.root().join(path))
     }
 
@@ -285,10 +304,11 @@ impl Store {
         mut each: impl FnMut(Vec<ObjectInfo>) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let key = self.key(prefix)?;
-        if let Some(folder) = self.local_path(key.as_ref()) {
+        if let Some(folder) = self.path_of(key.as_ref()) {
             let (sender, mut batches) = mpsc::channel(2);
+            let roots = self.roots.clone();
             let walking = self.blocking(prefix, move || {
-                local::files(folder, key.as_ref(), |batch| {
+                local::files(folder, key.as_ref(), &roots, |batch| {
                     sender.blocking_send(batch).is_ok()
                 })
             });
@@ -316,7 +336,7 @@ impl Store {
     /// Names of the folders directly below a prefix, sorted.
     pub async fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let key = self.key(prefix)?;
-        if let Some(folder) = self.local_path(key.as_ref()) {
+        if let Some(folder) = self.path_of(key.as_ref()) {
             return self.blocking(prefix, move || local::folders(&folder)).await;
         }
         let listed = self.inner.list_with_delimiter(Some(&key)).await;
@@ -471,11 +491,16 @@ impl Store {
         }
     }
 
+    /// Every use of an object begins here, so what may not be reached ends here.
     pub(crate) fn key(&self, path: &str) -> Result<Key, StoreError> {
-        Key::parse(path).map_err(|error| StoreError::InvalidUri {
+        let key = Key::parse(path).map_err(|error| StoreError::InvalidUri {
             uri: self.uri(path),
             reason: error.to_string(),
-        })
+        })?;
+        if let Some(path) = self.path_of(key.as_ref()) {
+            self.roots.check(&path)?;
+        }
+        Ok(key)
     }
 
     pub(crate) fn error(

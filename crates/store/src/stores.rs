@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     CacheConfig, ConfigError, LocalCache, Location, Store, StoreError, StoresConfig, remote,
-    uri::Scheme,
+    roots::Roots, uri::Scheme,
 };
 
 /// The stores of a program; clones share connections. The default knows local files only.
@@ -20,6 +20,8 @@ pub struct Stores(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     config: StoresConfig,
+    /// Shared with the stores of files that were opened here.
+    roots: Arc<Roots>,
     files: OnceLock<Store>,
     /// Local folders that were made or found here, by address.
     created: Mutex<BTreeMap<String, (Identity, Store)>>,
@@ -44,9 +46,14 @@ pub struct Probe {
 
 impl Stores {
     pub fn new(config: StoresConfig) -> Self {
+        let roots = Roots::new(config.files.roots.clone());
+        Self::with_roots(config, roots)
+    }
+
+    fn with_roots(config: StoresConfig, roots: Roots) -> Self {
         Self(Arc::new(Inner {
             config,
-            opened: Mutex::default(),
+            roots: Arc::new(roots),
             ..Inner::default()
         }))
     }
@@ -59,6 +66,21 @@ impl Stores {
         }
     }
 
+    /// The same for a program that acts for the user who calls it: roots bind jobs, and nobody at his own machine.
+    pub fn read_for_user(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let config = file.map(StoresConfig::read).transpose()?;
+        Ok(Self::with_roots(
+            config.unwrap_or_default(),
+            Roots::default(),
+        ))
+    }
+
+    /// From now on only declared local files are reached, and none where none are declared. Holds for all clones and for stores
+    /// that are open already.
+    pub fn confine(&self) {
+        self.0.roots.confine();
+    }
+
     /// What is configured, as sections of a configuration file, without secrets.
     pub fn shown(&self) -> String {
         self.0.config.shown()
@@ -68,7 +90,8 @@ impl Stores {
     pub fn open(&self, uri: &str) -> Result<Store, StoreError> {
         let location = Location::parse(uri)?;
         if location.scheme == Scheme::File {
-            return Store::open(uri);
+            self.0.roots.check(&location.local())?;
+            return Ok(Store::open(uri)?.within(&self.0.roots));
         }
         let (store, path) = self.remote(uri, &location)?;
         store.below(&path)
@@ -82,10 +105,12 @@ impl Stores {
         {
             return Ok(store);
         }
-        if Location::parse(uri)?.scheme != Scheme::File {
+        let location = Location::parse(uri)?;
+        if location.scheme != Scheme::File {
             return self.open(uri);
         }
-        let store = Store::create(uri)?;
+        self.0.roots.check(&location.local())?;
+        let store = Store::create(uri)?.within(&self.0.roots);
         if let Some(identity) = identity_of(&store) {
             let mut created = self.created();
             if created.len() >= KNOWN_FOLDERS {
@@ -114,7 +139,7 @@ impl Stores {
     pub fn check(&self, uri: &str) -> Result<(), StoreError> {
         let location = Location::parse(uri)?;
         match location.scheme {
-            Scheme::File => Ok(()),
+            Scheme::File => self.0.roots.check(&location.local()),
             _ => self.owner(uri, &location).map(drop),
         }
     }
@@ -167,7 +192,7 @@ impl Stores {
         if let Some(store) = self.0.files.get() {
             return Ok(store.clone());
         }
-        let store = Store::open("file:///")?;
+        let store = Store::open("file:///")?.within(&self.0.roots);
         Ok(self.0.files.get_or_init(|| store).clone())
     }
 
@@ -236,7 +261,7 @@ impl fmt::Debug for Stores {
 
 /// `None` if the folder is gone.
 fn identity_of(store: &Store) -> Option<Identity> {
-    let metadata = std::fs::metadata(store.local_path("")?).ok()?;
+    let metadata = std::fs::metadata(store.path_of("")?).ok()?;
     Some((metadata.dev(), metadata.ino()))
 }
 

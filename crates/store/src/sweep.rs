@@ -27,10 +27,10 @@ impl Store {
         let keep = keep.iter().map(|path| self.key(path));
         let keep = keep.collect::<Result<Vec<Key>, _>>()?;
         let failed = |error| self.error("delete", prefix, None, error);
-        if let Some(folder) = self.local_path(key.as_ref()) {
+        if let Some(folder) = self.path_of(key.as_ref()) {
             let keep: Vec<PathBuf> = keep
                 .iter()
-                .filter_map(|key| self.local_path(key.as_ref()))
+                .filter_map(|key| self.path_of(key.as_ref()))
                 .collect();
             // Not by the client: it lists through links, and does not see what broken-off uploads left.
             return tokio::task::spawn_blocking(move || remove(&folder, &keep))

@@ -343,3 +343,142 @@ fn unprivileged(body: fn()) {
         }
     }
 }
+
+#[test]
+fn stores_of_files_reach_what_their_roots_allow_and_links_lead_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    for made in ["root/inner", "outside"] {
+        fs::create_dir_all(at(made)).unwrap();
+    }
+    for file in ["root/a.png", "outside/b.png"] {
+        fs::write(at(file), "image").unwrap();
+    }
+    let config = format!("files: {{roots: [{}]}}\n", at("root").display());
+    let stores = Stores::new(StoresConfig::parse(&config, "c.yaml").unwrap());
+    let uri = |path: &str| file_uri(&at(path));
+    let undeclared = |result: Result<(), StoreError>, what: &str| {
+        assert!(
+            matches!(result, Err(StoreError::Undeclared { .. })),
+            "{what}: {result:?}"
+        );
+    };
+    let runtime = runtime();
+    let root = stores.create(&uri("root")).unwrap();
+    assert_eq!(runtime.block_on(root.list("")).unwrap().len(), 1);
+    for path in ["outside", "root/../outside", "new/deep"] {
+        undeclared(stores.check(&uri(path)), path);
+        undeclared(stores.open(&uri(path)).map(drop), path);
+        undeclared(stores.create(&uri(path)).map(drop), path);
+    }
+    assert!(!at("new").exists());
+    let (files, inside) = stores.locate(&uri("root/a.png")).unwrap();
+    assert_eq!(runtime.block_on(files.get(&inside, None)).unwrap(), "image");
+    assert!(files.local_path(&inside).is_some());
+    let (files, outside) = stores.locate(&uri("outside/b.png")).unwrap();
+    undeclared(runtime.block_on(files.get(&outside, None)).map(drop), "get");
+    assert_eq!(files.local_path(&outside), None);
+
+    symlink(at("outside"), at("root/link")).unwrap();
+    symlink(at("outside/b.png"), at("root/inner/b.png")).unwrap();
+    undeclared(runtime.block_on(root.list("")).map(drop), "list");
+    undeclared(runtime.block_on(root.list("inner")).map(drop), "list inner");
+    undeclared(runtime.block_on(root.folders("link")).map(drop), "folders");
+    undeclared(runtime.block_on(root.head("inner/b.png")).map(drop), "head");
+    for path in ["link/c", "link/new/c"] {
+        let put = runtime.block_on(root.put(path, "x".into()));
+        undeclared(put, path);
+        let put = runtime.block_on(root.put_deferred(path, vec!["x".into()]));
+        undeclared(put, path);
+        undeclared(runtime.block_on(root.copy("a.png", path)), path);
+    }
+    undeclared(
+        runtime.block_on(root.delete_below("link")).map(drop),
+        "delete",
+    );
+    assert_eq!(fs::read_dir(at("outside")).unwrap().count(), 1);
+
+    // Nothing is declared: everything, until a coordinator says that others than this machine's users submit jobs.
+    let stores = Stores::default();
+    let open = stores.open(&uri("outside")).unwrap();
+    runtime.block_on(open.head("b.png")).unwrap();
+    stores.clone().confine();
+    undeclared(runtime.block_on(open.head("b.png")).map(drop), "confined");
+    undeclared(stores.check(&uri("root")), "confined");
+}
+
+/// Answers one request after the other with these lines; what was asked comes over the channel, without the body.
+fn server(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
+    use std::io::{BufRead, BufReader, Read};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, heads) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut reader = BufReader::new(stream.unwrap());
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap() > 0 {}
+            head.make_ascii_lowercase();
+            let length = head
+                .split_once("content-length: ")
+                .map_or("0", |(_, rest)| rest.split_once("\r\n").unwrap().0);
+            let mut body = vec![0; length.parse().unwrap()];
+            reader.read_exact(&mut body).unwrap();
+            // Before the caller can ask for it.
+            if sender.send(head).is_err() {
+                return;
+            }
+            reader.get_mut().write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    (port, heads)
+}
+
+/// A runtime as programs have it: the client of remote stores needs sockets and clocks.
+fn with_network() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+fn anonymous_bucket(port: u16) -> Store {
+    let text = format!(
+        "stores: {{open: {{url: gs://open, endpoint: 'http://127.0.0.1:{port}', allow_http: true, credentials: anonymous, retries: 5}}}}"
+    );
+    let stores = Stores::new(StoresConfig::parse(&text, "c.yaml").unwrap());
+    stores.open("gs://open").unwrap()
+}
+
+#[test]
+fn anonymous_writes_and_reads_of_a_gs_bucket_carry_no_token_and_ask_nobody_for_one() {
+    const WRITTEN: &str = "HTTP/1.1 200 OK\r\nETag: \"1\"\r\nLast-Modified: Tue, 15 Nov 1994 12:45:26 GMT\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let (port, heads) = server(WRITTEN);
+    let store = anonymous_bucket(port);
+    let runtime = with_network();
+    runtime.block_on(store.put("a", "text".into())).unwrap();
+    runtime.block_on(store.get("a", None)).unwrap();
+    let heads: Vec<String> = heads.try_iter().collect();
+    let first_lines: Vec<&str> = heads
+        .iter()
+        .map(|head| head.lines().next().unwrap())
+        .collect();
+    assert_eq!(
+        first_lines,
+        ["put /open/a http/1.1", "get /open/a http/1.1"]
+    );
+    assert!(!heads.concat().contains("authorization"), "{heads:?}");
+}
+
+#[test]
+fn an_anonymous_write_that_a_gs_bucket_refuses_is_denied_at_once() {
+    let (port, heads) =
+        server("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let store = anonymous_bucket(port);
+    let error = with_network()
+        .block_on(store.put("a", "text".into()))
+        .unwrap_err();
+    assert!(matches!(error, StoreError::Denied { .. }), "{error:?}");
+    assert_eq!(error.class(), FailureClass::InvalidInput);
+    assert_eq!(heads.try_iter().count(), 1);
+}

@@ -2,8 +2,8 @@
 
 use package::{Object, PackageManifest};
 use proto::v1::{
-    GetJobRequest, ListModelsRequest, ListRunsRequest, ListTasksRequest, Model, ReadPackageRequest,
-    Task,
+    DescribeJobReply, GetJobRequest, ListModelsRequest, ListTasksRequest, Model,
+    ReadPackageRequest, Task,
 };
 use serde_json::{Value, json};
 use types::TaskId;
@@ -51,9 +51,8 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         if let Ok(task) = args.id.parse() {
             return describe_task(common, client, &task).await;
         }
-        let job = client.get_job(GetJobRequest { job: args.id }).await?.into_inner();
-        let runs = client.list_runs(ListRunsRequest { job: job.id.clone() }).await?.into_inner().runs;
-        let tasks = client.list_tasks(ListTasksRequest { job: job.id.clone() }).await?.into_inner().tasks;
+        let DescribeJobReply { job, runs, tasks } = client.describe_job(GetJobRequest { job: args.id }).await?.into_inner();
+        let job = job.unwrap_or_default();
         let results = Results::find(client, &job.id).await?.map(|results| results.place());
         let value = json!({
             "job": job_value(&job), "resolved": embedded(&job.resolved_json), "runs": runs.iter().map(run_value).collect::<Value>(),

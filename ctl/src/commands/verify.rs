@@ -58,7 +58,10 @@ fn stored(common: &Common, folder: &str) -> Result<(Store, JobId), Error> {
         path.display().to_string()
     };
     match address.trim_end_matches('/').rsplit_once("/jobs/") {
-        Some((root, job)) => Ok((Stores::read(common.config())?.open(root)?, named(job)?)),
+        Some((root, job)) => Ok((
+            Stores::read_for_user(common.config())?.open(root)?,
+            named(job)?,
+        )),
         None => Err(Error::Usage(format!(
             "{folder} is no job's folder; expected one that ends with jobs/JOB"
         ))),

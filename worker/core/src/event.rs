@@ -31,7 +31,7 @@ pub struct AgentSettings {
     pub stall_ms: u64,
     /// The same while loading and compiling.
     pub loading_stall_ms: u64,
-    /// From the cancel to the kill.
+    /// From the cancel to the kill: with a heartbeat a second and what ticks add, all is over within 5 s of the user's word.
     pub cancel_grace_ms: u64,
     /// From SIGTERM until what is not finished is released.
     pub drain_grace_ms: u64,
@@ -57,7 +57,7 @@ impl AgentSettings {
             report_for_ms: 1_800_000,
             stall_ms: 300_000,
             loading_stall_ms: 600_000,
-            cancel_grace_ms: 5_000,
+            cancel_grace_ms: 3_000,
             drain_grace_ms: 3_000,
             drain_tell_ms: 25_000,
             end_tell_ms: 2_000,

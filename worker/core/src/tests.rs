@@ -294,7 +294,7 @@ fn the_memory_limit_and_the_time_limit_have_their_classes() {
 }
 
 #[test]
-fn a_cancelled_task_has_five_seconds() {
+fn a_cancelled_task_has_three_seconds() {
     let mut bench = Bench::running(1);
     let cancel = Answer::Heartbeat {
         cancel: vec![LeaseNumber(1)],
@@ -308,7 +308,7 @@ fn a_cancelled_task_has_five_seconds() {
     }));
     assert!(
         !bench
-            .wait(4_000)
+            .wait(2_000)
             .contains(&AgentEffect::KillExecutor { slot: 0 })
     );
     assert!(
@@ -324,6 +324,46 @@ fn a_cancelled_task_has_five_seconds() {
     assert!(sent(&effects).contains(&Call::Release {
         lease: LeaseNumber(1)
     }));
+}
+
+/// With the coordinator's default of a heartbeat a second, the ticks of a worker, and an executor that hears nothing.
+#[test]
+fn an_executor_is_gone_within_five_seconds_of_a_cancel() {
+    const TICK_MS: u64 = 250;
+    for cancelled_after_ms in (0..2_000).step_by(50) {
+        let mut bench = Bench::running(1);
+        let every_second = Answer::Registered {
+            heartbeat_ms: 1_000,
+        };
+        let _ = bench.answer(Call::Register, every_second);
+        let _ = bench.wait(20_000);
+        let cancelled_ms = bench.now_ms + cancelled_after_ms;
+        let mut killed = false;
+        while !killed {
+            bench.now_ms += TICK_MS;
+            let mut effects = bench.tell(AgentEvent::Ticked);
+            let beats = sent(&effects);
+            let beat = beats
+                .iter()
+                .find(|call| matches!(call, Call::Heartbeat { .. }));
+            if let Some(beat) = beat {
+                let cancel = match bench.now_ms >= cancelled_ms {
+                    true => vec![LeaseNumber(1)],
+                    false => Vec::new(),
+                };
+                let answer = Answer::Heartbeat {
+                    cancel,
+                    drain: false,
+                    register: false,
+                };
+                effects.extend(bench.answer(beat.clone(), answer));
+            }
+            killed = effects.contains(&AgentEffect::KillExecutor { slot: 0 });
+            let since = bench.now_ms.saturating_sub(cancelled_ms);
+            assert!(since <= 4_500, "cancelled {cancelled_after_ms} ms later");
+        }
+        assert!(bench.now_ms > cancelled_ms);
+    }
 }
 
 #[test]

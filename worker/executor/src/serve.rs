@@ -167,6 +167,9 @@ fn begin(run: RunTask, agent: &Agent, stores: &Stores, runtime: &Handle) -> Opti
         agent.fail(lease, error.failure());
         return None;
     }
+    if assignment.confined {
+        stores.confine();
+    }
     kept::begin(&assignment.task.job, assignment.spec.kind());
     reset_peak_memory();
     let traced = Traced::of(&run);

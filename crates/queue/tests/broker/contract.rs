@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use broker_harness::Proxy;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeleteOptions};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
-use queue::{Consumer, PublishError, Publisher, queue_name};
+use queue::{BrokerError, Consumer, ConsumerState, PublishError, Publisher, Settings, queue_name};
 
 use crate::support::*;
 
@@ -155,6 +155,33 @@ async fn a_deleted_queue_is_declared_again_by_both_sides() {
     // Declared again so soon, RabbitMQ 3.10 forgets to tell the consumer of the old one.
     delete().await.expect("delete");
     works(&publisher, &mut consumer, &wake_up(&pool, 4)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_hears_that_its_queue_is_gone_and_says_so() {
+    let pool = pool("gone");
+    // Nobody declares it again before it was looked at.
+    let patient = Settings {
+        backoff_first: POLL * 10,
+        renew_idle: POLL * 10,
+        ..settings(broker().address())
+    };
+    let consumer = Consumer::start(patient, pool.clone());
+    let mut state = consumer.state();
+    let consuming = state.wait_for(|state| matches!(state, ConsumerState::Consuming));
+    drop(within(POLL, "consuming", consuming).await.expect("lives"));
+    let (_connection, channel) = raw().await;
+    let deleted = channel.queue_delete(queue_name(&pool).into(), QueueDeleteOptions::default());
+    deleted.await.expect("delete");
+    let told = state.wait_for(|state| matches!(state, ConsumerState::Disconnected(_)));
+    let told = within(POLL, "the broker's word", told).await;
+    let ConsumerState::Disconnected(error) = told.expect("lives").clone() else {
+        panic!("waited for");
+    };
+    assert!(
+        matches!(*error, BrokerError::ConsumerCancelled { .. }),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@
 //!     secret_key: {file: /run/secrets/lab}
 //! ```
 
+mod page;
 mod secret;
 mod shown;
 
@@ -27,30 +28,13 @@ use serde_json::{Map, Value};
 
 pub use secret::{Secret, SecretSource};
 
+use page::section;
+
 use crate::uri::Scheme;
 use yaml::Document;
 
 /// Sections of the file that this crate reads.
-const SECTIONS: &[&str] = &["stores", "cache", "coordinator", "worker", "ctl"];
-
-const STORE_KEYS: &[&str] = &[
-    "url",
-    "endpoint",
-    "region",
-    "account",
-    "credentials",
-    "access_key",
-    "secret_key",
-    "session_token",
-    "service_account",
-    "allow_http",
-    "ca_certificate",
-    "virtual_hosted",
-    "retries",
-    "timeout_s",
-];
-
-const CACHE_KEYS: &[&str] = &["folder", "limit_mib"];
+const SECTIONS: &[&str] = &["stores", "cache", "files", "coordinator", "worker", "ctl"];
 
 /// What the configuration file says of storage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,47 +42,52 @@ pub struct StoresConfig {
     /// By name, which only messages show.
     pub stores: BTreeMap<String, StoreConfig>,
     pub cache: CacheConfig,
+    pub files: FilesConfig,
     /// What the file says itself, such as `stores.lab.region`; the rest are defaults.
     given: BTreeSet<String>,
 }
 
-/// One store that URIs can name.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct StoreConfig {
-    /// `s3://bucket/prefix`, `az://container/prefix`, `gs://bucket/prefix`: every URI that begins so belongs to this store.
-    pub url: String,
-    /// Where the server is, without the bucket; null: the cloud's own.
-    pub endpoint: Option<String>,
-    /// `s3` only; many servers take any.
-    #[serde(default = "default_region")]
-    pub region: String,
-    /// `az` only: the storage account.
-    pub account: Option<String>,
-    #[serde(default)]
-    pub credentials: Credentials,
-    /// `s3`: the key's id; `az`: the account's key.
-    pub access_key: Option<SecretSource>,
-    /// `s3` only.
-    pub secret_key: Option<SecretSource>,
-    /// `s3` only, of temporary credentials.
-    pub session_token: Option<SecretSource>,
-    /// `gs` only: the JSON text of a service account's key.
-    pub service_account: Option<SecretSource>,
-    /// Whether `endpoint` may be http://, which anybody on the way can read and change.
-    #[serde(default)]
-    pub allow_http: bool,
-    /// PEM file with the authorities to trust beside the system's.
-    pub ca_certificate: Option<PathBuf>,
-    /// `s3` only: the bucket in the host's name instead of the path.
-    #[serde(default)]
-    pub virtual_hosted: bool,
-    /// Further tries of a request that failed for a reason that may pass.
-    #[serde(default = "default_retries")]
-    pub retries: usize,
-    /// Seconds without a byte after which a request is given up.
-    #[serde(default = "default_timeout_s")]
-    pub timeout_s: u64,
+section! {
+    /// One store that URIs can name.
+    #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct StoreConfig {
+        /// `s3://bucket/prefix`, `az://container/prefix`, `gs://bucket/prefix`: every URI that begins so belongs to this store.
+        pub url: String,
+        /// Where the server is, without the bucket; null: the cloud's own.
+        pub endpoint: Option<String>,
+        /// `s3` only; many servers take any.
+        #[serde(default = "default_region")]
+        pub region: String,
+        /// `az` only: the storage account.
+        pub account: Option<String>,
+        /// Whose rights: `keys`, those that this section names; `ambient`, those that the cloud gives to the machine or pod;
+        /// `anonymous`, none.
+        #[serde(default)]
+        pub credentials: Credentials,
+        /// `s3`: the key's id; `az`: the account's key.
+        pub access_key: Option<SecretSource>,
+        /// `s3` only: the key's secret.
+        pub secret_key: Option<SecretSource>,
+        /// `s3` only, of temporary credentials.
+        pub session_token: Option<SecretSource>,
+        /// `gs` only: the JSON text of a service account's key.
+        pub service_account: Option<SecretSource>,
+        /// Whether `endpoint` may be http://, which anybody on the way can read and change.
+        #[serde(default)]
+        pub allow_http: bool,
+        /// PEM file with the authorities to trust beside the system's.
+        pub ca_certificate: Option<PathBuf>,
+        /// `s3` only: the bucket in the host's name instead of the path.
+        #[serde(default)]
+        pub virtual_hosted: bool,
+        /// Further tries of a request that failed for a reason that may pass.
+        #[serde(default = "default_retries")]
+        pub retries: usize,
+        /// Seconds without a byte after which a request is given up.
+        #[serde(default = "default_timeout_s")]
+        pub timeout_s: u64,
+    }
 }
 
 /// Whose rights a store is used with.
@@ -114,15 +103,28 @@ pub enum Credentials {
     Anonymous,
 }
 
-/// Local copies of images that were read from remote stores, and features that several runs of a job use.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct CacheConfig {
-    /// Null: `$XDG_CACHE_HOME/nightshift/objects`, else `~/.cache/nightshift/objects`.
-    pub folder: Option<PathBuf>,
-    /// Shared by all executors of the machine; 0: no cache.
-    #[serde(default = "default_limit_mib")]
-    pub limit_mib: u64,
+section! {
+    /// Local copies of images that were read from remote stores, and features that several runs of a job use.
+    #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct CacheConfig {
+        /// Null: `$XDG_CACHE_HOME/nightshift/objects`, else `~/.cache/nightshift/objects`.
+        pub folder: Option<PathBuf>,
+        /// Shared by all executors of the machine; 0: no cache.
+        #[serde(default = "default_limit_mib")]
+        pub limit_mib: u64,
+    }
+}
+
+section! {
+    /// Local files of jobs. What users read and write themselves with `ctl` is theirs to say.
+    #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+    #[serde(deny_unknown_fields)]
+    pub struct FilesConfig {
+        /// Absolute folders: of local files, jobs read and write only what lies below one of them, wherever links lead. `[/]`: all.
+        /// Null: all, but none for jobs of a coordinator that listens beyond its machine.
+        pub roots: Option<Vec<PathBuf>>,
+    }
 }
 
 impl Default for CacheConfig {
@@ -185,6 +187,49 @@ impl fmt::Display for Problem {
     }
 }
 
+/// The sections that this crate reads, as tables in Markdown.
+pub fn page() -> String {
+    let store: Option<StoreConfig> = serde_json::from_value(serde_json::json!({"url": ""})).ok();
+    let defaults = |section: serde_json::Result<Value>| section.unwrap_or_default();
+    [
+        page::table(
+            "stores.NAME",
+            StoreConfig::KEYS,
+            StoreConfig::MEANINGS,
+            &defaults(serde_json::to_value(store)),
+        ),
+        page::table(
+            "cache",
+            CacheConfig::KEYS,
+            CacheConfig::MEANINGS,
+            &defaults(serde_json::to_value(CacheConfig::default())),
+        ),
+        page::table(
+            "files",
+            FilesConfig::KEYS,
+            FilesConfig::MEANINGS,
+            &defaults(serde_json::to_value(FilesConfig::default())),
+        ),
+    ]
+    .join("\n")
+}
+
+/// What is wrong with the sections that this crate reads, one line a problem; nothing if the file cannot be read at all.
+pub fn mistakes(file: &Path) -> Vec<String> {
+    let Err(ConfigError::Invalid { problems }) = StoresConfig::read(file) else {
+        return Vec::new();
+    };
+    let ours = |problem: &&Problem| {
+        let section = problem.key.split('.').next().unwrap_or_default();
+        ["stores", "cache", "files"].contains(&section)
+    };
+    problems
+        .iter()
+        .filter(ours)
+        .map(ToString::to_string)
+        .collect()
+}
+
 impl StoresConfig {
     /// Reads a file; no secret is read yet.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
@@ -239,7 +284,7 @@ impl StoresConfig {
         };
         known("", sections, SECTIONS, report);
         if let Some(cache) = sections.get("cache") {
-            config.cache = typed("cache", cache, CACHE_KEYS, report).unwrap_or_default();
+            config.cache = typed("cache", cache, CacheConfig::KEYS, report).unwrap_or_default();
             config.note_given("cache", cache);
         }
         if let Some(folder) = &config.cache.folder
@@ -248,12 +293,22 @@ impl StoresConfig {
             let what = format!("{} is not an absolute path", folder.display());
             report("cache.folder", what);
         }
+        if let Some(files) = sections.get("files") {
+            config.files = typed("files", files, FilesConfig::KEYS, report).unwrap_or_default();
+            config.note_given("files", files);
+        }
+        for root in config.files.roots.iter().flatten() {
+            if !root.is_absolute() {
+                let what = format!("{} is not an absolute path", root.display());
+                report("files.roots", what);
+            }
+        }
         let stores = sections
             .get("stores")
             .and_then(|stores| map(stores, "stores", report));
         for (name, value) in stores.into_iter().flatten() {
             let key = format!("stores.{name}");
-            if let Some(store) = typed::<StoreConfig>(&key, value, STORE_KEYS, report) {
+            if let Some(store) = typed::<StoreConfig>(&key, value, StoreConfig::KEYS, report) {
                 for (field, what) in store.problems() {
                     report(&format!("{key}.{field}"), what);
                 }

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{CACHE_KEYS, STORE_KEYS, StoresConfig};
+use super::{CacheConfig, FilesConfig, StoreConfig, StoresConfig};
 
 impl StoresConfig {
     /// Remembers which keys of a section stand in the file.
@@ -23,10 +23,12 @@ impl StoresConfig {
         for (name, store) in &self.stores {
             let section = format!("stores.{name}");
             text += &format!("  {}:\n", Value::from(name.as_str()));
-            text += &self.settings("    ", &section, STORE_KEYS, store);
+            text += &self.settings("    ", &section, StoreConfig::KEYS, store);
         }
         text += "cache:\n";
-        text += &self.settings("  ", "cache", CACHE_KEYS, &self.cache);
+        text += &self.settings("  ", "cache", CacheConfig::KEYS, &self.cache);
+        text += "files:\n";
+        text += &self.settings("  ", "files", FilesConfig::KEYS, &self.files);
         text
     }
 

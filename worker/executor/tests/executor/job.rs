@@ -174,6 +174,7 @@ impl Job {
             resources: self.resolved.resources.clone(),
             inputs: inputs.collect(),
             rethresholded: false,
+            confined: false,
             skipped: None,
             trace: None,
         }
