@@ -23,6 +23,7 @@ mod redecision;
 mod resume;
 mod rows;
 mod scored_run;
+mod slowest;
 mod summary;
 mod switched;
 mod trials;

@@ -115,6 +115,31 @@ pub enum EngineError {
         /// Elements or buffers.
         found: usize,
     },
+    /// Numbers of another kind than the device has instructions for: emulated they would gain nothing.
+    #[error(
+        "{engine} cannot compute in {precision} on {device} here, only in {}; leave `precision` out, or let a worker do it whose processor has {precision} instructions (`resources.labels` choose one)",
+        present.join(" and ")
+    )]
+    Precision {
+        /// The engine.
+        engine: &'static str,
+        /// By its name.
+        device: String,
+        /// As asked for.
+        precision: &'static str,
+        /// What it has instead.
+        present: Vec<&'static str>,
+    },
+    /// The library took another precision than it was told to.
+    #[error("{engine} was to compute in {asked} and would in {found}")]
+    OtherPrecision {
+        /// The engine.
+        engine: &'static str,
+        /// As asked for.
+        asked: &'static str,
+        /// The library's word.
+        found: String,
+    },
     /// Zero images or zero sessions.
     #[error("{engine}: batch {batch} and sessions {sessions} must both be at least 1")]
     Options {

@@ -2,10 +2,16 @@
 
 use std::fs;
 
-pub fn fingerprint(engine: &str, version: &str, threads: usize) -> String {
+use engines::Precision;
+
+pub fn fingerprint(engine: &str, version: &str, precision: Precision, threads: usize) -> String {
+    let precision = match precision {
+        Precision::F32 => String::new(),
+        other => format!(" {}", other.name()),
+    };
     let isa = engines::cpu_features().join("+");
     format!(
-        "{engine} {version}; {}; {isa}; {threads} threads; nightshift {}",
+        "{engine} {version}{precision}; {}; {isa}; {threads} threads; nightshift {}",
         cpu_model(),
         env!("CARGO_PKG_VERSION")
     )

@@ -5,6 +5,7 @@
 mod archived;
 mod attempt;
 mod attempt_log;
+mod certificate;
 mod decision;
 mod error;
 mod export_metadata;
@@ -27,6 +28,7 @@ mod parity;
 mod pictures;
 mod pixels;
 mod probe;
+mod scoring;
 mod serve;
 mod sorted;
 mod spool;

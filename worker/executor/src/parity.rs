@@ -1,4 +1,5 @@
-//! The parity certificate of the run's package: a few of its images are scored by every engine that is here.
+//! The parity certificate of the run's package: a few of its images are scored by every engine that is here, and by the
+//! precisions that jobs may ask it for.
 //!
 //! Each engine computes features, as it does for a job that asks for it; what comes after them is the same for all.
 
@@ -9,7 +10,7 @@ use std::{
 
 use ::package::{Agreement, Compared, Computer, Measured, PackageManifest, Parity, Skipped};
 use data::Split;
-use engines::{CPU, Compiled, EngineError, PRECISION, Session};
+use engines::{CPU, Compiled, EngineError, Session};
 use metrics::{Comparison, RawScore, RawScores, Threshold};
 use models::Start;
 use plan::{PlannedRun, ResultDetail};
@@ -22,7 +23,7 @@ use crate::{
     head::{Finished, Head},
     images::Images,
     kept::{COMPILED, Last},
-    model::{Chosen, Engine},
+    model::{Chosen, Engine, OPENVINO_BF16},
     parallel::{Waits, for_each_item},
     stages::lock,
     tasks::names,
@@ -62,6 +63,9 @@ pub fn measure(
     let mut reference = sessions(attempt, &chosen, &engine, kept)?;
     let mut others = Vec::new();
     for (name, other) in engine.others() {
+        others.push(Other::open(attempt, &chosen, name, other)?);
+    }
+    for (name, other) in engine.less_exact() {
         others.push(Other::open(attempt, &chosen, name, other)?);
     }
     let images = Images::new(attempt, chosen.preprocess());
@@ -121,7 +125,7 @@ fn before(attempt: &Attempt) -> Result<Option<Option<Parity>>, TaskError> {
 
 fn not_measured(engine: &Engine) -> Parity {
     let why = "the evaluation was tried before, and engines are compared in its first try only";
-    let other = |(_, name): (_, &str)| Compared {
+    let other = |name: &str| Compared {
         engine: name.to_owned(),
         result: Measured::NotMeasured(why.to_owned()),
     };
@@ -129,7 +133,13 @@ fn not_measured(engine: &Engine) -> Parity {
         images: 0,
         skipped: Vec::new(),
         reference: computer(engine),
-        engines: engine.other_choices().into_iter().map(other).collect(),
+        engines: engine
+            .other_choices()
+            .into_iter()
+            .map(|(_, name)| name)
+            .chain([OPENVINO_BF16])
+            .map(other)
+            .collect(),
     }
 }
 
@@ -138,7 +148,7 @@ fn computer(engine: &Engine) -> Computer {
         engine: engine.name().to_owned(),
         version: engine.version(),
         device: CPU.to_owned(),
-        precision: PRECISION.to_owned(),
+        precision: engine.precision().name().to_owned(),
     }
 }
 
@@ -153,7 +163,7 @@ fn round(chosen: &Chosen) -> Result<usize, TaskError> {
 }
 
 /// Of those that are scored, so many at even distances in uri order.
-fn samples(attempt: &Attempt, wanted: u32) -> Result<Vec<SampleRow>, TaskError> {
+pub fn samples(attempt: &Attempt, wanted: u32) -> Result<Vec<SampleRow>, TaskError> {
     let list = attempt.input(TaskKind::List)?;
     let scored = match list.result.detail {
         ResultDetail::List { scored, .. } => scored,
@@ -382,7 +392,7 @@ impl Other {
                 Ok(agreement) => Measured::Agreement(Agreement {
                     version: engine.version(),
                     device: CPU.to_owned(),
-                    precision: PRECISION.to_owned(),
+                    precision: engine.precision().name().to_owned(),
                     score_difference: agreement.score,
                     map_difference: agreement.map,
                     rank_correlation: agreement.rank_correlation,
@@ -412,6 +422,7 @@ fn failed(name: &str, error: &EngineError) -> Measured {
         EngineError::NotFound { .. } => "its library was not found",
         EngineError::Load { .. } => "its library could not be loaded",
         EngineError::OutOfMemory { .. } => "there was too little memory",
+        EngineError::Precision { .. } => "the processor has no instructions for it",
         _ => return Measured::Broken(log),
     };
     Measured::NotMeasured(absent.to_owned())

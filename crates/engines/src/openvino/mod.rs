@@ -12,13 +12,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use graph::Graph;
 use openvino_sys as sys;
 
-use crate::ports::{PortSize, Ports};
-use crate::{CompileOptions, Compiled, Engine, EngineError, ImageModel, Session, library};
+use crate::ports::{PortSize, Ports, has_precision};
+use crate::{
+    CPU, CompileOptions, Compiled, Engine, EngineError, ImageModel, Precision, Session, library,
+};
 use handle::{CompiledModel, Core, Model, Request, Tensor, checked};
 
 const NAME: &str = "openvino";
 const FILE: &str = "libopenvino_c.so";
 const DEVICE: &CStr = c"CPU";
+const PRECISION_HINT: &str = "INFERENCE_PRECISION_HINT";
 
 /// OpenVINO with its CPU device, loaded.
 pub(crate) struct OpenVino {
@@ -104,12 +107,25 @@ impl Engine for OpenVino {
         Some(self.path.clone())
     }
 
+    fn found_devices(&self) -> Vec<String> {
+        self.core.devices().unwrap_or_default()
+    }
+
+    /// Without instructions OpenVINO would emulate bf16 or take another precision: both are no help.
+    fn precisions(&self) -> Vec<Precision> {
+        let capabilities = self.core.property(DEVICE, c"OPTIMIZATION_CAPABILITIES");
+        let has_bf16 =
+            capabilities.is_ok_and(|words| words.split_whitespace().any(|w| w == "BF16"));
+        let bf16 = has_bf16.then_some(Precision::Bf16);
+        [Precision::F32].into_iter().chain(bf16).collect()
+    }
+
     fn compile(
         &self,
         graph: &Graph,
         options: &CompileOptions,
     ) -> Result<Box<dyn Compiled>, EngineError> {
-        let ports = Ports::new(NAME, graph, options)?;
+        let ports = Ports::new(NAME, graph, options, &self.precisions())?;
         let onnx = graph::onnx::write(graph, Some(options.batch)).map_err(|source| {
             EngineError::Graph {
                 engine: NAME,
@@ -127,14 +143,19 @@ impl Engine for OpenVino {
         graph: &Graph,
         options: &CompileOptions,
     ) -> Result<Box<dyn Compiled>, EngineError> {
-        let ports = Ports::new(NAME, graph, options)?;
+        let ports = Ports::new(NAME, graph, options, &self.precisions())?;
         self.made_ready(&self.read_file(file)?, ports, options)
     }
 
-    fn open_file(&self, file: &Path, sessions: usize) -> Result<Box<dyn ImageModel>, EngineError> {
+    fn open_file(
+        &self,
+        file: &Path,
+        options: &CompileOptions,
+    ) -> Result<Box<dyn ImageModel>, EngineError> {
+        has_precision(NAME, CPU, options.precision, &self.precisions())?;
         let model = self.read_file(file)?;
         let (image_size, names) = file::ports(&model)?;
-        let compiled = self.compiled(&model, sessions)?;
+        let compiled = self.compiled(&model, options)?;
         Ok(Box::new(file::OpenVinoFile::new(
             compiled, image_size, names,
         )))
@@ -149,12 +170,21 @@ impl OpenVino {
         options: &CompileOptions,
     ) -> Result<Box<dyn Compiled>, EngineError> {
         Ok(Box::new(OpenVinoCompiled {
-            compiled: Arc::new(self.compiled(model, options.sessions)?),
+            compiled: Arc::new(self.compiled(model, options)?),
             ports,
         }))
     }
 
-    fn compiled(&self, model: &Model, sessions: usize) -> Result<CompiledModel, EngineError> {
+    fn compiled(
+        &self,
+        model: &Model,
+        options: &CompileOptions,
+    ) -> Result<CompiledModel, EngineError> {
+        let CompileOptions {
+            sessions,
+            precision,
+            ..
+        } = *options;
         let hint = if sessions == 1 {
             "LATENCY"
         } else {
@@ -167,7 +197,7 @@ impl OpenVino {
             // One thread a stream.
             ("INFERENCE_NUM_THREADS", &sessions),
             // Without it CPUs with bf16 units compute in bf16, off by a percent.
-            ("INFERENCE_PRECISION_HINT", "f32"),
+            (PRECISION_HINT, precision.name()),
             // Decoding threads share the cores.
             ("ENABLE_CPU_PINNING", "NO"),
         ]
@@ -194,7 +224,17 @@ impl OpenVino {
             )
         };
         checked("compiling the graph", status)?;
-        Ok(CompiledModel(compiled))
+        let compiled = CompiledModel(compiled);
+        // A hint may be passed over in silence.
+        let found = compiled.property(PRECISION_HINT)?;
+        if found != precision.name() {
+            return Err(EngineError::OtherPrecision {
+                engine: NAME,
+                asked: precision.name(),
+                found,
+            });
+        }
+        Ok(compiled)
     }
 }
 
