@@ -47,6 +47,11 @@ pub trait Engine: Send + Sync {
         vec![CPU.to_owned()]
     }
 
+    /// What it computes on: one of [`Self::devices`].
+    fn device(&self) -> String {
+        CPU.to_owned()
+    }
+
     /// All devices that the library finds, by its own names, also those that it is not to compute on.
     fn found_devices(&self) -> Vec<String> {
         self.devices()

@@ -115,6 +115,19 @@ pub enum EngineError {
         /// Elements or buffers.
         found: usize,
     },
+    /// `NIGHTSHIFT_OPENVINO_DEVICE` names what is not here.
+    #[error(
+        "{engine} finds no device {wanted:?} (NIGHTSHIFT_OPENVINO_DEVICE), only {}; its plugin and what that needs belong into the folder of the native libraries",
+        found.join(", ")
+    )]
+    NoDevice {
+        /// The engine.
+        engine: &'static str,
+        /// As asked for.
+        wanted: String,
+        /// By the library's names.
+        found: Vec<String>,
+    },
     /// Numbers of another kind than the device has instructions for: emulated they would gain nothing.
     #[error(
         "{engine} cannot compute in {precision} on {device} here, only in {}; leave `precision` out, or let a worker do it whose processor has {precision} instructions (`resources.labels` choose one)",

@@ -198,6 +198,12 @@ fn what_is_no_photograph_of_a_jpeg_is_decoded_in_full() {
         let scaled = decode_scaled(&bytes, &limits, [1, 1]).unwrap();
         assert_eq!(scaled.image, decode(&bytes, &limits).unwrap(), "{name}");
     }
+    // A camera's orientation is ignored by both.
+    let bytes = file("exif_rotated.jpg");
+    let whole = decode(&bytes, &limits).unwrap();
+    let scaled = decode_scaled(&bytes, &limits, [45, 60]).unwrap();
+    assert_eq!((scaled.width, scaled.height), (whole.width, whole.height));
+    assert_eq!([scaled.image.height, scaled.image.width], [45, 60]);
     let whole = file("rgb.jpg");
     for keep in [0, 2, 300, whole.len() / 2] {
         let (cut, wanted) = (&whole[..keep], [1, 1]);

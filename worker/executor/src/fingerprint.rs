@@ -2,16 +2,25 @@
 
 use std::fs;
 
-use engines::Precision;
+use engines::{CPU, Precision};
 
-pub fn fingerprint(engine: &str, version: &str, precision: Precision, threads: usize) -> String {
+pub fn fingerprint(
+    (engine, version): (&str, &str),
+    device: &str,
+    precision: Precision,
+    threads: usize,
+) -> String {
+    let device = match device {
+        CPU => String::new(),
+        other => format!(" on {other}"),
+    };
     let precision = match precision {
         Precision::F32 => String::new(),
         other => format!(" {}", other.name()),
     };
     let isa = engines::cpu_features().join("+");
     format!(
-        "{engine} {version}{precision}; {}; {isa}; {threads} threads; nightshift {}",
+        "{engine} {version}{device}{precision}; {}; {isa}; {threads} threads; nightshift {}",
         cpu_model(),
         env!("CARGO_PKG_VERSION")
     )

@@ -452,6 +452,10 @@ impl Engine {
             .any(|device| device != engines::CPU)
     }
 
+    pub fn device(&self) -> String {
+        self.engine.device()
+    }
+
     pub fn version(&self) -> String {
         self.engine.version()
     }
@@ -471,7 +475,8 @@ impl Engine {
     }
 
     pub fn fingerprint(&self, threads: usize) -> String {
-        fingerprint::fingerprint(self.name(), &self.version(), self.precision, threads)
+        let engine = (self.name(), &*self.version());
+        fingerprint::fingerprint(engine, &self.device(), self.precision, threads)
     }
 
     /// One session a thread, each for one image at a time: larger batches leave the caches and gain nothing. `kept` has the

@@ -10,7 +10,7 @@ use std::{
 
 use ::package::{Agreement, Compared, Computer, Measured, PackageManifest, Parity, Skipped};
 use data::Split;
-use engines::{CPU, Compiled, EngineError, Session};
+use engines::{Compiled, EngineError, Session};
 use metrics::{Comparison, RawScore, RawScores, Threshold};
 use models::Start;
 use plan::{PlannedRun, ResultDetail};
@@ -147,7 +147,7 @@ fn computer(engine: &Engine) -> Computer {
     Computer {
         engine: engine.name().to_owned(),
         version: engine.version(),
-        device: CPU.to_owned(),
+        device: engine.device(),
         precision: engine.precision().name().to_owned(),
     }
 }
@@ -391,7 +391,7 @@ impl Other {
             } => match comparison.finish(threshold) {
                 Ok(agreement) => Measured::Agreement(Agreement {
                     version: engine.version(),
-                    device: CPU.to_owned(),
+                    device: engine.device(),
                     precision: engine.precision().name().to_owned(),
                     score_difference: agreement.score,
                     map_difference: agreement.map,
