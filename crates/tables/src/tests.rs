@@ -361,4 +361,3 @@ fn the_scores_of_a_million_images_take_tens_of_megabytes() {
     let of_a_million = bytes.len() as u64 * (1_000_000 / ROWS) >> 20;
     assert!((10..100).contains(&of_a_million), "{of_a_million} MiB");
 }
-

@@ -47,9 +47,9 @@ pub fn measure(
     let samples = parity::samples(attempt, spec.parity)?;
     let asked = Engine::of_run(attempt, spec)?;
     let exact = asked.with(engines::Precision::F32);
-    // One after the other: what each has loaded need not be there twice.
-    let expected = scored(attempt, given, &exact, Decoding::Full, &samples)?;
+    // One after the other, so that no network is there twice; first the one that score tasks may have left compiled.
     let found = scored(attempt, given, &asked, scoring::decoding(spec), &samples)?;
+    let expected = scored(attempt, given, &exact, Decoding::Full, &samples)?;
     let (mut comparison, mut images, mut skipped) = (Comparison::default(), 0, 0);
     let mut broken = None;
     for ((sample, expected), found) in samples.iter().zip(&expected).zip(&found) {

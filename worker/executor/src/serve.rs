@@ -167,7 +167,7 @@ fn begin(run: RunTask, agent: &Agent, stores: &Stores, runtime: &Handle) -> Opti
         agent.fail(lease, error.failure());
         return None;
     }
-    kept::begin(&assignment.task.job, assignment.spec.kind());
+    kept::begin(&assignment.task.job, tasks::score_images(&assignment));
     reset_peak_memory();
     let traced = Traced::of(&run);
     let context = traced.as_ref().map(|traced| &traced.own);
