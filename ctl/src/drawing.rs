@@ -44,27 +44,18 @@ impl<'a> Studio<'a> {
         })
     }
 
-    /// Draws images that a run has scored; by their addresses what came of each. None of those in archives, which only the job
-    /// that lists them can read.
+    /// Draws images that a run has scored; by their addresses what came of each.
     pub async fn draw(
         &mut self,
         scored: &ScoredRun,
         uris: &[String],
     ) -> Result<BTreeMap<String, RenderRow>, Error> {
-        let (archived, plain): (Vec<&String>, Vec<&String>) =
-            uris.iter().partition(|uri| uri.contains("!/"));
-        if !archived.is_empty() {
-            eprintln!(
-                "note: images in archives, {} of them, are not drawn: `pictures: anomalous` in the job draws such while it scores",
-                archived.len()
-            );
-        }
-        if plain.is_empty() {
+        if uris.is_empty() {
             return Ok(BTreeMap::new());
         }
         let cluster = &mut self.cluster;
         let package = scored.package(cluster).await?;
-        let read = job(scored, &package, &plain)?;
+        let read = job(scored, &package, uris)?;
         print_warnings(&read.reading);
         let worker = WorkerOptions {
             pool: read.reading.job.resources.pool.to_string(),
@@ -91,7 +82,7 @@ impl<'a> Studio<'a> {
 }
 
 /// The job that draws them, deciding as the run did.
-fn job(scored: &ScoredRun, package: &str, uris: &[&String]) -> Result<ReadJob, Error> {
+fn job(scored: &ScoredRun, package: &str, uris: &[String]) -> Result<ReadJob, Error> {
     let places: Vec<String> = uris.iter().map(|uri| plain(uri)).collect();
     let mut job = json!({
         "kind": "predict",
@@ -110,6 +101,19 @@ fn job(scored: &ScoredRun, package: &str, uris: &[&String]) -> Result<ReadJob, E
 
 /// An address that means itself, whatever signs of a glob are in it.
 fn plain(uri: &str) -> String {
+    // Behind an archive everything means itself.
+    let is_archive = |path: &str| {
+        let path = path.to_ascii_lowercase();
+        [".tar", ".tar.gz", ".tgz", ".zip"]
+            .iter()
+            .any(|ending| path.ends_with(ending))
+    };
+    if uri
+        .split_once("!/")
+        .is_some_and(|(path, _)| is_archive(path))
+    {
+        return uri.to_owned();
+    }
     let mut place = String::with_capacity(uri.len());
     for sign in uri.chars() {
         match sign {
@@ -128,5 +132,6 @@ mod tests {
     fn no_address_is_taken_for_a_glob() {
         assert_eq!(plain("s3://a/b.png"), "s3://a/b.png");
         assert_eq!(plain("/in/a[1]*?.png"), "/in/a[[]1][*][?].png");
+        assert_eq!(plain("/in/a.tar!/b[1].png"), "/in/a.tar!/b[1].png");
     }
 }

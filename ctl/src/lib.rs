@@ -26,6 +26,7 @@ mod resume;
 mod rethresholded;
 mod rows;
 mod scored_run;
+mod slowest;
 mod summary;
 mod switched;
 mod trials;

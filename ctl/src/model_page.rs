@@ -123,12 +123,11 @@ fn certificate(parity: &Parity) -> String {
                 agreement
                     .flips
                     .map_or_else(nothing, |flips| flips.to_string()),
-                (if agreement.agrees() {
-                    "agrees"
-                } else {
-                    "DIFFERS"
-                })
-                .to_owned(),
+                match (parity.is_as_exact(agreement), agreement.agrees()) {
+                    (false, _) => format!("for jobs with `precision: {}`", agreement.precision),
+                    (true, true) => "agrees".to_owned(),
+                    (true, false) => "DIFFERS".to_owned(),
+                },
             ],
             Measured::Broken(why) => without(format!("BROKEN: {why}")),
             Measured::NotMeasured(why) => without(format!("not measured: {why}")),
@@ -146,11 +145,11 @@ mod tests {
     #[test]
     fn a_certificate_shows_every_engine_and_what_is_wrong() {
         let text = |text: &str| text.to_owned();
-        let agreement = |score_difference| {
+        let agreement = |score_difference, precision| {
             Measured::Agreement(Agreement {
                 version: text("1.27"),
                 device: text("cpu"),
-                precision: text("f32"),
+                precision: text(precision),
                 score_difference,
                 map_difference: None,
                 rank_correlation: Some(0.5),
@@ -158,10 +157,11 @@ mod tests {
             })
         };
         let results = [
-            ("a", agreement(1.3e-6)),
-            ("b", agreement(0.25)),
+            ("a", agreement(1.3e-6, "f32")),
+            ("b", agreement(0.25, "f32")),
             ("c", Measured::Broken(text("NaN is no number"))),
             ("d", Measured::NotMeasured(text("not here"))),
+            ("e", agreement(0.02, "bf16")),
         ];
         let compared = |(engine, result): (&str, Measured)| Compared {
             engine: text(engine),
@@ -192,6 +192,7 @@ mod tests {
                 "b 1.27 cpu f32 2.5e-1 - 0.5000 2 DIFFERS",
                 "c - - - - - - - BROKEN: NaN is no number",
                 "d - - - - - - - not measured: not here",
+                "e 1.27 cpu bf16 2.0e-2 - 0.5000 2 for jobs with `precision: bf16`",
             ]
         );
     }

@@ -7,20 +7,29 @@ use proto::v1::{Attempt, Job, Run, Task};
 use crate::commands::get::run_table;
 use crate::output::{self, Table, ago, took};
 use crate::progress::pace_words;
+use crate::slowest::Slowest;
 use crate::{rethresholded, summary};
+
+/// What is known of a job by its published tables.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Published<'a> {
+    /// Where they are.
+    pub place: Option<&'a str>,
+    pub slowest: Option<&'a Slowest>,
+}
 
 /// Tasks that neither failed nor wait for one that did, in the order in which they are told.
 const OPEN: [&str; 4] = ["running", "cancelling", "ready", "blocked"];
 
-/// `results` is where the published tables are; `now_ms` the time that it is.
+/// `now_ms` is the time that it is.
 pub fn render(
     job: &Job,
     runs: &[Run],
     tasks: &[Task],
-    results: Option<&str>,
+    published: Published<'_>,
     now_ms: i64,
 ) -> String {
-    let mut text = head(job, runs, results, now_ms);
+    let mut text = head(job, runs, published, now_ms);
     if !job.reason.is_empty() {
         text.push_str(&format!("{:<9}{}\n", "waits", job.reason));
     }
@@ -43,14 +52,14 @@ pub fn render(
     text
 }
 
-fn head(job: &Job, runs: &[Run], results: Option<&str>, now_ms: i64) -> String {
+fn head(job: &Job, runs: &[Run], published: Published<'_>, now_ms: i64) -> String {
     let when = if job.finished_ms > 0 {
         let took = took(job.finished_ms.saturating_sub(job.created_ms));
         format!("{}, took {took}", ago(job.created_ms, now_ms))
     } else {
         ago(job.created_ms, now_ms)
     };
-    let results = match results {
+    let results = match published.place {
         Some(place) => format!("{place} (generation {})", job.results_generation),
         None => "none published yet".to_owned(),
     };
@@ -76,6 +85,12 @@ fn head(job: &Job, runs: &[Run], results: Option<&str>, now_ms: i64) -> String {
         } = reused;
         let text = format!("features of {images} of {of} images, {saved_s:.1} s saved");
         rows.push(("reused", text));
+    }
+    if let Some(slowest) = published.slowest {
+        rows.push(("slowest", slowest.words()));
+    }
+    for certificate in summary::certificates(runs) {
+        rows.push(("parity", certificate.words()));
     }
     if !job.key.is_empty() {
         rows.insert(1, ("key", job.key.clone()));
@@ -319,8 +334,8 @@ pub fn needs(task: &Task, causes: &Causes<'_>) -> String {
 }
 
 /// The page as it is now.
-pub fn now(job: &Job, runs: &[Run], tasks: &[Task], results: Option<&str>) -> String {
-    render(job, runs, tasks, results, output::now_ms())
+pub fn now(job: &Job, runs: &[Run], tasks: &[Task], published: Published<'_>) -> String {
+    render(job, runs, tasks, published, output::now_ms())
 }
 
 #[cfg(test)]
@@ -359,7 +374,7 @@ mod tests {
             created_ms: 1_000,
             ..Job::default()
         };
-        let page = render(&job, &runs, &tasks, None, 61_000);
+        let page = render(&job, &runs, &tasks, Published::default(), 61_000);
         assert_eq!(page.matches(cause).count(), 1, "{page}");
         assert!(
             page.contains("skipped 2: 1 evaluate, 1 fit; after j-0"),
@@ -380,7 +395,7 @@ mod tests {
             reason: why.to_owned(),
             ..Job::default()
         };
-        let page = render(&job, &[], &tasks, None, 61_000);
+        let page = render(&job, &[], &tasks, Published::default(), 61_000);
         assert!(page.contains(&format!("waits    {why}\n")), "{page}");
         assert!(page.contains("deadline in 1 min 0 s\n"), "{page}");
         job.reason = String::new();
@@ -389,7 +404,7 @@ mod tests {
             "timed_out: the job had not ended".to_owned(),
             "j-0: lost: x".to_owned(),
         ];
-        let page = render(&job, &[], &[], None, 161_000);
+        let page = render(&job, &[], &[], Published::default(), 161_000);
         assert!(
             page.contains("failed   timed_out: the job had not ended\n"),
             "{page}"

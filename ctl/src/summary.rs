@@ -94,6 +94,18 @@ fn warnings(run: &Run) -> Vec<String> {
         .map_or(Vec::new(), |result| result.warnings)
 }
 
+/// What the runs of a job that does not compute exactly have measured of that.
+pub fn certificates(runs: &[Run]) -> Vec<plan::Certificate> {
+    let of_run = |run: &Run| {
+        let result = serde_json::from_str::<plan::TaskResult>(&run.result_json).ok()?;
+        match result.detail {
+            plan::ResultDetail::Evaluate { certificate, .. } => certificate,
+            _ => None,
+        }
+    };
+    runs.iter().filter_map(of_run).collect()
+}
+
 /// What the runs of a job did not have to compute, together; `None`: none of them has a pass in common with another.
 pub fn reused(runs: &[Run]) -> Option<plan::Reused> {
     let result = |run: &Run| serde_json::from_str::<plan::TaskResult>(&run.result_json).ok();

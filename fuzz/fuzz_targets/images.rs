@@ -19,5 +19,13 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(input.iter().all(|value| (0.0..=1.00001).contains(value)));
         }
     }
+    if let Ok(scaled) = vision::decode_scaled(bytes, &limits, [32, 32]) {
+        let image = scaled.image;
+        assert!(image.width <= scaled.width && image.height <= scaled.height);
+        assert_eq!(
+            image.data.len(),
+            image.width as usize * image.height as usize * image.channels.count()
+        );
+    }
     let _ = vision::read_mask(bytes, &limits);
 });

@@ -22,7 +22,8 @@
     hpo_tpe_vs_optuna, hpo_gp_vs_optuna, hpo_overhead_ms
                                see hpo.py; ONLY=hpo is all of them
     bulk_padim_vs_best_python, bulk_patchcore_vs_best_python, bulk_padim_ceiling, bulk_patchcore_ceiling, bulk_padim_backbone,
-    bulk_patchcore_backbone, bulk_padim_vs_anomalib, bulk_two_workers, bulk_s3_vs_files, bulk_million_s
+    bulk_patchcore_backbone, bulk_padim_vs_anomalib, bulk_padim_lowprecision_vs_anomalib, bulk_padim_scaled_vs_anomalib,
+    bulk_padim_both_vs_anomalib, bulk_two_workers, bulk_s3_vs_files, bulk_million_s
                                see bulk.py
 
 The peers are Anomalib 1.0.1 and 2.7.0 in two Python environments below .cache/bench, made on first use: 12 GB, a few minutes;

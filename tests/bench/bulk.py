@@ -9,6 +9,10 @@
     bulk_padim_backbone, bulk_patchcore_backbone
                                   beside the same with the backbone alone, as if the anomaly head cost nothing
     bulk_padim_vs_anomalib        PaDiM, beside the faster of Anomalib 1.0.1's and 2.7.0's own inferencers on their own export
+    bulk_padim_lowprecision_vs_anomalib
+                                  the same with `precision: bf16`, and what the job's certificate says of that
+    bulk_padim_scaled_vs_anomalib the same with `scaled_decoding: true`
+    bulk_padim_both_vs_anomalib   the same with both
     bulk_two_workers              two workers on a core each, beside one on one core
     bulk_s3_vs_files              PaDiM, the same images in a bucket of SeaweedFS on this machine, beside files
     bulk_million_s                a million small files: seconds from submitting to the last score task's beginning to be there, with the peak
@@ -50,7 +54,7 @@ class Bulk:
 
     def __init__(self, rounds, models, peer_environment):
         self.rounds, self.models, self.peer_environment = rounds, models, peer_environment
-        self.folder, self.known = None, {}
+        self.folder, self.known, self.anomalib = None, {}, {}
 
     def prepare(self):
         if self.folder is None:
@@ -94,15 +98,17 @@ class Bulk:
                 program.terminate()
                 program.wait()
 
-    def rate(self, name, workers, images=None, count=IMAGES * COPIES, rounds=None, options=()):
+    def rate(self, name, workers, images=None, count=IMAGES * COPIES, rounds=None, options=(), more=""):
         """Images a second of the best job, by workers that have the model loaded."""
         with self.cluster(workers, options):
-            job = self.write("predict.yaml", PREDICT.format(name=name, images=images or self.images, output=self.folder / "out"))
+            job = self.write("predict.yaml", PREDICT.format(name=name, images=images or self.images, output=self.folder / "out") + more)
             rates = []
             # The first loads the model.
             for _ in range(1 + (rounds or self.rounds)):
                 self.ctl("submit", job, "--wait", *options)
-                found = json.loads(self.ctl("describe", "last", "-o", "json"))["job"]
+                described = json.loads(self.ctl("describe", "last", "-o", "json"))
+                self.certificates = described["parity"]
+                found = described["job"]
                 created, finished = (datetime.fromisoformat(found[name]) for name in ("created", "finished"))
                 rates.append(count / (finished - created).total_seconds())
             return max(rates[1:])
@@ -135,9 +141,11 @@ def beside(figure, name, script, *options):
     return measure
 
 
-def vs_anomalib(bulk):
-    ours = bulk.prepare().ours("padim")
-    theirs = {}
+def anomalib(bulk):
+    """What Anomalib's own inferencers make of the images, by its version: measured once."""
+    theirs = bulk.anomalib
+    if theirs:
+        return theirs
     for version in ("1.0.1", "2.7.0"):
         python = bulk.peer_environment(version)
         say(f"Anomalib {version}: training and exporting")
@@ -151,8 +159,27 @@ def vs_anomalib(bulk):
         say(f"Anomalib {version}: its own inferencer")
         command = [python, HERE / "peer_inferencer.py", "--images", DATA / "bulk", "--model", model]
         theirs[version] = json.loads(run(command + (["--metadata", metadata] if metadata else [])).strip().splitlines()[-1])
+    return theirs
+
+
+def vs_anomalib(bulk):
+    ours = bulk.prepare().ours("padim")
+    theirs = anomalib(bulk)
     best = max(theirs.values(), key=lambda one: one["images_per_s"])["images_per_s"]
     report("bulk_padim_vs_anomalib", ours, "images/s", best, ours / best, runs=theirs)
+
+
+def less_exact_vs_anomalib(figure, more):
+    """With these lines in the job's file."""
+    def measure(bulk):
+        bulk.prepare()
+        say(f"{figure}: ours, {more.split()}")
+        ours = bulk.rate("padim", [[]], more=more)
+        certificate = bulk.certificates[0]
+        theirs = anomalib(bulk)
+        best = max(theirs.values(), key=lambda one: one["images_per_s"])["images_per_s"]
+        report(figure, ours, "images/s", best, ours / best, runs=theirs, certificate=certificate)
+    return measure
 
 
 def two_workers(bulk):
@@ -258,6 +285,9 @@ def million(bulk):
 LAYERS = {"padim": ["blocks.1.1", "blocks.2.2", "blocks.4.2"], "patchcore": ["blocks.2.2", "blocks.4.2"]}
 
 BENCHMARKS = {"bulk_padim_vs_anomalib": vs_anomalib, "bulk_two_workers": two_workers, "bulk_s3_vs_files": s3_vs_files, "bulk_million_s": million}
+for figure, more in (("lowprecision", "precision: bf16\n"), ("scaled", "scaled_decoding: true\n"),
+                     ("both", "precision: bf16\nscaled_decoding: true\n")):
+    BENCHMARKS[f"bulk_padim_{figure}_vs_anomalib"] = less_exact_vs_anomalib(f"bulk_padim_{figure}_vs_anomalib", more)
 for model, layers in LAYERS.items():
     for figure, script, options in (("vs_best_python", "peer_bulk.py", ()), ("ceiling", "peer_ceiling.py", ()),
                                     ("backbone", "peer_ceiling.py", ("--layers", *layers))):

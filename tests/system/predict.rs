@@ -548,6 +548,20 @@ fn images_in_archives_are_scored_where_they_lie(queue: Queue) {
             .collect();
         assert_eq!(found, tested, "{archive}");
         sandbox.ctl(&["verify", "last"]).expect(0);
+        // The pictures of the two that are most anomalous.
+        let to = format!("pictures-{archive}");
+        let drawn = sandbox.json(&["render", "last", "--top", "2", "--to", &to]);
+        let images = drawn["images"].as_array().unwrap();
+        assert_eq!(images.len(), 2, "{drawn}");
+        for image in images {
+            assert_eq!(image["note"], Value::Null, "{drawn}");
+            let files = image["files"].as_array().unwrap();
+            assert!(files.len() >= 2, "{drawn}");
+            for file in files {
+                let picture = fs::read(sandbox.path(file.as_str().unwrap())).unwrap();
+                assert!(picture.len() > 100, "{file}");
+            }
+        }
     }
 
     // Cut off, and changed between listing and scoring.
@@ -566,6 +580,57 @@ fn images_in_archives_are_scored_where_they_lie(queue: Queue) {
         ran.stdout.contains("is not a zip archive") || ran.stderr.contains("is not a zip archive"),
         "{ran:?}"
     );
+}
+
+#[test]
+fn a_job_that_computes_less_exactly_says_how_much_and_is_not_mixed_with_exact_ones() {
+    let sandbox = trained(12, 6);
+    let exact = ["predict", "tiny", "data/tiny/test", "--to", "./out"];
+    let incremental = ["--set", "incremental=true", "--new"];
+    sandbox.ctl(&[&exact[..], &incremental].concat()).expect(0);
+    let described = sandbox.json(&["describe", "last"]);
+    assert_eq!(described["parity"].as_array().map(Vec::len), Some(0));
+    let stages = described["slowest"]["stages"].as_array().unwrap();
+    assert!(
+        stages.iter().any(|stage| stage["stage"] == "infer"),
+        "{described}"
+    );
+    let page = sandbox.ctl(&["describe", "last"]).stdout;
+    assert!(
+        page.contains("\nslowest  ") && page.contains("ms an image"),
+        "{page}"
+    );
+    let night = sandbox.job_ids().swap_remove(0);
+
+    // None of the images are JPEGs: every score is the same, and none is taken over.
+    let scaled = [&exact[..], &["--set", "scaled_decoding=true"]].concat();
+    sandbox.ctl(&[&scaled[..], &incremental].concat()).expect(0);
+    let described = sandbox.json(&["describe", "last"]);
+    let certificate = &described["parity"][0];
+    assert_eq!(certificate["scaled_decoding"], true, "{described}");
+    assert_eq!(certificate["images"], 12);
+    assert_eq!(certificate["agreement"]["score_difference"], 0.0);
+    assert_eq!(certificate["agreement"]["flips"], 0);
+    let reused = |job: &Value| job["reused"]["images"].as_u64().unwrap_or(0);
+    assert_eq!(reused(&sandbox.json(&["results", "last"])), 0);
+    let page = sandbox.ctl(&["describe", "last"]).stdout;
+    assert!(
+        page.contains("\nparity   f32, images decoded at a fraction"),
+        "{page}"
+    );
+    // Each finds its own.
+    for arguments in [&scaled[..], &exact[..]] {
+        sandbox.ctl(&[arguments, &incremental].concat()).expect(0);
+        assert_eq!(reused(&sandbox.json(&["results", "last"])), 12);
+    }
+    // Of nothing there is nothing to say.
+    sandbox.ctl(&[&scaled[..], &incremental].concat()).expect(0);
+    let page = sandbox.ctl(&["describe", "last"]).stdout;
+    assert!(page.contains("could not be measured"), "{page}");
+    sandbox
+        .ctl(&[&scaled[..], &["--skip", &night, "--new"]].concat())
+        .expect(2)
+        .says(&["scored with other `precision`"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Jobs that do not score again what another one has scored: whether it can be skipped, and what of it is there.
 
-use job::resolved::{JobKind, ResolvedJob};
+use job::resolved::{JobKind, ResolvedJob, RunSpec};
 use plan::{FoundPackage, PublishedTable, ResultDetail, SkippedJob, TaskResult, TaskSpec};
 use types::{JobId, JobState, LeaseNumber, TaskIndex};
 
@@ -27,6 +27,10 @@ pub enum CannotSkip {
         theirs: &'static str,
         ours: &'static str,
     },
+    #[error(
+        "it scored with other `precision` or `scaled_decoding` than this job is to: its scores are others"
+    )]
+    OtherComputation,
 }
 
 impl Core {
@@ -60,6 +64,10 @@ impl Core {
                 theirs: theirs.resources.engine.as_str(),
                 ours: ours.resources.engine.as_str(),
             });
+        }
+        let shortcuts = |job: &ResolvedJob| job.runs.first().map(RunSpec::shortcuts);
+        if shortcuts(theirs) != shortcuts(ours) {
+            return Err(CannotSkip::OtherComputation);
         }
         let state = job.state();
         self.skipped(id)

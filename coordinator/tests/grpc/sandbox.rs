@@ -367,6 +367,7 @@ fn made_up(assignment: &Assignment) -> (ResultDetail, Vec<&'static str>) {
                 errors: 0,
                 anomalous: Some(7),
                 index: None,
+                certificate: None,
             };
             (detail, vec![package])
         }

@@ -11,8 +11,25 @@ use crate::{EngineError, ImageModel};
 /// The processors, among devices.
 pub const CPU: &str = "cpu";
 
-/// What every engine computes with.
-pub const PRECISION: &str = "f32";
+/// Of the numbers that an engine computes with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// Every engine's.
+    #[default]
+    F32,
+    /// An f32 without the lower 16 of its bits.
+    Bf16,
+}
+
+impl Precision {
+    /// As in job files and result rows; OpenVINO's words are the same.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+        }
+    }
+}
 
 /// A native library that executes graphs.
 pub trait Engine: Send + Sync {
@@ -30,6 +47,21 @@ pub trait Engine: Send + Sync {
         vec![CPU.to_owned()]
     }
 
+    /// What it computes on: one of [`Self::devices`].
+    fn device(&self) -> String {
+        CPU.to_owned()
+    }
+
+    /// All devices that the library finds, by its own names, also those that it is not to compute on.
+    fn found_devices(&self) -> Vec<String> {
+        self.devices()
+    }
+
+    /// What the device has instructions for.
+    fn precisions(&self) -> Vec<Precision> {
+        vec![Precision::F32]
+    }
+
     /// Prepares a graph for one batch size and a number of sessions at work at once.
     fn compile(
         &self,
@@ -45,11 +77,11 @@ pub trait Engine: Send + Sync {
         options: &CompileOptions,
     ) -> Result<Box<dyn Compiled>, EngineError>;
 
-    /// Prepares a model file of another program, for a number of sessions at work at once.
+    /// Prepares a model file of another program; the batch is always of one image.
     fn open_file(
         &self,
         _file: &Path,
-        _sessions: usize,
+        _options: &CompileOptions,
     ) -> Result<Box<dyn ImageModel>, EngineError> {
         Err(EngineError::NoModelFiles {
             engine: self.name(),
@@ -84,6 +116,8 @@ pub struct CompileOptions {
     pub batch: usize,
     /// How many sessions run at once, each with one thread.
     pub sessions: usize,
+    /// Of the numbers. An engine that cannot compute so refuses.
+    pub precision: Precision,
 }
 
 impl Default for CompileOptions {
@@ -91,6 +125,7 @@ impl Default for CompileOptions {
         CompileOptions {
             batch: 1,
             sessions: 1,
+            precision: Precision::F32,
         }
     }
 }

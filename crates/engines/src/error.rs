@@ -115,6 +115,44 @@ pub enum EngineError {
         /// Elements or buffers.
         found: usize,
     },
+    /// `NIGHTSHIFT_OPENVINO_DEVICE` names what is not here.
+    #[error(
+        "{engine} finds no device {wanted:?} (NIGHTSHIFT_OPENVINO_DEVICE), only {}; its plugin and what that needs belong into the folder of the native libraries",
+        found.join(", ")
+    )]
+    NoDevice {
+        /// The engine.
+        engine: &'static str,
+        /// As asked for.
+        wanted: String,
+        /// By the library's names.
+        found: Vec<String>,
+    },
+    /// Numbers of another kind than the device has instructions for: emulated they would gain nothing.
+    #[error(
+        "{engine} cannot compute in {precision} on {device} here, only in {}; leave `precision` out, or let a worker do it whose processor has {precision} instructions (`resources.labels` choose one)",
+        present.join(" and ")
+    )]
+    Precision {
+        /// The engine.
+        engine: &'static str,
+        /// By its name.
+        device: String,
+        /// As asked for.
+        precision: &'static str,
+        /// What it has instead.
+        present: Vec<&'static str>,
+    },
+    /// The library took another precision than it was told to.
+    #[error("{engine} was to compute in {asked} and would in {found}")]
+    OtherPrecision {
+        /// The engine.
+        engine: &'static str,
+        /// As asked for.
+        asked: &'static str,
+        /// The library's word.
+        found: String,
+    },
     /// Zero images or zero sessions.
     #[error("{engine}: batch {batch} and sessions {sessions} must both be at least 1")]
     Options {

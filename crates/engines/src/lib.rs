@@ -6,7 +6,7 @@
 //! | `onnxruntime` | ONNX Runtime, opened when first used | the graph's ONNX form, in memory |
 //! | `openvino` | OpenVINO, opened when first used | the graph's ONNX form, in memory |
 //!
-//! All compute in f32, one thread a session. What the contract suite (`tests/contract`) holds about bits, each
+//! All compute in f32 unless they are asked for another precision that they have, one thread a session. What the contract suite (`tests/contract`) holds about bits, each
 //! engine compared with itself: at one batch size an image has the same bits at every place, beside any others, in
 //! a padded tail, and with two sessions at work. With ONNX Runtime and OpenVINO a network's bits are also the same
 //! at batch 1 and 8; with libtorch they are not.
@@ -25,7 +25,7 @@ mod onnxruntime;
 mod openvino;
 
 pub use cpu::cpu_features;
-pub use engine::{CPU, Choice, CompileOptions, Compiled, Engine, PRECISION, Session};
+pub use engine::{CPU, Choice, CompileOptions, Compiled, Engine, Precision, Session};
 pub use error::EngineError;
 pub use image_model::{ImageModel, ImageSession, Output};
 pub use ports::{PortSize, Ports};

@@ -8,10 +8,10 @@ use ort::environment::Environment;
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
 use crate::image_model::image_size;
-use crate::ports::Ports;
+use crate::ports::{Ports, has_precision};
 use crate::{
-    CompileOptions, Compiled, Engine, EngineError, ImageModel, ImageSession, Output, Session,
-    library,
+    CPU, CompileOptions, Compiled, Engine, EngineError, ImageModel, ImageSession, Output,
+    Precision, Session, library,
 };
 
 const NAME: &str = "onnxruntime";
@@ -92,7 +92,7 @@ impl Engine for OnnxRuntime {
         graph: &Graph,
         options: &CompileOptions,
     ) -> Result<Box<dyn Compiled>, EngineError> {
-        let ports = Ports::new(NAME, graph, options)?;
+        let ports = Ports::new(NAME, graph, options, &[Precision::F32])?;
         let onnx = graph::onnx::write(graph, Some(options.batch)).map_err(|source| {
             EngineError::Graph {
                 engine: NAME,
@@ -110,14 +110,21 @@ impl Engine for OnnxRuntime {
     ) -> Result<Box<dyn Compiled>, EngineError> {
         self.made_ready(
             From::File(file.to_owned()),
-            Ports::new(NAME, graph, options)?,
+            Ports::new(NAME, graph, options, &[Precision::F32])?,
         )
     }
 
-    fn open_file(&self, file: &Path, sessions: usize) -> Result<Box<dyn ImageModel>, EngineError> {
+    fn open_file(
+        &self,
+        file: &Path,
+        options: &CompileOptions,
+    ) -> Result<Box<dyn ImageModel>, EngineError> {
+        has_precision(NAME, CPU, options.precision, &[Precision::F32])?;
         let from = From::File(file.to_owned());
         let build = |_| build(&self.loaded.environment, &from);
-        let sessions: Vec<_> = (0..sessions.max(1)).map(build).collect::<Result<_, _>>()?;
+        let sessions: Vec<_> = (0..options.sessions.max(1))
+            .map(build)
+            .collect::<Result<_, _>>()?;
         let (inputs, outputs) = match sessions.first() {
             Some(session) => (session.inputs(), session.outputs()),
             None => (&[][..], &[][..]),

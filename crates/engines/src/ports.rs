@@ -2,7 +2,7 @@
 
 use graph::{Graph, Port};
 
-use crate::{CompileOptions, EngineError};
+use crate::{CPU, CompileOptions, EngineError, Precision};
 
 /// The ports of a compiled graph, for those who implement an engine.
 #[derive(Clone, Debug)]
@@ -27,13 +27,19 @@ pub struct PortSize {
 }
 
 impl Ports {
-    /// The ports for a batch; zero images or sessions are an error.
+    /// The ports for a batch; zero images or sessions are an error, and so is a precision that is not among these.
     pub fn new(
         engine: &'static str,
         graph: &Graph,
         options: &CompileOptions,
+        precisions: &[Precision],
     ) -> Result<Self, EngineError> {
-        let CompileOptions { batch, sessions } = *options;
+        let CompileOptions {
+            batch,
+            sessions,
+            precision,
+        } = *options;
+        has_precision(engine, CPU, precision, precisions)?;
         if batch == 0 || sessions == 0 {
             return Err(EngineError::Options {
                 engine,
@@ -92,4 +98,22 @@ impl Ports {
         }
         Ok(())
     }
+}
+
+/// An error unless the precision is one of those that there are.
+pub(crate) fn has_precision(
+    engine: &'static str,
+    device: &str,
+    precision: Precision,
+    present: &[Precision],
+) -> Result<(), EngineError> {
+    if present.contains(&precision) {
+        return Ok(());
+    }
+    Err(EngineError::Precision {
+        engine,
+        device: device.to_owned(),
+        precision: precision.name(),
+        present: present.iter().map(|one| one.name()).collect(),
+    })
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use crate::{Choice, Engine, EngineError};
+use crate::{Choice, Engine, EngineError, Precision};
 
 /// What is known about one engine on this machine.
 #[derive(Debug)]
@@ -16,6 +16,10 @@ pub struct EngineInfo {
     pub path: Option<PathBuf>,
     /// What it computes on; nothing if it cannot be used.
     pub devices: Vec<String>,
+    /// All devices that the library finds, by its own names.
+    pub found_devices: Vec<String>,
+    /// Of the numbers that it can compute with.
+    pub precisions: Vec<Precision>,
     /// Why it cannot be used.
     pub error: Option<EngineError>,
 }
@@ -72,6 +76,8 @@ pub fn probe() -> Vec<EngineInfo> {
                 version: Some(engine.version()),
                 path: engine.native_file(),
                 devices: engine.devices(),
+                found_devices: engine.found_devices(),
+                precisions: engine.precisions(),
                 error: None,
             },
             Err(error) => EngineInfo {
@@ -79,6 +85,8 @@ pub fn probe() -> Vec<EngineInfo> {
                 version: None,
                 path: None,
                 devices: Vec::new(),
+                found_devices: Vec::new(),
+                precisions: Vec::new(),
                 error: Some(error),
             },
         })

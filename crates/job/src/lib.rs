@@ -1,5 +1,8 @@
 //! Job files: YAML to a resolved job, with every error at its line and column.
 
+// The schema of job files is one literal of many keys.
+#![recursion_limit = "256"]
+
 mod anomalib;
 mod check;
 mod dates;

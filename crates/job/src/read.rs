@@ -11,7 +11,7 @@ use crate::{
     overrides, paths, quantity,
     report::{ENOUGH, Report},
     resolved::JobKind,
-    resources, run, search, write, yaml,
+    resources, run, search, strict, write, yaml,
 };
 
 /// Keys that every run has its own value of; grids may stand in them.
@@ -23,6 +23,8 @@ pub(crate) const RUN_KEYS: &[&str] = &[
     "task",
     "seed",
     "parity",
+    "precision",
+    "scaled_decoding",
     "max_error_rows",
     "incremental",
     "skip",
@@ -192,6 +194,16 @@ fn job(
             (runs(root, of_kind, current_dir, report), None, None)
         }
     };
+    if let (Some(resources), Some(run)) = (&resources, runs.first())
+        && !strict::computes_in(resources.engine, run.precision)
+    {
+        let at = root.get("precision").map_or(root.at, |node| node.at);
+        let (precision, engine) = (run.precision.as_str(), resources.engine.as_str());
+        let message = format!(
+            "precision: the engine {engine} computes in f32 only; {precision} needs `resources: {{engine: openvino}}`"
+        );
+        report.error(at, message);
+    }
     Some(ResolvedJob {
         format: ResolvedJob::FORMAT,
         kind: kind?,

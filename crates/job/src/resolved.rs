@@ -60,10 +60,16 @@ pub struct RunSpec {
     pub normalization: Normalization,
     pub task: VisionTask,
     pub seed: u64,
-    /// Scored images on which the engines are compared for the trained package's parity certificate; 0, which is left out:
-    /// none is made.
+    /// Scored images on which computations are compared for a parity certificate: the engines, for the trained package's; where a
+    /// package computes otherwise than exactly, that with what it would be exactly. 0, which is left out: none is made.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub parity: u32,
+    /// Of the numbers that the network is computed with; only where a package scores.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
+    /// Large JPEG files are decoded at a fraction of their size; only where a package scores.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub scaled_decoding: bool,
     /// How many images may turn out as rows with errors before the run counts as failed; only where images are predicted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_error_rows: Option<ErrorLimit>,
@@ -88,6 +94,38 @@ pub struct RunSpec {
     /// Of the run that fits a search's best once more: the split that chose its parameters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chosen_on: Option<MeasuredOn>,
+}
+
+/// Of the numbers that a network is computed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    #[default]
+    F32,
+    /// 8 bits of an f32's 24, where the processor has instructions for it.
+    Bf16,
+}
+
+impl Precision {
+    pub const ALL: [Self; 2] = [Self::F32, Self::Bf16];
+
+    /// The word used in files and on screens.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|precision| precision.as_str() == text)
+    }
+
+    fn is_f32(&self) -> bool {
+        *self == Self::F32
+    }
 }
 
 /// The images of which something is kept besides their scores.
@@ -316,6 +354,21 @@ impl RunSpec {
     /// what it normalizes.
     pub fn scores_training_images(&self) -> bool {
         self.normalization == Normalization::Cdf && matches!(self.model, ModelSource::Train(_))
+    }
+
+    /// Whether its scores are those that its model has been measured with; if not, the run ends with a comparison with those.
+    pub fn is_exact(&self) -> bool {
+        self.precision == Precision::F32 && !self.scaled_decoding
+    }
+
+    /// How it computes otherwise than exactly, as part of a name; empty if it does not.
+    pub fn shortcuts(&self) -> String {
+        let precision = match self.precision {
+            Precision::F32 => "",
+            Precision::Bf16 => "-bf16",
+        };
+        let decoding = if self.scaled_decoding { "-scaled" } else { "" };
+        format!("{precision}{decoding}")
     }
 
     /// The dataset's name and category, as `data` has them; the class name if its parameters are not valid.

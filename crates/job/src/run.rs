@@ -15,7 +15,7 @@ use crate::{
     report::Report,
     resolved::{
         ClassSpec, ErrorLimit, JobKind, Kept, MeasuredOn, MetricsSpec, ModelSource, Normalization,
-        RunSpec, ThresholdSpec, VisionTask,
+        Precision, RunSpec, ThresholdSpec, VisionTask,
     },
 };
 
@@ -65,7 +65,10 @@ impl<'a> Reader<'a> {
             report,
         );
         let model = self.model(node, data.as_ref(), report);
-        let parity = parity(node.get("parity"), self.kind, report);
+        let precision = precision(node.get("precision"), self.kind, report);
+        let scaled_decoding = scaled_decoding(node.get("scaled_decoding"), self.kind, report);
+        let is_exact = precision == Some(Precision::F32) && scaled_decoding == Some(false);
+        let parity = parity(node.get("parity"), self.kind, is_exact, report);
         let max_error_rows = max_error_rows(node.get("max_error_rows"), self.kind, report);
         let incremental = incremental(node.get("incremental"), self.kind, report);
         let skip = skip(node.get("skip"), self.kind, report);
@@ -80,6 +83,8 @@ impl<'a> Reader<'a> {
             task: task?,
             seed: seed?,
             parity: parity?,
+            precision: precision?,
+            scaled_decoding: scaled_decoding?,
             max_error_rows: max_error_rows?,
             incremental: incremental?,
             skip: skip?,
@@ -576,9 +581,14 @@ pub(crate) const PARITY_IMAGES: u32 = 16;
 /// Far more than tells anything new.
 pub(crate) const MOST_PARITY_IMAGES: u32 = 1000;
 
-fn parity(node: Option<&Node>, kind: JobKind, report: &mut Report<'_>) -> Option<u32> {
+fn parity(
+    node: Option<&Node>,
+    kind: JobKind,
+    is_exact: bool,
+    report: &mut Report<'_>,
+) -> Option<u32> {
     let node = node.filter(|node| !node.is_null());
-    if kind.takes_package() {
+    if kind.takes_package() && is_exact {
         if let Some(node) = node {
             report.warn(
                 node.at,
@@ -590,20 +600,93 @@ fn parity(node: Option<&Node>, kind: JobKind, report: &mut Report<'_>) -> Option
     let Some(node) = node else {
         return Some(PARITY_IMAGES);
     };
+    // Nobody computes less exactly without being told what that does.
+    let (least, without) = match kind.takes_package() {
+        true => (1, ""),
+        false => (0, " (no certificate)"),
+    };
     if let Value::Int(images) = node.value
         && let Ok(images) = u32::try_from(images)
-        && images <= MOST_PARITY_IMAGES
+        && (least..=MOST_PARITY_IMAGES).contains(&images)
     {
         return Some(images);
     }
     report.error(
         node.at,
         format!(
-            "parity: expected a number of images from 0 (no certificate) to {MOST_PARITY_IMAGES}, found {}",
+            "parity: expected a number of images from {least}{without} to {MOST_PARITY_IMAGES}, found {}",
             node.describe()
         ),
     );
     None
+}
+
+/// Of jobs that score by a package alone: what is learned and chosen from exact scores holds for exact ones.
+fn precision(node: Option<&Node>, kind: JobKind, report: &mut Report<'_>) -> Option<Precision> {
+    let Some(node) = node.filter(|node| !node.is_null()) else {
+        return Some(Precision::F32);
+    };
+    let text = node.text().map(str::to_lowercase);
+    let precision = match text.as_deref() {
+        Some("int8") => {
+            report.error(
+                node.at,
+                "precision: int8 is known but not built: a network has to be quantized for it; bf16 is",
+            );
+            return None;
+        }
+        text => text.and_then(Precision::parse),
+    };
+    let Some(precision) = precision else {
+        let words = Precision::ALL.map(Precision::as_str);
+        let message = format!(
+            "precision: expected one of {}, found {}",
+            words.join(", "),
+            node.describe()
+        );
+        let nearest = text.and_then(|text| names::nearest(&text, words));
+        report.suggest(node.at, message, nearest);
+        return None;
+    };
+    if precision != Precision::F32 && !scores_by_package(kind) {
+        report.error(node.at, only_by_package("precision", kind));
+        return None;
+    }
+    Some(precision)
+}
+
+/// As `precision`.
+fn scaled_decoding(node: Option<&Node>, kind: JobKind, report: &mut Report<'_>) -> Option<bool> {
+    let Some(node) = node.filter(|node| !node.is_null()) else {
+        return Some(false);
+    };
+    match node.value {
+        Value::Bool(true) if !scores_by_package(kind) => {
+            report.error(node.at, only_by_package("scaled_decoding", kind));
+            None
+        }
+        Value::Bool(scaled) => Some(scaled),
+        _ => {
+            report.error(
+                node.at,
+                format!(
+                    "scaled_decoding: expected true or false, found {}",
+                    node.describe()
+                ),
+            );
+            None
+        }
+    }
+}
+
+fn scores_by_package(kind: JobKind) -> bool {
+    matches!(kind, JobKind::Test | JobKind::Predict)
+}
+
+fn only_by_package(key: &str, kind: JobKind) -> String {
+    format!(
+        "{key} is of jobs of the kinds predict and test; a job of kind {kind} computes exactly, since packages, thresholds and measured results stand on it"
+    )
 }
 
 /// A number of rows, or a share such as `1%`.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::{
     read::RUN_KEYS,
-    resolved::{ExportEngine, JobKind, Kept},
+    resolved::{ExportEngine, JobKind, Kept, Precision},
     resources::{DEVICES, ENGINES},
     run, search,
 };
@@ -115,8 +115,10 @@ pub fn schema() -> Json {
                 "minimum": 0,
                 "maximum": run::MOST_PARITY_IMAGES,
                 "default": run::PARITY_IMAGES,
-                "description": "Scored images on which the engines are compared for the parity certificate of a trained model; 0: none is made.",
+                "description": "Scored images on which the engines are compared for the parity certificate of a trained model; 0: none is made. With `precision` or `scaled_decoding`: on which their scores are compared with exact ones.",
             })),
+            "precision": precision(),
+            "scaled_decoding": scaled_decoding(),
             "incremental": {"type": ["boolean", "null"], "default": false, "description": "With `kind: predict`: images that jobs of the same data, package and engine have scored, and that have not changed since, are not scored again."},
             "skip": {"type": TEXT_OR_NULL, "description": "With `kind: predict`: the id of a job of the same store; images that it has scored by the same package and engine, and that have not changed since, are not scored again."},
             "maps": kept("With `kind: predict`: the images whose anomaly maps are kept, at the size at which the model sees."),
@@ -239,6 +241,23 @@ fn resources() -> Json {
             "required": ["engine", "device"],
             "properties": {"engine": {"not": words(&["auto"])}, "device": words(&["gpu"])},
         },
+    })
+}
+
+fn precision() -> Json {
+    let words = words(&Precision::ALL.map(Precision::as_str));
+    json!({
+        "anyOf": [words, {"type": "null"}],
+        "default": "f32",
+        "description": "With `kind: predict` and `kind: test`: of the numbers that the network is computed with. bf16 needs OpenVINO and a processor with instructions for it; how far scores differ is in the results.",
+    })
+}
+
+fn scaled_decoding() -> Json {
+    json!({
+        "type": ["boolean", "null"],
+        "default": false,
+        "description": "With `kind: predict` and `kind: test`: JPEG files much larger than what the model sees are decoded at a fraction of their size, which is faster and changes scores; how far is in the results.",
     })
 }
 

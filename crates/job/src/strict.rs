@@ -11,7 +11,8 @@ use crate::{
     paths, read,
     report::Report,
     resolved::{
-        ClassSpec, ErrorLimit, JobKind, Kept, MeasuredOn, ModelSource, RunSpec, ThresholdSpec,
+        ClassSpec, EngineChoice, ErrorLimit, JobKind, Kept, MeasuredOn, ModelSource, Precision,
+        RunSpec, ThresholdSpec,
     },
     run, search,
 };
@@ -128,6 +129,8 @@ impl ResolvedJob {
                     );
                 }
             }
+            check_shortcuts(run, self.kind, self.resources.engine)
+                .or_else(|(part, reason)| invalid(what(part), reason))?;
             for name in run.metrics.image.iter().chain(&run.metrics.pixel) {
                 entry(metrics::REGISTRY, name, &what("metrics"))?;
             }
@@ -243,6 +246,41 @@ fn check_predict(run: &RunSpec, predicts: bool) -> Result<(), (&'static str, &'s
         return Err(("threshold", "cannot be chosen without labels"));
     }
     Ok(())
+}
+
+/// Whether it may compute otherwise than exactly, and with a certificate of that.
+fn check_shortcuts(
+    run: &RunSpec,
+    kind: JobKind,
+    engine: EngineChoice,
+) -> Result<(), (&'static str, &'static str)> {
+    let scores_by_package = matches!(kind, JobKind::Test | JobKind::Predict);
+    if !run.is_exact() && !scores_by_package {
+        return Err((
+            "precision or scaled_decoding",
+            "belongs to jobs of the kinds predict and test",
+        ));
+    }
+    if run.precision != Precision::F32 && !computes_in(engine, run.precision) {
+        return Err(("precision", "is not one that the engine computes in"));
+    }
+    if scores_by_package && run.is_exact() != (run.parity == 0) {
+        return Err((
+            "parity",
+            "belongs to jobs that do not compute exactly, and to each of them",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the engine computes with such numbers at all.
+pub(crate) fn computes_in(engine: EngineChoice, precision: Precision) -> bool {
+    match (precision, engine) {
+        (Precision::F32, _) | (Precision::Bf16, EngineChoice::Auto | EngineChoice::Openvino) => {
+            true
+        }
+        (Precision::Bf16, EngineChoice::Onnxruntime | EngineChoice::TorchCpu) => false,
+    }
 }
 
 /// Whether its number is one that the registry allows.

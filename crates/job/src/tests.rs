@@ -272,6 +272,70 @@ fn parity_is_a_number_of_images_and_of_trained_models() {
 }
 
 #[test]
+fn what_is_less_exact_is_of_jobs_that_score_by_a_package_and_comes_with_a_certificate() {
+    const PREDICT: &str = "kind: predict\nmodel: {package: x@1}\ndata: ./images\n";
+    let exact = only_run(PREDICT);
+    assert!(exact.is_exact() && exact.parity == 0 && exact.shortcuts().is_empty());
+    for (more, shortcuts, images) in [
+        ("precision: bf16\n", "-bf16", 16),
+        ("scaled_decoding: true\n", "-scaled", 16),
+        (
+            "precision: BF16\nscaled_decoding: true\nparity: 3\n",
+            "-bf16-scaled",
+            3,
+        ),
+        ("precision: f32\nscaled_decoding: false\n", "", 0),
+        ("precision: null\nscaled_decoding: null\n", "", 0),
+    ] {
+        let reading = right(&format!("{PREDICT}{more}"));
+        assert_eq!(reading.warnings, [], "{more}");
+        let run = &reading.job.runs[0];
+        assert_eq!((run.shortcuts().as_str(), run.parity), (shortcuts, images));
+        let again = ResolvedJob::from_json(&reading.job.to_json()).unwrap();
+        assert_eq!(again, reading.job);
+    }
+    for (more, said) in [
+        (
+            "precision: bf16\nparity: 0\n",
+            "5:9: parity: expected a number of images from 1 to 1000",
+        ),
+        (
+            "precision: fp16\n",
+            "4:12: precision: expected one of f32, bf16",
+        ),
+        (
+            "precision: int8\n",
+            "4:12: precision: int8 is known but not built",
+        ),
+        (
+            "scaled_decoding: maybe\n",
+            "4:18: scaled_decoding: expected true or false",
+        ),
+        (
+            "precision: bf16\nresources: {engine: onnxruntime}\n",
+            "4:12: precision: the engine onnxruntime computes in f32 only",
+        ),
+    ] {
+        says(&format!("{PREDICT}{more}"), &[&format!("job.yaml:{said}")]);
+    }
+    for more in ["precision: bf16\n", "scaled_decoding: true\n"] {
+        let said = "is of jobs of the kinds predict and test";
+        let errors = wrong(&format!("{RIGHT}{more}"));
+        assert!(
+            errors.iter().any(|error| error.contains(said)),
+            "{errors:?}"
+        );
+        right(&format!(
+            "kind: test\nmodel: {{package: x@1}}\ndata: MVTec\n{more}"
+        ));
+    }
+    let mut job = right(&format!("{PREDICT}precision: bf16\n")).job;
+    job.runs[0].parity = 0;
+    let error = ResolvedJob::from_json(&job.to_json()).unwrap_err();
+    assert!(error.to_string().contains("parity"), "{error}");
+}
+
+#[test]
 fn parameters_without_effect_are_warned_about() {
     let reading = right(&format!(
         "{RIGHT}    num_workers: 4\n    train_batch_size: 8\n"

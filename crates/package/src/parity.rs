@@ -15,7 +15,7 @@ pub struct Parity {
     pub skipped: Vec<Skipped>,
     /// What the others are compared with: the engine that the job's scores are from.
     pub reference: Computer,
-    /// Every other engine that there is, in order of its name.
+    /// Every other engine that there is, in order of its name, and then what jobs may ask for that is less exact: `openvino-bf16`.
     pub engines: Vec<Compared>,
 }
 
@@ -34,7 +34,7 @@ pub struct Computer {
     pub version: String,
     /// `cpu`, or a GPU.
     pub device: String,
-    /// Of the numbers that it computed with: `f32`.
+    /// Of the numbers that it computed with: `f32`, or `bf16`.
     pub precision: String,
 }
 
@@ -88,10 +88,17 @@ impl Agreement {
 }
 
 impl Parity {
+    /// Whether it computes with numbers like those of the reference, so that the two are to agree.
+    pub fn is_as_exact(&self, agreement: &Agreement) -> bool {
+        agreement.precision == self.reference.precision
+    }
+
     /// Engines that disagree with the reference or are broken, each with what is wrong.
     pub fn problems(&self) -> Vec<String> {
         let reference = &self.reference.engine;
         let problem = |compared: &Compared| match &compared.result {
+            // Of one that is meant to be less exact nobody expects it.
+            Measured::Agreement(agreement) if !self.is_as_exact(agreement) => None,
             Measured::Agreement(agreement) if agreement.agrees() => None,
             Measured::Agreement(agreement) => {
                 let most = agreement.differences().fold(0.0, f64::max);

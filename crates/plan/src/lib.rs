@@ -9,6 +9,7 @@
 //!
 //! The runs of a search are its trials: the first are there from the start, the others come as those before them settle.
 
+mod certificate;
 mod expand;
 mod joint;
 mod label;
@@ -19,6 +20,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
+pub use certificate::{Certificate, CertifiedAgreement};
 pub use expand::{CHUNK, Expansion, Listed, expand};
 pub use planner::plan;
 pub use search::{Standing, search_on};

@@ -6,6 +6,8 @@ use types::{
     Failure, JobId, LeaseNumber, OutputObject, TaskId, TaskIndex, TaskKind, TaskState, TraceContext,
 };
 
+use crate::Certificate;
+
 /// A job cut into runs and tasks; what is created later (score tasks) comes from [`crate::expand`], and the trials of a search
 /// from [`crate::search_on`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -281,6 +283,9 @@ pub enum ResultDetail {
         /// Of an incremental job, as its listing has it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         index: Option<String>,
+        /// Of a run that does not compute exactly.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        certificate: Option<Certificate>,
     },
     Reduce {
         /// Published tables: file name under `results/`, path below the attempt's prefix.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use job::{
     ResolvedJob,
     resolved::{
-        ClassSpec, JobKind, Kept, MeasuredOn, MetricsSpec, ModelSource, Normalization, Resources,
-        RunSpec, ThresholdSpec, VisionTask,
+        ClassSpec, JobKind, Kept, MeasuredOn, MetricsSpec, ModelSource, Normalization, Precision,
+        Resources, RunSpec, ThresholdSpec, VisionTask,
     },
 };
 use proptest::prelude::*;
@@ -47,6 +47,8 @@ pub(crate) fn spec(
         },
         normalization: Normalization::MinMax,
         parity: 0,
+        precision: Precision::F32,
+        scaled_decoding: false,
         max_error_rows: None,
         incremental: false,
         skip: None,

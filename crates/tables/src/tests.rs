@@ -362,3 +362,24 @@ fn rows_out_of_order_are_refused() {
     assert!(write_bytes([score(5), later]).is_ok(), "by the run first");
     assert!(write_bytes([score(5), score(5)]).is_ok());
 }
+
+/// A job's scores are one file: for a million images it is to be of a size that people copy and load.
+#[test]
+fn the_scores_of_a_million_images_take_tens_of_megabytes() {
+    const ROWS: u64 = 50_000;
+    let scramble = |n: u64| (n ^ (n << 21)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let row = |n: u64| ScoreRow {
+        uri: format!("s3://line3/2026/11/28/camera-{:02}/{n:09}.jpg", n / 10_000),
+        etag: format!("{:016x}{:016x}", scramble(n), scramble(n + ROWS)),
+        score: Some(scramble(n) as f32 / 1e18),
+        score_normalized: Some(scramble(n + 1) as f32 / 2e19),
+        boxes: None,
+        decode_us: Some(2_000 + scramble(n) % 1_000),
+        infer_us: Some(4_000 + scramble(n + 3) % 1_000),
+        ..score(n)
+    };
+    let (bytes, rows) = write_bytes((0..ROWS).map(row)).unwrap();
+    assert_eq!(rows, ROWS);
+    let of_a_million = bytes.len() as u64 * (1_000_000 / ROWS) >> 20;
+    assert!((10..100).contains(&of_a_million), "{of_a_million} MiB");
+}

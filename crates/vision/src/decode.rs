@@ -5,6 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
+use jpeg_decoder::PixelFormat;
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace};
 use zune_jpeg::JpegDecoder;
 
@@ -61,6 +62,58 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image, VisionError> {
         Format::Tiff => tiff::decode(bytes, header),
         Format::WebP => webp::decode(bytes, header),
         Format::Pnm => pnm::decode(bytes),
+    })
+}
+
+/// An image that may have been decoded at a fraction of its size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scaled {
+    pub image: Image,
+    /// Of the file's image.
+    pub width: u32,
+    pub height: u32,
+}
+
+impl From<Image> for Scaled {
+    fn from(image: Image) -> Self {
+        Self {
+            width: image.width,
+            height: image.height,
+            image,
+        }
+    }
+}
+
+/// Decodes a file that is to be resized to `size` (height, width): a JPEG at the smallest eighth, quarter or half of its size
+/// that is not smaller, from so much of its frequencies; every other file in full.
+///
+/// A mean over blocks takes the place of a part of the antialiasing, so that values differ from those of [`decode`].
+pub fn decode_scaled(
+    bytes: &[u8],
+    limits: &Limits,
+    size: [usize; 2],
+) -> Result<Scaled, VisionError> {
+    let header = allowed(bytes, limits)?;
+    if let (Format::Jpeg, Some(fraction)) = (header.format, fraction(header, size))
+        && let Some(image) = guarded(Format::Jpeg, || scaled_jpeg(bytes, header, fraction))?
+    {
+        return Ok(Scaled {
+            image,
+            width: header.width,
+            height: header.height,
+        });
+    }
+    decode(bytes, limits).map(Scaled::from)
+}
+
+/// Height, width at the smallest fraction that is not smaller than `size`; `None`: none but all of it.
+fn fraction(header: Header, [height, width]: [usize; 2]) -> Option<[u16; 2]> {
+    [8, 4, 2].into_iter().find_map(|by| {
+        let sides = [header.height.div_ceil(by), header.width.div_ceil(by)];
+        let is_enough = sides[0] as usize >= height && sides[1] as usize >= width;
+        // A JPEG's sides are of 16 bits.
+        let sides = [u16::try_from(sides[0]).ok()?, u16::try_from(sides[1]).ok()?];
+        is_enough.then_some(sides)
     })
 }
 
@@ -259,4 +312,41 @@ fn jpeg(bytes: &[u8], header: Header) -> Result<Image, VisionError> {
         return Err(VisionError::damaged(Format::Jpeg, reason));
     }
     Ok(image)
+}
+
+/// `None`: its colours are not those of a photograph, which only the other decoder turns into RGB.
+fn scaled_jpeg(
+    bytes: &[u8],
+    header: Header,
+    [height, width]: [u16; 2],
+) -> Result<Option<Image>, VisionError> {
+    if !has_end(bytes) {
+        return Err(VisionError::truncated(Format::Jpeg, bytes));
+    }
+    let damaged = |error: jpeg_decoder::Error| VisionError::damaged(Format::Jpeg, error);
+    let mut decoder = jpeg_decoder::Decoder::new(bytes);
+    decoder.read_info().map_err(damaged)?;
+    let channels = match decoder.info().map(|info| info.pixel_format) {
+        Some(PixelFormat::L8) => Channels::Grey,
+        Some(PixelFormat::RGB24) => Channels::Rgb,
+        _ => return Ok(None),
+    };
+    // It takes the smallest fraction of which either side is not smaller than asked for, which is this one.
+    let (width, height) = decoder.scale(width, height).map_err(damaged)?;
+    let data = decoder.decode().map_err(damaged)?;
+    let image = Image {
+        width: width.into(),
+        height: height.into(),
+        channels,
+        data,
+    };
+    let expected = image.width as usize * image.height as usize * channels.count();
+    if image.data.len() != expected || image.width > header.width || image.height > header.height {
+        let reason = format!(
+            "it decodes to {} values instead of {expected}",
+            image.data.len()
+        );
+        return Err(VisionError::damaged(Format::Jpeg, reason));
+    }
+    Ok(Some(image))
 }

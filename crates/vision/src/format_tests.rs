@@ -540,6 +540,14 @@ proptest! {
             let size = image.width as usize * image.height as usize * image.channels.count();
             prop_assert_eq!(image.data.len(), size);
         }
+        for wanted in [1, 40] {
+            if let Ok(scaled) = decode_scaled(&bytes, &limits, [wanted; 2]) {
+                let image = scaled.image;
+                let size = image.width as usize * image.height as usize * image.channels.count();
+                prop_assert_eq!(image.data.len(), size);
+                prop_assert!(scaled.width as usize <= 1 << 20);
+            }
+        }
     }
 
     #[test]

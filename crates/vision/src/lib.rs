@@ -19,7 +19,7 @@ mod synthetic;
 mod tiff;
 mod webp;
 
-pub use decode::{Limits, decode, read_mask};
+pub use decode::{Limits, Scaled, decode, decode_scaled, read_mask};
 pub use encode::encode_png;
 pub use error::VisionError;
 pub use header::{Format, Header, header};
@@ -27,7 +27,7 @@ pub use image::{Channels, Image, Mask};
 pub use jpeg::encode_jpeg;
 pub use map::{Blur, MapFinish, Upsampling};
 pub use overlay::{Heat, HeatScale, Thumbnail};
-pub use preprocess::Preprocess;
+pub use preprocess::{Decoding, Preprocess};
 pub use synthetic::{synthetic_mask, with_synthetic_anomaly};
 
 #[cfg(test)]

@@ -8,6 +8,17 @@ use crate::{
     resize::resize,
 };
 
+/// How much of a file is decoded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Decoding {
+    /// Every pixel.
+    #[default]
+    Full,
+    /// JPEG files at the smallest fraction of their size that is not smaller than what they are resized to. Other pixels: see
+    /// [`crate::decode_scaled`].
+    Scaled,
+}
+
 /// Resize (antialiased bilinear; nearest for masks), then a centre crop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Preprocess {
@@ -15,6 +26,7 @@ pub struct Preprocess {
     pub size: [usize; 2],
     /// Height, width of the part in the middle that the model sees; not larger than `size`.
     pub crop: Option<[usize; 2]>,
+    pub decoding: Decoding,
 }
 
 impl Preprocess {
@@ -22,7 +34,16 @@ impl Preprocess {
     const VERSION: u32 = 1;
 
     pub fn new(size: [usize; 2], crop: Option<[usize; 2]>) -> Self {
-        Self { size, crop }
+        Self {
+            size,
+            crop,
+            decoding: Decoding::Full,
+        }
+    }
+
+    /// The same with another decoding.
+    pub fn decoding(self, decoding: Decoding) -> Self {
+        Self { decoding, ..self }
     }
 
     /// Height, width of what the model sees.
@@ -36,8 +57,12 @@ impl Preprocess {
         let crop = self.crop.map_or(String::new(), |[height, width]| {
             format!("-crop{height}x{width}")
         });
+        let decoding = match self.decoding {
+            Decoding::Full => "",
+            Decoding::Scaled => "-jpegscaled",
+        };
         format!(
-            "v{}-bilinear-antialias-f32-{height}x{width}{crop}-depth16scale-orientationignore",
+            "v{}-bilinear-antialias-f32-{height}x{width}{crop}-depth16scale-orientationignore{decoding}",
             Self::VERSION
         )
     }

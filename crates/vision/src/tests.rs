@@ -142,6 +142,81 @@ fn jpeg_files_decode_within_the_tolerance() {
 }
 
 #[test]
+fn a_jpeg_is_decoded_at_the_smallest_fraction_that_is_not_smaller_than_what_is_wanted() {
+    let image = |width: u32, height: u32, channels: Channels| {
+        let count = channels.count() as u32;
+        let value = |index: u32| {
+            let (x, y) = (index / count % width, index / count / width);
+            let wave = (x as f32 / 37.0).sin() + (y as f32 / 53.0 + (index % count) as f32).cos();
+            (128.0 + 60.0 * wave) as u8
+        };
+        Image {
+            width,
+            height,
+            channels,
+            data: (0..width * height * count).map(value).collect(),
+        }
+    };
+    let limits = Limits::default();
+    for channels in [Channels::Grey, Channels::Rgb] {
+        let (width, height) = (403, 301);
+        let bytes = encode_jpeg(&image(width, height, channels), 90).unwrap();
+        let whole = decode(&bytes, &limits).unwrap();
+        for (wanted, found) in [
+            ([301, 403], [301, 403]),
+            ([152, 202], [301, 403]),
+            ([151, 202], [151, 202]),
+            ([77, 64], [151, 202]),
+            ([76, 64], [76, 101]),
+            ([38, 51], [38, 51]),
+            ([1, 1], [38, 51]),
+        ] {
+            let scaled = decode_scaled(&bytes, &limits, wanted).unwrap();
+            assert_eq!((scaled.width, scaled.height), (width, height));
+            let image = &scaled.image;
+            assert_eq!([image.height, image.width], found, "{wanted:?}");
+            assert_eq!(image.channels, channels);
+            // What a model sees is nearly the same.
+            let preprocess = Preprocess::new([32, 32], None);
+            let [mut exact, mut near] = [vec![0.0; 3 * 32 * 32], vec![0.0; 3 * 32 * 32]];
+            preprocess.apply(&whole, &mut exact).unwrap();
+            preprocess.apply(image, &mut near).unwrap();
+            let most = largest_difference(&near, &exact);
+            assert!(most < 0.05, "{wanted:?}: {most}");
+            if found == [301, 403] {
+                assert_eq!(*image, whole);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_photograph_of_a_jpeg_is_decoded_in_full() {
+    let limits = Limits::default();
+    for name in ["rgb.png", "cmyk.jpg", "grey16.png"] {
+        let bytes = file(name);
+        let scaled = decode_scaled(&bytes, &limits, [1, 1]).unwrap();
+        assert_eq!(scaled.image, decode(&bytes, &limits).unwrap(), "{name}");
+    }
+    // A camera's orientation is ignored by both.
+    let bytes = file("exif_rotated.jpg");
+    let whole = decode(&bytes, &limits).unwrap();
+    let scaled = decode_scaled(&bytes, &limits, [45, 60]).unwrap();
+    assert_eq!((scaled.width, scaled.height), (whole.width, whole.height));
+    assert_eq!([scaled.image.height, scaled.image.width], [45, 60]);
+    let whole = file("rgb.jpg");
+    for keep in [0, 2, 300, whole.len() / 2] {
+        let (cut, wanted) = (&whole[..keep], [1, 1]);
+        let error = decode_scaled(cut, &limits, wanted).unwrap_err();
+        assert_eq!(
+            error.word(),
+            decode(cut, &limits).unwrap_err().word(),
+            "{keep}"
+        );
+    }
+}
+
+#[test]
 fn resizing_equals_torchvision() {
     let golden = Golden::open("inputs");
     let image = read("rgb.png");
@@ -443,6 +518,7 @@ fn the_hash_names_every_setting() {
         plain.hash(),
         Preprocess::new([256, 256], Some([224, 224])).hash()
     );
+    assert_ne!(plain.hash(), plain.decoding(Decoding::Scaled).hash());
 }
 
 proptest! {

@@ -1,19 +1,23 @@
 //! `ctl describe`: everything about a job or a task, with why it waits or failed; or about a trained model.
 
+use job::resolved::JobKind;
 use package::{Object, PackageManifest};
 use proto::v1::{
     DescribeJobReply, GetJobRequest, ListModelsRequest, ListTasksRequest, Model,
     ReadPackageRequest, Task,
 };
 use serde_json::{Value, json};
+use tables::TimingRow;
 use types::TaskId;
 
 use super::get::{job_value, model_value, run_value, task_value};
 use super::with_cluster;
 use crate::client::Client;
 use crate::output::embedded;
+use crate::page::Published;
 use crate::rows::Results;
-use crate::{Common, Error, model_page, page};
+use crate::slowest::Slowest;
+use crate::{Common, Error, model_page, page, summary};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -53,13 +57,19 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         }
         let DescribeJobReply { job, runs, tasks } = client.describe_job(GetJobRequest { job: args.id }).await?.into_inner();
         let job = job.unwrap_or_default();
-        let results = Results::find(client, &job.id).await?.map(|results| results.place());
+        let results = Results::find(client, &job.id).await?;
+        let slowest = match results.as_ref().filter(|_| job.kind == JobKind::Predict.as_str()) {
+            Some(results) => Slowest::of(&results.read_if_there::<TimingRow>(client).await?),
+            None => None,
+        };
+        let results = results.map(|results| results.place());
         let value = json!({
             "job": job_value(&job), "resolved": embedded(&job.resolved_json), "runs": runs.iter().map(run_value).collect::<Value>(),
             "tasks": tasks.iter().map(task_value).collect::<Value>(),
-            "results": results,
+            "results": results, "slowest": slowest.as_ref().map(Slowest::json), "parity": summary::certificates(&runs),
         });
-        common.output.print(&value, || page::now(&job, &runs, &tasks, results.as_deref()))
+        let published = Published { place: results.as_deref(), slowest: slowest.as_ref() };
+        common.output.print(&value, || page::now(&job, &runs, &tasks, published))
     })
     .await
 }

@@ -71,6 +71,7 @@ pub fn run(common: &Common, _: &Args) -> Result<(), Error> {
     ];
     checks.extend(programs());
     checks.extend(engines(&probe));
+    checks.extend(openvino_ir(&probe));
     checks.extend(weight_checks(&folder, &weights));
     checks.push(storage(&state));
     let memory = memory_bytes();
@@ -276,11 +277,23 @@ fn engines(probe: &Result<Value, String>) -> Vec<Check> {
             let what = format!("engine {}", text(engine, "name"));
             if usable(engine) {
                 // A library found by the system's loader has no path.
+                let library = format!("{} {}", text(engine, "version"), text(engine, "library"));
+                let words = |key: &str| {
+                    let words = engine[key].as_array().into_iter().flatten();
+                    words
+                        .filter_map(Value::as_str)
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                };
+                // Where the library has devices of its own names.
+                let devices = match (words("found_devices"), words("devices")) {
+                    (found, used) if found.is_empty() || found == used => String::new(),
+                    (found, used) => format!("; finds {found}, computes on {used}"),
+                };
+                let precisions = words("precisions");
                 Check::ok(
                     what,
-                    format!("{} {}", text(engine, "version"), text(engine, "library"))
-                        .trim_end()
-                        .to_owned(),
+                    format!("{}{devices}; {precisions}", library.trim_end()),
                 )
             } else {
                 // What `engine: auto` means.
@@ -294,6 +307,22 @@ fn engines(probe: &Result<Value, String>) -> Vec<Check> {
             }
         })
         .collect()
+}
+
+/// The program that writes OpenVINO's files, for exports alone.
+fn openvino_ir(probe: &Result<Value, String>) -> Option<Check> {
+    let helper = &probe.as_ref().ok()?["openvino_ir"];
+    let what = "program openvino-ir";
+    if let Some(version) = helper["version"].as_str() {
+        return Some(Check::ok(
+            what,
+            format!("writes files of OpenVINO {version}"),
+        ));
+    }
+    let error = helper["error"].as_str()?;
+    let advice =
+        "only for `ctl export --engine openvino`: `make build` makes it; it goes beside executor";
+    Some(Check::bad("optional", what, error, advice))
 }
 
 fn weight_checks(folder: &WeightsFolder, weights: &[Value]) -> Vec<Check> {

@@ -70,9 +70,7 @@ impl Put {
         drawn: Option<RenderRow>,
     ) -> Result<Self, Error> {
         let note = match &drawn {
-            None => {
-                Some("not drawn: it could not be scored again, or lies in an archive".to_owned())
-            }
+            None => Some("not drawn: it could not be scored again".to_owned()),
             Some(drawn) if drawn.error.is_some() => drawn.error.clone(),
             Some(drawn) if drawn.etag != row.etag => {
                 Some("the image has changed since the job scored it".to_owned())

@@ -7,8 +7,8 @@ use job::{
     Rethreshold,
     resolved::{
         ClassSpec, DeviceChoice, EngineChoice, JobKind, Kept, MeasuredOn, MetricsSpec, ModelSource,
-        Normalization, Objective, ResolvedJob, Resources, RunSpec, SearchSpec, ThresholdSpec,
-        VisionTask,
+        Normalization, Objective, Precision, ResolvedJob, Resources, RunSpec, SearchSpec,
+        ThresholdSpec, VisionTask,
     },
 };
 use plan::{
@@ -57,6 +57,8 @@ pub fn submit(
         },
         normalization: Normalization::MinMax,
         parity: 0,
+        precision: Precision::F32,
+        scaled_decoding: false,
         max_error_rows: None,
         incremental: false,
         skip: None,

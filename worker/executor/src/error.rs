@@ -192,7 +192,10 @@ impl TaskError {
                 | EngineError::NotBuilt { .. }
                 | EngineError::NotLinked { .. }
                 | EngineError::NotFound { .. }
-                | EngineError::Load { .. } => FailureClass::InvalidInput,
+                | EngineError::Load { .. }
+                | EngineError::NoDevice { .. }
+                | EngineError::Precision { .. }
+                | EngineError::OtherPrecision { .. } => FailureClass::InvalidInput,
                 EngineError::OutOfMemory { .. } => FailureClass::OutOfMemory,
                 _ => FailureClass::Internal,
             },

@@ -11,6 +11,7 @@ use models::{JointPass, Start};
 use plan::{Joint, Reused};
 use store::LocalCache;
 use tables::SampleRow;
+use vision::Decoding;
 
 use crate::{
     attempt::Attempt,
@@ -86,8 +87,9 @@ impl<'a> Features<'a> {
         attempt: &'a Attempt,
         chosen: &Chosen,
         engine: &Engine,
+        decoding: Decoding,
     ) -> Result<(Self, Vec<Looker>), TaskError> {
-        let images = Images::new(attempt, chosen.preprocess());
+        let images = Images::new(attempt, chosen.preprocess().decoding(decoding));
         let model = chosen.model.as_ref();
         let shared = attempt.run()?.joint.as_ref().zip(model.backbone());
         let Some((joint, backbone)) = shared else {
@@ -163,11 +165,12 @@ impl<'a> Features<'a> {
         attempt: &'a Attempt,
         file: &ModelFile,
         engine: &Engine,
+        decoding: Decoding,
     ) -> Result<(Self, Vec<Looker>), TaskError> {
         let sessions = file.sessions(attempt, engine)?;
         let features = Self {
             attempt,
-            images: Images::new(attempt, file.preprocess()),
+            images: Images::new(attempt, file.preprocess().decoding(decoding)),
             shared: None,
         };
         Ok((features, sessions.into_iter().map(Looker::File).collect()))

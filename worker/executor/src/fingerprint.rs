@@ -2,10 +2,25 @@
 
 use std::fs;
 
-pub fn fingerprint(engine: &str, version: &str, threads: usize) -> String {
+use engines::{CPU, Precision};
+
+pub fn fingerprint(
+    (engine, version): (&str, &str),
+    device: &str,
+    precision: Precision,
+    threads: usize,
+) -> String {
+    let device = match device {
+        CPU => String::new(),
+        other => format!(" on {other}"),
+    };
+    let precision = match precision {
+        Precision::F32 => String::new(),
+        other => format!(" {}", other.name()),
+    };
     let isa = engines::cpu_features().join("+");
     format!(
-        "{engine} {version}; {}; {isa}; {threads} threads; nightshift {}",
+        "{engine} {version}{device}{precision}; {}; {isa}; {threads} threads; nightshift {}",
         cpu_model(),
         env!("CARGO_PKG_VERSION")
     )

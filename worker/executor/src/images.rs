@@ -6,7 +6,7 @@ use bytes::Bytes;
 use store::{LocalCache, Store};
 use tables::SampleRow;
 use types::FailureClass;
-use vision::{Image, Limits, Mask, Preprocess, VisionError};
+use vision::{Decoding, Image, Limits, Mask, Preprocess, Scaled, VisionError};
 
 use crate::{
     archived,
@@ -68,20 +68,20 @@ impl<'a> Images<'a> {
     /// Reads an image as the model wants it: channels first, 0 to 1.
     pub fn read(&self, sample: &SampleRow, out: &mut [f32]) -> Outcome<Seen> {
         let (uri, etag) = (&sample.uri, &sample.etag);
-        let entry = sample.entry.as_deref();
-        let (image, decode_us) =
-            match self.image((uri, etag, entry), sample.size, sample.synthetic)? {
-                Ok(read) => read,
-                Err(bad) => return Ok(Err(bad)),
-            };
+        let told = (&**uri, &**etag, sample.entry.as_deref());
+        let scaled = self.scaled(told, sample, Some(self.preprocess.size))?;
+        let (scaled, decode_us) = match scaled {
+            Ok(read) => read,
+            Err(bad) => return Ok(Err(bad)),
+        };
         let stages = &self.attempt.stages;
         let applied = stages.time("preprocess", 4 * out.len() as u64, || {
-            self.preprocess.apply(&image, out)
+            self.preprocess.apply(&scaled.image, out)
         });
         Ok(match applied {
             Ok(()) => Ok(Seen {
-                width: image.width,
-                height: image.height,
+                width: scaled.width,
+                height: scaled.height,
                 decode_us,
             }),
             Err(error) => Err(bad_image(&sample.uri, &error)),
@@ -95,22 +95,45 @@ impl<'a> Images<'a> {
         session: &mut FileSession,
     ) -> Outcome<(Seen, Preprocess)> {
         let told = (&*sample.uri, &*sample.etag, sample.entry.as_deref());
-        let (image, decode_us) = match self.image(told, sample.size, sample.synthetic)? {
+        let scaled = self.scaled(told, sample, session.resized())?;
+        let (scaled, decode_us) = match scaled {
             Ok(read) => read,
             Err(bad) => return Ok(Err(bad)),
         };
-        let preprocess = session.input([image.height as usize, image.width as usize]);
+        let preprocess = session.input([scaled.height as usize, scaled.width as usize]);
         let buffer = session.buffer(&preprocess);
         let bytes = 4 * buffer.len() as u64;
         let stages = &self.attempt.stages;
-        let applied = stages.time("preprocess", bytes, || preprocess.apply(&image, buffer));
+        let applied = stages.time("preprocess", bytes, || {
+            preprocess.apply(&scaled.image, buffer)
+        });
         let seen = Seen {
-            width: image.width,
-            height: image.height,
+            width: scaled.width,
+            height: scaled.height,
             decode_us,
         };
         let done = applied.map(|()| (seen, preprocess));
         Ok(done.map_err(|error| bad_image(&sample.uri, &error)))
+    }
+
+    /// The image of a sample, at a fraction of its size if the job asks for that and it is to be resized to `size` at once.
+    fn scaled(
+        &self,
+        told: (&str, &str, Option<&str>),
+        sample: &SampleRow,
+        size: Option<[usize; 2]>,
+    ) -> Outcome<(Scaled, u64)> {
+        let size = match (self.preprocess.decoding, size, sample.synthetic) {
+            (Decoding::Scaled, Some(size), None) => size,
+            // Defects are made in pixels of the whole image.
+            _ => {
+                let read = self.image(told, sample.size, sample.synthetic)?;
+                return Ok(read.map(|(image, decode_us)| (Scaled::from(image), decode_us)));
+            }
+        };
+        self.decoded(told, sample.size, |bytes| {
+            vision::decode_scaled(bytes, &self.limits, size)
+        })
     }
 
     /// Does and counts a stage's work on one image.
@@ -122,10 +145,31 @@ impl<'a> Images<'a> {
     /// told by its address, etag and, of an archive's, entry.
     pub fn image(
         &self,
-        (uri, etag, entry): (&str, &str, Option<&str>),
+        told: (&str, &str, Option<&str>),
         size: u64,
         synthetic: Option<u64>,
     ) -> Outcome<(Image, u64)> {
+        let decode = |bytes: &[u8]| vision::decode(bytes, &self.limits);
+        let (image, decode_us) = match self.decoded(told, size, decode)? {
+            Ok(decoded) => decoded,
+            Err(bad) => return Ok(Err(bad)),
+        };
+        let image = match synthetic {
+            Some(seed) => self.attempt.stages.time("synthesize", 0, || {
+                vision::with_synthetic_anomaly(&image, seed)
+            }),
+            None => image,
+        };
+        Ok(Ok((image, decode_us)))
+    }
+
+    /// Fetches and decodes a file of so many bytes; also how long decoding took.
+    fn decoded<T>(
+        &self,
+        (uri, etag, entry): (&str, &str, Option<&str>),
+        size: u64,
+        decode: impl FnOnce(&[u8]) -> Result<T, VisionError>,
+    ) -> Outcome<(T, u64)> {
         // Before a byte of it is in memory.
         if let Err(error) = self.limits.check_bytes(size) {
             return Ok(Err(bad_image(uri, &error)));
@@ -139,21 +183,13 @@ impl<'a> Images<'a> {
             Err(bad) => return Ok(Err(bad)),
         };
         let start = Instant::now();
-        let decoded = self.attempt.stages.time("decode", bytes.len() as u64, || {
-            vision::decode(&bytes, &self.limits)
-        });
+        let stages = &self.attempt.stages;
+        let decoded = stages.time("decode", bytes.len() as u64, || decode(&bytes));
         let decode_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let image = match decoded {
-            Ok(image) => image,
-            Err(error) => return Ok(Err(bad_image(uri, &error))),
-        };
-        let image = match synthetic {
-            Some(seed) => self.attempt.stages.time("synthesize", 0, || {
-                vision::with_synthetic_anomaly(&image, seed)
-            }),
-            None => image,
-        };
-        Ok(Ok((image, decode_us)))
+        Ok(match decoded {
+            Ok(decoded) => Ok((decoded, decode_us)),
+            Err(error) => Err(bad_image(uri, &error)),
+        })
     }
 
     /// An anomalous sample's mask at model size, if it has one.

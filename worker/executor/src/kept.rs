@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use models::Statistics;
-use types::{JobId, TaskKind};
+use types::JobId;
 use weights::Loaded;
 
 use crate::stages::lock;
@@ -36,15 +36,15 @@ pub static MODEL_FILE: Last<Arc<dyn engines::ImageModel>> = Last::empty();
 static JOB: Mutex<Option<JobId>> = Mutex::new(None);
 
 /// Before a task of this job: statistics of another one are of no use to it, whereas jobs with one package share the
-/// compiled graph; a scorer is of use to the score tasks of one job alone. What earlier tasks freed goes back to the system,
+/// compiled graph; a scorer is of use to those tasks of one job alone that score images. What earlier tasks freed goes back to the system,
 /// so that a task is charged for its own memory.
-pub fn begin(job: &JobId, kind: TaskKind) {
+pub fn begin(job: &JobId, scores: bool) {
     let last = lock(&JOB).replace(job.clone());
     let other_job = last.as_ref() != Some(job);
     if other_job {
         STATISTICS.forget();
     }
-    if other_job || kind != TaskKind::Score {
+    if other_job || !scores {
         SCORER.forget();
     }
     give_back_freed_memory();

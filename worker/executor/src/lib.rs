@@ -5,6 +5,7 @@
 mod archived;
 mod attempt;
 mod attempt_log;
+mod certificate;
 mod decision;
 mod defects;
 mod error;
@@ -28,6 +29,7 @@ mod parity;
 mod pictures;
 mod pixels;
 mod probe;
+mod scoring;
 mod serve;
 mod sorted;
 mod spool;

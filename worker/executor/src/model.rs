@@ -7,7 +7,7 @@ use std::{
 };
 
 use engines::{Choice, CompileOptions, EngineError};
-use job::resolved::{ClassSpec, EngineChoice, ModelSource, RunSpec};
+use job::resolved::{ClassSpec, EngineChoice, ModelSource, Precision, RunSpec};
 use models::{BackboneUse, Model, ModelError, StateDict, Statistics};
 use plan::{Assignment, PlannedRun, ResultDetail, UsedWeights};
 use types::TaskKind;
@@ -326,7 +326,10 @@ pub fn uses_engine(assignment: &Assignment) -> bool {
         TaskKind::Fit | TaskKind::Score => true,
         // What is written here is computed elsewhere; torch writes its own files.
         TaskKind::Export => assignment.resources.engine == EngineChoice::TorchCpu,
-        TaskKind::Evaluate => assignment.runs.iter().any(|run| run.spec.measures_parity()),
+        TaskKind::Evaluate => assignment
+            .runs
+            .iter()
+            .any(|run| run.spec.measures_parity() || !run.spec.is_exact()),
         // A model file is tried before images are listed.
         TaskKind::List => assignment.runs.iter().any(|run| match &run.spec.model {
             ModelSource::Package(name) => is_model_file(name),
@@ -336,10 +339,17 @@ pub fn uses_engine(assignment: &Assignment) -> bool {
     }
 }
 
-/// The engine that the job asks for, or another one.
-pub struct Engine(Arc<dyn engines::Engine>);
+/// `engine: openvino` with `precision: bf16`.
+pub const OPENVINO_BF16: &str = "openvino-bf16";
+
+/// The engine that the job asks for, or another one, and the numbers that it is to compute with.
+pub struct Engine {
+    engine: Arc<dyn engines::Engine>,
+    precision: engines::Precision,
+}
 
 impl Engine {
+    /// As exact as it can.
     pub fn open(attempt: &Attempt) -> Result<Self, TaskError> {
         let choice = match attempt.assignment.resources.engine {
             EngineChoice::Auto => Choice::Auto,
@@ -351,12 +361,69 @@ impl Engine {
         let engine = attempt
             .stages
             .load("load", || ENGINE.get_or(choice.name(), open))?;
-        Ok(Self(engine))
+        Ok(Self {
+            engine,
+            precision: engines::Precision::F32,
+        })
+    }
+
+    /// With the precision that the run asks for.
+    pub fn of_run(attempt: &Attempt, run: &RunSpec) -> Result<Self, TaskError> {
+        let exact = Self::open(attempt)?;
+        let precision = match run.precision {
+            Precision::F32 => engines::Precision::F32,
+            Precision::Bf16 => engines::Precision::Bf16,
+        };
+        Ok(Self { precision, ..exact })
+    }
+
+    /// The same with other numbers.
+    pub fn with(&self, precision: engines::Precision) -> Self {
+        Self {
+            engine: Arc::clone(&self.engine),
+            precision,
+        }
+    }
+
+    pub fn precision(&self) -> engines::Precision {
+        self.precision
+    }
+
+    /// The name, with the precision where that is no matter of course.
+    pub fn computes(&self) -> String {
+        match self.precision {
+            engines::Precision::F32 => self.name().to_owned(),
+            other => format!("{}-{}", self.name(), other.name()),
+        }
+    }
+
+    fn options(&self, sessions: usize) -> CompileOptions {
+        CompileOptions {
+            batch: 1,
+            sessions,
+            precision: self.precision,
+        }
     }
 
     /// Another one than the job's.
     pub fn choose(choice: Choice) -> Result<Self, EngineError> {
-        Ok(Self(Arc::from(engines::open(choice)?)))
+        Ok(Self {
+            engine: Arc::from(engines::open(choice)?),
+            precision: engines::Precision::F32,
+        })
+    }
+
+    /// What jobs may ask for that is less exact, by its name.
+    pub fn less_exact(&self) -> Vec<(&'static str, Result<Self, EngineError>)> {
+        let openvino = match self.name() == Choice::OpenVino.name() {
+            true => Ok(self.with(engines::Precision::F32)),
+            false => engines::open(Choice::OpenVino).map(|engine| Self {
+                engine: Arc::from(engine),
+                precision: engines::Precision::F32,
+            }),
+        };
+        let bf16 = openvino.map(|exact| exact.with(engines::Precision::Bf16));
+        vec![(OPENVINO_BF16, bf16)]
     }
 
     /// Of every other one, in order of their names; nothing is opened.
@@ -370,21 +437,28 @@ impl Engine {
     }
 
     pub fn name(&self) -> &'static str {
-        self.0.name()
+        self.engine.name()
     }
 
     /// Whether it computes on anything but processors here.
     pub fn has_gpu(&self) -> bool {
-        self.0.devices().iter().any(|device| device != engines::CPU)
+        self.engine
+            .devices()
+            .iter()
+            .any(|device| device != engines::CPU)
+    }
+
+    pub fn device(&self) -> String {
+        self.engine.device()
     }
 
     pub fn version(&self) -> String {
-        self.0.version()
+        self.engine.version()
     }
 
     /// Writes a graph as a file of the engine's own.
     pub fn write_file(&self, graph: &graph::Graph, file: &Path) -> Result<(), EngineError> {
-        self.0.write_file(graph, file)
+        self.engine.write_file(graph, file)
     }
 
     /// Prepares a model file of another program.
@@ -393,11 +467,12 @@ impl Engine {
         file: &Path,
         sessions: usize,
     ) -> Result<Box<dyn engines::ImageModel>, EngineError> {
-        self.0.open_file(file, sessions)
+        self.engine.open_file(file, &self.options(sessions))
     }
 
     pub fn fingerprint(&self, threads: usize) -> String {
-        fingerprint::fingerprint(self.0.name(), &self.0.version(), threads)
+        let engine = (self.name(), &*self.version());
+        fingerprint::fingerprint(engine, &self.device(), self.precision, threads)
     }
 
     /// One session a thread, each for one image at a time: larger batches leave the caches and gain nothing. `kept` has the
@@ -410,12 +485,12 @@ impl Engine {
         graph: impl FnOnce() -> Result<graph::Graph, ModelError>,
     ) -> Result<Vec<Box<dyn engines::Session>>, TaskError> {
         let sessions = attempt.threads;
-        let key = format!("{} {sessions} {key}", self.name());
+        let key = format!("{} {sessions} {key}", self.computes());
         attempt.stages.load("compile", || {
             let compiled = kept.get_or(&key, || {
                 let graph = graph::rewrite::fold_batch_norm(&graph()?);
-                let options = CompileOptions { batch: 1, sessions };
-                Ok::<_, TaskError>(Arc::from(self.0.compile(&graph, &options)?))
+                let compiled = self.engine.compile(&graph, &self.options(sessions))?;
+                Ok::<_, TaskError>(Arc::from(compiled))
             })?;
             (0..sessions).map(|_| Ok(compiled.session()?)).collect()
         })

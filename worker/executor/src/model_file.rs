@@ -194,7 +194,7 @@ impl ModelFile {
         engine: &Engine,
     ) -> Result<Vec<FileSession>, TaskError> {
         let threads = attempt.threads;
-        let key = format!("{} {threads} {}", engine.name(), self.sha256());
+        let key = format!("{} {threads} {}", engine.computes(), self.sha256());
         let opened = attempt.stages.load("compile", || {
             MODEL_FILE.get_or(&key, || self.open(attempt, engine, threads).map(Arc::from))
         })?;
@@ -293,6 +293,12 @@ impl FileSession {
     /// How the image is to be written into [`Self::buffer`].
     pub fn input(&self, own: [usize; 2]) -> Preprocess {
         self.file.input(self.model.as_ref(), own)
+    }
+
+    /// Height, width to which images are resized whatever their size; `None`: the model takes them as they are.
+    pub fn resized(&self) -> Option<[usize; 2]> {
+        self.model.image_size()?;
+        Some(self.input([TRIED; 2]).size)
     }
 
     /// Room for an image's numbers.

@@ -13,6 +13,11 @@ const PROGRAM: &str = "openvino-ir";
 /// Writes an ONNX file as `xml` and what lies beside that; returns the version of OpenVINO that did it.
 pub fn save(onnx: &Path, xml: &Path) -> Result<String, TaskError> {
     ask(&[onnx.as_os_str(), xml.as_os_str()])?;
+    version()
+}
+
+/// Of OpenVINO; also tells whether the program can be used.
+pub fn version() -> Result<String, TaskError> {
     ask(&["--version".as_ref()])
 }
 

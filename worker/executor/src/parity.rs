@@ -1,4 +1,5 @@
-//! The parity certificate of the run's package: a few of its images are scored by every engine that is here.
+//! The parity certificate of the run's package: a few of its images are scored by every engine that is here, and by the
+//! precisions that jobs may ask it for.
 //!
 //! Each engine computes features, as it does for a job that asks for it; what comes after them is the same for all.
 
@@ -10,7 +11,7 @@ use std::{
 
 use ::package::{Agreement, Compared, Computer, Measured, PackageManifest, Parity, Skipped};
 use data::Split;
-use engines::{CPU, Compiled, EngineError, PRECISION, Session};
+use engines::{Compiled, EngineError, Session};
 use metrics::{Comparison, RawScore, RawScores, Threshold};
 use models::Start;
 use plan::{PlannedRun, ResultDetail};
@@ -23,7 +24,7 @@ use crate::{
     head::{Finished, Head},
     images::Images,
     kept::{COMPILED, Last},
-    model::{Chosen, Engine},
+    model::{Chosen, Engine, OPENVINO_BF16},
     parallel::{Waits, for_each_item},
     stages::lock,
     tasks::names,
@@ -73,16 +74,22 @@ pub fn measure(
     };
     attempt.stages.show("parity", samples.len() as u64);
     // One engine after the other: each has its own copy of the network, which goes before the next one comes.
-    let mut engines = Vec::new();
-    for (choice, name) in engine.other_choices() {
-        let mut other = Other::open(attempt, &chosen, name, Engine::choose(choice))?;
+    let mut compare = |name, other: Result<Engine, EngineError>| {
+        let mut other = Other::open(attempt, &chosen, name, other)?;
         for index in 0..reference.rounds.len() {
             if other.is_computing() {
                 let round = reference.round(index)?;
                 other.observe(attempt, &head, &round.inputs, &round.expected)?;
             }
         }
-        engines.push(other.finish(threshold));
+        Ok::<Compared, TaskError>(other.finish(threshold))
+    };
+    let mut engines = Vec::new();
+    for (choice, name) in engine.other_choices() {
+        engines.push(compare(name, Engine::choose(choice))?);
+    }
+    for (name, other) in engine.less_exact() {
+        engines.push(compare(name, other)?);
     }
     let measured = reference.measured()?;
     Ok(Some(Parity {
@@ -188,7 +195,7 @@ fn before(attempt: &Attempt) -> Result<Option<Option<Parity>>, TaskError> {
 
 fn not_measured(engine: &Engine) -> Parity {
     let why = "the evaluation was tried before, and engines are compared in its first try only";
-    let other = |(_, name): (_, &str)| Compared {
+    let other = |name: &str| Compared {
         engine: name.to_owned(),
         result: Measured::NotMeasured(why.to_owned()),
     };
@@ -196,7 +203,13 @@ fn not_measured(engine: &Engine) -> Parity {
         images: 0,
         skipped: Vec::new(),
         reference: computer(engine),
-        engines: engine.other_choices().into_iter().map(other).collect(),
+        engines: engine
+            .other_choices()
+            .into_iter()
+            .map(|(_, name)| name)
+            .chain([OPENVINO_BF16])
+            .map(other)
+            .collect(),
     }
 }
 
@@ -204,8 +217,8 @@ fn computer(engine: &Engine) -> Computer {
     Computer {
         engine: engine.name().to_owned(),
         version: engine.version(),
-        device: CPU.to_owned(),
-        precision: PRECISION.to_owned(),
+        device: engine.device(),
+        precision: engine.precision().name().to_owned(),
     }
 }
 
@@ -220,7 +233,7 @@ fn round(chosen: &Chosen) -> Result<usize, TaskError> {
 }
 
 /// Of those that are scored, so many at even distances in uri order.
-fn samples(attempt: &Attempt, wanted: u32) -> Result<Vec<SampleRow>, TaskError> {
+pub fn samples(attempt: &Attempt, wanted: u32) -> Result<Vec<SampleRow>, TaskError> {
     let list = attempt.input(TaskKind::List)?;
     let scored = match list.result.detail {
         ResultDetail::List { scored, .. } => scored,
@@ -452,8 +465,8 @@ impl Other {
             } => match comparison.finish(threshold) {
                 Ok(agreement) => Measured::Agreement(Agreement {
                     version: engine.version(),
-                    device: CPU.to_owned(),
-                    precision: PRECISION.to_owned(),
+                    device: engine.device(),
+                    precision: engine.precision().name().to_owned(),
                     score_difference: agreement.score,
                     map_difference: agreement.map,
                     rank_correlation: agreement.rank_correlation,
@@ -483,6 +496,7 @@ fn failed(name: &str, error: &EngineError) -> Measured {
         EngineError::NotFound { .. } => "its library was not found",
         EngineError::Load { .. } => "its library could not be loaded",
         EngineError::OutOfMemory { .. } => "there was too little memory",
+        EngineError::Precision { .. } => "the processor has no instructions for it",
         _ => return Measured::Broken(log),
     };
     Measured::NotMeasured(absent.to_owned())

@@ -9,6 +9,7 @@ use crate::{
     error::{TaskError, one_line},
     fingerprint, handover,
     model::weights_folder,
+    openvino_ir,
 };
 
 /// One JSON object: version, engines, CPU, threads, weights.
@@ -22,6 +23,8 @@ pub fn probe() -> Value {
                 "version": engine.version,
                 "library": engine.path,
                 "devices": engine.devices,
+                "found_devices": engine.found_devices,
+                "precisions": engine.precisions.iter().map(|one| one.name()).collect::<Vec<_>>(),
                 "error": error.map(|error| one_line(&error)),
             }),
         })
@@ -45,6 +48,10 @@ pub fn probe() -> Value {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "devices": devices,
+        "openvino_ir": match openvino_ir::version() {
+            Ok(version) => json!({"version": version}),
+            Err(error) => json!({"error": one_line(&error)}),
+        },
         "engines": engines,
         "cpu": { "model": fingerprint::cpu_model(), "features": engines::cpu_features() },
         "threads": std::thread::available_parallelism().map_or(1, usize::from),

@@ -170,7 +170,7 @@ fn begin(run: RunTask, agent: &Agent, stores: &Stores, runtime: &Handle) -> Opti
     if assignment.confined {
         stores.confine();
     }
-    kept::begin(&assignment.task.job, assignment.spec.kind());
+    kept::begin(&assignment.task.job, tasks::score_images(&assignment));
     reset_peak_memory();
     let traced = Traced::of(&run);
     let context = traced.as_ref().map(|traced| &traced.own);

@@ -32,7 +32,7 @@ pub(crate) const PARAMS: &[Param] = &[
         Kind::OneOrMany(&Kind::Path),
         Default::Required,
         "Where the images are: folders or prefixes (at any depth), single images, globs (`*` within a name, `**` over folders), archives \
-         (`.tar`, `.tar.gz`, `.tgz`, `.zip`), lists of addresses (`.txt`: one a line; `.csv`, `.parquet`: a column).",
+         (`.tar`, `.tar.gz`, `.tgz`, `.zip`), single images in them (`ARCHIVE!/place/in/it.png`), lists of addresses (`.txt`: one a line; `.csv`, `.parquet`: a column).",
     ),
     Param::new(
         "name",

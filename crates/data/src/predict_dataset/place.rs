@@ -20,6 +20,11 @@ pub enum Place {
     Image(String),
     /// Every image in an archive.
     Archive(String),
+    /// One image in an archive: `ARCHIVE!/place/in/it.png`.
+    Archived {
+        archive: String,
+        entry: String,
+    },
     /// A text or table of addresses.
     List {
         address: String,
@@ -43,6 +48,9 @@ const FORMATS: [(&str, Format); 3] = [
 
 const ARCHIVES: [&str; 4] = [".tar", ".tar.gz", ".tgz", ".zip"];
 
+/// What stands between the address of an archive and the place of an image in it.
+const INSIDE: &str = "!/";
+
 const WILD: [char; 3] = ['*', '?', '['];
 
 /// `*` stays within a name, as in shells.
@@ -58,6 +66,9 @@ impl Place {
             parameter: "path",
             reason,
         };
+        if let Some(archived) = archived(address) {
+            return Ok(archived);
+        }
         if let Some(wild) = address.find(WILD) {
             let folder = address[..wild]
                 .rfind('/')
@@ -94,7 +105,10 @@ impl Place {
             Self::Folder(address)
             | Self::Image(address)
             | Self::Archive(address)
-            | Self::List { address, .. } => address,
+            | Self::List { address, .. }
+            | Self::Archived {
+                archive: address, ..
+            } => address,
             Self::Glob { pattern, .. } => pattern.as_str(),
         }
     }
@@ -103,7 +117,24 @@ impl Place {
     pub fn takes(&self, address: &str) -> bool {
         match self {
             Self::Glob { pattern, .. } => pattern.matches_with(address, MATCHING),
-            Self::Folder(_) | Self::Image(_) | Self::Archive(_) | Self::List { .. } => true,
+            Self::Folder(_)
+            | Self::Image(_)
+            | Self::Archive(_)
+            | Self::Archived { .. }
+            | Self::List { .. } => true,
         }
     }
+}
+
+/// What stands behind the archive is a name as it is, whatever signs are in it.
+fn archived(address: &str) -> Option<Place> {
+    let is_archive = |path: &str| ends_with(path, &ARCHIVES) && !path.contains(WILD);
+    let (archive, entry) = address
+        .match_indices(INSIDE)
+        .map(|(at, _)| (&address[..at], &address[at + INSIDE.len()..]))
+        .find(|(archive, entry)| is_archive(archive) && !entry.is_empty())?;
+    Some(Place::Archived {
+        archive: archive.to_owned(),
+        entry: entry.to_owned(),
+    })
 }

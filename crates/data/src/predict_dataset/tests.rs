@@ -30,6 +30,17 @@ fn an_address_says_by_its_spelling_what_it_is() {
         let address = format!("s3://line3/night.{ending}");
         assert_eq!(place(&address), Place::List { address, format });
     }
+    for (text, archive, entry) in [
+        ("/in/a.tar!/b/c.png", "/in/a.tar", "b/c.png"),
+        ("s3://l/a.TGZ!/[1]*.png", "s3://l/a.TGZ", "[1]*.png"),
+        ("/in/x!/a.zip!/b!/c.png", "/in/x!/a.zip", "b!/c.png"),
+    ] {
+        let (archive, entry) = (archive.into(), entry.into());
+        assert_eq!(place(text), Place::Archived { archive, entry });
+    }
+    // No archive, nothing in it.
+    assert_eq!(place("/in/a!/b.png"), Place::Image("/in/a!/b.png".into()));
+    assert_eq!(place("/in/a.tar!/"), Place::Folder("/in/a.tar!/".into()));
     match place("s3://line3/2026/*/cam?/**/*.jpg") {
         Place::Glob { folder, .. } => assert_eq!(folder, "s3://line3/2026"),
         other => panic!("{other:?}"),

@@ -1,6 +1,6 @@
 //! Owners of OpenVINO's objects, and its status codes as errors.
 
-use std::ffi::{CStr, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr;
 
 use openvino_sys as sys;
@@ -72,7 +72,65 @@ pub(super) fn checked(what: &str, status: sys::ov_status_e) -> Result<(), Engine
     Err(EngineError::native(super::NAME, what, reason))
 }
 
+impl Core {
+    /// What the library says of a device.
+    pub(super) fn property(&self, device: &CStr, key: &CStr) -> Result<String, EngineError> {
+        let mut value = ptr::null_mut();
+        // SAFETY: core, device and key are alive; on success the value is a string of the library's, which `taken` frees.
+        checked("asking a device", unsafe {
+            sys::ov_core_get_property(self.0, device.as_ptr(), key.as_ptr(), &mut value)
+        })?;
+        Ok(taken(value))
+    }
+
+    /// All devices that there are plugins for, and that answer.
+    pub(super) fn devices(&self) -> Result<Vec<String>, EngineError> {
+        let mut found = sys::ov_available_devices_t {
+            devices: ptr::null_mut(),
+            size: 0,
+        };
+        // SAFETY: the core is alive; what the library allocates is freed below.
+        checked("looking for devices", unsafe {
+            sys::ov_core_get_available_devices(self.0, &mut found)
+        })?;
+        let names = (0..found.size).map(|index| {
+            // SAFETY: there are as many names, each a string of the library's.
+            let name = unsafe { CStr::from_ptr(*found.devices.add(index)) };
+            name.to_string_lossy().into_owned()
+        });
+        let names = names.collect();
+        // SAFETY: made by the library, freed once.
+        unsafe { sys::ov_available_devices_free(&mut found) };
+        Ok(names)
+    }
+}
+
+/// A string of the library's, which is freed.
+fn taken(text: *mut c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: not null, ended by 0, made by the library, freed once.
+    unsafe {
+        let owned = CStr::from_ptr(text).to_string_lossy().into_owned();
+        sys::ov_free(text);
+        owned
+    }
+}
+
 impl CompiledModel {
+    /// What has become of a property.
+    pub(super) fn property(&self, key: &str) -> Result<String, EngineError> {
+        let key = CString::new(key)
+            .map_err(|error| EngineError::native(super::NAME, "asking a model", error))?;
+        let mut value = ptr::null_mut();
+        // SAFETY: model and key are alive; on success the value is a string of the library's, which `taken` frees.
+        checked("asking a model", unsafe {
+            sys::ov_compiled_model_get_property(self.0, key.as_ptr(), &mut value)
+        })?;
+        Ok(taken(value))
+    }
+
     pub(super) fn request(&self) -> Result<Request, EngineError> {
         let mut request = ptr::null_mut();
         // SAFETY: the compiled model is alive, and whoever has the request keeps it so.

@@ -3,6 +3,7 @@
 mod file;
 mod handle;
 
+use std::env;
 use std::ffi::{CStr, CString, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -12,19 +13,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use graph::Graph;
 use openvino_sys as sys;
 
-use crate::ports::{PortSize, Ports};
-use crate::{CompileOptions, Compiled, Engine, EngineError, ImageModel, Session, library};
+use crate::ports::{PortSize, Ports, has_precision};
+use crate::{
+    CompileOptions, Compiled, Engine, EngineError, ImageModel, Precision, Session, library,
+};
 use handle::{CompiledModel, Core, Model, Request, Tensor, checked};
 
 const NAME: &str = "openvino";
 const FILE: &str = "libopenvino_c.so";
-const DEVICE: &CStr = c"CPU";
+const PROCESSOR: &str = "CPU";
+const PRECISION_HINT: &str = "INFERENCE_PRECISION_HINT";
 
-/// OpenVINO with its CPU device, loaded.
+/// OpenVINO with the device that it computes on, loaded.
 pub(crate) struct OpenVino {
     path: PathBuf,
     core: Core,
+    device: CString,
 }
+
+/// By OpenVINO's names: `CPU`, which it is without, `GPU`, `NPU`, also with a number, or `AUTO`, which leaves it to OpenVINO.
+const DEVICE_VARIABLE: &str = "NIGHTSHIFT_OPENVINO_DEVICE";
+const AUTO: &str = "AUTO";
 
 impl OpenVino {
     pub(crate) fn open() -> Result<Self, EngineError> {
@@ -40,10 +49,14 @@ impl OpenVino {
         let mut core = ptr::null_mut();
         // SAFETY: the library is loaded; `core` is written on success only, which `checked` reports.
         checked("starting", unsafe { sys::ov_core_create(&mut core) })?;
-        Ok(OpenVino {
-            path,
-            core: Core(core),
-        })
+        let core = Core(core);
+        let device = chosen_device(&core)?;
+        Ok(OpenVino { path, core, device })
+    }
+
+    /// As in result rows.
+    fn device_name(&self) -> String {
+        self.device.to_string_lossy().to_ascii_lowercase()
     }
 
     fn read(&self, onnx: &[u8]) -> Result<Model, EngineError> {
@@ -75,6 +88,25 @@ impl OpenVino {
     }
 }
 
+/// The one that the environment names, if there is such.
+fn chosen_device(core: &Core) -> Result<CString, EngineError> {
+    let wanted = env::var(DEVICE_VARIABLE).unwrap_or_default();
+    let wanted = match wanted.trim().to_ascii_uppercase() {
+        empty if empty.is_empty() => PROCESSOR.to_owned(),
+        named => named,
+    };
+    let found = core.devices()?;
+    let is_there = |one: &String| *one == wanted || one.split('.').next() == Some(&wanted);
+    if wanted == AUTO || found.iter().any(is_there) {
+        return CString::new(wanted).map_err(|e| EngineError::native(NAME, "starting", e));
+    }
+    Err(EngineError::NoDevice {
+        engine: NAME,
+        wanted,
+        found,
+    })
+}
+
 impl Engine for OpenVino {
     fn name(&self) -> &'static str {
         NAME
@@ -104,12 +136,35 @@ impl Engine for OpenVino {
         Some(self.path.clone())
     }
 
+    fn devices(&self) -> Vec<String> {
+        vec![self.device_name()]
+    }
+
+    fn device(&self) -> String {
+        self.device_name()
+    }
+
+    fn found_devices(&self) -> Vec<String> {
+        self.core.devices().unwrap_or_default()
+    }
+
+    /// Without instructions OpenVINO would emulate bf16 or take another precision: both are no help.
+    fn precisions(&self) -> Vec<Precision> {
+        let capabilities = self
+            .core
+            .property(&self.device, c"OPTIMIZATION_CAPABILITIES");
+        let has_bf16 =
+            capabilities.is_ok_and(|words| words.split_whitespace().any(|w| w == "BF16"));
+        let bf16 = has_bf16.then_some(Precision::Bf16);
+        [Precision::F32].into_iter().chain(bf16).collect()
+    }
+
     fn compile(
         &self,
         graph: &Graph,
         options: &CompileOptions,
     ) -> Result<Box<dyn Compiled>, EngineError> {
-        let ports = Ports::new(NAME, graph, options)?;
+        let ports = Ports::new(NAME, graph, options, &self.precisions())?;
         let onnx = graph::onnx::write(graph, Some(options.batch)).map_err(|source| {
             EngineError::Graph {
                 engine: NAME,
@@ -127,14 +182,24 @@ impl Engine for OpenVino {
         graph: &Graph,
         options: &CompileOptions,
     ) -> Result<Box<dyn Compiled>, EngineError> {
-        let ports = Ports::new(NAME, graph, options)?;
+        let ports = Ports::new(NAME, graph, options, &self.precisions())?;
         self.made_ready(&self.read_file(file)?, ports, options)
     }
 
-    fn open_file(&self, file: &Path, sessions: usize) -> Result<Box<dyn ImageModel>, EngineError> {
+    fn open_file(
+        &self,
+        file: &Path,
+        options: &CompileOptions,
+    ) -> Result<Box<dyn ImageModel>, EngineError> {
+        has_precision(
+            NAME,
+            &self.device_name(),
+            options.precision,
+            &self.precisions(),
+        )?;
         let model = self.read_file(file)?;
         let (image_size, names) = file::ports(&model)?;
-        let compiled = self.compiled(&model, sessions)?;
+        let compiled = self.compiled(&model, options)?;
         Ok(Box::new(file::OpenVinoFile::new(
             compiled, image_size, names,
         )))
@@ -149,31 +214,47 @@ impl OpenVino {
         options: &CompileOptions,
     ) -> Result<Box<dyn Compiled>, EngineError> {
         Ok(Box::new(OpenVinoCompiled {
-            compiled: Arc::new(self.compiled(model, options.sessions)?),
+            compiled: Arc::new(self.compiled(model, options)?),
             ports,
         }))
     }
 
-    fn compiled(&self, model: &Model, sessions: usize) -> Result<CompiledModel, EngineError> {
+    fn compiled(
+        &self,
+        model: &Model,
+        options: &CompileOptions,
+    ) -> Result<CompiledModel, EngineError> {
+        let CompileOptions {
+            sessions,
+            precision,
+            ..
+        } = *options;
         let hint = if sessions == 1 {
             "LATENCY"
         } else {
             "THROUGHPUT"
         };
         let sessions = sessions.to_string();
-        let properties: Vec<(CString, CString)> = [
+        let of_all = [
             ("PERFORMANCE_HINT", hint),
-            ("NUM_STREAMS", &sessions),
+            // Without it CPUs with bf16 units compute in bf16, off by a percent.
+            (PRECISION_HINT, precision.name()),
+        ];
+        // Other devices know none of these.
+        let of_processors = [
+            ("NUM_STREAMS", sessions.as_str()),
             // One thread a stream.
             ("INFERENCE_NUM_THREADS", &sessions),
-            // Without it CPUs with bf16 units compute in bf16, off by a percent.
-            ("INFERENCE_PRECISION_HINT", "f32"),
             // Decoding threads share the cores.
             ("ENABLE_CPU_PINNING", "NO"),
-        ]
-        .into_iter()
-        .filter_map(|(key, value)| Some((CString::new(key).ok()?, CString::new(value).ok()?)))
-        .collect();
+        ];
+        let is_processor = self.device.to_bytes() == PROCESSOR.as_bytes();
+        let of_processors = of_processors.into_iter().filter(|_| is_processor);
+        let properties: Vec<(CString, CString)> = of_all
+            .into_iter()
+            .chain(of_processors)
+            .filter_map(|(key, value)| Some((CString::new(key).ok()?, CString::new(value).ok()?)))
+            .collect();
         let properties: Vec<sys::ov_property_t> = properties
             .iter()
             .map(|(key, value)| sys::ov_property_t {
@@ -187,14 +268,24 @@ impl OpenVino {
             sys::ov_core_compile_model_props(
                 self.core.0,
                 model.0,
-                DEVICE.as_ptr(),
+                self.device.as_ptr(),
                 properties.len(),
                 properties.as_ptr(),
                 &mut compiled,
             )
         };
         checked("compiling the graph", status)?;
-        Ok(CompiledModel(compiled))
+        let compiled = CompiledModel(compiled);
+        // A hint may be passed over in silence.
+        let found = compiled.property(PRECISION_HINT)?;
+        if found != precision.name() {
+            return Err(EngineError::OtherPrecision {
+                engine: NAME,
+                asked: precision.name(),
+                found,
+            });
+        }
+        Ok(compiled)
     }
 }
 

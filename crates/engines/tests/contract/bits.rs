@@ -92,6 +92,7 @@ fn two_sessions_at_work_give_the_bits_of_one() {
         let options = CompileOptions {
             batch: 1,
             sessions: 2,
+            ..CompileOptions::default()
         };
         let compiled = engine.compile(&graph, &options).unwrap();
         std::thread::scope(|scope| {

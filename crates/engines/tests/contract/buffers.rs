@@ -55,7 +55,12 @@ fn no_images_and_no_sessions_are_refused() {
     let graph = scoring_network().unwrap();
     for engine in all() {
         for (batch, sessions) in [(0, 1), (1, 0)] {
-            let result = engine.compile(&graph, &CompileOptions { batch, sessions });
+            let options = CompileOptions {
+                batch,
+                sessions,
+                ..CompileOptions::default()
+            };
+            let result = engine.compile(&graph, &options);
             assert!(
                 matches!(result, Err(EngineError::Options { .. })),
                 "{}",

@@ -6,4 +6,5 @@ mod cases;
 mod model_files;
 mod network;
 mod operations;
+mod precision;
 mod values;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use engines::{Choice, Engine, Output, open};
+use engines::{Choice, CompileOptions, Engine, Output, open};
 use safetensors::SafeTensors;
 
 fn folder(set: &str) -> PathBuf {
@@ -24,11 +24,18 @@ fn golden(set: &str, name: &str) -> Vec<f32> {
     numbers.iter().map(|n| f32::from_le_bytes(*n)).collect()
 }
 
+fn two_sessions() -> CompileOptions {
+    CompileOptions {
+        sessions: 2,
+        ..CompileOptions::default()
+    }
+}
+
 /// Of both golden pictures, each by a session of its own.
 fn outputs(choice: Choice, set: &str, file: &str) -> Vec<Vec<Output>> {
     let engine = open(choice).expect("the engine opens; `make setup` brings the libraries");
     let model = engine
-        .open_file(&folder(set).join(file), 2)
+        .open_file(&folder(set).join(file), &two_sessions())
         .expect("the file opens");
     assert_eq!(model.image_size(), None);
     let input = golden(set, "input");
@@ -109,7 +116,7 @@ fn sessions_come_back_and_outlive_the_file() {
     for choice in [Choice::OnnxRuntime, Choice::OpenVino] {
         let engine: Box<dyn Engine> = open(choice).unwrap();
         let file = scratch.path().join("model.onnx");
-        let model = engine.open_file(&file, 1).unwrap();
+        let model = engine.open_file(&file, &CompileOptions::default()).unwrap();
         let before = model.session().unwrap().run(&image, [8, 9]).unwrap();
         assert_eq!(
             model.session().unwrap().run(&image, [8, 9]).unwrap(),
@@ -145,12 +152,15 @@ fn what_takes_no_image_is_refused() {
         let engine = open(choice).unwrap();
         let said = |file| {
             engine
-                .open_file(file, 1)
+                .open_file(file, &CompileOptions::default())
                 .err()
                 .map(|error| error.to_string())
         };
         assert_eq!(
-            engine.open_file(&fits, 1).unwrap().image_size(),
+            engine
+                .open_file(&fits, &CompileOptions::default())
+                .unwrap()
+                .image_size(),
             Some([4, 5])
         );
         let refusal = said(&rows).unwrap();
@@ -162,7 +172,11 @@ fn what_takes_no_image_is_refused() {
     }
     engines_torch::link();
     let torch = open(Choice::TorchCpu).unwrap();
-    let refusal = torch.open_file(&fits, 1).err().unwrap().to_string();
+    let refusal = torch
+        .open_file(&fits, &CompileOptions::default())
+        .err()
+        .unwrap()
+        .to_string();
     assert!(
         refusal.contains("torch-cpu reads no model files"),
         "{refusal}"

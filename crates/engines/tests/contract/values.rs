@@ -50,7 +50,10 @@ pub fn tensor(key: u64, shape: &[usize], scale: f32) -> Tensor {
 
 /// Compiles, runs once, returns all outputs.
 pub fn run(engine: &dyn Engine, graph: &Graph, batch: usize, inputs: &[&[f32]]) -> Vec<Vec<f32>> {
-    let options = CompileOptions { batch, sessions: 1 };
+    let options = CompileOptions {
+        batch,
+        ..CompileOptions::default()
+    };
     let compiled = engine
         .compile(graph, &options)
         .unwrap_or_else(|e| panic!("{e}"));

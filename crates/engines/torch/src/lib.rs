@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use engines::{CompileOptions, Compiled, Engine, EngineError, Ports, Session};
+use engines::{CompileOptions, Compiled, Engine, EngineError, Ports, Precision, Session};
 use graph::{Graph, Op};
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -47,7 +47,7 @@ impl Engine for Torch {
         graph: &Graph,
         options: &CompileOptions,
     ) -> Result<Box<dyn Compiled>, EngineError> {
-        let ports = Ports::new(NAME, graph, options)?;
+        let ports = Ports::new(NAME, graph, options, &[Precision::F32])?;
         Ok(Box::new(TorchCompiled {
             last_uses: Arc::new(graph.last_uses()),
             graph: Arc::new(graph.clone()),
@@ -62,7 +62,7 @@ impl Engine for Torch {
         graph: &Graph,
         options: &CompileOptions,
     ) -> Result<Box<dyn Compiled>, EngineError> {
-        file::open(file, Ports::new(NAME, graph, options)?)
+        file::open(file, Ports::new(NAME, graph, options, &[Precision::F32])?)
     }
 
     fn write_file(&self, graph: &Graph, file: &Path) -> Result<(), EngineError> {

@@ -62,7 +62,10 @@ fn read(
     images: &[Vec<f32>],
     batch: usize,
 ) -> BTreeMap<String, Vec<f32>> {
-    let options = CompileOptions { batch, sessions: 1 };
+    let options = CompileOptions {
+        batch,
+        ..CompileOptions::default()
+    };
     let engine = engines::open(choice).expect("opened before");
     let compiled = engine
         .compile_file(&folder.join(file), graph, &options)

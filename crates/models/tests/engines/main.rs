@@ -27,7 +27,13 @@ fn run(
         panic!("{choice} cannot be opened ({e}); `make setup` fetches the native libraries")
     });
     let compiled = engine
-        .compile(graph, &CompileOptions { batch, sessions: 1 })
+        .compile(
+            graph,
+            &CompileOptions {
+                batch,
+                ..CompileOptions::default()
+            },
+        )
         .expect("compiles");
     run_compiled(&*compiled, graph, images, batch)
 }

@@ -106,6 +106,7 @@ pub fn result(assignment: &Assignment, seconds: f64) -> Result<TaskResult, Strin
             errors: 0,
             anomalous: None,
             index: None,
+            certificate: None,
         },
         TaskSpec::Reduce => ResultDetail::Reduce {
             tables: Vec::new(),

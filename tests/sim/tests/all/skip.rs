@@ -92,6 +92,12 @@ fn what_cannot_be_skipped_is_said_at_submit() {
     other.resolved.resources.engine = EngineChoice::Onnxruntime;
     let said = refused(&mut desk, other);
     assert!(said.contains("by the engine auto"), "{said}");
+    let mut other = predict("job1", Some("job0"));
+    for run in &mut other.resolved.runs {
+        run.scaled_decoding = true;
+    }
+    let said = refused(&mut desk, other);
+    assert!(said.contains("scored with other `precision`"), "{said}");
 
     let train = workload::submit("job2", "train", None, JobKind::Train, 1, 3, 0);
     desk.submit(train);

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     attempt::{Attempt, accepted},
+    certificate,
     decision::{Decision, Given, decide},
     defects,
     error::TaskError,
@@ -126,6 +127,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     warnings.extend(unsupported(&image));
     warnings.extend(undecided(run, given.as_ref(), &image));
     warnings.extend(not_normalized(&image));
+    let certificate = certificate::measure(attempt, run, given.as_ref(), image.threshold.ok())?;
     let package = match &trained {
         Some(chosen) => Some(packages::write(
             attempt,
@@ -147,6 +149,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             errors: images.all_errors(),
             anomalous: image.threshold.ok().map(|_| anomalous),
             index: before.and_then(|before| before.index.clone()),
+            certificate,
         },
         timings: Vec::new(),
         warnings,
@@ -476,6 +479,10 @@ pub fn parameters(run: &PlannedRun, used: Value, rates: Value) -> String {
     }
     if metrics.pixel.iter().any(|metric| metric == "AUPIMO") {
         parameters["fpr_bounds"] = json!(metrics.fpr_bounds);
+    }
+    if !run.spec.is_exact() {
+        parameters["precision"] = json!(run.spec.precision);
+        parameters["scaled_decoding"] = json!(run.spec.scaled_decoding);
     }
     if !rates.is_null() {
         parameters["false_positive_rate"] = rates;

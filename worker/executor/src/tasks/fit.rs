@@ -6,6 +6,7 @@ use data::Split;
 use plan::{ResultDetail, Reused, TaskResult, UsedWeights};
 use tables::SampleRow;
 use types::TaskKind;
+use vision::Decoding;
 
 use super::names;
 use crate::{
@@ -87,7 +88,7 @@ fn features(
     samples: &[SampleRow],
 ) -> Result<(Spool, Option<Reused>), TaskError> {
     let engine = Engine::open(attempt)?;
-    let (features, lookers) = Features::open(attempt, chosen, &engine)?;
+    let (features, lookers) = Features::open(attempt, chosen, &engine, Decoding::Full)?;
     let shape = chosen.model.feature_shape()?;
     let spool = Spool::create(&attempt.scratch, samples.len(), shape)
         .map_err(TaskError::scratch(&attempt.scratch))?;

@@ -10,7 +10,7 @@ mod score;
 pub use evaluate::measured;
 pub use score::{ComputedBy, pixels_of};
 
-use plan::{TaskResult, TaskSpec};
+use plan::{Assignment, TaskResult, TaskSpec};
 
 use crate::{attempt::Attempt, error::TaskError};
 
@@ -38,6 +38,18 @@ pub mod names {
     pub const PACKAGE: &str = "package.json";
     /// What computed a part: engine and fingerprint.
     pub const COMPUTED_BY: &str = "computed_by.json";
+}
+
+/// Whether the task makes scores of images, as its job's score tasks do.
+pub fn score_images(assignment: &Assignment) -> bool {
+    match &assignment.spec {
+        TaskSpec::Score { .. } => true,
+        TaskSpec::Evaluate { .. } => assignment.runs.iter().any(|run| !run.spec.is_exact()),
+        TaskSpec::List { .. }
+        | TaskSpec::Fit { .. }
+        | TaskSpec::Reduce
+        | TaskSpec::Export { .. } => false,
+    }
 }
 
 pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {

@@ -20,10 +20,11 @@ use crate::{
     findings::{Findings, KeptRows, Subject},
     head::Head,
     images::{BadImage, Images, Seen, describe_all},
-    model::{Chosen, Engine},
-    packages::{self, Contents, Opened},
+    model::Engine,
+    packages,
     parallel::{Waits, for_each_item},
     pixels::{self, PixelCounts},
+    scoring::{self, Scoring},
     stages::lock,
 };
 
@@ -48,7 +49,7 @@ pub fn wants_pixels(run: &PlannedRun) -> bool {
 pub fn run(attempt: &Attempt, first: u64, count: u64) -> Result<TaskResult, TaskError> {
     let run = attempt.run()?;
     let samples = chunk(attempt, first, count)?;
-    let engine = Engine::open(attempt)?;
+    let engine = Engine::of_run(attempt, &run.spec)?;
     let mut scored = score(attempt, run, Tools::open(attempt, run, &engine)?, &samples)?;
     let (training, scores): (Vec<_>, Vec<_>) = std::mem::take(&mut scored.rows)
         .into_iter()
@@ -175,9 +176,7 @@ struct Inferred {
 
 /// What scores images.
 struct Tools<'a> {
-    features: Features<'a>,
-    lookers: Vec<Looker>,
-    head: Head,
+    scoring: Scoring<'a>,
     findings: Option<Findings>,
 }
 
@@ -188,27 +187,9 @@ impl<'a> Tools<'a> {
             ModelSource::Train(_) => None,
         };
         let findings = Findings::of(run, package.as_ref())?;
-        let ((features, lookers), head) = match package {
-            Some(Opened {
-                contents: Contents::File(file),
-                ..
-            }) => (
-                Features::of_file(attempt, &file, engine)?,
-                Head::of_file(&file),
-            ),
-            package => {
-                let chosen = attempt.stages.load("load", || match package {
-                    Some(package) => Chosen::of_package(package),
-                    None => Chosen::trained(attempt),
-                })?;
-                let head = Head::open(attempt, &chosen)?;
-                (Features::open(attempt, &chosen, engine)?, head)
-            }
-        };
+        let decoding = scoring::decoding(&run.spec);
         Ok(Self {
-            features,
-            lookers,
-            head,
+            scoring: Scoring::open(attempt, package, engine, decoding)?,
             findings,
         })
     }
@@ -222,12 +203,12 @@ fn score<'a>(
     tools: Tools<'a>,
     samples: &[SampleRow],
 ) -> Result<Scored<'a>, TaskError> {
-    let Tools {
+    let Tools { scoring, findings } = tools;
+    let Scoring {
         features,
         mut lookers,
         head,
-        findings,
-    } = tools;
+    } = scoring;
     let round_len = head.batch().max(attempt.threads);
     let pixels_in_memory = pixels::IN_MEMORY / lookers.len().max(1) as u64;
     let mut gathered: Vec<Gathered<'a>> = lookers

@@ -59,7 +59,7 @@ fn every_other_engine_is_compared_or_named() {
     // Two libraries do not round alike: zeros would mean that one was compared with itself.
     assert!(found.score_difference > 0.0, "{found:?}");
     assert!(found.rank_correlation.unwrap() > 0.95 && found.flips.unwrap() <= 1);
-    let [_, torch] = &one.engines[..] else {
+    let [_, torch, bf16] = &one.engines[..] else {
         panic!("{one:?}")
     };
     assert_eq!(torch.engine, "torch-cpu");
@@ -67,6 +67,20 @@ fn every_other_engine_is_compared_or_named() {
         panic!("{torch:?}")
     };
     assert!(why.contains("does not have it"), "{why}");
+    assert_eq!(bf16.engine, "openvino-bf16");
+    match &bf16.result {
+        Measured::Agreement(found) => {
+            assert_eq!(found.precision, "bf16");
+            assert!(
+                found.score_difference > 1e-5 && found.score_difference < 0.2,
+                "{found:?}"
+            );
+        }
+        // Of a processor without.
+        Measured::NotMeasured(why) => assert!(why.contains("no instructions"), "{why}"),
+        broken => panic!("{broken:?}"),
+    }
+    assert!(one.problems().is_empty(), "{one:?}");
     // It is the same again, on whatever threads.
     assert_eq!(certificate(&run(folder.path(), "", "/two", 1)), one);
 }

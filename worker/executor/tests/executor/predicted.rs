@@ -31,12 +31,16 @@ fn trained(folder: &Path, executor: &mut Executor) -> String {
 
 /// A job that scores the places by the package, in place of the one before.
 fn predict(folder: &Path, package: &str, places: &[&str]) -> Job {
+    predict_with(folder, package, places, "")
+}
+
+fn predict_with(folder: &Path, package: &str, places: &[&str], more: &str) -> Job {
     let before = folder.join("predicted/jobs");
     if before.exists() {
         fs::remove_dir_all(before).expect("as set up here");
     }
     let yaml = format!(
-        "kind: predict\nname: night\nmodel: {{package: '{package}'}}\ndata: [{}]\nmax_error_rows: 100%\noutput: {}/predicted\n",
+        "kind: predict\nname: night\nmodel: {{package: '{package}'}}\ndata: [{}]\nmax_error_rows: 100%\noutput: {}/predicted\n{more}",
         places.join(", "),
         folder.display()
     );
@@ -405,5 +409,95 @@ fn a_package_without_thresholds_gives_scores_and_says_why_nothing_is_decided() {
     let said = warnings(&job);
     for words in ["edited/package.json has no threshold", "metrics.threshold"] {
         assert!(said.contains(words), "{said}");
+    }
+}
+
+/// Of a job that scores these places by the package, with more in its file.
+fn scored(folder: &Path, package: &str, executor: &mut Executor, more: &str) -> Job {
+    let places = [folder.join("night").display().to_string()];
+    let places = places.each_ref().map(String::as_str);
+    let mut job = predict_with(folder, package, &places, more);
+    job.run(executor, 2);
+    job
+}
+
+#[test]
+fn what_is_computed_less_exactly_is_certified_and_nothing_else_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let executor = &mut Executor::start();
+    let package = trained(folder, executor);
+    // Photographs of 256 x 256 for a model that sees 64 x 64.
+    let night = folder.join("night");
+    fs::create_dir_all(&night).unwrap();
+    for index in 0..5 {
+        // Smooth enough for a fraction of their size.
+        let value = |at: u32| {
+            let (x, y) = (f64::from(at % 256), f64::from(at / 256));
+            (110.0 + 40.0 * (x / 19.0 + f64::from(index)).sin() + 30.0 * (y / 27.0).cos()) as u8
+        };
+        let large = (0..256 * 256).map(value);
+        let image = vision::Image {
+            width: 256,
+            height: 256,
+            channels: vision::Channels::Grey,
+            data: large.collect(),
+        };
+        let jpeg = vision::encode_jpeg(&image, 90).unwrap();
+        fs::write(night.join(format!("{index}.jpg")), jpeg).unwrap();
+    }
+    let of = |job: &Job| -> Vec<ScoreRow> { job.table(TaskKind::Reduce, "scores.parquet") };
+    let certificate = |job: &Job| match &job.accepted(TaskKind::Evaluate).0.detail {
+        plan::ResultDetail::Evaluate { certificate, .. } => certificate.clone(),
+        other => panic!("{other:?}"),
+    };
+    let exact = scored(folder, &package, executor, "");
+    assert_eq!(certificate(&exact), None);
+    let exact = of(&exact);
+    let engine = &engines::open(engines::Choice::OpenVino).unwrap();
+    let has_bf16 = engine.precisions().contains(&engines::Precision::Bf16);
+    for (more, needs_bf16) in [
+        ("scaled_decoding: true\n", false),
+        ("precision: bf16\n", true),
+        ("precision: bf16\nscaled_decoding: true\nparity: 3\n", true),
+    ] {
+        if needs_bf16 && !has_bf16 {
+            let mut job = predict_with(folder, &package, &[&night.display().to_string()], more);
+            job.run(executor, 2);
+            expect_refused(job.failure(TaskKind::Score), &["bf16", "only in f32"]);
+            continue;
+        }
+        let job = scored(folder, &package, executor, more);
+        let rows = of(&job);
+        let certificate = certificate(&job).expect("there is one");
+        let images = if more.contains("parity") { 3 } else { 5 };
+        assert_eq!((certificate.images, certificate.skipped), (images, 0));
+        let agreement = certificate.agreement.expect("was measured");
+        // The certificate says what the tables say, if it is of all images.
+        let pairs = || exact.iter().zip(&rows);
+        let score = |row: &ScoreRow| f64::from(row.score.expect("was scored"));
+        let most = pairs().map(|(a, b)| (score(a) - score(b)).abs());
+        let most = most.fold(0.0, f64::max) / exact.iter().map(score).fold(0.0, f64::max);
+        assert!(most > 1e-6 && most < 0.2, "{more}: {most}");
+        if images == 5 {
+            let off = (agreement.score_difference - most).abs();
+            assert!(off < 1e-6, "{agreement:?} {most}");
+            let flips = pairs()
+                .filter(|(a, b)| a.is_anomalous != b.is_anomalous)
+                .count();
+            assert_eq!(agreement.flips, Some(flips as u32));
+        }
+        assert!(agreement.map_difference.is_some_and(|map| map > 0.0));
+        for (exact, row) in pairs() {
+            assert_eq!(
+                (row.width, row.height),
+                (exact.width, exact.height),
+                "{more}"
+            );
+        }
+        let metrics: Vec<tables::MetricRow> = job.table(TaskKind::Reduce, "metrics.parquet");
+        let said: Value = serde_json::from_str(&metrics[0].parameters).unwrap();
+        assert_eq!(said["scaled_decoding"], more.contains("scaled_decoding"));
+        assert_eq!(metrics[0].fingerprint.contains(" bf16;"), needs_bf16);
     }
 }

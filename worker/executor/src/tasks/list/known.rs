@@ -97,8 +97,11 @@ impl<'a> Known<'a> {
 fn index(attempt: &Attempt, package: &FoundPackage) -> Result<String, TaskError> {
     let data = serde_json::json!(attempt.run()?.spec.data);
     let input = ::package::digest(data.to_string().as_bytes());
+    // What scores depend on besides these: they are not to be mixed.
     let engine = attempt.assignment.resources.engine.as_str();
-    Ok(layout::index(&package.sha256, engine, &input))
+    let shortcuts = attempt.run()?.spec.shortcuts();
+    let engine = format!("{engine}{shortcuts}");
+    Ok(layout::index(&package.sha256, &engine, &input))
 }
 
 /// What the named job has scored, if it was by the same package. That it is of the same store and engine was seen at submit.

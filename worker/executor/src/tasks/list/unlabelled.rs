@@ -2,6 +2,7 @@
 //! held whole: a million of them pass through.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{BufWriter, Write},
     ops::ControlFlow,
@@ -38,13 +39,30 @@ pub fn seal(
         archives: 0,
     };
     let mut warnings = Vec::new();
+    let mut archives = archives(images);
     for place in images.places() {
         attempt.check_cancelled()?;
         let before = found.count;
         match place {
+            Place::Archived { archive, .. } => {
+                // The first of an archive's images brings all that are named of it.
+                let Some(named) = archives.remove(archive.as_str()) else {
+                    continue;
+                };
+                let there = found.archive(archive, Some(&named), &mut warnings)?;
+                if there < named.len() as u64 {
+                    let missing = named.len() as u64 - there;
+                    warnings.push(format!(
+                        "of the images named in {archive} {missing} are not in it"
+                    ));
+                }
+                continue;
+            }
             Place::Folder(folder) | Place::Glob { folder, .. } => found.folder(folder, place)?,
             Place::Image(address) => found.image(address)?,
-            Place::Archive(address) => found.archive(address, &mut warnings)?,
+            Place::Archive(address) => {
+                found.archive(address, None, &mut warnings)?;
+            }
             Place::List { address, format } => {
                 found.listed(Addresses::open(
                     attempt,
@@ -88,6 +106,17 @@ pub fn seal(
         scored_before: known.map(Known::finish).transpose()?,
         warnings,
     })
+}
+
+/// The images that are named one by one, by their archives.
+fn archives(images: &Unlabelled) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut archives: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for place in images.places() {
+        if let Place::Archived { archive, entry } = place {
+            archives.entry(archive).or_default().insert(entry);
+        }
+    }
+    archives
 }
 
 /// A night without an image is more likely a wrong address, or a camera that is off, than a quiet night.
@@ -165,27 +194,48 @@ impl Found<'_> {
         self.named(&store, &info)
     }
 
-    /// Images in an archive; what of it is not read is told.
-    fn archive(&mut self, address: &str, warnings: &mut Vec<String>) -> Result<(), TaskError> {
+    /// Images in an archive, those with these names or else all, and how many they are; what of it is not read is told.
+    fn archive(
+        &mut self,
+        address: &str,
+        named: Option<&BTreeSet<&str>>,
+        warnings: &mut Vec<String>,
+    ) -> Result<u64, TaskError> {
+        let before = self.count;
         let (store, path) = self.attempt.stores.locate(address)?;
         let info = self.attempt.runtime.block_on(store.head(&path))?;
         let file = ObjectFile::known(self.attempt, store.clone(), path, &info.etag, info.size);
         let left_out = match archive::Kind::of_name(address) {
-            Some(archive::Kind::InPlace(format)) => self.in_place(&store, &info, &file, format)?,
-            Some(archive::Kind::Stream) => self.unpacked(&store, &info, file)?,
+            Some(archive::Kind::InPlace(format)) => {
+                self.in_place(&store, &info, &file, format, named)?
+            }
+            Some(archive::Kind::Stream) => self.unpacked(&store, &info, file, named)?,
             None => {
                 let reason = format!("{address} is no archive");
                 return Err(TaskError::Assignment(reason));
             }
         };
-        if let [first, ..] = &left_out[..] {
+        if let ([first, ..], None) = (&left_out[..], named) {
             let (count, refusal) = (left_out.len(), &first.refusal);
             warnings.push(format!(
                 "{address}: {count} entries are left out, such as {}: {refusal}",
                 first.entry
             ));
         }
-        Ok(())
+        Ok(self.count - before)
+    }
+
+    fn wants_entry(
+        &self,
+        named: Option<&BTreeSet<&str>>,
+        name: &str,
+        size: u64,
+        modified_ms: i64,
+    ) -> bool {
+        match named {
+            Some(named) => named.contains(name) && self.images.wants_file(size, modified_ms),
+            None => self.images.wants(name, size, modified_ms),
+        }
     }
 
     fn in_place(
@@ -194,6 +244,7 @@ impl Found<'_> {
         info: &ObjectInfo,
         file: &ObjectFile,
         format: archive::Format,
+        named: Option<&BTreeSet<&str>>,
     ) -> Result<Vec<archive::Problem>, TaskError> {
         let uri = store.uri(&info.path);
         let limits = archive::Limits::default();
@@ -202,7 +253,7 @@ impl Found<'_> {
         let listing = listing.map_err(TaskError::Archive)?;
         for entry in &listing.entries {
             let modified_ms = modified_ms(entry.modified, info);
-            if self.images.wants(&entry.name, entry.size, modified_ms) {
+            if self.wants_entry(named, &entry.name, entry.size, modified_ms) {
                 let archived = Archived::in_place(entry, info.size);
                 self.push_archived(&uri, info, &archived, modified_ms)?;
             }
@@ -216,6 +267,7 @@ impl Found<'_> {
         store: &Store,
         info: &ObjectInfo,
         file: ObjectFile,
+        named: Option<&BTreeSet<&str>>,
     ) -> Result<Vec<archive::Problem>, TaskError> {
         let attempt = self.attempt;
         let uri = store.uri(&info.path);
@@ -237,7 +289,7 @@ impl Found<'_> {
                 }
             };
             let (size, modified_ms) = (file.bytes.len() as u64, modified_ms(file.modified, info));
-            if self.images.wants(&file.name, size, modified_ms) {
+            if self.wants_entry(named, &file.name, size, modified_ms) {
                 unpacked.write_all(&file.bytes).map_err(failed())?;
                 let path = attempt.writer.path(&name);
                 let archived = Archived::unpacked(file.name, path, offset, size);
