@@ -393,7 +393,7 @@ fn stores_of_files_reach_what_their_roots_allow_and_links_lead_nowhere_else() {
         undeclared(runtime.block_on(root.copy("a.png", path)), path);
     }
     undeclared(
-        runtime.block_on(root.delete_below("link")).map(drop),
+        runtime.block_on(root.delete_below("link", &[])).map(drop),
         "delete",
     );
     assert_eq!(fs::read_dir(at("outside")).unwrap().count(), 1);

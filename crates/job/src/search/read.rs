@@ -265,9 +265,19 @@ fn halving(node: &Node, report: &mut Report<'_>) -> Option<Halving> {
     known_keys("search.budget", node, BUDGET_KEYS, report);
     let kind = Kind::Choice {
         built: &["images"],
-        not_built: &["epochs", "steps"],
+        not_built: &[],
     };
     if let Some(resource) = node.get("resource") {
+        if let Value::Text(unit) = &resource.value
+            && ["epochs", "steps"].contains(&unit.as_str())
+        {
+            let message = format!(
+                "search.budget.resource: no model here trains in {unit}, each is fitted in one pass over its images; \
+                 expected images (a share of them)"
+            );
+            report.error(resource.at, message);
+            return None;
+        }
         check::value(
             "search.budget.resource",
             &kind,

@@ -364,7 +364,9 @@ fn halving_says_what_the_first_get() {
     assert_eq!((halving.min, halving.factor), (0.25, 2));
     says(
         &text.replace("images, min", "epochs, min"),
-        &["job.yaml:6:22: search.budget.resource: epochs is known but not built yet"],
+        &[
+            "job.yaml:6:22: search.budget.resource: no model here trains in epochs, each is fitted in one pass over its images; expected images (a share of them)",
+        ],
     );
 }
 
