@@ -138,19 +138,39 @@ const MARK: char = '\u{2060}';
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cell {
     text: String,
+    /// What programs read in its place.
+    exact: Option<String>,
     /// To be set in bold.
     best: bool,
 }
 
 impl Cell {
     pub fn best(text: String) -> Self {
-        Self { text, best: true }
+        Self {
+            best: true,
+            ..Self::from(text)
+        }
+    }
+
+    /// The same with another text for programs: a number with all its digits, a time that is no distance.
+    pub fn exactly(self, exact: impl ToString) -> Self {
+        Self {
+            exact: Some(exact.to_string()),
+            ..self
+        }
+    }
+
+    fn for_programs(&self) -> String {
+        self.exact.as_ref().unwrap_or(&self.text).clone()
     }
 }
 
 impl From<String> for Cell {
     fn from(text: String) -> Self {
-        Self { text, best: false }
+        Self {
+            text,
+            ..Self::default()
+        }
     }
 }
 
@@ -279,7 +299,7 @@ impl Table {
 
     fn csv(&self) -> String {
         let header = self.header().map(str::to_owned).collect();
-        let texts = |row: &Vec<Cell>| row.iter().map(|cell| cell.text.clone()).collect();
+        let texts = |row: &Vec<Cell>| row.iter().map(Cell::for_programs).collect();
         csv(std::iter::once(header).chain(self.rows.iter().map(texts)))
     }
 
@@ -350,6 +370,15 @@ fn latex_char(c: char) -> String {
         '\n' | '\r' => " ".to_owned(),
         other => other.to_string(),
     }
+}
+
+/// A moment: for people how long ago it is.
+pub fn moment(then_ms: i64, now_ms: i64) -> Cell {
+    let exact = match time(then_ms) {
+        Value::String(text) => text,
+        _ => String::new(),
+    };
+    Cell::from(ago(then_ms, now_ms)).exactly(exact)
 }
 
 /// `12 s ago` and the like.
@@ -459,6 +488,24 @@ mod tests {
         assert_eq!(Format::Name.of_table(&table), "cells");
         table.name_rows(["cells@2".to_owned()].into_iter());
         assert_eq!(Format::Name.of_table(&table), "cells@2");
+        let mut jobs = Table::new(&["jobs", "created", ">memory"]);
+        jobs.row([
+            Cell::from("ab".to_owned()),
+            moment(1_000, 61_000),
+            Cell::from(size(3 << 30)).exactly(3_u64 << 30),
+        ]);
+        assert!(
+            jobs.render().ends_with("ab    1 min 0 s ago  3.0 GiB"),
+            "{}",
+            jobs.render()
+        );
+        assert!(
+            Format::Csv
+                .of_table(&jobs)
+                .ends_with("ab,1970-01-01T00:00:01Z,3221225472"),
+            "{}",
+            Format::Csv.of_table(&jobs)
+        );
         // Nothing is no name, and a table of columns for programs.
         let empty = Table::new(&["jobs", ">runs"]);
         assert_eq!(Format::Name.of_table(&empty), "");

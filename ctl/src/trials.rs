@@ -82,20 +82,31 @@ impl Search {
     }
 
     pub fn table(&self) -> Table {
-        let mut table = Table::new(&[">trial", "state", ">value", ">share", "parameters", "error"]);
+        let mut table = Table::new(&[
+            ">trial",
+            "state",
+            ">value",
+            "+best",
+            ">share",
+            "parameters",
+            "error",
+        ]);
         for (index, trial) in self.trials.iter().enumerate() {
             let value = trial.value.map(number).unwrap_or_default();
             let is_best = self.best == Some(index);
+            let exact = trial.value.map(|value| value.to_string());
+            let value = match is_best {
+                true => Cell::best(format!("{value} *")),
+                false => value.into(),
+            };
+            let parameters = Value::Object(trial.parameters.clone());
             table.row([
                 Cell::from(index.to_string()),
                 trial.run.state.clone().into(),
-                if is_best {
-                    Cell::best(format!("{value} *"))
-                } else {
-                    value.into()
-                },
-                format!("{:.2}", trial.share).into(),
-                words(&trial.parameters).into(),
+                value.exactly(exact.unwrap_or_default()),
+                is_best.to_string().into(),
+                Cell::from(format!("{:.2}", trial.share)).exactly(trial.share),
+                Cell::from(words(&trial.parameters)).exactly(parameters),
                 trial.error.clone().into(),
             ]);
         }
@@ -151,7 +162,7 @@ impl Search {
                 run.state, run.error
             )),
             None => {
-                text.push_str("not measured on test images; `search.refit: true` does that once\n")
+                text.push_str("not measured on test images; `search.refit: true` does that once, if a trial came to a value\n")
             }
         }
         text

@@ -594,7 +594,10 @@ class Refused(unittest.TestCase):
             (["pools.spot.scaling.min=300"], "min 300 is above max 200"),
             (["pools.gpu.slots=3"], "each slot has a GPU for itself"),
             (['broker.url="amqps://a@b/c"'], "name one broker"),
-            (['pools.cpu.resources={"requests":{"cpu":1}}'], "limits.memory is missing"),
+            (['pools.cpu.resources={"requests":{"cpu":1}}'], "pools.cpu.resources.limits.memory is missing"),
+            (['coordinator.resources={"limits":null}'], "coordinator.resources.limits.memory is missing"),
+            (['nightly.resources={"requests":null}'], "nightly.resources.requests.cpu is missing"),
+            (['nightlyJobs.line3.key="line3"'], "nightlyJobs.line3.key has no day"),
         ]:
             with self.subTest(settings=settings):
                 self.assertIn(word, self.refused(*settings))
@@ -613,7 +616,7 @@ class Values(unittest.TestCase):
             while above >= 0 and re.match(rf"{key[1]}[A-Za-z]\w*:.", lines[above]):
                 above -= 1
             in_one_line = above >= 0 and re.match(r" *(resources):$", lines[above])
-            if not in_one_line and not (above >= 0 and lines[above].lstrip().startswith("#")) and key[2] != "resources":
+            if not in_one_line and not (above >= 0 and lines[above].lstrip().startswith("#")):
                 bare.append(f"{number + 1}: {line}")
         self.assertEqual(bare, [])
 

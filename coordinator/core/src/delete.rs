@@ -103,11 +103,17 @@ impl Core {
             )
         };
         let evaluated = |task: &&Task| accepted(task).iter().any(made);
+        // A trial is no model: what a search found is fitted once more, if that is asked for.
+        let is_trial = |run: &u32| {
+            let mut runs = job.plan.runs.iter();
+            runs.any(|planned| planned.index == *run && planned.trial.is_some())
+        };
         let runs: BTreeSet<u32> = job
             .tasks
             .iter()
             .filter(evaluated)
             .filter_map(|task| task.spec.run())
+            .filter(|run| !is_trial(run))
             .collect();
         let makes = |task: &&Task| match task.spec {
             TaskSpec::Fit { run } | TaskSpec::Evaluate { run } => runs.contains(&run),

@@ -478,7 +478,9 @@ impl Job {
             match self.progress.stop {
                 Some(Stop::User) => JobState::Cancelled,
                 Some(Stop::TooManyFailures | Stop::Deadline) => JobState::Failed,
-                None if failed && !self.has_found() => JobState::Failed,
+                None if (failed || self.resolved.search.is_some()) && !self.has_found() => {
+                    JobState::Failed
+                }
                 None => JobState::Succeeded,
             }
         } else if self.progress.stop == Some(Stop::User) {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use job::resolved::JobKind;
-use plan::{Standing, TaskResult, TaskSpec};
+use plan::{DependencyRule, Standing, TaskResult, TaskSpec};
 use types::{LeaseNumber, TaskIndex, TaskState};
 
 use crate::{
@@ -83,7 +83,7 @@ impl Core {
             let first = job.next_index();
             job.expand_by(last, expansion, json, out)?;
             // A trial whose images could not be listed has failed before it began, and may make the next one possible.
-            if !job.skip_hopeless(first, out) {
+            if !job.skip_hopeless(first, result.is_none().then_some(ended), out) {
                 return Ok(());
             }
         }
@@ -200,15 +200,22 @@ impl Job {
         }
     }
 
-    /// Ends new tasks that wait for something that has failed already. True if there were any.
-    fn skip_hopeless(&mut self, first: TaskIndex, out: &mut Vec<Effect>) -> bool {
+    /// Ends new tasks that wait for something that has failed already, or that fails now. True if there were any.
+    fn skip_hopeless(
+        &mut self,
+        first: TaskIndex,
+        fails: Option<TaskIndex>,
+        out: &mut Vec<Effect>,
+    ) -> bool {
         let mut any = false;
         for index in (first.0..self.tasks.len() as u32).map(TaskIndex) {
             let task = &self.tasks[index.0 as usize];
             let failed = task.depends_on.iter().find_map(|needed| {
                 let other = &self.tasks[needed.task.0 as usize];
-                let cannot =
+                let ended =
                     other.state.is_terminal() && !crate::job::is_met(needed.rule, other.state);
+                let cannot =
+                    ended || fails == Some(needed.task) && needed.rule == DependencyRule::Success;
                 cannot.then_some(other.because.unwrap_or(needed.task))
             });
             // What was skipped with another one has been told to those who wait for it.

@@ -247,7 +247,16 @@ impl Core {
 impl Job {
     /// Why nothing more of it was granted, for people; none where its user stopped it, or nothing was left.
     pub fn stopped(&self) -> Option<String> {
-        match self.progress.stop? {
+        let Some(stop) = self.progress.stop else {
+            let came_to_nothing = self.progress.finished_ms.is_some()
+                && self.resolved.search.is_some()
+                && self.best_trial().is_none();
+            return came_to_nothing.then(|| {
+                "no trial came to a value of the objective; `ctl get trials` says why of each"
+                    .to_owned()
+            });
+        };
+        match stop {
             Stop::User => None,
             Stop::Deadline => self.missed_deadline().map(|missed| missed.to_string()),
             Stop::TooManyFailures if self.counts.of(TaskState::Cancelled) == 0 => None,

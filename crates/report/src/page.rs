@@ -58,7 +58,7 @@ impl Report {
         html.push(&notes).push(&search);
         html.markup("<section><h2>Results</h2>");
         if self.search.is_some() && self.runs.is_empty() {
-            html.markup("<p>Nothing was measured on test images: the search has no <code>refit: true</code>.</p>");
+            html.markup("<p>Nothing was measured on test images: <code>refit: true</code> does that once, if a trial came to a value.</p>");
         } else if self.runs.is_empty() {
             html.markup("<p>The job has no runs.</p>");
         } else {

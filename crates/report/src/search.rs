@@ -205,7 +205,8 @@ impl Search {
         html.markup("<figcaption>Share of the variance of values that lies between groups of trials with the same value of a parameter (of a range: a quarter of the trials each). Parameters that act together share it.</figcaption></figure>");
     }
 
-    /// Variance between groups over all variance (correlation ratio); `None`: there is none, or one group only.
+    /// Variance between groups over all variance, less what so many groups explain by chance (epsilon squared); `None`: there is
+    /// none, one group only, or a group for each trial.
     fn share(&self, parameter: usize) -> Option<f64> {
         let mut placed: Vec<(f64, f64)> = self
             .trials
@@ -252,7 +253,11 @@ impl Search {
                 group.len() as f64 * (own - mean) * (own - mean)
             })
             .sum();
-        (total > 0.0).then(|| between / total)
+        let free = all - groups.len() as f64;
+        (total > 0.0 && free > 0.0).then(|| {
+            let unexplained = (total - between) / total * (all - 1.0) / free;
+            (1.0 - unexplained).max(0.0)
+        })
     }
 
     /// A line for each trial through what it tried to what it came to.

@@ -3,7 +3,7 @@
 use proto::v1::{DeadTask, ListDeadRequest};
 use serde_json::{Value, json};
 
-use crate::output::{self, Table, ago, time};
+use crate::output::{self, Cell, Table, moment, time};
 use crate::{Error, client::Client};
 
 #[derive(clap::Args)]
@@ -55,15 +55,18 @@ fn table(tasks: &[DeadTask]) -> Table {
     ]);
     for task in tasks {
         table.row([
-            task.id.clone(),
-            task.job_name.clone(),
-            task.kind.clone(),
-            task.run.map(|run| run.to_string()).unwrap_or_default(),
-            task.class.clone(),
-            task.attempts.to_string(),
-            task.worker.clone(),
-            ago(task.ended_ms, now),
-            task.message.clone(),
+            Cell::from(task.id.clone()),
+            task.job_name.clone().into(),
+            task.kind.clone().into(),
+            task.run
+                .map(|run| run.to_string())
+                .unwrap_or_default()
+                .into(),
+            task.class.clone().into(),
+            task.attempts.to_string().into(),
+            task.worker.clone().into(),
+            moment(task.ended_ms, now),
+            task.message.clone().into(),
         ]);
     }
     table

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::{JobArg, dead, with_cluster};
 use crate::cluster::Cluster;
-use crate::output::{self, Table, ago, embedded, short_ids, time};
+use crate::output::{self, Cell, Table, embedded, moment, short_ids, time};
 use crate::page::{self, Causes};
 use crate::progress::{all, images, left, rate, settled, unpublished};
 use crate::watch::Signals;
@@ -205,30 +205,38 @@ fn job_table(jobs: &[Job], cut: bool) -> Table {
     let mut table = Table::new(&columns);
     for (job, id) in jobs.iter().zip(ids) {
         let counts = job.tasks.unwrap_or_default();
-        let mut row = vec![
-            id,
-            job.name.clone(),
-            job.kind.clone(),
-            job.state.clone(),
-            job.runs.to_string(),
-            format!("{}/{}", settled(&counts), all(&counts)),
+        let mut row: Vec<Cell> = vec![
+            id.into(),
+            job.name.clone().into(),
+            job.kind.clone().into(),
+            job.state.clone().into(),
+            job.runs.to_string().into(),
+            format!("{}/{}", settled(&counts), all(&counts)).into(),
         ];
         if with_pace {
             let pace = job.pace.as_ref();
+            let exact =
+                |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
             row.extend([
-                pace.map(images).unwrap_or_default(),
-                pace.and_then(|pace| rate(pace.images_per_s))
-                    .unwrap_or_default(),
-                pace.and_then(left).unwrap_or_default(),
+                pace.map(images).unwrap_or_default().into(),
+                Cell::from(
+                    pace.and_then(|pace| rate(pace.images_per_s))
+                        .unwrap_or_default(),
+                )
+                .exactly(exact(pace.map(|pace| pace.images_per_s))),
+                Cell::from(pace.and_then(left).unwrap_or_default()).exactly(exact(
+                    pace.and_then(|pace| pace.left_ms)
+                        .map(|left_ms| left_ms as f64 / 1_000.0),
+                )),
             ]);
         }
         row.extend([
-            ago(job.created_ms, now),
-            job.key.clone(),
-            job.priority.to_string(),
-            ago(job.finished_ms, now),
-            job.store.clone(),
-            waits_for(job, now),
+            moment(job.created_ms, now),
+            job.key.clone().into(),
+            job.priority.to_string().into(),
+            moment(job.finished_ms, now),
+            job.store.clone().into(),
+            waits_for(job, now).into(),
         ]);
         table.row(row);
     }
@@ -274,24 +282,28 @@ fn task_table(tasks: &[Task]) -> Table {
     let causes = Causes::of(tasks);
     for task in tasks {
         let last = task.attempts.last();
-        let took = last
+        let took_ms = last
             .filter(|attempt| attempt.ended_ms > 0)
-            .map(|attempt| output::took(attempt.ended_ms.saturating_sub(attempt.started_ms)));
+            .map(|attempt| attempt.ended_ms.saturating_sub(attempt.started_ms));
+        let took = took_ms.map(|ms| Cell::from(output::took(ms)).exactly(ms as f64 / 1_000.0));
+        let reason = match task.state.as_str() {
+            "skipped" => page::needs(task, &causes),
+            _ => task.reason.clone(),
+        };
+        let of_last = |text: fn(&Attempt) -> &String| last.map(text).cloned().unwrap_or_default();
         table.row([
-            task.id.clone(),
-            task.kind.clone(),
-            task.run.map(|run| run.to_string()).unwrap_or_default(),
-            task.state.clone(),
-            task.attempts.len().to_string(),
-            last.map(|attempt| attempt.worker.clone())
-                .unwrap_or_default(),
+            Cell::from(task.id.clone()),
+            task.kind.clone().into(),
+            task.run
+                .map(|run| run.to_string())
+                .unwrap_or_default()
+                .into(),
+            task.state.clone().into(),
+            task.attempts.len().to_string().into(),
+            of_last(|attempt| &attempt.worker).into(),
             took.unwrap_or_default(),
-            last.map(|attempt| attempt.prefix.clone())
-                .unwrap_or_default(),
-            match task.state.as_str() {
-                "skipped" => page::needs(task, &causes),
-                _ => task.reason.clone(),
-            },
+            of_last(|attempt| &attempt.prefix).into(),
+            reason.into(),
         ]);
     }
     table
@@ -349,22 +361,23 @@ fn worker_table(workers: &[Worker]) -> Table {
     ]);
     for worker in workers {
         table.row([
-            worker.name.clone(),
-            worker.pool.clone(),
-            worker.state.clone(),
-            format!("{}/{}", worker.busy, worker.slots),
-            output::size(worker.memory_bytes),
-            worker.devices.join(" "),
-            worker.engines.join(" "),
-            labels(worker),
-            worker.version.clone(),
-            ago(worker.last_seen_ms, now),
-            worker.tasks.join(" "),
+            Cell::from(worker.name.clone()),
+            worker.pool.clone().into(),
+            worker.state.clone().into(),
+            format!("{}/{}", worker.busy, worker.slots).into(),
+            Cell::from(output::size(worker.memory_bytes)).exactly(worker.memory_bytes),
+            worker.devices.join(" ").into(),
+            worker.engines.join(" ").into(),
+            labels(worker).into(),
+            worker.version.clone().into(),
+            moment(worker.last_seen_ms, now),
+            worker.tasks.join(" ").into(),
             worker
                 .quarantine
                 .as_ref()
                 .map(|quarantine| quarantine.reason.clone())
-                .unwrap_or_default(),
+                .unwrap_or_default()
+                .into(),
         ]);
     }
     table
@@ -384,13 +397,13 @@ fn model_table(models: &[Model]) -> Table {
     ]);
     for model in models {
         table.row([
-            model.name.clone(),
-            model.version.to_string(),
-            model.job.clone(),
-            model.run.to_string(),
-            ago(model.created_ms, now),
-            model.sha256.clone(),
-            model.package.clone(),
+            Cell::from(model.name.clone()),
+            model.version.to_string().into(),
+            model.job.clone().into(),
+            model.run.to_string().into(),
+            moment(model.created_ms, now),
+            model.sha256.clone().into(),
+            model.package.clone().into(),
         ]);
     }
     table.name_rows(

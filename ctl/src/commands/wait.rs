@@ -8,7 +8,7 @@ use types::JobState;
 
 use super::retry::follow_again;
 use crate::cluster::Cluster;
-use crate::output::{self, Table};
+use crate::output::{self, Cell, Table};
 use crate::{Common, Error, completion, places, resume};
 
 #[derive(clap::Args)]
@@ -68,12 +68,12 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
 fn table(jobs: &[Job]) -> Table {
     let mut table = Table::new(&["jobs", "name", "state", "took"]);
     for job in jobs {
-        let took = job.finished_ms.saturating_sub(job.created_ms);
+        let took_ms = job.finished_ms.saturating_sub(job.created_ms);
         table.row([
-            job.id.clone(),
-            job.name.clone(),
-            job.state.clone(),
-            output::took(took),
+            Cell::from(job.id.clone()),
+            job.name.clone().into(),
+            job.state.clone().into(),
+            Cell::from(output::took(took_ms)).exactly(took_ms as f64 / 1_000.0),
         ]);
     }
     table

@@ -101,10 +101,28 @@ pub(super) fn read(
             let Some((domain, nodes)) = reader.domain(report) else {
                 continue;
             };
+            if chooses_images(&path) && !is_one_value(&domain) {
+                let message = format!(
+                    "search.parameters.{}: which images there are decides what is measured, so that its values cannot be \
+                     compared; image_size is what a search may vary of the data",
+                    entry.key
+                );
+                report.error(entry.at, message);
+                continue;
+            }
             let Some(when) = conditions(node, &written, parameters, current_dir, report) else {
                 continue;
             };
             let name = path.clone();
+            let mut before = written.iter().map(|written| &written.dimension);
+            if before.any(|other| other.name == name && other.when.is_empty()) {
+                let message = format!(
+                    "search.parameters.{}: a dimension before it has no `when` and holds always, so that this one never counts",
+                    entry.key
+                );
+                report.error(node.at, message);
+                continue;
+            }
             written.push(Written {
                 dimension: Dimension { name, domain, when },
                 nodes,
@@ -112,6 +130,15 @@ pub(super) fn read(
         }
     }
     written
+}
+
+/// Of the data everything but how large images are seen.
+fn chooses_images(path: &str) -> bool {
+    path.starts_with("data.") && path != "data.init_args.image_size"
+}
+
+fn is_one_value(domain: &Domain) -> bool {
+    matches!(domain, Domain::Values(values) if values.len() == 1)
 }
 
 struct Reader<'a> {

@@ -93,6 +93,10 @@ fn far(squared: f32, point: usize) -> Far {
     (u64::from(squared.to_bits()) + 1) << 32 | (u64::from(u32::MAX) - point as u64)
 }
 
+fn squared_of(far: Far) -> f32 {
+    f32::from_bits(((far >> 32).saturating_sub(1)) as u32)
+}
+
 fn point_of(far: Far) -> usize {
     (u64::from(u32::MAX) - (far & u64::from(u32::MAX))) as usize
 }
@@ -131,6 +135,33 @@ pub(super) fn select(
     threads: usize,
     progress: &Progress,
 ) -> Vec<usize> {
+    let picks = pick(points, start, count, threads, progress).into_iter();
+    picks.map(point_of).collect()
+}
+
+/// The same with the largest distance of a point from its nearest pick; 0 where every point is picked.
+pub(super) fn cover(
+    points: &Points,
+    start: usize,
+    count: usize,
+    threads: usize,
+    progress: &Progress,
+) -> (Vec<usize>, f32) {
+    // The next pick would be the farthest point.
+    let asked = (count + 1).min(points.count);
+    let mut picks = pick(points, start, asked, threads, progress);
+    let next = picks.split_off(count.min(asked));
+    let radius = next.first().map_or(0.0, |&far| squared_of(far).sqrt());
+    (picks.into_iter().map(point_of).collect(), radius)
+}
+
+fn pick(
+    points: &Points,
+    start: usize,
+    count: usize,
+    threads: usize,
+    progress: &Progress,
+) -> Vec<Far> {
     let blocks = points.count.div_ceil(BLOCK);
     let share = blocks.div_ceil(threads.clamp(1, blocks.max(1)));
     let shares: Vec<_> = (0..blocks)
@@ -158,9 +189,7 @@ pub(super) fn select(
         }
     });
     let picks = board.farthest.into_iter();
-    picks
-        .map(|farthest| point_of(farthest.into_inner()))
-        .collect()
+    picks.map(AtomicU64::into_inner).collect()
 }
 
 /// What all threads see.

@@ -1,11 +1,12 @@
 //! How PatchCore learns: of all patches of all training images those that a coreset keeps.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use graph::Tensor;
 
 use super::CLASS;
-use super::coreset::{self, BLOCK, Points, select};
+use super::coreset::{self, BLOCK, Points, cover, select};
 use super::params::Settings;
 use super::projection::Projection;
 use super::statistics::Bank;
@@ -18,6 +19,9 @@ const AT_ONCE: usize = 16;
 
 /// Images of which the memory of learning is told: what a projection keeps grows with the logarithm of their number.
 const IMAGES: usize = 1_000;
+
+/// Patches that parts of a train set keep together, as a multiple of those that the bank keeps of these.
+const OVERSAMPLING: usize = 4;
 
 /// Rows of the bank for so many patches.
 fn kept(patches: usize, ratio: f64) -> usize {
@@ -33,10 +37,15 @@ pub(super) fn memory(
     let number = size_of::<f32>();
     // The projected points, each pick's projection, and the bank, once more while it is written.
     let kept = settings.ratio * ((compared + 2 * dims) * number) as f64;
-    let patch = coreset::memory(compared) as f64 + kept;
+    let buffers = threads * AT_ONCE * BLOCK * (dims + compared) * number;
+    let point = coreset::memory(compared);
+    let (at_once, each) = match settings.budget {
+        Some(budget) => (budget * (point + size_of::<usize>()), 0),
+        None => (0, point),
+    };
     FitMemory {
-        bytes: (threads * AT_ONCE * BLOCK * (dims + compared) * number) as u64,
-        bytes_per_image: (positions as f64 * patch) as u64,
+        bytes: (buffers + at_once) as u64,
+        bytes_per_image: (positions as f64 * (each as f64 + kept)) as u64,
     }
 }
 
@@ -54,18 +63,175 @@ pub(super) fn fit(
     let projection = settings
         .projecting
         .projection(patches, features.dims(), seed);
-    let points = points(features, projection.as_ref(), threads)?;
-    let start = Stream::new(seed, "patchcore.start").below(0, patches);
-    let picks = select(
-        &points,
-        start,
-        kept(patches, settings.ratio),
+    let choice = Choice {
+        features,
+        projection: projection.as_ref(),
+        starts: Stream::new(seed, "patchcore.start"),
         threads,
         progress,
-    );
-    drop(points);
+    };
+    let wanted = kept(patches, settings.ratio);
+    let (picks, coverage) = match settings.budget.filter(|budget| *budget < patches) {
+        None => (choice.of_all(patches, wanted)?, None),
+        Some(budget) => {
+            let (picks, radius) = choice.within(budget, patches, wanted)?;
+            (picks, Some(radius))
+        }
+    };
     let bank = bank(features, &picks)?;
-    Ok(bank.into_statistics(features.images()))
+    Ok(bank.into_statistics(features.images(), coverage))
+}
+
+/// Patches that are compared with each other.
+enum Patches<'a> {
+    Neighbours(Range<usize>),
+    Chosen(&'a [usize]),
+}
+
+impl Patches<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Neighbours(range) => range.len(),
+            Self::Chosen(chosen) => chosen.len(),
+        }
+    }
+
+    fn patch(&self, index: usize) -> usize {
+        match self {
+            Self::Neighbours(range) => range.start + index,
+            Self::Chosen(chosen) => chosen[index],
+        }
+    }
+
+    /// Those of the given places, row by row.
+    fn read(
+        &self,
+        features: &dyn FeatureSource,
+        places: Range<usize>,
+        rows: &mut [f32],
+    ) -> Result<(), ModelError> {
+        match self {
+            Self::Neighbours(range) => {
+                let patches = range.start + places.start..range.start + places.end;
+                read_rows(features, CLASS, patches, rows)
+            }
+            Self::Chosen(chosen) => {
+                let rows = rows.chunks_exact_mut(features.dims());
+                chosen[places]
+                    .iter()
+                    .zip(rows)
+                    .try_for_each(|(&patch, row)| read_rows(features, CLASS, patch..patch + 1, row))
+            }
+        }
+    }
+}
+
+/// How patches are chosen.
+struct Choice<'a> {
+    features: &'a dyn FeatureSource,
+    projection: Option<&'a Projection>,
+    starts: Stream,
+    threads: usize,
+    progress: &'a Progress<'a>,
+}
+
+impl Choice<'_> {
+    /// Greedy k-centre over all patches.
+    fn of_all(&self, patches: usize, count: usize) -> Result<Vec<usize>, ModelError> {
+        let points = self.points(&Patches::Neighbours(0..patches))?;
+        let start = self.starts.below(0, patches);
+        Ok(select(&points, start, count, self.threads, self.progress))
+    }
+
+    /// Merge-reduce: of each part of at most `budget` patches some are kept, and of these `count` are picked; with how far a
+    /// patch is from its nearest pick at most (what it is from its part's, and this from the picks; compared as they are, so
+    /// after the projection).
+    ///
+    /// All parts together keep what the budget allows, up to [`OVERSAMPLING`] times what is picked in the end.
+    fn within(
+        &self,
+        budget: usize,
+        patches: usize,
+        count: usize,
+    ) -> Result<(Vec<usize>, f32), ModelError> {
+        let parts = patches.div_ceil(budget);
+        // Each part keeps something: what is far from all that is kept could be anywhere else.
+        let merged = (count * OVERSAMPLING).min(budget).max(count).max(parts);
+        let steps = (merged + if merged > count { count } else { 0 }) as u64;
+        let bound = |part: usize, of: usize| (of as u128 * part as u128 / parts as u128) as usize;
+        let (mut chosen, mut farthest) = (Vec::with_capacity(merged), 0.0_f32);
+        for part in 0..parts {
+            let of_part = bound(part, patches)..bound(part + 1, patches);
+            let wanted = bound(part + 1, merged) - bound(part, merged);
+            let before = chosen.len() as u64;
+            let told = move |done: u64, _: u64| (self.progress)((before + done).min(steps), steps);
+            let (picks, radius) = self.cover(
+                &Patches::Neighbours(of_part),
+                part as u64 + 1,
+                wanted,
+                &told,
+            )?;
+            chosen.extend(picks);
+            farthest = farthest.max(radius);
+        }
+        if chosen.len() <= count {
+            return Ok((chosen, farthest));
+        }
+        // In the order of the patches: neighbours are alike, and wait together.
+        chosen.sort_unstable();
+        let before = chosen.len() as u64;
+        let told = move |done: u64, _: u64| (self.progress)((before + done).min(steps), steps);
+        let (picks, radius) = self.cover(&Patches::Chosen(&chosen), 0, count, &told)?;
+        Ok((picks, farthest + radius))
+    }
+
+    fn cover(
+        &self,
+        patches: &Patches<'_>,
+        draw: u64,
+        count: usize,
+        told: &Progress,
+    ) -> Result<(Vec<usize>, f32), ModelError> {
+        let points = self.points(patches)?;
+        let start = self.starts.below(draw, patches.len());
+        let (picks, radius) = cover(&points, start, count, self.threads, told);
+        let picks = picks.into_iter().map(|pick| patches.patch(pick)).collect();
+        Ok((picks, radius))
+    }
+
+    /// Projected if that is asked for.
+    fn points(&self, patches: &Patches<'_>) -> Result<Points, ModelError> {
+        let (count, dims) = (patches.len(), self.features.dims());
+        let compared = self.projection.map_or(dims, Projection::outputs);
+        let mut points = Points::new(count, compared);
+        let mut blocks: Vec<_> = points.blocks_mut().collect();
+        let pieces = blocks.chunks_mut(AT_ONCE).enumerate();
+        let buffers = || (vec![0.0; AT_ONCE * BLOCK * dims], vec![0.0; compared]);
+        parallel::for_each(
+            self.threads,
+            pieces,
+            buffers,
+            |(rows, projected), (piece, blocks)| {
+                let first = piece * AT_ONCE * BLOCK;
+                let here = (blocks.len() * BLOCK).min(count - first);
+                let rows = &mut rows[..here * dims];
+                patches.read(self.features, first..first + here, rows)?;
+                for (i, row) in rows.chunks_exact(dims).enumerate() {
+                    let point = match self.projection {
+                        Some(projection) => {
+                            projection.apply(row, projected);
+                            &projected[..]
+                        }
+                        None => row,
+                    };
+                    blocks[i / BLOCK].set(i % BLOCK, point);
+                }
+                Ok(())
+            },
+        )?;
+        drop(blocks);
+        Ok(points)
+    }
 }
 
 fn check([positions, dims]: [usize; 2], features: &dyn FeatureSource) -> Result<(), ModelError> {
@@ -92,44 +258,6 @@ fn check([positions, dims]: [usize; 2], features: &dyn FeatureSource) -> Result<
             features.images()
         )),
     }
-}
-
-/// All patches, projected if that is asked for.
-fn points(
-    features: &dyn FeatureSource,
-    projection: Option<&Projection>,
-    threads: usize,
-) -> Result<Points, ModelError> {
-    let (patches, dims) = (features.images() * features.positions(), features.dims());
-    let compared = projection.map_or(dims, Projection::outputs);
-    let mut points = Points::new(patches, compared);
-    let mut blocks: Vec<_> = points.blocks_mut().collect();
-    let pieces = blocks.chunks_mut(AT_ONCE).enumerate();
-    let buffers = || (vec![0.0; AT_ONCE * BLOCK * dims], vec![0.0; compared]);
-    parallel::for_each(
-        threads,
-        pieces,
-        buffers,
-        |(rows, projected), (piece, blocks)| {
-            let first = piece * AT_ONCE * BLOCK;
-            let count = (blocks.len() * BLOCK).min(patches - first);
-            let rows = &mut rows[..count * dims];
-            read_rows(features, CLASS, first..first + count, rows)?;
-            for (i, row) in rows.chunks_exact(dims).enumerate() {
-                let point = match projection {
-                    Some(projection) => {
-                        projection.apply(row, projected);
-                        &projected[..]
-                    }
-                    None => row,
-                };
-                blocks[i / BLOCK].set(i % BLOCK, point);
-            }
-            Ok(())
-        },
-    )?;
-    drop(blocks);
-    Ok(points)
 }
 
 /// The picked patches as they were.

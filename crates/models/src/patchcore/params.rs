@@ -1,6 +1,7 @@
-//! PatchCore's parameters: every one of the reference, and one of ours.
+//! PatchCore's parameters: every one of the reference, and two of ours.
 
 use params::{Default, Kind, Param};
+use serde_json::Value;
 
 use super::projection::Projecting;
 use crate::arguments::Arguments;
@@ -37,6 +38,15 @@ pub const PARAMS: &[Param] = &[
         Default::Json("\"auto\""),
         "whether patches are chosen by their random projection: where that makes them smaller, always (as the reference), or never (ours)",
     ),
+    Param::new(
+        "coreset_budget",
+        Kind::Nullable(&Kind::Int {
+            min: 64,
+            max: u32::MAX as i64,
+        }),
+        Default::Json("null"),
+        "patches in memory while the bank is chosen; of more, the bank is chosen from what is kept of each part of them; null: all",
+    ),
 ];
 
 /// PatchCore's parameters after every check.
@@ -45,6 +55,8 @@ pub(super) struct Settings {
     pub ratio: f64,
     pub neighbors: usize,
     pub projecting: Projecting,
+    /// Patches that are compared with each other at once.
+    pub budget: Option<usize>,
 }
 
 impl Settings {
@@ -62,7 +74,12 @@ impl Settings {
                 ("never", Projecting::Never),
             ],
         );
+        let budget = arguments.read("coreset_budget", |value| match value {
+            Value::Null => Some(None),
+            value => value.as_u64().map(|budget| Some(budget as usize)),
+        });
         Some(Self {
+            budget: budget?,
             extractor: extractor?,
             ratio: ratio?,
             neighbors: neighbors?,

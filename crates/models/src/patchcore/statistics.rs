@@ -12,12 +12,15 @@ pub(super) struct Bank {
 }
 
 impl Bank {
-    pub(super) fn into_statistics(self, images: usize) -> Statistics {
-        Statistics::from([
+    /// `coverage`: how far a patch of the train set is from the bank at most, where the bank was chosen part by part.
+    pub(super) fn into_statistics(self, images: usize, coverage: Option<f32>) -> Statistics {
+        let mut statistics = Statistics::from([
             ("bank".to_owned(), self.rows),
             // Whole numbers below 2^24 are exact in f32.
             ("images".to_owned(), Tensor::vector(vec![images as f32])),
-        ])
+        ]);
+        statistics.extend(coverage.map(|most| ("coverage".to_owned(), Tensor::vector(vec![most]))));
+        statistics
     }
 
     /// Refuses a bank of patches of other than `dims` dimensions.

@@ -134,6 +134,79 @@ fn the_coreset_is_the_slow_one_s_whatever_the_threads() {
     }
 }
 
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    let squared = a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2));
+    squared.sum::<f64>().sqrt()
+}
+
+/// How far a row is from the nearest of the bank at most.
+fn coverage<'a>(rows: impl Iterator<Item = &'a [f32]>, bank: &Tensor) -> f64 {
+    let nearest = |row: &[f32]| {
+        let picks = bank.data().chunks_exact(row.len());
+        picks
+            .map(|pick| distance(row, pick))
+            .fold(f64::INFINITY, f64::min)
+    };
+    rows.map(nearest).fold(0.0, f64::max)
+}
+
+#[test]
+fn a_bank_that_is_chosen_part_by_part_covers_what_it_says_and_little_less_than_the_whole_one() {
+    let stream = Stream::new(9, "points");
+    let (images, dims) = (40, 128);
+    let value = |i: usize| {
+        // Images differ more than their patches.
+        stream.uniform(i as u64) + 4.0 * stream.uniform((1 << 40) + (i / dims / 64) as u64)
+    };
+    let embedding: Vec<f32> = (0..images * 64 * dims).map(value).collect();
+    let features = MemoryFeatures::new(64, dims, embedding.clone()).expect("fits");
+    let model = |budget: serde_json::Value| {
+        let args = json!({
+            "backbone": "mobilenetv2_100", "layers": ["blocks.2.2", "blocks.4.2"], "coreset_budget": budget,
+        });
+        read(args, Some([74, 74]), 0).expect("valid parameters")
+    };
+    let fit = |budget, threads| {
+        let (told, ends) = (AtomicU64::new(0), AtomicU64::new(0));
+        let progress = |done: u64, total: u64| {
+            assert!(done <= total);
+            told.fetch_max(done, Ordering::Relaxed);
+            ends.store(total, Ordering::Relaxed);
+        };
+        let fitted = model(budget)
+            .fit(&features, threads, &progress)
+            .expect("fits");
+        assert_eq!(told.into_inner(), ends.into_inner());
+        fitted
+    };
+    let whole = fit(json!(null), 1);
+    assert!(!whole.contains_key("coverage"));
+    // A budget that all fit into changes nothing.
+    assert_eq!(fit(json!(images * 64), 1), whole);
+    let best = coverage(embedding.chunks_exact(dims), &whole["bank"]);
+    for (budget, worse) in [(1_024, 1.1), (400, 1.2), (256, 1.35), (64, 1.6)] {
+        let parts = fit(json!(budget), 1);
+        assert_eq!(parts, fit(json!(budget), 3));
+        assert_eq!(parts["bank"].shape(), whole["bank"].shape());
+        let mut picked: Vec<&[f32]> = parts["bank"].data().chunks_exact(dims).collect();
+        picked.sort_by(|a, b| a.partial_cmp(b).expect("finite"));
+        picked.dedup();
+        assert_eq!(
+            picked.len(),
+            parts["bank"].shape()[0],
+            "none is picked twice"
+        );
+        let covers = coverage(embedding.chunks_exact(dims), &parts["bank"]);
+        let says = f64::from(parts["coverage"].data()[0]);
+        assert!(covers <= says + 1e-4, "{budget}: {covers} beside {says}");
+        assert!(covers <= worse * best, "{budget}: {covers} beside {best}");
+    }
+    let memory = |budget| model(budget).fit_memory(2).expect("known");
+    let (all, bounded) = (memory(json!(null)), memory(json!(10_000)));
+    assert!(bounded.bytes_per_image * 3 < all.bytes_per_image);
+    assert!(bounded.bytes - all.bytes < 10_000 * (129 * 4 + 16));
+}
+
 #[test]
 fn every_point_can_be_picked_once() {
     let mut picks = select(&points(&[2.0; 70], 1), 3, 70, 2, &|_, _| {});

@@ -144,3 +144,16 @@ fn only_what_has_ended_is_deleted() {
     assert_eq!(desk.removals.len(), 1);
     assert!(desk.removals[0].keep.is_empty());
 }
+
+#[test]
+fn of_a_search_only_what_was_fitted_once_more_stays() {
+    let mut desk = desk();
+    let a = desk.register("a", 1);
+    let kind = ::job::resolved::JobKind::Hpo;
+    desk.submit(sim::workload::submit("job0", "s", None, kind, 5, 1, 0));
+    desk.work_off(&a, "c");
+    assert_eq!(desk.state("job0"), JobState::Succeeded);
+    desk.delete("job0", "d");
+    pass(&mut desk, 1_000);
+    assert_eq!(desk.removals[0].keep.len(), 2);
+}

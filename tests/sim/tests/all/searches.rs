@@ -229,6 +229,63 @@ fn a_search_of_which_nothing_comes_fails_and_says_why() {
 }
 
 #[test]
+fn a_trial_whose_images_cannot_be_listed_is_a_result_and_not_the_end() {
+    for concurrency in [1, 2, 5] {
+        let mut submit = search();
+        let by = &mut submit.resolved.search.as_mut().unwrap().by;
+        by.concurrency = concurrency;
+        by.space.dimensions[0].name = "data.init_args.category".to_owned();
+        submit.resolved_json = serde_json::to_string(&submit.resolved).unwrap();
+        submit.plan = plan::plan(&submit.resolved);
+        let mut desk = Desk::new();
+        let worker = desk.register("w", 1);
+        desk.submit(submit);
+        let mut failed = 0;
+        for n in 0.. {
+            let ClaimAnswer::Granted(assignment) = desk.claim(&worker, &format!("c{n}")) else {
+                break;
+            };
+            let lists = matches!(assignment.spec, TaskSpec::List { .. });
+            let category = &assignment
+                .runs
+                .first()
+                .map(|run| &run.spec.data.init_args["category"]);
+            if lists && *category == Some(&Value::from("b")) {
+                desk.fail(&worker, assignment.lease, FailureClass::InvalidInput);
+                failed += 1;
+            } else {
+                desk.complete(&worker, &assignment);
+            }
+        }
+        desk.work_off(&worker, "rest");
+        assert!(failed > 0);
+        let runs = tried(&desk).len();
+        assert_eq!(runs, TRIALS as usize + 1, "{concurrency} at a time");
+        assert_eq!(desk.state("job0"), JobState::Succeeded);
+        desk.restart();
+    }
+}
+
+#[test]
+fn a_search_whose_objective_nobody_could_measure_fails_and_says_so() {
+    let mut submit = search();
+    let search = submit.resolved.search.as_mut().unwrap();
+    search.objective.metric = "AUPRO".to_owned();
+    submit.resolved_json = serde_json::to_string(&submit.resolved).unwrap();
+    let mut desk = Desk::new();
+    let worker = desk.register("w", 1);
+    desk.submit(submit);
+    desk.work_off(&worker, "c");
+    assert_eq!(tried(&desk).len(), TRIALS as usize);
+    assert_eq!(desk.state("job0"), JobState::Failed);
+    let view = desk.core.job_view(&id()).unwrap();
+    assert!(view.failures.is_empty() && view.results_generation == 1);
+    assert!(view.stopped.unwrap().contains("no trial came to a value"));
+    desk.restart();
+    assert_eq!(desk.state("job0"), JobState::Failed);
+}
+
+#[test]
 fn without_images_there_is_no_second_try() {
     let mut desk = Desk::new();
     let worker = desk.register("w", 1);
