@@ -345,7 +345,9 @@ fn whoever_asks_is_told_what_decides() {
     let model = sandbox.ctl(&["describe", "model", "tiny"]);
     model.expect(0);
     assert!(
-        model.stdout.contains("by `ctl rethreshold` after the job's end"),
+        model
+            .stdout
+            .contains("by `ctl rethreshold` after the job's end"),
         "{}",
         model.stdout
     );
@@ -354,16 +356,31 @@ fn whoever_asks_is_told_what_decides() {
 
     // Of single images and of all, as numbers.
     let rows = sandbox.json(&["results", &job, "--aupimo"]);
-    let values = rows.as_array().unwrap().iter().map(|row| row["aupimo"].as_f64().unwrap());
+    let values = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["aupimo"].as_f64().unwrap());
     let values: Vec<f64> = values.collect();
     assert_eq!(values.len(), 3, "{rows}");
     let metrics = sandbox.json(&["results", &job, "--metrics"]);
-    let metric = metrics.as_array().unwrap().iter().find(|row| row["metric"] == "AUPIMO").unwrap();
+    let metric = metrics
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["metric"] == "AUPIMO")
+        .unwrap();
     let mean = values.iter().sum::<f64>() / 3.0;
-    assert!((metric["value"].as_f64().unwrap() - mean).abs() < 1e-9, "{metric}, {mean}");
+    assert!(
+        (metric["value"].as_f64().unwrap() - mean).abs() < 1e-9,
+        "{metric}, {mean}"
+    );
     let found = sandbox.json(&["results", &job, "--distribution"]);
     assert_eq!(found[0]["threshold"], 4.5, "{found}");
     let bins = found[0]["bins"].as_array().unwrap();
-    let images: u64 = bins.iter().map(|bin| bin["anomalous"].as_u64().unwrap()).sum();
+    let images: u64 = bins
+        .iter()
+        .map(|bin| bin["anomalous"].as_u64().unwrap())
+        .sum();
     assert_eq!(images, 3, "{found}");
 }
