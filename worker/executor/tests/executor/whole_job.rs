@@ -373,7 +373,9 @@ fn the_mean_of_single_images_is_the_metric_of_the_run() {
     for index in 0..4 {
         let name = format!("data/tiny/ground_truth/bad/{index:03}_mask.png");
         let rows = 16 * (index + 1);
-        let mask: Vec<u8> = (0..64 * 64).map(|at| if at < 64 * rows { 255 } else { 0 }).collect();
+        let mask: Vec<u8> = (0..64 * 64)
+            .map(|at| if at < 64 * rows { 255 } else { 0 })
+            .collect();
         images::write(&folder.path().join(name), &mask);
     }
     let text = yaml(folder.path(), "");
