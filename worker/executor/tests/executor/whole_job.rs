@@ -369,6 +369,15 @@ fn scores_are_normalized_by_the_distribution_of_training_images() {
 fn the_mean_of_single_images_is_the_metric_of_the_run() {
     let folder = tempfile::tempdir().unwrap();
     images::dataset(&folder.path().join("data"), 8, 4);
+    // More than the squares that the model finds, and of each image another part.
+    for index in 0..4 {
+        let name = format!("data/tiny/ground_truth/bad/{index:03}_mask.png");
+        let rows = 16 * (index + 1);
+        let mask: Vec<u8> = (0..64 * 64)
+            .map(|at| if at < 64 * rows { 255 } else { 0 })
+            .collect();
+        images::write(&folder.path().join(name), &mask);
+    }
     let text = yaml(folder.path(), "");
     let wanted = "pixel: [AUROC, {class_path: AUPIMO, init_args: {fpr_bounds: [0.001, 0.5]}}]";
     let text = text.replace("pixel: [AUROC, F1Score]", wanted);
