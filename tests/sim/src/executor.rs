@@ -97,6 +97,7 @@ pub fn work(assignment: &Assignment) -> (TaskResult, Vec<OutputObject>, u64) {
             errors: 0,
             anomalous: None,
             index: None,
+            certificate: None,
         },
         TaskSpec::Export { export } => ResultDetail::Export {
             files: vec![PublishedTable {
