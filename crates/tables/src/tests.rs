@@ -380,6 +380,6 @@ fn the_scores_of_a_million_images_take_tens_of_megabytes() {
     };
     let (bytes, rows) = write_bytes((0..ROWS).map(row)).unwrap();
     assert_eq!(rows, ROWS);
-    let of_a_million = bytes.len() as u64 * (1_000_000 / ROWS) >> 20;
+    let of_a_million = (bytes.len() as u64 * (1_000_000 / ROWS)) >> 20;
     assert!((10..100).contains(&of_a_million), "{of_a_million} MiB");
 }

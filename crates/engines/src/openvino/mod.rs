@@ -96,9 +96,17 @@ fn chosen_device(core: &Core) -> Result<CString, EngineError> {
         named => named,
     };
     let found = core.devices()?;
-    let is_there = |one: &String| *one == wanted || one.split('.').next() == Some(&wanted);
-    if wanted == AUTO || found.iter().any(is_there) {
-        return CString::new(wanted).map_err(|e| EngineError::native(NAME, "starting", e));
+    let name =
+        CString::new(wanted.as_str()).map_err(|e| EngineError::native(NAME, "starting", e))?;
+    let is_there = match wanted.as_str() {
+        // Not a device, but a plugin that chooses one.
+        AUTO => core.property(&name, c"SUPPORTED_PROPERTIES").is_ok(),
+        _ => found
+            .iter()
+            .any(|one| *one == wanted || one.split('.').next() == Some(&wanted)),
+    };
+    if is_there {
+        return Ok(name);
     }
     Err(EngineError::NoDevice {
         engine: NAME,

@@ -2,6 +2,7 @@
 
 mod bad_inputs;
 mod death;
+mod devices;
 mod export;
 mod golden;
 mod images;
