@@ -309,6 +309,58 @@ parameters:
 }
 
 #[test]
+fn every_form_of_sweep_files_runs() {
+    const DATA: &str = "data: {class_path: anomalib.data.MVTec, init_args: {root: ./data, category: tiny, image_size: ";
+    const MODEL: &str = "model: {class_path: anomalib.models.Padim, init_args: {pre_trained: false, backbone: resnet18}}";
+    const OLD_DATA: &str = "dataset: {root: ./data, category: tiny, image_size: ";
+    const OLD_MODEL: &str = "model: {pre_trained: false, backbone: resnet18}";
+    let comet = |data: &str, ends: &str, model: &str| {
+        format!(
+            "algorithm: random\nspec: {{maxCombo: 3, metric: pixel_AUROC, objective: maximize}}\nparameters:\n  \
+             {data}{{type: discrete, values: [48, 64]}}{ends}\n  {model}\n"
+        )
+    };
+    let old_wandb = format!(
+        "observation_budget: 3\nmethod: random\nmetric: {{name: pixel_AUROC, goal: maximize}}\nparameters:\n  \
+         {OLD_DATA}{{values: [48, 64]}}}}\n  {OLD_MODEL}\n"
+    );
+    for (text, of_model) in [
+        (comet(DATA, "}}", MODEL), &[][..]),
+        (comet(OLD_DATA, "}", OLD_MODEL), &["--model", "padim"]),
+        (old_wandb, &["--model", "padim"]),
+    ] {
+        let sandbox = sandbox(&text);
+        let command = [&["hpo", "--sweep_config", "search.yaml"], of_model].concat();
+        sandbox.ctl(&command).expect(0);
+        assert_eq!(trials(&sandbox).len(), 3, "{text}");
+        assert!(trials(&sandbox)[0].contains("image_size"), "{text}");
+    }
+}
+
+#[test]
+fn a_search_whose_objective_nobody_can_measure_fails() {
+    let sandbox = sandbox(SEARCH);
+    for folder in ["test", "ground_truth"] {
+        for entry in std::fs::read_dir(sandbox.path(&format!("data/tiny/{folder}"))).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_name() != "good" {
+                std::fs::remove_dir_all(entry.path()).unwrap();
+            }
+        }
+    }
+    sandbox
+        .ctl(&["run", "search.yaml"])
+        .expect(1)
+        .says(&["no trial came to a value"]);
+    assert_eq!(state(&sandbox), "failed");
+    let trials = sandbox.json(&["get", "trials", "last"]);
+    for trial in list(&trials) {
+        assert_eq!(trial["value"], Value::Null);
+        assert!(!trial["error"].as_str().unwrap().is_empty(), "{trial}");
+    }
+}
+
+#[test]
 fn another_space_under_the_same_key_is_refused() {
     let sandbox = sandbox(SEARCH);
     sandbox
