@@ -21,7 +21,9 @@ fn a_job_fails_at_its_deadline_says_so_and_a_retry_has_the_time_again(queue: Que
     // It outlives its coordinator.
     coordinator.signal(Signal::KILL);
     coordinator.wait(LIMIT);
-    let _coordinator = sandbox.start("coordinator", &[]);
+    let mut again = sandbox.start("coordinator", &[]);
+    // The socket's file is there still: a command that is faster would start a coordinator of its own.
+    again.wait_for_word("coordinator.sock");
     until("a missed deadline", LIMIT, || {
         let ended = sandbox.ctl(&["get", "jobs", "-o", "json"]);
         let jobs: serde_json::Value = serde_json::from_str(&ended.stdout).ok()?;

@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 
 use crate::cluster::token;
 use crate::kills::wait_for_socket;
+use crate::processes::until;
 use crate::sandbox::{JOB, LIMIT, Running, Sandbox};
 
 /// A coordinator that other machines reach, and a worker that knows it by its socket only.
@@ -20,6 +21,10 @@ fn open_cluster(sandbox: &Sandbox, arguments: &[&str]) -> [Running; 2] {
     let coordinator = sandbox.start("coordinator", &[&listen, arguments].concat());
     wait_for_socket(sandbox);
     let worker = sandbox.start("worker", &[&["--name", "box"], arguments].concat());
+    // Before, a command would bring its own, without this configuration.
+    until("a live worker", LIMIT, || {
+        (sandbox.json(&["get", "workers"])[0]["state"] == "live").then_some(())
+    });
     [worker, coordinator]
 }
 
