@@ -20,8 +20,8 @@ fn a_deleted_job_is_gone_but_for_its_model() {
     refused
         .expect(2)
         .says(&["only jobs that have ended are deleted", "ctl cancel"]);
-    let late = sandbox.ctl(&["wait", "last", "--timeout", "500ms"]);
-    late.expect(1).says(&["has ended within 0.5 s"]);
+    let late = sandbox.ctl(&["wait", "last", "--timeout", "1ms"]);
+    late.expect(1).says(&["has ended within 0.001 s"]);
 
     let _worker = sandbox.start("worker", &["--name", "box"]);
     let waited = sandbox.ctl(&["wait", "last"]);
