@@ -50,7 +50,7 @@ pub enum Looker {
     Alone(Alone),
     Sharing(Box<Sharing>),
     /// By the model file of another program.
-    File(FileSession),
+    File(Box<FileSession>),
 }
 
 /// In two steps, with buffers that serve every image.
@@ -173,7 +173,13 @@ impl<'a> Features<'a> {
             images: Images::new(attempt, file.preprocess().decoding(decoding)),
             shared: None,
         };
-        Ok((features, sessions.into_iter().map(Looker::File).collect()))
+        Ok((
+            features,
+            sessions
+                .into_iter()
+                .map(|session| Looker::File(Box::new(session)))
+                .collect(),
+        ))
     }
 
     /// At which of so many items the attempt begins.

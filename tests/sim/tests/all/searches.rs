@@ -246,11 +246,9 @@ fn a_trial_whose_images_cannot_be_listed_is_a_result_and_not_the_end() {
                 break;
             };
             let lists = matches!(assignment.spec, TaskSpec::List { .. });
-            let category = &assignment
-                .runs
-                .first()
-                .map(|run| &run.spec.data.init_args["category"]);
-            if lists && *category == Some(&Value::from("b")) {
+            let run = assignment.runs.first();
+            let category = run.and_then(|run| run.spec.data.init_args.get("category"));
+            if lists && category == Some(&Value::from("b")) {
                 desk.fail(&worker, assignment.lease, FailureClass::InvalidInput);
                 failed += 1;
             } else {
