@@ -235,6 +235,8 @@ fn a_trial_whose_images_cannot_be_listed_is_a_result_and_not_the_end() {
         let by = &mut submit.resolved.search.as_mut().unwrap().by;
         by.concurrency = concurrency;
         by.space.dimensions[0].name = "data.init_args.category".to_owned();
+        let data = &mut submit.resolved.runs[0].data;
+        data.init_args.insert("category".to_owned(), "a".into());
         submit.resolved_json = serde_json::to_string(&submit.resolved).unwrap();
         submit.plan = plan::plan(&submit.resolved);
         let mut desk = Desk::new();
