@@ -1,7 +1,7 @@
 //! Examples in the help texts; a test parses each.
 
 /// Each command's, by its name.
-pub const EXAMPLES: [(&str, &str); 17] = [
+pub const EXAMPLES: [(&str, &str); 27] = [
     (
         "run",
         "Examples:
@@ -109,6 +109,59 @@ pub const EXAMPLES: [(&str, &str); 17] = [
   ctl completions bash > ~/.local/share/bash-completion/completions/ctl
   ctl completions zsh > \"${fpath[1]}/_ctl\"
   ctl completions fish > ~/.config/fish/completions/ctl.fish",
+    ),
+    (
+        "validate",
+        "Example:
+  ctl validate job.yaml --set data.init_args.root=/data",
+    ),
+    (
+        "import",
+        "Example:
+  ctl import anomalib config.yaml --to job.yaml",
+    ),
+    (
+        "logs",
+        "Examples:
+  ctl logs last -f
+  ctl logs abcd1234-0007",
+    ),
+    (
+        "render",
+        "Example:
+  ctl render last --top 20 --to pictures",
+    ),
+    (
+        "cancel",
+        "Example:
+  ctl cancel last",
+    ),
+    (
+        "token",
+        "Examples:
+  ctl token new ann
+  ctl token new box --role worker",
+    ),
+    (
+        "doctor",
+        "Example:
+  ctl doctor -o json",
+    ),
+    (
+        "weights",
+        "Examples:
+  ctl weights import mobilenet_v2.pth --backbone mobilenet_v2 --licence MIT
+  ctl weights check",
+    ),
+    (
+        "worker",
+        "Example:
+  ctl worker release box",
+    ),
+    (
+        "bench",
+        "Example:
+  ctl bench dispatch --tasks 10000",
     ),
 ];
 

@@ -50,9 +50,10 @@ pub enum Command {
     #[command(after_help = examples::of("submit"))]
     Submit(submit::Args),
     /// Check a job file
+    #[command(after_help = examples::of("validate"))]
     Validate(validate::Args),
     /// Write a file of other software as a job file
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::of("import"))]
     Import(import::Args),
     /// Show the resolved job, its runs and tasks
     #[command(after_help = examples::of("plan"))]
@@ -64,6 +65,7 @@ pub enum Command {
     #[command(after_help = examples::of("describe"))]
     Describe(describe::Args),
     /// Show what the attempts of a job or task wrote to their logs
+    #[command(after_help = examples::of("logs"))]
     Logs(logs::Args),
     /// Show the results of a job
     #[command(after_help = examples::of("results"))]
@@ -72,6 +74,7 @@ pub enum Command {
     #[command(after_help = examples::of("report"))]
     Report(report::Args),
     /// Draw the images with the highest scores, with their anomaly maps and masks
+    #[command(after_help = examples::of("render"))]
     Render(render::Args),
     /// Say what changes between two jobs on the same images: decisions that flip, rates per folder, the worst with pictures
     #[command(after_help = examples::of("diff"))]
@@ -86,6 +89,7 @@ pub enum Command {
     #[command(after_help = examples::of("wait"))]
     Wait(wait::Args),
     /// Cancel a job
+    #[command(after_help = examples::of("cancel"))]
     Cancel(cancel::Args),
     /// Compute again what failed or was cancelled, and nothing else
     #[command(after_help = examples::of("retry"))]
@@ -97,21 +101,22 @@ pub enum Command {
     #[command(after_help = examples::of("delete"))]
     Delete(delete::Args),
     /// Make tokens for a coordinator that listens on the network
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::of("token"))]
     Token(token::Args),
     /// Say what this machine has and lacks
+    #[command(after_help = examples::of("doctor"))]
     Doctor(doctor::Args),
     /// Import, list and check pretrained weights
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::of("weights"))]
     Weights(weights::Args),
     /// Release a worker from quarantine
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::of("worker"))]
     Worker(worker::Args),
     /// Print the script with which a shell completes commands, ids and names
     #[command(after_help = examples::of("completions"))]
     Completions(completions::Args),
     /// Measure how many tasks a second this machine can dispatch, and how fast
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::of("bench"))]
     Bench(bench::Args),
 }
 
