@@ -15,21 +15,6 @@ fn desk() -> Desk {
     })
 }
 
-/// Time passes, and the coordinator looks at it once.
-fn pass(desk: &mut Desk, ms: u64) {
-    desk.now.mono_ms += ms;
-    desk.now.wall_ms += ms as i64;
-    desk.apply(|_| Event::Ticked);
-    assert_eq!(desk.core.rows(), desk.rows);
-}
-
-fn deliver_all(desk: &mut Desk) {
-    for id in desk.core.outbox().map(|row| row.id).collect::<Vec<_>>() {
-        let version = Some(1);
-        desk.apply(|_| Event::OutboxDelivered { id, version });
-    }
-}
-
 fn job0() -> JobId {
     "job0".parse().unwrap()
 }
@@ -48,7 +33,7 @@ fn what_a_deleted_job_left_goes_twice_and_then_its_rows() {
     let a = desk.register("a", 1);
     desk.submit(job("job0", "s", Some("night"), 2));
     desk.work_off(&a, "c");
-    deliver_all(&mut desk);
+    desk.deliver_all();
     assert_eq!(desk.state("job0"), JobState::Succeeded);
     let expected: Vec<String> = desk
         .core
@@ -80,7 +65,7 @@ fn what_a_deleted_job_left_goes_twice_and_then_its_rows() {
         "{reply:?}"
     );
 
-    pass(&mut desk, 1_000);
+    desk.pass(1_000);
     let order = |again| Removal {
         job: job0(),
         store: desk_store(),
@@ -90,21 +75,21 @@ fn what_a_deleted_job_left_goes_twice_and_then_its_rows() {
     assert_eq!(desk.removals, [order(false)]);
     // Lost orders come again after a restart.
     desk.restart();
-    pass(&mut desk, 1_000);
+    desk.pass(1_000);
     assert_eq!(desk.removals, [order(false), order(false)]);
     removed(&mut desk, false);
     removed(&mut desk, false);
     assert_eq!(desk.delete("job0", "d"), Reply::Deleted { removed: true });
-    pass(&mut desk, DAY_MS);
+    desk.pass(DAY_MS);
     // Time goes on over a restart.
     desk.restart();
-    pass(&mut desk, DAY_MS - 1);
+    desk.pass(DAY_MS - 1);
     assert_eq!(desk.removals.len(), 2);
-    pass(&mut desk, 1);
+    desk.pass(1);
     assert_eq!(desk.removals[2..], [order(true)]);
     assert!(desk.rows.jobs.contains_key(&job0()));
     removed(&mut desk, true);
-    pass(&mut desk, 1_000);
+    desk.pass(1_000);
     assert!(!desk.rows.jobs.contains_key(&job0()));
     desk.restart();
     let reply = desk.submit(job("job1", "u", Some("night"), 1));
@@ -137,10 +122,10 @@ fn only_what_has_ended_is_deleted() {
     desk.cancel("job0", "stop");
     assert_eq!(desk.delete("job0", "d"), Reply::Deleted { removed: false });
     // Its spec is on the way to the store: it would be there after everything had been removed.
-    pass(&mut desk, 1_000);
+    desk.pass(1_000);
     assert!(desk.removals.is_empty());
-    deliver_all(&mut desk);
-    pass(&mut desk, 60_000);
+    desk.deliver_all();
+    desk.pass(60_000);
     assert_eq!(desk.removals.len(), 1);
     assert!(desk.removals[0].keep.is_empty());
 }
@@ -154,6 +139,6 @@ fn of_a_search_only_what_was_fitted_once_more_stays() {
     desk.work_off(&a, "c");
     assert_eq!(desk.state("job0"), JobState::Succeeded);
     desk.delete("job0", "d");
-    pass(&mut desk, 1_000);
+    desk.pass(1_000);
     assert_eq!(desk.removals[0].keep.len(), 2);
 }

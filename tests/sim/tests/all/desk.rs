@@ -69,6 +69,14 @@ impl Desk {
         reply.expect("an event with a ticket is answered")
     }
 
+    /// Time passes, and the coordinator looks at it once.
+    pub fn pass(&mut self, ms: u64) {
+        self.now.mono_ms += ms;
+        self.now.wall_ms += ms as i64;
+        self.apply(|_| Event::Ticked);
+        assert_eq!(self.core.rows(), self.rows);
+    }
+
     pub fn wait(&mut self, ms: u64) {
         let step = 1_000;
         for _ in 0..ms.div_ceil(step) {
@@ -270,6 +278,11 @@ impl Desk {
     /// Does whatever is ready until nothing is; delivers the outbox, but tells nobody.
     pub fn work_off(&mut self, from: &Sender, prefix: &str) {
         self.work(from, prefix);
+        self.deliver_all();
+    }
+
+    /// What is for stores is there.
+    pub fn deliver_all(&mut self) {
         let rows = self.core.outbox();
         let for_stores = rows.filter(|row| !matches!(row.item, OutboxItem::Notice(_)));
         for id in for_stores.map(|row| row.id).collect::<Vec<_>>() {

@@ -16,13 +16,6 @@ fn desk() -> Desk {
     })
 }
 
-/// Time passes, and the coordinator looks at it once.
-fn pass(desk: &mut Desk, ms: u64) {
-    desk.now.mono_ms += ms;
-    desk.now.wall_ms += ms as i64;
-    desk.apply(|_| Event::Ticked);
-}
-
 fn knows(desk: &Desk) -> bool {
     let known = desk.core.job_view(&"job0".parse().unwrap()).is_some();
     assert_eq!(known, !desk.rows.jobs.is_empty());
@@ -45,9 +38,9 @@ fn a_job_is_forgotten_wholly_when_it_has_been_over_for_long() {
     done(&mut desk);
     let ended = desk.core.census(desk.now).ended;
     assert_eq!(ended.outcomes["accepted"], 6);
-    pass(&mut desk, 30 * DAY_MS - 1);
+    desk.pass(30 * DAY_MS - 1);
     assert!(knows(&desk));
-    pass(&mut desk, 1);
+    desk.pass(1);
     assert!(!knows(&desk));
     let left = Rows {
         workers: desk.rows.workers.clone(),
@@ -74,7 +67,7 @@ fn whoever_asks_for_a_forgotten_job_hears_that_it_is_not_known() {
     let mut desk = desk();
     let a = done(&mut desk);
     let lease = *desk.rows.attempts.keys().next().unwrap();
-    pass(&mut desk, 30 * DAY_MS);
+    desk.pass(30 * DAY_MS);
     let unknown = |reply| matches!(reply, Reply::Refused(Refusal::UnknownJob(_)));
     assert!(unknown(desk.retry("job0", "r")));
     assert!(unknown(desk.cancel("job0", "r")));
@@ -86,11 +79,11 @@ fn whoever_asks_for_a_forgotten_job_hears_that_it_is_not_known() {
 fn time_goes_on_over_a_restart_and_nothing_goes_soon_after_one() {
     let mut desk = desk();
     done(&mut desk);
-    pass(&mut desk, 29 * DAY_MS);
+    desk.pass(29 * DAY_MS);
     desk.restart();
-    pass(&mut desk, DAY_MS - 1);
+    desk.pass(DAY_MS - 1);
     assert!(knows(&desk));
-    pass(&mut desk, 1);
+    desk.pass(1);
     assert!(!knows(&desk));
 
     // A clock that is a year ahead when the machine starts, and right soon after.
@@ -98,12 +91,12 @@ fn time_goes_on_over_a_restart_and_nothing_goes_soon_after_one() {
     done(&mut desk);
     desk.now.wall_ms += 365 * DAY_MS as i64;
     desk.restart();
-    pass(&mut desk, HOUR_MS - 1);
+    desk.pass(HOUR_MS - 1);
     assert!(knows(&desk));
     desk.now.wall_ms -= 365 * DAY_MS as i64;
-    pass(&mut desk, 1);
+    desk.pass(1);
     assert!(knows(&desk));
-    pass(&mut desk, 30 * DAY_MS);
+    desk.pass(30 * DAY_MS);
     assert!(!knows(&desk));
 }
 
@@ -112,22 +105,22 @@ fn an_open_job_is_kept_and_a_retried_one_gets_its_time_anew() {
     let mut desk = desk();
     let a = desk.register("a", 1);
     desk.submit(job("job0", "s", None, 1));
-    pass(&mut desk, 100 * DAY_MS);
+    desk.pass(100 * DAY_MS);
     assert!(knows(&desk));
     let a = desk.register(a.worker.as_str(), 2);
     desk.cancel("job0", "stop");
     desk.work_off(&a, "c");
     assert_eq!(desk.state("job0"), JobState::Cancelled);
-    pass(&mut desk, 29 * DAY_MS);
+    desk.pass(29 * DAY_MS);
     desk.retry("job0", "again");
-    pass(&mut desk, 10 * DAY_MS);
+    desk.pass(10 * DAY_MS);
     assert!(knows(&desk));
     let a = desk.register(a.worker.as_str(), 3);
     desk.work_off(&a, "d");
     assert_eq!(desk.state("job0"), JobState::Succeeded);
-    pass(&mut desk, 29 * DAY_MS);
+    desk.pass(29 * DAY_MS);
     assert!(knows(&desk));
-    pass(&mut desk, DAY_MS);
+    desk.pass(DAY_MS);
     assert!(!knows(&desk));
 }
 
@@ -142,7 +135,7 @@ fn it_is_kept_until_what_its_attempts_left_is_swept_for_good() {
     desk.wait(2_000);
     desk.work_off(&a, "c");
     assert_eq!(desk.state("job0"), JobState::Succeeded);
-    pass(&mut desk, 40 * DAY_MS);
+    desk.pass(40 * DAY_MS);
     assert_eq!(desk.swept, std::slice::from_ref(&list.prefix));
     for found in [3, 1, 0] {
         assert!(knows(&desk));
@@ -151,7 +144,7 @@ fn it_is_kept_until_what_its_attempts_left_is_swept_for_good() {
             lease,
             objects: found,
         });
-        pass(&mut desk, DAY_MS);
+        desk.pass(DAY_MS);
     }
     assert!(!knows(&desk));
     let ended = desk.core.census(desk.now).ended;
@@ -165,11 +158,11 @@ fn it_is_kept_until_the_store_has_all_of_it() {
     // Nothing of it was begun: it ends although nobody could publish its spec.
     desk.cancel("job0", "stop");
     assert_eq!(desk.state("job0"), JobState::Cancelled);
-    pass(&mut desk, 40 * DAY_MS);
+    desk.pass(40 * DAY_MS);
     assert!(knows(&desk));
     for id in desk.core.outbox().map(|row| row.id).collect::<Vec<_>>() {
         desk.apply(|_| Event::OutboxDelivered { id, version: None });
     }
-    pass(&mut desk, HOUR_MS);
+    desk.pass(HOUR_MS);
     assert!(!knows(&desk));
 }
