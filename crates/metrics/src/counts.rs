@@ -1,7 +1,10 @@
 //! The one mergeable state that all metrics finish from.
 
+use std::convert::Infallible;
+
 use crate::aupimo::{FprBounds, SharedFpr};
 use crate::false_positive_rate::{AtRate, FalsePositiveRate, Search};
+use crate::ordered::{NO_KEY, Run, Runs, leading};
 use crate::score_distribution::{Moments, ScoreDistribution};
 use crate::{
     Asked, Overlap, Pass, RawScore, RawScores, Regions, StateError, StateWriter, Step, Summary,
@@ -279,36 +282,14 @@ impl ScoreCounts {
         let asked = asked.into();
         let mut pass = Pass::new(self.totals(), asked);
         self.sort();
-        let mut rest = self.walk();
-        // Between two anomalous items, or thresholds, it matters how many normal ones there are, not which.
-        let mut cuts: Vec<u32> = asked.thresholds.iter().map(|cut| cut.key()).collect();
-        cuts.sort_unstable();
-        let mut cuts = cuts.into_iter().peekable();
-        loop {
-            let anomalous = rest.anomalous.first().map(|&item| key_of(item));
-            while let Some(cut) = cuts.next_if(|&cut| anomalous.is_none_or(|key| cut <= key)) {
-                rest.normals_below(cut, &mut pass);
-            }
-            match anomalous {
-                Some(key) => {
-                    rest.normals_below(key, &mut pass);
-                    rest.next().into_iter().for_each(|step| pass.step(step));
-                }
-                None => {
-                    rest.normals_below(NO_KEY, &mut pass);
-                    return pass.finish();
-                }
-            }
-        }
+        pass.take_below(NO_KEY, &mut self.walk(), &mut asked.cuts());
+        pass.finish()
     }
 
     /// Writes what [`ScoreCounts::to_bytes`] gives, without holding it.
     pub fn write(&mut self, sink: &mut impl std::io::Write) -> Result<(), StateError> {
         let mut writer = StateWriter::new(Vec::new(), self.totals());
-        for step in self.ordered() {
-            writer.step(step);
-            writer.pass_on(sink)?;
-        }
+        self.write_steps(&mut writer, |writer| writer.pass_on(sink))?;
         sink.write_all(&writer.finish()).map_err(StateError::Write)
     }
 
@@ -319,10 +300,37 @@ impl ScoreCounts {
             Vec::with_capacity(128 + totals.normal as usize / 4 * 5),
             totals,
         );
-        for step in self.ordered() {
-            writer.step(step);
-        }
+        let Ok(()) = self.write_steps(&mut writer, |_| Ok::<_, Infallible>(()));
         writer.finish()
+    }
+
+    /// Calls `each` after every step.
+    fn write_steps<E>(
+        &mut self,
+        writer: &mut StateWriter,
+        mut each: impl FnMut(&mut StateWriter) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.sort();
+        let mut rest = self.walk();
+        loop {
+            // Nearly all steps are of normal items in maps of one size.
+            let end = match rest.others[..] {
+                [] => rest.next_anomalous().unwrap_or(NO_KEY),
+                _ => 0,
+            };
+            let [clear, beside] = &mut rest.normal;
+            while let key = clear.lowest().min(beside.lowest())
+                && key < end
+            {
+                writer.normals(key, clear.take(key), beside.take(key));
+                each(writer)?;
+            }
+            let Some(step) = rest.next() else {
+                return Ok(());
+            };
+            writer.step(step);
+            each(writer)?;
+        }
     }
 }
 
@@ -356,14 +364,22 @@ impl Normals<'_> {
         self.keys.first().copied().unwrap_or(NO_KEY)
     }
 
-    /// Moves those of a key, which is at most the lowest, into a step.
-    #[inline]
-    fn take(&mut self, key: u32, step: &mut Step) {
+    /// Takes those of a key, which is at most the lowest.
+    #[inline(always)]
+    fn take(&mut self, key: u32) -> u64 {
         let mut count = 0;
-        while self.lowest() == key {
-            self.keys = &self.keys[1..];
+        while let [first, rest @ ..] = self.keys
+            && *first == key
+        {
+            self.keys = rest;
             count += 1;
         }
+        count
+    }
+
+    #[inline(always)]
+    fn take_into(&mut self, key: u32, step: &mut Step) {
+        let count = self.take(key);
         if count > 0 {
             step.normal += count;
             step.clear += self.share.times(count);
@@ -371,53 +387,48 @@ impl Normals<'_> {
     }
 }
 
-/// Above the key of every score.
-const NO_KEY: u32 = u32::MAX;
-
 impl Ordered<'_> {
-    /// Hands all normal items below a key to the pass.
-    fn normals_below(&mut self, key: u32, pass: &mut Pass) {
-        let (mut lowest, mut highest) = (NO_KEY, 0);
-        let (mut count, mut clear) = (0, Overlap::default());
-        for normals in self.normal.iter_mut().chain(&mut self.others) {
-            let leading = leading(normals.keys, |&normal| normal < key);
-            let (run, rest) = normals.keys.split_at(leading);
-            if let (Some(&first), Some(&last)) = (run.first(), run.last()) {
-                (lowest, highest) = (lowest.min(first), highest.max(last));
-                count += leading as u64;
-                clear += normals.share.times(leading as u64);
-            }
-            normals.keys = rest;
-        }
-        // Some, if there is one: keys come from checked scores.
-        if let (Some(lowest), Some(highest)) =
-            (RawScore::from_key(lowest), RawScore::from_key(highest))
-        {
-            pass.normals(lowest, highest, (count, clear));
-        }
-    }
-
     /// The lowest key of all.
     #[inline]
     fn lowest(&self) -> u32 {
-        let anomalous = self.anomalous.first().map_or(NO_KEY, |&item| key_of(item));
         let [clear, beside] = &self.normal;
-        let least = anomalous.min(clear.lowest()).min(beside.lowest());
+        let least = clear.lowest().min(beside.lowest());
+        let least = least.min(self.next_anomalous().unwrap_or(NO_KEY));
         let others = self.others.iter().map(Normals::lowest);
         others.fold(least, u32::min)
     }
 }
 
-/// How many items at the front of an ordered slice fulfil what no later one does: in steps that double, so that it costs
-/// little where they are few.
-fn leading<T>(items: &[T], fulfils: impl Fn(&T) -> bool) -> usize {
-    let mut bound = 1;
-    while items.get(bound - 1).is_some_and(&fulfils) {
-        bound *= 2;
+impl Runs for Ordered<'_> {
+    #[inline]
+    fn next_anomalous(&self) -> Option<u32> {
+        self.anomalous.first().map(|&item| key_of(item))
     }
-    // Item bound / 2 - 1 fulfils it, item bound - 1 does not.
-    let known = bound / 2;
-    known + items[known..items.len().min(bound)].partition_point(fulfils)
+
+    fn take_normals(&mut self, key: u32) -> Option<Run> {
+        let mut taken = None;
+        for normals in self.normal.iter_mut().chain(&mut self.others) {
+            let leading = leading(normals.keys, |&normal| normal < key);
+            let (run, rest) = normals.keys.split_at(leading);
+            if let (Some(&lowest), Some(&highest)) = (run.first(), run.last()) {
+                let count = leading as u64;
+                let clear = normals.share.times(count);
+                let run = Run {
+                    lowest,
+                    highest,
+                    count,
+                    clear,
+                };
+                taken = Some(run.and(taken));
+            }
+            normals.keys = rest;
+        }
+        taken
+    }
+
+    fn take_step(&mut self) -> Option<Step> {
+        self.next()
+    }
 }
 
 impl Iterator for Ordered<'_> {
@@ -429,10 +440,10 @@ impl Iterator for Ordered<'_> {
         // None at the end only: keys come from checked scores.
         let mut step = Step::empty(RawScore::from_key(key)?);
         for normals in &mut self.normal {
-            normals.take(key, &mut step);
+            normals.take_into(key, &mut step);
         }
         for normals in &mut self.others {
-            normals.take(key, &mut step);
+            normals.take_into(key, &mut step);
         }
         while let [first, rest @ ..] = self.anomalous
             && key_of(*first) == key

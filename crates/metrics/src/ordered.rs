@@ -138,3 +138,53 @@ impl Below {
         Some(())
     }
 }
+
+/// Above the key of every score.
+pub(crate) const NO_KEY: u32 = u32::MAX;
+
+/// Some normal items of neighbouring scores.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run {
+    /// Keys of the lowest and of the highest score.
+    pub lowest: u32,
+    pub highest: u32,
+    pub count: u64,
+    /// Shares of their images, of those that have no defect.
+    pub clear: Overlap,
+}
+
+impl Run {
+    #[inline]
+    pub(crate) fn and(self, other: Option<Self>) -> Self {
+        let Some(mut all) = other else { return self };
+        all.lowest = all.lowest.min(self.lowest);
+        all.highest = all.highest.max(self.highest);
+        all.count += self.count;
+        all.clear += self.clear;
+        all
+    }
+}
+
+/// Items in order that are taken from the front: one step at a time, or all normal ones up to the next that is not.
+pub(crate) trait Runs {
+    /// Key of the first anomalous item.
+    fn next_anomalous(&self) -> Option<u32>;
+
+    /// Takes all normal items below a key; no anomalous one is.
+    fn take_normals(&mut self, key: u32) -> Option<Run>;
+
+    /// Takes all items of the lowest score.
+    fn take_step(&mut self) -> Option<Step>;
+}
+
+/// How many items at the front of an ordered slice fulfil what no later one does: in steps that double, so that it costs
+/// little where they are few.
+pub(crate) fn leading<T>(items: &[T], fulfils: impl Fn(&T) -> bool) -> usize {
+    let mut bound = 1;
+    while items.get(bound - 1).is_some_and(&fulfils) {
+        bound *= 2;
+    }
+    // Item bound / 2 - 1 fulfils it, item bound - 1 does not.
+    let known = bound / 2;
+    known + items[known..items.len().min(bound)].partition_point(fulfils)
+}

@@ -74,6 +74,16 @@ impl std::ops::AddAssign for Overlap {
     }
 }
 
+impl std::ops::Sub for Overlap {
+    type Output = Self;
+
+    /// What a sum had before some of its shares were added.
+    #[inline]
+    fn sub(self, before: Self) -> Self {
+        Self(self.0 - before.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

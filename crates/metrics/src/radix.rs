@@ -24,71 +24,112 @@ impl Key for u64 {
 const DIGIT_BITS: u32 = 8;
 const BUCKETS: usize = 1 << DIGIT_BITS;
 
+/// The same where all keys are in the cache, which bears more positions.
+const CACHED_DIGIT_BITS: u32 = 11;
+const CACHED_BUCKETS: usize = 1 << CACHED_DIGIT_BITS;
+
 /// Keys that are sorted in the second-level cache rather than split again.
 const IN_CACHE: usize = 1 << 17;
 
 /// Below this many keys the histograms cost more than they save.
-const COMPARISON_SORT_LIMIT: usize = 256;
+const COMPARISON_SORT_LIMIT: usize = 1024;
 
 /// Sorts ascending. Many keys are split by their leading bits until each share fits the cache, where they are sorted by
 /// the bits that are left, least significant digit first.
 pub(crate) fn sort<K: Key>(keys: &mut [K]) {
     let mut scratch = vec![K::default(); keys.len()];
-    sort_with(keys, &mut scratch);
+    sort_into(keys, &mut scratch, Side::Here);
 }
 
-fn sort_with<K: Key>(keys: &mut [K], scratch: &mut [K]) {
-    if keys.len() < COMPARISON_SORT_LIMIT {
-        keys.sort_unstable();
+/// Where the sorted keys are wanted: every pass brings them to the other side.
+#[derive(Clone, Copy, PartialEq)]
+enum Side {
+    Here,
+    There,
+}
+
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Here => Self::There,
+            Self::There => Self::Here,
+        }
+    }
+}
+
+fn sort_into<K: Key>(here: &mut [K], there: &mut [K], wanted: Side) {
+    if here.len() < COMPARISON_SORT_LIMIT {
+        here.sort_unstable();
+        if wanted == Side::There {
+            there.copy_from_slice(here);
+        }
         return;
     }
-    let (mut least, mut greatest) = (keys[0], keys[0]);
-    for &key in keys.iter() {
+    let (mut least, mut greatest) = (here[0], here[0]);
+    for &key in here.iter() {
         least = least.min(key);
         greatest = greatest.max(key);
     }
     // Keys differ in these bits of their distance to the least.
     let bits = u64::BITS - (greatest.bits() - least.bits()).leading_zeros();
     let distance = |key: K| key.bits() - least.bits();
-    if keys.len() <= IN_CACHE {
-        sort_in_cache(keys, scratch, bits, distance);
+    if here.len() <= IN_CACHE {
+        sort_in_cache(here, there, wanted, bits, distance);
         return;
     }
     let shift = bits.saturating_sub(DIGIT_BITS);
-    let ends = scatter(keys, scratch, |key| (distance(key) >> shift) as usize);
-    keys.copy_from_slice(scratch);
+    let ends = scatter::<_, BUCKETS>(here, there, |key| (distance(key) >> shift) as usize);
+    if shift == 0 {
+        if wanted == Side::Here {
+            here.copy_from_slice(there);
+        }
+        return;
+    }
     let mut start = 0;
     for end in ends {
-        if shift > 0 {
-            sort_with(&mut keys[start..end], &mut scratch[start..end]);
-        }
+        sort_into(
+            &mut there[start..end],
+            &mut here[start..end],
+            wanted.other(),
+        );
         start = end;
     }
 }
 
 fn sort_in_cache<K: Key>(
-    keys: &mut [K],
-    scratch: &mut [K],
+    here: &mut [K],
+    there: &mut [K],
+    wanted: Side,
     bits: u32,
     distance: impl Fn(K) -> u64,
 ) {
-    let (mut from, mut to) = (keys, scratch);
-    let mut swapped = false;
-    for shift in (0..bits).step_by(DIGIT_BITS as usize) {
-        scatter(from, to, |key| {
-            (distance(key) >> shift) as usize & (BUCKETS - 1)
+    let (mut from, mut to) = (here, there);
+    let mut side = Side::Here;
+    let passes = bits.div_ceil(CACHED_DIGIT_BITS);
+    let width = if passes == 0 {
+        0
+    } else {
+        bits.div_ceil(passes)
+    };
+    for pass in 0..passes {
+        scatter::<_, CACHED_BUCKETS>(from, to, |key| {
+            (distance(key) >> (pass * width)) as usize & ((1 << width) - 1)
         });
         std::mem::swap(&mut from, &mut to);
-        swapped = !swapped;
+        side = side.other();
     }
-    if swapped {
+    if side != wanted {
         to.copy_from_slice(from);
     }
 }
 
 /// Orders keys by one digit, equal ones as they came; gives where each digit's keys end.
 #[inline(always)]
-fn scatter<K: Key>(from: &[K], to: &mut [K], digit: impl Fn(K) -> usize) -> [usize; BUCKETS] {
+fn scatter<K: Key, const BUCKETS: usize>(
+    from: &[K],
+    to: &mut [K],
+    digit: impl Fn(K) -> usize,
+) -> [usize; BUCKETS] {
     let mut positions = starts(from, &digit);
     for &key in from {
         let position = &mut positions[digit(key)];
@@ -100,7 +141,10 @@ fn scatter<K: Key>(from: &[K], to: &mut [K], digit: impl Fn(K) -> usize) -> [usi
 
 /// Where each digit's keys start.
 #[inline(always)]
-fn starts<K: Key>(keys: &[K], digit: impl Fn(K) -> usize) -> [usize; BUCKETS] {
+fn starts<K: Key, const BUCKETS: usize>(
+    keys: &[K],
+    digit: impl Fn(K) -> usize,
+) -> [usize; BUCKETS] {
     let mut positions = [0; BUCKETS];
     for &key in keys {
         positions[digit(key)] += 1;

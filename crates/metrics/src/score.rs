@@ -64,9 +64,12 @@ pub struct RawScores<'a>(&'a [f32]);
 
 impl<'a> RawScores<'a> {
     pub fn new(values: &'a [f32]) -> Result<Self, NotFinite> {
-        // x * 0 is NaN for exactly the values that are not finite; the sum keeps it, without a branch an item.
-        let sum: f32 = values.iter().map(|v| v * 0.0).sum();
-        if sum == 0.0 {
+        // Without a branch an item.
+        let infinite = |value: &f32| !value.is_finite();
+        if !values
+            .iter()
+            .fold(false, |any, value| any | infinite(value))
+        {
             return Ok(Self(values));
         }
         let index = values.iter().position(|v| !v.is_finite()).unwrap_or(0);

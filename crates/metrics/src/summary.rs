@@ -8,8 +8,8 @@ use crate::curves::{CurvePass, Curves};
 use crate::f1_adaptive_threshold::{Best, BestF1};
 use crate::f1_score::Cut;
 use crate::min_max::MinMax;
-use crate::ordered::Below;
-use crate::{Decided, Interval, Overlap, RawScore, Step, Threshold, Totals, Undefined};
+use crate::ordered::{Below, Run, Runs};
+use crate::{Decided, Interval, RawScore, Step, Threshold, Totals, Undefined};
 
 /// What a summary depends on besides the scores.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -21,6 +21,17 @@ pub struct Asked<'a> {
     pub fpr_bounds: FprBounds,
     /// Whether curves are drawn, too.
     pub curves: bool,
+}
+
+/// Keys of thresholds, in order.
+pub(crate) type Cuts = std::iter::Peekable<std::vec::IntoIter<u32>>;
+
+impl Asked<'_> {
+    pub(crate) fn cuts(&self) -> Cuts {
+        let mut keys: Vec<u32> = self.thresholds.iter().map(|cut| cut.key()).collect();
+        keys.sort_unstable();
+        keys.into_iter().peekable()
+    }
 }
 
 impl<'a> From<&'a [Threshold]> for Asked<'a> {
@@ -94,18 +105,35 @@ impl Pass {
         self.below.add(step);
     }
 
-    /// Several steps of normal items at once: how many, and their shares of their images. No threshold may lie above
-    /// `lowest` and at or below `highest`.
+    /// All items below a key, `cuts` being the keys of thresholds that are left. Between two anomalous items, or thresholds,
+    /// it matters how many normal ones there are, not which.
+    pub(crate) fn take_below(&mut self, key: u32, items: &mut impl Runs, cuts: &mut Cuts) {
+        loop {
+            let anomalous = items.next_anomalous().filter(|&next| next < key);
+            let end = anomalous.unwrap_or(key);
+            while let Some(cut) = cuts.next_if(|&cut| cut <= end) {
+                self.normals(items.take_normals(cut));
+            }
+            self.normals(items.take_normals(end));
+            match anomalous.and_then(|_| items.take_step()) {
+                Some(step) => self.step(step),
+                None => return,
+            }
+        }
+    }
+
     #[inline]
-    pub(crate) fn normals(
-        &mut self,
-        lowest: RawScore,
-        highest: RawScore,
-        (count, clear): (u64, Overlap),
-    ) {
-        self.reach(lowest, highest);
-        self.below.normal += count;
-        self.below.clear += clear;
+    fn normals(&mut self, run: Option<Run>) {
+        let Some(run) = run else { return };
+        // Both are: keys come from checked scores.
+        if let (Some(lowest), Some(highest)) = (
+            RawScore::from_key(run.lowest),
+            RawScore::from_key(run.highest),
+        ) {
+            self.reach(lowest, highest);
+            self.below.normal += run.count;
+            self.below.clear += run.clear;
+        }
     }
 
     #[inline]

@@ -5,24 +5,18 @@ use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::io::{Read, Write};
 
+use super::entries::Stretch;
 use super::{StateError, StateReader, StateWriter};
 use crate::aupimo::{FprBounds, SharedFpr};
 use crate::false_positive_rate::{AtRate, FalsePositiveRate, Search};
+use crate::ordered::NO_KEY;
 use crate::score_distribution::{Moments, ScoreDistribution};
 use crate::{Asked, Pass, Step, Summary, Totals, Undefined};
 
-/// A k-way merge: holds one block of each source, however many items the sources have.
+/// Holds a block and a few thousand entries of each source, however many items the sources have.
 pub struct Merge<R> {
-    /// Those that have a step left, each with the next one.
-    sources: Vec<Source<R>>,
+    sources: Vec<StateReader<R>>,
     totals: Totals,
-    /// Key of each source's next step, and its index.
-    heap: BinaryHeap<Reverse<(u32, usize)>>,
-}
-
-struct Source<R> {
-    reader: StateReader<R>,
-    next: Step,
 }
 
 impl<R: Read> Merge<R> {
@@ -30,17 +24,12 @@ impl<R: Read> Merge<R> {
         let mut merge = Self {
             sources: Vec::new(),
             totals: Totals::default(),
-            heap: BinaryHeap::new(),
         };
         for source in sources {
-            let mut reader = StateReader::new(source)?;
+            let reader = StateReader::new(source)?;
             let totals = merge.totals.checked_add(reader.totals());
             merge.totals = totals.ok_or(StateError::TooLarge)?;
-            if let Some(next) = reader.next_step()? {
-                let key = next.score.key();
-                merge.heap.push(Reverse((key, merge.sources.len())));
-                merge.sources.push(Source { reader, next });
-            }
+            merge.sources.push(reader);
         }
         Ok(merge)
     }
@@ -52,39 +41,47 @@ impl<R: Read> Merge<R> {
 
     /// Calls `each` with steps of strictly ascending score.
     pub fn for_each(
-        mut self,
+        self,
         mut each: impl FnMut(Step) -> Result<(), StateError>,
     ) -> Result<(), StateError> {
+        // Those that have a step left, each with the next one, and its key with the index of its source.
+        let (mut sources, mut heap) = (Vec::new(), BinaryHeap::new());
+        for mut reader in self.sources {
+            if let Some(next) = reader.next_step()? {
+                heap.push(Reverse((next.score.key(), sources.len())));
+                sources.push((reader, next));
+            }
+        }
         let mut open: Option<Step> = None;
-        while self.heap.len() > 1
-            && let Some(mut top) = self.heap.peek_mut()
+        while heap.len() > 1
+            && let Some(mut top) = heap.peek_mut()
         {
             let Reverse((key, index)) = *top;
-            let source = &mut self.sources[index];
+            let (reader, next) = &mut sources[index];
             match &mut open {
                 // Below the totals, which fit.
-                Some(step) if step.score.key() == key => step.add(source.next),
+                Some(step) if step.score.key() == key => step.add(*next),
                 _ => {
-                    if let Some(done) = open.replace(source.next) {
+                    if let Some(done) = open.replace(*next) {
                         each(done)?;
                     }
                 }
             }
             // Replacing the top in place sifts once; a pop and a push would sift twice.
-            match source.reader.next_step()? {
-                Some(next) => {
-                    source.next = next;
-                    *top = Reverse((next.score.key(), index));
+            match reader.next_step()? {
+                Some(step) => {
+                    *next = step;
+                    *top = Reverse((step.score.key(), index));
                 }
                 None => {
                     PeekMut::pop(top);
                 }
             }
         }
-        let Some(Reverse((key, index))) = self.heap.pop() else {
+        let Some(Reverse((key, index))) = heap.pop() else {
             return open.map_or(Ok(()), each);
         };
-        let Source { reader, next: last } = &mut self.sources[index];
+        let (reader, last) = &mut sources[index];
         match open {
             Some(open) if open.score.key() == key => last.add(open),
             Some(open) => each(open)?,
@@ -100,12 +97,17 @@ impl<R: Read> Merge<R> {
 
     /// All numbers at once, for some thresholds or more ([`Asked`]).
     pub fn summary<'a>(self, asked: impl Into<Asked<'a>>) -> Result<Summary, StateError> {
+        let asked = asked.into();
         let mut pass = Pass::new(self.totals, asked);
-        self.for_each(|step| {
-            pass.step(step);
-            Ok(())
-        })?;
-        Ok(pass.finish())
+        let mut cuts = asked.cuts();
+        let mut stretch = Stretch::new(self.sources);
+        loop {
+            let end = stretch.refill()?;
+            pass.take_below(end, &mut stretch, &mut cuts);
+            if end == NO_KEY {
+                return Ok(pass.finish());
+            }
+        }
     }
 
     /// The false-positive rates of images without a defect, by which the curves of single images are drawn.

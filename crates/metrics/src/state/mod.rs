@@ -24,6 +24,7 @@
 //! doubled or moved is noticed, too.
 
 mod crc;
+mod entries;
 mod merge;
 mod read;
 mod write;

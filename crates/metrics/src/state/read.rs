@@ -20,7 +20,8 @@ pub struct StateReader<R> {
     position: usize,
     blocks: u64,
     crc: u32,
-    next_key: u64,
+    /// Above the last one.
+    next_key: u32,
     ended: bool,
 }
 
@@ -74,17 +75,23 @@ impl<R: Read> StateReader<R> {
         self.totals
     }
 
-    /// The next higher score; `None` after the last.
+    /// The lowest key that the next score may have.
     #[inline]
+    pub(super) fn next_key(&self) -> u32 {
+        self.next_key
+    }
+
+    /// The next higher score; `None` after the last.
+    #[inline(always)]
     pub fn next_step(&mut self) -> Result<Option<Step>, StateError> {
         if self.position == self.block.len() && !self.next_block()? {
             return Ok(None);
         }
         let head = self.varint()?;
-        let key = self.next_key + (head >> 2); // below 2^33 + 2^62
+        let key = u64::from(self.next_key) + (head >> 2); // below 2^32 + 2^62
         let score = u32::try_from(key).ok().and_then(RawScore::from_key);
         let score = score.ok_or(StateError::Malformed("a score that is not finite"))?;
-        self.next_key = key + 1;
+        self.next_key = key as u32 + 1; // that of a score is below the highest
         let mut step = Step::empty(score);
         match head & 3 {
             ONE_CLEAR => (step.normal, step.clear) = (1, self.unit),
@@ -102,7 +109,22 @@ impl<R: Read> StateReader<R> {
         Ok(Some(step))
     }
 
+    #[inline(always)]
     fn several(&mut self, step: &mut Step) -> Result<(), StateError> {
+        // Nearly always a few normal items of images of the size in the header.
+        if let Some(&[normal @ 2..0x80, units @ 0..0x80]) =
+            self.block[self.position..].first_chunk()
+            && (normal | units) & 1 == 0
+        {
+            self.position += 2;
+            step.normal = u64::from(normal >> 1);
+            step.clear = self.unit.times(u64::from(units >> 1));
+            return Ok(());
+        }
+        self.any_several(step)
+    }
+
+    fn any_several(&mut self, step: &mut Step) -> Result<(), StateError> {
         let normal = self.wide_varint()?;
         step.normal = u64::try_from(normal >> 1).map_err(|_| TOO_LONG)?;
         let units = self.wide_varint()?;

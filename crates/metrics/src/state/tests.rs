@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::properties::{counts, uniform};
-use crate::{Overlap, ScoreCounts, Step, Totals};
+use crate::{Origin, Overlap, ScoreCounts, Step, Threshold, Totals};
 
 /// What a written state holds.
 fn read(bytes: &[u8]) -> Result<(Totals, Vec<Step>), StateError> {
@@ -60,6 +60,43 @@ fn a_merge_writes_what_the_whole_state_does() {
     let merge = Merge::open(states.iter().map(Vec::as_slice)).unwrap();
     merge.write(&mut merged).unwrap();
     assert!(merged == expected);
+}
+
+#[test]
+fn stretches_of_several_states_add_up_to_the_whole() {
+    // As many thresholds as meet ends of stretches, scores of both classes, and gaps.
+    let thresholds: Vec<Threshold> = (0..400)
+        .map(|i| f32::from(i as u16) / 300.0 - 0.3)
+        .map(|score| Threshold::restore(score, Origin::Manual).unwrap())
+        .collect();
+    let part = |seed: u64, items: u64, ties: f64| {
+        let normal: Vec<f32> = (0..items).map(|i| uniform(seed, i) as f32 - 0.25).collect();
+        let anomalous: Vec<f32> = (0..items / 20)
+            .map(|i| ((uniform(seed + 1, i) * ties).round() / (ties * 0.8)) as f32)
+            .collect();
+        counts(&normal, &anomalous)
+    };
+    let mut parts = [
+        part(10, 60_000, 50.0),
+        part(20, 9_000, 1e6),
+        part(30, 3, 1.0),
+        many(),
+    ];
+    let mut whole = ScoreCounts::new();
+    parts.iter().for_each(|part| whole.merge(part));
+    let mut states: Vec<Vec<u8>> = parts.iter_mut().map(ScoreCounts::to_bytes).collect();
+    let merged = |states: &[Vec<u8>]| {
+        Merge::open(states.iter().map(Vec::as_slice))
+            .and_then(|merge| merge.summary(thresholds.as_slice()))
+    };
+    assert_eq!(
+        merged(&states).unwrap(),
+        whole.summary(thresholds.as_slice())
+    );
+
+    let last = states[3].len() - 20;
+    states[3][last] ^= 1;
+    assert!(matches!(merged(&states), Err(StateError::Checksum { .. })));
 }
 
 #[test]

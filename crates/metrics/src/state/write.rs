@@ -66,6 +66,28 @@ impl StateWriter {
             }
             _ => self.several(gap, step),
         }
+        self.end_entry();
+    }
+
+    /// A step of normal items only: so many of images without a defect, all of the size in the header, and so many of others.
+    #[inline]
+    pub(crate) fn normals(&mut self, key: u32, clear: u64, beside: u64) {
+        let gap = (u64::from(key) - self.next_key) << 2;
+        self.next_key = u64::from(key) + 1;
+        match (clear, beside) {
+            (0, 1) => self.varint(gap | ONE_BESIDE),
+            (1, 0) => self.varint(gap | ONE_CLEAR),
+            _ => {
+                self.varint(gap | SEVERAL);
+                self.varint((clear + beside) << 1);
+                self.varint(clear << 1);
+            }
+        }
+        self.end_entry();
+    }
+
+    #[inline]
+    fn end_entry(&mut self) {
         if self.out.len() - self.block - 8 > BLOCK_BYTES - MAX_ENTRY_BYTES {
             self.close_block();
         }
