@@ -13,8 +13,8 @@ use crate::{
     core::Core,
     effect::{Effect, Refusal, Removal, Reply},
     event::Now,
-    job::{Job, JobNumber, Task},
-    rows::{AttemptRow, Change, Deletion, OutboxRow, Outcome, RequestAnswer, RequestRow},
+    job::{Job, Task},
+    rows::{AttemptRow, Change, Deletion, OutboxRow, Outcome, RequestAnswer},
 };
 
 impl Core {
@@ -25,45 +25,32 @@ impl Core {
         now: Now,
         out: &mut Vec<Effect>,
     ) -> Result<Reply, Refusal> {
-        let (number, answered) = self.requested(&request, id)?;
-        match answered {
-            None => {}
-            Some(RequestAnswer::Deleted) => return Ok(self.deleted(number)),
-            Some(_) => return Err(Refusal::RequestReused(request)),
-        }
-        let job = self.jobs.get_mut(&number);
-        let job = job.ok_or_else(|| Refusal::UnknownJob(id.clone()))?;
-        let state = job.state();
-        if !state.is_terminal() || job.is_decided_anew() {
-            return Err(Refusal::NotOver {
-                job: id.clone(),
-                state,
-            });
-        }
-        job.progress.deletion = Some(Deletion::Ordered);
-        job.forget_ms = None;
-        out.push(Effect::Persist(Change::JobProgress(job.progress.clone())));
-        if let Some(key) = &job.row.key {
-            self.keys.remove(key);
-        }
-        self.remember(
-            RequestRow {
-                id: request,
-                job: id.clone(),
-                answer: RequestAnswer::Deleted,
-            },
-            out,
-        );
-        out.push(Effect::JobChanged(id.clone()));
-        self.forget_later(number, now);
-        Ok(self.deleted(number))
-    }
-
-    fn deleted(&self, number: JobNumber) -> Reply {
-        let deletion = self.jobs.get(&number).and_then(|job| job.progress.deletion);
-        Reply::Deleted {
-            removed: deletion != Some(Deletion::Ordered),
-        }
+        let hide = |core: &mut Self, number, out: &mut Vec<Effect>| {
+            let job = core.jobs.get_mut(&number);
+            let job = job.ok_or_else(|| Refusal::UnknownJob(id.clone()))?;
+            let state = job.state();
+            if !state.is_terminal() || job.is_decided_anew() {
+                return Err(Refusal::NotOver {
+                    job: id.clone(),
+                    state,
+                });
+            }
+            job.progress.deletion = Some(Deletion::Ordered);
+            job.forget_ms = None;
+            out.push(Effect::Persist(Change::JobProgress(job.progress.clone())));
+            if let Some(key) = &job.row.key {
+                core.keys.remove(key);
+            }
+            out.push(Effect::JobChanged(id.clone()));
+            core.forget_later(number, now);
+            Ok(RequestAnswer::Deleted)
+        };
+        self.once(request, id, out, hide, |core, number, answer| {
+            let deletion = core.jobs.get(&number).and_then(|job| job.progress.deletion);
+            (answer == RequestAnswer::Deleted).then_some(Reply::Deleted {
+                removed: deletion != Some(Deletion::Ordered),
+            })
+        })
     }
 
     /// Has what a deleted job left removed; false if something of it is still on its way to the store.

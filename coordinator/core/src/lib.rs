@@ -39,6 +39,7 @@ mod placement;
 mod quarantine;
 mod query;
 mod rebuild;
+mod request;
 mod restore;
 mod rethreshold;
 mod retry;

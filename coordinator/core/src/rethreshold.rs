@@ -15,7 +15,7 @@ use crate::{
     effect::{Effect, Refusal, Reply},
     event::Now,
     job::{Job, JobNumber},
-    rows::{Change, RequestAnswer, RequestRow, RethresholdRow, UnderWay},
+    rows::{Change, RequestAnswer, RethresholdRow, UnderWay},
 };
 
 impl Core {
@@ -27,33 +27,23 @@ impl Core {
         now: Now,
         out: &mut Vec<Effect>,
     ) -> Result<Reply, Refusal> {
-        let (number, answered) = self.requested(&request, id)?;
-        match answered {
-            None => {}
-            Some(RequestAnswer::Rethresholded { tasks, before }) => {
-                return Ok(Reply::Rethresholded { tasks, before });
+        let begin = |core: &mut Self, number, out: &mut Vec<Effect>| {
+            let job = core.jobs.get_mut(&number);
+            let job = job.ok_or_else(|| Refusal::UnknownJob(id.clone()))?;
+            let again = job.to_decide_anew(runs)?;
+            let (tasks, before) = (again.len() as u32, job.progress.results_published);
+            let row = job.begin_anew(runs, new, &again);
+            out.push(Effect::Persist(Change::Rethreshold(row)));
+            let again: Vec<_> = again.into_keys().map(|index| (index, true)).collect();
+            core.open_again(number, &again, now, out);
+            Ok(RequestAnswer::Rethresholded { tasks, before })
+        };
+        self.once(request, id, out, begin, |_, _, answer| match answer {
+            RequestAnswer::Rethresholded { tasks, before } => {
+                Some(Reply::Rethresholded { tasks, before })
             }
-            Some(_) => return Err(Refusal::RequestReused(request)),
-        }
-        let job = self
-            .jobs
-            .get_mut(&number)
-            .ok_or_else(|| Refusal::UnknownJob(id.clone()))?;
-        let again = job.to_decide_anew(runs)?;
-        let (tasks, before) = (again.len() as u32, job.progress.results_published);
-        let row = job.begin_anew(runs, new, &again);
-        out.push(Effect::Persist(Change::Rethreshold(row)));
-        let again: Vec<_> = again.into_keys().map(|index| (index, true)).collect();
-        self.open_again(number, &again, now, out);
-        self.remember(
-            RequestRow {
-                id: request,
-                job: id.clone(),
-                answer: RequestAnswer::Rethresholded { tasks, before },
-            },
-            out,
-        );
-        Ok(Reply::Rethresholded { tasks, before })
+            _ => None,
+        })
     }
 
     /// The job's reduce has been accepted: what a new threshold has led to is what counts now.

@@ -8,7 +8,7 @@ use crate::{
     effect::{Effect, Refusal, Reply, Verdict},
     event::Now,
     job::{Job, JobNumber},
-    rows::{Change, Outcome, RequestAnswer, RequestRow, Stop},
+    rows::{Change, Outcome, RequestAnswer, Stop},
 };
 
 impl Core {
@@ -19,37 +19,24 @@ impl Core {
         now: Now,
         out: &mut Vec<Effect>,
     ) -> Result<Reply, Refusal> {
-        let (number, answered) = self.requested(&request, id)?;
-        match answered {
-            None => {}
-            Some(RequestAnswer::Cancelled(state)) => return Ok(Reply::Cancelled { state }),
-            Some(_) => return Err(Refusal::RequestReused(request)),
-        }
-        // A job whose tasks have all ended only waits for its results to be published: too late.
-        if self
-            .jobs
-            .get(&number)
-            .is_some_and(|job| job.counts.open() > 0 && job.progress.stop != Some(Stop::User))
-        {
-            if !self.fall_back(number, "its user cancelled it".to_owned(), now, out) {
-                self.stop(number, Stop::User, out);
+        let cancel = |core: &mut Self, number, out: &mut Vec<Effect>| {
+            // A job whose tasks have all ended only waits for its results to be published: too late.
+            let is_under_way =
+                |job: &Job| job.counts.open() > 0 && job.progress.stop != Some(Stop::User);
+            if core.jobs.get(&number).is_some_and(is_under_way) {
+                if !core.fall_back(number, "its user cancelled it".to_owned(), now, out) {
+                    core.stop(number, Stop::User, out);
+                }
+                core.settle(number, now, out);
             }
-            self.settle(number, now, out);
-        }
-        let state = self
-            .jobs
-            .get(&number)
-            .ok_or_else(|| Refusal::UnknownJob(id.clone()))?
-            .state();
-        self.remember(
-            RequestRow {
-                id: request,
-                job: id.clone(),
-                answer: RequestAnswer::Cancelled(state),
-            },
-            out,
-        );
-        Ok(Reply::Cancelled { state })
+            let job = core.jobs.get(&number);
+            let job = job.ok_or_else(|| Refusal::UnknownJob(id.clone()))?;
+            Ok(RequestAnswer::Cancelled(job.state()))
+        };
+        self.once(request, id, out, cancel, |_, _, answer| match answer {
+            RequestAnswer::Cancelled(state) => Some(Reply::Cancelled { state }),
+            _ => None,
+        })
     }
 
     /// From here on nothing of the job is granted or accepted, but for the reduce of a job that failed: its
@@ -100,22 +87,14 @@ impl Core {
         now: Now,
         out: &mut Vec<Effect>,
     ) -> Result<Reply, Refusal> {
-        let (number, answered) = self.requested(&request, id)?;
-        match answered {
-            None => {}
-            Some(RequestAnswer::Retried { tasks }) => return Ok(Reply::Retried { tasks }),
-            Some(_) => return Err(Refusal::RequestReused(request)),
-        }
-        let tasks = self.reopen(number, now, out);
-        self.remember(
-            RequestRow {
-                id: request,
-                job: id.clone(),
-                answer: RequestAnswer::Retried { tasks },
-            },
-            out,
-        );
-        Ok(Reply::Retried { tasks })
+        let retry = |core: &mut Self, number, out: &mut Vec<Effect>| {
+            let tasks = core.reopen(number, now, out);
+            Ok(RequestAnswer::Retried { tasks })
+        };
+        self.once(request, id, out, retry, |_, _, answer| match answer {
+            RequestAnswer::Retried { tasks } => Some(Reply::Retried { tasks }),
+            _ => None,
+        })
     }
 
     /// Opens what did not succeed, and what depends on it, in a new generation; how many tasks. Nothing while the
@@ -218,29 +197,6 @@ impl Core {
             self.sweep_later(lease, now);
             self.persist_attempt(lease, out);
         }
-    }
-
-    /// The job that a request is about, and what it was answered, if it comes once more.
-    pub(crate) fn requested(
-        &self,
-        request: &RequestId,
-        id: &JobId,
-    ) -> Result<(JobNumber, Option<RequestAnswer>), Refusal> {
-        let number = *self
-            .job_numbers
-            .get(id)
-            .ok_or_else(|| Refusal::UnknownJob(id.clone()))?;
-        match self.requests.get(request) {
-            Some(known) if known.job != *id => Err(Refusal::RequestReused(request.clone())),
-            Some(known) => Ok((number, Some(known.answer))),
-            None if self.shown_job(id).is_none() => Err(Refusal::UnknownJob(id.clone())),
-            None => Ok((number, None)),
-        }
-    }
-
-    pub(crate) fn remember(&mut self, row: RequestRow, out: &mut Vec<Effect>) {
-        out.push(Effect::Persist(Change::Request(row.clone())));
-        self.requests.insert(row.id.clone(), row);
     }
 }
 
