@@ -16,7 +16,11 @@ use crate::queues::{Queue, on_both_queues};
 use crate::remote::server;
 use crate::sandbox::{JOB, LIMIT, Running, SOON, Sandbox};
 
-on_both_queues!(on_files_what_a_killed_executor_left_goes_and_nothing_else,);
+on_both_queues!(
+    on_files_what_a_killed_executor_left_goes_and_nothing_else,
+    in_a_bucket_what_a_killed_executor_left_goes_and_nothing_else,
+    a_sweep_follows_no_link_out_of_its_prefix,
+);
 
 /// Short enough to wait for twice, long enough to see what is there before.
 const RETENTION: &str = "4s";
@@ -172,9 +176,8 @@ fn on_files_what_a_killed_executor_left_goes_and_nothing_else(queue: Queue) {
     what_a_killed_executor_left_goes_and_nothing_else(&sandbox, "job.yaml", &out);
 }
 
-#[test]
-fn in_a_bucket_what_a_killed_executor_left_goes_and_nothing_else() {
-    let sandbox = sandbox();
+fn in_a_bucket_what_a_killed_executor_left_goes_and_nothing_else(queue: Queue) {
+    let sandbox = sandbox().on(queue);
     let text = config(
         "s3://lab/night",
         &server().endpoint(),
@@ -189,9 +192,8 @@ fn in_a_bucket_what_a_killed_executor_left_goes_and_nothing_else() {
     what_a_killed_executor_left_goes_and_nothing_else(&sandbox, "bucket.yaml", &out);
 }
 
-#[test]
-fn a_sweep_follows_no_link_out_of_its_prefix() {
-    let sandbox = sandbox();
+fn a_sweep_follows_no_link_out_of_its_prefix(queue: Queue) {
+    let sandbox = sandbox().on(queue);
     sandbox.write("config.yaml", "stores: {}\n");
     let first = coordinator(&sandbox, "14d");
     let prefix = job_with_a_crash(&sandbox, "job.yaml");
