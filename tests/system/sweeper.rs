@@ -178,17 +178,14 @@ fn on_files_what_a_killed_executor_left_goes_and_nothing_else(queue: Queue) {
 
 fn in_a_bucket_what_a_killed_executor_left_goes_and_nothing_else(queue: Queue) {
     let sandbox = sandbox().on(queue);
-    let text = config(
-        "s3://lab/night",
-        &server().endpoint(),
-        WRITER,
-        &sandbox.path("."),
-    );
+    // Of its own: the same on the other queue may run beside it.
+    let url = format!("s3://lab/swept-{queue:?}");
+    let text = config(&url, &server().endpoint(), WRITER, &sandbox.path("."));
     sandbox.write("config.yaml", &text);
     let stores = Stores::new(StoresConfig::parse(&text, "config.yaml").unwrap());
-    let job = JOB.replace("output: ./out", "output: s3://lab/night/out");
+    let job = JOB.replace("output: ./out", &format!("output: {url}/out"));
     sandbox.write("bucket.yaml", &job);
-    let out = Output::new(&stores, "s3://lab/night/out");
+    let out = Output::new(&stores, &format!("{url}/out"));
     what_a_killed_executor_left_goes_and_nothing_else(&sandbox, "bucket.yaml", &out);
 }
 
