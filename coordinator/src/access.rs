@@ -180,11 +180,8 @@ pub struct Guard {
 }
 
 impl Guard {
-    pub fn new(access: Option<Arc<Access>>) -> Self {
-        Self {
-            access,
-            refusals: Refusals::default(),
-        }
+    pub fn new(access: Option<Arc<Access>>, refusals: Refusals) -> Self {
+        Self { access, refusals }
     }
 
     /// Whether the request goes on. Its connection may stay then.
@@ -311,7 +308,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_calls_too_often_is_told_so_and_others_are_not() {
-        let guard = Guard::new(None);
+        let refusals = Refusals::default();
+        let guard = Guard::new(None, refusals.clone());
         let from = |peer: &Peer| {
             let mut request = http::Request::new(());
             request.extensions_mut().insert(peer.clone());
@@ -325,6 +323,7 @@ mod tests {
         };
         assert_eq!(refused.code(), Code::ResourceExhausted);
         assert!(refused.message().contains("1000 calls a second"));
+        assert!(refusals.numbers().any(|number| number == ("too_fast", 1)));
         guard.admit(&from(&other)).unwrap();
         // The socket's callers are this machine's own.
         for _ in 0..10_000 {

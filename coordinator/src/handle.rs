@@ -13,7 +13,7 @@ use store::Stores;
 use tokio::sync::{oneshot, watch};
 use types::JobId;
 
-use crate::{wake_ups::WakeUps, webhook::Webhook};
+use crate::{refusals::Refusals, wake_ups::WakeUps, webhook::Webhook};
 
 /// The loop has ended, or is about to: whoever asks hears it as "unavailable".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +54,7 @@ pub struct Handle {
     webhook: Option<Arc<Webhook>>,
     spans: Spans,
     commit_times: Histogram,
+    refusals: Refusals,
 }
 
 impl Handle {
@@ -74,6 +75,7 @@ impl Handle {
             webhook,
             spans,
             commit_times,
+            refusals: Refusals::default(),
         };
         (handle, receiver)
     }
@@ -101,6 +103,11 @@ impl Handle {
     /// How long the loop's commits took.
     pub fn commit_times(&self) -> &Histogram {
         &self.commit_times
+    }
+
+    /// Calls from the network that were not let in.
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     pub async fn ask(

@@ -24,7 +24,16 @@ impl Watched for Handle {
 
     async fn metrics(&self) -> Result<Metrics, String> {
         let census = look(self, |core, now| core.census(now)).await?;
-        Ok(render(&census, self.commit_times()))
+        let mut metrics = render(&census, self.commit_times());
+        metrics.family(
+            "refused_calls_total",
+            Kind::Counter,
+            "Calls from the network that were refused: for their token, or because one connection made too many.",
+            self.refusals()
+                .numbers()
+                .map(|(reason, number)| ([("reason", reason.to_owned())], number)),
+        );
+        Ok(metrics)
     }
 }
 

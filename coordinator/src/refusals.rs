@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,6 +24,21 @@ pub enum Stranger {
     OfOtherRole(String),
 }
 
+/// Of [`Stranger`], as monitoring names them.
+const REASONS: [&str; 4] = ["no_token", "unknown_token", "other_role", "too_fast"];
+
+impl Stranger {
+    /// Place in [`REASONS`].
+    fn reason(&self) -> usize {
+        match self {
+            Self::WithoutToken => 0,
+            Self::UnknownToken => 1,
+            Self::OfOtherRole(_) => 2,
+            Self::TooFast => 3,
+        }
+    }
+}
+
 /// One refused call, as the log shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -31,7 +49,11 @@ pub struct Refusal {
 
 /// Says refusals; clones count together.
 #[derive(Debug, Clone, Default)]
-pub struct Refusals(Arc<Mutex<Counts>>);
+pub struct Refusals {
+    unsaid: Arc<Mutex<Counts>>,
+    /// Since the start, in the order of [`REASONS`].
+    all: Arc<[AtomicU64; REASONS.len()]>,
+}
 
 /// Refusals that were not said since the last line about their kind, with the newest.
 #[derive(Debug, Default)]
@@ -62,6 +84,7 @@ impl Counts {
 impl Refusals {
     /// Needs a tokio runtime.
     pub fn note(&self, whom: Stranger, refusal: Refusal) {
+        self.all[whom.reason()].fetch_add(1, Ordering::Relaxed);
         let said = self.counts(|counts| counts.note(whom.clone(), refusal));
         if let Some(Refusal { call, from, why }) = said {
             tracing::warn!(
@@ -71,6 +94,12 @@ impl Refusals {
             );
             tokio::spawn(self.clone().count(whom));
         }
+    }
+
+    /// How many there were since the start, by reason.
+    pub fn numbers(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let numbers = self.all.iter().map(|number| number.load(Ordering::Relaxed));
+        REASONS.into_iter().zip(numbers)
     }
 
     /// Says how many more there were, as long as there are some.
@@ -92,7 +121,7 @@ impl Refusals {
     }
 
     fn counts<T>(&self, act: impl FnOnce(&mut Counts) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.unsaid.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -106,6 +135,22 @@ mod tests {
             from: None,
             why: "no".to_owned(),
         }
+    }
+
+    #[tokio::test]
+    async fn every_refusal_is_counted_said_or_not() {
+        let refusals = Refusals::default();
+        for whom in [Stranger::TooFast, Stranger::TooFast, Stranger::WithoutToken] {
+            refusals.clone().note(whom, refusal("a"));
+        }
+        let numbers: Vec<_> = refusals.numbers().collect();
+        let expected = [
+            ("no_token", 1),
+            ("unknown_token", 0),
+            ("other_role", 0),
+            ("too_fast", 2),
+        ];
+        assert_eq!(numbers, expected);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::process::Command;
 use proto::{Reach, v1};
 use serde_json::Value;
 
+use crate::monitoring::get;
 use crate::processes::{Signal, until};
 use crate::queues::{Queue, on_both_queues};
 use crate::quiet::runtime;
@@ -84,6 +85,7 @@ fn port(coordinator: &Running) -> String {
 on_both_queues!(
     the_readmes_cluster_works_as_it_is_written,
     a_worker_goes_on_with_the_new_token_of_its_file,
+    strangers_do_not_keep_out_who_is_let_in,
 );
 
 fn the_readmes_cluster_works_as_it_is_written(queue: Queue) {
@@ -293,11 +295,10 @@ fn a_worker_goes_on_with_the_new_token_of_its_file(queue: Queue) {
 
 /// More connections than there is room for, all through their TLS handshake; half of them say nothing more and answer
 /// pings, half make calls that are refused.
-#[test]
-fn strangers_do_not_keep_out_who_is_let_in() {
+fn strangers_do_not_keep_out_who_is_let_in(queue: Queue) {
     const FILES: u32 = 300;
     const STRANGERS: usize = 60;
-    let mut sandbox = Sandbox::with_job(6, 3);
+    let mut sandbox = Sandbox::with_job(6, 3).on(queue);
     certificates(&sandbox);
     let [user, of_worker] =
         [("ann", "user"), ("box", "worker")].map(|(name, role)| token(&sandbox, name, role));
@@ -314,7 +315,9 @@ fn strangers_do_not_keep_out_who_is_let_in() {
     sandbox.write("bin/coordinator", &limited);
     fs::set_permissions(bin.join("coordinator"), fs::Permissions::from_mode(0o755)).unwrap();
     sandbox.use_programs(bin);
-    let (mut coordinator, url) = coordinator(&sandbox, &[]);
+    let [port] = objects::free_ports();
+    let http = format!("127.0.0.1:{port}");
+    let (mut coordinator, url) = coordinator(&sandbox, &["--http", &http]);
 
     let runtime = runtime();
     let strangers: Vec<_> = (0..STRANGERS)
@@ -357,6 +360,16 @@ fn strangers_do_not_keep_out_who_is_let_in() {
     for stranger in strangers {
         runtime.block_on(stranger).unwrap();
     }
+    // They are counted, but for those that were cut off over their call.
+    let numbers = get(&http, "/metrics").1;
+    let refused = |reason: &str| -> u64 {
+        let family = format!("nightshift_refused_calls_total{{reason=\"{reason}\"}} ");
+        let mut lines = numbers.lines();
+        let number = lines.find_map(|line| line.strip_prefix(&family));
+        number.unwrap_or_default().parse().expect(&numbers)
+    };
+    assert!((1..=600).contains(&refused("unknown_token")), "{numbers}");
+    assert_eq!((refused("too_fast"), refused("no_token")), (0, 0));
     // 600 refused calls are a line, and one more a minute.
     let lines = coordinator.stderr().matches("refused").count();
     assert!((1..=3).contains(&lines), "{}", coordinator.stderr());

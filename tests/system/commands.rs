@@ -10,6 +10,9 @@ use crate::sandbox::{JOB, LIMIT, Sandbox, files};
 on_both_queues!(
     a_submitted_job_waits_for_a_worker_and_is_done_by_the_first_that_comes,
     a_report_shows_every_run_and_its_images_and_is_written_over_nothing,
+    every_engine_does_the_job_and_gives_the_same_scores,
+    every_run_has_exactly_one_score_row_for_each_image_that_is_not_trained_on,
+    a_model_trained_on_folders_is_tested_by_its_name,
 );
 
 #[test]
@@ -86,7 +89,7 @@ fn a_job_goes_from_images_to_tables_and_every_command_shows_it() {
 }
 
 fn a_report_shows_every_run_and_its_images_and_is_written_over_nothing(queue: Queue) {
-    let sandbox = Sandbox::with_job(6, 3).on(queue);
+    let sandbox = Sandbox::with_job(6, 3).served(queue);
     sandbox.write("job.yaml", &JOB.replace("seed: 0", "seed: {grid: [0, 1]}"));
     sandbox.ctl(&["run", "job.yaml"]).expect(0);
     let to = sandbox.path("report.html");
@@ -110,9 +113,8 @@ fn a_report_shows_every_run_and_its_images_and_is_written_over_nothing(queue: Qu
     assert_eq!(std::fs::read_to_string(to).unwrap(), html);
 }
 
-#[test]
-fn every_engine_does_the_job_and_gives_the_same_scores() {
-    let sandbox = Sandbox::with_job(6, 3);
+fn every_engine_does_the_job_and_gives_the_same_scores(queue: Queue) {
+    let sandbox = Sandbox::with_job(6, 3).served(queue);
     let scores = |engine: &str| {
         let choice = format!("resources.engine={engine}");
         sandbox
@@ -140,9 +142,8 @@ fn every_engine_does_the_job_and_gives_the_same_scores() {
     }
 }
 
-#[test]
-fn every_run_has_exactly_one_score_row_for_each_image_that_is_not_trained_on() {
-    let sandbox = Sandbox::with_job(6, 3);
+fn every_run_has_exactly_one_score_row_for_each_image_that_is_not_trained_on(queue: Queue) {
+    let sandbox = Sandbox::with_job(6, 3).served(queue);
     sandbox.write(
         "job.yaml",
         &JOB.replace("seed: 0", "seed: {grid: [0, 1, 2]}"),
@@ -166,9 +167,8 @@ fn every_run_has_exactly_one_score_row_for_each_image_that_is_not_trained_on() {
     assert_eq!(scores.len(), 18);
 }
 
-#[test]
-fn a_model_trained_on_folders_is_tested_by_its_name() {
-    let sandbox = Sandbox::new();
+fn a_model_trained_on_folders_is_tested_by_its_name(queue: Queue) {
+    let sandbox = Sandbox::new().served(queue);
     images::folder(&sandbox.path("cells"), 10, 4);
     let train = "\
 kind: train

@@ -57,10 +57,10 @@ fn a_job_fails_at_its_deadline_says_so_and_a_retry_has_the_time_again(queue: Que
 }
 
 fn a_job_stops_when_more_tasks_failed_than_may_and_says_so(queue: Queue) {
-    let sandbox = Sandbox::with_job(6, 3).on(queue);
+    let sandbox = Sandbox::with_job(6, 3);
     let job = JOB.replace("category: tiny", "category: {grid: [tiny, absent]}");
     sandbox.write("job.yaml", &format!("{job}max_failed_tasks: 0\n"));
-    let _programs = sandbox.found_by_run(queue);
+    let sandbox = sandbox.served(queue);
     const WHY: &str = "1 of its tasks failed and 0 may (`max_failed_tasks`)";
     sandbox
         .ctl(&["run", "job.yaml"])

@@ -4,17 +4,22 @@ use std::fs;
 
 use crate::kills::wait_for_socket;
 use crate::processes::{Signal, until};
+use crate::queues::{Queue, on_both_queues};
 use crate::sandbox::{JOB, LIMIT, SOON, Sandbox, files};
 
-#[test]
-fn a_deleted_job_is_gone_but_for_its_model() {
-    let sandbox = Sandbox::with_job(6, 3);
+on_both_queues!(
+    a_deleted_job_is_gone_but_for_its_model,
+    a_watched_list_shows_what_changes_and_a_shell_completes_ids,
+);
+
+fn a_deleted_job_is_gone_but_for_its_model(queue: Queue) {
+    let sandbox = Sandbox::with_job(6, 3).on(queue);
     sandbox.write("job.yaml", &JOB.replace("kind: benchmark", "kind: train"));
     // One that is not over yet: nobody works.
     let coordinator = sandbox.start("coordinator", &[]);
     wait_for_socket(&sandbox);
     sandbox
-        .ctl(&["submit", "job.yaml", "--key", "tonight"])
+        .ctl(&["submit", "job.yaml", "--key", "tonight-7"])
         .expect(0);
     let refused = sandbox.ctl(&["delete", "last"]);
     refused
@@ -24,12 +29,17 @@ fn a_deleted_job_is_gone_but_for_its_model() {
     late.expect(1).says(&["has ended within 0.001 s"]);
 
     let _worker = sandbox.start("worker", &["--name", "box"]);
-    let waited = sandbox.ctl(&["wait", "last"]);
+    let waited = sandbox.ctl(&["wait", "tonight-7"]);
     waited.expect(0);
     assert!(waited.stdout.contains("succeeded"), "{}", waited.stdout);
     let names = sandbox.ctl(&["get", "jobs", "-o", "name"]).stdout;
     let id = names.trim().to_owned();
     assert_eq!(id.len(), 8, "{names}");
+    // Its key may look like a task's id.
+    let described = sandbox.json(&["describe", "tonight-7"]);
+    assert_eq!(described["job"]["id"], id.as_str());
+    let logs = sandbox.ctl(&["logs", "tonight-7"]).stdout;
+    assert!(logs.contains(&format!("task={id}-0003")), "{logs}");
     let csv = sandbox.ctl(&["get", "tasks", "last", "-o", "csv"]).stdout;
     assert!(csv.starts_with("tasks,kind,run,state"), "{csv}");
     sandbox
@@ -66,14 +76,13 @@ fn a_deleted_job_is_gone_but_for_its_model() {
     // The key is free, and who asks for the job again gets a new one; also after a restart.
     coordinator.signal(Signal::TERM);
     coordinator.wait(SOON).expect(0);
-    let again = sandbox.ctl(&["run", "job.yaml", "--key", "tonight"]);
+    let again = sandbox.ctl(&["run", "job.yaml", "--key", "tonight-7"]);
     again.expect(0);
     assert!(!sandbox.job_ids().contains(&id));
 }
 
-#[test]
-fn a_watched_list_shows_what_changes_and_a_shell_completes_ids() {
-    let sandbox = Sandbox::with_job(6, 3);
+fn a_watched_list_shows_what_changes_and_a_shell_completes_ids(queue: Queue) {
+    let sandbox = Sandbox::with_job(6, 3).on(queue);
     let _coordinator = sandbox.start("coordinator", &[]);
     wait_for_socket(&sandbox);
     let watching = sandbox.start("ctl", &["get", "jobs", "-w"]);

@@ -8,7 +8,11 @@ use serde_json::Value;
 use crate::queues::{Queue, on_both_queues};
 use crate::sandbox::{JOB, Sandbox};
 
-on_both_queues!(a_model_becomes_files_of_every_kind_and_every_command_knows_them,);
+on_both_queues!(
+    a_model_becomes_files_of_every_kind_and_every_command_knows_them,
+    a_job_file_says_the_same_and_half_precision_is_half_as_large,
+    what_cannot_be_exported_is_said_with_the_right_exit_code,
+);
 
 /// With the model `tiny` trained.
 fn trained() -> Sandbox {
@@ -23,8 +27,7 @@ fn metadata(folder: &Path) -> Value {
 }
 
 fn a_model_becomes_files_of_every_kind_and_every_command_knows_them(queue: Queue) {
-    let sandbox = trained().on(queue);
-    let _programs = sandbox.found_by_run(queue);
+    let sandbox = trained().served(queue);
     let package = sandbox.json(&["describe", "model", "tiny"]);
     for (engine, names) in [
         ("onnx", &["model.onnx"][..]),
@@ -96,9 +99,8 @@ fn a_model_becomes_files_of_every_kind_and_every_command_knows_them(queue: Queue
     }
 }
 
-#[test]
-fn a_job_file_says_the_same_and_half_precision_is_half_as_large() {
-    let sandbox = trained();
+fn a_job_file_says_the_same_and_half_precision_is_half_as_large(queue: Queue) {
+    let sandbox = trained().served(queue);
     let size = |more: &str| {
         let text = format!(
             "kind: export\nname: half\nmodel: {{package: tiny}}\nexport: {{engine: openvino{more}}}\noutput: ./out\n"
@@ -117,9 +119,8 @@ fn a_job_file_says_the_same_and_half_precision_is_half_as_large() {
     assert!(half < whole * 3 / 4, "{half} of {whole}");
 }
 
-#[test]
-fn what_cannot_be_exported_is_said_with_the_right_exit_code() {
-    let sandbox = trained();
+fn what_cannot_be_exported_is_said_with_the_right_exit_code(queue: Queue) {
+    let sandbox = trained().served(queue);
     let ctl = |arguments: &[&str]| sandbox.ctl(&[&["export"], arguments].concat());
     ctl(&["tiny@7", "--engine", "onnx"])
         .expect(3)

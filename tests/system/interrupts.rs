@@ -4,24 +4,42 @@ use crate::images;
 use crate::kills::run_to_fit;
 use crate::processes::{Process, Signal};
 use crate::queues::{Queue, on_both_queues};
-use crate::sandbox::{JOB, LIMIT, SOON, Sandbox};
+use crate::sandbox::{Ended, JOB, LIMIT, SOON, Sandbox};
 
-// The other two interrupt programs that `ctl run` has started by itself, which never use a broker.
-on_both_queues!(a_retry_computes_only_the_runs_that_failed,);
+on_both_queues!(
+    the_first_interrupt_finishes_what_runs_and_what_it_says_goes_on,
+    the_second_interrupt_cancels_and_what_it_says_computes_what_is_missing,
+    a_retry_computes_only_the_runs_that_failed,
+);
 
-fn sandbox() -> Sandbox {
-    let sandbox = Sandbox::with_job(300, 3);
+/// With a job of two runs, and a worker that `ctl run` brings along: that is the one that an interrupt drains.
+fn sandbox(queue: Queue) -> Sandbox {
+    let sandbox = Sandbox::with_job(300, 3).coordinated(queue);
     sandbox.write("job.yaml", &JOB.replace("seed: 0", "seed: {grid: [0, 1]}"));
     sandbox
 }
 
-fn attempts(sandbox: &Sandbox, kind: &str) -> usize {
-    sandbox.outcomes(kind).len()
+/// Types what an interrupted command said that goes on. Beside other people's jobs the same file would be another job.
+#[track_caller]
+fn go_on(sandbox: &Sandbox, queue: Queue, interrupted: &Ended) {
+    let (_, command) = interrupted.stderr.split_once("go on with `").unwrap();
+    let (command, _) = command.split_once('`').unwrap();
+    let words: Vec<&str> = command.split(' ').skip(1).collect();
+    let expected = match queue {
+        Queue::Embedded => "run job.yaml".to_owned(),
+        Queue::RabbitMq => format!("retry {} --wait", sandbox.job_ids()[0]),
+    };
+    // And where: the state folder is not the default one.
+    assert!(
+        command.starts_with(&format!("ctl {expected} --state ")),
+        "{command}"
+    );
+    sandbox.ctl(&words).expect(0);
+    assert_eq!(sandbox.job_ids().len(), 1);
 }
 
-#[test]
-fn the_first_interrupt_finishes_what_runs_and_the_same_command_goes_on() {
-    let sandbox = sandbox();
+fn the_first_interrupt_finishes_what_runs_and_what_it_says_goes_on(queue: Queue) {
+    let sandbox = sandbox(queue);
     let mut run = run_to_fit(&sandbox, &[]);
     let executor = run.program("executor");
     let programs = run.programs();
@@ -30,29 +48,23 @@ fn the_first_interrupt_finishes_what_runs_and_the_same_command_goes_on() {
     run.signal(Signal::INT);
     run.wait_for_word("draining");
     executor.signal(Signal::CONT);
-    run.wait(LIMIT)
-        .expect(130)
-        .says(&["go on with `ctl run job.yaml"]);
+    let interrupted = run.wait(LIMIT);
+    interrupted.expect(130);
     programs
         .iter()
         .for_each(|program: &Process| program.wait_for_end(SOON));
-    let fits = sandbox.outcomes("fit");
+    let fits: Vec<String> = sandbox.outcomes("fit");
     assert_eq!(
         fits,
         ["accepted"],
         "the running one was finished, no other begun"
     );
-    sandbox
-        .ctl(&["run", "job.yaml"])
-        .expect(0)
-        .says(&["going on with it"]);
+    go_on(&sandbox, queue, &interrupted);
     assert_eq!(sandbox.outcomes("fit"), ["accepted", "accepted"]);
-    assert_eq!(sandbox.job_ids().len(), 1);
 }
 
-#[test]
-fn the_second_interrupt_cancels_and_the_same_command_computes_what_is_missing() {
-    let sandbox = sandbox();
+fn the_second_interrupt_cancels_and_what_it_says_computes_what_is_missing(queue: Queue) {
+    let sandbox = sandbox(queue);
     let mut run = run_to_fit(&sandbox, &[]);
     let executor = run.program("executor");
     let programs = run.programs();
@@ -62,31 +74,22 @@ fn the_second_interrupt_cancels_and_the_same_command_computes_what_is_missing() 
     run.signal(Signal::INT);
     run.wait_for_word("cancelling");
     executor.signal(Signal::CONT);
-    run.wait(LIMIT).expect(130);
+    let interrupted = run.wait(LIMIT);
+    interrupted.expect(130);
     programs
         .iter()
         .for_each(|program: &Process| program.wait_for_end(SOON));
     let jobs = sandbox.json(&["get", "jobs"]);
     assert_eq!(jobs[0]["state"], "cancelled");
-    sandbox
-        .ctl(&["run", "job.yaml"])
-        .expect(0)
-        .says(&["going on with it"]);
-    assert_eq!(sandbox.job_ids().len(), 1);
-    assert_eq!(attempts(&sandbox, "list"), 1, "what had succeeded stays");
-    assert_eq!(
-        sandbox
-            .json(&["results", "--last", "--scores"])
-            .as_array()
-            .unwrap()
-            .len(),
-        12
-    );
+    go_on(&sandbox, queue, &interrupted);
+    let lists = sandbox.outcomes("list").len();
+    assert_eq!(lists, 1, "what had succeeded stays");
+    let scores = sandbox.json(&["results", "--last", "--scores"]);
+    assert_eq!(scores.as_array().unwrap().len(), 12);
 }
 
 fn a_retry_computes_only_the_runs_that_failed(queue: Queue) {
-    let sandbox = Sandbox::with_job(6, 3).on(queue);
-    let _programs = sandbox.found_by_run(queue);
+    let sandbox = Sandbox::with_job(6, 3).served(queue);
     images::mvtec(&sandbox.path("data/other"), 6, 3);
     let bad = sandbox.path("data/other/train/good/0002.png");
     images::write_truncated(&bad);

@@ -4,7 +4,10 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::queues::{Queue, on_both_queues};
 use crate::sandbox::{JOB, Sandbox, files};
+
+on_both_queues!(the_first_computes_and_the_others_read_with_the_same_scores_as_without_a_cache,);
 
 const MODELS: &str = "\
 model:
@@ -45,9 +48,8 @@ fn reused(sandbox: &Sandbox) -> Vec<(u64, u64)> {
     runs.iter().filter_map(of_run).collect()
 }
 
-#[test]
-fn the_first_computes_and_the_others_read_with_the_same_scores_as_without_a_cache() {
-    let sandbox = sandbox();
+fn the_first_computes_and_the_others_read_with_the_same_scores_as_without_a_cache(queue: Queue) {
+    let mut sandbox = sandbox().served(queue);
     sandbox.ctl(&["run", "three.yaml"]).expect(0);
     assert_eq!(
         reused(&sandbox),
@@ -79,9 +81,10 @@ fn the_first_computes_and_the_others_read_with_the_same_scores_as_without_a_cach
     // Neither a cache that is switched off nor one without room for all of them changes a bit.
     for limit in [0, 1] {
         sandbox.write("config.yaml", &format!("cache: {{limit_mib: {limit}}}\n"));
-        sandbox
-            .ctl(&["run", "three.yaml", "--new", "--config", "config.yaml"])
-            .expect(0);
+        let config = sandbox.path("config.yaml").display().to_string();
+        sandbox.set("NIGHTSHIFT_CONFIG", &config);
+        sandbox = sandbox.served_anew(queue);
+        sandbox.ctl(&["run", "three.yaml", "--new"]).expect(0);
         assert_eq!(reused(&sandbox), [(0, IMAGES); 3], "{limit} MiB");
         assert_eq!(scores(&sandbox), shared, "{limit} MiB");
     }

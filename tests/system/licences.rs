@@ -4,11 +4,13 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::queues::{Queue, on_both_queues};
 use crate::sandbox::{Sandbox, files};
 
-#[test]
-fn the_datas_licence_is_in_the_package_the_tables_and_under_the_results() {
-    let sandbox = Sandbox::with_job(6, 3);
+on_both_queues!(the_datas_licence_is_in_the_package_the_tables_and_under_the_results,);
+
+fn the_datas_licence_is_in_the_package_the_tables_and_under_the_results(queue: Queue) {
+    let sandbox = Sandbox::with_job(6, 3).served(queue);
     let licence = "CC BY-NC 4.0, not for commercial use";
     sandbox.write("data/tiny/LICENCE.txt", &format!("\n  {licence}\r\nmore\n"));
     sandbox.write("data/LICENSE", "another, of the root\n");

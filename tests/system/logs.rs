@@ -16,6 +16,8 @@ on_both_queues!(
     every_line_about_an_attempt_names_job_task_attempt_and_worker,
     a_crash_says_the_signal_and_the_last_words_and_its_log_is_kept,
     a_log_that_is_followed_comes_while_the_job_runs_and_ends_with_it,
+    an_executor_that_dies_before_its_task_began_leaves_what_it_said,
+    an_executor_that_cannot_be_started_says_why_in_the_log,
 );
 
 /// Each line is one JSON object; those about an attempt say which and whose.
@@ -133,8 +135,8 @@ fn a_log_that_is_followed_comes_while_the_job_runs_and_ends_with_it(queue: Queue
 }
 
 /// An executor that ends before it can take a task, or that cannot be started.
-fn logs_with_executor(program: &str) -> String {
-    let sandbox = Sandbox::with_job(3, 3);
+fn logs_with_executor(queue: Queue, program: &str) -> String {
+    let sandbox = Sandbox::with_job(3, 3).on(queue);
     sandbox.write("executor", program);
     let executor = sandbox.path("executor");
     fs::set_permissions(&executor, fs::Permissions::from_mode(0o755)).unwrap();
@@ -155,9 +157,9 @@ fn logs_with_executor(program: &str) -> String {
     logs.stdout
 }
 
-#[test]
-fn an_executor_that_dies_before_its_task_began_leaves_what_it_said() {
+fn an_executor_that_dies_before_its_task_began_leaves_what_it_said(queue: Queue) {
     let said = logs_with_executor(
+        queue,
         "#!/bin/sh\necho 'error while loading shared libraries: libhidden.so' >&2\nexit 127\n",
     );
     for word in ["libraries: libhidden.so", "exited with code 127"] {
@@ -165,9 +167,8 @@ fn an_executor_that_dies_before_its_task_began_leaves_what_it_said() {
     }
 }
 
-#[test]
-fn an_executor_that_cannot_be_started_says_why_in_the_log() {
-    let said = logs_with_executor("#!/nowhere/interpreter\n");
+fn an_executor_that_cannot_be_started_says_why_in_the_log(queue: Queue) {
+    let said = logs_with_executor(queue, "#!/nowhere/interpreter\n");
     for word in [
         "could not be started: cannot start the executor",
         "ctl doctor",

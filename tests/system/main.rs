@@ -38,6 +38,7 @@ mod monitoring;
 mod placement;
 mod predict;
 mod processes;
+mod protocols;
 mod queues;
 mod quiet;
 mod rabbitmq;

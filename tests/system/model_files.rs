@@ -4,7 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::queues::{Queue, on_both_queues};
 use crate::sandbox::{Ended, JOB, Sandbox};
+
+on_both_queues!(
+    exported_files_score_as_the_package_does,
+    what_anomalib_has_exported_scores_images,
+);
 
 /// With the model `tiny` trained.
 fn trained() -> Sandbox {
@@ -57,9 +63,8 @@ fn predict(sandbox: &Sandbox, model: &str, engine: &str) {
     sandbox.ctl(&["verify", "last"]).expect(0);
 }
 
-#[test]
-fn exported_files_score_as_the_package_does() {
-    let sandbox = trained();
+fn exported_files_score_as_the_package_does(queue: Queue) {
+    let sandbox = trained().served(queue);
     predict(&sandbox, "tiny", "openvino");
     let expected = scores(&sandbox);
     assert_eq!(expected.len(), 6);
@@ -92,9 +97,8 @@ fn exported_files_score_as_the_package_does() {
     }
 }
 
-#[test]
-fn what_anomalib_has_exported_scores_images() {
-    let sandbox = Sandbox::with_job(6, 3);
+fn what_anomalib_has_exported_scores_images(queue: Queue) {
+    let sandbox = Sandbox::with_job(6, 3).served(queue);
     let raw = golden("anomalib_export_1_0_1/model.xml");
     predict(&sandbox, raw.to_str().unwrap(), "auto");
     let raw = scores(&sandbox);

@@ -20,6 +20,13 @@ on_both_queues!(
     an_incremental_job_scores_what_is_new_or_has_changed_and_answers_for_all,
     too_many_bad_images_fail_the_job_and_what_was_scored_is_kept,
     images_in_archives_are_scored_where_they_lie,
+    what_is_anomalous_has_boxes_and_its_map_and_pictures_are_kept,
+    what_two_models_decide_otherwise_is_shown,
+    images_in_a_bucket_are_scored_without_a_job_file,
+    a_bucket_that_is_closed_in_the_middle_of_a_job_is_said_and_what_is_missing_is_done_when_it_is_open,
+    what_is_not_there_is_said,
+    a_job_that_computes_less_exactly_says_how_much_and_is_not_mixed_with_exact_ones,
+    what_one_job_has_scored_is_skipped_and_what_cannot_be_skipped_is_said,
 );
 
 /// With the model `tiny`, trained on the sandbox's images.
@@ -142,9 +149,8 @@ fn every_image_of_every_place_is_scored_once_as_it_is_in_a_test(queue: Queue) {
     }
 }
 
-#[test]
-fn what_is_anomalous_has_boxes_and_its_map_and_pictures_are_kept() {
-    let sandbox = trained(12, 6);
+fn what_is_anomalous_has_boxes_and_its_map_and_pictures_are_kept(queue: Queue) {
+    let sandbox = trained(12, 6).served(queue);
     sandbox.write(
         "predict.yaml",
         "kind: predict\nname: night\nmodel: {package: tiny}\noutput: ./out\ndata: data/tiny/test\nmaps: anomalous\npictures: anomalous\n",
@@ -204,9 +210,8 @@ fn what_is_anomalous_has_boxes_and_its_map_and_pictures_are_kept() {
     several.expect(3);
 }
 
-#[test]
-fn what_two_models_decide_otherwise_is_shown() {
-    let sandbox = trained(12, 6);
+fn what_two_models_decide_otherwise_is_shown(queue: Queue) {
+    let sandbox = trained(12, 6).served(queue);
     let predict = |threshold: &str| {
         let arguments = ["predict", "tiny", "data/tiny/test", "--to", "./out"];
         let threshold = format!("metrics.threshold={threshold}");
@@ -275,21 +280,15 @@ fn what_two_models_decide_otherwise_is_shown() {
     there.expect(2);
 }
 
-#[test]
-fn images_in_a_bucket_are_scored_without_a_job_file() {
-    let sandbox = trained(12, 6);
+fn images_in_a_bucket_are_scored_without_a_job_file(queue: Queue) {
+    let mut sandbox = trained(12, 6);
     let tested = scores(&sandbox, "last");
     let url = bucket(&sandbox, &server().endpoint(), str::to_owned).url;
+    let config = sandbox.path("config.yaml").display().to_string();
+    sandbox.set("NIGHTSHIFT_CONFIG", &config);
+    let sandbox = sandbox.served(queue);
     let glob = format!("{url}/data/tiny/test/**/*.png");
-    let ran = sandbox.ctl(&[
-        "predict",
-        "tiny",
-        &glob,
-        "--to",
-        "./out",
-        "--config",
-        "config.yaml",
-    ]);
+    let ran = sandbox.ctl(&["predict", "tiny", &glob, "--to", "./out"]);
     ran.expect(0);
     assert!(ran.stdout.contains("package:test"), "{}", ran.stdout);
     assert_eq!(scores(&sandbox, "last"), tested);
@@ -311,15 +310,16 @@ fn refuse_after_one(proxy: &Proxy, asks: impl Fn(&str) -> bool + Send + 'static)
     );
 }
 
-#[test]
-fn a_bucket_that_is_closed_in_the_middle_of_a_job_is_said_and_what_is_missing_is_done_when_it_is_open()
- {
+fn a_bucket_that_is_closed_in_the_middle_of_a_job_is_said_and_what_is_missing_is_done_when_it_is_open(
+    queue: Queue,
+) {
     let mut sandbox = Sandbox::with_job(12, 6);
     images::mvtec(&sandbox.path("data/tiny/night"), 300, 0);
     let proxy = Proxy::before(server().port());
     let bucket = bucket(&sandbox, &proxy.endpoint(), str::to_owned);
     let config = sandbox.path("config.yaml").display().to_string();
     sandbox.set("NIGHTSHIFT_CONFIG", &config);
+    let sandbox = sandbox.served(queue);
     let train = bucket.job.replace("kind: benchmark", "kind: train");
     sandbox.write("train.yaml", &train);
     sandbox.ctl(&["run", "train.yaml"]).expect(0);
@@ -370,8 +370,7 @@ fn a_bucket_that_is_closed_in_the_middle_of_a_job_is_said_and_what_is_missing_is
 }
 
 fn too_many_bad_images_fail_the_job_and_what_was_scored_is_kept(queue: Queue) {
-    let sandbox = trained(12, 6).on(queue);
-    let _programs = sandbox.found_by_run(queue);
+    let sandbox = trained(12, 6).served(queue);
     images::write_truncated(&sandbox.path("data/tiny/test/good/0001.png"));
     fs::write(sandbox.path("data/tiny/test/good/0002.png"), "no image").unwrap();
     let arguments = ["predict", "tiny", "data/tiny/test/good", "--to", "./out"];
@@ -395,9 +394,8 @@ fn too_many_bad_images_fail_the_job_and_what_was_scored_is_kept(queue: Queue) {
     assert_eq!(scores(&sandbox, "last").len(), 4);
 }
 
-#[test]
-fn what_is_not_there_is_said() {
-    let sandbox = trained(12, 2);
+fn what_is_not_there_is_said(queue: Queue) {
+    let sandbox = trained(12, 2).served(queue);
     for (place, words) in [
         ("data/tiny/tset", "no images in"),
         ("data/tiny/tset/*.png", "there is no image to score at"),
@@ -447,8 +445,7 @@ fn executors_that_are_killed_at_random_lose_and_double_no_image(queue: Queue) {
 }
 
 fn an_incremental_job_scores_what_is_new_or_has_changed_and_answers_for_all(queue: Queue) {
-    let sandbox = trained(12, 6).on(queue);
-    let _programs = sandbox.found_by_run(queue);
+    let sandbox = trained(12, 6).served(queue);
     let yaml = "kind: predict\nname: night\nmodel: {package: tiny}\noutput: ./out\nmax_error_rows: 50%\ndata: [data/tiny/test, list.txt]\nincremental: true\n";
     sandbox.write("night.yaml", yaml);
     sandbox.write("list.txt", "data/later/0000.png\n");
@@ -525,8 +522,7 @@ pub fn tar(folder: &std::path::Path, archive: &std::path::Path, arguments: &[&st
 }
 
 fn images_in_archives_are_scored_where_they_lie(queue: Queue) {
-    let sandbox = trained(12, 6).on(queue);
-    let _programs = sandbox.found_by_run(queue);
+    let sandbox = trained(12, 6).served(queue);
     let tested = scores(&sandbox, "last");
     let folder = sandbox.path("data/tiny/test");
     std::os::unix::fs::symlink("good/0000.png", folder.join("link.png")).unwrap();
@@ -582,9 +578,8 @@ fn images_in_archives_are_scored_where_they_lie(queue: Queue) {
     );
 }
 
-#[test]
-fn a_job_that_computes_less_exactly_says_how_much_and_is_not_mixed_with_exact_ones() {
-    let sandbox = trained(12, 6);
+fn a_job_that_computes_less_exactly_says_how_much_and_is_not_mixed_with_exact_ones(queue: Queue) {
+    let sandbox = trained(12, 6).served(queue);
     let exact = ["predict", "tiny", "data/tiny/test", "--to", "./out"];
     let incremental = ["--set", "incremental=true", "--new"];
     sandbox.ctl(&[&exact[..], &incremental].concat()).expect(0);
@@ -633,9 +628,8 @@ fn a_job_that_computes_less_exactly_says_how_much_and_is_not_mixed_with_exact_on
         .says(&["scored with other `precision`"]);
 }
 
-#[test]
-fn what_one_job_has_scored_is_skipped_and_what_cannot_be_skipped_is_said() {
-    let sandbox = trained(12, 6);
+fn what_one_job_has_scored_is_skipped_and_what_cannot_be_skipped_is_said(queue: Queue) {
+    let sandbox = trained(12, 6).served(queue);
     let good = ["predict", "tiny", "data/tiny/test/good", "--to", "./out"];
     sandbox.ctl(&good).expect(0);
     let night = sandbox.job_ids().swap_remove(0);
@@ -710,7 +704,7 @@ fn what_one_job_has_scored_is_skipped_and_what_cannot_be_skipped_is_said() {
     }
     sandbox.write(
         "empty.yaml",
-        "kind: predict\nmodel: {package: tiny}\noutput: ./out\ndata: data/tiny/test\n",
+        "kind: predict\nmodel: {package: tiny}\noutput: ./out\ndata: data/tiny/test\nresources: {pool: nobody}\n",
     );
     sandbox.ctl(&["submit", "empty.yaml"]).expect(0);
     sandbox.ctl(&["cancel", "last"]).expect(0);

@@ -1,4 +1,10 @@
 //! The two ways in which workers learn that there is work; what must hold on both is tested on both.
+//!
+//! On the embedded queue alone are tests that no wake-up can make a difference to: of what `ctl run` starts by itself, which
+//! never has a broker (`kills`, `following`); of what is refused before there is a task, or found in a dataset by one task
+//! (`bad_files`, `bad_data`, `rights`, `roots`, `configuration`, `documents`); of who may connect (`cluster`, `silent`); and of
+//! buckets, clocks and collectors by themselves (`remote`, `clock`, `collector`), which jobs on both queues use in `faults` and
+//! `traces`.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -61,19 +67,37 @@ impl Sandbox {
         self
     }
 
-    /// A worker and its coordinator, which `ctl run` finds and uses, if this is a broker's: what it starts by itself has none.
-    pub fn found_by_run(&self, queue: Queue) -> Vec<Running> {
-        if queue == Queue::Embedded {
-            return Vec::new();
+    /// [`Sandbox::on`], with a coordinator and a worker that `ctl run` finds and uses, if the queue is a broker's: what `ctl`
+    /// starts by itself never has one.
+    pub fn served(self, queue: Queue) -> Self {
+        let mut sandbox = self.coordinated(queue);
+        if queue == Queue::RabbitMq {
+            let mut worker = sandbox.start("worker", &["--name", "box"]);
+            // Before, a command would bring its own.
+            worker.wait_for_word("worker started");
+            let live = || sandbox.json(&["get", "workers"])[0]["state"] == "live";
+            until("a live worker", LIMIT, || live().then_some(()));
+            sandbox.serving.insert(0, worker);
         }
-        let coordinator = self.start("coordinator", &[]);
-        wait_for_socket(self);
-        let mut worker = self.start("worker", &["--name", "box"]);
-        // Before, a command would bring its own.
-        worker.wait_for_word("worker started");
-        let live = || self.json(&["get", "workers"])[0]["state"] == "live";
-        until("a live worker", LIMIT, || live().then_some(()));
-        vec![worker, coordinator]
+        sandbox
+    }
+
+    /// [`Sandbox::on`], with a coordinator that `ctl run` finds and brings a worker to, if the queue is a broker's.
+    pub fn coordinated(self, queue: Queue) -> Self {
+        let mut sandbox = self.on(queue);
+        if queue == Queue::RabbitMq {
+            let coordinator = sandbox.start("coordinator", &[]);
+            wait_for_socket(&sandbox);
+            sandbox.serving.push(coordinator);
+        }
+        sandbox
+    }
+
+    /// Ends what serves it, and begins anew: with another configuration, say.
+    pub fn served_anew(mut self, queue: Queue) -> Self {
+        // The worker first: it says goodbye to the coordinator.
+        self.serving.drain(..).for_each(Running::end);
+        self.served(queue)
     }
 
     /// The broker's address, if there is one.

@@ -13,11 +13,14 @@ use crate::sandbox::{JOB, LIMIT, SOON, Sandbox, files};
 on_both_queues!(
     tables_are_those_of_a_job_with_that_threshold_and_nothing_is_scored_again,
     a_coordinator_that_is_killed_meanwhile_goes_on_with_it,
+    a_trained_model_gets_a_version_with_the_new_threshold,
+    a_run_that_had_no_threshold_loses_nothing_without_one,
+    what_is_missing_is_said_and_results_stay_as_they_were,
 );
 
 /// Eight good images and eight bad ones in the split test.
-fn sandbox(queue: Queue) -> Sandbox {
-    Sandbox::with_job(6, 8).on(queue)
+fn sandbox() -> Sandbox {
+    Sandbox::with_job(6, 8)
 }
 
 fn newest(sandbox: &Sandbox) -> String {
@@ -65,7 +68,7 @@ fn middle(sandbox: &Sandbox, job: &str) -> f64 {
 }
 
 fn tables_are_those_of_a_job_with_that_threshold_and_nothing_is_scored_again(queue: Queue) {
-    let sandbox = sandbox(queue);
+    let sandbox = sandbox().served(queue);
     sandbox.ctl(&["run", "job.yaml"]).expect(0);
     let job = newest(&sandbox);
     let manual = middle(&sandbox, &job);
@@ -135,7 +138,7 @@ fn tables_are_those_of_a_job_with_that_threshold_and_nothing_is_scored_again(que
 }
 
 fn a_coordinator_that_is_killed_meanwhile_goes_on_with_it(queue: Queue) {
-    let sandbox = sandbox(queue);
+    let sandbox = sandbox().on(queue);
     let coordinator = sandbox.start("coordinator", &[]);
     wait_for_socket(&sandbox);
     let worker = sandbox.start("worker", &["--name", "one"]);
@@ -172,9 +175,8 @@ fn a_coordinator_that_is_killed_meanwhile_goes_on_with_it(queue: Queue) {
     expect_equal(&sandbox, (&job, 2), (&newest(&sandbox), 1));
 }
 
-#[test]
-fn a_trained_model_gets_a_version_with_the_new_threshold() {
-    let sandbox = Sandbox::with_job(6, 3);
+fn a_trained_model_gets_a_version_with_the_new_threshold(queue: Queue) {
+    let sandbox = Sandbox::with_job(6, 3).served(queue);
     sandbox.write("job.yaml", &JOB.replace("kind: benchmark", "kind: train"));
     sandbox.ctl(&["run", "job.yaml"]).expect(0);
     // Images are not looked at again.
@@ -227,9 +229,8 @@ fn a_trained_model_gets_a_version_with_the_new_threshold() {
     assert_eq!(metrics[0]["threshold_split"], "package:manual");
 }
 
-#[test]
-fn a_run_that_had_no_threshold_loses_nothing_without_one() {
-    let sandbox = Sandbox::with_job(6, 3);
+fn a_run_that_had_no_threshold_loses_nothing_without_one(queue: Queue) {
+    let sandbox = Sandbox::with_job(6, 3).served(queue);
     for folder in ["test/bad", "ground_truth/bad"] {
         fs::remove_dir_all(sandbox.path(&format!("data/tiny/{folder}"))).unwrap();
     }
@@ -250,9 +251,8 @@ fn a_run_that_had_no_threshold_loses_nothing_without_one() {
     assert!(scores(&sandbox, "last")[0]["is_anomalous"].is_boolean());
 }
 
-#[test]
-fn what_is_missing_is_said_and_results_stay_as_they_were() {
-    let sandbox = Sandbox::with_job(6, 3);
+fn what_is_missing_is_said_and_results_stay_as_they_were(queue: Queue) {
+    let sandbox = Sandbox::with_job(6, 3).served(queue);
     sandbox.ctl(&["rethreshold", "last", "--f1"]).expect(3);
     sandbox.ctl(&["run", "job.yaml"]).expect(0);
     let job = newest(&sandbox);

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -31,6 +31,8 @@ output: ./out
 ";
 
 pub struct Sandbox {
+    /// Before the folder: it is looked for what is left when they are gone.
+    pub serving: Vec<Running>,
     home: Arc<Home>,
     bin: PathBuf,
     /// User that the programs run as, if not the test's own.
@@ -38,6 +40,8 @@ pub struct Sandbox {
     /// Variables that every program gets.
     environment: Vec<(String, String)>,
     started: AtomicU32,
+    /// Somebody was told of the broker, if there is one: the programs that `ctl` starts by itself never are.
+    uses_broker: AtomicBool,
 }
 
 /// The sandbox's folder. It goes when the sandbox and every program that the test has started in it are gone: then nothing
@@ -84,11 +88,13 @@ impl Sandbox {
         let mut folder = tempfile::Builder::new();
         folder.prefix("ns");
         Self {
+            serving: Vec::new(),
             home: Arc::new(Home(folder.tempdir_in("/tmp").unwrap())),
             bin: programs(),
             user: None,
             environment: Vec::new(),
             started: AtomicU32::new(0),
+            uses_broker: AtomicBool::new(false),
         }
     }
 
@@ -169,6 +175,9 @@ impl Sandbox {
 
     pub fn start(&self, program: &str, arguments: &[&str]) -> Running {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
+        if program == "coordinator" || arguments.contains(&"--broker") {
+            self.uses_broker.store(true, Ordering::Relaxed);
+        }
         let (stdout, stderr) = (
             self.path(&format!("{number}.stdout")),
             self.path(&format!("{number}.stderr")),
@@ -244,6 +253,16 @@ impl Sandbox {
         });
     }
 
+    /// One of the programs at work here, whoever started it.
+    #[track_caller]
+    pub fn program(&self, name: &str) -> Process {
+        let folder = self.path("").display().to_string();
+        until(&format!("a program {name}"), LIMIT, || {
+            let mut programs = naming(&folder).into_iter();
+            programs.find(|process| process.name == name)
+        })
+    }
+
     /// Nothing of a job that was refused is in its output folder.
     #[track_caller]
     pub fn expect_no_output(&self) {
@@ -273,6 +292,16 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let is_used = self.broker().is_none() || self.uses_broker.load(Ordering::Relaxed);
+        assert!(
+            is_used || std::thread::panicking(),
+            "a test on a broker that no program was told of"
+        );
+    }
 }
 
 impl Drop for Home {

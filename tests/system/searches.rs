@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use serde_json::Value;
 
+use crate::hangs::{executor_at_fit, wait_for_state};
 use crate::kills::wait_for_socket;
 use crate::processes::{Signal, until};
 use crate::queues::{Queue, on_both_queues};
@@ -13,6 +14,12 @@ on_both_queues!(
     one_worker_and_three_of_which_any_program_is_killed_do_the_same_search,
     a_search_shows_its_best_which_was_chosen_on_validation_and_measured_once_on_test,
     trials_that_fail_are_rows_with_their_errors_and_all_of_them_a_failed_job,
+    a_trial_that_takes_too_long_is_a_row_and_the_search_goes_on,
+    halving_learns_from_a_part_of_the_images_first,
+    sweep_files_run_as_they_are_and_options_of_trackers_are_said_to_do_nothing,
+    every_form_of_sweep_files_runs,
+    a_search_whose_objective_nobody_can_measure_fails,
+    another_space_under_the_same_key_is_refused,
 );
 
 const SEARCH: &str = "\
@@ -126,8 +133,7 @@ fn one_worker_and_three_of_which_any_program_is_killed_do_the_same_search(queue:
 }
 
 fn a_search_shows_its_best_which_was_chosen_on_validation_and_measured_once_on_test(queue: Queue) {
-    let sandbox = sandbox(SEARCH).on(queue);
-    let _programs = sandbox.found_by_run(queue);
+    let sandbox = sandbox(SEARCH).served(queue);
     let run = sandbox.ctl(&["run", "search.yaml"]);
     run.expect(0);
     assert!(
@@ -193,13 +199,12 @@ fn a_search_shows_its_best_which_was_chosen_on_validation_and_measured_once_on_t
     assert!(reused > 100, "{reused}");
 }
 
-#[test]
-fn halving_learns_from_a_part_of_the_images_first() {
+fn halving_learns_from_a_part_of_the_images_first(queue: Queue) {
     let halving = SEARCH.replace(
         "method: tpe",
         "method: successive_halving\n  budget: {min: 0.25, factor: 2}",
     );
-    let sandbox = sandbox(&halving);
+    let sandbox = sandbox(&halving).served(queue);
     sandbox.ctl(&["run", "search.yaml"]).expect(0);
     let trials = sandbox.json(&["get", "trials", "last"]);
     let shares: Vec<f64> = list(&trials)
@@ -226,8 +231,7 @@ fn halving_learns_from_a_part_of_the_images_first() {
 }
 
 fn trials_that_fail_are_rows_with_their_errors_and_all_of_them_a_failed_job(queue: Queue) {
-    let sandbox = sandbox(SEARCH).on(queue);
-    let _programs = sandbox.found_by_run(queue);
+    let sandbox = sandbox(SEARCH).served(queue);
     // Nothing can be learned from it.
     std::fs::write(sandbox.path("data/tiny/train/good/0000.png"), "no image").unwrap();
     sandbox
@@ -255,9 +259,42 @@ fn trials_that_fail_are_rows_with_their_errors_and_all_of_them_a_failed_job(queu
     );
 }
 
-#[test]
-fn sweep_files_run_as_they_are_and_options_of_trackers_are_said_to_do_nothing() {
-    let sandbox = Sandbox::with_job(12, 8);
+fn a_trial_that_takes_too_long_is_a_row_and_the_search_goes_on(queue: Queue) {
+    let search = SEARCH
+        .replace("trials: 12", "trials: 3")
+        .replace("concurrency: 3", "concurrency: 1");
+    // So many images that a trial is still fitted when it is looked for; the limit is every task's.
+    let sandbox = Sandbox::with_job(300, 8).on(queue);
+    sandbox.write(
+        "search.yaml",
+        &format!("{search}resources: {{timeout: 20s}}\n"),
+    );
+    let _coordinator = sandbox.start("coordinator", &[]);
+    wait_for_socket(&sandbox);
+    let worker = sandbox.start("worker", &["--name", "box"]);
+    sandbox.ctl(&["submit", "search.yaml"]).expect(0);
+    executor_at_fit(&sandbox, &worker, 1).signal(Signal::STOP);
+    wait_for_state(&sandbox, "succeeded");
+    let trials = sandbox.json(&["get", "trials", "last"]);
+    let [slow, others @ ..] = &list(&trials)[..] else {
+        panic!("no trials")
+    };
+    assert_eq!((&slow["state"], others.len()), (&"failed".into(), 2));
+    let error = slow["error"].as_str().unwrap();
+    assert!(error.contains("resources.timeout"), "{slow}");
+    assert!(
+        others.iter().all(|trial| trial["value"].is_f64()),
+        "{trials}"
+    );
+    // Not tried again; then the other trials and the best once more.
+    assert_eq!(
+        sandbox.outcomes("fit"),
+        ["timed_out", "accepted", "accepted", "accepted"]
+    );
+}
+
+fn sweep_files_run_as_they_are_and_options_of_trackers_are_said_to_do_nothing(queue: Queue) {
+    let sandbox = Sandbox::with_job(12, 8).served(queue);
     sandbox.write(
         "sweep.yaml",
         "\
@@ -308,8 +345,7 @@ parameters:
         .says(&["is no search"]);
 }
 
-#[test]
-fn every_form_of_sweep_files_runs() {
+fn every_form_of_sweep_files_runs(queue: Queue) {
     const DATA: &str = "data: {class_path: anomalib.data.MVTec, init_args: {root: ./data, category: tiny, image_size: ";
     const MODEL: &str = "model: {class_path: anomalib.models.Padim, init_args: {pre_trained: false, backbone: resnet18}}";
     const OLD_DATA: &str = "dataset: {root: ./data, category: tiny, image_size: ";
@@ -329,7 +365,7 @@ fn every_form_of_sweep_files_runs() {
         (comet(OLD_DATA, "}", OLD_MODEL), &["--model", "padim"]),
         (old_wandb, &["--model", "padim"]),
     ] {
-        let sandbox = sandbox(&text);
+        let sandbox = sandbox(&text).served(queue);
         let command = [&["hpo", "--sweep_config", "search.yaml"], of_model].concat();
         sandbox.ctl(&command).expect(0);
         assert_eq!(trials(&sandbox).len(), 3, "{text}");
@@ -337,9 +373,8 @@ fn every_form_of_sweep_files_runs() {
     }
 }
 
-#[test]
-fn a_search_whose_objective_nobody_can_measure_fails() {
-    let sandbox = sandbox(SEARCH);
+fn a_search_whose_objective_nobody_can_measure_fails(queue: Queue) {
+    let sandbox = sandbox(SEARCH).served(queue);
     for folder in ["test", "ground_truth"] {
         for entry in std::fs::read_dir(sandbox.path(&format!("data/tiny/{folder}"))).unwrap() {
             let entry = entry.unwrap();
@@ -360,9 +395,8 @@ fn a_search_whose_objective_nobody_can_measure_fails() {
     }
 }
 
-#[test]
-fn another_space_under_the_same_key_is_refused() {
-    let sandbox = sandbox(SEARCH);
+fn another_space_under_the_same_key_is_refused(queue: Queue) {
+    let sandbox = sandbox(SEARCH).served(queue);
     sandbox
         .ctl(&["run", "search.yaml", "--key", "night"])
         .expect(0);

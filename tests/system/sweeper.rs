@@ -16,7 +16,11 @@ use crate::queues::{Queue, on_both_queues};
 use crate::remote::server;
 use crate::sandbox::{JOB, LIMIT, Running, SOON, Sandbox};
 
-on_both_queues!(on_files_what_a_killed_executor_left_goes_and_nothing_else,);
+on_both_queues!(
+    on_files_what_a_killed_executor_left_goes_and_nothing_else,
+    in_a_bucket_what_a_killed_executor_left_goes_and_nothing_else,
+    a_sweep_follows_no_link_out_of_its_prefix,
+);
 
 /// Short enough to wait for twice, long enough to see what is there before.
 const RETENTION: &str = "4s";
@@ -172,26 +176,21 @@ fn on_files_what_a_killed_executor_left_goes_and_nothing_else(queue: Queue) {
     what_a_killed_executor_left_goes_and_nothing_else(&sandbox, "job.yaml", &out);
 }
 
-#[test]
-fn in_a_bucket_what_a_killed_executor_left_goes_and_nothing_else() {
-    let sandbox = sandbox();
-    let text = config(
-        "s3://lab/night",
-        &server().endpoint(),
-        WRITER,
-        &sandbox.path("."),
-    );
+fn in_a_bucket_what_a_killed_executor_left_goes_and_nothing_else(queue: Queue) {
+    let sandbox = sandbox().on(queue);
+    // Of its own: the same on the other queue may run beside it.
+    let url = format!("s3://lab/swept-{queue:?}");
+    let text = config(&url, &server().endpoint(), WRITER, &sandbox.path("."));
     sandbox.write("config.yaml", &text);
     let stores = Stores::new(StoresConfig::parse(&text, "config.yaml").unwrap());
-    let job = JOB.replace("output: ./out", "output: s3://lab/night/out");
+    let job = JOB.replace("output: ./out", &format!("output: {url}/out"));
     sandbox.write("bucket.yaml", &job);
-    let out = Output::new(&stores, "s3://lab/night/out");
+    let out = Output::new(&stores, &format!("{url}/out"));
     what_a_killed_executor_left_goes_and_nothing_else(&sandbox, "bucket.yaml", &out);
 }
 
-#[test]
-fn a_sweep_follows_no_link_out_of_its_prefix() {
-    let sandbox = sandbox();
+fn a_sweep_follows_no_link_out_of_its_prefix(queue: Queue) {
+    let sandbox = sandbox().on(queue);
     sandbox.write("config.yaml", "stores: {}\n");
     let first = coordinator(&sandbox, "14d");
     let prefix = job_with_a_crash(&sandbox, "job.yaml");

@@ -9,8 +9,7 @@ use tables::ScoreRow;
 on_both_queues!(whole_results_are_proved_and_each_damage_is_named,);
 
 fn whole_results_are_proved_and_each_damage_is_named(queue: Queue) {
-    let sandbox = Sandbox::with_job(6, 3).on(queue);
-    let _programs = sandbox.found_by_run(queue);
+    let sandbox = Sandbox::with_job(6, 3).served(queue);
     // One image is not one: it has a row with an error, which counts.
     fs::write(sandbox.path("data/tiny/test/good/900.png"), "no image").unwrap();
     sandbox.write("job.yaml", &JOB.replace("seed: 0", "seed: {grid: [0, 1]}"));

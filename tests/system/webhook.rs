@@ -18,6 +18,7 @@ use crate::sandbox::{LIMIT, Running, SOON, Sandbox};
 
 on_both_queues!(
     the_end_of_a_job_is_told_until_it_is_taken_under_one_id_whoever_is_killed_meanwhile,
+    the_receiver_of_the_documents_knows_the_coordinator_and_nobody_else,
 );
 
 const SECRET: &str = "the-secret-of-the-webhook";
@@ -247,13 +248,12 @@ impl Drop for Python {
     }
 }
 
-#[test]
-fn the_receiver_of_the_documents_knows_the_coordinator_and_nobody_else() {
+fn the_receiver_of_the_documents_knows_the_coordinator_and_nobody_else(queue: Queue) {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations.md");
     let page = fs::read_to_string(page).unwrap();
     let program = page.split("```python\n").nth(1).unwrap();
     let program = program.split("```").next().unwrap();
-    let sandbox = Sandbox::with_job(6, 3);
+    let sandbox = Sandbox::with_job(6, 3).on(queue);
     sandbox.write("receiver.py", program);
     sandbox.write("secret", &format!("{SECRET}\n"));
     let [port] = objects::free_ports();

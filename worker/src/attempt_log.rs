@@ -182,6 +182,38 @@ impl OpenSegment {
     }
 }
 
+/// The attempt may be the first to write there: whoever fails at once is faster than the coordinator with the job's file.
 async fn put(stores: &Stores, store: &str, path: &str, text: String) -> Result<(), StoreError> {
-    stores.open(store)?.put(path, text.into()).await.map(drop)
+    stores.create(store)?.put(path, text.into()).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_a_log_is_stored_where_nobody_has_written_yet() {
+        let home = tempfile::tempdir().unwrap();
+        let out = home.path().join("not/there/yet");
+        let prefix = "jobs/abcd/tasks/0/7-x";
+        let assignment = json!({
+            "attempt": 1, "store": store::file_uri(&out), "prefix": prefix, "spec": {"kind": "list"},
+        });
+        let grant = Grant {
+            lease: LeaseNumber(7),
+            task: "abcd-0000".parse().unwrap(),
+            assignment_json: assignment.to_string(),
+            timeout_ms: None,
+            memory_bytes: None,
+        };
+        let worker = "box".parse().unwrap();
+        let log = OpenSegment::begin(&grant, worker, false, &Spans::default()).unwrap();
+        log.close(&Stores::default(), "it could not be started")
+            .await;
+        let path = out.join(prefix).join(layout::log_segment(0));
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.contains("it could not be started"), "{text}");
+    }
 }

@@ -7,6 +7,7 @@ use types::TaskState;
 use crate::{
     core::Core,
     job::{Counts, Ready, is_met},
+    pace::Images,
     rows::Outcome,
 };
 
@@ -40,12 +41,13 @@ impl Core {
             ));
         }
         for (number, job) in &self.jobs {
-            let mut counts = Counts::default();
+            let (mut counts, mut images) = (Counts::default(), Images::default());
             let mut ready = Ready::default();
             for (i, task) in job.tasks.iter().enumerate() {
                 let index = types::TaskIndex(i as u32);
                 let name = || format!("job {} task {i} ({})", job.id(), task.state);
                 counts.add(task.state);
+                images.add(&task.spec, task.state);
                 let unmet = task
                     .depends_on
                     .iter()
@@ -75,11 +77,12 @@ impl Core {
                     wrong.push(format!("{} has accepted {:?}", name(), task.accepted));
                 }
             }
-            if counts != job.counts {
+            if (counts, images) != (job.counts, job.images) {
                 wrong.push(format!(
-                    "job {} counts {:?}, recounted {counts:?}",
+                    "job {} counts {:?} and {:?}, recounted {counts:?} and {images:?}",
                     job.id(),
-                    job.counts
+                    job.counts,
+                    job.images
                 ));
             }
             if ready != job.ready {

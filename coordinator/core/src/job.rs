@@ -12,7 +12,7 @@ use types::{JobId, JobState, LeaseNumber, TaskIndex, TaskKind, TaskState, Worker
 use crate::{
     effect::{Effect, Refusal},
     event::Now,
-    pace::Speed,
+    pace::{Images, Speed},
     placement::{Needs, Standing},
     rows::{
         Avoid, Change, Deadline, ExpansionRow, JobProgressRow, JobRow, OutboxId, RethresholdRow,
@@ -37,6 +37,7 @@ pub(crate) struct Job {
     pub kinds: BTreeSet<TaskKind>,
     pub ready: Ready,
     pub counts: Counts,
+    pub images: Images,
     /// Tasks that are failed or dead.
     pub failed: BTreeSet<TaskIndex>,
     /// Each run's evaluate task, and whether anything of the run was granted yet.
@@ -204,6 +205,7 @@ impl Job {
             kinds: BTreeSet::new(),
             ready: Ready::default(),
             counts: Counts::default(),
+            images: Images::default(),
             failed: BTreeSet::new(),
             runs: Vec::new(),
             objectives: BTreeMap::new(),
@@ -256,6 +258,7 @@ impl Job {
             }
             self.kinds.insert(planned.spec.kind());
             self.counts.add(TaskState::Blocked);
+            self.images.add(&planned.spec, TaskState::Blocked);
             self.tasks.push(Task {
                 spec: planned.spec,
                 state: TaskState::Blocked,
@@ -365,10 +368,8 @@ impl Job {
 
     /// Moves a task without a lease that waits for nothing into `ready`.
     fn open(&mut self, index: TaskIndex) {
-        let task = &mut self.tasks[index.0 as usize];
-        self.counts.sub(task.state);
-        task.state = TaskState::Ready;
-        self.counts.add(TaskState::Ready);
+        self.move_to(index, TaskState::Ready);
+        let task = &self.tasks[index.0 as usize];
         if task.due_ms.is_none() {
             self.ready.insert(index, task.avoid.as_ref());
         }
@@ -386,14 +387,13 @@ impl Job {
     /// Brings a task into another state and keeps counts and indexes true. Its row is written unless it only
     /// moved between `blocked` and `ready`.
     pub fn set_state(&mut self, index: TaskIndex, state: TaskState, out: &mut Vec<Effect>) {
-        let task = &mut self.tasks[index.0 as usize];
+        let task = &self.tasks[index.0 as usize];
         let old = task.state;
         if old == TaskState::Ready {
             self.ready.remove(index, task.avoid.as_ref());
         }
-        self.counts.sub(old);
-        self.counts.add(state);
-        task.state = state;
+        self.move_to(index, state);
+        let task = &self.tasks[index.0 as usize];
         if state == TaskState::Ready && task.due_ms.is_none() {
             self.ready.insert(index, task.avoid.as_ref());
         }
@@ -550,12 +550,19 @@ pub(crate) fn is_met(rule: DependencyRule, state: TaskState) -> bool {
 impl Job {
     /// Opens an ended task; whether it is ready is for the caller to say, when all are open.
     pub fn move_to_blocked(&mut self, index: TaskIndex) {
+        self.move_to(index, TaskState::Blocked);
+        self.tasks[index.0 as usize].touched = true;
+        self.failed.remove(&index);
+    }
+
+    /// The task's state, and what is counted by it.
+    fn move_to(&mut self, index: TaskIndex, state: TaskState) {
         let task = &mut self.tasks[index.0 as usize];
         self.counts.sub(task.state);
-        task.state = TaskState::Blocked;
-        task.touched = true;
-        self.failed.remove(&index);
-        self.counts.add(TaskState::Blocked);
+        self.images.sub(&task.spec, task.state);
+        task.state = state;
+        self.counts.add(state);
+        self.images.add(&task.spec, state);
     }
 }
 
@@ -563,6 +570,7 @@ impl Job {
     /// Derives everything that has no row of its own from the tasks' states.
     pub fn derive(&mut self) {
         self.counts = Counts::default();
+        self.images = Images::default();
         self.ready = Ready::default();
         self.failed.clear();
         for i in 0..self.tasks.len() {
@@ -577,6 +585,7 @@ impl Job {
                 };
             }
             self.counts.add(task.state);
+            self.images.add(&task.spec, task.state);
             if task.state == TaskState::Ready && task.due_ms.is_none() {
                 self.ready.insert(index, task.avoid.as_ref());
             }

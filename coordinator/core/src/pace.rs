@@ -33,6 +33,45 @@ pub struct Pace {
     pub left_ms: Option<u64>,
 }
 
+/// What the job's tasks say of its images, counted as they change: a walk over 100,000 tasks takes milliseconds, and whoever
+/// follows a job asks five times a second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Images {
+    /// Of score tasks that have ended.
+    done: u64,
+    /// Of all score tasks.
+    total: u64,
+    /// Tasks that may still tell of images.
+    listing: u64,
+    /// Tasks without which nothing is scored.
+    fitting: u64,
+}
+
+impl Images {
+    /// A task is in this state.
+    pub fn add(&mut self, spec: &TaskSpec, state: TaskState) {
+        self.count(spec, state, |number, by| *number += by);
+    }
+
+    /// A task is not in this state any more.
+    pub fn sub(&mut self, spec: &TaskSpec, state: TaskState) {
+        self.count(spec, state, |number, by| *number -= by);
+    }
+
+    fn count(&mut self, spec: &TaskSpec, state: TaskState, change: impl Fn(&mut u64, u64)) {
+        let is_open = !state.is_terminal();
+        match spec {
+            TaskSpec::Score { count, .. } => {
+                change(&mut self.total, *count);
+                change(&mut self.done, if is_open { 0 } else { *count });
+            }
+            TaskSpec::List { .. } => change(&mut self.listing, is_open.into()),
+            TaskSpec::Fit { .. } => change(&mut self.fitting, is_open.into()),
+            _ => {}
+        }
+    }
+}
+
 /// Images that were scored, with marks of how many there were when.
 #[derive(Debug, Default)]
 pub(crate) struct Speed {
@@ -91,31 +130,22 @@ impl Core {
     /// None: nothing of the job is to be scored, now or any more.
     pub fn pace(&self, id: &JobId, now: Now) -> Option<Pace> {
         let job = self.job(id)?;
-        let (mut done, mut total) = (0, 0);
-        let (mut is_listed, mut is_fitted) = (true, true);
-        for task in &job.tasks {
-            let is_open = !task.state.is_terminal();
-            match task.spec {
-                TaskSpec::Score { count, .. } => {
-                    total += count;
-                    if !is_open {
-                        done += count;
-                    }
-                }
-                TaskSpec::List { .. } => is_listed &= !is_open,
-                TaskSpec::Fit { .. } => is_fitted &= !is_open,
-                _ => {}
-            }
-        }
+        let Images {
+            done,
+            total,
+            listing,
+            fitting,
+        } = job.images;
+        let is_listed = listing == 0;
         if done == total {
             return None;
         }
-        done += self.scored_by_running(job);
+        let done = done + self.scored_by_running(job);
         let images_per_s = job.speed.images_per_s(now.mono_ms);
         let left = total.saturating_sub(done) as f64 / images_per_s;
         // At most the age of the universe: a rate above 0 is no less than one image a minute.
-        let left_ms =
-            (is_listed && is_fitted && images_per_s > 0.0).then(|| (left * 1_000.0).round() as u64);
+        let left_ms = (is_listed && fitting == 0 && images_per_s > 0.0)
+            .then(|| (left * 1_000.0).round() as u64);
         Some(Pace {
             done,
             total: is_listed.then_some(total),

@@ -170,14 +170,14 @@ pub struct ActiveAttempt<'a> {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FindJobError {
-    #[error("no job's id begins with {0:?}; `ctl get jobs` lists them")]
+    #[error("no job's id begins with {0:?}, and none has this key; `ctl get jobs` lists them")]
     NotFound(String),
     #[error("{text:?} begins the ids of several jobs: {}", .jobs.iter().map(JobId::as_str).collect::<Vec<_>>().join(", "))]
     Ambiguous { text: String, jobs: Vec<JobId> },
 }
 
 impl Core {
-    /// A job by its id, a unique prefix of it, or `last`.
+    /// A job by its id, its key, a unique prefix of its id, or `last`.
     pub fn find_job(&self, text: &str) -> Result<JobId, FindJobError> {
         if text == "last"
             && let Some(job) = self.jobs.values().rev().find(|job| !job.is_deleted())
@@ -193,6 +193,10 @@ impl Core {
             .collect();
         if let Some(exact) = found.iter().position(|id| id.as_str() == text) {
             return Ok(found.swap_remove(exact));
+        }
+        let of_key = self.keys.get(text).and_then(|job| self.jobs.get(job));
+        if let Some(job) = of_key.filter(|job| !job.is_deleted()) {
+            return Ok(job.id().clone());
         }
         match found.len() {
             0 => Err(FindJobError::NotFound(text.to_owned())),

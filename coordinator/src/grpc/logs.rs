@@ -53,10 +53,11 @@ pub async fn logs(
     Ok(ReceiverStream::new(receiver))
 }
 
-/// A task's id has its job's before the last dash, which may be shortened like any job's.
+/// A task's id has its job's before the last dash, which may be shortened like any job's. A job's key may have dashes, too.
 fn named(core: &Core, now: Now, text: &str) -> Result<(JobId, Option<TaskId>), RequestError> {
-    let Some((job, index)) = text.rsplit_once('-') else {
-        return Ok((read::job(core, text)?, None));
+    let (job, index) = match (read::job(core, text), text.rsplit_once('-')) {
+        (Err(_), Some(parts)) => parts,
+        (job, _) => return Ok((job?, None)),
     };
     let job = read::job(core, job)?;
     let task: TaskId = read::id("id", &format!("{job}-{index}"))?;

@@ -69,7 +69,7 @@ pub async fn serve_network(
     }
     let incoming = incoming(listener, connections(), PATIENCE);
     server
-        .layer(Guard::new(network.access))
+        .layer(Guard::new(network.access, handle.refusals().clone()))
         .add_service(service(handle))
         .serve_with_incoming_shutdown(incoming, closed)
         .await

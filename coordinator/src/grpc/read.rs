@@ -74,12 +74,12 @@ pub fn random_id() -> Result<String, RequestError> {
     Ok(text)
 }
 
-/// A job named by its id, a unique beginning of it, or `last`.
+/// A job named by its id, its key, a unique beginning of its id, or `last`.
 pub fn job(core: &Core, text: &str) -> Result<JobId, RequestError> {
     if text.is_empty() {
         return Err(bad(
             "job",
-            "expected an id, the beginning of one, or `last`",
+            "expected an id, the beginning of one, a key, or `last`",
         ));
     }
     match core.find_job(text) {

@@ -121,7 +121,7 @@ async fn a_key_names_one_job_however_often_it_is_submitted() {
 }
 
 #[tokio::test]
-async fn a_job_is_found_by_a_beginning_of_its_id_or_as_the_last() {
+async fn a_job_is_found_by_a_beginning_of_its_id_its_key_or_as_the_last() {
     let sandbox = Sandbox::start().await;
     let mut client = sandbox.client().await;
     let get = async |client: &mut Client, text: &str| {
@@ -140,6 +140,11 @@ async fn a_job_is_found_by_a_beginning_of_its_id_or_as_the_last() {
     assert_eq!(get(&mut client, &first[..4]).await.unwrap(), first);
     let second = sandbox.submit(&mut client, "b").await;
     assert_eq!(get(&mut client, "last").await.unwrap(), second);
+    let night = client.submit(sandbox.submission("c", "night-29"));
+    let night = night.await.unwrap().into_inner().job;
+    assert_eq!(get(&mut client, "night-29").await.unwrap(), night);
+    // All of a key, not its beginning.
+    assert!(get(&mut client, "night").await.is_err());
     let missing = get(&mut client, "no-such-job").await.unwrap_err();
     assert_eq!(missing.code(), Code::NotFound);
     assert!(missing.message().contains("no-such-job"), "{missing:?}");

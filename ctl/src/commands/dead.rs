@@ -8,7 +8,7 @@ use crate::{Error, client::Client};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Only of this job: its id or a unique prefix of it; `last` is the newest
+    /// Only of this job: its id, a unique prefix of it, or its key; `last` is the newest
     #[arg(value_name = "JOB", add = crate::completion::jobs())]
     job: Option<String>,
 }

@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Ids of jobs that have ended, or unique prefixes of them; `last` is the newest
+    /// Ids of jobs that have ended, unique prefixes of them, or keys; `last` is the newest
     #[arg(value_name = "JOB", required = true, add = completion::jobs())]
     jobs: Vec<String>,
 }

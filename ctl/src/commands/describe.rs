@@ -21,7 +21,7 @@ use crate::{Common, Error, model_page, page, summary};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Id of a job or task, or a unique prefix of the job's; `last` is the newest job
+    /// Id of a job or task, a unique prefix of the job's, or its key; `last` is the newest job
     #[arg(value_name = "JOB|TASK", add = crate::completion::jobs_and_tasks())]
     id: String,
     /// After the word `model`: the name of a trained model, its newest version, or NAME@VERSION
@@ -52,7 +52,9 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         if let Some(named) = named {
             return describe_model(common, client, &named).await;
         }
-        if let Ok(task) = args.id.parse() {
+        if let Ok(task) = args.id.parse()
+            && !is_key(client, &args.id).await
+        {
             return describe_task(common, client, &task).await;
         }
         let DescribeJobReply { job, runs, tasks } = client.describe_job(GetJobRequest { job: args.id }).await?.into_inner();
@@ -72,6 +74,14 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         common.output.print(&value, || page::now(&job, &runs, &tasks, published))
     })
     .await
+}
+
+/// Whether what looks like a task's id is a job's key, such as `night-29`. No other name of a job has a dash.
+async fn is_key(client: &mut Client, text: &str) -> bool {
+    let request = GetJobRequest {
+        job: text.to_owned(),
+    };
+    client.get_job(request).await.is_ok()
 }
 
 async fn describe_task(common: &Common, client: &mut Client, id: &TaskId) -> Result<(), Error> {

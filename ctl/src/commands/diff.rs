@@ -12,7 +12,7 @@ use crate::{Common, Error, output};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The job as it was: an id or a unique prefix of one; one run of several as JOB/RUN
+    /// The job as it was: an id, a unique prefix of one, or a key; one run of several as JOB/RUN
     #[arg(value_name = "JOB", add = crate::completion::jobs())]
     first: String,
     /// The job that it is compared with, on the same images

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use proto::v1::{GetJobRequest, LogChunk, LogsRequest};
 use serde_json::json;
+use types::TaskId;
 
 use super::with_cluster;
 use crate::output::Format;
@@ -15,7 +16,7 @@ const SILENCE: Duration = Duration::from_secs(3);
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Id of a job or task, or a unique prefix of a job's; `last` is the newest job
+    /// Id of a job or task, a unique prefix of a job's, or its key; `last` is the newest job
     #[arg(value_name = "JOB|TASK", add = crate::completion::jobs_and_tasks())]
     id: String,
     /// Go on with what is written from now on, to the job's end
@@ -36,7 +37,8 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
 }
 
 async fn has_ended(common: &Common, id: &str) -> Result<bool, Error> {
-    let job = id.split_once('-').map_or(id, |(job, _)| job).to_owned();
+    let task: Option<TaskId> = id.parse().ok();
+    let job = task.map_or_else(|| id.to_owned(), |task| task.job.to_string());
     with_cluster(common, async |cluster| {
         let request = GetJobRequest { job };
         let job = cluster.client.get_job(request).await?.into_inner();
@@ -51,8 +53,8 @@ async fn read(common: &Common, args: &Args) -> Result<(), Error> {
         let interrupted = || Error::Interrupted {
             hint: "the job goes on".to_owned(),
         };
-        // Lines of one task alone need no name before them.
-        let named = !args.id.contains('-');
+        // Lines of one task alone need no name before them. Nor do those of a key that looks like its id: they say whose they are.
+        let named = args.id.parse::<TaskId>().is_err();
         let mut stream = cluster
             .client
             .logs(LogsRequest {

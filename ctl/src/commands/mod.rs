@@ -172,10 +172,10 @@ async fn with_cluster<T>(
     result
 }
 
-/// The job that an argument means: an id, a unique prefix, or `last`.
+/// The job that an argument means: an id, a unique prefix, a key, or `last`.
 #[derive(clap::Args)]
 pub struct JobArg {
-    /// Id of a job or a unique prefix of it; `last` is the newest
+    /// Id of a job, a unique prefix of it, or its key; `last` is the newest
     #[arg(value_name = "JOB", add = completion::jobs())]
     pub job: String,
 }

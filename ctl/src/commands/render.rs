@@ -14,7 +14,7 @@ use crate::{Common, Error};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Id of a job or a unique prefix of it, or `last`; one run of several as JOB/RUN
+    /// Id of a job, a unique prefix of it, its key, or `last`; one run of several as JOB/RUN
     #[arg(value_name = "JOB", add = crate::completion::jobs())]
     job: String,
     /// How many images, those with the highest scores

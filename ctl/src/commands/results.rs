@@ -70,7 +70,7 @@ const TIMING_COLUMNS: [&str; 11] = [
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Id of a job or a unique prefix of it; `last` is the newest
+    /// Id of a job, a unique prefix of it, or its key; `last` is the newest
     #[arg(
         value_name = "JOB",
         required_unless_present = "last",

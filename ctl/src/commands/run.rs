@@ -88,6 +88,12 @@ pub async fn run_to_end(
             }
         };
         let job = signals.or(&early, beginning).await?;
+        // Where others submit, too, the same file is another job, unless its key says that it is this one.
+        let resume = if cluster.is_private() || begin.key.is_some() {
+            resume
+        } else {
+            resume::command(common, &["retry", &job, "--wait"])
+        };
         let job = follow(
             &mut cluster,
             &Follow {

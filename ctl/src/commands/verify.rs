@@ -23,7 +23,7 @@ const SAMPLES: &str = "samples.parquet";
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Id of a job, a unique prefix of it, or `last`; or the address of a job's folder, such as `results/jobs/7k2m9x4c`: then
+    /// Id of a job, a unique prefix of it, its key, or `last`; or the address of a job's folder, such as `results/jobs/7k2m9x4c`: then
     /// no coordinator is asked
     #[arg(value_name = "JOB|FOLDER", add = crate::completion::jobs())]
     job: String,

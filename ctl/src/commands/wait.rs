@@ -13,7 +13,7 @@ use crate::{Common, Error, completion, places, resume};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Ids of jobs or unique prefixes of them; `last` is the newest
+    /// Ids of jobs, unique prefixes of them, or keys; `last` is the newest
     #[arg(value_name = "JOB", required = true, add = completion::jobs())]
     jobs: Vec<String>,
     /// Give up after this time, such as 90s, 30m or 8h; the jobs go on
@@ -32,7 +32,8 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             jobs.push(cluster.client.get_job(request).await?.into_inner());
         }
         for job in &mut jobs {
-            let words = ["wait", job.id.as_str()];
+            // It also goes on with a job that a second interrupt has cancelled.
+            let words = ["retry", job.id.as_str(), "--wait"];
             *job = follow_again(common, &mut cluster, &place, job, &words).await?;
         }
         Ok(jobs)

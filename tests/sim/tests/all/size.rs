@@ -213,3 +213,30 @@ fn monitoring_reads_the_numbers_of_100_000_attempts_in_a_moment() {
         "{reads:?}"
     );
 }
+
+/// Whoever follows a job looks at it up to five times a second, and the loop decides nothing meanwhile.
+#[test]
+fn a_look_at_a_job_takes_no_longer_for_its_hundred_thousand_tasks() {
+    let look = |chunks: u64| {
+        let (mut desk, workers) = with_ready(20, chunks);
+        for assignment in claim_all(&mut desk, &workers).iter().zip(&workers).take(10) {
+            desk.complete(assignment.1, assignment.0);
+        }
+        let id: JobId = "job0".parse().unwrap();
+        let mut looks = [(); 20].map(|()| {
+            let begun = Instant::now();
+            let pace = desk.core.pace(&id, desk.now).unwrap();
+            assert!(pace.done > 0 && pace.total > Some(pace.done));
+            begun.elapsed()
+        });
+        looks.sort();
+        looks[10]
+    };
+    let (small, large) = (look(50), look(CHUNKS));
+    println!("how far a job is: {small:?} of 100 tasks, {large:?} of 100,000");
+    // A walk over all tasks takes a thousand times as long.
+    assert!(
+        large < 50 * small.max(Duration::from_micros(1)),
+        "{small:?} {large:?}"
+    );
+}
