@@ -226,8 +226,12 @@ def beside_adeval(name, *form):
 
 
 def coreset(_):
+    # Of the whole workspace, as the programs: the package alone would build its dependencies anew.
+    run(["cargo", "build", "--locked", "--quiet", "--workspace", "--exclude", "sim", "--example", "coreset"], cwd=ROOT)
+    example = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "debug" / "examples" / "coreset"
+
     def take(*kind):
-        return json.loads(run(["cargo", "run", "--locked", "--quiet", "--package", "models", "--example", "coreset", "--", 160_000, *kind], cwd=ROOT))
+        return json.loads(run([example, 160_000, *kind], cwd=ROOT))
     walk, noise = take(), take("noise")
     # What other programs take of memory and processors only makes either slower.
     plain = min(walk["plain_s"], noise["plain_s"])
