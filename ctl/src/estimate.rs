@@ -17,7 +17,7 @@ use store::{Location, Scheme, Store};
 const ENGINE_BYTES: u64 = 110_000_000;
 
 /// What the rates below were measured on.
-const MEASURED_ON: &str = "one core of a Xeon with AVX-512 at 2.5 GHz, MobileNetV2, OpenVINO";
+const MEASURED_ON: &str = "one core of an AMD EPYC with AVX-512, MobileNetV2, OpenVINO";
 
 /// Products a second that a network does, and what comes behind it.
 const NETWORK_PER_S: f64 = 5e10;
@@ -181,8 +181,7 @@ impl Estimate {
                     .map(|why| format!("images: not known: {why}")),
             ),
         }
-        let trained = self.needs.iter().filter(|needs| needs.fit.is_none());
-        if trained.count() > 0 {
+        if self.needs.iter().any(|needs| needs.fit.is_none()) {
             basis.push("runs of trained packages: not known before the package is read".to_owned());
         }
         basis
@@ -324,39 +323,34 @@ fn problems(run: &PlannedRun, needs: &Needs, room: &Room) -> Vec<String> {
 
 /// What lies in the run's dataset now.
 async fn list(spec: &RunSpec) -> Images {
-    match data::build(&spec.data.class_path, &spec.data.init_args) {
-        Ok(Data::Labelled(dataset)) => match objects(&dataset.roots()).await {
-            Ok(objects) => {
-                let purpose = match spec.model {
-                    ModelSource::Train(_) => Purpose::Train,
-                    ModelSource::Package(_) => Purpose::Test,
-                };
-                match dataset.samples(&objects, purpose) {
-                    Ok(listing) => {
-                        let of = |split| {
-                            listing
-                                .samples
-                                .iter()
-                                .filter(move |one| one.split == split)
-                                .count()
-                        };
-                        let train = of(Split::Train) as u64;
-                        Images::Known(Counts {
-                            train,
-                            scored: listing.samples.len() as u64 - train,
-                            bytes: listing.samples.iter().map(|sample| sample.size).sum(),
-                        })
-                    }
-                    Err(error) => Images::Unknown(error.to_string()),
-                }
-            }
-            Err(why) => Images::Unknown(why),
-        },
-        Ok(Data::Unlabelled(_)) => {
-            Images::Unknown("images without labels are counted when they are listed".to_owned())
-        }
-        Err(error) => Images::Unknown(error.to_string()),
+    match counts(spec).await {
+        Ok(counts) => Images::Known(counts),
+        Err(why) => Images::Unknown(why),
     }
+}
+
+async fn counts(spec: &RunSpec) -> Result<Counts, String> {
+    let data = data::build(&spec.data.class_path, &spec.data.init_args);
+    let dataset = match data.map_err(|error| error.to_string())? {
+        Data::Labelled(dataset) => dataset,
+        Data::Unlabelled(_) => {
+            return Err("images without labels are counted when they are listed".to_owned());
+        }
+    };
+    let objects = objects(&dataset.roots()).await?;
+    let purpose = match spec.model {
+        ModelSource::Train(_) => Purpose::Train,
+        ModelSource::Package(_) => Purpose::Test,
+    };
+    let listing = dataset.samples(&objects, purpose);
+    let samples = listing.map_err(|error| error.to_string())?.samples;
+    let train = samples.iter().filter(|one| one.split == Split::Train);
+    let train = train.count() as u64;
+    Ok(Counts {
+        train,
+        scored: samples.len() as u64 - train,
+        bytes: samples.iter().map(|sample| sample.size).sum(),
+    })
 }
 
 /// Everything below these folders, if they are on this machine.

@@ -184,7 +184,7 @@ fn spread(aupimo: &BTreeMap<String, f64>) -> Option<String> {
     let median = values[(values.len() - 1) / 2];
     let nothing = values.iter().take_while(|value| **value <= 0.0).count();
     Some(format!(
-        "{} to {}, median {}; 0 for {} of {}",
+        "{} to {}, median {}; nothing found in {} of {}",
         number::metric(lowest),
         number::metric(highest),
         number::metric(median),

@@ -514,7 +514,7 @@ fn an_image_whose_defect_has_an_aupimo_says_it_and_the_run_says_how_they_spread(
     };
     let html = with(&[(1, 0.0), (2, 0.75)]);
     assert!(html.contains("<span class=\"aupimo\">AUPIMO 0.7500<"));
-    assert!(html.contains("0.0000 to 0.7500, median 0.0000; 0 for 1 of 2 images"));
+    assert!(html.contains("0.0000 to 0.7500, median 0.0000; nothing found in 1 of 2 images"));
     // Of a job without them nothing is said.
     assert!(!with(&[]).contains("AUPIMO"));
 }
