@@ -8,7 +8,7 @@ use report::{
     PixelCurves, RawScore, Report, Scored, Scores, Times, Truth,
 };
 use serde_json::Value;
-use tables::{CurveRow, MetricRow, PictureRow, ScoreRow, TimingRow};
+use tables::{AupimoRow, CurveRow, MetricRow, PictureRow, ScoreRow, TimingRow};
 
 use crate::differences;
 use crate::output;
@@ -28,6 +28,8 @@ pub struct Tables<'a> {
     /// Empty if the job has no such table: an older version did it.
     pub curves: &'a [CurveRow],
     pub pictures: &'a [PictureRow],
+    /// Empty if AUPIMO is no metric of the job.
+    pub aupimo: &'a [AupimoRow],
     /// Where the tables are, for people.
     pub place: &'a str,
 }
@@ -163,10 +165,18 @@ impl Tables<'_> {
             times: times(line),
             pictures: BTreeMap::new(),
             heat: pictures.iter().find_map(scale),
+            aupimo: self.aupimo(line.run),
             warnings,
         };
         finished.pictures = pictured(&finished, &pictures);
         finished
+    }
+
+    /// Of single images of a run, by their addresses.
+    fn aupimo(&self, run: u32) -> BTreeMap<String, f64> {
+        let rows = self.aupimo.iter().filter(|row| row.run == run);
+        rows.filter_map(|row| Some((row.uri.clone(), row.aupimo?)))
+            .collect()
     }
 }
 
@@ -350,6 +360,17 @@ mod tests {
         }
     }
 
+    fn aupimo(run: u32, uri: &str, aupimo: Option<f64>) -> AupimoRow {
+        AupimoRow {
+            run,
+            uri: uri.to_owned(),
+            defect_type: None,
+            pixels: 9,
+            aupimo,
+            reason: aupimo.is_none().then(|| "no_normal".to_owned()),
+        }
+    }
+
     fn report_of(runs: &[Run], scores: &[ScoreRow], metrics: &[MetricRow]) -> Report {
         report_with(runs, scores, metrics, &[], &[])
     }
@@ -374,6 +395,11 @@ mod tests {
             timings: &[],
             curves,
             pictures,
+            aupimo: &[
+                aupimo(0, "b", Some(0.25)),
+                aupimo(0, "c", None),
+                aupimo(1, "b", Some(0.5)),
+            ],
             place: "/results",
         };
         tables.report(&BTreeSet::from(["data: CC0".to_owned()]))
@@ -404,6 +430,8 @@ mod tests {
         assert_eq!((uris, finished.unreadable), (vec!["a", "b"], 1));
         assert_eq!(finished.warnings.len(), 1);
         assert_eq!(finished.cut, Cut::read(2.0, "validation"));
+        let expected = BTreeMap::from([("b".to_owned(), 0.25)]);
+        assert_eq!(finished.aupimo, expected, "of this run, where there is one");
         assert_eq!(report.notes, ["licence of data: CC0"]);
         assert_eq!(pictures(&report), [0, 2], "there is no such table");
     }

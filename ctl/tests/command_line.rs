@@ -237,6 +237,111 @@ fn a_plan_lists_runs_and_tasks() {
     }
 }
 
+/// Files of the dataset of [`planned`]: nothing looks into them.
+fn cells(folder: &Path, good: usize, bad: usize) {
+    for (name, count) in [("good", good), ("bad", bad)] {
+        let place = folder.join("cells").join(name);
+        std::fs::create_dir_all(&place).unwrap();
+        for index in 0..count {
+            std::fs::write(place.join(format!("{index}.png")), [0; 1_000]).unwrap();
+        }
+    }
+}
+
+const PADIM: &str = "{class_path: Padim, init_args: {backbone: resnet18, n_features: 100}}";
+const PATCHCORE: &str =
+    "{class_path: Patchcore, init_args: {backbone: resnet18, layers: [layer2, layer3]}}";
+const DFKDE: &str = "{class_path: Dfkde, init_args: {backbone: resnet18, layers: [layer4]}}";
+
+/// What `ctl plan` estimates of these models on the files of [`cells`].
+fn planned(folder: &Path, models: &str, data: &str, more: &str) -> serde_json::Value {
+    let job = format!(
+        "kind: benchmark\nmodel: {{grid: [{models}]}}\n\
+         data: {{class_path: Folder, init_args: {{name: cells, root: cells, normal_dir: good, abnormal_dir: bad{data}}}}}\n\
+         task: classification\n{more}"
+    );
+    std::fs::write(folder.join("job.yaml"), job).unwrap();
+    let output = ctl(folder, &["plan", "job.yaml", "-o", "json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let value: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    value["estimate"].clone()
+}
+
+#[test]
+fn a_plan_counts_images_and_its_time_grows_with_them() {
+    let seconds = |good, bad| {
+        let folder = folder();
+        cells(folder.path(), good, bad);
+        let estimate = planned(folder.path(), PATCHCORE, "", "");
+        let run = &estimate["runs"][0];
+        let [train, scored] = ["train", "scored"].map(|split| run[split].as_u64().unwrap());
+        assert!(train > 0 && scored > 0, "{run}");
+        assert_eq!(train + scored, (good + bad) as u64);
+        assert!(run["spool_bytes"].as_u64() > Some(0), "{run}");
+        assert!(estimate["wall_s"].as_f64() > Some(0.0), "{estimate}");
+        assert_eq!(estimate["problems"], serde_json::json!([]));
+        estimate["cpu_s"].as_f64().unwrap()
+    };
+    // Four times the images, and a bank that grows with them.
+    let (few, many) = (seconds(20, 10), seconds(80, 40));
+    assert!(many > 2.0 * few, "{few} and {many}");
+}
+
+#[test]
+fn of_runs_that_share_a_pass_one_is_charged_for_it() {
+    let folder = folder();
+    cells(folder.path(), 40, 10);
+    let both = planned(folder.path(), &format!("{PADIM}, {DFKDE}"), "", "");
+    let alone = planned(folder.path(), DFKDE, "", "");
+    let of =
+        |estimate: &serde_json::Value, run: usize| estimate["runs"][run]["cpu_s"].as_f64().unwrap();
+    assert!(of(&both, 1) < of(&alone, 0), "{both} and {alone}");
+}
+
+#[test]
+fn a_plan_says_what_will_not_fit_and_what_to_do() {
+    let folder = folder();
+    cells(folder.path(), 400, 10);
+    let problems = |estimate: serde_json::Value| -> Vec<String> {
+        serde_json::from_value(estimate["problems"].clone()).unwrap()
+    };
+    let limited = planned(folder.path(), PADIM, "", "resources: {memory: 100MB}\n");
+    let limited = problems(limited);
+    assert_eq!(limited.len(), 1, "{limited:?}");
+    for word in ["run 0", "Padim", "resources.memory", "n_features"] {
+        assert!(limited[0].contains(word), "{word}: {}", limited[0]);
+    }
+    // A matrix of 448 x 448 for each of a million places: 0.4 TB, and features of 0.7 TB.
+    let huge = "{class_path: Padim, init_args: {backbone: resnet18, n_features: 448}}";
+    let huge = planned(folder.path(), huge, ", image_size: [4096, 4096]", "");
+    let huge = problems(huge);
+    assert!(
+        huge.iter().any(|line| line.contains("this machine has")),
+        "{huge:?}"
+    );
+    assert!(huge.iter().any(|line| line.contains("scratch")), "{huge:?}");
+    let people = stdout(&ctl(folder.path(), &["plan", "job.yaml"]));
+    assert!(people.contains("Will not fit: run 0"), "{people}");
+    assert!(people.contains("Basis, time: "), "{people}");
+}
+
+#[test]
+fn images_that_are_not_here_leave_numbers_for_each() {
+    let folder = folder();
+    let estimate = planned(folder.path(), PATCHCORE, "", "");
+    for unknown in ["train", "memory_bytes", "cpu_s"] {
+        assert!(estimate["runs"][0][unknown].is_null(), "{estimate}");
+    }
+    assert!(estimate["cpu_s"].is_null() && estimate["wall_s"].is_null());
+    let basis: Vec<String> = serde_json::from_value(estimate["basis"].clone()).unwrap();
+    let unknown = basis.iter().find(|line| line.starts_with("images: "));
+    let unknown = unknown.unwrap();
+    assert!(
+        unknown.contains("not known") && unknown.contains("cells"),
+        "{unknown}"
+    );
+}
+
 #[test]
 fn a_file_of_anomalib_is_valid_and_becomes_a_job_file() {
     let folder = folder();

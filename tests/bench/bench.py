@@ -13,9 +13,12 @@
     pixel_metrics_vs_adeval    the same of 1,000 maps, beside ADEval (1,000 bins, not exact) on maps of the same kind
     pixel_metrics_binned_vs_adeval
                                the same of bins with a bound on their error, beside ADEval
+    coreset_160k_s             PatchCore's greedy k-centre of 160,000 points of 512 dimensions at 10 %; beside it what comparing each point with each pick in
+                               a pass over all would take at the bandwidth of memory, measured in the same run
     demo_overhead_s            `ctl run configs/benchmark-demo.yaml` without the time in which its tasks compute (one at a time)
     ctl_help_ms                best wall time of `ctl --help`
-    shared_features_speedup    four models on three textures in one benchmark, and the sum of `ctl run` of each alone, all from empty caches
+    shared_features_speedup    four models on three textures in one benchmark, and the sum of `ctl run` of each alone, all from empty caches;
+                               `cpu_s` and `cpu_ratio` are of processor time, which hardly depends on what else the machine does
     sim_schedules_per_s        simulated schedules a second, over 20 s
     dispatch_rabbitmq_vs_celery, dispatch_embedded_vs_ray, dispatch_p99_ms, coordinator_100k_mb, coordinator_100k_restart_s
                                see dispatch.py
@@ -222,6 +225,19 @@ def beside_adeval(name, *form):
     report(name, ours["s"], "s", theirs["s"], theirs["s"] / ours["s"], runs={"ours": ours, "adeval": theirs})
 
 
+def coreset(_):
+    # Of the whole workspace, as the programs: the package alone would build its dependencies anew.
+    run(["cargo", "build", "--locked", "--quiet", "--workspace", "--exclude", "sim", "--example", "coreset"], cwd=ROOT)
+    example = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "debug" / "examples" / "coreset"
+
+    def take(*kind):
+        return json.loads(run([example, 160_000, *kind], cwd=ROOT))
+    walk, noise = take(), take("noise")
+    # What other programs take of memory and processors only makes either slower.
+    plain = min(walk["plain_s"], noise["plain_s"])
+    report("coreset_160k_s", walk["s"], "s", plain, plain / walk["s"], runs={"walk": walk, "noise": noise})
+
+
 def ctl_help(_):
     best = float("inf")
     for _ in range(50):
@@ -267,15 +283,19 @@ def shared_features(_):
             run([CTL, "run", "job.yaml", "--state", "state"], cwd=folder, env=dict(os.environ, XDG_CACHE_HOME=str(folder / "cache")))
             wall = time.perf_counter() - start
             runs = json.loads(run([CTL, "describe", "last", "--state", "state", "-o", "json"], cwd=folder))["runs"]
-        return wall, [one["result"].get("reused") for one in runs]
+            rows = json.loads(run([CTL, "results", "--last", "--timings", "-o", "json", "--state", "state"], cwd=folder))
+        return wall, sum(row["cpu_s"] or 0 for row in rows), [one["result"].get("reused") for one in runs]
     say("four models on three categories in one benchmark")
-    together, reused = take("benchmark", "{grid: [" + ", ".join(SHARING_MODELS) + "]}", "{grid: [" + ", ".join(CATEGORIES) + "]}")
-    apart = 0
+    together, cpu, reused = take("benchmark", "{grid: [" + ", ".join(SHARING_MODELS) + "]}", "{grid: [" + ", ".join(CATEGORIES) + "]}")
+    apart = cpu_apart = 0
     for model in SHARING_MODELS:
         for category in CATEGORIES:
             say(f"alone: {model[:30]}... on {category}")
-            apart += take("train", model, category)[0]
-    report("shared_features_speedup", together, "s", apart, apart / together, reused=reused)
+            alone = take("train", model, category)
+            apart += alone[0]
+            cpu_apart += alone[1]
+    report("shared_features_speedup", together, "s", apart, apart / together, cpu_s=round(cpu, 2), cpu_s_apart=round(cpu_apart, 2),
+           cpu_ratio=round(cpu_apart / cpu, 2), reused=reused)
 
 
 def sim_schedules(_):
@@ -289,7 +309,7 @@ def sim_schedules(_):
     report("sim_schedules_per_s", numbers[0] / min(20.0, time.perf_counter() - start), "1/s")
 
 
-BENCHMARKS = {"ctl_help_ms": ctl_help, "sim_schedules_per_s": sim_schedules, "shared_features_speedup": shared_features, "demo_overhead_s": demo_overhead, "pixel_metrics_75_s": pixel_metrics_75,
+BENCHMARKS = {"ctl_help_ms": ctl_help, "sim_schedules_per_s": sim_schedules, "shared_features_speedup": shared_features, "coreset_160k_s": coreset, "demo_overhead_s": demo_overhead, "pixel_metrics_75_s": pixel_metrics_75,
               "pixel_metrics_1700_s": pixel_metrics_1700, "pixel_metrics_vs_adeval": pixel_metrics_vs_adeval,
               "pixel_metrics_binned_vs_adeval": pixel_metrics_binned_vs_adeval}
 PADIM = {"padim_e2e_vs_anomalib": e2e, "padim_memory_vs_anomalib": memory}

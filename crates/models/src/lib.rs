@@ -55,6 +55,17 @@ pub struct BackboneUse {
     pub pre_trained: bool,
 }
 
+impl BackboneUse {
+    /// Multiplications whose products are added up, for an image of this height and width.
+    pub fn products(&self, size: [usize; 2]) -> u64 {
+        let Ok(network) = backbones::find(self.name) else {
+            return 0;
+        };
+        let layers = self.layers.iter().filter_map(|name| network.layer(name));
+        network.products(size, &layers.collect::<Vec<_>>())
+    }
+}
+
 /// Where a graph of features begins.
 #[derive(Debug, Clone, Copy)]
 pub enum Start<'a> {
@@ -120,6 +131,16 @@ pub struct FitMemory {
     pub bytes_per_image: u64,
 }
 
+/// Multiplications whose products are added up behind the features, at most; those in f64 count twice, since a processor
+/// does half as many of them at once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Work {
+    /// Learning.
+    pub fit: f64,
+    /// From an image's features to its score.
+    pub score: f64,
+}
+
 /// A model with its parameters set.
 pub trait Model: Send + Sync {
     /// Anomalib's class name.
@@ -139,6 +160,9 @@ pub trait Model: Send + Sync {
 
     /// What [`Model::fit`] takes on so many threads.
     fn fit_memory(&self, threads: usize) -> Result<FitMemory, ModelError>;
+
+    /// Of learning from so many images, and of what was learned of them.
+    fn work(&self, images: u64) -> Result<Work, ModelError>;
 
     /// What makes the anomaly map of the grid's values; `None`: scoring gives a score alone, and does not say where an image
     /// is unusual.

@@ -1,7 +1,5 @@
 //! The worst and the best images of a run.
 
-use std::collections::BTreeMap;
-
 use crate::base64;
 use crate::choice::List;
 use crate::html::Html;
@@ -62,7 +60,7 @@ pub fn lists(finished: &Finished, room: usize) -> Html {
             .markup(explained)
             .markup("</small></h4><ul>");
         for image in images {
-            let card = card(image, finished.cut.as_ref(), &finished.pictures, &mut room);
+            let card = card(image, finished, &mut room);
             html.push(&card);
         }
         html.markup("</ul></div>");
@@ -94,18 +92,13 @@ fn titles(list: List, cut: Option<&Cut>) -> (&'static str, &'static str) {
     }
 }
 
-fn card(
-    image: &Scored,
-    cut: Option<&Cut>,
-    pictures: &BTreeMap<String, Pictured>,
-    room: &mut usize,
-) -> Html {
+fn card(image: &Scored, finished: &Finished, room: &mut usize) -> Html {
     let mut html = Html::new();
     let name = short(&image.uri);
     html.markup("<li class=\"card ")
         .markup(image.truth.word())
         .markup("\"><div class=\"pictures\">");
-    match pictures.get(&image.uri) {
+    match finished.pictures.get(&image.uri) {
         None => absent(&mut html, "no picture"),
         Some(Pictured::Missing { reason }) => absent(&mut html, reason),
         Some(pictured) => {
@@ -124,9 +117,14 @@ fn card(
         .markup(image.truth.word())
         .markup("\">");
     html.markup(image.truth.word()).markup("</span>");
-    if let Some(verdict) = verdict(cut, image) {
+    if let Some(verdict) = verdict(finished.cut.as_ref(), image) {
         html.markup(" <span class=\"verdict\">")
             .markup(verdict)
+            .markup("</span>");
+    }
+    if let Some(value) = finished.aupimo.get(&image.uri) {
+        html.markup(" <span class=\"aupimo\">AUPIMO ")
+            .text(&number::metric(*value))
             .markup("</span>");
     }
     html.markup("</div><div class=\"name\" title=\"")

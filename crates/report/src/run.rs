@@ -1,5 +1,7 @@
 //! The section of one run.
 
+use std::collections::BTreeMap;
+
 use metrics::Totals;
 
 use crate::figures;
@@ -159,6 +161,9 @@ fn facts(html: &mut Html, finished: &Finished, totals: Totals) {
         }
         None => fact("Threshold", "none known"),
     }
+    if let Some(spread) = spread(&finished.aupimo) {
+        fact("AUPIMO of single images", &spread);
+    }
     let times = finished.times;
     let timed = [("Fit", times.fit_s), ("Test", times.test_s)];
     for (name, seconds) in timed {
@@ -169,6 +174,23 @@ fn facts(html: &mut Html, finished: &Finished, totals: Totals) {
     if let Some(rate) = times.images_per_s {
         fact("Throughput", &format!("{} images/s", number::rate(rate)));
     }
+}
+
+/// The mean of these is a metric of the run, and hides the images whose defects are not found.
+fn spread(aupimo: &BTreeMap<String, f64>) -> Option<String> {
+    let mut values: Vec<f64> = aupimo.values().copied().collect();
+    values.sort_unstable_by(f64::total_cmp);
+    let (lowest, highest) = (*values.first()?, *values.last()?);
+    let median = values[(values.len() - 1) / 2];
+    let nothing = values.iter().take_while(|value| **value <= 0.0).count();
+    Some(format!(
+        "{} to {}, median {}; nothing found in {} of {}",
+        number::metric(lowest),
+        number::metric(highest),
+        number::metric(median),
+        number::count(nothing as u64),
+        number::counted(values.len() as u64, "image")
+    ))
 }
 
 /// For a caption beside a picture.

@@ -36,6 +36,7 @@ fn finished(scores: Scores) -> Finished {
         pixels: PixelCurves::default(),
         times: Times::default(),
         pictures: BTreeMap::new(),
+        aupimo: BTreeMap::new(),
         heat: None,
         warnings: Vec::new(),
     }
@@ -493,6 +494,29 @@ fn decisions_are_counted_and_named() {
     }
     assert_eq!(html.matches("class=\"verdict\">false alarm<").count(), 1);
     assert_eq!(html.matches("class=\"verdict\">missed<").count(), 1);
+}
+
+#[test]
+fn an_image_whose_defect_has_an_aupimo_says_it_and_the_run_says_how_they_spread() {
+    let scores = Scores::new(vec![
+        scored(Truth::Normal, 0, 10.0),
+        scored(Truth::Anomalous, 0, 79.9),
+        scored(Truth::Anomalous, 1, 99.0),
+    ]);
+    let uris: Vec<String> = scores.iter().map(|scored| scored.uri.clone()).collect();
+    let with = |aupimo: &[(usize, f64)]| {
+        let values = aupimo.iter().map(|(at, value)| (uris[*at].clone(), *value));
+        let finished = Finished {
+            aupimo: values.collect(),
+            ..finished(scores.clone())
+        };
+        checked(&report(vec![run(0, Outcome::Finished(Box::new(finished)))]))
+    };
+    let html = with(&[(1, 0.0), (2, 0.75)]);
+    assert!(html.contains("<span class=\"aupimo\">AUPIMO 0.7500<"));
+    assert!(html.contains("0.0000 to 0.7500, median 0.0000; nothing found in 1 of 2 images"));
+    // Of a job without them nothing is said.
+    assert!(!with(&[]).contains("AUPIMO"));
 }
 
 #[test]

@@ -75,6 +75,8 @@ pub struct Finished {
     pub pictures: BTreeMap<String, Pictured>,
     /// The values of anomaly maps that these show as nothing and as the strongest colour.
     pub heat: Option<[f32; 2]>,
+    /// By the image's address: AUPIMO of single images that have a defect, where it could be computed.
+    pub aupimo: BTreeMap<String, f64>,
     pub warnings: Vec<String>,
 }
 

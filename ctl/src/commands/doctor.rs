@@ -1,6 +1,5 @@
 //! `ctl doctor`: what this machine has, what it lacks, and what to do about it.
 
-use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -10,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use weights::WeightsFolder;
 
+use crate::machine::{free_disk, memory_bytes};
 use crate::output::Table;
 use crate::{Common, Error, places};
 
@@ -403,23 +403,6 @@ fn storage(state: &Path) -> Check {
             "choose another with --state",
         ),
     }
-}
-
-/// Bytes that this user may still write there, or where it will be made.
-fn free_disk(folder: &Path) -> Option<u64> {
-    let there = folder.ancestors().find(|folder| folder.exists())?;
-    let stat = rustix::fs::statvfs(there).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
-
-/// All of it, and what is available.
-fn memory_bytes() -> Option<(u64, u64)> {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let field = |name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name))?;
-        Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
-    };
-    field("MemTotal:").zip(field("MemAvailable:"))
 }
 
 fn memory_check(memory: Option<(u64, u64)>) -> Check {

@@ -128,7 +128,7 @@ pub fn run(common: &Common, command: Command) -> Result<(), Error> {
         Command::Submit(args) => block_on(submit::run(common, args)),
         Command::Validate(args) => validate::run(common, &args),
         Command::Import(args) => import::run(common, &args),
-        Command::Plan(args) => plan::run(common, &args),
+        Command::Plan(args) => block_on(plan::run(common, &args)),
         Command::Get(args) => block_on(get::run(common, args)),
         Command::Describe(args) => block_on(describe::run(common, args)),
         Command::Logs(args) => block_on(logs::run(common, args)),

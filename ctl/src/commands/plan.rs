@@ -1,14 +1,12 @@
 //! `ctl plan`: the resolved job, its runs and tasks, without doing any of it.
 
-use std::thread;
-
-use job::resolved::{ModelSource, RunSpec};
 use plan::{DependencyRule, Plan, PlannedTask};
 use serde_json::{Value, json};
 
+use crate::estimate::{Estimate, Fit, Room, size};
 use crate::job_file::{JobFile, print_warnings};
 use crate::output::Table;
-use crate::{Common, Error};
+use crate::{Common, Error, machine, places};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -16,79 +14,45 @@ pub struct Args {
     file: JobFile,
 }
 
-pub fn run(common: &Common, args: &Args) -> Result<(), Error> {
+pub async fn run(common: &Common, args: &Args) -> Result<(), Error> {
     let read = args.file.read()?;
     print_warnings(&read.reading);
     let plan = plan::plan(&read.reading.job);
     let job = to_value(&read.reading.job)?;
-    let needs: Vec<Option<FitNeeds>> = plan.runs.iter().map(|run| fit_needs(&run.spec)).collect();
-    let fit: Value = needs
+    let room = Room {
+        limit: read.reading.job.resources.memory_bytes,
+        memory: machine::memory_bytes().map(|(all, _)| all),
+        // Where the workers of this machine write unless they are told another place.
+        scratch: machine::free_disk(&places::state_folder(common)?),
+    };
+    let estimate = Estimate::of(&plan.runs, &room).await;
+    let fit: Value = estimate
+        .needs
         .iter()
-        .map(|needs| needs.map_or(Value::Null, FitNeeds::json))
+        .map(|needs| needs.fit.as_ref().map_or(Value::Null, fit_json))
         .collect();
-    let value = json!({"job": job, "runs": to_value(&plan.runs)?, "tasks": to_value(&plan.tasks)?, "fit": fit});
+    let value = json!({
+        "job": job, "runs": to_value(&plan.runs)?, "tasks": to_value(&plan.tasks)?, "fit": fit, "estimate": estimate.json(),
+    });
     common
         .output
-        .print(&value, || for_people(&job, &plan, &needs))
+        .print(&value, || for_people(&job, &plan, &estimate))
 }
 
-/// What the fit task of a run will need.
-#[derive(Clone, Copy)]
-struct FitNeeds {
-    /// However many training images there are.
-    memory_bytes: u64,
-    /// For each training image, of which the plan does not know how many there are.
-    memory_bytes_per_image: u64,
-    /// On scratch, for each training image.
-    spool_bytes: u64,
-}
-
-/// An executor with OpenVINO and a small backbone loaded, before it learns: measured with MobileNetV2.
-const ENGINE_BYTES: u64 = 110_000_000;
-
-impl FitNeeds {
-    fn json(self) -> Value {
-        json!({
-            "memory_bytes": self.memory_bytes,
-            "memory_bytes_per_image": self.memory_bytes_per_image,
-            "spool_bytes_per_image": self.spool_bytes,
-        })
-    }
-
-    fn memory(self) -> String {
-        let fixed = size(self.memory_bytes);
-        match self.memory_bytes_per_image {
-            0 => fixed,
-            each => format!("{fixed} + {}/image", size(each)),
-        }
+/// The form in which people read what learning takes.
+fn memory(fit: &Fit) -> String {
+    let fixed = size(fit.memory_bytes);
+    match fit.memory_bytes_per_image {
+        0 => fixed,
+        each => format!("{fixed} + {}/image", size(each)),
     }
 }
 
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..100_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
-    }
-}
-
-/// `None` where nothing is trained.
-fn fit_needs(run: &RunSpec) -> Option<FitNeeds> {
-    let ModelSource::Train(class) = &run.model else {
-        return None;
-    };
-    let side = |index: usize| {
-        let size = run.data.init_args.get("image_size")?;
-        size.get(index)?.as_u64()?.try_into().ok()
-    };
-    let size = side(0).zip(side(1)).map(|(height, width)| [height, width]);
-    let model = models::build(&class.class_path, &class.init_args, size, run.seed).ok()?;
-    let [positions, dims] = model.feature_shape().ok()?;
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let memory = model.fit_memory(threads).ok()?;
-    Some(FitNeeds {
-        memory_bytes: ENGINE_BYTES + memory.bytes,
-        memory_bytes_per_image: memory.bytes_per_image,
-        spool_bytes: (positions * dims * size_of::<f32>()) as u64,
+fn fit_json(fit: &Fit) -> Value {
+    json!({
+        "memory_bytes": fit.memory_bytes,
+        "memory_bytes_per_image": fit.memory_bytes_per_image,
+        "spool_bytes_per_image": fit.spool_bytes,
     })
 }
 
@@ -97,7 +61,7 @@ fn to_value(value: &impl serde::Serialize) -> Result<Value, Error> {
         .map_err(|source| Error::cannot_run_because("cannot write JSON", source))
 }
 
-fn for_people(job: &Value, plan: &Plan, needs: &[Option<FitNeeds>]) -> String {
+fn for_people(job: &Value, plan: &Plan, estimate: &Estimate) -> String {
     let mut job = job.clone();
     // The runs have a table of their own; the first one in full shows every default.
     let first = job.get("runs").and_then(|runs| runs.get(0)).cloned();
@@ -114,19 +78,26 @@ fn for_people(job: &Value, plan: &Plan, needs: &[Option<FitNeeds>]) -> String {
         "dataset",
         "category",
         ">seed",
+        ">train",
+        ">scored",
         ">fit memory",
         ">spool/image",
+        ">CPU s",
     ]);
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    for (run, needs) in plan.runs.iter().zip(needs) {
+    for (run, needs) in plan.runs.iter().zip(&estimate.needs) {
+        let (counts, fit) = (needs.images.counts(), needs.fit.as_ref());
         runs.row([
             run.index.to_string(),
             run.model.clone(),
             run.dataset.clone(),
             run.category.clone(),
             run.spec.seed.to_string(),
-            or_none(needs.map(FitNeeds::memory)),
-            or_none(needs.map(|needs| size(needs.spool_bytes))),
+            or_none(counts.map(|counts| counts.train.to_string())),
+            or_none(counts.map(|counts| counts.scored.to_string())),
+            or_none(fit.map(memory)),
+            or_none(fit.map(|fit| size(fit.spool_bytes))),
+            or_none(needs.cpu_s.map(|seconds| format!("{seconds:.1}"))),
         ]);
     }
     let mut tasks = Table::new(&[">task", "kind", "runs", "after"]);
@@ -144,6 +115,17 @@ fn for_people(job: &Value, plan: &Plan, needs: &[Option<FitNeeds>]) -> String {
         runs.render(),
         tasks.render()
     ));
+    if let Some((cpu_s, wall_s)) = estimate.cpu_s().zip(estimate.wall_s()) {
+        text.push_str(&format!(
+            "\nAll together: about {cpu_s:.0} s of processor time, {wall_s:.0} s on this machine with nothing else to do."
+        ));
+    }
+    for line in estimate.basis() {
+        text.push_str(&format!("\nBasis, {line}."));
+    }
+    for problem in &estimate.problems {
+        text.push_str(&format!("\nWill not fit: {problem}."));
+    }
     text
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use proto::v1::{GetJobRequest, ListRunsRequest};
 use serde_json::json;
-use tables::{CurveRow, MetricRow, PictureRow, ScoreRow, TimingRow};
+use tables::{AupimoRow, CurveRow, MetricRow, PictureRow, ScoreRow, TimingRow};
 
 use super::{JobArg, results, with_cluster};
 use crate::job_report::{self, Tables};
@@ -41,6 +41,9 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         let pictures = found
             .read_if_there::<PictureRow>(&mut cluster.client)
             .await?;
+        let aupimo = found
+            .read_if_there::<AupimoRow>(&mut cluster.client)
+            .await?;
         let place = found.place();
         let tables = Tables {
             job: &job,
@@ -50,6 +53,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             timings: &timings,
             curves: &curves,
             pictures: &pictures,
+            aupimo: &aupimo,
             place: &place,
         };
         let report = tables.report(&results::licences(&metrics));

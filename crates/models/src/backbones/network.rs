@@ -87,6 +87,31 @@ impl Architecture {
         tensors
     }
 
+    /// Multiplications whose products are added up, from an image of `size` to the deepest of the `wanted` layers: those of
+    /// convolutions, beside which the rest is little.
+    pub fn products(&self, mut size: [usize; 2], wanted: &[Layer]) -> u64 {
+        let (mut missing, mut products) = (wanted.len(), 0);
+        for step in (self.steps)() {
+            if missing == 0 {
+                break;
+            }
+            match step {
+                Step::Conv(conv) => {
+                    size = size.map(|side| side.div_ceil(conv.stride));
+                    products += conv.products(size);
+                }
+                Step::MaxPool => size = size.map(|side| side.div_ceil(2)),
+                // Its map has the size of what it is added to.
+                Step::Join(Some((conv, _))) => products += conv.products(size),
+                Step::Layer { name, .. } => {
+                    missing -= usize::from(wanted.iter().any(|layer| layer.name == name));
+                }
+                Step::Norm(_) | Step::Relu | Step::Relu6 | Step::Fork | Step::Join(None) => {}
+            }
+        }
+        products
+    }
+
     /// Weights for `pre_trained: false`: convolutions uniform with variance 2 / fan-in (He et al., arXiv:1502.01852), so
     /// that activations neither vanish nor explode; norms do nothing.
     pub fn random_weights(&self, seed: u64) -> StateDict {
@@ -175,6 +200,12 @@ impl Architecture {
 }
 
 impl Conv {
+    /// `size`: height, width of its output.
+    fn products(&self, [height, width]: [usize; 2]) -> u64 {
+        let weights: usize = self.shape().iter().product();
+        (height * width * weights) as u64
+    }
+
     fn tensor(&self) -> String {
         format!("{}.weight", self.name)
     }

@@ -54,6 +54,36 @@ fn layers_have_the_published_channels_and_strides() {
 }
 
 #[test]
+fn networks_take_the_published_numbers_of_products() {
+    // torchvision's, in 10^9 for an image of 224 x 224; mobilenet_v2's without its last convolution, 320 to 1,280 channels of 7 x 7.
+    let cases = [
+        (
+            "mobilenet_v2",
+            "features.17",
+            0.30 - 320e-9 * 1_280.0 * 49.0,
+        ),
+        ("resnet18", "layer4", 1.81),
+        ("resnet34", "layer4", 3.66),
+        ("resnet50", "layer4", 4.09),
+        ("wide_resnet50_2", "layer4", 11.40),
+    ];
+    for (name, deepest, published) in cases {
+        let network = find(name).expect("known");
+        let layer = |name: &str| network.layer(name).expect("known");
+        let products = network.products([224, 224], &[layer(deepest)]) as f64 / 1e9;
+        assert!(
+            (products / published - 1.0).abs() < 0.01,
+            "{name}: {products}, published {published}"
+        );
+    }
+    let network = find("resnet18").expect("known");
+    let [shallow, deep] = ["layer1", "layer3"].map(|name| network.layer(name).expect("known"));
+    let of = |wanted: &[Layer]| network.products([64, 64], wanted);
+    assert!(of(&[]) == 0 && of(std::slice::from_ref(&shallow)) < of(std::slice::from_ref(&deep)));
+    assert_eq!(of(&[deep.clone(), shallow]), of(&[deep]));
+}
+
+#[test]
 fn trunks_have_the_published_numbers_of_weights() {
     let count = |name: &str| -> usize {
         let tensors = find(name).expect("known").tensors();

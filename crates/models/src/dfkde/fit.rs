@@ -4,7 +4,7 @@ use super::CLASS;
 use super::density::{Density, learn, length, scaled};
 use super::params::{Scaling, Settings};
 use crate::pca::{self, Centred, Keep};
-use crate::{FeatureSource, FitMemory, ModelError, Progress, Statistics, Stream};
+use crate::{FeatureSource, FitMemory, ModelError, Progress, Statistics, Stream, Work};
 
 /// Images of which the memory of learning is told: products of all pairs of them are held.
 const IMAGES: usize = 1_000;
@@ -15,6 +15,15 @@ pub(super) fn memory(dims: usize, settings: &Settings) -> FitMemory {
     FitMemory {
         bytes: 0,
         bytes_per_image: pca::memory(dims, IMAGES) + coordinates as u64,
+    }
+}
+
+pub(super) fn work(dims: usize, settings: &Settings, images: u64) -> Work {
+    let (dims, images) = (dims as f64, images as f64);
+    let components = settings.components as f64;
+    Work {
+        fit: pca::work(dims, images),
+        score: components * (dims + images.min(settings.max_points as f64)),
     }
 }
 

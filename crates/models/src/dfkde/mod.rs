@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::arguments::Arguments;
 use crate::{
     BackboneUse, FeatureSource, FitMemory, MapFinish, Model, ModelError, Progress, Scorer, Start,
-    StateDict, Statistics, Transform,
+    StateDict, Statistics, Transform, Work,
 };
 use density::Density;
 use head::Head;
@@ -93,6 +93,11 @@ impl Model for Dfkde {
             self.settings.extractor.channels(),
             &self.settings,
         ))
+    }
+
+    fn work(&self, images: u64) -> Result<Work, ModelError> {
+        let channels = self.settings.extractor.channels();
+        Ok(fit::work(channels, &self.settings, images))
     }
 
     fn map(&self) -> Option<MapFinish> {

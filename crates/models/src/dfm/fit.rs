@@ -4,7 +4,7 @@ use super::CLASS;
 use super::params::Settings;
 use super::statistics::Subspace;
 use crate::pca::{self, Centred, Keep};
-use crate::{FeatureSource, FitMemory, ModelError, Progress, Statistics};
+use crate::{FeatureSource, FitMemory, ModelError, Progress, Statistics, Work};
 
 /// Images of which the memory of learning is told: products of all pairs of them are held.
 const IMAGES: usize = 1_000;
@@ -13,6 +13,16 @@ pub(super) fn memory([positions, dims]: [usize; 2]) -> FitMemory {
     FitMemory {
         bytes: 0,
         bytes_per_image: pca::memory(positions * dims, IMAGES),
+    }
+}
+
+/// With as many components as there are images.
+pub(super) fn work([positions, dims]: [usize; 2], images: u64) -> Work {
+    let (length, images) = ((positions * dims) as f64, images as f64);
+    Work {
+        fit: pca::work(length, images),
+        // There and back.
+        score: 2.0 * length * images.min(length),
     }
 }
 

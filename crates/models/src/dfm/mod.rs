@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::arguments::Arguments;
 use crate::{
     BackboneUse, FeatureSource, FitMemory, MapFinish, Model, ModelError, Progress, Scorer, Start,
-    StateDict, Statistics, Transform, Upsampling,
+    StateDict, Statistics, Transform, Upsampling, Work,
 };
 use head::Head;
 use params::{ScoreType, Settings};
@@ -90,6 +90,10 @@ impl Model for Dfm {
 
     fn fit_memory(&self, _: usize) -> Result<FitMemory, ModelError> {
         Ok(fit::memory(self.feature_shape()?))
+    }
+
+    fn work(&self, images: u64) -> Result<Work, ModelError> {
+        Ok(fit::work(self.feature_shape()?, images))
     }
 
     fn map(&self) -> Option<MapFinish> {

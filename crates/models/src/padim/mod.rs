@@ -14,7 +14,7 @@ use crate::arguments::Arguments;
 use crate::blur::{self, BLUR};
 use crate::{
     BackboneUse, FeatureSource, FitMemory, MapFinish, Model, ModelError, Progress, Scorer, Start,
-    StateDict, Statistics, Transform, Upsampling,
+    StateDict, Statistics, Transform, Upsampling, Work,
 };
 use params::Settings;
 use statistics::Gaussians;
@@ -119,6 +119,16 @@ impl Model for Padim {
         Ok(FitMemory {
             bytes: fit::memory(positions, dims, threads),
             bytes_per_image: 0,
+        })
+    }
+
+    fn work(&self, images: u64) -> Result<Work, ModelError> {
+        let [positions, dims] = self.feature_shape()?.map(|number| number as f64);
+        // Half of a symmetric matrix; its inverse's root, both in f64.
+        let products = images as f64 * dims * dims / 2.0 + dims * dims * dims;
+        Ok(Work {
+            fit: 2.0 * positions * products,
+            score: positions * dims * dims / 2.0,
         })
     }
 

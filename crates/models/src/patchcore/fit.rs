@@ -11,7 +11,7 @@ use super::params::Settings;
 use super::projection::Projection;
 use super::statistics::Bank;
 use crate::{
-    FeatureSource, FitMemory, ModelError, Progress, Statistics, Stream, parallel, read_rows,
+    FeatureSource, FitMemory, ModelError, Progress, Statistics, Stream, Work, parallel, read_rows,
 };
 
 /// Blocks of points that a thread reads at once.
@@ -47,6 +47,31 @@ pub(super) fn memory(
         bytes: (buffers + at_once) as u64,
         bytes_per_image: (positions as f64 * (each as f64 + kept)) as u64,
     }
+}
+
+/// As if no comparison could be spared, which depends on the images.
+pub(super) fn work([positions, dims]: [usize; 2], settings: &Settings, images: u64) -> Work {
+    let patches = positions.saturating_mul(images as usize);
+    let compared = settings.projecting.dims(patches, dims) as f64;
+    let bank = kept(patches, settings.ratio);
+    let comparisons = match settings.budget.filter(|budget| *budget < patches) {
+        None => patches as f64 * bank as f64,
+        Some(budget) => {
+            let parts = patches.div_ceil(budget);
+            let merged = merged(bank, budget, parts) as f64;
+            patches as f64 * merged / parts as f64 + merged * bank as f64
+        }
+    };
+    Work {
+        fit: comparisons * compared,
+        score: (positions * dims) as f64 * bank as f64,
+    }
+}
+
+/// Patches that all parts keep together. Each keeps something: what is far from all that is kept could be anywhere else.
+fn merged(count: usize, budget: usize, parts: usize) -> usize {
+    let wanted = count.saturating_mul(OVERSAMPLING);
+    wanted.min(budget).max(count).max(parts)
 }
 
 /// The bank does not depend on the number of threads.
@@ -155,8 +180,7 @@ impl Choice<'_> {
         count: usize,
     ) -> Result<(Vec<usize>, f32), ModelError> {
         let parts = patches.div_ceil(budget);
-        // Each part keeps something: what is far from all that is kept could be anywhere else.
-        let merged = (count * OVERSAMPLING).min(budget).max(count).max(parts);
+        let merged = merged(count, budget, parts);
         let steps = (merged + if merged > count { count } else { 0 }) as u64;
         let bound = |part: usize, of: usize| (of as u128 * part as u128 / parts as u128) as usize;
         let (mut chosen, mut farthest) = (Vec::with_capacity(merged), 0.0_f32);

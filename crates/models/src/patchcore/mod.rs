@@ -15,7 +15,7 @@ use crate::arguments::Arguments;
 use crate::blur::{self, BLUR};
 use crate::{
     BackboneUse, FeatureSource, FitMemory, MapFinish, Model, ModelError, Progress, Scorer, Start,
-    StateDict, Statistics, Transform, Upsampling,
+    StateDict, Statistics, Transform, Upsampling, Work,
 };
 use head::Head;
 use params::Settings;
@@ -101,6 +101,10 @@ impl Model for Patchcore {
 
     fn fit_memory(&self, threads: usize) -> Result<FitMemory, ModelError> {
         Ok(fit::memory(self.feature_shape()?, &self.settings, threads))
+    }
+
+    fn work(&self, images: u64) -> Result<Work, ModelError> {
+        Ok(fit::work(self.feature_shape()?, &self.settings, images))
     }
 
     fn map(&self) -> Option<MapFinish> {
