@@ -24,7 +24,7 @@ pub(crate) fn decode(
     fraction: ScalingFactor,
 ) -> Result<Image, VisionError> {
     // Decoders fill what is missing with grey; an image that ends early is not a grey one.
-    if !has_end(bytes) {
+    if !has_end(bytes) || !may_hold(bytes, header) {
         return Err(VisionError::truncated(Format::Jpeg, bytes));
     }
     match by_libjpeg(bytes, header, fraction) {
@@ -150,6 +150,13 @@ fn has_end(bytes: &[u8]) -> bool {
     first_scan(bytes).is_some_and(|rest| rest.windows(2).rev().any(|pair| pair == [0xff, 0xd9]))
 }
 
+/// Whether there are bits for the blocks of 8 x 8 pixels, of which no code is shorter than one. Without this, 500 bytes that say
+/// they are an image of 100 million pixels are decoded for seconds, to grey.
+fn may_hold(bytes: &[u8], header: Header) -> bool {
+    let blocks = u64::from(header.width.div_ceil(8)) * u64::from(header.height.div_ceil(8));
+    8 * bytes.len() as u64 >= blocks
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,5 +228,25 @@ mod tests {
         };
         let error = crate::decode(&apart, &limits).unwrap_err();
         assert_eq!(error.word(), "too_large");
+    }
+
+    #[test]
+    fn a_file_too_short_for_its_size_is_refused_before_it_is_decoded() {
+        for name in ["rgb.jpg", "cmyk.jpg", "progressive.jpg", "grey.jpg"] {
+            let mut bytes = file(name);
+            let frame = bytes
+                .windows(2)
+                .position(|pair| pair == [0xff, 0xc0] || pair == [0xff, 0xc2])
+                .unwrap();
+            // Height, then width.
+            bytes[frame + 5..frame + 9].copy_from_slice(&[0x1b, 0x58, 0x1b, 0x58]);
+            for wanted in [[7000, 7000], [64, 64]] {
+                let error = decode_scaled(&bytes, &Limits::default(), wanted).unwrap_err();
+                assert!(
+                    matches!(error, VisionError::Truncated { .. }),
+                    "{name}: {error}"
+                );
+            }
+        }
     }
 }
