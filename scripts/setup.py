@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Installs what this machine is missing, and nothing twice.
 
-    python3 scripts/setup.py build      what `make build` needs: a C++ compiler, the native libraries
+    python3 scripts/setup.py build      what `make build` needs: a C++ compiler, cmake and nasm (for libjpeg-turbo), the native libraries
     python3 scripts/setup.py test       also the weights, and the RabbitMQ server and Prometheus' promtool that tests use
     python3 scripts/setup.py demo       also the ELPV images and the photographs that textures are made from
     python3 scripts/setup.py bench      all of that
@@ -24,7 +24,7 @@ SCRIPTS = Path(__file__).resolve().parent
 ROOT = SCRIPTS.parent
 
 # program: Debian package that brings it
-SYSTEM = {"g++": "g++", "cc": "gcc", "make": "make", "ld": "binutils"}
+SYSTEM = {"g++": "g++", "cc": "gcc", "make": "make", "ld": "binutils", "cmake": "cmake", "nasm": "nasm"}
 FURTHER = {"azure": {"node": "nodejs", "npm": "npm"}, "images": {"mmdebstrap": "mmdebstrap", "openssl": "openssl"},
            "charts": {"promtool": "prometheus", "openssl": "openssl"}}
 TOOLCHAIN = {"cargo": "the Rust toolchain", "rustc": "the Rust toolchain"}

@@ -409,6 +409,23 @@ fn what_is_not_there_is_said(queue: Queue) {
             "{place}: {ran:?}"
         );
     }
+    // What an archive has instead is why.
+    let links = sandbox.path("links");
+    fs::create_dir(&links).unwrap();
+    std::os::unix::fs::symlink("elsewhere.png", links.join("link.png")).unwrap();
+    tar(&links, &sandbox.path("data/links.tar"), &["-cf"]);
+    let ran = sandbox.ctl(&["predict", "tiny", "data/links.tar", "--to", "./out"]);
+    ran.expect(1);
+    for words in [
+        "there is no image to score at",
+        "1 entries are left out, such as",
+        "link.png: ",
+    ] {
+        assert!(
+            ran.stderr.contains(words) || ran.stdout.contains(words),
+            "{words}: {ran:?}"
+        );
+    }
     sandbox.write("list.csv", "n,path\n1,a.png\n");
     let ran = sandbox.ctl(&["predict", "tiny", "list.csv", "--to", "./out"]);
     ran.expect(1);

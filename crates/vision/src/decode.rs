@@ -1,20 +1,18 @@
-//! Files to 8-bit pixels. PNG and JPEG here; the other formats have modules of their own.
+//! Files to 8-bit pixels. PNG here; the other formats have modules of their own.
 
 use std::{
     io::Cursor,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use jpeg_decoder::PixelFormat;
-use zune_core::{bytestream::ZCursor, colorspace::ColorSpace};
-use zune_jpeg::JpegDecoder;
+use turbojpeg::ScalingFactor;
 
 use crate::{
     bmp,
     error::VisionError,
-    header::{Format, Header, header, unlimited},
+    header::{Format, Header, header},
     image::{Channels, Image, Mask},
-    pnm, tiff, webp,
+    jpeg_read, pnm, tiff, webp,
 };
 
 /// What a file may cost, checked from its header.
@@ -57,7 +55,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Image, VisionError> {
     let header = allowed(bytes, limits)?;
     guarded(header.format, || match header.format {
         Format::Png => png(bytes, header),
-        Format::Jpeg => jpeg(bytes, header),
+        Format::Jpeg => jpeg_read::decode(bytes, header, ScalingFactor::ONE),
         Format::Bmp => bmp::decode(bytes),
         Format::Tiff => tiff::decode(bytes, header),
         Format::WebP => webp::decode(bytes, header),
@@ -94,26 +92,15 @@ pub fn decode_scaled(
     size: [usize; 2],
 ) -> Result<Scaled, VisionError> {
     let header = allowed(bytes, limits)?;
-    if let (Format::Jpeg, Some(fraction)) = (header.format, fraction(header, size))
-        && let Some(image) = guarded(Format::Jpeg, || scaled_jpeg(bytes, header, fraction))?
-    {
-        return Ok(Scaled {
-            image,
-            width: header.width,
-            height: header.height,
-        });
+    if header.format != Format::Jpeg {
+        return decode(bytes, limits).map(Scaled::from);
     }
-    decode(bytes, limits).map(Scaled::from)
-}
-
-/// Height, width at the smallest fraction that is not smaller than `size`; `None`: none but all of it.
-fn fraction(header: Header, [height, width]: [usize; 2]) -> Option<[u16; 2]> {
-    [8, 4, 2].into_iter().find_map(|by| {
-        let sides = [header.height.div_ceil(by), header.width.div_ceil(by)];
-        let is_enough = sides[0] as usize >= height && sides[1] as usize >= width;
-        // A JPEG's sides are of 16 bits.
-        let sides = [u16::try_from(sides[0]).ok()?, u16::try_from(sides[1]).ok()?];
-        is_enough.then_some(sides)
+    let fraction = jpeg_read::fraction(header, size);
+    let image = guarded(Format::Jpeg, || jpeg_read::decode(bytes, header, fraction))?;
+    Ok(Scaled {
+        image,
+        width: header.width,
+        height: header.height,
     })
 }
 
@@ -246,107 +233,4 @@ pub(crate) fn keep_first<const N: usize>(data: &mut Vec<u8>, channels: usize) {
         data.copy_within(pixel * channels..pixel * channels + N, pixel * N);
     }
     data.truncate(pixels * N);
-}
-
-/// Whether the image's end marker comes after its first scan began. A thumbnail in the metadata before has one, too.
-fn has_end(bytes: &[u8]) -> bool {
-    const START: u8 = 0xd8;
-    const END: u8 = 0xd9;
-    const SCAN: u8 = 0xda;
-    let mut rest = bytes;
-    loop {
-        // What lies between segments is passed over, as the decoder does.
-        let Some(at) = rest
-            .windows(2)
-            .position(|pair| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff))
-        else {
-            return false;
-        };
-        let marker = rest[at + 1];
-        rest = &rest[at + 2..];
-        match marker {
-            SCAN => return rest.windows(2).rev().any(|pair| pair == [0xff, END]),
-            END => return false,
-            // Without a length: start, restarts, TEM.
-            START | 0xd0..=0xd7 | 0x01 => {}
-            _ => {
-                let length = rest.first_chunk().map_or(2, |two| u16::from_be_bytes(*two));
-                rest = rest.get(usize::from(length)..).unwrap_or_default();
-            }
-        }
-    }
-}
-
-fn jpeg(bytes: &[u8], header: Header) -> Result<Image, VisionError> {
-    // The decoder fills what is missing with grey; an image that ends early is not a grey one.
-    if !has_end(bytes) {
-        return Err(VisionError::truncated(Format::Jpeg, bytes));
-    }
-    let damaged =
-        |error: zune_jpeg::errors::DecodeErrors| VisionError::damaged(Format::Jpeg, error);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), unlimited());
-    decoder.decode_headers().map_err(damaged)?;
-    let channels = match decoder.input_colorspace() {
-        Some(ColorSpace::Luma) => Channels::Grey,
-        _ => Channels::Rgb,
-    };
-    let target = if channels == Channels::Grey {
-        ColorSpace::Luma
-    } else {
-        ColorSpace::RGB
-    };
-    decoder.set_options(unlimited().jpeg_set_out_colorspace(target));
-    let data = decoder.decode().map_err(damaged)?;
-    let image = Image {
-        width: header.width,
-        height: header.height,
-        channels,
-        data,
-    };
-    let expected = image.width as usize * image.height as usize * channels.count();
-    if image.data.len() != expected {
-        let reason = format!(
-            "it decodes to {} values instead of {expected}",
-            image.data.len()
-        );
-        return Err(VisionError::damaged(Format::Jpeg, reason));
-    }
-    Ok(image)
-}
-
-/// `None`: its colours are not those of a photograph, which only the other decoder turns into RGB.
-fn scaled_jpeg(
-    bytes: &[u8],
-    header: Header,
-    [height, width]: [u16; 2],
-) -> Result<Option<Image>, VisionError> {
-    if !has_end(bytes) {
-        return Err(VisionError::truncated(Format::Jpeg, bytes));
-    }
-    let damaged = |error: jpeg_decoder::Error| VisionError::damaged(Format::Jpeg, error);
-    let mut decoder = jpeg_decoder::Decoder::new(bytes);
-    decoder.read_info().map_err(damaged)?;
-    let channels = match decoder.info().map(|info| info.pixel_format) {
-        Some(PixelFormat::L8) => Channels::Grey,
-        Some(PixelFormat::RGB24) => Channels::Rgb,
-        _ => return Ok(None),
-    };
-    // It takes the smallest fraction of which either side is not smaller than asked for, which is this one.
-    let (width, height) = decoder.scale(width, height).map_err(damaged)?;
-    let data = decoder.decode().map_err(damaged)?;
-    let image = Image {
-        width: width.into(),
-        height: height.into(),
-        channels,
-        data,
-    };
-    let expected = image.width as usize * image.height as usize * channels.count();
-    if image.data.len() != expected || image.width > header.width || image.height > header.height {
-        let reason = format!(
-            "it decodes to {} values instead of {expected}",
-            image.data.len()
-        );
-        return Err(VisionError::damaged(Format::Jpeg, reason));
-    }
-    Ok(Some(image))
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use zune_core::bytestream::ZCursor;
 use zune_jpeg::JpegDecoder;
 
-use crate::{bmp, decode::guarded, error::VisionError, pnm, tiff, webp};
+use crate::{bmp, decode::guarded, error::VisionError, jpeg_read, pnm, tiff, webp};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -164,8 +164,13 @@ fn jpeg_size(bytes: &[u8]) -> Result<(u32, u32, u32), VisionError> {
         .map_err(|error| VisionError::damaged(Format::Jpeg, error))?;
     match decoder.info() {
         Some(info) if info.width > 0 && info.height > 0 => {
-            // A progressive file's coefficients, of two bytes each, are held until the last scan.
-            let sample = if info.sof.is_progressive() { 3 } else { 1 };
+            // Where a scan does not say all, coefficients, of two bytes each, are held until the last one.
+            let is_whole = jpeg_read::components_of_first_scan(bytes) == Some(info.components);
+            let sample = if info.sof.is_progressive() || !is_whole {
+                3
+            } else {
+                1
+            };
             let components = u32::from(info.components.max(1));
             Ok((
                 u32::from(info.width),

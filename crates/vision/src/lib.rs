@@ -9,6 +9,7 @@ mod error;
 mod header;
 mod image;
 mod jpeg;
+mod jpeg_read;
 mod map;
 mod overlay;
 mod pnm;

@@ -78,7 +78,9 @@ pub enum TaskError {
         theirs: String,
         ours: String,
     },
-    #[error("there is no model {name:?} in {store}; `ctl get models` lists them")]
+    #[error(
+        "there is no model {name:?} in {store}; `ctl get models` lists those of each store, and the job's `output` (`--to`) is to be that store"
+    )]
     NoModel { name: String, store: String },
     #[error(
         "the weights of {backbone} here (sha256 {found}) are not those that the model has learned with ({expected}); import those with `ctl weights import`"
@@ -107,8 +109,12 @@ pub enum TaskError {
     NoThreshold(metrics::Undefined),
     #[error(transparent)]
     Archive(archive::ArchiveError),
-    #[error("there is no image to score at {0}")]
-    NoImages(String),
+    #[error("there is no image to score at {places}{}", of_list(": ", left_out))]
+    NoImages {
+        places: String,
+        /// What was found there and is not read, one line each.
+        left_out: Vec<String>,
+    },
     #[error("the list {uri}, line {place}")]
     List {
         uri: String,
@@ -163,7 +169,7 @@ impl TaskError {
             Self::Data(_)
             | Self::Weights(_)
             | Self::BadImages(_)
-            | Self::NoImages(_)
+            | Self::NoImages { .. }
             | Self::TooManyErrors { .. }
             | Self::NoThreshold(_)
             | Self::Damaged { .. }
@@ -254,6 +260,14 @@ fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
 /// An error and its causes in one line.
 pub fn one_line(error: &dyn Error) -> String {
     types::chain(error).replace(['\n', '\r'], " ")
+}
+
+/// The items behind `before`; nothing without items.
+fn of_list(before: &str, items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        items => format!("{before}{}", items.join("; ")),
+    }
 }
 
 #[cfg(test)]

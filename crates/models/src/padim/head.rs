@@ -20,8 +20,9 @@ const LANES: usize = 16;
 /// Rows of a matrix that are multiplied at once: each element of a feature vector is loaded once for all.
 const ROWS: usize = 4;
 
-/// Registers of images that a matrix row is multiplied with: with four rows, enough independent sums to hide latency.
-const GROUPS: usize = 2;
+/// Registers of images that a matrix row is multiplied with: with four rows, half of the 32 registers are sums. Twice as many as
+/// hide latency, since each matrix then comes from memory half as often (0.72 ms an image instead of 0.85).
+const GROUPS: usize = 4;
 
 /// Images for which a matrix is read once.
 const BATCH: usize = GROUPS * LANES;
@@ -96,10 +97,10 @@ fn avx2(task: Task, maps: &mut [&mut [f32]]) {
 
 #[inline(always)]
 fn distances<const FUSED: bool>(task: Task, maps: &mut [&mut [f32]]) {
-    if task.features.len() > LANES {
-        groups::<GROUPS, FUSED>(task, maps)
-    } else {
-        groups::<1, FUSED>(task, maps)
+    match task.features.len().div_ceil(LANES) {
+        0 | 1 => groups::<1, FUSED>(task, maps),
+        2 => groups::<2, FUSED>(task, maps),
+        _ => groups::<GROUPS, FUSED>(task, maps),
     }
 }
 

@@ -328,13 +328,13 @@ fn a_score_depends_on_neither_batch_mates_nor_ranges() {
         .fit(&synthetic(50, 64, dims, 3), 1, &|_, _| {})
         .expect("fits");
     let head = model.scorer(&statistics).expect("fits");
-    let mut features = vec![0.0; 40 * 64 * dims];
-    synthetic(40, 64, dims, 4)
-        .read(0..40, 0..64, &mut features)
+    let mut features = vec![0.0; 70 * 64 * dims];
+    synthetic(70, 64, dims, 4)
+        .read(0..70, 0..64, &mut features)
         .expect("reads");
     let images: Vec<&[f32]> = features.chunks_exact(64 * dims).collect();
     let together = score(&*head, &images);
-    for batch in [1, 3, 16, 17, 32, 33] {
+    for batch in [1, 3, 16, 17, 32, 33, 64, 65] {
         let apart: Vec<Vec<f32>> = images
             .chunks(batch)
             .flat_map(|images| score(&*head, images))

@@ -38,7 +38,7 @@ pub fn seal(
         count: 0,
         archives: 0,
     };
-    let mut warnings = Vec::new();
+    let (mut warnings, mut empty) = (Vec::new(), Vec::new());
     let mut archives = archives(images);
     for place in images.places() {
         attempt.check_cancelled()?;
@@ -73,7 +73,7 @@ pub fn seal(
             }
         }
         if found.count == before {
-            warnings.push(format!("there is no image to score at {}", place.address()));
+            empty.push(format!("there is no image to score at {}", place.address()));
         }
     }
     let mut table = attempt.begin_table::<SampleRow>(names::SAMPLES)?;
@@ -96,9 +96,10 @@ pub fn seal(
         }
     }
     if last.is_none() {
-        return Err(nothing(attempt, images));
+        return Err(nothing(attempt, images, warnings));
     }
     table.finish()?;
+    warnings.extend(empty);
     Ok(Listed {
         train: 0,
         scored,
@@ -120,7 +121,7 @@ fn archives(images: &Unlabelled) -> BTreeMap<&str, BTreeSet<&str>> {
 }
 
 /// A night without an image is more likely a wrong address, or a camera that is off, than a quiet night.
-fn nothing(attempt: &Attempt, images: &Unlabelled) -> TaskError {
+fn nothing(attempt: &Attempt, images: &Unlabelled, left_out: Vec<String>) -> TaskError {
     match images.places() {
         [Place::Folder(folder)] => {
             let folder = folder.clone();
@@ -132,7 +133,10 @@ fn nothing(attempt: &Attempt, images: &Unlabelled) -> TaskError {
         }
         places => {
             let places: Vec<&str> = places.iter().map(Place::address).collect();
-            TaskError::NoImages(places.join(", "))
+            TaskError::NoImages {
+                places: places.join(", "),
+                left_out,
+            }
         }
     }
 }
