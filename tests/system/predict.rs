@@ -426,6 +426,16 @@ fn what_is_not_there_is_said(queue: Queue) {
             "{words}: {ran:?}"
         );
     }
+    // Nor are images forgotten that nothing here reads.
+    fs::create_dir(sandbox.path("data/moving")).unwrap();
+    sandbox.write("data/moving/a.gif", "GIF89a");
+    let ran = sandbox.ctl(&["predict", "tiny", "data/moving", "--to", "./out"]);
+    ran.expect(1);
+    let said = "1 images are left out: .gif is not read here";
+    assert!(
+        ran.stderr.contains(said) || ran.stdout.contains(said),
+        "{ran:?}"
+    );
     sandbox.write("list.csv", "n,path\n1,a.png\n");
     let ran = sandbox.ctl(&["predict", "tiny", "list.csv", "--to", "./out"]);
     ran.expect(1);

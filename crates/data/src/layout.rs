@@ -7,6 +7,10 @@ pub(crate) const IMAGE_EXTENSIONS: &[&str] = &[
     ".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp",
 ];
 
+/// Those of images that nothing here reads.
+pub(crate) const UNREAD_EXTENSIONS: &[&str] =
+    &[".gif", ".apng", ".avif", ".heic", ".heif", ".jp2", ".jxl"];
+
 /// An object with its place below a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Placed<'a> {

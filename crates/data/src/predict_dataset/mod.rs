@@ -16,7 +16,7 @@ pub use place::{Format, Place};
 
 use crate::{
     DataError,
-    layout::{IMAGE_EXTENSIONS, ends_with},
+    layout::{IMAGE_EXTENSIONS, UNREAD_EXTENSIONS, ends_with},
     parameters,
     registry::parse,
 };
@@ -157,7 +157,14 @@ impl Unlabelled {
         !hidden && named && self.wants_file(size, modified_ms)
     }
 
-    /// The same of one that was named.
+    /// With which ending of images that nothing here reads a listed object is left out.
+    pub fn unread(&self, below: &str) -> Option<&'static str> {
+        let mut endings = UNREAD_EXTENSIONS.iter().copied();
+        let of_all = self.extensions.is_none();
+        endings.find(|ending| of_all && ends_with(below, &[ending]))
+    }
+
+    /// Whether an object that was named is wanted.
     pub fn wants_file(&self, size: u64, modified_ms: i64) -> bool {
         self.bytes.contains(&size) && (self.since_ms..self.before_ms).contains(&modified_ms)
     }

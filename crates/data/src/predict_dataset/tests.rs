@@ -67,6 +67,17 @@ fn what_cannot_be_a_place_is_said() {
 }
 
 #[test]
+fn images_that_nothing_reads_are_told_from_other_files() {
+    let all = unlabelled(json!({"path": ["/in"]})).expect("right");
+    assert_eq!(all.unread("a/b.GIF"), Some(".gif"));
+    assert_eq!(all.unread("a/b.txt"), None);
+    assert_eq!(all.unread("a/b.png"), None);
+    // Who asks for it gets a row of each.
+    let asked = json!({"path": ["/in"], "extensions": [".gif"]});
+    assert_eq!(unlabelled(asked).expect("right").unread("b.gif"), None);
+}
+
+#[test]
 fn sizes_times_and_endings_leave_objects_out() {
     let wants = |given: Value, below: &str, size: u64, day: &str| {
         let mut all = json!({"path": ["/in"]});

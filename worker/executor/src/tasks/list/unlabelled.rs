@@ -37,6 +37,7 @@ pub fn seal(
         rows: Sorter::new(&attempt.scratch),
         count: 0,
         archives: 0,
+        unread: BTreeMap::new(),
     };
     let (mut warnings, mut empty) = (Vec::new(), Vec::new());
     let mut archives = archives(images);
@@ -75,6 +76,11 @@ pub fn seal(
         if found.count == before {
             empty.push(format!("there is no image to score at {}", place.address()));
         }
+    }
+    for (ending, count) in &found.unread {
+        warnings.push(format!(
+            "{count} images are left out: {ending} is not read here; with `extensions: [{ending}, ...]` each is a row with that error"
+        ));
     }
     let mut table = attempt.begin_table::<SampleRow>(names::SAMPLES)?;
     let (mut scored, mut last) = (0, None);
@@ -123,7 +129,7 @@ fn archives(images: &Unlabelled) -> BTreeMap<&str, BTreeSet<&str>> {
 /// A night without an image is more likely a wrong address, or a camera that is off, than a quiet night.
 fn nothing(attempt: &Attempt, images: &Unlabelled, left_out: Vec<String>) -> TaskError {
     match images.places() {
-        [Place::Folder(folder)] => {
+        [Place::Folder(folder)] if left_out.is_empty() => {
             let folder = folder.clone();
             let error = DataError::EmptyFolder {
                 folder,
@@ -149,6 +155,8 @@ struct Found<'a> {
     count: u64,
     /// That were unpacked.
     archives: u32,
+    /// How many images were left out that nothing here reads, by their endings.
+    unread: BTreeMap<&'static str, u64>,
 }
 
 impl Found<'_> {
@@ -182,10 +190,15 @@ impl Found<'_> {
         self.attempt.check_cancelled()?;
         for info in batch {
             let modified_ms = milliseconds(info.modified);
-            if self.images.wants(&info.path, info.size, modified_ms)
-                && place.takes(&format!("{folder}/{}", info.path))
+            let takes = || place.takes(&format!("{folder}/{}", info.path));
+            if self.images.wants(&info.path, info.size, modified_ms) {
+                if takes() {
+                    self.push(store, &info, modified_ms)?;
+                }
+            } else if let Some(ending) = self.images.unread(&info.path)
+                && takes()
             {
-                self.push(store, &info, modified_ms)?;
+                *self.unread.entry(ending).or_default() += 1;
             }
         }
         Ok(())
@@ -230,7 +243,7 @@ impl Found<'_> {
     }
 
     fn wants_entry(
-        &self,
+        &mut self,
         named: Option<&BTreeSet<&str>>,
         name: &str,
         size: u64,
@@ -238,7 +251,12 @@ impl Found<'_> {
     ) -> bool {
         match named {
             Some(named) => named.contains(name) && self.images.wants_file(size, modified_ms),
-            None => self.images.wants(name, size, modified_ms),
+            None => {
+                if let Some(ending) = self.images.unread(name) {
+                    *self.unread.entry(ending).or_default() += 1;
+                }
+                self.images.wants(name, size, modified_ms)
+            }
         }
     }
 
