@@ -7,7 +7,10 @@ use serde_json::Value;
 use crate::queues::{Queue, on_both_queues};
 use crate::sandbox::{JOB, Sandbox, files};
 
-on_both_queues!(the_first_computes_and_the_others_read_with_the_same_scores_as_without_a_cache,);
+on_both_queues!(
+    the_first_computes_and_the_others_read_with_the_same_scores_as_without_a_cache,
+    a_grid_is_normalized_by_the_distributions_of_its_runs_own_training_images,
+);
 
 const MODELS: &str = "\
 model:
@@ -94,4 +97,37 @@ fn the_first_computes_and_the_others_read_with_the_same_scores_as_without_a_cach
     assert_eq!(reused(&sandbox), []);
     let described = sandbox.ctl(&["describe", "last"]);
     assert!(!described.stdout.contains("reused"), "{}", described.stdout);
+}
+
+fn a_grid_is_normalized_by_the_distributions_of_its_runs_own_training_images(queue: Queue) {
+    let sandbox = sandbox().served(queue);
+    let job = fs::read_to_string(sandbox.path("three.yaml")).unwrap();
+    sandbox.write("cdf.yaml", &format!("{job}normalization: cdf\n"));
+    sandbox.ctl(&["run", "three.yaml"]).expect(0);
+    let plain = scores(&sandbox);
+    sandbox.ctl(&["run", "cdf.yaml"]).expect(0);
+    assert_eq!(scores(&sandbox), plain, "raw scores are what they were");
+    let rows = sandbox.json(&["results", "last", "--scores"]);
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 3 * 12, "training images are in no table");
+    for row in rows {
+        let normalized = row["score_normalized"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&normalized), "{row}");
+        let decided = row["is_anomalous"].as_bool().unwrap();
+        assert_eq!(normalized >= 0.5, decided, "{row}");
+    }
+    // Each by its own.
+    let packages = files(&sandbox.path("out")).into_iter();
+    let packages = packages.filter(|path| path.ends_with("package.json"));
+    let of_cdf = |path| -> Option<[u64; 2]> {
+        let text = fs::read_to_string(path).unwrap();
+        let package: Value = serde_json::from_str(&text).unwrap();
+        let image = &package["normalization"]["image"];
+        let number = |name: &str| Some(image[name].as_f64()?.to_bits());
+        Some([number("mean")?, number("std")?])
+    };
+    let mut found: Vec<[u64; 2]> = packages.filter_map(of_cdf).collect();
+    found.sort_unstable();
+    found.dedup();
+    assert_eq!(found.len(), 3, "{found:?}");
 }
