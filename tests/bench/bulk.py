@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from figures import CTL, DATA, HERE, ROOT, Failed, report, run, say
+from figures import CTL, DATA, HERE, ROOT, Failed, made, report, run, say
 
 IMAGES = 200
 # Each image is there so many times, under other names: the peer does not count its start either.
@@ -59,10 +59,8 @@ class Bulk:
     def prepare(self):
         if self.folder is None:
             self.python = self.peer_environment("2.7.0")
-            if not (DATA / "bulk" / ".complete").is_file():
-                say(f"making {IMAGES} images in {DATA / 'bulk'}")
-                run([self.python, HERE / "make_data.py", "--out", DATA, "--bulk", IMAGES])
-                (DATA / "bulk" / ".complete").touch()
+            made(self.python, "brick")
+            made(self.python, "bulk", "--bulk", IMAGES)
             self.temporary = tempfile.TemporaryDirectory()
             self.folder = Path(self.temporary.name)
             self.images = self.folder / "images"

@@ -61,3 +61,13 @@ def percentile(values, share):
 def spread(milliseconds):
     """As `ctl bench` says it."""
     return {"count": len(milliseconds), **{name: round(percentile(milliseconds, share), 3) for name, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))}}
+
+
+def made(python, name, *options):
+    """Images that the peers' generator makes below DATA, if they are not there."""
+    folder = DATA / name
+    if not (folder / ".complete").is_file():
+        say(f"making the images of {folder}")
+        run([python, HERE / "make_data.py", "--out", DATA, *options])
+        (folder / ".complete").touch()
+    return folder
