@@ -412,6 +412,18 @@ impl Ended {
         self
     }
 
+    /// Either of its outputs has each of these words.
+    #[track_caller]
+    pub fn tells(&self, words: &[&str]) -> &Self {
+        for word in words {
+            assert!(
+                self.stderr.contains(word) || self.stdout.contains(word),
+                "{word:?} is not in:\n{self:?}"
+            );
+        }
+        self
+    }
+
     /// Its standard error has all these words.
     #[track_caller]
     pub fn says(&self, words: &[&str]) -> &Self {
