@@ -155,7 +155,8 @@ pub trait Model: Send + Sync {
     /// What is done to an image before the graph sees it.
     fn preprocess(&self) -> Transform;
 
-    /// Positions and dimensions of one image's features, as [`Model::feature_graph`] gives them.
+    /// Positions (row-major) and dimensions of one image's features; a model that keeps them in another form has as many positions as
+    /// numbers, of one dimension.
     fn feature_shape(&self) -> Result<[usize; 2], ModelError>;
 
     /// What [`Model::fit`] takes on so many threads.
@@ -168,7 +169,7 @@ pub trait Model: Send + Sync {
     /// is unusual.
     fn map(&self) -> Option<MapFinish>;
 
-    /// Output `features` [N, positions, dims], positions in row-major order.
+    /// Output `features` [N, positions, dims], as [`Model::feature_shape`] says.
     fn feature_graph(&self, start: Start<'_>) -> Result<Graph, ModelError>;
 
     /// Learns from the features of normal images. The result does not depend on `threads`.

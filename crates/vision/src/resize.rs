@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::{
     image::{Channels, Image},
-    simd::{add_weighted, add_weighted_bytes},
+    simd::{add_weighted, weigh_pixels, weigh_rows},
 };
 
 /// One output's sources and their weights.
@@ -58,15 +58,16 @@ pub(crate) fn resize(
         .map(|taps| taps.first + taps.weights.len())
         .max()
         .unwrap_or(0);
-    let mut line = vec![0.0_f32; (end - first) * count];
+    let length = (end - first) * count;
+    let mut pixels = PixelTaps::new(&horizontal, first);
+    let mut line = vec![0.0_f32; length + pixels.beyond()];
     let plane = rows.len() * columns.len();
+    let mut weights = Vec::new();
     for (y, taps) in vertical.iter().enumerate() {
-        line.fill(0.0);
-        for (offset, weight) in taps.weights.iter().enumerate() {
-            let start = ((taps.first + offset) * width + first) * count;
-            let source = &image.data[start..start + line.len()];
-            add_weighted_bytes(&mut line, source, *weight / 255.0);
-        }
+        weights.clear();
+        weights.extend(taps.weights.iter().map(|weight| weight / 255.0));
+        let source = &image.data[(taps.first * width + first) * count..];
+        weigh_rows(&mut line[..length], source, width * count, &weights);
         let row = y * columns.len()..(y + 1) * columns.len();
         match image.channels {
             Channels::Grey => {
@@ -75,16 +76,8 @@ pub(crate) fn resize(
             Channels::Rgb => {
                 let (red, rest) = out.split_at_mut(plane);
                 let (green, blue) = rest.split_at_mut(plane);
-                filter_rgb(
-                    &line,
-                    first,
-                    &horizontal,
-                    [
-                        &mut red[row.clone()],
-                        &mut green[row.clone()],
-                        &mut blue[row],
-                    ],
-                );
+                let planes = [red, green, blue].map(|plane| &mut plane[row.clone()]);
+                pixels.filter(&line, planes);
             }
         }
     }
@@ -108,21 +101,45 @@ fn filter_grey(line: &[f32], first: usize, horizontal: &[Taps], out: &mut [f32])
     }
 }
 
-fn filter_rgb(
-    line: &[f32],
-    first: usize,
-    horizontal: &[Taps],
-    [red, green, blue]: [&mut [f32]; 3],
-) {
-    for (x, taps) in horizontal.iter().enumerate() {
-        let sources = line[3 * (taps.first - first)..].chunks_exact(3);
-        let mut sums = [0.0_f32; 3];
-        for (weight, source) in taps.weights.iter().zip(sources) {
-            for (sum, value) in sums.iter_mut().zip(source) {
-                *sum += weight * value;
-            }
+/// Taps of pixels of three values, as [`weigh_pixels`] likes them.
+struct PixelTaps {
+    /// Where each output's first source begins in a line.
+    firsts: Vec<usize>,
+    /// As many for each output; those that were missing are 0.
+    weights: Vec<[f32; 4]>,
+    outputs: Vec<[f32; 4]>,
+}
+
+impl PixelTaps {
+    /// For lines that begin with pixel `first`.
+    fn new(horizontal: &[Taps], first: usize) -> Self {
+        let most = horizontal.iter().map(|taps| taps.weights.len()).max();
+        let fours = most.unwrap_or(0).div_ceil(4);
+        let mut weights = vec![[0.0; 4]; fours * horizontal.len()];
+        for (padded, taps) in weights.chunks_exact_mut(fours.max(1)).zip(horizontal) {
+            padded.as_flattened_mut()[..taps.weights.len()].copy_from_slice(&taps.weights);
         }
-        [red[x], green[x], blue[x]] = sums;
+        Self {
+            firsts: horizontal
+                .iter()
+                .map(|taps| 3 * (taps.first - first))
+                .collect(),
+            weights,
+            outputs: vec![[0.0; 4]; horizontal.len()],
+        }
+    }
+
+    /// Values of a line that are read behind its last pixel, and do not count.
+    fn beyond(&self) -> usize {
+        12 * self.weights.len() / self.outputs.len().max(1) + 1
+    }
+
+    fn filter(&mut self, line: &[f32], [red, green, blue]: [&mut [f32]; 3]) {
+        weigh_pixels(line, &self.firsts, &self.weights, &mut self.outputs);
+        let planes = red.iter_mut().zip(green).zip(blue);
+        for ([r, g, b, _], ((red, green), blue)) in self.outputs.iter().zip(planes) {
+            [*red, *green, *blue] = [*r, *g, *b];
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use store::{LocalCache, Store};
 use tables::SampleRow;
 use types::FailureClass;
@@ -272,13 +273,18 @@ impl<'a> Images<'a> {
     fn fetch(&self, uri: &str, etag: &str) -> Outcome<Bytes> {
         let (store, path) = self.locate(uri)?;
         let start = Instant::now();
-        let reading = async {
+        let reading = || async {
             match &self.cache {
                 Some(cache) => cache.get(&store, &path, etag).await,
                 None => store.get(&path, (!etag.is_empty()).then_some(etag)).await,
             }
         };
-        match self.attempt.runtime.block_on(reading) {
+        // Outside of the runtime a local file is read by the calling thread, at once; inside, another one would be woken for it.
+        let read = match store.is_remote() {
+            true => None,
+            false => reading().now_or_never(),
+        };
+        match read.unwrap_or_else(|| self.attempt.runtime.block_on(reading())) {
             Ok(bytes) => {
                 self.attempt
                     .stages

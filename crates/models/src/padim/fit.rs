@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use graph::Tensor;
 
 use super::CLASS;
+use super::layout::Layout;
 use super::solve::{self, POSITIONS, Tile, solve};
 use super::statistics::{Gaussians, packed};
 use crate::{FeatureSource, ModelError, Progress, Statistics, parallel};
@@ -25,7 +26,7 @@ pub(super) fn memory(positions: usize, dims: usize, threads: usize) -> u64 {
 /// A tile of the result: the first position, its means, its whitening matrices.
 type Piece<'a> = (usize, &'a mut [f32], &'a mut [f32]);
 
-/// One Gaussian a position. The result does not depend on the number of threads: each tile is solved by one.
+/// One Gaussian a position, of features as positions see them. The result does not depend on the number of threads: each tile is solved by one.
 pub(super) fn fit(
     grid: [usize; 2],
     channels: &[usize],
@@ -46,7 +47,6 @@ pub(super) fn fit_in(
     progress: &Progress,
 ) -> Result<Statistics, ModelError> {
     let (images, positions, dims) = (features.images(), features.positions(), features.dims());
-    check(grid, channels, features)?;
     let (mut mean, mut whitening) = (zeros(positions * dims), zeros(positions * packed(dims)));
     let tile = (room / (images * dims)).clamp(POSITIONS, MAX_POSITIONS) / POSITIONS * POSITIONS;
     let pieces = Arc::make_mut(&mut mean)
@@ -77,12 +77,9 @@ fn zeros(length: usize) -> Arc<[f32]> {
     std::iter::repeat_n(0.0, length).collect()
 }
 
-fn check(
-    grid: [usize; 2],
-    channels: &[usize],
-    features: &dyn FeatureSource,
-) -> Result<(), ModelError> {
-    let (images, positions, dims) = (features.images(), features.positions(), features.dims());
+/// Whether these are features of the model, and enough of them.
+pub(super) fn check(layout: &Layout, features: &dyn FeatureSource) -> Result<(), ModelError> {
+    let (images, numbers) = (features.images(), features.positions() * features.dims());
     let fail = |problem: String| {
         Err(ModelError::Fit {
             class: CLASS,
@@ -95,11 +92,10 @@ fn check(
             if images == 1 { "is" } else { "are" }
         ));
     }
-    if positions != grid[0] * grid[1] || dims != channels.len() {
+    if numbers != layout.len() {
         return fail(format!(
-            "the features have {positions} positions of {dims} dimensions, the model has {} of {}",
-            grid[0] * grid[1],
-            channels.len()
+            "the features have {numbers} numbers an image, the model has {}",
+            layout.len()
         ));
     }
     Ok(())

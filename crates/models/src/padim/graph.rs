@@ -1,59 +1,91 @@
 //! PaDiM as a graph: image to features, features to anomaly map and score.
 
-use graph::{Builder, Dim, Graph, Tensor, Value};
+use graph::{Builder, Conv2d, Dim, Graph, Tensor, Value};
 
 use super::Padim;
+use super::layout::{Layout, Part};
 use super::statistics::{Gaussians, packed};
 use crate::blur::{BLUR, gaussian_blur};
 use crate::extractor::{by_position, map_size};
 use crate::{ModelError, Start, StateDict};
 
-/// The chosen channels of all layers at the grid of the first: [N, dims, height, width].
-pub(super) fn embedding(
+/// The chosen channels of each layer that has some: [N, channels, height, width] at its own resolution.
+fn parts(
+    model: &Padim,
+    builder: &mut Builder,
+    layout: &Layout,
+    start: Start<'_>,
+) -> Result<Vec<Value>, ModelError> {
+    let extractor = &model.settings.extractor;
+    let maps = extractor.emit(builder, model.size, start)?;
+    let part = |part: &Part| {
+        let layer = &extractor.layers[part.layer];
+        let name = format!("padim.chosen.{}", layer.name);
+        channels(
+            builder,
+            &name,
+            maps[part.layer],
+            layer.channels,
+            &part.channels,
+        )
+    };
+    layout.parts.iter().map(part).collect()
+}
+
+/// What each position sees: [N, positions, dims].
+pub(super) fn seen(
     model: &Padim,
     builder: &mut Builder,
     start: Start<'_>,
 ) -> Result<Value, ModelError> {
-    let settings = &model.settings;
-    let maps = settings.extractor.emit(builder, model.size, start)?;
-    let grid = map_size(builder, maps[0])?;
-    let mut parts = Vec::new();
-    // Where each chosen channel lands when channels are taken layer by layer.
-    let mut taken = Vec::new();
-    let mut first = 0;
-    for (map, layer) in maps.into_iter().zip(&settings.extractor.layers) {
-        let range = first..first + layer.channels;
-        let chosen: Vec<usize> = (0..settings.channels.len())
-            .filter(|&i| range.contains(&settings.channels[i]))
-            .collect();
-        if !chosen.is_empty() {
-            // Before enlarging: channels that nobody asked for cost nothing.
-            let indices: Vec<usize> = chosen
-                .iter()
-                .map(|&i| settings.channels[i] - first)
-                .collect();
-            let mut part = builder.gather(map, 1, &indices)?;
-            if map_size(builder, part)? != grid {
-                part = builder.resize_nearest(part, grid)?;
-            }
-            parts.push(part);
-            taken.extend(chosen);
+    let layout = model.layout();
+    let mut joined = Vec::new();
+    for part in parts(model, builder, &layout, start)? {
+        joined.push(if map_size(builder, part)? == layout.grid() {
+            part
+        } else {
+            builder.resize_nearest(part, layout.grid())?
+        });
+    }
+    let mut map = concat(builder, &joined)?;
+    let taken: Vec<usize> = layout
+        .parts
+        .iter()
+        .flat_map(|part| part.dims.iter().copied())
+        .collect();
+    if !taken.is_sorted() {
+        let mut order = vec![0; taken.len()];
+        for (place, &dim) in taken.iter().enumerate() {
+            order[dim] = place;
         }
-        first = range.end;
+        map = builder.gather(map, 1, &order)?;
     }
-    let joined = if let [part] = parts[..] {
-        part
-    } else {
-        builder.concat(&parts, 1)?
-    };
-    if taken.is_sorted() {
-        return Ok(joined);
+    by_position(builder, map)
+}
+
+/// Along the second dimension.
+fn concat(builder: &mut Builder, values: &[Value]) -> Result<Value, ModelError> {
+    match values {
+        [value] => Ok(*value),
+        _ => Ok(builder.concat(values, 1)?),
     }
-    let mut order = vec![0; taken.len()];
-    for (place, &channel) in taken.iter().enumerate() {
-        order[channel] = place;
+}
+
+/// The given channels of a map of `count`. By a convolution with ones and zeros, which gives the same numbers as picking them:
+/// engines keep channels innermost, and picking makes them move the whole map there and back.
+fn channels(
+    builder: &mut Builder,
+    name: &str,
+    map: Value,
+    count: usize,
+    indices: &[usize],
+) -> Result<Value, ModelError> {
+    let mut ones = vec![0.0; indices.len() * count];
+    for (row, &index) in ones.chunks_exact_mut(count).zip(indices) {
+        row[index] = 1.0;
     }
-    Ok(builder.gather(joined, 1, &order)?)
+    let weight = builder.constant(name, Tensor::new([indices.len(), count, 1, 1], ones)?)?;
+    Ok(builder.conv2d(map, weight, None, Conv2d::default())?)
 }
 
 /// From features [N, positions, dims] to the outputs `anomaly_map` and `pred_score`.
@@ -109,11 +141,20 @@ fn transposed(gaussians: &Gaussians) -> Result<Tensor, ModelError> {
     Ok(Tensor::new([positions, dims, dims], full)?)
 }
 
-/// The graph whose output is `features`.
+/// The graph whose output is `features`: [N, numbers, 1], as [`Layout`] has them.
 pub(super) fn features(model: &Padim, start: Start<'_>) -> Result<Graph, ModelError> {
     let mut builder = Builder::new();
-    let embedding = embedding(model, &mut builder, start)?;
-    let features = by_position(&mut builder, embedding)?;
+    let layout = model.layout();
+    let mut flat = Vec::new();
+    for part in parts(model, &mut builder, &layout, start)? {
+        let numbers = builder.dims(part)?[1..]
+            .iter()
+            .map(|dim| dim.at(1))
+            .product();
+        let cells = by_position(&mut builder, part)?;
+        flat.push(builder.reshape(cells, &[Dim::Batch, Dim::Fixed(numbers), Dim::Fixed(1)])?);
+    }
+    let features = concat(&mut builder, &flat)?;
     builder.output("features", features)?;
     Ok(builder.finish()?)
 }
@@ -125,15 +166,7 @@ pub(super) fn inference(
     gaussians: &Gaussians,
 ) -> Result<Graph, ModelError> {
     let mut builder = Builder::new();
-    let embedding = embedding(model, &mut builder, Start::Image(weights))?;
-    if map_size(&builder, embedding)? != gaussians.grid {
-        return Err(super::settings_mismatch(format!(
-            "they are for a grid of {:?}, the model has {:?}",
-            gaussians.grid,
-            map_size(&builder, embedding)?
-        )));
-    }
-    let features = by_position(&mut builder, embedding)?;
+    let features = seen(model, &mut builder, Start::Image(weights))?;
     score(&mut builder, features, gaussians, model.size)?;
     Ok(builder.finish()?)
 }

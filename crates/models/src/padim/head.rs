@@ -10,6 +10,7 @@
 
 use std::ops::Range;
 
+use super::layout::{Layout, Part};
 use super::statistics::{Gaussians, packed};
 use crate::lanes::{Instructions, Lanes};
 use crate::{Scored, Scorer};
@@ -30,15 +31,17 @@ const BATCH: usize = GROUPS * LANES;
 /// PaDiM's scoring head.
 pub struct Head {
     gaussians: Gaussians,
+    layout: Layout,
     instructions: Instructions,
 }
 
 type Images = Lanes<f32, LANES>;
 
 impl Head {
-    pub(super) fn new(gaussians: Gaussians) -> Self {
+    pub(super) fn new(gaussians: Gaussians, layout: Layout) -> Self {
         Self {
             gaussians,
+            layout,
             instructions: Instructions::of_this_machine(),
         }
     }
@@ -57,6 +60,7 @@ impl Scorer for Head {
         for (features, maps) in features.chunks(BATCH).zip(maps.chunks_mut(BATCH)) {
             let task = Task {
                 gaussians: &self.gaussians,
+                layout: &self.layout,
                 features,
                 positions: positions.clone(),
             };
@@ -79,6 +83,7 @@ impl Scorer for Head {
 
 struct Task<'a> {
     gaussians: &'a Gaussians,
+    layout: &'a Layout,
     features: &'a [&'a [f32]],
     positions: Range<usize>,
 }
@@ -108,12 +113,12 @@ fn distances<const FUSED: bool>(task: Task, maps: &mut [&mut [f32]]) {
 fn groups<const G: usize, const FUSED: bool>(task: Task, maps: &mut [&mut [f32]]) {
     let dims = task.gaussians.dims();
     let (means, matrices) = (task.gaussians.mean.data(), task.gaussians.whitening.data());
-    // Lanes without an image keep zeros.
+    let mut side_by_side = SideBySide::<G>::new(task.layout);
     let mut centred = vec![[Images::ZERO; G]; dims];
     for (out, position) in task.positions.enumerate() {
         let mean = &means[position * dims..(position + 1) * dims];
         let matrix = &matrices[position * packed(dims)..(position + 1) * packed(dims)];
-        centre(task.features, position, mean, &mut centred);
+        side_by_side.centre(task.features, (task.layout, position), mean, &mut centred);
         let squares = squared_norm::<G, FUSED>(matrix, &centred);
         for (image, map) in maps.iter_mut().enumerate() {
             // A sum of squares is not below 0; `max(0.0)` would make 0 of NaN, a perfect image.
@@ -122,20 +127,47 @@ fn groups<const G: usize, const FUSED: bool>(task: Task, maps: &mut [&mut [f32]]
     }
 }
 
-/// Feature vectors of one position less their mean, images side by side.
-#[inline(always)]
-fn centre<const G: usize>(
-    features: &[&[f32]],
-    position: usize,
-    mean: &[f32],
-    centred: &mut [[Images; G]],
-) {
-    let dims = mean.len();
-    for (image, features) in features.iter().enumerate() {
-        let features = &features[position * dims..(position + 1) * dims];
-        let (group, lane) = (image / LANES, image % LANES);
-        for ((out, &value), &mean) in centred.iter_mut().zip(features).zip(mean) {
-            out[group].0[lane] = value - mean;
+/// The cell of each layer that a position sees, images side by side. Neighbouring positions see the same cells of deeper layers,
+/// which are brought side by side once for them.
+struct SideBySide<const G: usize> {
+    /// Where each layer's cell begins, and its channels. Lanes without an image keep zeros.
+    cells: Vec<(Option<usize>, Vec<[Images; G]>)>,
+}
+
+impl<const G: usize> SideBySide<G> {
+    fn new(layout: &Layout) -> Self {
+        let room = |part: &Part| (None, vec![[Images::ZERO; G]; part.channels.len()]);
+        Self {
+            cells: layout.parts.iter().map(room).collect(),
+        }
+    }
+
+    /// Fills `centred` with what the position sees less its mean.
+    #[inline(always)]
+    fn centre(
+        &mut self,
+        features: &[&[f32]],
+        (layout, position): (&Layout, usize),
+        mean: &[f32],
+        centred: &mut [[Images; G]],
+    ) {
+        for (part, (held, lanes)) in layout.parts.iter().zip(&mut self.cells) {
+            let cell = part.cell(position);
+            if *held != Some(cell) {
+                *held = Some(cell);
+                for (image, features) in features.iter().enumerate() {
+                    let (group, lane) = (image / LANES, image % LANES);
+                    for (out, &value) in lanes.iter_mut().zip(&features[cell..]) {
+                        out[group].0[lane] = value;
+                    }
+                }
+            }
+            for (&dim, lanes) in part.dims.iter().zip(&*lanes) {
+                let mean = Images::splat(mean[dim]);
+                for g in 0..G {
+                    centred[dim][g] = lanes[g].minus(mean);
+                }
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod fit;
 mod graph;
 mod head;
+mod layout;
 mod params;
 mod solve;
 mod statistics;
@@ -16,6 +17,7 @@ use crate::{
     BackboneUse, FeatureSource, FitMemory, MapFinish, Model, ModelError, Progress, Scorer, Start,
     StateDict, Statistics, Transform, Upsampling, Work,
 };
+use layout::{Layout, Seen};
 use params::Settings;
 use statistics::Gaussians;
 
@@ -59,9 +61,12 @@ impl Padim {
         &self.settings.channels
     }
 
-    /// Height, width of the grid of positions: the first layer's map.
-    fn grid(&self) -> [usize; 2] {
-        self.settings.extractor.grid(self.size)
+    fn layout(&self) -> Layout {
+        let Settings {
+            extractor,
+            channels,
+        } = &self.settings;
+        Layout::new(&extractor.layers, channels, self.size)
     }
 
     fn gaussians(&self, statistics: &Statistics) -> Result<Gaussians, ModelError> {
@@ -71,7 +76,7 @@ impl Padim {
                 "they were learned from other channels".to_owned(),
             ));
         }
-        let ours = self.grid();
+        let ours = self.layout().grid();
         if gaussians.grid != ours {
             let text = |[height, width]: [usize; 2]| format!("{height} x {width}");
             return Err(settings_mismatch(format!(
@@ -110,20 +115,20 @@ impl Model for Padim {
     }
 
     fn feature_shape(&self) -> Result<[usize; 2], ModelError> {
-        let [height, width] = self.grid();
-        Ok([height * width, self.settings.channels.len()])
+        Ok([self.layout().len(), 1])
     }
 
     fn fit_memory(&self, threads: usize) -> Result<FitMemory, ModelError> {
-        let [positions, dims] = self.feature_shape()?;
+        let layout = self.layout();
         Ok(FitMemory {
-            bytes: fit::memory(positions, dims, threads),
+            bytes: fit::memory(layout.positions(), layout.dims(), threads),
             bytes_per_image: 0,
         })
     }
 
     fn work(&self, images: u64) -> Result<Work, ModelError> {
-        let [positions, dims] = self.feature_shape()?.map(|number| number as f64);
+        let layout = self.layout();
+        let [positions, dims] = [layout.positions(), layout.dims()].map(|number| number as f64);
         // Half of a symmetric matrix; its inverse's root, both in f64.
         let products = images as f64 * dims * dims / 2.0 + dims * dims * dims;
         Ok(Work {
@@ -134,7 +139,7 @@ impl Model for Padim {
 
     fn map(&self) -> Option<MapFinish> {
         Some(MapFinish {
-            grid: self.grid(),
+            grid: self.layout().grid(),
             size: self.size,
             upsampling: Upsampling::Bilinear,
             blur: Some(BLUR),
@@ -151,10 +156,16 @@ impl Model for Padim {
         threads: usize,
         progress: &Progress,
     ) -> Result<Statistics, ModelError> {
-        fit::fit(
-            self.grid(),
-            &self.settings.channels,
+        let layout = self.layout();
+        fit::check(&layout, features)?;
+        let seen = Seen {
             features,
+            layout: &layout,
+        };
+        fit::fit(
+            layout.grid(),
+            &self.settings.channels,
+            &seen,
             threads,
             progress,
         )
@@ -169,7 +180,10 @@ impl Model for Padim {
     }
 
     fn scorer(&self, statistics: &Statistics) -> Result<Box<dyn Scorer>, ModelError> {
-        Ok(Box::new(Head::new(self.gaussians(statistics)?)))
+        Ok(Box::new(Head::new(
+            self.gaussians(statistics)?,
+            self.layout(),
+        )))
     }
 }
 

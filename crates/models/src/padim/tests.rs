@@ -36,6 +36,25 @@ fn by_position(embedding: &Tensor) -> Vec<f32> {
     out
 }
 
+/// What a model keeps of features as positions see them, [n, positions, dims]: each cell as some position sees it.
+fn kept(model: &Padim, seen: &[f32]) -> Vec<f32> {
+    let layout = model.layout();
+    let image = |seen: &[f32]| {
+        let mut features = vec![f32::NAN; layout.len()];
+        for (position, seen) in seen.chunks_exact(layout.dims()).enumerate() {
+            for part in &layout.parts {
+                for (place, &dim) in (part.cell(position)..).zip(&part.dims) {
+                    features[place] = seen[dim];
+                }
+            }
+        }
+        assert!(features.iter().all(|value| !value.is_nan()));
+        features
+    };
+    let images = seen.chunks_exact(layout.positions() * layout.dims());
+    images.flat_map(image).collect()
+}
+
 /// Largest difference, relative to the largest expected value.
 fn difference(
     actual: impl IntoIterator<Item = f32>,
@@ -81,13 +100,9 @@ fn of_set(set: &str) -> (Padim, StateDict) {
     (model, data)
 }
 
-fn source(data: &StateDict) -> MemoryFeatures {
-    let embedding = &data["train_embedding"];
-    let (dims, positions) = (
-        embedding.shape()[1],
-        embedding.shape()[2] * embedding.shape()[3],
-    );
-    MemoryFeatures::new(positions, dims, by_position(embedding)).expect("fits")
+fn source(model: &Padim, data: &StateDict) -> MemoryFeatures {
+    let features = kept(model, &by_position(&data["train_embedding"]));
+    MemoryFeatures::new(model.layout().len(), 1, features).expect("fits")
 }
 
 fn score(head: &dyn Scorer, features: &[&[f32]]) -> Vec<Vec<f32>> {
@@ -102,7 +117,9 @@ fn score(head: &dyn Scorer, features: &[&[f32]]) -> Vec<Vec<f32>> {
 fn fit_and_distances_match_the_reference() {
     for set in ["padim_resnet18", "padim_mobilenet_v2"] {
         let (model, data) = of_set(set);
-        let statistics = model.fit(&source(&data), 2, &|_, _| {}).expect("fits");
+        let statistics = model
+            .fit(&source(&model, &data), 2, &|_, _| {})
+            .expect("fits");
         let dims = model.channels().len();
 
         let mean = &data["mean"];
@@ -139,8 +156,8 @@ fn fit_and_distances_match_the_reference() {
         }
 
         let head = model.scorer(&statistics).expect("fits");
-        let features = by_position(&data["test_embedding"]);
-        let images: Vec<&[f32]> = features.chunks_exact(positions * dims).collect();
+        let features = kept(&model, &by_position(&data["test_embedding"]));
+        let images: Vec<&[f32]> = features.chunks_exact(model.layout().len()).collect();
         let maps = score(&*head, &images);
         let off = difference(
             maps.into_iter().flatten(),
@@ -150,7 +167,7 @@ fn fit_and_distances_match_the_reference() {
     }
 }
 
-/// Features with structure: a few common factors and noise.
+/// Features of a model of one layer with structure: a few common factors and noise.
 fn synthetic(images: usize, positions: usize, dims: usize, seed: u64) -> MemoryFeatures {
     let (noise, common) = (Stream::new(seed, "noise"), Stream::new(seed, "common"));
     let value = |i: usize| {
@@ -159,8 +176,8 @@ fn synthetic(images: usize, positions: usize, dims: usize, seed: u64) -> MemoryF
             - 1.0
     };
     MemoryFeatures::new(
-        positions,
-        dims,
+        positions * dims,
+        1,
         (0..images * positions * dims).map(value).collect(),
     )
     .expect("fits")
@@ -169,6 +186,48 @@ fn synthetic(images: usize, positions: usize, dims: usize, seed: u64) -> MemoryF
 /// A model with a grid of 8 x 8 positions and that many channels.
 fn small(dims: usize) -> Padim {
     model(json!({"layers": ["layer1"], "n_features": dims}), 32)
+}
+
+/// Odd sides, channels in any order, a layer of which none is chosen.
+#[test]
+fn positions_see_the_cells_that_nearest_enlarging_gives_them() {
+    let model = read(
+        json!({"layers": ["layer1", "layer2", "layer3"], "channel_indices": [300, 3, 447, 0]})
+            .as_object()
+            .expect("an object"),
+        Some([70, 100]),
+        0,
+    )
+    .expect("valid parameters");
+    let layout = model.layout();
+    let (fine, deep) = ([18, 25], [5, 7]);
+    assert_eq!((layout.grid(), layout.dims()), (fine, 4));
+    assert_eq!(layout.len(), 2 * fine[0] * fine[1] + 2 * deep[0] * deep[1]);
+    // Each number tells its own place.
+    let numbers: Vec<f32> = (0..2 * layout.len()).map(|i| i as f32).collect();
+    let features = MemoryFeatures::new(layout.len(), 1, numbers).expect("fits");
+    let seen = Seen {
+        features: &features,
+        layout: &layout,
+    };
+    let all = 0..layout.positions();
+    let mut whole = vec![0.0; 2 * layout.positions() * 4];
+    seen.read(0..2, all.clone(), &mut whole).expect("reads");
+    for (at, row) in whole.chunks_exact(4).enumerate() {
+        let (image, position) = (at / layout.positions(), at % layout.positions());
+        let (y, x) = (position / fine[1], position % fine[1]);
+        let first = image * layout.len() + 2 * position;
+        let cell = y * deep[0] / fine[0] * deep[1] + x * deep[1] / fine[1];
+        let second = image * layout.len() + 2 * fine[0] * fine[1] + 2 * cell;
+        let expected = [second, first, second + 1, first + 1].map(|place| place as f32);
+        assert_eq!(row, expected, "image {image}, {y}, {x}");
+    }
+    for range in [0..1, 24..26, 60..111, 449..450] {
+        let mut part = vec![0.0; range.len() * 4];
+        seen.read(1..2, range.clone(), &mut part).expect("reads");
+        let start = layout.positions() + range.start;
+        assert_eq!(part, whole[4 * start..4 * start + part.len()]);
+    }
 }
 
 #[test]
@@ -188,7 +247,7 @@ fn fit_matches_a_slow_solution_for_all_sizes() {
         for position in [0, 9, 63] {
             let mut rows = vec![0.0; images * dims];
             features
-                .read(0..images, position..position + 1, &mut rows)
+                .read(0..images, position * dims..(position + 1) * dims, &mut rows)
                 .expect("reads");
             let at = |image: usize, dim: usize| f64::from(rows[image * dims + dim]);
             let mean: Vec<f64> = (0..dims)
@@ -248,8 +307,8 @@ fn fit_does_not_depend_on_threads_and_tells_its_progress() {
 /// Thousands of images of many channels do not fit into a thread's room, and are read in blocks.
 #[test]
 fn fit_holds_no_more_features_than_it_has_room_for() {
-    struct Watched(MemoryFeatures, AtomicU64);
-    impl FeatureSource for Watched {
+    struct Watched<'a>(Seen<'a>, AtomicU64);
+    impl FeatureSource for Watched<'_> {
         fn images(&self) -> usize {
             self.0.images()
         }
@@ -272,9 +331,14 @@ fn fit_holds_no_more_features_than_it_has_room_for() {
     let (images, dims) = (300, 9);
     let model = small(dims);
     let fit = |room: usize| {
-        let features = Watched(synthetic(images, 64, dims, 5), AtomicU64::new(0));
-        let found = fit::fit_in(room, [8, 8], model.channels(), &features, 2, &|_, _| {});
-        (found.expect("fits"), features.1.into_inner() as usize)
+        let (features, layout) = (synthetic(images, 64, dims, 5), model.layout());
+        let seen = Seen {
+            features: &features,
+            layout: &layout,
+        };
+        let watched = Watched(seen, AtomicU64::new(0));
+        let found = fit::fit_in(room, [8, 8], model.channels(), &watched, 2, &|_, _| {});
+        (found.expect("fits"), watched.1.into_inner() as usize)
     };
     let (expected, _) = fit(usize::MAX);
     for room in [64, 130, 299].map(|images| images * 8 * dims) {
@@ -292,10 +356,10 @@ fn fit_refuses_what_it_cannot_learn_from() {
             3
         }
         fn positions(&self) -> usize {
-            64
+            64 * 4
         }
         fn dims(&self) -> usize {
-            4
+            1
         }
         fn read(
             &self,
@@ -313,11 +377,11 @@ fn fit_refuses_what_it_cannot_learn_from() {
             .to_string()
     };
     assert!(fit(&synthetic(1, 64, 4, 0)).contains("at least 2"));
-    assert!(fit(&synthetic(5, 63, 4, 0)).contains("63 positions"));
+    assert!(fit(&synthetic(5, 63, 4, 0)).contains("252 numbers"));
     assert!(fit(&Broken).contains("cannot read the features"));
     let mut data = vec![0.5; 3 * 64 * 4];
     data[(2 * 64 + 17) * 4] = f32::NAN;
-    assert!(fit(&MemoryFeatures::new(64, 4, data).expect("fits")).contains("position 17"));
+    assert!(fit(&MemoryFeatures::new(64 * 4, 1, data).expect("fits")).contains("position 17"));
 }
 
 #[test]
@@ -330,7 +394,7 @@ fn a_score_depends_on_neither_batch_mates_nor_ranges() {
     let head = model.scorer(&statistics).expect("fits");
     let mut features = vec![0.0; 70 * 64 * dims];
     synthetic(70, 64, dims, 4)
-        .read(0..70, 0..64, &mut features)
+        .read(0..70, 0..64 * dims, &mut features)
         .expect("reads");
     let images: Vec<&[f32]> = features.chunks_exact(64 * dims).collect();
     let together = score(&*head, &images);
