@@ -204,3 +204,54 @@ impl Band {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Value by value, in the order in which the sums are defined.
+    fn plain(
+        image: &Image,
+        size: [usize; 2],
+        rows: Range<usize>,
+        columns: Range<usize>,
+    ) -> Vec<f32> {
+        let (width, height) = (image.width as usize, image.height as usize);
+        let vertical = triangle(height, size[0], rows);
+        let horizontal = triangle(width, size[1], columns);
+        let mut out = Vec::new();
+        for channel in 0..3 {
+            for down in &vertical {
+                let at = |x: usize| {
+                    let taps = down.weights.iter().zip(down.first..);
+                    taps.fold(0.0, |sum: f32, (weight, y)| {
+                        sum + weight / 255.0 * f32::from(image.data[3 * (y * width + x) + channel])
+                    })
+                };
+                for across in &horizontal {
+                    let taps = across.weights.iter().zip(across.first..);
+                    out.push(taps.fold(0.0, |sum: f32, (weight, x)| sum + weight * at(x)));
+                }
+            }
+        }
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn sums_in_registers_have_the_bits_of_plain_ones(
+            width in 1..90_u32, height in 1..40_u32, rows in 1..50_usize, columns in 1..50_usize,
+            crop in 0..5_usize, seed: u64,
+        ) {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let data = (0..3 * width * height).map(|_| random.u8(..)).collect();
+            let image = Image { width, height, channels: Channels::Rgb, data };
+            let (first, last) = (crop.min(rows - 1), columns - crop.min(columns - 1));
+            let mut out = vec![f32::NAN; 3 * (rows - first) * last];
+            resize(&image, [rows, columns], first..rows, 0..last, &mut out);
+            prop_assert_eq!(out, plain(&image, [rows, columns], first..rows, 0..last));
+        }
+    }
+}
