@@ -23,7 +23,7 @@ pub struct Studio<'a> {
     place: Place,
     signals: Signals,
     /// What to type to do it again.
-    resume: String,
+    anew: String,
     pub cluster: Cluster,
 }
 
@@ -31,15 +31,16 @@ impl<'a> Studio<'a> {
     /// For the command of these words.
     pub async fn open(common: &'a Common, words: &[&str]) -> Result<Self, Error> {
         let mut signals = Signals::listen()?;
-        let resume = resume::command(common, words);
+        let anew = resume::command(common, words);
+        let early = format!("`{anew}` begins it anew");
         let place = places::coordinator(common)?;
         let opening = Cluster::open(&place, common.config());
-        let cluster = signals.or(&resume, opening).await?;
+        let cluster = signals.or(&early, opening).await?;
         Ok(Self {
             common,
             place,
             signals,
-            resume,
+            anew,
             cluster,
         })
     }
@@ -62,11 +63,13 @@ impl<'a> Studio<'a> {
             slots: 1,
         };
         cluster.ensure_worker(&worker).await?;
+        let job = submit(cluster, &read, None).await?.job;
         let about = Follow {
             place: &self.place,
-            job: submit(cluster, &read, None).await?.job,
+            resume: resume::command(self.common, &["retry", &job, "--wait"]),
+            anew: Some(self.anew.clone()),
+            job,
             worker,
-            resume: self.resume.clone(),
         };
         let job = follow(cluster, &about, &mut self.signals).await?;
         if job.state != "succeeded" {

@@ -33,6 +33,18 @@ pub struct Follow<'a> {
     pub worker: WorkerOptions,
     /// What to type to go on after an interruption.
     pub resume: String,
+    /// What to type for what the command makes of the job's results, where the job alone leaves less: it begins another one.
+    pub anew: Option<String>,
+}
+
+impl Follow<'_> {
+    fn how_to_go_on(&self) -> String {
+        let go_on = format!("go on with `{}`", self.resume);
+        match &self.anew {
+            None => go_on,
+            Some(anew) => format!("{go_on}, or begin anew with `{anew}`"),
+        }
+    }
 }
 
 /// What the user asked for with Ctrl-C so far.
@@ -131,7 +143,7 @@ pub async fn follow(
         };
         let Some(pause) = losses.another(follow.place) else {
             let (what, source) = lost;
-            let what = format!("{what}; go on with `{}`", follow.resume);
+            let what = format!("{what}; {}", follow.how_to_go_on());
             break Err(Error::Unreachable { what, source });
         };
         if losses.count == 1 || matches!(follow.place, Place::State(_)) {
@@ -277,7 +289,7 @@ async fn is_drained(cluster: &mut Cluster) -> Result<bool, Error> {
 
 fn interrupted(follow: &Follow<'_>) -> Error {
     Error::Interrupted {
-        hint: format!("job {} is kept: go on with `{}`", follow.job, follow.resume),
+        hint: format!("job {} is kept: {}", follow.job, follow.how_to_go_on()),
     }
 }
 

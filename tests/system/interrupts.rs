@@ -4,12 +4,13 @@ use crate::images;
 use crate::kills::run_to_fit;
 use crate::processes::{Process, Signal};
 use crate::queues::{Queue, on_both_queues};
-use crate::sandbox::{Ended, JOB, LIMIT, SOON, Sandbox};
+use crate::sandbox::{Ended, JOB, LIMIT, SOON, Sandbox, files};
 
 on_both_queues!(
     the_first_interrupt_finishes_what_runs_and_what_it_says_goes_on,
     the_second_interrupt_cancels_and_what_it_says_computes_what_is_missing,
     a_retry_computes_only_the_runs_that_failed,
+    an_interrupted_export_or_drawing_says_what_goes_on_with_its_job_and_what_begins_another,
 );
 
 /// With a job of two runs, and a worker that `ctl run` brings along: that is the one that an interrupt drains.
@@ -19,19 +20,26 @@ fn sandbox(queue: Queue) -> Sandbox {
     sandbox
 }
 
+/// The command, without `ctl`, that one was told to type after these words.
+#[track_caller]
+fn told<'a>(ended: &'a Ended, after: &str) -> &'a str {
+    let (_, command) = ended.stderr.split_once(after).unwrap();
+    let (command, _) = command.split_once('`').unwrap();
+    command.strip_prefix("ctl ").unwrap()
+}
+
 /// Types what an interrupted command said that goes on. Beside other people's jobs the same file would be another job.
 #[track_caller]
 fn go_on(sandbox: &Sandbox, queue: Queue, interrupted: &Ended) {
-    let (_, command) = interrupted.stderr.split_once("go on with `").unwrap();
-    let (command, _) = command.split_once('`').unwrap();
-    let words: Vec<&str> = command.split(' ').skip(1).collect();
+    let command = told(interrupted, "go on with `");
+    let words: Vec<&str> = command.split(' ').collect();
     let expected = match queue {
         Queue::Embedded => "run job.yaml".to_owned(),
         Queue::RabbitMq => format!("retry {} --wait", sandbox.job_ids()[0]),
     };
     // And where: the state folder is not the default one.
     assert!(
-        command.starts_with(&format!("ctl {expected} --state ")),
+        command.starts_with(&format!("{expected} --state ")),
         "{command}"
     );
     sandbox.ctl(&words).expect(0);
@@ -131,4 +139,41 @@ fn a_retry_computes_only_the_runs_that_failed(queue: Queue) {
         .expect(1)
         .says(&["changed since it was listed", "a new job lists it again"]);
     assert_eq!(sandbox.job_ids().len(), 1);
+}
+
+fn an_interrupted_export_or_drawing_says_what_goes_on_with_its_job_and_what_begins_another(
+    queue: Queue,
+) {
+    let sandbox = Sandbox::with_job(6, 3).coordinated(queue);
+    sandbox.write("train.yaml", &JOB.replace("kind: benchmark", "kind: train"));
+    sandbox.ctl(&["run", "train.yaml"]).expect(0);
+    let trained = sandbox.job_ids().remove(0);
+    for words in [
+        ["export", "tiny", "--engine", "onnx", "--to", "files"],
+        ["render", &trained, "--top", "2", "--to", "pictures"],
+    ] {
+        let run = sandbox.start("ctl", &words);
+        // Held before it has done anything.
+        run.program("executor").signal(Signal::STOP);
+        run.signal(Signal::TERM);
+        let interrupted = run.wait(LIMIT);
+        interrupted.expect(130);
+        let begun = sandbox.job_ids();
+        let follows = |command: &str, expected: &str| {
+            assert!(
+                command.starts_with(&format!("{expected} --state ")),
+                "{command}"
+            );
+            let words: Vec<&str> = command.split(' ').collect();
+            sandbox.ctl(&words).expect(0);
+        };
+        let go_on = format!("retry {} --wait", begun[0]);
+        follows(told(&interrupted, "go on with `"), &go_on);
+        assert_eq!(sandbox.job_ids(), begun);
+        let folder = sandbox.path(words[5]);
+        assert!(!folder.exists());
+        follows(told(&interrupted, "begin anew with `"), &words.join(" "));
+        assert_eq!(sandbox.job_ids().len(), begun.len() + 1);
+        assert!(!files(&folder).is_empty());
+    }
 }

@@ -21,7 +21,7 @@ pub struct Settings {
     /// Folder for what executors keep while they compute [default: `scratch` in the state folder]
     #[arg(long, value_name = "DIR", env = "NIGHTSHIFT_SCRATCH", hide_env = true)]
     pub scratch: Option<PathBuf>,
-    /// The worker's name: the same after each restart [default: the machine's host name]
+    /// The worker's name: the same after each restart, and no other worker's [default: the machine's host name]
     #[arg(long, env = "NIGHTSHIFT_WORKER")]
     pub name: Option<WorkerName>,
     /// The pool to take tasks from

@@ -8,6 +8,7 @@ use crate::{
     event::{Claim, Now},
     job::JobNumber,
     rows::{AttemptRow, Change, Outcome},
+    worker::Worker,
 };
 
 impl Core {
@@ -17,7 +18,7 @@ impl Core {
             !worker.row.draining && worker.row.quarantine.is_none()
         });
         let takes_tasks = known == Some(true) && claim.free_slots > 0;
-        self.wake_up_arrived(&claim, takes_tasks);
+        let woken = self.wake_up_arrived(&claim, takes_tasks);
         if known.is_none() {
             return ClaimAnswer::Unregistered;
         }
@@ -36,6 +37,9 @@ impl Core {
             return ClaimAnswer::Nothing;
         }
         let Some((number, index)) = self.choose(&claim.from.worker) else {
+            if let Some(pool) = woken {
+                self.wake_up_suited_nobody(pool);
+            }
             return ClaimAnswer::Nothing;
         };
         let lease = self.grant(number, index, claim, now, out);
@@ -48,17 +52,18 @@ impl Core {
     /// The best task that the worker may take.
     fn choose(&mut self, name: &WorkerName) -> Option<(JobNumber, TaskIndex)> {
         let mut steps = 0;
-        let chosen = self.choose_counting(name, &mut steps);
+        let worker = self.workers.get(name)?;
+        let chosen = self.choose_counting(worker, &mut steps);
         self.claim_steps = steps;
         chosen
     }
 
-    fn choose_counting(
-        &self,
-        name: &WorkerName,
-        steps: &mut u64,
-    ) -> Option<(JobNumber, TaskIndex)> {
-        let worker = self.workers.get(name)?;
+    /// Whether the worker would get something if it asked.
+    pub(crate) fn has_something_for(&self, worker: &Worker) -> bool {
+        self.choose_counting(worker, &mut 0).is_some()
+    }
+
+    fn choose_counting(&self, worker: &Worker, steps: &mut u64) -> Option<(JobNumber, TaskIndex)> {
         let free_memory = worker
             .row
             .memory_bytes
@@ -90,7 +95,7 @@ impl Core {
     }
 
     /// What the tasks that the worker runs may use.
-    pub(crate) fn memory_held(&self, worker: &crate::worker::Worker) -> u64 {
+    pub(crate) fn memory_held(&self, worker: &Worker) -> u64 {
         let of = |lease: &LeaseNumber| {
             self.jobs
                 .get(&self.held.get(lease)?.job)?

@@ -200,7 +200,9 @@ pub enum Refusal {
     CannotSkip { job: JobId, why: CannotSkip },
     #[error("worker {0} is not known; `ctl get workers` lists those that are")]
     UnknownWorker(WorkerName),
-    #[error("worker {worker} has been started again since; this incarnation is over")]
+    #[error(
+        "worker {worker} has been started again since, and this incarnation is over; two workers of one machine need two names (--name)"
+    )]
     StaleIncarnation { worker: WorkerName },
     #[error("lease {0} was never granted")]
     UnknownLease(LeaseNumber),

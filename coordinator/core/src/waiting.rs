@@ -121,9 +121,12 @@ impl fmt::Display for Waiting {
                 slots,
                 avoid,
             } => {
-                match free {
-                    0 => write!(f, "all {slots} slots of pool {pool} are busy")?,
-                    free => write!(f, "{free} of {slots} slots of pool {pool} are free")?,
+                match (free, slots) {
+                    (0, 1) => write!(f, "the only slot of pool {pool} is busy")?,
+                    (0, slots) => write!(f, "all {slots} slots of pool {pool} are busy")?,
+                    (1, 1) => write!(f, "the only slot of pool {pool} is free")?,
+                    (1, slots) => write!(f, "1 of {slots} slots of pool {pool} is free")?,
+                    (free, slots) => write!(f, "{free} of {slots} slots of pool {pool} are free")?,
                 }
                 write!(f, ", position {position}")?;
                 match avoid {

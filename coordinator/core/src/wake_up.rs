@@ -11,6 +11,7 @@ use crate::{
     core::Core,
     effect::Effect,
     event::{Claim, Now},
+    worker::Worker,
 };
 
 /// A message for whoever of the pool has a free slot: ask for work.
@@ -35,6 +36,10 @@ pub(crate) struct WakeUps {
     unsettled: BTreeMap<PoolName, BTreeMap<u64, u64>>,
     /// Pools to look at with the next tick. Not at once: a broker that is down would be asked without end.
     short: BTreeSet<PoolName>,
+    /// Where the event's wake-up has missed somebody: everybody who is idle is to be woken.
+    missed: Option<PoolName>,
+    /// Pools in which that was done since something last became claimable.
+    spread: BTreeSet<PoolName>,
 }
 
 impl WakeUps {
@@ -43,6 +48,8 @@ impl WakeUps {
             last_number: epoch.0 << 32,
             unsettled: BTreeMap::new(),
             short: BTreeSet::new(),
+            missed: None,
+            spread: BTreeSet::new(),
         }
     }
 
@@ -72,13 +79,27 @@ impl Core {
         of_jobs.chain(self.workers.values().map(|worker| &worker.row.pool))
     }
 
-    /// Whoever claims has been woken; who can take nothing has been woken in vain.
-    pub(crate) fn wake_up_arrived(&mut self, claim: &Claim, takes_tasks: bool) {
-        let pool = claim
-            .wake_up
-            .and_then(|number| self.wake_ups.settle(number));
-        if let Some(pool) = pool.filter(|_| !takes_tasks) {
-            self.wake_ups.short.insert(pool);
+    /// Whoever claims has been woken: the pool, if a wake-up has arrived with it. Who can take nothing has been woken in
+    /// vain.
+    pub(crate) fn wake_up_arrived(&mut self, claim: &Claim, takes_tasks: bool) -> Option<PoolName> {
+        let pool = self.wake_ups.settle(claim.wake_up?)?;
+        if !takes_tasks {
+            self.wake_ups.short.insert(pool.clone());
+        }
+        Some(pool)
+    }
+
+    /// The wake-up led to a claim that got nothing although a slot was free. If what is ready suits somebody else who has
+    /// one, that one would wait for its poll: everybody who is idle is woken, once. If that does not reach it, it does
+    /// not listen, and others go out with each tick, until it has asked by itself or is gone.
+    pub(crate) fn wake_up_suited_nobody(&mut self, pool: PoolName) {
+        let misses = self.idle_in(&pool).any(|idle| self.has_something_for(idle));
+        if !misses {
+            return;
+        }
+        match self.wake_ups.spread.insert(pool.clone()) {
+            true => self.wake_ups.missed = Some(pool),
+            false => _ = self.wake_ups.short.insert(pool),
         }
     }
 
@@ -103,12 +124,17 @@ impl Core {
         if ticked {
             pools.append(&mut self.wake_ups.short);
         }
-        pools.extend(out.iter().filter_map(|effect| match effect {
-            Effect::Wake { pool } => Some(pool.clone()),
-            _ => None,
-        }));
+        for effect in out.iter() {
+            if let Effect::Wake { pool } = effect {
+                self.wake_ups.spread.remove(pool);
+                pools.insert(pool.clone());
+            }
+        }
+        let missed = self.wake_ups.missed.take();
+        pools.extend(missed.clone());
         for pool in pools {
-            let (wanted, hint, trace) = self.wanted_wake_ups(&pool);
+            let to_all = missed.as_ref() == Some(&pool);
+            let (wanted, hint, trace) = self.wanted_wake_ups(&pool, to_all);
             let unsettled = self.wake_ups.unsettled.entry(pool.clone()).or_default();
             while unsettled.len() < wanted {
                 self.wake_ups.last_number += 1;
@@ -125,8 +151,13 @@ impl Core {
     }
 
     /// As many as tasks are ready, but a few at least, and never more than the window of twice the free slots: the
-    /// order in which tasks are granted stays here, and the broker holds next to nothing.
-    fn wanted_wake_ups(&self, pool: &PoolName) -> (usize, Option<TaskId>, Option<TraceContext>) {
+    /// order in which tasks are granted stays here, and the broker holds next to nothing. `to_all`: one for each who is
+    /// idle, at least.
+    fn wanted_wake_ups(
+        &self,
+        pool: &PoolName,
+        to_all: bool,
+    ) -> (usize, Option<TaskId>, Option<TraceContext>) {
         let ranks = self.pools.get(pool).into_iter().flatten();
         let mut jobs = ranks.filter_map(|(_, _, number)| self.jobs.get(number));
         let Some(first) = jobs.next() else {
@@ -136,9 +167,12 @@ impl Core {
             job: first.row.id.clone(),
             index,
         });
-        let workers = self.live_in(pool);
-        let free = workers.map(|w| (w.row.slots as usize).saturating_sub(w.held.len()));
+        let free = self.idle_in(pool).map(Worker::free_slots);
         let window = FEW.max(2 * free.sum::<usize>());
+        let least = match to_all {
+            true => FEW.max(self.idle_in(pool).count()),
+            false => FEW,
+        };
         #[cfg(feature = "mutations")]
         let window = match self.settings.mutations.unbounded_wake_ups {
             true => usize::MAX,
@@ -146,6 +180,6 @@ impl Core {
         };
         // Each of these jobs has a task that is ready.
         let ready = jobs.take(window).map(|job| job.ready.len()).sum::<usize>() + first.ready.len();
-        (ready.clamp(FEW, window), hint, first.row.trace.clone())
+        (ready.clamp(least, window), hint, first.row.trace.clone())
     }
 }

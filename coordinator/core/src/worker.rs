@@ -53,6 +53,11 @@ impl Worker {
         }
     }
 
+    /// Slots in which nothing runs.
+    pub fn free_slots(&self) -> usize {
+        (self.row.slots as usize).saturating_sub(self.held.len())
+    }
+
     pub fn seen(&mut self, now: Now) {
         self.last_seen_ms = now.mono_ms;
         self.last_seen_wall_ms = now.wall_ms;
@@ -204,6 +209,14 @@ impl Core {
         self.workers
             .values()
             .filter(move |w| w.is_live() && w.row.pool == *pool)
+    }
+
+    /// Those of them with a free slot.
+    pub(crate) fn idle_in<'a>(
+        &'a self,
+        pool: &'a PoolName,
+    ) -> impl Iterator<Item = &'a Worker> + 'a {
+        self.live_in(pool).filter(|w| w.free_slots() > 0)
     }
 
     /// Those of the pool that take tasks, or may do so as soon as they are heard.

@@ -14,6 +14,8 @@ pub(crate) struct Report<'a> {
     pub warnings: BTreeSet<Diagnostic>,
     /// Places of which everything is said.
     muted: HashSet<At>,
+    /// The file is a sweep's: what a job file has at its top stands below `parameters` there.
+    pub of_sweep: bool,
 }
 
 impl<'a> Report<'a> {
@@ -24,12 +26,16 @@ impl<'a> Report<'a> {
             errors: BTreeSet::new(),
             warnings: BTreeSet::new(),
             muted: HashSet::new(),
+            of_sweep: false,
         }
     }
 
     /// An empty one of the same file.
     pub fn apart(&self) -> Self {
-        Self::new(self.file, self.overrides)
+        Self {
+            of_sweep: self.of_sweep,
+            ..Self::new(self.file, self.overrides)
+        }
     }
 
     /// Takes over what another one of the same file says, but for errors at these places.

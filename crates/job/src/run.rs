@@ -20,6 +20,18 @@ use crate::{
 };
 
 pub(crate) const METRICS_KEYS: &[&str] = &["image", "pixel", "threshold"];
+/// Says that a job has not what it needs, with an example that stands where the file has it.
+fn missing(key: &str, example: &str, at: At, report: &mut Report<'_>) {
+    let message = if report.of_sweep {
+        format!(
+            "the key `parameters.{key}` is missing; such as `{key}: {example}` below `parameters`, or `--set {key}.class_path=CLASS`"
+        )
+    } else {
+        format!("the key `{key}` is missing; such as `{key}: {example}`")
+    };
+    report.error(at, message);
+}
+
 pub(crate) const CLASS_KEYS: &[&str] = &["class_path", "init_args"];
 const THRESHOLD_KEYS: &[&str] = &["image", "pixel"];
 
@@ -121,15 +133,12 @@ impl<'a> Reader<'a> {
         report: &mut Report<'_>,
     ) -> Option<ModelSource> {
         let Some(model) = given(node, "model", report)? else {
-            let example = if self.kind.takes_package() {
-                "{package: NAME}"
-            } else {
-                "Padim"
+            let example = match self.kind.takes_package() {
+                true => "{package: NAME}",
+                false if report.of_sweep => "{class_path: Padim}",
+                false => "Padim",
             };
-            report.error(
-                node.at,
-                format!("the key `model` is missing; such as `model: {example}`"),
-            );
+            missing("model", example, node.at, report);
             return None;
         };
         let package = model.entries().iter().find(|entry| entry.key == "package");
@@ -234,10 +243,7 @@ impl<'a> Reader<'a> {
                 JobKind::Predict => "./images",
                 _ => "{class_path: MVTec, init_args: {root: ./datasets, category: bottle}}",
             };
-            report.error(
-                node.at,
-                format!("the key `data` is missing; such as `data: {example}`"),
-            );
+            missing("data", example, node.at, report);
             return None;
         };
         let spelt_out;

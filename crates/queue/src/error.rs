@@ -33,9 +33,16 @@ pub enum BrokerError {
     )]
     Unreachable { address: String, source: io::Error },
     #[error(
-        "the broker at {address} refused TLS: does that port speak TLS (usually 5671), does its certificate name this host, and is its authority in the CA file?"
+        "the broker at {address} refused TLS: does that port speak TLS (usually 5671), does its certificate name this host, and is its authority in the CA file (--broker-ca)?"
     )]
     Tls { address: String, source: io::Error },
+    #[error(
+        "what answers at {address} does not speak AMQP: is that the broker's port, and does it speak TLS (usually 5671), which amqps:// asks for?"
+    )]
+    NotAmqp {
+        address: String,
+        source: lapin::Error,
+    },
     #[error(transparent)]
     Settings(#[from] SettingsError),
     #[error(
@@ -95,6 +102,7 @@ impl BrokerError {
         matches!(
             self,
             Self::Tls { .. }
+                | Self::NotAmqp { .. }
                 | Self::Settings(_)
                 | Self::LoginRefused { .. }
                 | Self::VhostRefused { .. }

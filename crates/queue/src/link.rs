@@ -12,7 +12,7 @@ use async_rs::Runtime;
 use futures::StreamExt;
 use lapin::tcp::AsyncTcpStream;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
-use lapin::{Connection, ConnectionProperties, Event};
+use lapin::{Connection, ConnectionProperties, ErrorKind, Event};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -243,6 +243,15 @@ async fn handshake(settings: &Settings, stream: BoxedStream) -> Result<Connectio
 
 fn handshake_error(settings: &Settings, error: lapin::Error) -> BrokerError {
     let url = &settings.url;
+    if matches!(
+        error.kind(),
+        ErrorKind::ParsingError(_) | ErrorKind::InvalidProtocolVersion(_)
+    ) {
+        return BrokerError::NotAmqp {
+            address: url.address(),
+            source: error,
+        };
+    }
     match error::broker_reason(&error) {
         Some((403, _)) => BrokerError::LoginRefused {
             address: url.address(),

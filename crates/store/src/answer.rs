@@ -92,9 +92,15 @@ pub(crate) fn explain(
             source: answer.cause(remote, None),
         },
         _ => {
-            let hint = answer
-                .refused
-                .then_some("nobody listens there: is `endpoint` right, and is the server running?");
+            let hint = if answer.refused {
+                Some("nobody listens there: is `endpoint` right, and is the server running?")
+            } else if answer.is_not_tls() {
+                Some(
+                    "what answers there does not speak TLS: if `endpoint` is right, it begins with http://, beside `allow_http: true`",
+                )
+            } else {
+                None
+            };
             StoreError::Unavailable {
                 action,
                 uri,
@@ -173,6 +179,11 @@ impl Answer {
     fn is_certificate(&self) -> bool {
         self.code.is_none()
             && (self.message.contains("certificate") || self.message.contains("UnknownIssuer"))
+    }
+
+    /// In the words of rustls.
+    fn is_not_tls(&self) -> bool {
+        self.code.is_none() && self.message.contains("InvalidContentType")
     }
 
     fn cause(&self, remote: &Remote, hint: Option<&str>) -> Box<dyn Error + Send + Sync> {

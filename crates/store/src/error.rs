@@ -71,7 +71,7 @@ pub enum StoreError {
         endpoint: String,
     },
     #[error(
-        "cannot {action} {uri}: the certificate of {endpoint} is not trusted; name its authority by `ca_certificate` of the store {store}"
+        "cannot {action} {uri}: the certificate of {endpoint} is not trusted; name its authority by `ca_certificate` of the store {store}, or a host that it is for by `endpoint`"
     )]
     Certificate {
         action: &'static str,

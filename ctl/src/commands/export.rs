@@ -120,8 +120,8 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     let mut signals = Signals::listen()?;
     let words = args.words();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let resume = resume::command(common, &words);
-    let early = format!("`{resume}` begins it anew");
+    let anew = resume::command(common, &words);
+    let early = format!("`{anew}` begins it anew");
     let place = places::coordinator(common)?;
     let mut cluster = signals
         .or(&early, Cluster::open(&place, common.config()))
@@ -140,9 +140,10 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         let job = signals.or(&early, begin).await?.job;
         let about = Follow {
             place: &place,
+            resume: resume::command(common, &["retry", &job, "--wait"]),
+            anew: Some(anew),
             job,
             worker,
-            resume,
         };
         let job = follow(&mut cluster, &about, &mut signals).await?;
         if job.state != "succeeded" {

@@ -77,6 +77,7 @@ pub(super) async fn follow_again(
         job: job.id.clone(),
         worker,
         resume: resume::command(common, words),
+        anew: None,
     };
     follow(cluster, &to_follow, &mut Signals::listen()?).await
 }

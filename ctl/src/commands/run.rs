@@ -101,6 +101,7 @@ pub async fn run_to_end(
                 job,
                 worker,
                 resume,
+                anew: None,
             },
             &mut signals,
         )

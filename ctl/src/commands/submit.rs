@@ -39,7 +39,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             return common.output.print(&json!({ "job": job }), || job.clone());
         }
         let resume = resume::command(common, &["retry", &job, "--wait"]);
-        let job = follow(&mut cluster, &Follow { place: &place, job, worker, resume }, &mut Signals::listen()?).await?;
+        let job = follow(&mut cluster, &Follow { place: &place, job, worker, resume, anew: None }, &mut Signals::listen()?).await?;
         super::results::show_end(common, &mut cluster, &job).await
     }
     .await;

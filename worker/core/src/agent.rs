@@ -52,6 +52,8 @@ enum Claiming {
     Asking {
         id: RequestId,
         wake_up: Option<u64>,
+        /// A task was completed meanwhile: the claim may have been judged before what waits for that task was ready.
+        overtaken: bool,
         resend: Resend,
     },
 }
@@ -215,8 +217,11 @@ impl Agent {
                     self.cancel(lease, now_ms, out);
                 }
             }
-            (Call::Complete { lease, .. }, Answer::Completed(_))
-            | (Call::Fail { lease, .. } | Call::Release { lease }, Answer::Noted) => {
+            (Call::Complete { lease, .. }, Answer::Completed(_)) => {
+                self.reports.remove(lease);
+                self.ask_on(now_ms);
+            }
+            (Call::Fail { lease, .. } | Call::Release { lease }, Answer::Noted) => {
                 self.reports.remove(lease);
             }
             (Call::Leave, Answer::Noted) => self.left = true,
@@ -232,7 +237,15 @@ impl Agent {
         now_ms: u64,
         out: &mut Vec<AgentEffect>,
     ) {
-        let current = matches!(&self.claim, Claiming::Asking { id: asked, .. } if asked == id);
+        let overtaken = match &self.claim {
+            Claiming::Asking {
+                id: asked,
+                overtaken,
+                ..
+            } if asked == id => Some(*overtaken),
+            _ => None,
+        };
+        let current = overtaken.is_some();
         if current {
             self.wake_up_answered(matches!(answer, Answer::Granted(_)));
         }
@@ -254,6 +267,7 @@ impl Agent {
             }
             _ if current => {
                 let pause_ms = match self.settings.poll_ms {
+                    Some(_) if answer == Answer::Nothing && overtaken == Some(true) => 0,
                     Some(poll_ms) if answer == Answer::Nothing => jittered(poll_ms, id),
                     _ => self.settings.claim_pause_ms,
                 };
@@ -262,6 +276,18 @@ impl Agent {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// What waits for a task of this worker is ready now, and may suit no other: a claim that got nothing before is made
+    /// again. One that the coordinator holds is answered as soon as there is something.
+    fn ask_on(&mut self, now_ms: u64) {
+        if self.settings.poll_ms.is_none() {
+            return;
+        }
+        match &mut self.claim {
+            Claiming::Idle { not_before_ms } => *not_before_ms = now_ms.min(*not_before_ms),
+            Claiming::Asking { overtaken, .. } => *overtaken = true,
         }
     }
 
@@ -711,6 +737,7 @@ impl Agent {
                     self.claim = Claiming::Asking {
                         id,
                         wake_up,
+                        overtaken: false,
                         resend: Resend::now(now_ms),
                     }
                 }
@@ -726,6 +753,7 @@ impl Agent {
             id,
             wake_up,
             resend,
+            ..
         } = &mut self.claim
             && self.registered
             && resend.is_due(now_ms)

@@ -622,6 +622,37 @@ fn who_has_a_slot_again_claims_at_once_and_wants_wake_ups_only_if_that_gets_noth
 }
 
 #[test]
+fn a_claim_that_got_nothing_is_made_again_when_a_task_of_this_worker_is_known_to_be_complete() {
+    // The claim overtakes the outcome on its way, or its answer is overtaken by that of the outcome.
+    for claim_first in [true, false] {
+        let mut bench = Bench::idle(1);
+        let (claim, _) = woken_claim(&bench.tell(AgentEvent::Woken { number: 7 }));
+        bench.answer(claim, Answer::Granted(Box::new(grant(1))));
+        bench.tell(AgentEvent::ExecutorReady { slot: 0 });
+        let effects = bench.tell(done(1));
+        let complete = sent(&effects)
+            .into_iter()
+            .find(|call| matches!(call, Call::Complete { .. }));
+        let mut answers = [
+            (claim_of(&effects).unwrap(), Answer::Nothing),
+            (
+                complete.unwrap().short(),
+                Answer::Completed(Verdict::Accepted),
+            ),
+        ];
+        if !claim_first {
+            answers.reverse();
+        }
+        let [first, second] = answers;
+        assert_eq!(claim_of(&bench.answer(first.0, first.1)), None);
+        let again = claim_of(&bench.answer(second.0, second.1)).unwrap();
+        // Once.
+        assert_eq!(claim_of(&bench.answer(again, Answer::Nothing)), None);
+        assert_eq!(claim_of(&bench.wait(14_000)), None);
+    }
+}
+
+#[test]
 fn with_a_slot_left_wake_ups_go_on() {
     let mut bench = Bench::idle(2);
     let (claim, _) = woken_claim(&bench.tell(AgentEvent::Woken { number: 7 }));

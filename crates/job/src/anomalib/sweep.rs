@@ -29,6 +29,7 @@ pub(super) fn is_sweep(root: &Node) -> bool {
 
 /// The job file that says the same.
 pub(super) fn translate(root: Node, file_name: &str, report: &mut Report<'_>) -> Node {
+    report.of_sweep = true;
     let at = root.at;
     let mut ours = Node::new(at, Value::Map(Vec::new()));
     let mut theirs = Vec::new();

@@ -504,3 +504,31 @@ fn sweep_files_of_wandb_and_comet_are_searches_as_they_are() {
         );
     }
 }
+
+#[test]
+fn a_sweep_file_without_a_model_or_a_dataset_is_told_where_they_stand_in_it() {
+    for (text, wrong_part, mended, expected) in [
+        (
+            OLD_WANDB,
+            "",
+            "  model:\n    class_path: Padim",
+            "the key `parameters.model` is missing; such as `model: {class_path: Padim}` below `parameters`, or `--set model.class_path=CLASS`",
+        ),
+        (
+            WANDB,
+            "  data:\n    class_path: anomalib.data.MVTec\n    init_args:\n      category: capsule\n      image_size:\n        values: [128, 256]\n",
+            "  data: {class_path: MVTec, init_args: {root: ./datasets, category: bottle}}\n  model:",
+            "the key `parameters.data` is missing; such as `data: {class_path: MVTec, init_args: {root: ./datasets, category: bottle}}` below `parameters`",
+        ),
+    ] {
+        let without = text.replacen(wrong_part, "", 1);
+        let errors = wrong(&without);
+        assert!(
+            errors.iter().any(|error| error.contains(expected)),
+            "{errors:#?}"
+        );
+        // The advice does what it says.
+        let with = without.replacen("  model:", mended, 1);
+        read_set(&with, &[]).unwrap_or_else(|errors| panic!("{errors:#?}\n{with}"));
+    }
+}

@@ -9,6 +9,7 @@ use lapin::{Connection, ConnectionProperties};
 use queue::{
     BrokerError, BrokerUrl, Consumer, PublishError, Publisher, Settings, check, queue_name,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::*;
 
@@ -222,10 +223,36 @@ async fn tls_works_with_the_authority_and_its_refusal_is_named() {
     };
     let error = refused(&no_file).await;
     assert!(text(&error).contains("/nowhere/ca.pem"), "{error:?}");
-    // Plain AMQP to a TLS port: the broker just ends it.
+    // Plain AMQP to a TLS port: the broker ends it, and its words may arrive before the end or not.
     let error = refused(&with_url(&format!("amqp://guest:guest@localhost:{port}/"))).await;
     assert!(
-        matches!(error, BrokerError::Lost { .. } | BrokerError::Closed { .. }),
+        matches!(
+            error,
+            BrokerError::NotAmqp { .. } | BrokerError::Lost { .. } | BrokerError::Closed { .. }
+        ),
         "{error:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_broker_is_told_so_and_somebody_has_to_look() {
+    // A server of TLS that was spoken to plainly, and one of HTTP.
+    for words in [
+        &b"\x15\x03\x03\0\x02\x02\x46"[..],
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    ] {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        let answering = tokio::spawn(async move {
+            let (mut stream, _) = server.accept().await.unwrap();
+            stream.write_all(words).await.unwrap();
+            // Until the other side has had enough of it.
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        });
+        let error = refused(&with_url(&format!("amqp://guest:guest@{address}/"))).await;
+        assert!(matches!(error, BrokerError::NotAmqp { .. }), "{error:?}");
+        assert!(error.needs_somebody());
+        assert!(text(&error).contains("amqps://"), "{}", text(&error));
+        answering.await.unwrap();
+    }
 }

@@ -86,9 +86,38 @@ fn an_untrusted_certificate_is_said_with_the_key_that_helps() {
     let vouched = format!("    ca_certificate: {}\n", file.display());
     let error = failure(&text.replace("    retries: 1\n", &format!("    retries: 1\n{vouched}")));
     assert_eq!(error.word(), "not_found", "{}", types::chain(&error));
+    // Its authority is known, but it is for the number only.
+    let by_name = text.replace("127.0.0.1", "localhost");
+    let error =
+        failure(&by_name.replace("    retries: 1\n", &format!("    retries: 1\n{vouched}")));
+    assert_eq!(error.word(), "certificate", "{}", types::chain(&error));
+    assert!(types::chain(&error).contains("a host that it is for by `endpoint`"));
 
     std::fs::write(&file, "no certificate").unwrap();
     let error = failure(&text.replace("    retries: 1\n", &format!("    retries: 1\n{vouched}")));
     let said = types::chain(&error);
     assert!(said.contains("holds no PEM certificate"), "{said}");
+}
+
+#[test]
+fn a_server_without_tls_is_told_from_one_that_is_not_trusted() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("https://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            let mut socket = socket.unwrap();
+            let _ = socket.read(&mut [0; 4096]);
+            let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let text =
+        config("s3://lab", &endpoint, WRITER, folder.path()).replace("retries: 6", "retries: 0");
+    let error = failure(&text);
+    let said = types::chain(&error);
+    assert_eq!(error.word(), "unavailable", "{said}");
+    assert!(
+        said.contains("does not speak TLS") && said.contains("`allow_http: true`"),
+        "{said}"
+    );
 }

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use coordinator_core::Submit;
+use coordinator_core::{Submit, WorkerRow};
+use job::resolved::DeviceChoice;
 use sim::{
     Faults, World,
     broker::BrokerFaults,
     invariants::About,
     worker::Does,
+    workload,
     world::{Item, MakeEvent},
 };
-use types::{TaskId, TaskState};
+use types::{Labels, TaskId, TaskState};
 
 use crate::desk::job;
 
@@ -43,6 +45,11 @@ fn world(seed: u64, machines: usize, jobs: Vec<Submit>) -> World {
 
 /// Runs to the end; the longest time for which a task was ready while a worker had nothing to do.
 fn longest_wait_ms(world: &mut World) -> u64 {
+    longest_wait_beside_ms(world, |_| true)
+}
+
+/// The longest time for which a task was ready while one of those workers had nothing to do.
+fn longest_wait_beside_ms(world: &mut World, suits: impl Fn(&WorkerRow) -> bool) -> u64 {
     let mut since: BTreeMap<TaskId, u64> = BTreeMap::new();
     let mut longest = 0;
     while world.now_ms < 60_000 || !(world.users.are_done() && world.is_idle()) {
@@ -53,7 +60,7 @@ fn longest_wait_ms(world: &mut World) -> u64 {
         };
         let idle = core
             .worker_views()
-            .any(|w| (w.tasks.len() as u32) < w.row.slots);
+            .any(|w| (w.tasks.len() as u32) < w.row.slots && suits(w.row));
         let jobs: Vec<_> = core.job_views().map(|job| job.id.clone()).collect();
         for task in jobs
             .iter()
@@ -161,5 +168,36 @@ fn when_all_is_done_nothing_is_left_with_the_broker() {
         longest_wait_ms(&mut world);
         world.run_for(1_000).unwrap();
         assert!(world.broker.as_ref().unwrap().is_empty(), "seed {seed}");
+    }
+}
+
+/// Of these machines only the last is labelled, and the job is for it.
+fn labelled(seed: u64, machines: usize) -> World {
+    let zone: Labels = "zone=b".parse().unwrap();
+    let mut jobs = vec![job("job0", "s0", None, 3), job("job1", "s1", None, 0)];
+    for job in &mut jobs {
+        workload::need(job, "auto", DeviceChoice::Auto, &zone, 1 << 30);
+    }
+    let mut world = world(seed, machines, jobs);
+    world.machines[machines - 1].labels = zone;
+    world.add_broker(BrokerFaults::default());
+    world
+}
+
+#[test]
+fn l2_over_a_broker_a_task_that_suits_one_worker_of_many_does_not_wait_for_its_poll() {
+    for (seed, machines) in (0..20).flat_map(|seed| [2, 3, 30].map(|machines| (seed, machines))) {
+        let mut world = labelled(seed, machines);
+        let waited = longest_wait_beside_ms(&mut world, |row| !row.labels.is_empty());
+        assert!(
+            waited <= BROKER_MS,
+            "seed {seed}, {machines} machines: {waited} ms"
+        );
+        // Eleven tasks: for each a few, and one for each who is idle.
+        let published = world.broker.as_ref().unwrap().count;
+        assert!(
+            published <= 11 * (4 + machines as u64),
+            "seed {seed}, {machines} machines: {published} wake-ups"
+        );
     }
 }

@@ -8,7 +8,7 @@ use types::*;
 use crate::desk::{Desk, job};
 
 /// A job that needs an engine and labels.
-fn needing(id: &str, engine: &str, labels: &str) -> Submit {
+pub fn needing(id: &str, engine: &str, labels: &str) -> Submit {
     needing_all(id, engine, DeviceChoice::Auto, labels, 1)
 }
 
@@ -35,7 +35,7 @@ fn worker(name: &str, engine: &str, labels: &str, gib: u64) -> Registration {
     }
 }
 
-fn register(desk: &mut Desk, name: &str, engine: &str, labels: &str, gib: u64) -> Sender {
+pub fn register(desk: &mut Desk, name: &str, engine: &str, labels: &str, gib: u64) -> Sender {
     join(desk, worker(name, engine, labels, gib))
 }
 
@@ -150,7 +150,7 @@ fn each_reason_for_waiting_is_said() {
     }
     assert_eq!(
         waits(&desk, "job4"),
-        "1 of 1 slots of pool cpu are free, position 5"
+        "the only slot of pool cpu is free, position 5"
     );
     let list = desk.granted(&plain, "c1");
     assert_eq!(
@@ -163,7 +163,7 @@ fn each_reason_for_waiting_is_said() {
     // What nobody in the pool can do stands in its queue, too.
     assert_eq!(
         waits(&desk, "job4"),
-        "all 1 slots of pool cpu are busy, position 4"
+        "the only slot of pool cpu is busy, position 4"
     );
     desk.fail(&plain, list.lease, FailureClass::Crashed);
     let said = waits(&desk, "job2");

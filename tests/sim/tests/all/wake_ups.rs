@@ -2,7 +2,10 @@
 
 use coordinator_core::*;
 
-use crate::desk::{Desk, job};
+use crate::{
+    desk::{Desk, job},
+    placement::{needing, register},
+};
 
 const TTL_MS: u64 = 60_000;
 
@@ -113,23 +116,91 @@ fn what_comes_back_within_its_ttl_from_nobody_is_lost_and_published_again() {
     assert_eq!(desk.published.len(), 4);
 }
 
+/// A job for workers with this label.
+fn labelled(id: &str) -> Submit {
+    needing(id, "auto", "zone=b")
+}
+
+/// A worker with it.
+fn able(desk: &mut Desk, name: &str) -> Sender {
+    register(desk, name, "openvino", "zone=b", 8)
+}
+
+/// Asks with the wake-up; what is published then.
+fn woken(desk: &mut Desk, from: &Sender, wake_up: &WakeUp) -> Vec<WakeUp> {
+    let number = wake_up.number;
+    let claim = claim(from, &format!("w{number}"), 1, Some(number));
+    let before = desk.published.len();
+    desk.apply(|to| Event::ClaimRequested { to, claim });
+    desk.published[before..].to_vec()
+}
+
+/// These workers take every wake-up, those that follow, too, and time passes; how many there were in it.
+fn eaten(desk: &mut Desk, workers: &[&Sender], ms: u64) -> usize {
+    let mut all = 0;
+    for second in 0..=ms / 1_000 {
+        if second > 0 {
+            desk.wait(1_000);
+            workers.iter().for_each(|from| _ = desk.beat(from, &[]));
+        }
+        while let Some(wake_up) = desk.published.pop() {
+            woken(desk, workers[all % workers.len()], &wake_up);
+            all += 1;
+        }
+    }
+    all
+}
+
 #[test]
 fn a_task_that_suits_nobody_does_not_send_wake_ups_round_and_round() {
     let mut desk = desk();
-    let a = desk.register("a", 1);
-    let b = desk.register("b", 1);
-    desk.submit(job("job0", "s", None, 1));
-    let list = desk.granted(&a, "c1");
-    desk.fail(&a, list.lease, types::FailureClass::Crashed);
-    desk.wait(2_000);
-    // It is for b, which does not ask; a asks and gets nothing.
-    let _ = b;
-    for (n, wake_up) in std::mem::take(&mut desk.published).into_iter().enumerate() {
-        let claim = claim(&a, &format!("d{n}"), 1, Some(wake_up.number));
-        desk.apply(|to| Event::ClaimRequested { to, claim });
+    let (a, b) = (desk.register("a", 1), desk.register("b", 1));
+    desk.submit(labelled("job0"));
+    assert_eq!(eaten(&mut desk, &[&a, &b], 600_000), 4);
+    // It suits somebody who is busy: that one asks by itself when it is not.
+    let suited = able(&mut desk, "able");
+    desk.granted(&suited, "c");
+    desk.submit(labelled("job1"));
+    assert_eq!(eaten(&mut desk, &[&a, &b], 1_000), 4);
+}
+
+#[test]
+fn a_wake_up_that_missed_whom_it_suits_is_followed_by_one_for_each_who_is_idle() {
+    let mut desk = desk();
+    let plain: Vec<Sender> = (0..10)
+        .map(|n| desk.register(&format!("w{n}"), 1))
+        .collect();
+    let suited = able(&mut desk, "able");
+    desk.submit(labelled("job0"));
+    let first: Vec<WakeUp> = desk.published.drain(..).collect();
+    assert_eq!(first.len(), 4);
+    // Three are on their way.
+    let more = woken(&mut desk, &plain[0], &first[0]);
+    assert_eq!(more.len(), 11 - 3);
+    assert_eq!(more[0].hint, first[0].hint);
+    for wake_up in first[1..].iter().chain(&more[..7]) {
+        assert_eq!(woken(&mut desk, &plain[1], wake_up), []);
     }
-    desk.wait(30_000);
-    assert_eq!(desk.published, []);
+    woken(&mut desk, &suited, &more[7]);
+    assert_eq!(desk.state("job0"), types::JobState::Running);
+    // Those on their way when it was granted have nothing to miss.
+    desk.wait(5_000);
+    assert_eq!(desk.published.len(), more.len());
+}
+
+#[test]
+fn whom_it_suits_but_who_does_not_listen_is_called_once_a_second_until_it_is_gone() {
+    let mut desk = desk();
+    let (a, b) = (desk.register("a", 1), desk.register("b", 1));
+    able(&mut desk, "deaf");
+    desk.submit(labelled("job0"));
+    // Four at first, another when the first had missed it, and four with each tick.
+    assert_eq!(eaten(&mut desk, &[&a, &b], 0), 5);
+    assert_eq!(eaten(&mut desk, &[&a, &b], 10_000), 4 * 10);
+    let until_gone = eaten(&mut desk, &[&a, &b], 60_000);
+    assert!(until_gone <= 4 * 60, "{until_gone}");
+    assert_eq!(desk.worker_state("deaf"), Some(WorkerState::Gone));
+    assert_eq!(eaten(&mut desk, &[&a, &b], 600_000), 0);
 }
 
 #[test]
