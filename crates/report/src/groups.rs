@@ -41,6 +41,10 @@ fn groups(report: &Report) -> Vec<Group<'_>> {
         let Outcome::Finished(finished) = &run.outcome else {
             continue;
         };
+        // Without labels there is no curve.
+        if !finished.scores.has_labels() {
+            continue;
+        }
         let same = |group: &&mut Group| {
             (group.dataset, group.category) == (run.dataset.as_str(), run.category.as_str())
         };

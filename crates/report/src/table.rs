@@ -350,7 +350,10 @@ fn has_error(run: &Run) -> bool {
 
 fn has_caution(run: &Run) -> bool {
     match &run.outcome {
-        Outcome::Finished(finished) => finished.cut.is_some_and(|cut| cut.caution().is_some()),
+        Outcome::Finished(finished) => {
+            let is_measured = finished.scores.has_labels();
+            is_measured && finished.cut.is_some_and(|cut| cut.caution().is_some())
+        }
         Outcome::Unfinished { .. } => false,
     }
 }

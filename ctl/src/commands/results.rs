@@ -139,8 +139,11 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             return put(common, &highest, &TOP_COLUMNS, args.document);
         }
         if let (Some(form), false) = (args.document, of_rows) {
-            let (lines, _) = lines(cluster, &job, Some(&results)).await?;
-            return output::line(&summary::table(&lines).document(form));
+            let (lines, metrics) = lines(cluster, &job, Some(&results)).await?;
+            let reused = reused(cluster, Some(&results)).await?;
+            let predicted = predicted::table(&metrics, &lines, reused);
+            let table = predicted.unwrap_or_else(|| summary::table(&lines));
+            return output::line(&table.document(form));
         }
         if !of_rows {
             return show(common, cluster, &job, Some(results)).await.map(drop);
@@ -314,6 +317,19 @@ async fn lines(
     Ok((summary::lines(&runs, &metrics, &timings), metrics))
 }
 
+/// What an incremental job did not have to score again.
+pub(super) async fn reused(
+    cluster: &mut Cluster,
+    results: Option<&Results>,
+) -> Result<predicted::Reused, Error> {
+    let mut reused = predicted::Reused::default();
+    if let Some(results) = results {
+        let count = |batch: Vec<ScoreRow>| reused.count(&batch);
+        results.each_reused(&mut cluster.client, count).await?;
+    }
+    Ok(reused)
+}
+
 /// An error if the job's results are files for other programs.
 pub(crate) fn has_tables(job: &Job) -> Result<(), Error> {
     if !is_export(job) {
@@ -366,11 +382,7 @@ async fn show(
         return Ok(Vec::new());
     }
     let (lines, metrics) = lines(cluster, job, results.as_ref()).await?;
-    let mut reused = predicted::Reused::default();
-    if let Some(results) = &results {
-        let count = |batch: Vec<ScoreRow>| reused.count(&batch);
-        results.each_reused(&mut cluster.client, count).await?;
-    }
+    let reused = reused(cluster, results.as_ref()).await?;
     let search = match job.kind == JobKind::Hpo.as_str() {
         true => Search::of(cluster, &job.id).await?,
         false => None,
