@@ -147,6 +147,22 @@ fn every_image_of_every_place_is_scored_once_as_it_is_in_a_test(queue: Queue) {
     for word in ["ANOMALOUS", "package:test", "--top 20"] {
         assert!(shown.stdout.contains(word), "{}", shown.stdout);
     }
+    // A document has the same table.
+    let markdown = sandbox.ctl(&["results", "last", "--as", "markdown"]);
+    markdown.expect(0);
+    let header = "| model | data | images | anomalous | share | errors |";
+    assert!(markdown.stdout.contains(header), "{}", markdown.stdout);
+
+    let said = sandbox.json(&["report", "last", "--to", "report.html"]);
+    // Of the 12 images and their masks the six with the highest scores, and the six with the lowest.
+    assert_eq!(
+        (&said["pictures"], &said["pictures_missing"]),
+        (&12.into(), &0.into())
+    );
+    let html = fs::read_to_string(sandbox.path("report.html")).unwrap();
+    let found = format!("<dt>Anomalous</dt><dd>{} <small>", row["anomalous"]);
+    assert!(html.contains(&found), "{html}");
+    assert!(!html.contains("no image was scored"), "{html}");
 }
 
 fn what_is_anomalous_has_boxes_and_its_map_and_pictures_are_kept(queue: Queue) {
@@ -366,7 +382,13 @@ fn a_bucket_that_is_closed_in_the_middle_of_a_job_is_said_and_what_is_missing_is
     let job = sandbox.json(&["results", "last"]);
     assert_eq!(job["reused"]["images"], 271, "{job}");
     assert_eq!(scores(&sandbox, "last"), quiet);
-    sandbox.ctl(&["verify", "last"]).expect(0);
+    let verified = sandbox.json(&["verify", "last"]);
+    let run = &verified["runs"][0];
+    assert_eq!(
+        (&run["scored"], &run["reused"]),
+        (&29.into(), &271.into()),
+        "{run}"
+    );
 }
 
 fn too_many_bad_images_fail_the_job_and_what_was_scored_is_kept(queue: Queue) {
