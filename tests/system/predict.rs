@@ -163,6 +163,17 @@ fn every_image_of_every_place_is_scored_once_as_it_is_in_a_test(queue: Queue) {
     let found = format!("<dt>Anomalous</dt><dd>{} <small>", row["anomalous"]);
     assert!(html.contains(&found), "{html}");
     assert!(!html.contains("no image was scored"), "{html}");
+
+    // No threshold can be chosen from images without labels: that is said before anything is changed.
+    for chosen in [&["--f1"][..], &["--fpr", "0.01"]] {
+        let asked = [&["rethreshold", "last"], chosen].concat();
+        sandbox
+            .ctl(&asked)
+            .expect(2)
+            .says(&["images without labels", "--manual"]);
+    }
+    let after = sandbox.json(&["get", "jobs"]);
+    assert_eq!(after[0]["state"], "succeeded", "{after}");
 }
 
 fn what_is_anomalous_has_boxes_and_its_map_and_pictures_are_kept(queue: Queue) {
@@ -284,7 +295,7 @@ fn what_two_models_decide_otherwise_is_shown(queue: Queue) {
     let same = sandbox.ctl(&against_itself);
     same.expect(0);
     assert!(
-        same.stdout.contains("Of 12 images 0 are anomalous now"),
+        same.stdout.contains("Of 12 images 0 have become anomalous"),
         "{}",
         same.stdout
     );
