@@ -461,6 +461,23 @@ fn what_is_not_there_is_said(queue: Queue) {
     let ran = sandbox.ctl(&["predict", "small", "data/tiny/test", "--to", "./out"]);
     ran.expect(1);
     ran.tells(&["no model \"small\""]);
+    let by = |model: &str| {
+        let write = format!("model.package={model}");
+        sandbox.write(
+            "by.yaml",
+            "kind: predict\nname: by\nmodel: {package: tiny}\noutput: ./out\ndata: data/tiny/test\n",
+        );
+        sandbox.ctl(&["run", "by.yaml", "--set", &write])
+    };
+    let ran = by("tiny@9");
+    ran.expect(1);
+    ran.tells(&["no model \"tiny@9\""]);
+    sandbox.write("tiny.pt", "PK");
+    let ran = by("./tiny.pt");
+    ran.expect(1);
+    ran.tells(&["TorchScript, which is not read"]);
+    // What stands in the store's `models/` says where the package is.
+    by("./out/models/tiny/000001.json").expect(0);
 }
 
 fn executors_that_are_killed_at_random_lose_and_double_no_image(queue: Queue) {
@@ -503,7 +520,9 @@ fn an_incremental_job_scores_what_is_new_or_has_changed_and_answers_for_all(queu
             number("normal") + number("anomalous") + number("errors"),
             scored
         );
-        sandbox.ctl(&["verify", "last"]).expect(0);
+        let verified = sandbox.json(&["verify", "last"]);
+        assert_eq!(verified["whole"], true, "{verified}");
+        assert_eq!(verified["runs"][0]["reused"], reused, "{verified}");
         scores(&sandbox, "last")
     };
     let first = night(13, 0);
