@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use metrics::RawScore;
-use metrics::paired::{Paired, RESAMPLES, Verdict, compare};
+use metrics::paired::{LEAST_IMAGES, Paired, RESAMPLES, Verdict, compare};
 use serde_json::{Value, json};
 use tables::ScoreRow;
 
@@ -191,7 +191,13 @@ fn of_pair(sides: &[&Side<'_>], pair: &[Contender<'_>; 2], dataset: &str) -> Vec
         let images: Vec<Image<'_>> = shared.copied().collect();
         let anomalous: Vec<bool> = images.iter().map(|image| image.2).collect();
         data.push((anomalous, a.scores(&images), b.scores(&images)));
-        rows.push((category.clone(), images.len(), all.len() - images.len()));
+        // A changed image is one, whose states are two.
+        let addresses: BTreeSet<&str> = all.iter().map(|image| image.0).collect();
+        rows.push((
+            category.clone(),
+            images.len(),
+            addresses.len() - images.len(),
+        ));
     }
     let paired: Vec<Paired<'_>> = data
         .iter()
@@ -290,7 +296,18 @@ pub fn notes(rows: &[Row]) -> Vec<String> {
             )
         })
     };
-    rows.iter().filter_map(left_out).collect()
+    let too_few = |row: &Row| {
+        let found = row
+            .outcome
+            .ok()
+            .filter(|found| !found.has_enough_images())?;
+        Some(format!(
+            "{}/{}: {} images of one class are too few to call a model better; {LEAST_IMAGES} of each are asked for",
+            row.dataset, row.category, found.fewest
+        ))
+    };
+    let left_out = rows.iter().filter_map(left_out);
+    left_out.chain(rows.iter().filter_map(too_few)).collect()
 }
 
 /// For programs.
@@ -373,14 +390,33 @@ mod tests {
             Some(&side("two", &others, &bad)),
         );
         assert_eq!(rows.len(), 1);
-        // Both states of the changed image are without a counterpart.
-        assert_eq!((rows[0].images, rows[0].left_out), (38, 3));
+        assert_eq!((rows[0].images, rows[0].left_out), (38, 2));
         let found = json(&rows);
         assert_eq!(found[0]["better"], "a");
         assert_eq!(found[0]["image_auroc_a"], 1.0);
-        assert!(notes(&rows)[0].contains("3 images"), "{:?}", notes(&rows));
+        assert!(notes(&rows)[0].contains("2 images"), "{:?}", notes(&rows));
         let table = table(&rows).render();
         assert!(table.contains("Padim") && table.contains("Dfm"), "{table}");
+    }
+
+    #[test]
+    fn with_few_images_no_model_is_better_and_a_note_says_why() {
+        let (ones, others) = ([line(0, "Padim", "a")], [line(0, "Dfm", "a")]);
+        let few = |right: bool| {
+            scores(0, move |_| right)
+                .into_iter()
+                .take(6)
+                .collect::<Vec<_>>()
+        };
+        let (good, bad) = (few(true), few(false));
+        let side = |job, lines, scores| Side { job, lines, scores };
+        let rows = rows(
+            &side("one", &ones, &good),
+            Some(&side("two", &others, &bad)),
+        );
+        assert_eq!(json(&rows)[0]["better"], Value::Null);
+        assert!(table(&rows).render().contains("cannot tell"));
+        assert!(notes(&rows)[0].contains("3 images of one class are too few"));
     }
 
     #[test]

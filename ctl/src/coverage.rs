@@ -1,6 +1,8 @@
 //! Whether the rows of a run cover its samples: each image exactly once, with a score or with a typed error.
 //!
-//! Pure. Both tables are sorted by uri, so that one pass over both is enough, however long they are.
+//! Pure. All tables are sorted by uri, so that one pass over them is enough, however long they are.
+
+use std::cmp::Ordering;
 
 use sha2::{Digest, Sha256};
 
@@ -34,6 +36,8 @@ pub enum Fault {
     Foreign,
     /// A row with neither a score nor an error, or with both.
     Undecided,
+    /// A reused row behind one of a later image: nobody can tell whether it is there twice.
+    Unsorted,
 }
 
 impl Fault {
@@ -43,6 +47,7 @@ impl Fault {
             Self::Doubled => "doubled",
             Self::Foreign => "foreign",
             Self::Undecided => "undecided",
+            Self::Unsorted => "unsorted",
         }
     }
 }
@@ -52,6 +57,8 @@ pub struct Coverage {
     pub samples: u64,
     pub scored: u64,
     pub errors: u64,
+    /// Images besides these that earlier jobs had scored.
+    pub reused: u64,
     pub faults: u64,
     /// The first faults, with the images' addresses.
     pub named: Vec<(Fault, String)>,
@@ -68,16 +75,21 @@ impl Coverage {
     }
 }
 
-/// Walks over a run's samples and its rows, both sorted by uri; anything out of order counts as a fault.
+/// Walks over a run's samples, its rows and those that it took from earlier jobs, all sorted by uri; anything out of order counts as
+/// a fault. An image that was reused is no sample.
 pub fn cover<E>(
     samples: impl Iterator<Item = Result<Image, E>>,
     rows: impl Iterator<Item = Result<(Image, Said), E>>,
+    reused: impl Iterator<Item = Result<(Image, Said), E>>,
 ) -> Result<Coverage, E> {
     let (mut samples, mut rows) = (Side::new(samples), Side::new(rows));
+    let mut reused = Side::new(reused);
+    let mut last_reused: Option<Image> = None;
     let mut found = Coverage {
         samples: 0,
         scored: 0,
         errors: 0,
+        reused: 0,
         faults: 0,
         named: Vec::new(),
         samples_sha256: String::new(),
@@ -87,10 +99,22 @@ pub fn cover<E>(
     let mut last: Option<Image> = None;
     loop {
         let (sample, row) = (samples.peek()?, rows.peek()?);
+        let next = [sample, row.map(|(image, _)| image)];
+        // Of the listing and of what was scored, whichever comes first.
+        let next = next.into_iter().flatten().map(|image| &image.uri).min();
+        if let Some((image, _)) = reused.peek()?
+            && next.is_none_or(|next| image.uri <= *next)
+        {
+            let is_scored = next == Some(&image.uri);
+            if let Some(row) = reused.take() {
+                found.reused(row, is_scored, &mut last_reused);
+            }
+            continue;
+        }
         let order = match (sample, row) {
             (None, None) => break,
-            (Some(_), None) => std::cmp::Ordering::Less,
-            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
             (Some(sample), Some((image, _))) => sample.cmp(image),
         };
         let sample = if order.is_le() { samples.take() } else { None };
@@ -122,6 +146,21 @@ pub fn cover<E>(
 }
 
 impl Coverage {
+    /// Counts a row that was taken from an earlier job; `is_scored`: its image is one of this job's own.
+    fn reused(&mut self, (image, said): (Image, Said), is_scored: bool, last: &mut Option<Image>) {
+        self.reused += 1;
+        let order = last.as_ref().map(|last| last.uri.cmp(&image.uri));
+        if order.is_some_and(Ordering::is_gt) {
+            self.fault(Fault::Unsorted, &image);
+        } else if is_scored || order.is_some_and(Ordering::is_eq) {
+            self.fault(Fault::Doubled, &image);
+        }
+        if said == Said::Nothing {
+            self.fault(Fault::Undecided, &image);
+        }
+        *last = Some(image);
+    }
+
     fn fault(&mut self, fault: Fault, image: &Image) {
         self.faults += 1;
         if self.named.len() < NAMED {
@@ -174,11 +213,16 @@ mod tests {
     }
 
     fn check(samples: &[Image], rows: &[(Image, Said)]) -> Coverage {
+        check_with(samples, rows, &[])
+    }
+
+    fn check_with(samples: &[Image], rows: &[(Image, Said)], reused: &[(Image, Said)]) -> Coverage {
         let samples = samples
             .iter()
             .cloned()
             .map(Ok::<_, std::convert::Infallible>);
-        let Ok(found) = cover(samples, rows.iter().cloned().map(Ok));
+        let rows = rows.iter().cloned().map(Ok);
+        let Ok(found) = cover(samples, rows, reused.iter().cloned().map(Ok));
         found
     }
 
@@ -250,6 +294,34 @@ mod tests {
                 .map(|(fault, name)| (*fault, format!("file:///{name}")))
                 .collect();
             assert_eq!(found.named, named);
+            assert!(!found.is_complete());
+        }
+    }
+
+    #[test]
+    fn each_image_is_once_in_what_was_scored_and_reused_together() {
+        let samples = [image("b", 0), image("d", 1)];
+        let score = |image: &Image| (image.clone(), Said::Score);
+        let rows: Vec<_> = samples.iter().map(score).collect();
+        let [a, c, e] = ["a", "c", "e"].map(|name| image(name, 7));
+        let all = [score(&a), (c.clone(), Said::Error), score(&e)];
+        let whole = check_with(&samples, &rows, &all);
+        assert!(whole.is_complete(), "{whole:?}");
+        assert_eq!((whole.samples, whole.reused), (2, 3));
+        let alone = check_with(&[], &[], &all);
+        assert_eq!((alone.is_complete(), alone.reused), (true, 3));
+        // Another number and version of the image do not make it another.
+        let b = image("b", 9);
+        for (reused, fault, name) in [
+            (vec![score(&a), score(&a)], Fault::Doubled, "a"),
+            (vec![score(&a), score(&b)], Fault::Doubled, "b"),
+            (vec![score(&e), score(&e)], Fault::Doubled, "e"),
+            (vec![score(&c), score(&a)], Fault::Unsorted, "a"),
+            (vec![score(&e), score(&c)], Fault::Unsorted, "c"),
+            (vec![(a.clone(), Said::Nothing)], Fault::Undecided, "a"),
+        ] {
+            let found = check_with(&samples, &rows, &reused);
+            assert_eq!(found.named, [(fault, format!("file:///{name}"))]);
             assert!(!found.is_complete());
         }
     }

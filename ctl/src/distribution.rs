@@ -30,7 +30,7 @@ pub struct Distribution {
     threshold: Option<f64>,
     /// By their label.
     moments: Vec<(&'static str, Moments)>,
-    /// Of images with labels; of a run that has none, of all, as if they were normal.
+    /// Of images with labels; of a run that has none, of all.
     histogram: Option<Histogram>,
     has_labels: bool,
 }
@@ -70,7 +70,7 @@ pub fn of(scores: &[ScoreRow], metrics: &[MetricRow]) -> Vec<Distribution> {
         };
         let classes = match has_labels {
             true => &[("normal", Truth::Normal), ("anomalous", Truth::Anomalous)][..],
-            false => &[("unknown", Truth::Normal)],
+            false => &[("unknown", Truth::Unknown)],
         };
         let scores = Scores::new(classes.iter().copied().flat_map(scored).collect());
         (!moments.is_empty()).then(|| Distribution {
@@ -123,17 +123,20 @@ impl Distribution {
         let Some(histogram) = &self.histogram else {
             return Vec::new();
         };
-        let bin = |(at, (normal, anomalous)): (usize, (&u64, &u64))| Bin {
+        let bin = |at: usize| Bin {
             from: histogram.low + at as f64 * histogram.width,
             to: histogram.low + (at + 1) as f64 * histogram.width,
             counts: match self.has_labels {
-                true => [Some(*normal), Some(*anomalous), None],
-                false => [None, None, Some(*normal)],
+                true => [
+                    Some(histogram.normal[at]),
+                    Some(histogram.anomalous[at]),
+                    None,
+                ],
+                false => [None, None, Some(histogram.unknown[at])],
             },
             is_anomalous: histogram.decided_from.map(|edge| at >= edge),
         };
-        let classes = histogram.normal.iter().zip(&histogram.anomalous);
-        classes.enumerate().map(bin).collect()
+        (0..histogram.normal.len()).map(bin).collect()
     }
 }
 

@@ -39,7 +39,7 @@ impl JobFile {
 
 /// The job of a text that a command made.
 pub fn read_made(text: String) -> Result<ReadJob, Error> {
-    read(text, "the job", &[])
+    read(text, "", &[])
 }
 
 fn read(text: String, name: &str, set: &[(String, String)]) -> Result<ReadJob, Error> {

@@ -12,6 +12,7 @@ use tables::{AupimoRow, CurveRow, MetricRow, PictureRow, ScoreRow, TimingRow};
 
 use crate::differences;
 use crate::output;
+use crate::predicted::Reused;
 use crate::summary::{self, Line};
 use crate::trials::Search;
 
@@ -30,6 +31,8 @@ pub struct Tables<'a> {
     pub pictures: &'a [PictureRow],
     /// Empty if AUPIMO is no metric of the job.
     pub aupimo: &'a [AupimoRow],
+    /// What an incremental job did not have to score again.
+    pub reused: Reused,
     /// Where the tables are, for people.
     pub place: &'a str,
 }
@@ -88,6 +91,7 @@ impl Tables<'_> {
                 time(job.finished_ms).map(|time| format!("{time}, after {took}")),
             ),
             ("Engine", (!engines.is_empty()).then(|| engines.join(", "))),
+            ("Scored before", self.reused.words()),
             ("Tables", Some(self.place.to_owned())),
             ("Nightshift", Some(env!("CARGO_PKG_VERSION").to_owned())),
         ];
@@ -127,27 +131,20 @@ impl Tables<'_> {
     }
 
     fn finished(&self, line: &Line, metrics: &[&MetricRow]) -> Finished {
-        let (mut scores, mut unreadable, mut unlabelled) = (Vec::new(), 0, 0_u64);
+        let (mut scores, mut unreadable) = (Vec::new(), 0);
         for row in self
             .scores
             .iter()
             .filter(|row| row.run == line.run && row.split == TEST)
         {
-            match (row.score.map(RawScore::new), truth(&row.label)) {
-                (Some(Ok(score)), Some(truth)) => scores.push(Scored {
+            match row.score.map(RawScore::new) {
+                Some(Ok(score)) => scores.push(Scored {
                     uri: row.uri.clone(),
-                    truth,
+                    truth: truth(&row.label),
                     score,
                 }),
-                (Some(Ok(_)), None) => unlabelled += 1,
-                (Some(Err(_)) | None, _) => unreadable += 1,
+                Some(Err(_)) | None => unreadable += 1,
             }
-        }
-        let mut warnings = line.warnings.clone();
-        if unlabelled > 0 {
-            warnings.push(format!(
-                "{unlabelled} scored images have no label and are not in this report"
-            ));
         }
         // Decisions on images are by the threshold of any image metric that needs one.
         let cut = metrics
@@ -166,7 +163,7 @@ impl Tables<'_> {
             pictures: BTreeMap::new(),
             heat: pictures.iter().find_map(scale),
             aupimo: self.aupimo(line.run),
-            warnings,
+            warnings: line.warnings.clone(),
         };
         finished.pictures = pictured(&finished, &pictures);
         finished
@@ -184,11 +181,11 @@ fn of_run<R>(rows: &[R], is_of_run: impl Fn(&R) -> bool) -> Vec<&R> {
     rows.iter().filter(|row| is_of_run(row)).collect()
 }
 
-fn truth(label: &str) -> Option<Truth> {
+fn truth(label: &str) -> Truth {
     match label {
-        "normal" => Some(Truth::Normal),
-        "anomalous" => Some(Truth::Anomalous),
-        _ => None,
+        "normal" => Truth::Normal,
+        "anomalous" => Truth::Anomalous,
+        _ => Truth::Unknown,
     }
 }
 
@@ -400,13 +397,14 @@ mod tests {
                 aupimo(0, "c", None),
                 aupimo(1, "b", Some(0.5)),
             ],
+            reused: Reused::default(),
             place: "/results",
         };
         tables.report(&BTreeSet::from(["data: CC0".to_owned()]))
     }
 
     #[test]
-    fn test_images_with_score_and_label_are_in_the_report_and_the_others_are_counted() {
+    fn test_images_with_a_score_are_in_the_report_and_the_others_are_counted() {
         let scores = [
             score(0, "a", "normal", Some(1.0)),
             score(0, "b", "anomalous", Some(3.0)),
@@ -427,13 +425,14 @@ mod tests {
             .iter()
             .map(|scored| scored.uri.as_str())
             .collect();
-        assert_eq!((uris, finished.unreadable), (vec!["a", "b"], 1));
-        assert_eq!(finished.warnings.len(), 1);
+        assert_eq!((uris, finished.unreadable), (vec!["a", "b", "d"], 1));
+        let truths: Vec<Truth> = finished.scores.iter().map(|scored| scored.truth).collect();
+        assert_eq!(truths, [Truth::Normal, Truth::Anomalous, Truth::Unknown]);
         assert_eq!(finished.cut, Cut::read(2.0, "validation"));
         let expected = BTreeMap::from([("b".to_owned(), 0.25)]);
         assert_eq!(finished.aupimo, expected, "of this run, where there is one");
         assert_eq!(report.notes, ["licence of data: CC0"]);
-        assert_eq!(pictures(&report), [0, 2], "there is no such table");
+        assert_eq!(pictures(&report), [0, 3], "there is no such table");
     }
 
     #[test]

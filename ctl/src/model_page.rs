@@ -68,6 +68,7 @@ fn threshold(threshold: Option<&Threshold>) -> String {
                 package::ChosenOn::Validation => "on validation images",
                 package::ChosenOn::Test => "on test images",
                 package::ChosenOn::Manual => "by hand",
+                package::ChosenOn::Unknown => "nobody knows on what",
             }
         ),
         None => "none".to_owned(),

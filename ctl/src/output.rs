@@ -299,7 +299,12 @@ impl Table {
 
     fn csv(&self) -> String {
         let header = self.header().map(str::to_owned).collect();
-        let texts = |row: &Vec<Cell>| row.iter().map(Cell::for_programs).collect();
+        // A number that is not there is nothing, not a dash, which is no number.
+        let text = |(cell, column): (&Cell, &Column)| match cell.for_programs() {
+            dash if column.right && dash == "-" => String::new(),
+            text => text,
+        };
+        let texts = |row: &Vec<Cell>| row.iter().zip(&self.columns).map(text).collect();
         csv(std::iter::once(header).chain(self.rows.iter().map(texts)))
     }
 

@@ -23,6 +23,18 @@ impl Reused {
         }
     }
 
+    /// For people; `None` without any.
+    pub fn words(self) -> Option<String> {
+        let Self {
+            images,
+            anomalous,
+            errors,
+        } = self;
+        (images > 0).then(|| {
+            format!("{images} images by earlier jobs, {anomalous} anomalous, {errors} errors: in the table reused alone")
+        })
+    }
+
     /// Null without any.
     pub fn json(self) -> Value {
         match self.images {

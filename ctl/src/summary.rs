@@ -271,7 +271,10 @@ impl Line {
         let Some(own) = self.value(metric) else {
             return false;
         };
-        rivals.clone().count() > 1 && !rivals.any(|line| line.value(metric) > Some(own))
+        // As they are shown: what nobody can tell apart is equal.
+        let shown = |value: f64| (value * 1e4).round();
+        let is_better = |line: &Self| line.value(metric).map(shown) > Some(shown(own));
+        rivals.clone().count() > 1 && !rivals.any(is_better)
     }
 }
 

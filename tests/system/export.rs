@@ -70,7 +70,7 @@ fn a_model_becomes_files_of_every_kind_and_every_command_knows_them(queue: Queue
         }
         let ours = &metadata["nightshift"];
         assert_eq!(ours["engine"], engine);
-        assert_eq!(ours["package"]["name"], "tiny@1");
+        assert_eq!(ours["package"]["name"], "tiny");
         assert_eq!(
             ours["preprocessing"]["hash"],
             package["package"]["preprocessing"]["hash"]

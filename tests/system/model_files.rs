@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::queues::{Queue, on_both_queues};
 use crate::sandbox::{Ended, JOB, Sandbox};
 
@@ -141,6 +143,13 @@ fn what_anomalib_has_exported_scores_images(queue: Queue) {
         .count()
     };
     assert_eq!((measured("image"), measured("pixel")), (1, 1), "{metrics}");
+    let by_threshold = metrics.as_array().unwrap().iter();
+    let splits: Vec<_> = by_threshold
+        .filter(|row| row["metric"] == "F1Score")
+        .map(|row| (&row["threshold_split"], &row["low"]))
+        .collect();
+    let unknown = (&Value::from("package:unknown"), &Value::Null);
+    assert_eq!(splits, [unknown, unknown], "{metrics}");
     sandbox
         .ctl(&["report", "last", "--to", "report.html"])
         .expect(0);

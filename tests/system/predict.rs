@@ -147,6 +147,33 @@ fn every_image_of_every_place_is_scored_once_as_it_is_in_a_test(queue: Queue) {
     for word in ["ANOMALOUS", "package:test", "--top 20"] {
         assert!(shown.stdout.contains(word), "{}", shown.stdout);
     }
+    // A document has the same table.
+    let markdown = sandbox.ctl(&["results", "last", "--as", "markdown"]);
+    markdown.expect(0);
+    let header = "| model | data | images | anomalous | share | errors |";
+    assert!(markdown.stdout.contains(header), "{}", markdown.stdout);
+
+    let said = sandbox.json(&["report", "last", "--to", "report.html"]);
+    // Of the 12 images and their masks the six with the highest scores, and the six with the lowest.
+    assert_eq!(
+        (&said["pictures"], &said["pictures_missing"]),
+        (&12.into(), &0.into())
+    );
+    let html = fs::read_to_string(sandbox.path("report.html")).unwrap();
+    let found = format!("<dt>Anomalous</dt><dd>{} <small>", row["anomalous"]);
+    assert!(html.contains(&found), "{html}");
+    assert!(!html.contains("no image was scored"), "{html}");
+
+    // No threshold can be chosen from images without labels: that is said before anything is changed.
+    for chosen in [&["--f1"][..], &["--fpr", "0.01"]] {
+        let asked = [&["rethreshold", "last"], chosen].concat();
+        sandbox
+            .ctl(&asked)
+            .expect(2)
+            .says(&["images without labels", "--manual"]);
+    }
+    let after = sandbox.json(&["get", "jobs"]);
+    assert_eq!(after[0]["state"], "succeeded", "{after}");
 }
 
 fn what_is_anomalous_has_boxes_and_its_map_and_pictures_are_kept(queue: Queue) {
@@ -268,7 +295,7 @@ fn what_two_models_decide_otherwise_is_shown(queue: Queue) {
     let same = sandbox.ctl(&against_itself);
     same.expect(0);
     assert!(
-        same.stdout.contains("Of 12 images 0 are anomalous now"),
+        same.stdout.contains("Of 12 images 0 have become anomalous"),
         "{}",
         same.stdout
     );
@@ -366,7 +393,13 @@ fn a_bucket_that_is_closed_in_the_middle_of_a_job_is_said_and_what_is_missing_is
     let job = sandbox.json(&["results", "last"]);
     assert_eq!(job["reused"]["images"], 271, "{job}");
     assert_eq!(scores(&sandbox, "last"), quiet);
-    sandbox.ctl(&["verify", "last"]).expect(0);
+    let verified = sandbox.json(&["verify", "last"]);
+    let run = &verified["runs"][0];
+    assert_eq!(
+        (&run["scored"], &run["reused"]),
+        (&29.into(), &271.into()),
+        "{run}"
+    );
 }
 
 fn too_many_bad_images_fail_the_job_and_what_was_scored_is_kept(queue: Queue) {
@@ -428,6 +461,23 @@ fn what_is_not_there_is_said(queue: Queue) {
     let ran = sandbox.ctl(&["predict", "small", "data/tiny/test", "--to", "./out"]);
     ran.expect(1);
     ran.tells(&["no model \"small\""]);
+    let by = |model: &str| {
+        let write = format!("model.package={model}");
+        sandbox.write(
+            "by.yaml",
+            "kind: predict\nname: by\nmodel: {package: tiny}\noutput: ./out\ndata: data/tiny/test\n",
+        );
+        sandbox.ctl(&["run", "by.yaml", "--set", &write])
+    };
+    let ran = by("tiny@9");
+    ran.expect(1);
+    ran.tells(&["no model \"tiny@9\""]);
+    sandbox.write("tiny.pt", "PK");
+    let ran = by("./tiny.pt");
+    ran.expect(1);
+    ran.tells(&["TorchScript, which is not read"]);
+    // What stands in the store's `models/` says where the package is.
+    by("./out/models/tiny/000001.json").expect(0);
 }
 
 fn executors_that_are_killed_at_random_lose_and_double_no_image(queue: Queue) {
@@ -470,7 +520,9 @@ fn an_incremental_job_scores_what_is_new_or_has_changed_and_answers_for_all(queu
             number("normal") + number("anomalous") + number("errors"),
             scored
         );
-        sandbox.ctl(&["verify", "last"]).expect(0);
+        let verified = sandbox.json(&["verify", "last"]);
+        assert_eq!(verified["whole"], true, "{verified}");
+        assert_eq!(verified["runs"][0]["reused"], reused, "{verified}");
         scores(&sandbox, "last")
     };
     let first = night(13, 0);

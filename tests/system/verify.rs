@@ -56,6 +56,39 @@ fn whole_results_are_proved_and_each_damage_is_named(queue: Queue) {
     );
     fs::write(&scores, &kept).unwrap();
 
+    // What cannot be read is told with its place, and the rest with it.
+    let samples = crate::sandbox::files(&sandbox.path(&format!("{folder}/tasks")));
+    let samples = samples
+        .into_iter()
+        .find(|path| path.ends_with("samples.parquet"))
+        .unwrap();
+    let plan = sandbox.path(&format!("{folder}/plan.json"));
+    let manifest = sandbox.path(&format!("{folder}/manifest/000001.parquet"));
+    for path in [&scores, &samples, &plan, &manifest] {
+        let kept = fs::read(path).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let mut longer = kept.clone();
+        longer.push(0);
+        // Its bytes may be those of another name, too.
+        fs::remove_file(path).unwrap();
+        fs::write(path, longer).unwrap();
+        let ended = sandbox.ctl(&["verify", &folder]);
+        ended.expect(1).says(&["not whole"]);
+        let said = format!("{name} is damaged");
+        assert!(ended.stdout.contains(&said), "{said}: {}", ended.stdout);
+        assert!(!ended.stdout.contains("Parquet error"), "{}", ended.stdout);
+        fs::remove_file(path).unwrap();
+        // Without a manifest nothing says that anything was published.
+        if path != &manifest {
+            let ended = sandbox.ctl(&["verify", &folder]);
+            ended.expect(1);
+            let said = format!("{name} is missing");
+            assert!(ended.stdout.contains(&said), "{said}: {}", ended.stdout);
+        }
+        fs::write(path, &kept).unwrap();
+    }
+    sandbox.ctl(&["verify", &folder]).expect(0);
+
     // A committed object is changed without changing its size.
     let attempts = crate::sandbox::files(&sandbox.path(&format!("{folder}/tasks")));
     let part = attempts

@@ -190,6 +190,11 @@ pub enum Refusal {
          test its best model under another one (`kind: test`)"
     )]
     Search(JobId),
+    #[error(
+        "job {0} scores images without labels, from which no threshold can be chosen; \
+         give one: `ctl rethreshold {0} --manual X`"
+    )]
+    NoLabels(JobId),
     #[error("job {job} has no run {run}; its {runs} are counted from 0")]
     UnknownRun { job: JobId, run: u32, runs: usize },
     #[error(

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use job::Rethreshold;
+use job::{Rethreshold, resolved::JobKind};
 use plan::TaskSpec;
 use types::{JobId, LeaseNumber, RequestId, TaskId, TaskIndex, TaskState};
 
@@ -30,6 +30,9 @@ impl Core {
         let begin = |core: &mut Self, number, out: &mut Vec<Effect>| {
             let job = core.jobs.get_mut(&number);
             let job = job.ok_or_else(|| Refusal::UnknownJob(id.clone()))?;
+            if job.resolved.kind == JobKind::Predict && !new.is_given() {
+                return Err(Refusal::NoLabels(id.clone()));
+            }
             let again = job.to_decide_anew(runs)?;
             let (tasks, before) = (again.len() as u32, job.progress.results_published);
             let row = job.begin_anew(runs, new, &again);

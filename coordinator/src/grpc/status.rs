@@ -88,6 +88,7 @@ fn refused(refusal: &Refusal) -> Code {
         | Refusal::JobOpen { .. }
         | Refusal::NotOver { .. }
         | Refusal::Search(_)
+        | Refusal::NoLabels(_)
         | Refusal::NoScores { .. }
         | Refusal::JobCancelled(_)
         | Refusal::CannotSkip { .. }

@@ -82,7 +82,7 @@ impl ImageDataset {
             }
             if moved > 0 {
                 warnings.push(format!(
-                    "the test folders hold no normal image: {moved} training images, chosen by seed {}, became test",
+                    "the test folders hold no normal image: of the training images {moved}, chosen by seed {}, became test",
                     self.seed
                 ));
             }

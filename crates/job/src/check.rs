@@ -252,7 +252,16 @@ pub(crate) fn arguments(
         match (param.ignored_because, checked) {
             (Some(because), checked) => {
                 right &= checked.is_some();
-                if written.is_some_and(|node| !node.is_null()) {
+                // What is at its default asks for nothing; the reference prints every parameter.
+                let is_default = |json: &Json| match param.default {
+                    Default::Json(text) => {
+                        serde_json::from_str(text).is_ok_and(|text: Json| text == *json)
+                    }
+                    _ => false,
+                };
+                if written.is_some_and(|node| !node.is_null())
+                    && !checked.as_ref().is_some_and(is_default)
+                {
                     report.warn(
                         node.at,
                         format!("{} is accepted but has no effect: {because}", param.name),

@@ -30,6 +30,12 @@ impl Rethreshold {
         })
     }
 
+    /// Whether it needs no scores to choose by.
+    pub fn is_given(&self) -> bool {
+        let mut given = [self.image, self.pixel].into_iter().flatten();
+        given.all(|threshold| matches!(threshold, ThresholdSpec::Manual { .. }))
+    }
+
     /// Both, where they speak of the same level this one.
     pub fn over(self, earlier: Self) -> Self {
         Self {
@@ -52,6 +58,23 @@ mod tests {
         Rethreshold {
             image: Some(threshold),
             pixel: None,
+        }
+    }
+
+    #[test]
+    fn what_is_chosen_is_not_given() {
+        let manual = ThresholdSpec::Manual { value: 2.0 };
+        assert!(image(manual).is_given());
+        for chosen in [
+            ThresholdSpec::F1Adaptive,
+            ThresholdSpec::FalsePositiveRate { rate: 0.0 },
+        ] {
+            assert!(!image(chosen).is_given(), "{chosen:?}");
+            let pixel = Rethreshold {
+                pixel: Some(chosen),
+                ..image(manual)
+            };
+            assert!(!pixel.is_given(), "{chosen:?}");
         }
     }
 

@@ -32,9 +32,57 @@ const VALIDATE_ARGS: Param = Param::ignored(
     "scores are always checked",
 );
 
-const CURVE: &[Param] = &[thresholds("thresholds"), IGNORE_INDEX, VALIDATE_ARGS];
-
 const ALL_IN_ONE_STATE: &str = "states of all parts are merged in any case";
+
+// What every metric of the reference takes of torchmetrics, and its command line prints.
+const COMPUTE_ON_CPU: Param = Param::ignored(
+    "compute_on_cpu",
+    Kind::Bool,
+    Default::Json("false"),
+    "metrics are always computed on the CPU",
+);
+const DIST_SYNC_ON_STEP: Param = Param::ignored(
+    "dist_sync_on_step",
+    Kind::Bool,
+    Default::Json("false"),
+    ALL_IN_ONE_STATE,
+);
+const PROCESS_GROUP: Param = Param::ignored(
+    "process_group",
+    Kind::Nullable(&Kind::Enum(&[])),
+    Default::Json("null"),
+    ALL_IN_ONE_STATE,
+);
+const DIST_SYNC_FN: Param = Param::ignored(
+    "dist_sync_fn",
+    Kind::Nullable(&Kind::Enum(&[])),
+    Default::Json("null"),
+    ALL_IN_ONE_STATE,
+);
+const SYNC_ON_COMPUTE: Param = Param::ignored(
+    "sync_on_compute",
+    Kind::Bool,
+    Default::Json("true"),
+    ALL_IN_ONE_STATE,
+);
+const COMPUTE_WITH_CACHE: Param = Param::ignored(
+    "compute_with_cache",
+    Kind::Bool,
+    Default::Json("true"),
+    "a metric is computed once",
+);
+
+const CURVE: &[Param] = &[
+    thresholds("thresholds"),
+    IGNORE_INDEX,
+    VALIDATE_ARGS,
+    COMPUTE_ON_CPU,
+    DIST_SYNC_ON_STEP,
+    PROCESS_GROUP,
+    DIST_SYNC_FN,
+    SYNC_ON_COMPUTE,
+    COMPUTE_WITH_CACHE,
+];
 
 const AUPRO: &[Param] = &[
     Param::new(
@@ -47,30 +95,12 @@ const AUPRO: &[Param] = &[
         "false-positive rate of pixels at which the area ends",
     ),
     thresholds("num_thresholds"),
-    Param::ignored(
-        "compute_on_cpu",
-        Kind::Bool,
-        Default::Json("false"),
-        "metrics are always computed on the CPU",
-    ),
-    Param::ignored(
-        "dist_sync_on_step",
-        Kind::Bool,
-        Default::Json("false"),
-        ALL_IN_ONE_STATE,
-    ),
-    Param::ignored(
-        "process_group",
-        Kind::Nullable(&Kind::Enum(&[])),
-        Default::Json("null"),
-        ALL_IN_ONE_STATE,
-    ),
-    Param::ignored(
-        "dist_sync_fn",
-        Kind::Nullable(&Kind::Enum(&[])),
-        Default::Json("null"),
-        ALL_IN_ONE_STATE,
-    ),
+    COMPUTE_ON_CPU,
+    DIST_SYNC_ON_STEP,
+    PROCESS_GROUP,
+    DIST_SYNC_FN,
+    SYNC_ON_COMPUTE,
+    COMPUTE_WITH_CACHE,
 ];
 
 const AUPIMO: &[Param] = &[
@@ -120,17 +150,34 @@ const F1_SCORE: &[Param] = &[
     ),
     IGNORE_INDEX,
     VALIDATE_ARGS,
+    COMPUTE_ON_CPU,
+    DIST_SYNC_ON_STEP,
+    PROCESS_GROUP,
+    DIST_SYNC_FN,
+    SYNC_ON_COMPUTE,
+    COMPUTE_WITH_CACHE,
 ];
 
-const F1_ADAPTIVE: &[Param] = &[Param::ignored(
-    "default_value",
-    Kind::Float {
-        min: f64::MIN,
-        max: f64::MAX,
-    },
-    Default::Json("0.5"),
-    "there is no threshold before scores have chosen one",
-)];
+const F1_ADAPTIVE: &[Param] = &[
+    Param::ignored(
+        "default_value",
+        Kind::Float {
+            min: f64::MIN,
+            max: f64::MAX,
+        },
+        Default::Json("0.5"),
+        "there is no threshold before scores have chosen one",
+    ),
+    thresholds("thresholds"),
+    IGNORE_INDEX,
+    VALIDATE_ARGS,
+    COMPUTE_ON_CPU,
+    DIST_SYNC_ON_STEP,
+    PROCESS_GROUP,
+    DIST_SYNC_FN,
+    SYNC_ON_COMPUTE,
+    COMPUTE_WITH_CACHE,
+];
 
 const FALSE_POSITIVE_RATE: &[Param] = &[Param::new(
     "rate",
@@ -142,15 +189,23 @@ const FALSE_POSITIVE_RATE: &[Param] = &[Param::new(
     "share of the normal items of the validation split that may be taken for anomalous",
 )];
 
-const MANUAL: &[Param] = &[Param::new(
-    "default_value",
-    Kind::Float {
-        min: f32::MIN as f64,
-        max: f32::MAX as f64,
-    },
-    Default::Json("0.5"),
-    "raw score at and above which an item is anomalous",
-)];
+const MANUAL: &[Param] = &[
+    Param::new(
+        "default_value",
+        Kind::Float {
+            min: f32::MIN as f64,
+            max: f32::MAX as f64,
+        },
+        Default::Json("0.5"),
+        "raw score at and above which an item is anomalous",
+    ),
+    COMPUTE_ON_CPU,
+    DIST_SYNC_ON_STEP,
+    PROCESS_GROUP,
+    DIST_SYNC_FN,
+    SYNC_ON_COMPUTE,
+    COMPUTE_WITH_CACHE,
+];
 
 /// Metrics of masks, which images do not have.
 pub const OF_PIXELS_ONLY: &[&str] = &["AUPIMO", "AUPRO", "PRO"];

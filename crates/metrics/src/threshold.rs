@@ -33,22 +33,25 @@ pub enum Origin {
     Manual,
     /// Computed from the scores of this split.
     ChosenOn(SplitRole),
+    /// It came with a model file that does not say: of the images that are measured, for all that is known.
+    Unknown,
 }
 
 impl Origin {
-    /// `manual`, or the split's word: what the column `threshold_split` holds.
+    /// `manual`, `unknown`, or the split's word: what the column `threshold_split` holds.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Manual => "manual",
             Self::ChosenOn(split) => split.word(),
+            Self::Unknown => "unknown",
         }
     }
 
     pub fn from_word(word: &str) -> Option<Self> {
-        if word == "manual" {
-            Some(Self::Manual)
-        } else {
-            SplitRole::from_word(word).map(Self::ChosenOn)
+        match word {
+            "manual" => Some(Self::Manual),
+            "unknown" => Some(Self::Unknown),
+            _ => SplitRole::from_word(word).map(Self::ChosenOn),
         }
     }
 }
@@ -88,7 +91,7 @@ impl Threshold {
 
     /// Whether numbers at this threshold, measured on `split`, are free of having chosen it there.
     pub fn is_independent_of(self, split: SplitRole) -> bool {
-        self.origin != Origin::ChosenOn(split)
+        self.origin != Origin::ChosenOn(split) && self.origin != Origin::Unknown
     }
 
     pub(crate) fn key(self) -> u32 {
@@ -118,6 +121,14 @@ mod tests {
         }
         assert_eq!(Origin::from_word("manual"), Some(Origin::Manual));
         assert_eq!(Origin::from_word("Test"), None);
+    }
+
+    #[test]
+    fn what_was_chosen_nobody_knows_where_is_independent_of_nothing() {
+        let unknown = Threshold::restore(1.0, Origin::Unknown).unwrap();
+        assert!(!unknown.is_independent_of(SplitRole::Test));
+        assert_eq!(Origin::from_word("unknown"), Some(Origin::Unknown));
+        assert_eq!(Origin::Unknown.word(), "unknown");
     }
 
     #[test]

@@ -102,6 +102,8 @@ pub enum ChosenOn {
     Test,
     /// Given in the job file.
     Manual,
+    /// Of a model file of another program, which does not say; packages always do.
+    Unknown,
 }
 
 /// By what raw scores are normalized to [0, 1]; one scale for each kind of value.

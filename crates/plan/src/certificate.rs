@@ -45,8 +45,10 @@ impl Certificate {
             return format!("{how}; how far scores are from exact ones could not be measured");
         };
         let mut text = format!(
-            "{how}; on {} images scores differ from exact ones by at most {:.1e}",
-            self.images, agreement.score_difference
+            "{how}; on {} {} scores differ from exact ones by at most {:.1e}",
+            self.images,
+            if self.images == 1 { "image" } else { "images" },
+            agreement.score_difference
         );
         if let Some(map) = agreement.map_difference {
             text.push_str(&format!(", maps by {map:.1e} (relative)"));

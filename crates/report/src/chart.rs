@@ -3,6 +3,7 @@
 use crate::histogram::Histogram;
 use crate::html::Html;
 use crate::number;
+use crate::scores::Truth;
 
 /// Of every drawing, in its own units; a page shows them at about this size, so that letters are readable.
 const WIDTH: f64 = 320.0;
@@ -10,6 +11,8 @@ const HEIGHT: f64 = 280.0;
 const LEFT: f64 = 46.0;
 const RIGHT: f64 = 12.0;
 const BOTTOM: f64 = 40.0;
+/// From one class of a histogram to the next.
+const BETWEEN: f64 = 18.0;
 
 /// A rectangle of the drawing and the values at its sides.
 #[derive(Debug, Clone, Copy)]
@@ -175,11 +178,10 @@ impl<'a> CurveChart<'a> {
     }
 }
 
-/// Both classes' scores, one above the other, and the threshold through both.
+/// The scores of each class, one above the other, and the threshold through all.
 pub fn histogram(histogram: &Histogram, spoken: &str, threshold: Option<f64>) -> Html {
     let mut svg = begin(spoken);
     let (top, bottom) = (24.0, HEIGHT - BOTTOM);
-    let middle = (top + bottom) / 2.0;
     let x = [histogram.low, histogram.high()];
     let panel = |top: f64, bottom: f64, counts: &[u64]| {
         let total: u64 = counts.iter().sum();
@@ -199,20 +201,25 @@ pub fn histogram(histogram: &Histogram, spoken: &str, threshold: Option<f64>) ->
             y: [0.0, high * 1.3],
         }
     };
-    let upper = panel(top, middle - 9.0, &histogram.normal);
-    let lower = panel(middle + 9.0, bottom, &histogram.anomalous);
+    let classes = histogram.classes();
+    let height = (bottom - top + BETWEEN) / classes.len() as f64 - BETWEEN;
+    let panels: Vec<_> = classes
+        .into_iter()
+        .enumerate()
+        .map(|(at, (truth, counts))| {
+            let top = top + at as f64 * (height + BETWEEN);
+            (panel(top, top + height, counts), truth, counts)
+        })
+        .collect();
     let ticks = number::ticks(x[0], x[1], 5);
     let step = match ticks.as_slice() {
         [first, second, ..] => second - first,
         _ => 1.0,
     };
-    for (frame, counts, name) in [
-        (&upper, &histogram.normal, "normal"),
-        (&lower, &histogram.anomalous, "anomalous"),
-    ] {
+    for (frame, truth, counts) in &panels {
         let ticks = number::ticks(0.0, frame.y[1], 2);
         let step = ticks.get(1).copied().unwrap_or(1.0);
-        // The base line is zero by itself, and between the halves there is no room for two numbers.
+        // The base line is zero by itself, and between the parts there is no room for two numbers.
         let is_empty = counts.iter().all(|count| *count == 0);
         let ticks: Vec<f64> = ticks
             .into_iter()
@@ -221,18 +228,26 @@ pub fn histogram(histogram: &Histogram, spoken: &str, threshold: Option<f64>) ->
         y_axis(&mut svg, frame, &ticks, |value| {
             format!("{} %", number::tick(100.0 * value, 100.0 * step))
         });
-        bars(&mut svg, frame, histogram, counts, name);
+        bars(&mut svg, frame, histogram, counts, *truth);
     }
     let label = |tick: f64| number::tick(tick, step);
-    x_axis(&mut svg, &lower, &ticks, label, "image score");
-    base(&mut svg, &upper);
-    y_title(&mut svg, top, bottom, "share of the class");
-    for (frame, counts, name) in [
-        (&upper, &histogram.normal, "normal"),
-        (&lower, &histogram.anomalous, "anomalous"),
-    ] {
+    let lowest = panel(bottom - height, bottom, &[]);
+    x_axis(&mut svg, &lowest, &ticks, label, "image score");
+    for (frame, ..) in panels.iter().rev().skip(1) {
+        base(&mut svg, frame);
+    }
+    let title = match panels.len() {
+        1 => "share of the images",
+        _ => "share of the class",
+    };
+    y_title(&mut svg, top, bottom, title);
+    for (frame, truth, counts) in &panels {
+        let name = match truth {
+            Truth::Unknown => "without label",
+            truth => truth.word(),
+        };
         svg.markup("<text class=\"name ")
-            .markup(name)
+            .markup(truth.word())
             .markup("\" text-anchor=\"end\" x=\"");
         svg.at(frame.right - 2.0)
             .markup("\" y=\"")
@@ -244,7 +259,7 @@ pub fn histogram(histogram: &Histogram, spoken: &str, threshold: Option<f64>) ->
             .markup("</text>");
     }
     if let Some(threshold) = threshold {
-        let place = upper.at_x(threshold);
+        let place = lowest.at_x(threshold);
         upright(&mut svg, place, top - 8.0, bottom, "cut");
         // Beside the line, on the side that has room.
         let (anchor, beside) = if place < WIDTH / 2.0 {
@@ -266,11 +281,12 @@ pub fn histogram(histogram: &Histogram, spoken: &str, threshold: Option<f64>) ->
 }
 
 /// Bars on the wrong side of the threshold are stronger.
-fn bars(svg: &mut Html, frame: &Frame, histogram: &Histogram, counts: &[u64], name: &'static str) {
+fn bars(svg: &mut Html, frame: &Frame, histogram: &Histogram, counts: &[u64], truth: Truth) {
     let total = counts.iter().sum::<u64>().max(1) as f64;
-    let wrong = |at: usize| match histogram.decided_from {
-        Some(edge) => (at >= edge) == (name == "normal"),
-        None => false,
+    let wrong = |at: usize| match (histogram.decided_from, truth) {
+        (Some(edge), Truth::Normal) => at >= edge,
+        (Some(edge), Truth::Anomalous) => at < edge,
+        (None, _) | (_, Truth::Unknown) => false,
     };
     for (strength, is_strong) in [("", false), (" wrong", true)] {
         let mut shapes = Html::new();
@@ -292,7 +308,7 @@ fn bars(svg: &mut Html, frame: &Frame, histogram: &Histogram, counts: &[u64], na
         }
         if shapes.len() > 0 {
             svg.markup("<path class=\"bar ")
-                .markup(name)
+                .markup(truth.word())
                 .markup(strength)
                 .markup("\" d=\"");
             svg.push(&shapes).markup("\"/>");

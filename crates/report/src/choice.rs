@@ -5,10 +5,10 @@ use metrics::{EXTREMES, Extremes};
 use crate::scores::{Scored, Scores, Truth};
 use crate::values::Finished;
 
-/// Images in each of the four lists of a run.
+/// Images in each of the lists of a run.
 pub const PICTURES_PER_LIST: usize = EXTREMES;
 
-/// The two ends of both classes.
+/// The two ends of each class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum List {
     /// Normal images with the highest scores: false alarms, or what is nearest to one.
@@ -17,22 +17,32 @@ pub enum List {
     WorstAnomalous,
     BestAnomalous,
     BestNormal,
+    /// The highest scores of images of which nobody has said what they show.
+    Highest,
+    Lowest,
 }
 
 impl List {
     /// What matters most comes first: it is shown first, and has its pictures first.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::WorstNormal,
         Self::WorstAnomalous,
         Self::BestAnomalous,
         Self::BestNormal,
+        Self::Highest,
+        Self::Lowest,
     ];
 
     /// The images of each list, in the order of [`List::ALL`].
-    pub fn choose(scores: &Scores) -> [Vec<&Scored>; 4] {
-        let mut extremes = Extremes::default();
+    pub fn choose(scores: &Scores) -> [Vec<&Scored>; 6] {
+        let [mut extremes, mut of_unknown] = [Extremes::default(), Extremes::default()];
         for scored in scores.iter() {
-            let class = extremes.of(scored.truth == Truth::Anomalous);
+            let class = match scored.truth {
+                Truth::Normal => extremes.of(false),
+                Truth::Anomalous => extremes.of(true),
+                // As where their pictures are drawn.
+                Truth::Unknown => of_unknown.of(false),
+            };
             class.offer(scored.score, scored.uri.as_str(), || scored);
         }
         let Extremes { normal, anomalous } = &extremes;
@@ -41,6 +51,8 @@ impl List {
             Self::WorstAnomalous => anomalous.worst().copied().collect(),
             Self::BestAnomalous => anomalous.best().copied().collect(),
             Self::BestNormal => normal.best().copied().collect(),
+            Self::Highest => of_unknown.normal.worst().copied().collect(),
+            Self::Lowest => of_unknown.normal.best().copied().collect(),
         })
     }
 }
@@ -86,11 +98,28 @@ mod tests {
             [50.0, 49.0, 49.0, 48.0, 48.0, 47.0],
             [0.0, 0.0, 1.0, 1.0, 2.0, 2.0],
         ];
-        assert_eq!(values, [highest, lowest, highest, lowest]);
-        for list in lists {
+        assert_eq!(values[..4], [highest, lowest, highest, lowest]);
+        assert_eq!(values[4..], [vec![], vec![]]);
+        for list in &lists[..4] {
             let truths: BTreeSet<_> = list.iter().map(|s| s.truth.word()).collect();
             assert_eq!(truths.len(), 1);
         }
+    }
+
+    #[test]
+    fn of_images_without_label_both_ends_are_shown() {
+        let unknown = |scored: &Scored| Scored {
+            truth: Truth::Unknown,
+            ..scored.clone()
+        };
+        let scores = Scores::new(scores(100, 0).iter().map(unknown).collect());
+        let lists = List::choose(&scores);
+        let ends = lists.each_ref().map(|list| {
+            let first = list.first()?;
+            Some((first.score.value(), list.len()))
+        });
+        let [highest, lowest] = [Some((50.0, 6)), Some((0.0, 6))];
+        assert_eq!(ends, [None, None, None, None, highest, lowest]);
     }
 
     #[test]

@@ -56,9 +56,19 @@ pub fn scores(html: &mut Html, finished: &Finished, confusion: Option<&Confusion
             number::count(confusion.false_negatives)
         )
     };
+    let called = match finished.scores.unlabelled(finished.cut.as_ref()) {
+        (images, Some(called)) if images > 0 => {
+            format!(
+                "{} of {} anomalous",
+                number::count(called),
+                number::count(images)
+            )
+        }
+        _ => String::new(),
+    };
     let title = Title {
         name: "Image scores",
-        number: confusion.map_or_else(String::new, errors),
+        number: confusion.map_or(called, errors),
     };
     let Some(histogram) = Histogram::new(&finished.scores, finished.cut.as_ref()) else {
         return no_figure(html, &title, "no image was scored");
@@ -76,8 +86,13 @@ pub fn scores(html: &mut Html, finished: &Finished, confusion: Option<&Confusion
             html.markup(cut.origin()).markup(".");
             decisions(html, confusion);
         }
+        (None, Some(cut)) => {
+            html.text("At or above the threshold an image is called anomalous. It was ");
+            html.markup(cut.origin())
+                .markup(". No image has a label, so nothing says which decisions are right.");
+        }
         _ => {
-            html.text("How the scores of both classes are spread. No threshold is known, so no decision is counted.");
+            html.text("How the scores of each class are spread. No threshold is known, so no decision is counted.");
         }
     }
     html.markup("</figcaption></figure>");
@@ -100,11 +115,15 @@ fn spoken_scores(finished: &Finished, confusion: Option<&Confusion>) -> String {
             format!("{} images from {low} to {high}", truth.word())
         }
     };
-    let mut spoken = format!(
-        "Histogram of image scores: {}; {}",
-        range(Truth::Normal),
-        range(Truth::Anomalous)
-    );
+    let mut classes = Vec::new();
+    if finished.scores.has_labels() {
+        classes.extend([Truth::Normal, Truth::Anomalous]);
+    }
+    if finished.scores.of(Truth::Unknown).next().is_some() {
+        classes.push(Truth::Unknown);
+    }
+    let ranges: Vec<String> = classes.into_iter().map(range).collect();
+    let mut spoken = format!("Histogram of image scores: {}", ranges.join("; "));
     if let Some(confusion) = confusion {
         spoken.push_str(&format!(
             "; {} and {} at the threshold",

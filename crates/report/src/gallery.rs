@@ -32,7 +32,7 @@ fn embedded(pictured: &Pictured) -> usize {
         .sum()
 }
 
-/// All four lists; pictures of at most `room` bytes, those of the first lists first.
+/// All lists; pictures of at most `room` bytes, those of the first lists first.
 pub fn lists(finished: &Finished, room: usize) -> Html {
     let mut html = Html::new();
     let mut room = room;
@@ -89,6 +89,8 @@ fn titles(list: List, cut: Option<&Cut>) -> (&'static str, &'static str) {
         ),
         List::BestAnomalous => ("Anomalous, highest scores", "found most clearly"),
         List::BestNormal => ("Normal, lowest scores", "the most normal"),
+        List::Highest => ("Highest scores", "of the images without label"),
+        List::Lowest => ("Lowest scores", "the most normal"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The curves of runs that were tested on the same images, in one drawing.
 
+use std::collections::BTreeSet;
+
 use crate::budget::{self, Fitted};
 use crate::chart::{Axes, COLOURS, CurveChart, OVERLAP, ROC};
 use crate::html::Html;
@@ -41,6 +43,10 @@ fn groups(report: &Report) -> Vec<Group<'_>> {
         let Outcome::Finished(finished) = &run.outcome else {
             continue;
         };
+        // Without labels there is no curve.
+        if !finished.scores.has_labels() {
+            continue;
+        }
         let same = |group: &&mut Group| {
             (group.dataset, group.category) == (run.dataset.as_str(), run.category.as_str())
         };
@@ -54,10 +60,22 @@ fn groups(report: &Report) -> Vec<Group<'_>> {
             }),
         }
     }
+    for group in &mut groups {
+        group.first_of_each_model();
+    }
     groups
 }
 
 impl Group<'_> {
+    /// There are fewer colours than runs in a large group: one run of each model comes before the second of any.
+    fn first_of_each_model(&mut self) {
+        let mut seen = BTreeSet::new();
+        let mut again = |(_, run, _): &(usize, &Run, &Finished)| {
+            !seen.insert((run.model.clone(), run.settings.clone()))
+        };
+        self.runs.sort_by_cached_key(|run| again(run));
+    }
+
     fn html(&self, linked: usize) -> Html {
         let mut html = Html::new();
         html.markup("<div class=\"group\"><h3>")
@@ -97,7 +115,7 @@ impl Group<'_> {
         {
             html.markup("<li>");
             html.text(&number::counted(more as u64, "run"));
-            html.markup(" more, not drawn</li>");
+            html.markup(" more, not drawn: other seeds, or beyond the first eight models</li>");
         }
         html.markup("</ul></div>");
         html

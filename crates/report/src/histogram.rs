@@ -5,7 +5,7 @@ use crate::scores::{Cut, Scores, Truth};
 /// Bins that a histogram has about.
 const BINS: usize = 40;
 
-/// Counts of both classes over the same bins of equal width.
+/// Counts of each class over the same bins of equal width.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
     /// Lower end of the first bin.
@@ -13,6 +13,8 @@ pub struct Histogram {
     pub width: f64,
     pub normal: Vec<u64>,
     pub anomalous: Vec<u64>,
+    /// Images of which nobody has said what they show.
+    pub unknown: Vec<u64>,
     /// Bins below this one are below the threshold; the number of bins if all are.
     pub decided_from: Option<usize>,
 }
@@ -50,6 +52,7 @@ impl Histogram {
             width,
             normal: vec![0; bins],
             anomalous: vec![0; bins],
+            unknown: vec![0; bins],
             decided_from: below,
         };
         for scored in scores.iter() {
@@ -64,12 +67,27 @@ impl Histogram {
             let counts = match scored.truth {
                 Truth::Normal => &mut histogram.normal,
                 Truth::Anomalous => &mut histogram.anomalous,
+                Truth::Unknown => &mut histogram.unknown,
             };
             if let Some(count) = counts.get_mut(at) {
                 *count += 1;
             }
         }
         Some(histogram)
+    }
+
+    /// The classes that are drawn: both that labels name unless there is no label at all, and what has none.
+    pub(crate) fn classes(&self) -> Vec<(Truth, &[u64])> {
+        let has = |counts: &[u64]| counts.iter().any(|count| *count > 0);
+        let mut classes = Vec::new();
+        if has(&self.normal) || has(&self.anomalous) || !has(&self.unknown) {
+            classes.push((Truth::Normal, &self.normal[..]));
+            classes.push((Truth::Anomalous, &self.anomalous[..]));
+        }
+        if has(&self.unknown) {
+            classes.push((Truth::Unknown, &self.unknown[..]));
+        }
+        classes
     }
 
     pub fn high(&self) -> f64 {
@@ -143,5 +161,30 @@ mod tests {
             }
         }
         assert_eq!(Histogram::new(&Scores::default(), Some(&cut(1.0))), None);
+    }
+
+    #[test]
+    fn images_without_label_are_a_class_of_their_own() {
+        let unlabelled = |scores: &Scores| {
+            let unknown = |scored: &Scored| Scored {
+                truth: Truth::Unknown,
+                ..scored.clone()
+            };
+            Scores::new(scores.iter().map(unknown).collect())
+        };
+        let all = unlabelled(&scores(&[1.0, 2.0], &[9.0]));
+        let histogram = Histogram::new(&all, Some(&cut(5.0))).unwrap();
+        let drawn: Vec<Truth> = histogram
+            .classes()
+            .iter()
+            .map(|(truth, _)| *truth)
+            .collect();
+        assert_eq!(drawn, [Truth::Unknown]);
+        let edge = histogram.decided_from.unwrap();
+        let (below, above) = histogram.unknown.split_at(edge);
+        assert_eq!([below, above].map(|part| part.iter().sum::<u64>()), [2, 1]);
+        assert_eq!(histogram.normal.iter().sum::<u64>(), 0);
+        let labelled = Histogram::new(&scores(&[1.0], &[]), None).unwrap();
+        assert_eq!(labelled.classes().len(), 2);
     }
 }

@@ -108,14 +108,16 @@ impl Report {
             .map(|finished| finished.scores.len() as u64)
             .sum();
         let unreadable: u64 = finished().map(|finished| finished.unreadable).sum();
+        let has_labels = finished().any(|finished| finished.scores.has_labels());
         let more = match unreadable {
+            0 if images > 0 && !has_labels => "images scored".to_owned(),
             0 => "test images scored".to_owned(),
             _ => format!("scored, {} unreadable", number::count(unreadable)),
         };
         tile("Image scores", &number::count(images), &more);
         let confusions = || {
             finished().filter_map(|finished| {
-                let cut = finished.cut?;
+                let cut = finished.cut.filter(|_| finished.scores.has_labels())?;
                 Some(finished.scores.confusion(&cut))
             })
         };
@@ -132,6 +134,19 @@ impl Report {
                 "normal, called anomalous",
             );
             tile("Missed", &number::count(missed), "anomalous, called normal");
+        }
+        let unlabelled: Vec<u64> = finished()
+            .filter_map(|finished| {
+                let (images, called) = finished.scores.unlabelled(finished.cut.as_ref());
+                called.filter(|_| images > 0)
+            })
+            .collect();
+        if !unlabelled.is_empty() {
+            tile(
+                "Anomalous",
+                &number::count(unlabelled.iter().sum()),
+                "of those without label, by the threshold",
+            );
         }
         html.markup("</dl>");
         let facts = job.facts.iter().take(40).map(|(name, value)| {

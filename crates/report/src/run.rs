@@ -97,11 +97,14 @@ fn title(html: &mut Html, run: &Run) {
 fn show(html: &mut Html, run: &Run, finished: &Finished) {
     let totals = finished.scores.counts().totals();
     let curves = finished.scores.curves();
-    let confusion = finished.cut.map(|cut| finished.scores.confusion(&cut));
+    let is_measured = finished.scores.has_labels() || finished.scores.is_empty();
+    let cut = finished.cut.filter(|_| is_measured);
+    let confusion = cut.map(|cut| finished.scores.confusion(&cut));
     html.markup("<dl class=\"facts\">");
     facts(html, finished, totals);
     html.markup("</dl>");
-    if let Some(caution) = finished.cut.and_then(|cut| cut.caution()) {
+    // What is not measured cannot look better than it is.
+    if let Some(caution) = cut.and_then(|cut| cut.caution()) {
         html.markup("<p class=\"caution\">")
             .markup(caution)
             .markup("</p>");
@@ -123,13 +126,15 @@ fn show(html: &mut Html, run: &Run, finished: &Finished) {
     }
     html.markup("<div class=\"charts\">");
     figures::scores(html, finished, confusion.as_ref());
-    figures::roc(html, run, &curves.roc, confusion.as_ref());
-    figures::precision_recall(
-        html,
-        run,
-        (&curves.precision_recall, totals),
-        confusion.as_ref(),
-    );
+    if is_measured {
+        figures::roc(html, run, &curves.roc, confusion.as_ref());
+        figures::precision_recall(
+            html,
+            run,
+            (&curves.precision_recall, totals),
+            confusion.as_ref(),
+        );
+    }
     figures::pixels(html, run, &finished.pixels);
     html.markup("</div>");
 }
@@ -142,12 +147,27 @@ fn facts(html: &mut Html, finished: &Finished, totals: Totals) {
             .text(value)
             .markup("</dd></div>");
     };
-    let images = format!(
-        "{} normal, {} anomalous",
-        number::count(totals.normal),
-        number::count(totals.anomalous)
-    );
-    fact("Test images", &images);
+    let (unlabelled, called) = finished.scores.unlabelled(finished.cut.as_ref());
+    if finished.scores.has_labels() || unlabelled == 0 {
+        let images = format!(
+            "{} normal, {} anomalous",
+            number::count(totals.normal),
+            number::count(totals.anomalous)
+        );
+        fact("Test images", &images);
+    }
+    if unlabelled > 0 {
+        fact("Images without label", &number::count(unlabelled));
+    }
+    if let Some(called) = called.filter(|_| unlabelled > 0) {
+        // Counts are far below 2^53.
+        let share = number::percent(called as f64 / unlabelled as f64);
+        let called = number::count(called);
+        fact(
+            "Anomalous of these",
+            &format!("{called} ({share}) by the threshold"),
+        );
+    }
     if finished.unreadable > 0 {
         fact(
             "Could not be scored",
@@ -195,9 +215,10 @@ fn spread(aupimo: &BTreeMap<String, f64>) -> Option<String> {
 
 /// For a caption beside a picture.
 pub fn verdict(cut: Option<&Cut>, scored: &Scored) -> Option<&'static str> {
-    let cut = cut?;
-    cut.is_wrong(scored).then_some(match scored.truth {
-        Truth::Normal => "false alarm",
-        Truth::Anomalous => "missed",
-    })
+    match (scored.truth, cut?.threshold.is_anomalous(scored.score)) {
+        (Truth::Normal, true) => Some("false alarm"),
+        (Truth::Anomalous, false) => Some("missed"),
+        (Truth::Unknown, true) => Some("called anomalous"),
+        _ => None,
+    }
 }

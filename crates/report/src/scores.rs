@@ -8,6 +8,8 @@ use crate::curve::ImageCurves;
 pub enum Truth {
     Normal,
     Anomalous,
+    /// Nobody has said what the image shows.
+    Unknown,
 }
 
 impl Truth {
@@ -15,6 +17,7 @@ impl Truth {
         match self {
             Self::Normal => "normal",
             Self::Anomalous => "anomalous",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -53,10 +56,30 @@ impl Scores {
         self.0.iter().filter(move |scored| scored.truth == truth)
     }
 
+    pub(crate) fn labelled(&self) -> impl Iterator<Item = &Scored> {
+        self.0
+            .iter()
+            .filter(|scored| scored.truth != Truth::Unknown)
+    }
+
+    pub(crate) fn has_labels(&self) -> bool {
+        self.labelled().next().is_some()
+    }
+
+    /// How many images have no label, and how many of these are anomalous by the threshold.
+    pub(crate) fn unlabelled(&self, cut: Option<&Cut>) -> (u64, Option<u64>) {
+        let images = self.of(Truth::Unknown).count() as u64;
+        let anomalous = cut.map(|cut| {
+            let of_image = |scored: &&Scored| cut.threshold.is_anomalous(scored.score);
+            self.of(Truth::Unknown).filter(of_image).count() as u64
+        });
+        (images, anomalous)
+    }
+
     /// What the metrics are computed from.
     pub(crate) fn counts(&self) -> ScoreCounts {
         let mut counts = ScoreCounts::new();
-        for scored in &self.0 {
+        for scored in self.labelled() {
             counts.observe(scored.score, scored.truth == Truth::Anomalous);
         }
         counts
@@ -110,15 +133,12 @@ impl Cut {
         })
     }
 
-    pub(crate) fn is_wrong(&self, scored: &Scored) -> bool {
-        self.threshold.is_anomalous(scored.score) != (scored.truth == Truth::Anomalous)
-    }
-
     /// Where it comes from, after `threshold 12.3`.
     pub(crate) fn origin(&self) -> &'static str {
         match (self.threshold.origin(), self.of_package) {
             (Origin::Manual, false) => "given by hand",
             (Origin::Manual, true) => "of the package, given by hand",
+            (Origin::Unknown, _) => "of the model file, which does not say what chose it",
             (Origin::ChosenOn(split), false) => match split {
                 metrics::SplitRole::Train => "chosen on the training images",
                 metrics::SplitRole::Validation => "chosen on the validation images",
@@ -137,6 +157,7 @@ impl Cut {
         match (self.threshold.origin(), self.of_package) {
             (Origin::Manual, false) => "by hand",
             (Origin::Manual, true) => "package: by hand",
+            (Origin::Unknown, _) => "model file: unknown",
             (Origin::ChosenOn(split), false) => split.word(),
             (Origin::ChosenOn(metrics::SplitRole::Train), true) => "package: train",
             (Origin::ChosenOn(metrics::SplitRole::Validation), true) => "package: validation",
@@ -146,12 +167,17 @@ impl Cut {
 
     /// What one must know before believing numbers at this threshold.
     pub(crate) fn caution(&self) -> Option<&'static str> {
-        (self.threshold.origin() == Origin::ChosenOn(metrics::SplitRole::Test)).then_some(
-            if self.of_package {
-                "The package’s threshold was chosen on test images. If they are those measured here, F1 and the counts of errors look better than they are."
-            } else {
-                "The threshold was chosen on the very images that are measured here: F1 and the counts of errors look better than they are."
-            },
-        )
+        match (self.threshold.origin(), self.of_package) {
+            (Origin::ChosenOn(metrics::SplitRole::Test), true) => Some(
+                "The package’s threshold was chosen on test images. If they are those measured here, F1 and the counts of errors look better than they are.",
+            ),
+            (Origin::ChosenOn(metrics::SplitRole::Test), false) => Some(
+                "The threshold was chosen on the very images that are measured here: F1 and the counts of errors look better than they are.",
+            ),
+            (Origin::Unknown, _) => Some(
+                "The model file does not say on which images its threshold was chosen. If they are those measured here, F1 and the counts of errors look better than they are.",
+            ),
+            _ => None,
+        }
     }
 }

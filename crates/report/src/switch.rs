@@ -85,8 +85,8 @@ impl Switch {
         self.tables(&mut main);
         let mut room = FILE_LIMIT - TEXT;
         let titles = [
-            ("Now anomalous", "normal before, by the first job"),
-            ("Now normal", "anomalous before, by the first job"),
+            ("Become anomalous", "normal before, by the first job"),
+            ("Become normal", "anomalous before, by the first job"),
         ];
         for ((title, explained), flips) in titles.into_iter().zip(&self.flips) {
             if flips.is_empty() {
@@ -122,11 +122,11 @@ impl Switch {
         let of = |count: u64| format!("{} of the images", number::share(count, decided));
         tile("Images", &number::count(decided), "decided by both jobs");
         tile(
-            "Now anomalous",
+            "Become anomalous",
             &number::count(to_anomalous),
             &of(to_anomalous),
         );
-        tile("Now normal", &number::count(to_normal), &of(to_normal));
+        tile("Become normal", &number::count(to_normal), &of(to_normal));
         if let Some(correlation) = self.rank_correlation {
             let value = number::metric(correlation);
             tile(
@@ -332,7 +332,7 @@ mod tests {
         ] {
             assert!(html.contains(text), "{text}: {html}");
         }
-        assert!(html.contains("Now anomalous") && !html.contains("<h2>Now normal"));
+        assert!(html.contains("Become anomalous") && !html.contains("<h2>Become normal"));
         assert_eq!(html, switch().html());
     }
 

@@ -23,7 +23,9 @@ pub fn table(report: &Report, linked: usize) -> Html {
     let mut html = Html::new();
     html.markup("<p class=\"legend\">One row a run. ");
     if best.is_any() {
-        html.markup("Bold: the best of several on the same dataset and category. ");
+        html.markup(
+            "Bold: the best of several on the same dataset and category with the same seed. ",
+        );
     }
     if columns.with_intervals {
         html.markup("Below a value: its 95 % confidence interval. ");
@@ -350,7 +352,10 @@ fn has_error(run: &Run) -> bool {
 
 fn has_caution(run: &Run) -> bool {
     match &run.outcome {
-        Outcome::Finished(finished) => finished.cut.is_some_and(|cut| cut.caution().is_some()),
+        Outcome::Finished(finished) => {
+            let is_measured = finished.scores.has_labels();
+            is_measured && finished.cut.is_some_and(|cut| cut.caution().is_some())
+        }
         Outcome::Unfinished { .. } => false,
     }
 }
@@ -388,9 +393,10 @@ pub fn badge(html: &mut Html, state: &str) {
     html.cut(state, 40).markup("</span>");
 }
 
-/// The highest values as they are shown, among runs of the same dataset and category, and among means of the same dataset.
+/// The highest values as they are shown, among runs of the same dataset, category and seed, and among means of the same dataset: as
+/// in the table of `ctl results`.
 struct Best {
-    runs: BTreeMap<(String, String, Metric), Group>,
+    runs: BTreeMap<(String, String, u64, Metric), Group>,
     means: BTreeMap<(String, Metric), Group>,
 }
 
@@ -405,7 +411,12 @@ impl Best {
         let (mut runs, mut means) = (BTreeMap::new(), BTreeMap::new());
         for metric in &columns.metrics {
             for run in &report.runs {
-                let key = (run.dataset.clone(), run.category.clone(), metric.clone());
+                let key = (
+                    run.dataset.clone(),
+                    run.category.clone(),
+                    run.seed,
+                    metric.clone(),
+                );
                 note(&mut runs, key, run.metrics.get(metric));
             }
             for mean in &report.means {
@@ -417,7 +428,12 @@ impl Best {
     }
 
     fn of_run(&self, run: &Run, metric: &Metric) -> bool {
-        let key = (run.dataset.clone(), run.category.clone(), metric.clone());
+        let key = (
+            run.dataset.clone(),
+            run.category.clone(),
+            run.seed,
+            metric.clone(),
+        );
         is_best(self.runs.get(&key), run.metrics.get(metric))
     }
 

@@ -448,6 +448,48 @@ fn what_was_chosen_on_the_test_images_is_said_to_flatter() {
     chosen.cut = Some(cut(Origin::ChosenOn(SplitRole::Test)));
     let html = checked(&report(vec![run(0, Outcome::Finished(Box::new(chosen)))]));
     assert!(html.contains("chosen on the very images that are measured here"));
+    let mut unknown = finished(scores(50, 40));
+    unknown.cut = Cut::read(60.0, "package:unknown");
+    let html = checked(&report(vec![run(0, Outcome::Finished(Box::new(unknown)))]));
+    assert!(html.contains("does not say on which images its threshold was chosen"));
+}
+
+#[test]
+fn what_has_no_label_is_shown_and_not_measured() {
+    let unknown = |scored: &Scored| Scored {
+        truth: Truth::Unknown,
+        ..scored.clone()
+    };
+    let mut predicted = finished(Scores::new(scores(50, 40).iter().map(unknown).collect()));
+    predicted.cut = Cut::read(80.0, "package:test");
+    let called = predicted.scores.iter();
+    let called = called.filter(|scored| scored.score.value() >= 80.0).count();
+    let html = checked(&report(vec![run(
+        0,
+        Outcome::Finished(Box::new(predicted)),
+    )]));
+    for said in [
+        "<dt>Image scores</dt><dd>90 <small>images scored",
+        &format!("<dt>Anomalous</dt><dd>{called} <small>"),
+        "<dt>Images without label</dt><dd>90</dd>",
+        &format!("{called} of 90 anomalous"),
+        "without label, 90",
+        "<h4>Highest scores",
+        "called anomalous</span>",
+    ] {
+        assert!(html.contains(said), "{said}");
+    }
+    for unsaid in [
+        "False alarms",
+        "Missed",
+        "No curve",
+        "no image was scored",
+        "Test images",
+        "better than they are",
+        "called normal",
+    ] {
+        assert!(!html.contains(unsaid), "{unsaid}");
+    }
 }
 
 #[test]
@@ -462,6 +504,7 @@ fn thresholds_are_read_as_tables_have_them() {
             true,
         ),
         ("package:manual", Origin::Manual, true),
+        ("package:unknown", Origin::Unknown, true),
     ] {
         let cut = Cut::read(f64::from(0.1_f32), word).unwrap();
         assert_eq!(cut.threshold, Threshold::restore(0.1, origin).unwrap());

@@ -92,7 +92,7 @@ table! {
         high: Option<f64>,
         /// The threshold that the metric was taken at, for those that need one.
         threshold: Option<f64>,
-        /// What chose the threshold: `validation`, `test` (selected on test!), `manual`; `package:` before it, if it is a package's.
+        /// What chose the threshold: `validation`, `test` (selected on test!), `manual`; `package:` before it, if it is a package's; `package:unknown` of a model file, which does not say.
         threshold_split: Option<String>,
         /// What was counted: images or pixels of the split `test`.
         normal: u64,

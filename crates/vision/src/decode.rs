@@ -160,7 +160,12 @@ fn png(bytes: &[u8], header: Header) -> Result<Image, VisionError> {
         png::DecodingError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             VisionError::truncated(Format::Png, bytes)
         }
-        error => VisionError::damaged(Format::Png, error),
+        // It goes on with a chunk in the form of the decoder's own types.
+        error => {
+            let text = error.to_string();
+            let what = text.split(" while decoding ChunkType").next();
+            VisionError::damaged(Format::Png, what.unwrap_or(&text))
+        }
     };
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(png::Transformations::EXPAND);

@@ -14,7 +14,7 @@ pub enum VisionError {
     )]
     NotAnImage { found: String },
     /// `what` is in the plural: GIF images.
-    #[error("{what} cannot be read; convert it to PNG")]
+    #[error("{what} cannot be read; convert it to a PNG of one image")]
     Unsupported { what: String },
     #[error(
         "{width}x{height} is {pixels} pixels, more than the {limit} allowed; scale it down, or cut it into tiles"

@@ -245,6 +245,24 @@ fn every_kind_of_pgm_and_ppm_is_read() {
     }
 }
 
+#[test]
+fn a_png_with_a_wrong_checksum_says_so_in_words() {
+    let mut bytes = Vec::new();
+    let encoder = png::Encoder::new(&mut bytes, 1, 1);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&[7]).unwrap();
+    drop(writer);
+    let data = bytes.windows(4).position(|name| name == b"IDAT").unwrap();
+    // Behind the length, the name and the data.
+    let length = bytes[data - 4..data]
+        .first_chunk()
+        .map(|four| u32::from_be_bytes(*four));
+    bytes[data + 4 + length.unwrap() as usize] ^= 1;
+    let text = refused(&bytes).to_string();
+    assert!(text.contains("CRC"), "{text}");
+    assert!(!text.contains("ChunkType"), "{text}");
+}
+
 fn tiff<C: kind::ColorType>(width: u32, values: &[C::Inner]) -> Vec<u8>
 where
     [C::Inner]: ::tiff::encoder::TiffValue,

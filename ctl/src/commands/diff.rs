@@ -122,7 +122,7 @@ fn print(common: &Common, switch: &Switch, to: &Path) -> Result<(), Error> {
         }
         let share = |count: u64| 100.0 * count as f64 / decided as f64;
         let mut text = format!(
-            "{}\n\nOf {decided} images {to_anomalous} are anomalous now ({:.2} %), and {to_normal} normal ({:.2} %)",
+            "{}\n\nOf {decided} images {to_anomalous} have become anomalous ({:.2} %), and {to_normal} normal ({:.2} %)",
             table.render(),
             share(to_anomalous),
             share(to_normal)

@@ -87,7 +87,7 @@ fn read(args: &Args, skip: Option<&str>) -> Result<ReadJob, Error> {
         current_dir: &current_dir,
         now: job::Timestamp::now(),
     };
-    match job::read(&text, "predict", &args.set, &context) {
+    match job::read(&text, "", &args.set, &context) {
         Ok(reading) => Ok(ReadJob { reading, text }),
         Err(diagnostics) => Err(invalid(diagnostics)),
     }

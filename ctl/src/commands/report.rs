@@ -44,6 +44,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         let aupimo = found
             .read_if_there::<AupimoRow>(&mut cluster.client)
             .await?;
+        let reused = results::reused(cluster, Some(&found)).await?;
         let place = found.place();
         let tables = Tables {
             job: &job,
@@ -54,6 +55,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             curves: &curves,
             pictures: &pictures,
             aupimo: &aupimo,
+            reused,
             place: &place,
         };
         let report = tables.report(&results::licences(&metrics));

@@ -1,7 +1,7 @@
 //! `ctl results`: the result table of a job, or the rows of one of its tables.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use job::resolved::JobKind;
 use proto::v1::{GetJobRequest, Job, ListRunsRequest};
@@ -32,6 +32,16 @@ const SCORE_COLUMNS: [&str; 9] = [
 const TOP_COLUMNS: [&str; 5] = [
     ">score",
     ">score_normalized",
+    "is_anomalous",
+    "label",
+    "uri",
+];
+/// Raw scores of two models cannot be ranked together.
+const TOP_OF_EACH_COLUMNS: [&str; 7] = [
+    ">run",
+    "model",
+    "split",
+    ">score",
     "is_anomalous",
     "label",
     "uri",
@@ -84,7 +94,7 @@ pub struct Args {
     /// The rows of the table `scores`: one an image and run
     #[arg(long, conflicts_with_all = ["metrics", "timings", "aupimo"])]
     scores: bool,
-    /// The N rows of the table `scores` with the highest scores
+    /// The N rows of the table `scores` with the highest scores, of each run
     #[arg(long, value_name = "N", conflicts_with_all = ["scores", "metrics", "timings", "aupimo", "compare"])]
     top: Option<usize>,
     /// The rows of the table `metrics`
@@ -136,11 +146,19 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         }
         if let Some(count) = args.top {
             let highest = highest(cluster, &results, None, count).await?;
-            return put(common, &highest, &TOP_COLUMNS, args.document);
+            let is_of_one = highest.windows(2).all(|pair| pair[0].run == pair[1].run);
+            let columns = match is_of_one {
+                true => &TOP_COLUMNS[..],
+                false => &TOP_OF_EACH_COLUMNS,
+            };
+            return put(common, &highest, columns, args.document);
         }
         if let (Some(form), false) = (args.document, of_rows) {
-            let (lines, _) = lines(cluster, &job, Some(&results)).await?;
-            return output::line(&summary::table(&lines).document(form));
+            let (lines, metrics) = lines(cluster, &job, Some(&results)).await?;
+            let reused = reused(cluster, Some(&results)).await?;
+            let predicted = predicted::table(&metrics, &lines, reused);
+            let table = predicted.unwrap_or_else(|| summary::table(&lines));
+            return output::line(&table.document(form));
         }
         if !of_rows {
             return show(common, cluster, &job, Some(results)).await.map(drop);
@@ -219,23 +237,27 @@ fn put<R: Row>(
     common.output.print(&Value::Array(rows), || table)
 }
 
-/// The scored images with the highest scores, the highest first; of equal ones the first. Of one run, or of all.
+/// The scored images with the highest scores, the highest first; of equal ones the first. Of one run, or of each, one run after the other.
 pub(super) async fn highest(
     cluster: &mut Cluster,
     results: &Results,
     run: Option<u32>,
     count: usize,
 ) -> Result<Vec<ScoreRow>, Error> {
-    let mut highest: Vec<ScoreRow> = Vec::new();
+    let mut highest: BTreeMap<u32, Vec<ScoreRow>> = BTreeMap::new();
     let is_wanted = |row: &ScoreRow| row.score.is_some() && run.is_none_or(|run| run == row.run);
     let each = |batch: Vec<ScoreRow>| {
-        highest.extend(batch.into_iter().filter(is_wanted));
-        // Scores are finite: what is not is an error's row.
-        highest.sort_by(|a, b| b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal));
-        highest.truncate(count);
+        for row in batch.into_iter().filter(is_wanted) {
+            highest.entry(row.run).or_default().push(row);
+        }
+        for rows in highest.values_mut() {
+            // Scores are finite: what is not is an error's row.
+            rows.sort_by(|a, b| b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal));
+            rows.truncate(count);
+        }
     };
     results.each_score(&mut cluster.client, each).await?;
-    Ok(highest)
+    Ok(highest.into_values().flatten().collect())
 }
 
 /// A job that has published its tables.
@@ -276,6 +298,18 @@ async fn compare(
         };
         comparison::rows(&one, Some(&two))
     };
+    let is_predict = |job: &Job| job.kind == JobKind::Predict.as_str();
+    if is_predict(&job) || is_predict(&other) {
+        return Err(Error::Usage(
+            "jobs of kind predict have no labels to compare models by; `ctl diff JOB OTHER` says which decisions flip between them".to_owned(),
+        ));
+    }
+    if found.is_empty() && other.id == job.id {
+        return Err(Error::NotFound(format!(
+            "nothing to compare: job {} has tested only one model on each dataset; name another job",
+            job.id
+        )));
+    }
     if found.is_empty() {
         return Err(Error::NotFound(format!(
             "nothing to compare: jobs {} and {} have no two models that were tested on the same category of the same dataset",
@@ -312,6 +346,19 @@ async fn lines(
         None => (Vec::new(), Vec::new()),
     };
     Ok((summary::lines(&runs, &metrics, &timings), metrics))
+}
+
+/// What an incremental job did not have to score again.
+pub(super) async fn reused(
+    cluster: &mut Cluster,
+    results: Option<&Results>,
+) -> Result<predicted::Reused, Error> {
+    let mut reused = predicted::Reused::default();
+    if let Some(results) = results {
+        let count = |batch: Vec<ScoreRow>| reused.count(&batch);
+        results.each_reused(&mut cluster.client, count).await?;
+    }
+    Ok(reused)
 }
 
 /// An error if the job's results are files for other programs.
@@ -366,11 +413,7 @@ async fn show(
         return Ok(Vec::new());
     }
     let (lines, metrics) = lines(cluster, job, results.as_ref()).await?;
-    let mut reused = predicted::Reused::default();
-    if let Some(results) = &results {
-        let count = |batch: Vec<ScoreRow>| reused.count(&batch);
-        results.each_reused(&mut cluster.client, count).await?;
-    }
+    let reused = reused(cluster, results.as_ref()).await?;
     let search = match job.kind == JobKind::Hpo.as_str() {
         true => Search::of(cluster, &job.id).await?,
         false => None,

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use plan::{Plan, TaskSpec};
 use proto::v1::GetJobRequest;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use store::{Store, Stores, layout};
+use store::{Store, StoreError, Stores, layout};
 use tables::{ManifestRow, MetricRow, Row, SampleRow, ScoreRow, TableError, TableReader};
 use types::{JobId, TaskId, TaskKind};
 
@@ -20,6 +21,8 @@ use crate::{Common, Error};
 const PIECE: u64 = 64 << 20;
 /// The part of a `list` task.
 const SAMPLES: &str = "samples.parquet";
+/// Rows of the form of `scores` that earlier jobs had computed.
+const REUSED: &str = "reused";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -109,18 +112,26 @@ struct RunReport {
 
 async fn verify(store: &Store, job: &JobId) -> Result<Report, Error> {
     let generation = newest(store, job).await?;
-    let manifest: Vec<ManifestRow> = read(store, &layout::manifest(job, generation)).await?;
-    let plan = store.get(&layout::plan(job), None).await?;
-    let plan: Plan = serde_json::from_slice(&plan).map_err(|source| {
-        Error::cannot_run_because(
-            format!("{} is no plan", store.uri(&layout::plan(job))),
-            source,
-        )
-    })?;
-    let (mut bytes, mut damaged) = (0, Vec::new());
+    let mut report = Report {
+        job: job.clone(),
+        generation,
+        objects: 0,
+        bytes: 0,
+        damaged: Vec::new(),
+        runs: Vec::new(),
+    };
+    let manifest = match read::<ManifestRow>(store, &layout::manifest(job, generation)).await? {
+        Ok(manifest) => manifest,
+        // Nothing says what there should be.
+        Err(Damaged(text)) => {
+            report.damaged.push(text);
+            return Ok(report);
+        }
+    };
+    report.objects = manifest.len() as u64;
     for row in &manifest {
-        bytes += row.size;
-        damaged.extend(damage(store, &row.path, row).await?);
+        report.bytes += row.size;
+        report.damaged.extend(damage(store, &row.path, row).await?);
     }
     // What people read are copies of the objects that the last task wrote.
     let last = [TaskKind::Reduce, TaskKind::Export].map(TaskKind::as_str);
@@ -131,61 +142,186 @@ async fn verify(store: &Store, job: &JobId) -> Result<Report, Error> {
         let name = row.path.rsplit('/').next().unwrap_or_default();
         if name.strip_suffix(".parquet") != Some(ManifestRow::TABLE) {
             let copy = layout::result(job, generation, name);
-            damaged.extend(damage(store, &copy, row).await?);
+            report.damaged.extend(damage(store, &copy, row).await?);
         }
     }
-    if plan.runs.is_empty() {
-        // An export, which has no tables.
-        return Ok(Report {
-            job: job.clone(),
-            generation,
-            objects: manifest.len() as u64,
-            bytes,
-            damaged,
-            runs: Vec::new(),
-        });
+    match plan_of(store, job).await? {
+        // An export has no tables.
+        Ok(plan) if plan.runs.is_empty() => {}
+        Ok(plan) => runs(store, &plan, &manifest, &mut report).await?,
+        Err(Damaged(text)) => report.damaged.push(text),
     }
-    let scores = layout::result(job, generation, &format!("{}.parquet", ScoreRow::TABLE));
-    let mut scores = rows_of::<ScoreRow>(store, &scores).await?.peekable();
-    let known = known_runs(store, &plan, job, generation).await?;
-    let mut runs = Vec::with_capacity(known.len());
-    for run in known {
-        let rows = std::iter::from_fn(|| {
-            scores.next_if(|row| row.as_ref().map_or(true, |row| row.run == run.index))
-        });
-        let rows = rows.map(|row| row.map(scored));
-        let coverage = match samples_of(store, &plan, job, run.index, &manifest).await? {
-            Some(path) => {
-                let samples = rows_of::<SampleRow>(store, &path).await?;
+    Ok(report)
+}
+
+/// Says for each run whether its rows cover its images.
+async fn runs(
+    store: &Store,
+    plan: &Plan,
+    manifest: &[ManifestRow],
+    report: &mut Report,
+) -> Result<(), Error> {
+    let (job, generation) = (report.job.clone(), report.generation);
+    let table = |name: &str| layout::result(&job, generation, &format!("{name}.parquet"));
+    let mut scores = Rows::of(store, &table(ScoreRow::TABLE)).await?;
+    let has_reused = manifest
+        .iter()
+        .any(|row| row.path.ends_with(&format!("/{REUSED}.parquet")));
+    let mut reused = match has_reused {
+        true => Rows::of(store, &table(REUSED)).await?,
+        false => Rows::none(),
+    };
+    for run in known_runs(store, plan, &job, generation).await? {
+        let coverage = match samples_of(store, plan, &job, run.index, manifest).await? {
+            Ok(path) => {
+                let mut samples = Rows::<SampleRow>::of(store, &path).await?;
+                let is_own = |row: &SampleRow| row.split != "train";
                 let samples = samples
-                    .filter(|row| row.as_ref().map_or(true, |row| row.split != "train"))
-                    .map(|row| row.map(sample));
-                Ok(cover(samples, rows)?)
+                    .all()
+                    .filter(|row| row.as_ref().map_or(true, is_own));
+                let samples = samples.map(|row| row.map(sample));
+                let rows = scores.of_run(run.index).map(|row| row.map(scored));
+                let earlier = reused.of_run(run.index).map(|row| row.map(scored));
+                cover(samples, rows, earlier)
             }
-            None => {
-                // What was scored of it cannot be told from what was not.
-                rows.for_each(drop);
-                Err("its dataset was not listed, or none of its tasks has succeeded".to_owned())
-            }
+            Err(damaged) => Err(damaged),
         };
-        runs.push(RunReport {
+        // What was not walked over is no other run's.
+        scores.of_run(run.index).for_each(drop);
+        reused.of_run(run.index).for_each(drop);
+        report.runs.push(RunReport {
             run: run.index,
             dataset: run.dataset,
             category: run.category,
-            coverage,
+            coverage: coverage.map_err(|Damaged(text)| text),
         });
     }
-    if let Some(row) = scores.next().transpose()? {
-        damaged.push(format!("scores: row of the unknown run {}", row.run));
+    for (name, rest) in [(ScoreRow::TABLE, scores), (REUSED, reused)] {
+        if let Some(run) = rest.unknown_run() {
+            report
+                .damaged
+                .push(format!("{name}: row of the unknown run {run}"));
+        }
     }
-    Ok(Report {
-        job: job.clone(),
-        generation,
-        objects: manifest.len() as u64,
-        bytes,
-        damaged,
-        runs,
-    })
+    Ok(())
+}
+
+/// What is wrong with an object that should be there and whole: no error, but what this command looks for.
+#[derive(Debug, Clone)]
+struct Damaged(String);
+
+/// An object's bytes; other errors than that it is missing say nothing of the results.
+async fn found(store: &Store, path: &str) -> Result<Result<Bytes, Damaged>, Error> {
+    match store.get(path, None).await {
+        Ok(bytes) => Ok(Ok(bytes)),
+        Err(StoreError::NotFound { uri }) => Ok(Err(Damaged(format!("{uri} is missing")))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn plan_of(store: &Store, job: &JobId) -> Result<Result<Plan, Damaged>, Error> {
+    let path = layout::plan(job);
+    let bytes = match found(store, &path).await? {
+        Ok(bytes) => bytes,
+        Err(damaged) => return Ok(Err(damaged)),
+    };
+    let is_no_plan = |_| Damaged(format!("{} is damaged: it is no plan", store.uri(&path)));
+    Ok(serde_json::from_slice(&bytes).map_err(is_no_plan))
+}
+
+/// Why a table cannot be read, in words that are not the format's own.
+fn damaged_table(uri: &str, error: &TableError) -> Damaged {
+    match error {
+        TableError::Newer { .. } | TableError::OtherTable { .. } | TableError::Column { .. } => {
+            Damaged(format!("{uri} cannot be read: {error}"))
+        }
+        _ => Damaged(format!("{uri} is damaged: it is not a whole Parquet file")),
+    }
+}
+
+/// The rows of a table, read batch by batch; from the first that cannot be read on there are none.
+struct Rows<R> {
+    uri: String,
+    rows: Box<dyn Iterator<Item = Result<R, TableError>> + Send>,
+    next: Option<R>,
+    damaged: Option<Damaged>,
+}
+
+impl<R: Row + Send + 'static> Rows<R> {
+    fn none() -> Self {
+        Self {
+            uri: String::new(),
+            rows: Box::new(std::iter::empty()),
+            next: None,
+            damaged: None,
+        }
+    }
+
+    async fn of(store: &Store, path: &str) -> Result<Self, Error> {
+        let uri = store.uri(path);
+        let reader = match found(store, path).await? {
+            Ok(bytes) => TableReader::<R>::open(bytes).map_err(|error| damaged_table(&uri, &error)),
+            Err(damaged) => Err(damaged),
+        };
+        Ok(match reader {
+            Ok(reader) => Self {
+                uri,
+                rows: Box::new(reader.flat_map(|batch| match batch {
+                    Ok(rows) => rows.into_iter().map(Ok).collect::<Vec<_>>(),
+                    Err(error) => vec![Err(error)],
+                })),
+                ..Self::none()
+            },
+            Err(damaged) => Self {
+                damaged: Some(damaged),
+                ..Self::none()
+            },
+        })
+    }
+
+    /// The next row that `is_wanted`, which then is consumed.
+    fn next_if(&mut self, is_wanted: impl Fn(&R) -> bool) -> Option<Result<R, Damaged>> {
+        if self.next.is_none() && self.damaged.is_none() {
+            match self.rows.next()? {
+                Ok(row) => self.next = Some(row),
+                Err(error) => self.damaged = Some(damaged_table(&self.uri, &error)),
+            }
+        }
+        match &self.damaged {
+            Some(damaged) => Some(Err(damaged.clone())),
+            None => self.next.take_if(|row| is_wanted(row)).map(Ok),
+        }
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = Result<R, Damaged>> {
+        self.those(|_| true)
+    }
+
+    /// The next ones, as far as they are wanted. Of a table that is damaged one error.
+    fn those(
+        &mut self,
+        is_wanted: impl Fn(&R) -> bool,
+    ) -> impl Iterator<Item = Result<R, Damaged>> {
+        let mut has_failed = false;
+        std::iter::from_fn(move || {
+            let next = self.next_if(&is_wanted).filter(|_| !has_failed)?;
+            has_failed = next.is_err();
+            Some(next)
+        })
+    }
+}
+
+impl Rows<ScoreRow> {
+    /// Those of a run, which come after those of the runs before it.
+    fn of_run(&mut self, run: u32) -> impl Iterator<Item = Result<ScoreRow, Damaged>> {
+        self.those(move |row| row.run == run)
+    }
+
+    /// After the last run: of which run the next row is.
+    fn unknown_run(mut self) -> Option<u32> {
+        let row = self.all().next()?.ok()?;
+        Some(row.run)
+    }
 }
 
 /// The highest generation of the job's manifest.
@@ -207,27 +343,18 @@ async fn newest(store: &Store, job: &JobId) -> Result<u64, Error> {
         })
 }
 
-async fn read<R: Row>(store: &Store, path: &str) -> Result<Vec<R>, Error> {
-    Ok(tables::read_bytes(store.get(path, None).await?)?)
-}
-
-/// Rows one by one, read batch by batch.
-async fn rows_of<R: Row>(
-    store: &Store,
-    path: &str,
-) -> Result<impl Iterator<Item = Result<R, TableError>>, Error> {
-    let reader = TableReader::<R>::open(store.get(path, None).await?)?;
-    Ok(reader.flat_map(|batch| match batch {
-        Ok(rows) => rows.into_iter().map(Ok).collect::<Vec<_>>(),
-        Err(error) => vec![Err(error)],
-    }))
+/// All rows of a small table.
+async fn read<R: Row>(store: &Store, path: &str) -> Result<Result<Vec<R>, Damaged>, Error> {
+    let damaged = |error| damaged_table(&store.uri(path), &error);
+    let bytes = found(store, path).await?;
+    Ok(bytes.and_then(|bytes| tables::read_bytes(bytes).map_err(damaged)))
 }
 
 /// Says what is wrong with an object that should have the row's size and hash.
 async fn damage(store: &Store, path: &str, row: &ManifestRow) -> Result<Option<String>, Error> {
     let size = match store.head(path).await {
         Ok(found) => found.size,
-        Err(store::StoreError::NotFound { uri }) => return Ok(Some(format!("{uri} is missing"))),
+        Err(StoreError::NotFound { uri }) => return Ok(Some(format!("{uri} is missing"))),
         Err(error) => return Err(error.into()),
     };
     if size != row.size {
@@ -272,8 +399,9 @@ async fn known_runs(
         .collect();
     if plan.runs.iter().any(|run| run.trial.is_some()) {
         let metrics = layout::result(job, generation, &format!("{}.parquet", MetricRow::TABLE));
-        // Sorted by run.
-        for row in read::<MetricRow>(store, &metrics).await? {
+        // Sorted by run. What is wrong with the table itself is said where its digest is compared.
+        let rows = read::<MetricRow>(store, &metrics).await?;
+        for row in rows.unwrap_or_default() {
             if runs.last().is_none_or(|last| last.index < row.run) {
                 runs.push(KnownRun {
                     index: row.run,
@@ -293,7 +421,9 @@ async fn samples_of(
     job: &JobId,
     run: u32,
     manifest: &[ManifestRow],
-) -> Result<Option<String>, Error> {
+) -> Result<Result<String, Damaged>, Error> {
+    let none =
+        || Damaged("its dataset was not listed, or none of its tasks has succeeded".to_owned());
     let is_part = |row: &ManifestRow| row.path.ends_with(&format!("/{SAMPLES}"));
     let mut tasks = plan.tasks.iter();
     let list =
@@ -305,7 +435,8 @@ async fn samples_of(
         }
         .to_string();
         let mut parts = manifest.iter().filter(|row| row.task == task);
-        return Ok(parts.find(|row| is_part(row)).map(|row| row.path.clone()));
+        let part = parts.find(|row| is_part(row));
+        return Ok(part.map(|row| row.path.clone()).ok_or_else(none));
     }
     let evaluate = TaskKind::Evaluate.as_str();
     let inherited = format!("/{}.parquet", ManifestRow::TABLE);
@@ -313,10 +444,13 @@ async fn samples_of(
     let inherited = rows
         .find(|row| row.run == Some(run) && row.kind == evaluate && row.path.ends_with(&inherited));
     let Some(inherited) = inherited else {
-        return Ok(None);
+        return Ok(Err(none()));
     };
-    let inherited: Vec<ManifestRow> = read(store, &inherited.path).await?;
-    Ok(inherited.into_iter().find(is_part).map(|row| row.path))
+    let inherited = read::<ManifestRow>(store, &inherited.path).await?;
+    Ok(inherited.and_then(|rows| {
+        let part = rows.into_iter().find(is_part);
+        part.map(|row| row.path).ok_or_else(none)
+    }))
 }
 
 fn sample(row: SampleRow) -> Image {
@@ -359,7 +493,7 @@ impl Report {
             .map(|run| {
                 let mut value = match &run.coverage {
                     Ok(found) => json!({
-                        "complete": found.is_complete(), "samples": found.samples, "scored": found.scored,
+                        "complete": found.is_complete(), "samples": found.samples, "scored": found.scored, "reused": found.reused,
                         "errors": found.errors, "faults": found.faults,
                         "named": found.named.iter().map(|(fault, uri)| json!({"fault": fault.as_str(), "uri": uri})).collect::<Vec<_>>(),
                         "samples_sha256": found.samples_sha256, "rows_sha256": found.rows_sha256,
@@ -379,16 +513,14 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let mut table = Table::new(&[
-            ">run",
-            "dataset",
-            "category",
-            ">images",
-            ">scored",
-            ">errors",
-            "rows sha256",
-            "verdict",
-        ]);
+        let mut columns = vec![
+            ">run", "dataset", "category", ">images", ">scored", ">errors",
+        ];
+        let reused = |run: &RunReport| run.coverage.as_ref().is_ok_and(|found| found.reused > 0);
+        let with_reused = self.runs.iter().any(reused);
+        columns.extend(with_reused.then_some(">reused"));
+        columns.extend(["rows sha256", "verdict"]);
+        let mut table = Table::new(&columns);
         let mut notes: BTreeMap<u32, String> = BTreeMap::new();
         for run in &self.runs {
             let mut cells = vec![
@@ -400,6 +532,7 @@ impl Report {
                 Ok(found) => {
                     cells
                         .extend([found.samples, found.scored, found.errors].map(|n| n.to_string()));
+                    cells.extend(with_reused.then(|| found.reused.to_string()));
                     cells.push(found.rows_sha256[..12].to_owned());
                     cells.push(if found.is_complete() {
                         "each image once".to_owned()
@@ -412,7 +545,9 @@ impl Report {
                     }
                 }
                 Err(reason) => {
-                    cells.extend(["-", "-", "-", "-", "no rows"].map(str::to_owned));
+                    cells.extend(["-"; 3].map(str::to_owned));
+                    cells.extend(with_reused.then(|| "-".to_owned()));
+                    cells.extend(["-", "cannot tell"].map(str::to_owned));
                     notes.insert(run.run, format!("\nrun {}: {reason}", run.run));
                 }
             }

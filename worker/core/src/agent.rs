@@ -420,8 +420,12 @@ impl Agent {
             return;
         };
         if matches!(work.phase, Phase::Running | Phase::Cancelling) {
+            // What is above the limit by less than a tenth of a MiB still reads as more.
+            let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
             let message = format!(
-                "the executor used {bytes} bytes of memory, more than its limit of {limit}; raise resources.memory"
+                "the executor used {:.1} MiB of memory, more than its limit of {:.1} MiB; raise resources.memory",
+                (mib(bytes) * 10.0).ceil() / 10.0,
+                mib(limit)
             );
             let failure = Failure {
                 class: FailureClass::OutOfMemory,

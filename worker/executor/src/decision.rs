@@ -192,6 +192,7 @@ fn from_package(given: Option<&Given>) -> Result<Worded, TaskError> {
         ),
         ChosenOn::Test => (Origin::ChosenOn(SplitRole::Test), "package:test"),
         ChosenOn::Manual => (Origin::Manual, "package:manual"),
+        ChosenOn::Unknown => (Origin::Unknown, "package:unknown"),
     };
     let threshold = Threshold::restore(threshold.value, origin).map_err(|_| Undefined::NoThreshold);
     Ok((threshold, word))
@@ -204,8 +205,8 @@ impl Decision {
             Origin::Manual => ChosenOn::Manual,
             Origin::ChosenOn(SplitRole::Validation) => ChosenOn::Validation,
             Origin::ChosenOn(SplitRole::Test) => ChosenOn::Test,
-            // Nothing chooses a threshold on training images; packages have no word for it.
-            Origin::ChosenOn(SplitRole::Train) => return None,
+            // Nothing chooses a threshold on training images, and no model file is trained: packages have neither.
+            Origin::ChosenOn(SplitRole::Train) | Origin::Unknown => return None,
         };
         Some(::package::Threshold {
             value: threshold.value(),

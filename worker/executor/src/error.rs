@@ -83,6 +83,10 @@ pub enum TaskError {
     )]
     NoModel { name: String, store: String },
     #[error(
+        "{uri} looks like TorchScript, which is not read; a model is the package.json that it was exported from, NAME[@VERSION], or an .onnx or .xml file"
+    )]
+    TorchScript { uri: String },
+    #[error(
         "the weights of {backbone} here (sha256 {found}) are not those that the model has learned with ({expected}); import those with `ctl weights import`"
     )]
     OtherWeights {
@@ -105,7 +109,10 @@ pub enum TaskError {
         engine: &'static str,
         device: Device,
     },
-    #[error("there is no threshold to decide anew by: {0}")]
+    #[error(
+        "no other threshold can be chosen, for {}; `ctl rethreshold JOB --manual X` gives one",
+        without_threshold(.0)
+    )]
     NoThreshold(metrics::Undefined),
     #[error(transparent)]
     Archive(archive::ArchiveError),
@@ -181,6 +188,7 @@ impl TaskError {
             | Self::NothingToSkip { .. }
             | Self::OtherPackage { .. }
             | Self::NoModel { .. }
+            | Self::TorchScript { .. }
             | Self::OtherWeights { .. }
             | Self::NoTorchProgram { .. }
             | Self::NoIrProgram { .. }
@@ -231,6 +239,16 @@ impl TaskError {
             message: one_line(self),
         }
     }
+}
+
+/// Without the word of the tables, which says nothing here.
+fn without_threshold(why: &metrics::Undefined) -> String {
+    if *why == metrics::Undefined::NoThreshold {
+        return "the run has no labelled validation images".to_owned();
+    }
+    let text = why.to_string();
+    text.split_once(": ")
+        .map_or(text.clone(), |(_, why)| why.to_owned())
 }
 
 fn scratch_class(kind: io::ErrorKind) -> FailureClass {

@@ -95,9 +95,20 @@ fn ours(
         "scores": "raw: no file normalizes them",
         "model": manifest.model,
         "weights": manifest.weights,
-        "package": {"name": found.name, "version": found.version, "uri": found.uri, "sha256": found.sha256},
+        "package": {"name": name_of(found), "version": found.version, "uri": found.uri, "sha256": found.sha256},
         "provenance": manifest.provenance,
     })
+}
+
+/// As a job names it, without the version that stands beside it.
+fn name_of(found: &FoundPackage) -> &str {
+    match found.version {
+        Some(_) => found
+            .name
+            .split_once('@')
+            .map_or(&found.name, |(name, _)| name),
+        None => &found.name,
+    }
 }
 
 fn port(graph: &Graph, port: &Port) -> Value {

@@ -125,7 +125,7 @@ impl ModelFile {
         let threshold = |value| {
             Some(Threshold {
                 value,
-                chosen_on: ChosenOn::Validation,
+                chosen_on: ChosenOn::Unknown,
             })
         };
         let bounds = metadata.min.zip(metadata.max);
@@ -165,7 +165,7 @@ impl ModelFile {
         if self.found.decides {
             let half = Threshold {
                 value: 0.5,
-                chosen_on: ChosenOn::Validation,
+                chosen_on: ChosenOn::Unknown,
             };
             let bounds = Scale::Range(Bounds { min: 0.0, max: 1.0 });
             self.thresholds = Thresholds {
@@ -492,10 +492,12 @@ fn problem_of(uri: &str, problem: impl Into<String>) -> TaskError {
 
 #[cfg(test)]
 mod tests {
+    use ::package::ChosenOn;
     use engines::Output;
     use graph::onnx;
+    use plan::FoundModelFile;
 
-    use super::{Said, beside, parse};
+    use super::{ModelFile, Said, beside, parse};
 
     fn output(name: &str, shape: &[usize]) -> Output {
         let len: usize = shape.iter().product();
@@ -563,6 +565,27 @@ mod tests {
             let error = parse("m.xml", wrong.as_bytes()).unwrap_err().to_string();
             assert!(error.contains("metadata.json"), "{error}");
         }
+    }
+
+    #[test]
+    fn nobody_knows_what_chose_the_thresholds_of_another_program() {
+        let opened = |decides, metadata: &str| {
+            let found = FoundModelFile {
+                files: Vec::new(),
+                map: None,
+                has_score: true,
+                decides,
+            };
+            let metadata = parse("m.xml", metadata.as_bytes()).unwrap();
+            let thresholds = ModelFile::new("m.xml", found, metadata)
+                .with_decision()
+                .thresholds;
+            let image = thresholds.image.unwrap();
+            (image.value, image.chosen_on)
+        };
+        let anomalib = r#"{"image_threshold": 12, "pixel_threshold": 11}"#;
+        assert_eq!(opened(false, anomalib), (12.0, ChosenOn::Unknown));
+        assert_eq!(opened(true, "{}"), (0.5, ChosenOn::Unknown));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use job::resolved::ClassSpec;
 use models::Statistics;
 use plan::{FoundPackage, PlannedRun, ResultDetail};
 use serde::Deserialize;
-use store::layout;
+use store::{StoreError, layout};
 use types::TaskKind;
 
 use crate::{
@@ -20,6 +20,8 @@ use crate::{
     model_file::{self, ModelFile},
     tasks::{ComputedBy, names},
 };
+
+const TORCH_SCRIPT: &str = ".pt";
 
 /// A trained model whose digest has been checked.
 #[derive(Debug, Clone)]
@@ -49,7 +51,13 @@ pub fn find(attempt: &Attempt, name: &str) -> Result<Opened, TaskError> {
         let (version, pointer) = pointer(attempt, name)?;
         (pointer.package, Some(version), Some(pointer.sha256))
     };
-    let bytes = read(attempt, &uri)?;
+    let mut bytes = read(attempt, &uri)?;
+    let (mut uri, mut expected) = (uri, expected);
+    if let Ok(pointer) = serde_json::from_slice::<Pointer>(&bytes) {
+        // A file of the store's `models/`, which says where its package is.
+        bytes = read(attempt, &pointer.package)?;
+        (uri, expected) = (pointer.package, Some(pointer.sha256));
+    }
     let found = FoundPackage {
         name: name.to_owned(),
         version,
@@ -78,6 +86,9 @@ pub fn open(attempt: &Attempt, name: &str) -> Result<Opened, TaskError> {
 }
 
 fn parse(found: FoundPackage, bytes: &[u8]) -> Result<Opened, TaskError> {
+    if found.uri.ends_with(TORCH_SCRIPT) {
+        return Err(TaskError::TorchScript { uri: found.uri });
+    }
     let failed = |source| TaskError::Package {
         uri: found.uri.clone(),
         source,
@@ -166,7 +177,15 @@ fn pointer(attempt: &Attempt, name: &str) -> Result<(u32, Pointer), TaskError> {
         None => newest(attempt, model)?,
     };
     let path = layout::model(model, version);
-    let bytes = attempt.read(&path)?;
+    let bytes = match attempt.read(&path) {
+        Err(TaskError::Store(StoreError::NotFound { .. })) => {
+            return Err(TaskError::NoModel {
+                name: name.to_owned(),
+                store: attempt.store.root().to_owned(),
+            });
+        }
+        bytes => bytes?,
+    };
     let pointer = serde_json::from_slice(&bytes).map_err(|error| TaskError::Package {
         uri: attempt.store.uri(&path),
         source: PackageError::Json(error),

@@ -57,7 +57,6 @@ fn a_train_file_of_1_0() {
             "job.yaml:3:1: trainer.precision, trainer.max_epochs, \
              trainer.enable_checkpointing are not used here: no model here is trained by gradient descent",
             "job.yaml:11:3: trainer.limit_test_batches is not used here: every image is used",
-            "job.yaml:23:22: default_value is accepted but has no effect: there is no threshold before scores have chosen one",
             "job.yaml:33:23: train_batch_size is accepted but has no effect: statistics do not depend on batches; engines choose their own",
             "job.yaml:34:18: num_workers is accepted but has no effect: images are read by the executor's own pipeline, sized by the machine",
             "job.yaml:35:5: data.init_args.task is not used here: the file's task wins, as in Anomalib",
@@ -66,6 +65,48 @@ fn a_train_file_of_1_0() {
             "job.yaml:48:1: optimizer.class_path is not used here: no model here is trained by gradient descent",
             "job.yaml:50:1: results is not used here: no such key is known; did you mean \"results_dir\"?",
         ]
+    );
+}
+
+/// `anomalib train --model MODEL --data anomalib.data.MVTec --print_config` of 1.0.1: every parameter, most at their defaults.
+const PRINTED: [(&str, &str); 4] = [
+    ("Dfkde", include_str!("anomalib/printed-1.0.1-dfkde.yaml")),
+    ("Dfm", include_str!("anomalib/printed-1.0.1-dfm.yaml")),
+    ("Padim", include_str!("anomalib/printed-1.0.1-padim.yaml")),
+    (
+        "Patchcore",
+        include_str!("anomalib/printed-1.0.1-patchcore.yaml"),
+    ),
+];
+
+#[test]
+fn files_as_anomalib_prints_them() {
+    for (name, text) in PRINTED {
+        let reading = right(text);
+        let [run] = reading.job.runs.as_slice() else {
+            panic!("{name}: one run");
+        };
+        assert_eq!(model(run).0, name);
+        assert_eq!(run.metrics.image_threshold, ThresholdSpec::F1Adaptive);
+        // Parameters at their defaults ask for nothing.
+        let warnings = warnings(&reading);
+        let [seed, trainer] = warnings.as_slice() else {
+            panic!("{name}: {warnings:?}");
+        };
+        assert!(seed.contains("seed_everything is not used here"), "{seed}");
+        assert!(trainer.contains("trainer.strategy, "), "{trainer}");
+    }
+}
+
+#[test]
+fn what_a_printed_file_has_that_is_not_its_default_is_warned_about() {
+    let text = PRINTED[2]
+        .1
+        .replace("compute_on_cpu: false", "compute_on_cpu: true");
+    let said = warnings(&right(&text)).join("\n");
+    assert!(
+        said.contains("compute_on_cpu is accepted but has no effect"),
+        "{said}"
     );
 }
 
@@ -96,7 +137,6 @@ fn a_train_file_of_0_7() {
     assert_eq!(data["image_size"], json!([256, 256]));
     let named = warnings(&reading).join("\n");
     for name in [
-        "job.yaml:11:21: train_batch_size is accepted",
         "job.yaml:27:3: model.init_args.early_stopping.patience, model.init_args.early_stopping.metric are not used",
         "job.yaml:33:5: metrics.threshold.manual_pixel is null: pixels have",
         "job.yaml:34:1: visualization.save_images is not used",
@@ -105,7 +145,7 @@ fn a_train_file_of_0_7() {
     ] {
         assert!(named.contains(name), "{name}\n{named}");
     }
-    assert_eq!(reading.warnings.len(), 6, "{named}");
+    assert_eq!(reading.warnings.len(), 5, "{named}");
 }
 
 /// Model, layers or layer, category, seed of each run.

@@ -28,9 +28,14 @@ const CLASSES: [bool; 60] = {
 
 #[test]
 fn a_model_that_is_better_on_every_image_is_better() {
-    let good = [scores([0.1, 0.2, 0.3, 0.8, 0.9, 1.0])];
-    let bad = [scores([0.8, 0.9, 1.0, 0.1, 0.2, 0.3])];
-    let anomalous = [false, false, false, true, true, true];
+    let value = |image: usize, is_right: bool| (image % 10) as f64 / 100.0 + f64::from(is_right);
+    let of = |is_right: bool| {
+        [scores(
+            (0..20).map(|image| value(image, (image < 10) != is_right)),
+        )]
+    };
+    let (good, bad) = (of(true), of(false));
+    let anomalous: Vec<bool> = (0..20).map(|image| image >= 10).collect();
     let paired = |a, b| Paired {
         anomalous: &anomalous,
         a,
@@ -42,6 +47,23 @@ fn a_model_that_is_better_on_every_image_is_better() {
     let turned = compare(&[paired(&bad, &good)], RESAMPLES, 1).unwrap();
     assert_eq!(turned.verdict(), Verdict::B);
     assert_eq!(turned.difference.low, -found.difference.high);
+}
+
+#[test]
+fn a_few_images_tell_nothing() {
+    let good = [scores((0..19).map(f64::from))];
+    let bad = [scores((0..19).map(|image| f64::from(-image)))];
+    // Nine of one class.
+    let anomalous: Vec<bool> = (0..19).map(|image| image >= 10).collect();
+    let paired = Paired {
+        anomalous: &anomalous,
+        a: &good,
+        b: &bad,
+    };
+    let found = compare(&[paired], RESAMPLES, 1).unwrap();
+    assert_eq!((found.a, found.b, found.fewest), (1.0, 0.0, 9));
+    assert!(found.difference.low > 0.0 && !found.has_enough_images());
+    assert_eq!(found.verdict(), Verdict::Open);
 }
 
 #[test]
