@@ -818,8 +818,14 @@ fn what_one_job_has_scored_is_skipped_and_what_cannot_be_skipped_is_said(queue: 
         .expect(2)
         .says(&["it is cancelled and has no published scores"]);
 
-    // The model's next version scores otherwise.
-    sandbox.ctl(&["run", "train.yaml", "--new"]).expect(0);
+    // A version that has learned the same is the same; one of another seed scores otherwise.
+    let again = ["run", "train.yaml", "--new"];
+    sandbox.ctl(&again).expect(0);
+    let same = [&all[..], &["--skip", &night]].concat();
+    sandbox.ctl(&same).expect(0);
+    sandbox
+        .ctl(&[&again[..], &["--set", "seed=7"]].concat())
+        .expect(0);
     let other = sandbox.ctl(&[&all[..], &["--skip", &night]].concat());
     other.expect(1);
     let said = format!("{}{}", other.stdout, other.stderr);
