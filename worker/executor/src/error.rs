@@ -130,7 +130,7 @@ pub enum TaskError {
         uri: String,
         place: TextPlace,
         #[source]
-        source: StoreError,
+        source: Box<StoreError>,
     },
     #[error(
         "{errors} of {rows} images could not be scored, more than max_error_rows ({limit}) allows; the scores are kept; one of them is {first}"

@@ -86,7 +86,7 @@ impl<'a> Addresses<'a> {
             batch.push(named.map_err(|source| TaskError::ListedAddress {
                 uri: self.address.to_owned(),
                 place,
-                source,
+                source: Box::new(source),
             })?);
         }
         if batch.is_empty() {
