@@ -142,9 +142,9 @@ sim: ## simulate the scheduling core for SECONDS=n (60)
 
 # Instrumented code needs flags that the stable compiler hides; what is found is kept in .cache/fuzz/corpus, beside where it begins: fuzz/corpus.
 .PHONY: fuzz
-fuzz: ## fuzz the readers of archives, images, job files, models and weights for SECONDS=n each (60)
+fuzz: ## fuzz the readers of archives, images, job files, lists, models and weights for SECONDS=n each (60)
 	cargo install --quiet --locked --version 0.13.2 --root .cache/fuzz cargo-fuzz
-	for target in archives images jobs models weights; do mkdir -p .cache/fuzz/corpus/$$target; \
+	for target in archives images jobs lists models weights; do mkdir -p .cache/fuzz/corpus/$$target; \
 		RUSTC_BOOTSTRAP=1 PATH="$(ROOT)/.cache/fuzz/bin:$$PATH" cargo fuzz run --target-dir .cache/fuzz/target $$target .cache/fuzz/corpus/$$target fuzz/corpus/$$target -- -max_total_time=$(SECONDS_OF_RUN) -rss_limit_mb=4096 -timeout=20 -print_final_stats=1; done
 
 .PHONY: clean

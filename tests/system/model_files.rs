@@ -160,6 +160,39 @@ fn what_anomalib_has_exported_scores_images(queue: Queue) {
     );
 }
 
+/// An ONNX file whose map is the image itself, which is of so many rows.
+fn of_size(height: u64) -> Vec<u8> {
+    fn number(field: u8, mut value: u64) -> Vec<u8> {
+        let mut bytes = vec![field << 3];
+        while value > 127 {
+            bytes.push(value as u8 | 128);
+            value >>= 7;
+        }
+        bytes.push(value as u8);
+        bytes
+    }
+    fn message(field: u8, parts: &[Vec<u8>]) -> Vec<u8> {
+        let content = parts.concat();
+        let mut bytes = number(field, content.len() as u64);
+        bytes[0] |= 2;
+        [bytes, content].concat()
+    }
+    let text = |field, text: &str| message(field, &[text.as_bytes().to_vec()]);
+    let port = |field, name| {
+        let extents = [1, 3, height, 64].map(|extent| message(1, &[number(1, extent)]));
+        let tensor = message(1, &[number(1, 1), message(2, &extents)]);
+        message(field, &[text(1, name), message(2, &[tensor])])
+    };
+    let node = message(
+        1,
+        &[text(1, "image"), text(2, "anomaly_map"), text(4, "Relu")],
+    );
+    let (input, output) = (port(11, "image"), port(12, "anomaly_map"));
+    let graph = message(7, &[node, text(2, "g"), input, output]);
+    let version = message(8, &[number(2, 17)]);
+    [number(1, 8), graph, version].concat()
+}
+
 #[test]
 fn files_of_no_use_are_refused_before_a_listing() {
     let sandbox = Sandbox::with_job(6, 3);
@@ -194,6 +227,12 @@ fn files_of_no_use_are_refused_before_a_listing() {
             ("metadata.json", b"{\"image_threshold\": \"high\"}"),
         ],
     );
+    folder("link", &[("model.onnx", &onnx)]);
+    let beside = sandbox.path("link/model.onnx.data");
+    std::os::unix::fs::symlink("../thresholds/model.onnx.data", beside).unwrap();
+    folder("empty", &[("model.onnx", b"")]);
+    folder("huge", &[("model.onnx", &of_size(99_999))]);
+    folder("larger", &[("model.onnx", &of_size(4_000_000_000))]);
     folder("xml", &[]);
     for name in ["model.xml", "model.bin"] {
         fs::copy(
@@ -205,6 +244,22 @@ fn files_of_no_use_are_refused_before_a_listing() {
     for (model, engine, words) in [
         ("cut/model.onnx", "auto", "it is no ONNX file, or damaged"),
         ("alone/model.onnx", "auto", "model.onnx.data does not exist"),
+        (
+            "link/model.onnx",
+            "auto",
+            "model.onnx.data beside it, which is to hold its constants, is a link",
+        ),
+        ("empty/model.onnx", "auto", "the file is empty"),
+        (
+            "huge/model.onnx",
+            "auto",
+            "its input is an image of 99999 x 64; sides are 1 to 4096 pixels",
+        ),
+        (
+            "larger/model.onnx",
+            "onnxruntime",
+            "its input is an image of 4000000000 x 64; sides are 1 to 4096 pixels",
+        ),
         (
             "hostile/model.onnx",
             "auto",
@@ -218,7 +273,7 @@ fn files_of_no_use_are_refused_before_a_listing() {
         (
             "thresholds/model.onnx",
             "auto",
-            "metadata.json beside it: invalid type: string \"high\"",
+            "metadata.json beside it: image_threshold: \"high\" is no number",
         ),
         (
             "xml/model.xml",

@@ -77,11 +77,15 @@ fn every_image_of_every_place_is_scored_once_as_it_is_in_a_test(queue: Queue) {
     let (_coordinator, _worker) = cluster(&sandbox, &[]);
 
     // Places overlap, and the list names what is not there.
-    sandbox.write(
-        "picked.txt",
-        "# picked by hand\ndata/tiny/test/bad/0001.png\n\n./data/tiny/test/good/0002.png\ndata/tiny/gone.png\n",
+    let gap = "\n# not this one".repeat(3000);
+    let list = format!(
+        "# picked by hand\ndata/tiny/test/bad/0001.png\n\n./data/tiny/test/good/0002.png{gap}\ndata/tiny/gone.png\n"
     );
-    sandbox.write("picked.csv", "n,uri\n1,data/tiny/test/good/0003.png\n");
+    sandbox.write("picked.txt", &list);
+    let gap = "1,\n".repeat(3000);
+    let list =
+        format!("n,uri\n{gap}1,data/tiny/test/good/0003.png\n{gap}2,data/tiny/test/bad/0005.png\n");
+    sandbox.write("picked.csv", &list);
     let list = sandbox.json(&["get", "jobs"])[0]["id"]
         .as_str()
         .unwrap()
@@ -97,7 +101,9 @@ fn every_image_of_every_place_is_scored_once_as_it_is_in_a_test(queue: Queue) {
             table.display()
         ),
     );
-    sandbox.ctl(&["submit", "predict.yaml", "--wait"]).expect(0);
+    let ran = sandbox.ctl(&["submit", "predict.yaml", "--wait"]);
+    ran.expect(0);
+    ran.tells(&["picked.csv has no address in 6000 of its rows, the first of them line 2"]);
     let mut predicted = scores(&sandbox, "last");
     // Masks are images, too, and the glob does not ask what they are for.
     predicted.retain(|place, _| !place.contains("ground_truth"));
@@ -424,8 +430,15 @@ fn too_many_bad_images_fail_the_job_and_what_was_scored_is_kept(queue: Queue) {
 
 fn what_is_not_there_is_said(queue: Queue) {
     let sandbox = trained(12, 2).served(queue);
+    fs::create_dir(sandbox.path("data/empty")).unwrap();
+    sandbox.write("predict.py", "");
     for (place, words) in [
-        ("data/tiny/tset", "no images in"),
+        (
+            "data/tiny/tset",
+            "there is no such folder; did you mean \"test\"?",
+        ),
+        ("data/empty", "the folder is empty"),
+        ("predict.py", "is a file whose ending is that of no image"),
         ("data/tiny/tset/*.png", "there is no image to score at"),
         ("data/tiny/test/good/9.png", "does not exist"),
         ("data/list.csv", "does not exist"),
@@ -443,20 +456,49 @@ fn what_is_not_there_is_said(queue: Queue) {
     ran.expect(1);
     ran.tells(&[
         "there is no image to score at",
-        "1 entries are left out, such as",
-        "link.png: ",
+        "1 entry is left out: ",
+        "link.png: it is a link",
     ]);
     // Nor are images forgotten that nothing here reads.
     fs::create_dir(sandbox.path("data/moving")).unwrap();
     sandbox.write("data/moving/a.gif", "GIF89a");
     let ran = sandbox.ctl(&["predict", "tiny", "data/moving", "--to", "./out"]);
     ran.expect(1);
-    let said = "1 images are left out: .gif is not read here";
+    let said = "1 image is left out: .gif is not read here";
     ran.tells(&[said]);
+    let new = ["--set", "data.init_args.modified_since='2100-01-01'"];
+    let place = ["predict", "tiny", "data/tiny/test/good", "--to", "./out"];
+    let ran = sandbox.ctl(&[&place[..], &new].concat());
+    ran.expect(1);
+    ran.tells(&["2 images are there, and left out by min_bytes"]);
+    // One odd name costs no night, and what looks like an image is a row.
+    let odd = sandbox.path("data/odd [1]");
+    fs::create_dir_all(odd.join("sub")).unwrap();
+    fs::copy(
+        sandbox.path("data/tiny/test/good/0000.png"),
+        odd.join("a.png"),
+    )
+    .unwrap();
+    std::os::unix::fs::symlink("nowhere", odd.join("today")).unwrap();
+    std::os::unix::fs::symlink("nowhere", odd.join("b.png")).unwrap();
+    std::os::unix::fs::symlink("..", odd.join("sub/up")).unwrap();
+    let name: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"\xff");
+    fs::write(odd.join("sub").join(name), "x").unwrap();
+    let bearable = ["--set", "max_error_rows=1"];
+    let place = ["predict", "tiny", "data/odd [1]", "--to", "./out"];
+    let ran = sandbox.ctl(&[&place[..], &bearable].concat());
+    ran.expect(0);
+    ran.tells(&["3 names are left out, for the first one this is why: "]);
+    let row = ("b.png".to_owned(), "not_found".to_owned());
+    assert_eq!(errors(&sandbox), [row]);
+    let glob = ["predict", "tiny", "data/odd [[]1]/a.*", "--to", "./out"];
+    let ran = sandbox.ctl(&glob);
+    ran.expect(0);
+    assert!(!ran.stdout.contains("left out"), "{}", ran.stdout);
     sandbox.write("list.csv", "n,path\n1,a.png\n");
     let ran = sandbox.ctl(&["predict", "tiny", "list.csv", "--to", "./out"]);
     ran.expect(1);
-    let said = "there is no column \"uri\"; the file has n, path";
+    let said = "list.csv: there is no column \"uri\"; the file has n, path";
     ran.tells(&[said]);
     let ran = sandbox.ctl(&["predict", "small", "data/tiny/test", "--to", "./out"]);
     ran.expect(1);
@@ -501,6 +543,10 @@ fn executors_that_are_killed_at_random_lose_and_double_no_image(queue: Queue) {
 
 fn an_incremental_job_scores_what_is_new_or_has_changed_and_answers_for_all(queue: Queue) {
     let sandbox = trained(12, 6).served(queue);
+    let training = sandbox.json(&["get", "jobs"])[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let yaml = "kind: predict\nname: night\nmodel: {package: tiny}\noutput: ./out\nmax_error_rows: 50%\ndata: [data/tiny/test, list.txt]\nincremental: true\n";
     sandbox.write("night.yaml", yaml);
     sandbox.write("list.txt", "data/later/0000.png\n");
@@ -553,6 +599,14 @@ fn an_incremental_job_scores_what_is_new_or_has_changed_and_answers_for_all(queu
         .collect();
     assert_eq!(changed, ["tiny/test/good/0002.png"]);
     assert_eq!(night(0, 13), later);
+    // Another threshold makes another version of the model, and no other raw score.
+    sandbox
+        .ctl(&["rethreshold", &training, "--manual", "1e9", "--wait"])
+        .expect(0);
+    assert_eq!(night(0, 13), later);
+    let rows = sandbox.json(&["results", "last", "--scores"]);
+    let mut decided = rows.as_array().unwrap().iter();
+    assert!(decided.all(|row| row["is_anomalous"] != true), "{rows}");
 
     // Another package, another engine and another input know nothing of it.
     let other = yaml.replace("data: [data/tiny/test, list.txt]", "data: data/tiny/test");
@@ -590,11 +644,7 @@ fn images_in_archives_are_scored_where_they_lie(queue: Queue) {
         let place = format!("data/{archive}");
         let ran = sandbox.ctl(&["predict", "tiny", &place, "--to", "./out"]);
         ran.expect(0);
-        assert!(
-            ran.stdout.contains("link.png: ") && ran.stdout.contains("1 entries are left out"),
-            "{}",
-            ran.stdout
-        );
+        ran.tells(&["1 entry is left out: ", "link.png: it is a link"]);
         let found: BTreeMap<String, String> = scores(&sandbox, "last")
             .into_iter()
             .map(|(place, score)| (place.replace(&format!("{archive}!/"), "tiny/test/"), score))
@@ -616,6 +666,56 @@ fn images_in_archives_are_scored_where_they_lie(queue: Queue) {
             }
         }
     }
+
+    // What a job has written of images in archives is a list, and so is what somebody writes who knows their names. Those
+    // that are not to be had are rows like others.
+    let names = ["b.tar.gz!/bad/0001.png", "a.tar!/good/0000.png"];
+    let bad = ["a.tar!/link.png", "a.tar!/gone.png", "gone.zip!/a.png"];
+    let lines = [&names[..], &bad[..], &["tiny/test"]].concat();
+    sandbox.write("data/archived.txt", &lines.join("\n"));
+    let list = [
+        "predict",
+        "tiny",
+        "data/archived.txt",
+        "data/a.tar!/gone.png",
+        "--set",
+        "max_error_rows=4",
+        "--to",
+        "./out",
+    ];
+    sandbox.ctl(&list).expect(0);
+    let found = scores(&sandbox, "last");
+    let expected = names.map(|name| {
+        let (_, place) = name.split_once("!/").unwrap();
+        (
+            name.to_owned(),
+            tested[&format!("tiny/test/{place}")].clone(),
+        )
+    });
+    assert_eq!(found, expected.into());
+    let expected = [
+        ("gone.png", "not_found"),
+        ("link.png", "not_a_file"),
+        ("a.png", "not_found"),
+        ("test", "not_found"),
+    ];
+    let expected = expected.map(|(name, word)| (name.to_owned(), word.to_owned()));
+    assert_eq!(errors(&sandbox), expected);
+    let csv = sandbox.ctl(&["results", "last", "--scores", "--as", "csv"]);
+    sandbox.write("again.csv", &csv.stdout);
+    let list = ["predict", "tiny", "again.csv", "--to", "./out"];
+    let bearable = [&list[..], &["--set", "max_error_rows=4"]].concat();
+    sandbox.ctl(&bearable).expect(0);
+    assert_eq!(scores(&sandbox, "last"), found);
+
+    // A glob that ends like archives opens them; a folder only says that they are there.
+    let ran = sandbox.ctl(&["predict", "tiny", "data/[ab].tar*", "--to", "./out"]);
+    ran.expect(1);
+    ran.tells(&["2 archives are not opened, the first is "]);
+    sandbox
+        .ctl(&["predict", "tiny", "data/?.tar", "--to", "./out"])
+        .expect(0);
+    assert_eq!(scores(&sandbox, "last").len(), tested.len());
 
     // Cut off, and changed between listing and scoring.
     let whole = fs::read(sandbox.path("data/a.tar")).unwrap();
@@ -770,8 +870,14 @@ fn what_one_job_has_scored_is_skipped_and_what_cannot_be_skipped_is_said(queue: 
         .expect(2)
         .says(&["it is cancelled and has no published scores"]);
 
-    // The model's next version scores otherwise.
-    sandbox.ctl(&["run", "train.yaml", "--new"]).expect(0);
+    // A version that has learned the same is the same; one of another seed scores otherwise.
+    let again = ["run", "train.yaml", "--new"];
+    sandbox.ctl(&again).expect(0);
+    let same = [&all[..], &["--skip", &night]].concat();
+    sandbox.ctl(&same).expect(0);
+    sandbox
+        .ctl(&[&again[..], &["--set", "seed=7"]].concat())
+        .expect(0);
     let other = sandbox.ctl(&[&all[..], &["--skip", &night]].concat());
     other.expect(1);
     let said = format!("{}{}", other.stdout, other.stderr);

@@ -82,6 +82,8 @@ pub enum Refusal {
     NameClimbs,
     #[error("several entries have this name")]
     Duplicate,
+    #[error("the archive has no such entry")]
+    Missing,
     #[error("it is a link; links are not followed")]
     Link,
     #[error("it is a sparse file; pack it without holes")]
@@ -112,6 +114,7 @@ impl Refusal {
             | Self::NameAbsolute
             | Self::NameClimbs
             | Self::Duplicate => "bad_name",
+            Self::Missing => "not_found",
             Self::Link | Self::NotAFile(_) => "not_a_file",
             Self::Sparse | Self::Encrypted | Self::Method(_) => "unsupported",
             Self::TooLarge { .. } | Self::Bomb { .. } => "too_large",

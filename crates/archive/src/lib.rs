@@ -157,7 +157,8 @@ pub fn list(
 
 impl Listing {
     /// Which of several files of one name is meant, nobody can know.
-    fn without_duplicates(self) -> Self {
+    #[must_use]
+    pub fn without_duplicates(self) -> Self {
         let mut count = std::collections::HashMap::new();
         for entry in &self.entries {
             *count.entry(entry.name.clone()).or_insert(0_u64) += 1;

@@ -28,7 +28,7 @@ pub struct File {
 /// The files of a `.tar.gz` in their order, one in memory at a time, and what is left out between them.
 ///
 /// An error is the last item. The checksum of all stands at the end: until that came, what was given may be damaged. Names are not
-/// compared with each other: a name may come twice.
+/// compared with each other: a name may come twice, until [`Listing::without_duplicates`](crate::Listing::without_duplicates).
 pub struct TarGz<'a, R: Read> {
     archive: &'a str,
     reader: MultiGzDecoder<BufReader<Counted<R>>>,

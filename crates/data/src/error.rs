@@ -18,6 +18,14 @@ pub enum DataError {
         /// Set by [`DataError::with_names`].
         nearest: Option<String>,
     },
+    #[error("no images in {folder}: the folder is empty")]
+    NoFiles { folder: String },
+    #[error("no images in {folder}: there is no such folder{}", suggest(.nearest))]
+    NoFolder {
+        folder: String,
+        /// As above.
+        nearest: Option<String>,
+    },
     #[error("no normal images to train on: {folder} holds none")]
     NoNormalImages { folder: String },
     #[error(
@@ -82,7 +90,9 @@ impl DataError {
     /// The folder whose immediate sub-folders, given to [`Self::with_names`], may explain the error.
     pub fn wants_names_in(&self) -> Option<&str> {
         match self {
-            Self::EmptyFolder { folder, .. } => folder.rsplit_once('/').map(|(parent, _)| parent),
+            Self::EmptyFolder { folder, .. } | Self::NoFolder { folder, .. } => {
+                folder.rsplit_once('/').map(|(parent, _)| parent)
+            }
             _ => None,
         }
     }
@@ -91,19 +101,28 @@ impl DataError {
     pub fn with_names(self, names: &[String]) -> Self {
         match self {
             Self::EmptyFolder { folder, .. } => {
-                let wanted = folder
-                    .rsplit_once('/')
-                    .map_or(folder.as_str(), |(_, name)| name)
-                    .to_lowercase();
-                let nearest = names
-                    .iter()
-                    .map(|name| (strsim::jaro_winkler(&wanted, &name.to_lowercase()), name))
-                    .filter(|(likeness, name)| *likeness > 0.75 && **name != wanted)
-                    .max_by(|(left, _), (right, _)| left.total_cmp(right))
-                    .map(|(_, name)| name.clone());
+                let nearest = nearest(&folder, names);
                 Self::EmptyFolder { folder, nearest }
+            }
+            Self::NoFolder { folder, .. } => {
+                let nearest = nearest(&folder, names);
+                Self::NoFolder { folder, nearest }
             }
             other => other,
         }
     }
+}
+
+/// Of names beside a folder that does not exist the one that is most like its own.
+fn nearest(folder: &str, names: &[String]) -> Option<String> {
+    let wanted = folder
+        .rsplit_once('/')
+        .map_or(folder, |(_, name)| name)
+        .to_lowercase();
+    names
+        .iter()
+        .map(|name| (strsim::jaro_winkler(&wanted, &name.to_lowercase()), name))
+        .filter(|(likeness, name)| *likeness > 0.75 && **name != wanted)
+        .max_by(|(left, _), (right, _)| left.total_cmp(right))
+        .map(|(_, name)| name.clone())
 }

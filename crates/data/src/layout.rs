@@ -53,16 +53,19 @@ pub(crate) fn ends_with(path: &str, extensions: &[impl AsRef<str>]) -> bool {
     })
 }
 
+/// Whether a part of a path is.
+pub fn is_hidden(below: &str) -> bool {
+    let mut parts = below.split('/');
+    parts.any(|part| part.starts_with('.') || part.is_empty())
+}
+
 /// The visible objects below `folder`, sorted by path.
 pub(crate) fn below<'a>(listing: &'a [ListedObject], folder: &str) -> Vec<Placed<'a>> {
     let mut found: Vec<Placed<'a>> = listing
         .iter()
         .filter_map(|object| {
             let below = object.path.strip_prefix(folder)?.strip_prefix('/')?;
-            let hidden = below
-                .split('/')
-                .any(|part| part.starts_with('.') || part.is_empty());
-            (!hidden).then_some(Placed { object, below })
+            (!is_hidden(below)).then_some(Placed { object, below })
         })
         .collect();
     found.sort_by_key(|placed| placed.below);

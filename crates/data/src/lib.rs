@@ -20,9 +20,9 @@ mod split;
 mod tests;
 
 pub use error::DataError;
-pub use layout::join;
+pub use layout::{is_hidden, join};
 pub use licence::{LICENCE_BYTES, LICENCE_FILES, licence_line};
-pub use predict_dataset::{Format, Place, Unlabelled};
+pub use predict_dataset::{Format, ListedAddress, Place, Unlabelled, is_archive, listed_address};
 pub use registry::{REGISTRY, build, problems};
 pub use sample::{Label, ListedObject, Listing, Purpose, SampleSeed, Split};
 

@@ -83,6 +83,18 @@ pub enum EngineError {
         /// What it takes.
         found: String,
     },
+    /// A file of another program that takes images of a size that no image is made to.
+    #[error("{engine}: its input is an image of {height} x {width}; sides are 1 to {most} pixels")]
+    ImageSize {
+        /// The engine.
+        engine: &'static str,
+        /// In pixels, like the others.
+        height: usize,
+        /// As above.
+        width: usize,
+        /// The longest side.
+        most: usize,
+    },
     /// The library refused the graph.
     #[error("{engine}: {what} failed: {message}")]
     Native {

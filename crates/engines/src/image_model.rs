@@ -1,5 +1,7 @@
 //! Models from files of other programs: an image of any size, or of one size, goes in; what comes out, the file decides.
 
+use std::ops::RangeInclusive;
+
 use crate::EngineError;
 
 /// A model file made ready by an engine; shared by its sessions.
@@ -31,6 +33,9 @@ pub struct Output {
     pub values: Vec<f32>,
 }
 
+/// In pixels, of the images that a file asks for; no more than of packages, since each thread holds one.
+const SIDES: RangeInclusive<usize> = 1..=4096;
+
 /// Height and width that a file asks for, of its input's extents; `None` if it leaves both open. It must have one input, an
 /// image [N, 3, H, W] of f32.
 pub(crate) fn image_size(
@@ -47,8 +52,18 @@ pub(crate) fn image_size(
         return wrong("numbers of another type".to_owned());
     }
     match extents {
-        [None | Some(1), None | Some(3), None, None] => Ok(None),
-        [None | Some(1), None | Some(3), Some(height), Some(width)] => Ok(Some([*height, *width])),
+        &[None | Some(1), None | Some(3), None, None] => Ok(None),
+        &[None | Some(1), None | Some(3), Some(height), Some(width)] => {
+            if [height, width].iter().any(|side| !SIDES.contains(side)) {
+                return Err(EngineError::ImageSize {
+                    engine,
+                    height,
+                    width,
+                    most: *SIDES.end(),
+                });
+            }
+            Ok(Some([height, width]))
+        }
         other => {
             let word = |extent: &Option<usize>| extent.map_or("?".to_owned(), |n| n.to_string());
             let words: Vec<String> = other.iter().map(word).collect();
@@ -79,5 +94,23 @@ mod tests {
         assert_eq!(size(1, true, &[Some(8), Some(3), None, None]), None);
         assert_eq!(size(1, true, &[None, None, None, Some(3)]), None);
         assert_eq!(size(1, true, &[None, Some(3)]), None);
+    }
+
+    #[test]
+    fn an_image_that_no_memory_holds_is_refused() {
+        let size =
+            |height, width| image_size("x", 1, true, &[None, Some(3), Some(height), Some(width)]);
+        assert_eq!(size(4096, 1).ok(), Some(Some([4096, 1])));
+        for (height, width) in [
+            (4097, 64),
+            (64, 99_999),
+            (0, 64),
+            (4_000_000_000, 4_000_000_000),
+            (usize::MAX, usize::MAX),
+        ] {
+            let error = size(height, width).expect_err("too large").to_string();
+            let said = format!("an image of {height} x {width}; sides are 1 to 4096 pixels");
+            assert!(error.contains(&said), "{error}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Days in addresses: `s3://line3/{yesterday:%Y/%m/%d}` is read as the address of one night.
 
-use jiff::{Timestamp, ZonedDateTime, tz::TimeZone};
+use jiff::{Timestamp, ZonedDateTime, civil::DateTime, tz::TimeZone};
 
 use crate::{
     node::{Node, Value},
@@ -52,6 +52,18 @@ pub fn in_zone(now: Timestamp, zone: &str) -> Result<ZonedDateTime, String> {
     Ok(now.to_zoned_datetime(zone))
 }
 
+/// The moment that a day (its midnight) or a time without an offset is in the zone, as text with its offset; `None` of
+/// what is neither: it says its offset itself, or is wrong.
+pub(crate) fn moment(text: &str, zone: &TimeZone) -> Option<String> {
+    // A zone in brackets would be passed over.
+    if text.contains('[') || text.parse::<Timestamp>().is_ok() {
+        return None;
+    }
+    let time = text.parse::<DateTime>().ok()?;
+    let moment = time.to_zoned_datetime(zone.clone()).ok()?;
+    Some(moment.timestamp().to_string())
+}
+
 /// Fills every text below a node.
 pub(crate) fn fill_all(node: &mut Node, now: &ZonedDateTime, report: &mut Report<'_>) {
     match &mut node.value {
@@ -71,7 +83,26 @@ pub(crate) fn fill_all(node: &mut Node, now: &ZonedDateTime, report: &mut Report
 
 #[cfg(test)]
 mod tests {
-    use super::{fill, in_zone};
+    use jiff::tz::{Offset, TimeZone};
+
+    use super::{fill, in_zone, moment};
+
+    #[test]
+    fn days_and_times_without_an_offset_are_those_of_the_zone() {
+        let zone = TimeZone::fixed(Offset::constant(9));
+        for (text, expected) in [
+            ("2026-11-30", Some("2026-11-29T15:00:00Z")),
+            ("2026-11-29T22:23", Some("2026-11-29T13:23:00Z")),
+            ("2026-11-29 22:23:07", Some("2026-11-29T13:23:07Z")),
+            ("2026-11-29T22:00:00+01:00", None),
+            ("2026-11-29T22:00:00Z", None),
+            ("2026-11-29T22:00[Europe/Berlin]", None),
+            ("yesterday", None),
+            ("", None),
+        ] {
+            assert_eq!(moment(text, &zone).as_deref(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn days_are_those_of_the_zone() {

@@ -115,9 +115,36 @@ fn days(root: &mut Node, context: &ReadContext<'_>, report: &mut Report<'_>) -> 
     let predicts = root.get("kind").and_then(Node::text) == Some(JobKind::Predict.as_str());
     if let (Value::Map(entries), true) = (&mut root.value, predicts) {
         let data = entries.iter_mut().filter(|entry| entry.key == "data");
-        data.for_each(|data| dates::fill_all(&mut data.node, &now, report));
+        data.for_each(|data| {
+            dates::fill_all(&mut data.node, &now, report);
+            moments(&mut data.node, now.time_zone());
+        });
     }
     now
+}
+
+/// Of when images were written.
+fn moments(data: &mut Node, zone: &TimeZone) {
+    fn entries<'n>(node: &'n mut Node, keys: &[&str]) -> impl Iterator<Item = &'n mut Node> {
+        let entries = match &mut node.value {
+            Value::Map(entries) => &mut entries[..],
+            _ => &mut [],
+        };
+        let wanted = entries.iter_mut();
+        wanted.filter_map(|entry| {
+            let is_one = keys.contains(&entry.key.as_str());
+            is_one.then_some(&mut entry.node)
+        })
+    }
+    for init_args in entries(data, &["init_args"]) {
+        for node in entries(init_args, &["modified_since", "modified_before"]) {
+            if let Value::Text(text) = &mut node.value
+                && let Some(moment) = dates::moment(text, zone)
+            {
+                *text = moment;
+            }
+        }
+    }
 }
 
 fn parse(source: &str, report: &mut Report<'_>) -> Option<Node> {

@@ -11,6 +11,10 @@ pub enum PackageError {
     NoPackage { problem: &'static str },
     #[error("the package is not valid")]
     Json(#[from] serde_json::Error),
+    #[error("it is no JSON map")]
+    Metadata(#[source] serde_json::Error),
+    #[error("{key}: {problem}")]
+    MetadataKey { key: &'static str, problem: String },
     #[error("the package's {field} is not valid: {problem}")]
     Field {
         field: &'static str,

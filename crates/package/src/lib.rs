@@ -3,11 +3,13 @@
 //! Formats only: text and bytes in, typed values out. Where the bytes lie is for others to know.
 
 mod error;
+mod file_metadata;
 mod manifest;
 mod parity;
 mod statistics;
 
 pub use error::PackageError;
+pub use file_metadata::{FileMetadata, OurMetadata};
 pub use manifest::{
     Bounds, ChosenOn, Distribution, FORMAT, Model, Normalization, Object, PackageManifest,
     Preprocessing, Provenance, SIDES, Scale, Threshold, Thresholds, Weights,

@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::{PackageError, Parity};
+use crate::{PackageError, Parity, digest};
 
 /// The newest format. Readers accept all: format 1 has no `parity`, format 2 no [`Scale::Distribution`].
 pub const FORMAT: u32 = 3;
@@ -85,6 +85,14 @@ pub struct Thresholds {
     pub pixel: Option<Threshold>,
 }
 
+impl Thresholds {
+    pub(crate) fn problem(&self) -> Option<String> {
+        let mut thresholds = [&self.image, &self.pixel].into_iter().flatten();
+        let wrong = thresholds.find(|threshold| !threshold.value.is_finite())?;
+        Some(format!("{} is no threshold", wrong.value))
+    }
+}
+
 /// A raw score, and where it comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,6 +123,11 @@ pub struct Normalization {
 }
 
 impl Normalization {
+    pub(crate) fn problem(&self) -> Option<String> {
+        let mut scales = [&self.image, &self.pixel].into_iter().flatten();
+        scales.find_map(Scale::problem)
+    }
+
     /// Of a package with it: the oldest that has it, so that programs of before can read what they know.
     pub fn format(&self) -> u32 {
         let is_new = |scale: &Option<Scale>| matches!(scale, Some(Scale::Distribution(_)));
@@ -204,6 +217,18 @@ impl PackageManifest {
         Ok(text)
     }
 
+    /// Of what raw scores depend on: neither thresholds nor normalization nor where the model comes from.
+    pub fn scores_sha256(&self) -> String {
+        let weights = self.weights.as_ref().map(|weights| &weights.sha256);
+        let parts = json!([
+            self.model,
+            self.preprocessing,
+            self.statistics.sha256,
+            weights
+        ]);
+        digest(parts.to_string().as_bytes())
+    }
+
     /// Sizes, digests and numbers that serde lets through (JSON has no infinity, and writes null for it).
     fn check(&self) -> Result<(), PackageError> {
         let fail =
@@ -223,21 +248,11 @@ impl PackageManifest {
                 return fail(field, format!("`{digest}` is no sha256"));
             }
         }
-        for threshold in [&self.thresholds.image, &self.thresholds.pixel]
-            .into_iter()
-            .flatten()
-        {
-            if !threshold.value.is_finite() {
-                return fail("thresholds", format!("{} is no threshold", threshold.value));
-            }
+        if let Some(problem) = self.thresholds.problem() {
+            return fail("thresholds", problem);
         }
-        for scale in [&self.normalization.image, &self.normalization.pixel]
-            .into_iter()
-            .flatten()
-        {
-            if let Some(problem) = scale.problem() {
-                return fail("normalization", problem);
-            }
+        if let Some(problem) = self.normalization.problem() {
+            return fail("normalization", problem);
         }
         if self.format < 3 && self.normalization.format() == 3 {
             let problem = format!("format {} has no mean and std", self.format);
@@ -274,7 +289,7 @@ impl Scale {
 
 impl Preprocessing {
     /// Why no image can become the graph's input this way.
-    fn problem(&self) -> Option<String> {
+    pub(crate) fn problem(&self) -> Option<String> {
         let text = |[height, width]: [u32; 2]| format!("{height} x {width}");
         let sizes = [Some(self.image_size), Some(self.resize), self.crop];
         for size in sizes.into_iter().flatten() {

@@ -342,9 +342,19 @@ pub struct FoundPackage {
     pub uri: String,
     /// Of a model file: over all of its files.
     pub sha256: String,
+    /// Of what its raw scores depend on; `None`: of all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores_sha256: Option<String>,
     /// Of another program's model, which is no package but a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_file: Option<FoundModelFile>,
+}
+
+impl FoundPackage {
+    /// What images are scored by: packages of which this is equal give the same raw scores.
+    pub fn scored_by(&self) -> &str {
+        self.scores_sha256.as_deref().unwrap_or(&self.sha256)
+    }
 }
 
 /// A model file of another program, as it was found.

@@ -29,7 +29,7 @@ pub use config::{
     StoresConfig, mistakes, page,
 };
 pub use error::StoreError;
-pub use store::{ObjectInfo, Put, Store};
+pub use store::{Found, ObjectInfo, Put, Store, Unusable};
 pub use stores::{Probe, Stores};
 pub use uri::{Location, Scheme, file_uri};
 

@@ -1,7 +1,7 @@
 //! What lies in a local folder.
 //!
 //! The client's own listing leaves out files that may not be looked at and links that lead nowhere, so that a training
-//! set would change without a word; here whatever cannot be listed is an error with its place.
+//! set would change without a word; here whatever cannot be listed is given with its place and why.
 
 use std::{
     ffi::OsStr,
@@ -14,7 +14,7 @@ use std::{
 
 use object_store::path::Path as Key;
 
-use crate::{ObjectInfo, StoreError, roots::Roots, uri::file_uri};
+use crate::{Found, ObjectInfo, StoreError, Unusable, roots::Roots, uri::file_uri};
 
 /// A folder whose entries are still to be read.
 struct Folder {
@@ -31,14 +31,20 @@ struct Folder {
 const BATCH: usize = 1000;
 
 /// Every file below a folder at any depth, links followed, in no order; none if the folder does not exist. `key` is the
-/// folder's path in its store. Ends early when `each` returns false.
+/// folder's path in its store; `enters` is asked of the path from the folder on before a folder in it is. Ends early when
+/// `each` returns false.
 pub(crate) fn files(
     folder: PathBuf,
     key: &str,
     roots: &Roots,
-    mut each: impl FnMut(Vec<ObjectInfo>) -> bool,
+    enters: impl Fn(&str) -> bool,
+    mut each: impl FnMut(Vec<Found>) -> bool,
 ) -> Result<(), StoreError> {
-    let mut infos = Vec::new();
+    let mut found = Vec::new();
+    let below = |path: &str| match key {
+        "" => path.to_owned(),
+        key => path[key.len() + 1..].to_owned(),
+    };
     // The folder being read, and those that it lies in.
     let mut way: Vec<(u64, u64)> = Vec::new();
     let mut folders = Vec::new();
@@ -64,6 +70,9 @@ pub(crate) fn files(
             other => other.map_err(failed)?,
         };
         for entry in entries {
+            if found.len() >= BATCH && !each(std::mem::take(&mut found)) {
+                return Ok(());
+            }
             let entry = entry.map_err(failed)?;
             let name = entry.file_name();
             let path = entry.path();
@@ -71,27 +80,44 @@ pub(crate) fn files(
                 // Before anything is said of where it leads.
                 roots.check(&path)?;
             }
-            let Some(metadata) = look_at(&path)? else {
-                continue;
+            let key = || usable(&folder.path, &name).map(|name| join(&folder.key, name));
+            let metadata = match look_at(&path) {
+                Ok(Some(metadata)) => metadata,
+                Ok(None) => continue,
+                Err(error @ (StoreError::DanglingLink { .. } | StoreError::LinkLoop { .. })) => {
+                    let path = key().ok();
+                    found.push(Found::Unusable(Unusable { path, error }));
+                    continue;
+                }
+                Err(error) => return Err(error),
             };
             let is_object = metadata.is_file() && !is_unfinished_upload(&name);
             if !(metadata.is_dir() || is_object) {
                 continue;
             }
-            let key = join(&folder.key, usable(&folder.path, &name)?);
-            if is_object {
-                infos.push(info(key, &metadata));
-                if infos.len() == BATCH && !each(std::mem::take(&mut infos)) {
-                    return Ok(());
+            let key = match key() {
+                Ok(key) => key,
+                Err(error) => {
+                    found.push(Found::Unusable(Unusable { path: None, error }));
+                    continue;
                 }
+            };
+            if is_object {
+                found.push(Found::Object(info(key, &metadata)));
+                continue;
+            }
+            if !enters(&below(&key)) {
                 continue;
             }
             let identity = identity(&metadata);
             if way.contains(&identity) {
-                return Err(StoreError::LinkLoop {
+                let error = StoreError::LinkLoop {
                     uri: file_uri(&path),
                     target: target(&path),
-                });
+                };
+                let path = Some(key);
+                found.push(Found::Unusable(Unusable { path, error }));
+                continue;
             }
             folders.push(Folder {
                 path,
@@ -101,7 +127,7 @@ pub(crate) fn files(
             });
         }
     }
-    each(infos);
+    each(found);
     Ok(())
 }
 

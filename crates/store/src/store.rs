@@ -63,6 +63,22 @@ pub struct ObjectInfo {
     pub modified: SystemTime,
 }
 
+/// What [`Store::walk`] comes upon.
+#[derive(Debug)]
+pub enum Found {
+    Object(ObjectInfo),
+    /// In local folders only.
+    Unusable(Unusable),
+}
+
+/// A link that leads nowhere or round, or a name that no address can hold.
+#[derive(Debug)]
+pub struct Unusable {
+    /// `None`: there is no such path.
+    pub path: Option<String>,
+    pub error: StoreError,
+}
+
 /// What became of [`Store::put_if_absent`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
@@ -297,18 +313,44 @@ impl Store {
     }
 
     /// Every object below a prefix in batches, in whatever order the store has them, until there are no more or `each` has
-    /// enough: for more objects than memory should hold.
+    /// enough: for more objects than memory should hold. What is not usable is an error.
     pub async fn list_each(
         &self,
         prefix: &str,
         mut each: impl FnMut(Vec<ObjectInfo>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let mut failed = None;
+        let objects = |batch: Vec<Found>| {
+            let mut objects = Vec::with_capacity(batch.len());
+            for found in batch {
+                match found {
+                    Found::Object(info) => objects.push(info),
+                    Found::Unusable(unusable) => {
+                        failed = Some(unusable.error);
+                        return ControlFlow::Break(());
+                    }
+                }
+            }
+            each(objects)
+        };
+        self.walk(prefix, |_| true, objects).await?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// The same, but for what is not usable, which is given like objects are. A local folder is passed over if `enters` says
+    /// so of its path from the prefix on.
+    pub async fn walk(
+        &self,
+        prefix: &str,
+        enters: impl Fn(&str) -> bool + Send + 'static,
+        mut each: impl FnMut(Vec<Found>) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let key = self.key(prefix)?;
         if let Some(folder) = self.path_of(key.as_ref()) {
             let (sender, mut batches) = mpsc::channel(2);
             let roots = self.roots.clone();
             let walking = self.blocking(prefix, move || {
-                local::files(folder, key.as_ref(), &roots, |batch| {
+                local::files(folder, key.as_ref(), &roots, enters, |batch| {
                     sender.blocking_send(batch).is_ok()
                 })
             });
@@ -325,8 +367,8 @@ impl Store {
         while let Some(page) = pages.next().await {
             let page: Result<Vec<ObjectMeta>, _> = page.into_iter().collect();
             let page = page.map_err(|error| self.error("list", prefix, None, error))?;
-            let infos = page.into_iter().map(|meta| self.info(meta));
-            if each(infos.collect()).is_break() {
+            let found = page.into_iter().map(|meta| Found::Object(self.info(meta)));
+            if each(found.collect()).is_break() {
                 break;
             }
         }

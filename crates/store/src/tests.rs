@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::Write,
+    ops::ControlFlow,
     os::unix::{
         ffi::OsStrExt,
         fs::{PermissionsExt, symlink},
@@ -288,6 +289,48 @@ fn links_are_followed_unless_they_lead_nowhere_or_round() {
     says(&error, &["images/a/b/c", "for ever"]);
     let error = listing_error(|data| symlink("itself", data.join("itself")).unwrap());
     says(&error, &["data/itself", "for ever"]);
+}
+
+#[test]
+fn a_walk_goes_on_past_what_is_not_usable_and_enters_what_it_is_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir_all(data.join("a/b")).unwrap();
+    fs::create_dir(data.join("other")).unwrap();
+    for name in ["a/1.png", "a/b/2.png", "other/3.png"] {
+        fs::write(data.join(name), "x").unwrap();
+    }
+    symlink("gone", data.join("a/today.png")).unwrap();
+    symlink("..", data.join("a/up")).unwrap();
+    symlink("..", data.join("other/up")).unwrap();
+    fs::write(data.join(std::ffi::OsStr::from_bytes(b"b\xff.png")), "x").unwrap();
+    let store = Store::open(&file_uri(folder.path())).unwrap();
+    let (mut objects, mut unusable) = (Vec::new(), Vec::new());
+    let each = |batch: Vec<Found>| {
+        for found in batch {
+            match found {
+                Found::Object(info) => objects.push(info.path),
+                Found::Unusable(one) => unusable.push((one.path, one.error.word())),
+            }
+        }
+        ControlFlow::Continue(())
+    };
+    let enters = |below: &str| below.starts_with('a');
+    runtime()
+        .block_on(store.walk("data", enters, each))
+        .unwrap();
+    objects.sort();
+    unusable.sort();
+    assert_eq!(objects, ["data/a/1.png", "data/a/b/2.png"]);
+    let path = |path: &str| Some(path.to_owned());
+    assert_eq!(
+        unusable,
+        [
+            (None, "invalid_uri"),
+            (path("data/a/today.png"), "not_found"),
+            (path("data/a/up"), "invalid_uri"),
+        ]
+    );
 }
 
 #[test]

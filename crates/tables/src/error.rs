@@ -41,10 +41,6 @@ pub enum TableError {
         found: u32,
         newest: u32,
     },
-    #[error("it is not a whole Parquet file")]
-    NotParquet(#[source] ParquetError),
-    #[error("there is no column {column:?} of texts; the file has {}", .known.join(", "))]
-    NoTexts { column: String, known: Vec<String> },
     #[error("the table {table} lacks the column {column}, or it is not of type {expected}")]
     Column {
         table: &'static str,

@@ -9,7 +9,7 @@ mod file;
 mod ranges;
 mod rows;
 mod table;
-mod text;
+mod texts;
 
 pub use cell::{AnomalyBox, Micros};
 pub use error::TableError;
@@ -20,8 +20,7 @@ pub use rows::{
     PictureRow, RenderRow, SampleRow, ScoreRow, TimingRow,
 };
 pub use table::{Row, SCHEMA_KEY};
-
-pub use text::TextColumn;
+pub use texts::{Text, TextPlace, TextsError, csv_column, lines, parquet_column};
 
 #[cfg(test)]
 mod tests;

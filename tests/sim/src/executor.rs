@@ -45,6 +45,7 @@ fn package(run: &PlannedRun) -> Option<FoundPackage> {
         version: Some(1),
         uri: format!("file:///simulated/{name}/package.json"),
         sha256: format!("{:016x}", digest(name.bytes().map(u64::from))),
+        scores_sha256: None,
         model_file: None,
     })
 }
@@ -110,6 +111,7 @@ pub fn work(assignment: &Assignment) -> (TaskResult, Vec<OutputObject>, u64) {
                 version: None,
                 uri: String::new(),
                 sha256: String::new(),
+                scores_sha256: None,
                 model_file: None,
             },
         },

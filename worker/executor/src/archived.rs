@@ -1,8 +1,8 @@
 //! Images in archives: where one lies, and its bytes.
 
-use std::io;
+use std::{borrow::Cow, io};
 
-use archive::{ArchiveError, Entry, Limits, Place};
+use archive::{ArchiveError, Entry, Limits, Refusal};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use store::StoreError;
@@ -14,7 +14,18 @@ use crate::{attempt::Attempt, error::TaskError, object_file::ObjectFile};
 /// What stands between the address of an archive and the place of an image in it.
 pub const INSIDE: &str = "!/";
 
-/// Where an image lies; the column `entry` of `samples`.
+/// The column `entry` of `samples`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Column {
+    /// Found out by the listing, of an image that was named.
+    Refused {
+        refused: Unreadable,
+    },
+    Lies(Archived),
+}
+
+/// Where an image lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Archived {
     pub entry: Entry,
@@ -33,18 +44,11 @@ impl Archived {
         }
     }
 
-    /// `path`: of the object in the job's store, where the contents are as they are.
-    pub fn unpacked(name: String, path: String, offset: u64, size: u64) -> Self {
-        let entry = Entry {
-            name,
-            place: Place::Tar { offset },
-            stored: size,
-            size,
-            modified: None,
-        };
+    /// `path`: of the object of so many bytes in the job's store, where the entry lies as it says.
+    pub fn unpacked(entry: &Entry, path: String, object_bytes: u64) -> Self {
         Self {
-            entry,
-            object_bytes: offset + size,
+            entry: entry.clone(),
+            object_bytes,
             unpacked: Some(path),
         }
     }
@@ -65,8 +69,28 @@ impl Archived {
     }
 }
 
-/// An image that cannot be had of its archive: the word for the column `error_class`, and why.
-pub type Unreadable = (&'static str, String);
+/// An image that cannot be had of its archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unreadable {
+    /// For the column `error_class`.
+    pub word: Cow<'static, str>,
+    pub why: String,
+}
+
+impl Unreadable {
+    pub fn new(word: &'static str, why: impl ToString) -> Self {
+        Self {
+            word: word.into(),
+            why: why.to_string(),
+        }
+    }
+}
+
+impl From<&Refusal> for Unreadable {
+    fn from(refusal: &Refusal) -> Self {
+        Self::new(refusal.word(), refusal)
+    }
+}
 
 /// The bytes of an image, by one request. `Err(_)`: the attempt cannot go on.
 pub fn read(
@@ -75,21 +99,36 @@ pub fn read(
     etag: &str,
     entry: &str,
 ) -> Result<Result<Bytes, Unreadable>, TaskError> {
-    let archived: Archived = serde_json::from_str(entry)
+    let column: Column = serde_json::from_str(entry)
         .map_err(|error| TaskError::Assignment(format!("the entry of {uri}: {error}")))?;
+    let archived = match column {
+        Column::Refused { refused } => return Ok(Err(refused)),
+        Column::Lies(archived) => archived,
+    };
     let object = archived.object(attempt, uri, etag)?;
     match archive::read(uri, &object, &archived.entry, &Limits::default()) {
         Ok(bytes) => Ok(Ok(bytes)),
         // The row has the address.
-        Err(ArchiveError::Entry { refusal, .. }) => Ok(Err((refusal.word(), refusal.to_string()))),
-        Err(error) => match store_error(&error) {
-            Some(store) if store.class() != FailureClass::InvalidInput => {
-                Err(TaskError::Archive(error))
-            }
-            Some(store) => Ok(Err((store.word(), types::chain(store)))),
-            None => Ok(Err((error.word(), types::chain(&error)))),
-        },
+        Err(ArchiveError::Entry { refusal, .. }) => Ok(Err((&refusal).into())),
+        Err(error) => unreadable(TaskError::Archive(error)).map(Err),
     }
+}
+
+/// What rows say of an archive that cannot be used. `Err(_)`: another try may find it well.
+pub fn unreadable(error: TaskError) -> Result<Unreadable, TaskError> {
+    if error.class() != FailureClass::InvalidInput {
+        return Err(error);
+    }
+    let of_store = |error: &StoreError| Unreadable::new(error.word(), types::chain(error));
+    let said = match &error {
+        TaskError::Store(error) => Some(of_store(error)),
+        TaskError::Archive(error) => Some(match store_error(error) {
+            Some(error) => of_store(error),
+            None => Unreadable::new(error.word(), types::chain(error)),
+        }),
+        _ => None,
+    };
+    said.ok_or(error)
 }
 
 /// What the store said, if it was the store.
@@ -120,6 +159,16 @@ pub fn sample(uri: &str, archived: &Archived) -> SampleRow {
     }
 }
 
+/// One that was named and cannot be had; its row will say so.
+pub fn refused(uri: &str, name: &str, refused: Unreadable) -> SampleRow {
+    let column = Column::Refused { refused };
+    SampleRow {
+        uri: format!("{uri}{INSIDE}{name}"),
+        entry: Some(serde_json::json!(column).to_string()),
+        ..SampleRow::default()
+    }
+}
+
 impl archive::Object for ObjectFile {
     type Error = io::Error;
 
@@ -129,5 +178,39 @@ impl archive::Object for ObjectFile {
 
     fn read_at(&self, offset: u64, length: usize) -> Result<Bytes, io::Error> {
         Ranges::read_at(self, offset, length as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use archive::{Entry, Place, Refusal};
+
+    use super::{Archived, Column, refused, sample};
+
+    #[test]
+    fn the_column_says_where_an_image_lies_or_why_it_is_not_to_be_had() {
+        let entry = Entry {
+            name: "b.png".to_owned(),
+            place: Place::Tar { offset: 512 },
+            stored: 7,
+            size: 7,
+            modified: None,
+        };
+        let archived = Archived::in_place(&entry, 1024);
+        let column = |entry: Option<String>| {
+            serde_json::from_str::<Column>(&entry.expect("a column")).expect("is read")
+        };
+        let row = sample("file:///a.tar", &archived);
+        assert_eq!(row.uri, "file:///a.tar!/b.png");
+        assert_eq!(column(row.entry), Column::Lies(archived));
+        let why = &Refusal::Method(12);
+        let row = refused("file:///a.tar", "b.png", why.into());
+        assert_eq!(row.uri, "file:///a.tar!/b.png");
+        assert_eq!(
+            column(row.entry),
+            Column::Refused {
+                refused: why.into()
+            }
+        );
     }
 }

@@ -7,7 +7,7 @@ use job::resolved::ErrorLimit;
 use models::ModelError;
 use package::PackageError;
 use store::StoreError;
-use tables::TableError;
+use tables::{TableError, TextPlace, TextsError};
 use types::{Device, Failure, FailureClass, JobId};
 
 use crate::archived;
@@ -122,12 +122,22 @@ pub enum TaskError {
         /// What was found there and is not read, one line each.
         left_out: Vec<String>,
     },
-    #[error("the list {uri}, line {place}")]
+    #[error(
+        "{uri} is a file whose ending is that of no image, list or archive; name it in a list (.txt) to have it scored all the same"
+    )]
+    NoPlace { uri: String },
+    #[error("the list {uri}")]
     List {
         uri: String,
-        place: u64,
         #[source]
-        source: Box<dyn Error + Send + Sync>,
+        source: TextsError,
+    },
+    #[error("the list {uri}: {place}")]
+    ListedAddress {
+        uri: String,
+        place: TextPlace,
+        #[source]
+        source: Box<StoreError>,
     },
     #[error(
         "{errors} of {rows} images could not be scored, more than max_error_rows ({limit}) allows; the scores are kept; one of them is {first}"
@@ -177,6 +187,8 @@ impl TaskError {
             | Self::Weights(_)
             | Self::BadImages(_)
             | Self::NoImages { .. }
+            | Self::ListedAddress { .. }
+            | Self::NoPlace { .. }
             | Self::TooManyErrors { .. }
             | Self::NoThreshold(_)
             | Self::Damaged { .. }
@@ -218,7 +230,7 @@ impl TaskError {
                 of_store.unwrap_or(FailureClass::InvalidInput)
             }
             // What was wrong with the line, or with the store in the midst of the list.
-            Self::List { source, .. } => match io_kind(source.as_ref()) {
+            Self::List { source, .. } => match io_kind(source) {
                 Some(io::ErrorKind::TimedOut) => FailureClass::Unavailable,
                 _ => FailureClass::InvalidInput,
             },

@@ -1,16 +1,16 @@
 //! From a sample to numbers: fetch, decode, preprocess, with every way in which an image can be bad told by name.
 
-use std::time::Instant;
+use std::{borrow::Cow, time::Instant};
 
 use bytes::Bytes;
 use futures::FutureExt;
-use store::{LocalCache, Store};
+use store::{LocalCache, Store, StoreError};
 use tables::SampleRow;
 use types::FailureClass;
 use vision::{Decoding, Image, Limits, Mask, Preprocess, Scaled, VisionError};
 
 use crate::{
-    archived,
+    archived::{self, Unreadable},
     attempt::Attempt,
     error::{TaskError, one_line},
     model_file::FileSession,
@@ -30,7 +30,7 @@ pub struct Images<'a> {
 pub struct BadImage {
     pub uri: String,
     /// The word for the column `error_class`.
-    pub class: &'static str,
+    pub class: Cow<'static, str>,
     pub reason: String,
 }
 
@@ -234,7 +234,7 @@ impl<'a> Images<'a> {
             );
             return Ok(Err(BadImage {
                 uri: uri.to_owned(),
-                class: "mask_size",
+                class: "mask_size".into(),
                 reason,
             }));
         }
@@ -262,10 +262,10 @@ impl<'a> Images<'a> {
                 stages.add("fetch", start.elapsed(), 1, bytes.len() as u64);
                 Ok(bytes)
             }
-            Err((class, reason)) => Err(BadImage {
+            Err(Unreadable { word, why }) => Err(BadImage {
                 uri: uri.to_owned(),
-                class,
-                reason,
+                class: word,
+                reason: why,
             }),
         })
     }
@@ -293,11 +293,20 @@ impl<'a> Images<'a> {
             }
             // Not this image's fault: another try may find the store well.
             Err(error) if error.class() != FailureClass::InvalidInput => Err(error.into()),
-            Err(error) => Ok(Err(BadImage {
-                uri: uri.to_owned(),
-                class: error.word(),
-                reason: one_line(&error),
-            })),
+            Err(error) => {
+                let is_folder = || store.local_path(&path).is_some_and(|path| path.is_dir());
+                let reason = match &error {
+                    StoreError::NotFound { uri } if is_folder() => {
+                        format!("{uri} is a folder; lists name images")
+                    }
+                    error => one_line(error),
+                };
+                Ok(Err(BadImage {
+                    uri: uri.to_owned(),
+                    class: error.word().into(),
+                    reason,
+                }))
+            }
         }
     }
 
@@ -309,7 +318,7 @@ impl<'a> Images<'a> {
 pub fn bad_image(uri: &str, error: &VisionError) -> BadImage {
     BadImage {
         uri: uri.to_owned(),
-        class: error.word(),
+        class: error.word().into(),
         reason: one_line(error),
     }
 }

@@ -2,13 +2,11 @@
 
 use std::{collections::BTreeSet, fs, sync::Arc};
 
-use ::package::{Bounds, ChosenOn, Normalization, Preprocessing, Scale, Threshold, Thresholds};
+use ::package::{Bounds, ChosenOn, FileMetadata, Normalization, Scale, Threshold, Thresholds};
 use bytes::Bytes;
 use engines::{EngineError, ImageModel, ImageSession, Output};
 use models::Scored;
 use plan::{FoundFile, FoundModelFile, FoundPackage};
-use serde::Deserialize;
-use serde_json::Value;
 use store::StoreError;
 use vision::{MapFinish, Preprocess, Upsampling};
 
@@ -42,24 +40,6 @@ pub struct ModelFile {
     uri: String,
 }
 
-/// What there is in `metadata.json`: the keys of Anomalib 1, and ours.
-#[derive(Debug, Default, Deserialize)]
-struct Metadata {
-    image_threshold: Option<f32>,
-    pixel_threshold: Option<f32>,
-    min: Option<f32>,
-    max: Option<f32>,
-    nightshift: Option<Ours>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Ours {
-    preprocessing: Preprocessing,
-    thresholds: Thresholds,
-    normalization: Normalization,
-    resized_inside: bool,
-}
-
 /// Whether the name of a package is that of a model file.
 pub fn is_model_file(name: &str) -> bool {
     [XML, ONNX].iter().any(|ending| name.ends_with(ending))
@@ -68,18 +48,30 @@ pub fn is_model_file(name: &str) -> bool {
 /// Reads the file and what lies beside it, and tries it on an image, so that one of no use is refused before a listing.
 pub fn find(attempt: &Attempt, uri: &str) -> Result<(ModelFile, FoundPackage), TaskError> {
     let model = read(attempt, uri)?;
+    if model.is_empty() {
+        return Err(problem_of(uri, "the file is empty"));
+    }
     let mut names = vec![file_name(uri).to_owned()];
     names.extend(beside(uri, &model)?);
     let mut files = vec![found_file(&names[0], &model)];
     for name in &names[1..] {
-        files.push(found_file(name, &read(attempt, &sibling(uri, name))?));
+        let beside = sibling(uri, name);
+        if is_link(attempt, &beside)? {
+            return Err(problem_of(
+                uri,
+                format!(
+                    "{name} beside it, which is to hold its constants, is a link, which may lead to any file: copy the file itself there (`cp -L`)"
+                ),
+            ));
+        }
+        files.push(found_file(name, &read(attempt, &beside)?));
     }
     let metadata = match read(attempt, &sibling(uri, METADATA)) {
         Ok(bytes) => {
             files.push(found_file(METADATA, &bytes));
             parse(uri, &bytes)?
         }
-        Err(TaskError::Store(StoreError::NotFound { .. })) => Metadata::default(),
+        Err(TaskError::Store(StoreError::NotFound { .. })) => FileMetadata::default(),
         Err(error) => return Err(error),
     };
     let found = FoundModelFile {
@@ -106,6 +98,7 @@ pub fn find(attempt: &Attempt, uri: &str) -> Result<(ModelFile, FoundPackage), T
         version: None,
         uri: uri.to_owned(),
         sha256: file.sha256(),
+        scores_sha256: None,
         model_file: Some(file.found.clone()),
     };
     Ok((file.with_decision(), found))
@@ -115,13 +108,13 @@ pub fn find(attempt: &Attempt, uri: &str) -> Result<(ModelFile, FoundPackage), T
 pub fn open(attempt: &Attempt, uri: &str, found: &FoundModelFile) -> Result<ModelFile, TaskError> {
     let metadata = match found.files.iter().find(|file| file.name == METADATA) {
         Some(file) => parse(uri, &verified(attempt, uri, file)?)?,
-        None => Metadata::default(),
+        None => FileMetadata::default(),
     };
     Ok(ModelFile::new(uri, found.clone(), metadata).with_decision())
 }
 
 impl ModelFile {
-    fn new(uri: &str, found: FoundModelFile, metadata: Metadata) -> Self {
+    fn new(uri: &str, found: FoundModelFile, metadata: FileMetadata) -> Self {
         let threshold = |value| {
             Some(Threshold {
                 value,
@@ -233,7 +226,15 @@ impl ModelFile {
         let opened = engine.open_file(&model, sessions);
         // Engines have read it, or hold it open.
         fs::remove_dir_all(&folder).map_err(TaskError::scratch(&folder))?;
-        opened.map_err(|error| self.refused(error))
+        // It was read at a place of which nobody needs to know.
+        let scratch = format!("{}/", folder.display());
+        opened.map_err(|error| match self.refused(error) {
+            TaskError::ModelFile { uri, problem } => TaskError::ModelFile {
+                uri,
+                problem: problem.replace(&scratch, ""),
+            },
+            other => other,
+        })
     }
 
     /// How an image of this size becomes the model's input.
@@ -271,6 +272,7 @@ impl ModelFile {
         match error {
             EngineError::Native { .. }
             | EngineError::NoImageInput { .. }
+            | EngineError::ImageSize { .. }
             | EngineError::NoModelFiles { .. } => self.problem(one_line(&error)),
             other => other.into(),
         }
@@ -378,8 +380,10 @@ impl<'a> Said<'a> {
         let map = match map {
             None => None,
             Some(output) => match output.shape[..] {
+                // Extents of which one is 0 may be any others.
                 [.., height, width]
-                    if height * width == output.values.len() && height * width > 0 =>
+                    if height.checked_mul(width) == Some(output.values.len())
+                        && !output.values.is_empty() =>
                 {
                     Some(([height, width], &output.values[..]))
                 }
@@ -395,34 +399,18 @@ fn unclear(outputs: &[Output]) -> String {
         .iter()
         .map(|output| format!("{:?} {:?}", output.name, output.shape))
         .collect();
-    format!(
-        "it should give an image's score, its anomaly map [1, 1, H, W], or both, but its outputs of f32 are: {}",
-        outputs.join(", ")
-    )
+    let are = match &outputs[..] {
+        [] => "none of its outputs is of f32".to_owned(),
+        outputs => format!("its outputs of f32 are: {}", outputs.join(", ")),
+    };
+    format!("it should give an image's score, its anomaly map [1, 1, H, W], or both, but {are}")
 }
 
-fn parse(uri: &str, bytes: &[u8]) -> Result<Metadata, TaskError> {
-    let failed = |problem: String| problem_of(uri, format!("{METADATA} beside it: {problem}"));
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| failed(error.to_string()))?;
-    let metadata: Metadata =
-        serde_json::from_value(value).map_err(|error| failed(error.to_string()))?;
-    let numbers = [
-        metadata.image_threshold,
-        metadata.pixel_threshold,
-        metadata.min,
-        metadata.max,
-    ];
-    if numbers
-        .into_iter()
-        .flatten()
-        .any(|number| !number.is_finite())
-    {
-        return Err(failed("a number that is not finite".to_owned()));
-    }
-    match (metadata.min, metadata.max) {
-        (Some(min), Some(max)) if min > max => Err(failed(format!("{min} to {max} is no range"))),
-        _ => Ok(metadata),
-    }
+fn parse(uri: &str, bytes: &[u8]) -> Result<FileMetadata, TaskError> {
+    FileMetadata::from_json(bytes).map_err(|error| {
+        let error = one_line(&error);
+        problem_of(uri, format!("{METADATA} beside it: {error}"))
+    })
 }
 
 /// The files that hold the model's constants.
@@ -467,6 +455,12 @@ fn verified(attempt: &Attempt, model: &str, file: &FoundFile) -> Result<Bytes, T
     }
 }
 
+fn is_link(attempt: &Attempt, uri: &str) -> Result<bool, TaskError> {
+    let (store, path) = attempt.stores.locate(uri)?;
+    let metadata = store.local_path(&path).map(fs::symlink_metadata);
+    Ok(matches!(metadata, Some(Ok(metadata)) if metadata.is_symlink()))
+}
+
 fn read(attempt: &Attempt, uri: &str) -> Result<Bytes, TaskError> {
     let (store, path) = attempt.stores.locate(uri)?;
     Ok(attempt.runtime.block_on(store.get(&path, None))?)
@@ -500,7 +494,10 @@ mod tests {
     use super::{ModelFile, Said, beside, parse};
 
     fn output(name: &str, shape: &[usize]) -> Output {
-        let len: usize = shape.iter().product();
+        let len = match shape.contains(&0) {
+            true => 0,
+            false => shape.iter().product(),
+        };
         Output {
             name: name.to_owned(),
             shape: shape.to_vec(),
@@ -542,6 +539,7 @@ mod tests {
             vec![output("features", &[1, 4, 2, 3])],
             vec![output("pred_score", &[2])],
             vec![output("anomaly_map", &[1, 3, 2, 2])],
+            vec![output("anomaly_map", &[0, usize::MAX, usize::MAX])],
         ] {
             let problem = Said::of(&outputs).unwrap_err();
             for output in &outputs {

@@ -63,6 +63,7 @@ pub fn find(attempt: &Attempt, name: &str) -> Result<Opened, TaskError> {
         version,
         uri,
         sha256: expected.unwrap_or_else(|| ::package::digest(&bytes)),
+        scores_sha256: None,
         model_file: None,
     };
     parse(found, &bytes)
@@ -85,7 +86,7 @@ pub fn open(attempt: &Attempt, name: &str) -> Result<Opened, TaskError> {
     }
 }
 
-fn parse(found: FoundPackage, bytes: &[u8]) -> Result<Opened, TaskError> {
+fn parse(mut found: FoundPackage, bytes: &[u8]) -> Result<Opened, TaskError> {
     if found.uri.ends_with(TORCH_SCRIPT) {
         return Err(TaskError::TorchScript { uri: found.uri });
     }
@@ -100,6 +101,7 @@ fn parse(found: FoundPackage, bytes: &[u8]) -> Result<Opened, TaskError> {
     };
     verify(&named, bytes).map_err(failed)?;
     let manifest = PackageManifest::from_json(bytes).map_err(failed)?;
+    found.scores_sha256 = Some(manifest.scores_sha256());
     let contents = Contents::Package(Box::new(manifest));
     Ok(Opened { contents, found })
 }

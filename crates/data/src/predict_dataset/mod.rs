@@ -12,11 +12,11 @@ use params::{Default, Kind, Param};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub use place::{Format, Place};
+pub use place::{Format, ListedAddress, Place, is_archive, listed_address};
 
 use crate::{
     DataError,
-    layout::{IMAGE_EXTENSIONS, UNREAD_EXTENSIONS, ends_with},
+    layout::{IMAGE_EXTENSIONS, UNREAD_EXTENSIONS, ends_with, is_hidden},
     parameters,
     registry::parse,
 };
@@ -68,7 +68,7 @@ pub(crate) const PARAMS: &[Param] = &[
         "modified_since",
         Kind::Nullable(&Kind::Text),
         Default::Json("null"),
-        "Ours: objects that were last written before this are left out; such as `2026-11-27` (its midnight, UTC) or `2026-11-27T22:00:00+01:00`.",
+        "Ours: objects that were last written before this are left out; such as `2026-11-27` (its midnight), `2026-11-27T22:00` (both in the job's `timezone`, UTC without one) or `2026-11-27T22:00:00+01:00`.",
     ),
     Param::new(
         "modified_before",
@@ -147,14 +147,15 @@ impl Unlabelled {
 
     /// Whether an object that a listing found is wanted; `below` is its path from the listed folder on. Hidden ones are not.
     pub fn wants(&self, below: &str, size: u64, modified_ms: i64) -> bool {
-        let hidden = below
-            .split('/')
-            .any(|part| part.starts_with('.') || part.is_empty());
-        let named = match &self.extensions {
+        !is_hidden(below) && self.names(below) && self.wants_file(size, modified_ms)
+    }
+
+    /// Whether a listed object is an image by its name.
+    pub fn names(&self, below: &str) -> bool {
+        match &self.extensions {
             Some(extensions) => ends_with(below, extensions),
             None => ends_with(below, IMAGE_EXTENSIONS),
-        };
-        !hidden && named && self.wants_file(size, modified_ms)
+        }
     }
 
     /// With which ending of images that nothing here reads a listed object is left out.
@@ -213,17 +214,18 @@ pub(crate) fn problems(init_args: &Map<String, Value>, unreadable: &[&str]) -> V
     problems
 }
 
-/// Since 1970; of a day its midnight in UTC.
+/// Since 1970; of a day its midnight in UTC. Job files are read with the midnights of their own zone in place of days.
 fn milliseconds(parameter: &'static str, text: &str) -> Result<i64, DataError> {
     let time = text.parse::<Timestamp>().or_else(|error| {
-        let day = text.parse::<Date>().map_err(|_| error)?;
+        // Else a time without an offset would be taken for its whole day.
+        let day = Date::strptime("%Y-%m-%d", text).map_err(|_| error)?;
         format!("{day}T00:00:00Z").parse::<Timestamp>()
     });
     time.map(Timestamp::as_millisecond)
         .map_err(|_| DataError::Parameter {
             parameter,
             reason: format!(
-                "{text:?} is no time with its offset, such as 2026-11-27T22:00:00+01:00, and no day, such as 2026-11-27"
+                "{text:?} is no day, such as 2026-11-27, and no time, such as 2026-11-27T22:00 or 2026-11-27T22:00:00+01:00"
             ),
         })
 }

@@ -12,10 +12,11 @@ use crate::{
 pub enum Place {
     /// Every image below it.
     Folder(String),
-    /// Of the images below `folder` those whose whole address is of the pattern.
+    /// Of the images below `folder` those whose whole address is of the pattern; archives if it ends like one.
     Glob {
         folder: String,
         pattern: Pattern,
+        levels: Levels,
     },
     Image(String),
     /// Every image in an archive.
@@ -38,6 +39,65 @@ pub enum Format {
     Lines,
     Csv,
     Parquet,
+}
+
+/// What the names on the way to an image are that a glob means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Levels {
+    /// Of the folders below the listed one, up to the first `**`.
+    folders: Vec<Pattern>,
+    /// Whether images may lie at any depth below these.
+    any_depth: bool,
+}
+
+impl Levels {
+    /// Of the part of a glob below its folder.
+    fn of(below: &str) -> Self {
+        let mut parts: Vec<&str> = below.split('/').collect();
+        // The name of the image itself.
+        let last = parts.pop();
+        let mut levels = Self {
+            folders: Vec::new(),
+            any_depth: last == Some("**"),
+        };
+        for part in parts {
+            match Pattern::new(part) {
+                Ok(pattern) if part != "**" => levels.folders.push(pattern),
+                // What does not stand alone (a slash within brackets) is not looked into.
+                _ => {
+                    levels.any_depth = true;
+                    break;
+                }
+            }
+        }
+        levels
+    }
+
+    fn enter(&self, below: &str) -> bool {
+        let depth = below.split('/').count();
+        let mut pairs = self.folders.iter().zip(below.split('/'));
+        (self.any_depth || depth <= self.folders.len())
+            && pairs.all(|(pattern, name)| pattern.matches_with(name, MATCHING))
+    }
+}
+
+/// What one address of a list names; nothing in it is a wildcard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListedAddress {
+    Object(String),
+    /// One image in an archive.
+    Archived {
+        archive: String,
+        entry: String,
+    },
+}
+
+/// `address`: an absolute path or a URI.
+pub fn listed_address(address: &str) -> ListedAddress {
+    match archived(address, |_| true) {
+        Some((archive, entry)) => ListedAddress::Archived { archive, entry },
+        None => ListedAddress::Object(address.to_owned()),
+    }
 }
 
 const FORMATS: [(&str, Format); 3] = [
@@ -66,8 +126,9 @@ impl Place {
             parameter: "path",
             reason,
         };
-        if let Some(archived) = archived(address) {
-            return Ok(archived);
+        let is_plain = |archive: &str| !archive.contains(WILD);
+        if let Some((archive, entry)) = archived(address, is_plain) {
+            return Ok(Self::Archived { archive, entry });
         }
         if let Some(wild) = address.find(WILD) {
             let folder = address[..wild]
@@ -81,22 +142,38 @@ impl Place {
             }
             let pattern = Pattern::new(address)
                 .map_err(|error| wrong(format!("{address:?} is no glob: {}", error.msg)))?;
-            let folder = folder.to_owned();
-            return Ok(Self::Glob { folder, pattern });
+            return Ok(Self::Glob {
+                levels: Levels::of(&address[folder.len() + 1..]),
+                folder: folder.to_owned(),
+                pattern,
+            });
         }
+        Ok(Self::literal(address))
+    }
+
+    /// What an address is in which nothing is a wildcard.
+    fn literal(address: &str) -> Self {
         let format = FORMATS
             .iter()
             .find(|(ending, _)| ends_with(address, &[ending]));
         let address = address.to_owned();
-        Ok(match format {
+        match format {
             Some((_, format)) => Self::List {
                 address,
                 format: *format,
             },
             None if ends_with(&address, IMAGE_EXTENSIONS) => Self::Image(address),
-            None if ends_with(&address, &ARCHIVES) => Self::Archive(address),
+            None if is_archive(&address) => Self::Archive(address),
             None => Self::Folder(address),
-        })
+        }
+    }
+
+    /// What a glob is if something of just that name exists: a folder may be called `Line [3]`.
+    pub fn as_it_stands(&self) -> Option<Self> {
+        match self {
+            Self::Glob { pattern, .. } => Some(Self::literal(pattern.as_str())),
+            _ => None,
+        }
     }
 
     /// What is listed or read, for messages.
@@ -124,17 +201,34 @@ impl Place {
             | Self::List { .. } => true,
         }
     }
+
+    /// Whether what was asked for may lie in a folder; `below` is its path from the listed folder on.
+    pub fn enters(&self, below: &str) -> bool {
+        match self {
+            Self::Glob { levels, .. } => levels.enter(below),
+            _ => true,
+        }
+    }
+
+    /// Whether archives that are found are opened. Those in a folder are not: they may hold the same images again.
+    pub fn opens_archives(&self) -> bool {
+        match self {
+            Self::Glob { pattern, .. } => is_archive(pattern.as_str()),
+            _ => false,
+        }
+    }
+}
+
+/// Whether an object is an archive by its name.
+pub fn is_archive(name: &str) -> bool {
+    ends_with(name, &ARCHIVES)
 }
 
 /// What stands behind the archive is a name as it is, whatever signs are in it.
-fn archived(address: &str) -> Option<Place> {
-    let is_archive = |path: &str| ends_with(path, &ARCHIVES) && !path.contains(WILD);
+fn archived(address: &str, may_be: impl Fn(&str) -> bool) -> Option<(String, String)> {
     let (archive, entry) = address
         .match_indices(INSIDE)
         .map(|(at, _)| (&address[..at], &address[at + INSIDE.len()..]))
-        .find(|(archive, entry)| is_archive(archive) && !entry.is_empty())?;
-    Some(Place::Archived {
-        archive: archive.to_owned(),
-        entry: entry.to_owned(),
-    })
+        .find(|(archive, entry)| is_archive(archive) && may_be(archive) && !entry.is_empty())?;
+    Some((archive.to_owned(), entry.to_owned()))
 }

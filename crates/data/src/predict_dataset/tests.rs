@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Format, Place, Unlabelled};
+use super::{Format, ListedAddress, Place, Unlabelled, listed_address};
 use crate::{Data, DataError, tests::data};
 
 fn unlabelled(given: Value) -> Result<Unlabelled, DataError> {
@@ -56,6 +56,58 @@ fn a_star_stays_within_a_name_and_two_go_over_folders() {
     assert!(takes("/in/**/*.png", "/in/a.png"));
     assert!(takes("/in/cam[12]/?.png", "/in/cam2/a.png"));
     assert!(!takes("/in/cam[12]/?.png", "/in/cam3/a.png"));
+}
+
+#[test]
+fn a_glob_enters_only_folders_that_may_hold_what_it_means() {
+    let enters = |glob: &str, below: &str| Place::parse(glob).expect("a glob").enters(below);
+    assert!(!enters("/in/*.png", "a"));
+    assert!(enters("/in/cam?/b/*.png", "cam1"));
+    assert!(enters("/in/cam?/b/*.png", "cam1/b"));
+    for other in ["cam10", "cam1/c", "cam1/b/c", "b"] {
+        assert!(!enters("/in/cam?/b/*.png", other), "{other}");
+    }
+    assert!(enters("/in/cam?/**/b.png", "cam1/x/y/z"));
+    assert!(!enters("/in/cam?/**/b.png", "can1/x"));
+    assert!(enters("/in/**", "a/b") && enters("/in/**/*.png", "a/b"));
+    assert!(enters("/data/in [[]new]/*/a.png", "in [new]/b"));
+    // What cannot be taken apart is looked for everywhere.
+    assert!(enters("/in/[a/b]*/c.png", "x/y"));
+    assert!(enters("/in", "x/y"), "a folder");
+}
+
+#[test]
+fn a_glob_that_ends_like_archives_means_archives() {
+    let opens = |text: &str| Place::parse(text).expect("a place").opens_archives();
+    assert!(opens("/in/*.tar") && opens("/in/**/*.TGZ"));
+    assert!(!opens("/in/**") && !opens("/in/*.png") && !opens("/in"));
+}
+
+#[test]
+fn an_address_of_a_list_is_taken_as_it_stands() {
+    let archived = |archive: &str, entry: &str| ListedAddress::Archived {
+        archive: archive.to_owned(),
+        entry: entry.to_owned(),
+    };
+    for (address, expected) in [
+        ("/in/a*.png", ListedAddress::Object("/in/a*.png".into())),
+        ("/in/a.tar", ListedAddress::Object("/in/a.tar".into())),
+        ("/in/[1].tar!/a b.png", archived("/in/[1].tar", "a b.png")),
+        (
+            "file:///in/a%20b.zip!/c%20!/d.png",
+            archived("file:///in/a%20b.zip", "c%20!/d.png"),
+        ),
+    ] {
+        assert_eq!(listed_address(address), expected, "{address}");
+    }
+}
+
+#[test]
+fn a_glob_may_be_the_name_of_something() {
+    let stands = |text: &str| Place::parse(text).expect("a place").as_it_stands();
+    assert_eq!(stands("/in/a[1]"), Some(Place::Folder("/in/a[1]".into())));
+    assert_eq!(stands("/in/*.png"), Some(Place::Image("/in/*.png".into())));
+    assert_eq!(stands("/in/a"), None);
 }
 
 #[test]
@@ -131,6 +183,14 @@ fn contradictions_and_unreadable_times_are_told_by_their_parameter() {
             "modified_before",
         ),
         (json!({"modified_since": "yesterday"}), "modified_since"),
+        (
+            json!({"modified_since": "2026-11-29T20:24:00"}),
+            "modified_since",
+        ),
+        (
+            json!({"modified_before": "2026-11-29 20:24"}),
+            "modified_before",
+        ),
         (json!({"extensions": ["png"]}), "extensions"),
     ] {
         let mut all = json!({"path": ["/in"]});

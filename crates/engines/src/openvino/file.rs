@@ -213,7 +213,11 @@ impl Tensor {
         let mut data = ptr::null_mut();
         // SAFETY: as above.
         checked(WHAT, unsafe { sys::ov_tensor_data(self.0, &mut data) })?;
-        let len = extents.iter().product();
+        // Extents of which one is 0 may be any others.
+        let len = match extents.contains(&0) {
+            true => 0,
+            false => extents.iter().product(),
+        };
         let values = match data.is_null() || len == 0 {
             true => Vec::new(),
             // SAFETY: a tensor of f32 holds as many values as its extents say, and lives to the end of this function.

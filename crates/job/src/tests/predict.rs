@@ -49,6 +49,32 @@ fn days_in_addresses_are_those_of_the_time_zone() {
 }
 
 #[test]
+fn images_are_as_new_as_a_time_of_the_zone() {
+    let since = |value: &str, zone: &str| {
+        let data = format!(
+            "{{class_path: PredictDataset, init_args: {{path: night, modified_since: {value}}}}}"
+        );
+        let run = only_run(&format!("{PREDICT}data: {data}\ntimezone: {zone}\n"));
+        run.data.init_args["modified_since"].clone()
+    };
+    assert_eq!(since("2026-11-27", "null"), "2026-11-27T00:00:00Z");
+    assert_eq!(since("2026-11-27", "Etc/GMT+10"), "2026-11-27T10:00:00Z");
+    assert_eq!(since("'{today}'", "Etc/GMT+10"), "2026-11-27T10:00:00Z");
+    assert_eq!(
+        since("'2026-11-27 22:00'", "Etc/GMT-9"),
+        "2026-11-27T13:00:00Z"
+    );
+    let with_offset = "2026-11-27T22:00:00+01:00";
+    assert_eq!(since(&format!("'{with_offset}'"), "Etc/GMT-9"), with_offset);
+    says(
+        &format!(
+            "{PREDICT}data: {{class_path: PredictDataset, init_args: {{path: night, modified_since: '2026-11-27T22:00[Europe/Berlin]'}}}}\n"
+        ),
+        &["job.yaml:3:77: modified_since: \"2026-11-27T22:00[Europe/Berlin]\" is no day"],
+    );
+}
+
+#[test]
 fn bad_images_are_bearable_up_to_a_number_or_a_share() {
     let limit = |value: &str| {
         only_run(&format!("{PREDICT}data: night\nmax_error_rows: {value}\n")).max_error_rows

@@ -96,6 +96,32 @@ fn parity() -> Parity {
 }
 
 #[test]
+fn another_threshold_changes_no_raw_score() {
+    let scores = |change: &dyn Fn(&mut PackageManifest)| {
+        let mut package = package();
+        change(&mut package);
+        package.scores_sha256()
+    };
+    let as_it_is = scores(&|_| {});
+    let decided = |package: &mut PackageManifest| {
+        package.thresholds = Thresholds::default();
+        package.normalization = Normalization::default();
+        package.provenance.rethresholded = true;
+        package.parity = None;
+        package.statistics.uri = "elsewhere/statistics.safetensors".to_owned();
+    };
+    assert_eq!(scores(&decided), as_it_is);
+    for change in [
+        (&|package: &mut PackageManifest| package.model.seed = 1) as &dyn Fn(&mut PackageManifest),
+        &|package| package.preprocessing.hash = "x".to_owned(),
+        &|package| package.statistics.sha256 = digest(b"y"),
+        &|package| package.weights = None,
+    ] {
+        assert_ne!(scores(change), as_it_is);
+    }
+}
+
+#[test]
 fn a_package_is_read_back_as_it_was_written() {
     let text = package().to_json().expect("valid");
     assert_eq!(

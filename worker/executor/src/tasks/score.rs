@@ -488,7 +488,7 @@ fn count_pixels(
 fn not_finite(sample: &SampleRow, error: &metrics::NotFinite) -> BadImage {
     BadImage {
         uri: sample.uri.clone(),
-        class: "not_finite",
+        class: "not_finite".into(),
         reason: error.to_string(),
     }
 }
@@ -511,9 +511,9 @@ fn scored_row(
 }
 
 fn error_row(run: &PlannedRun, sample: &SampleRow, bad: &BadImage) -> ScoreRow {
-    tracing::warn!(uri = bad.uri, class = bad.class, "{}", bad.reason);
+    tracing::warn!(uri = bad.uri, class = &*bad.class, "{}", bad.reason);
     ScoreRow {
-        error_class: Some(bad.class.to_owned()),
+        error_class: Some(bad.class.clone().into_owned()),
         error: Some(bad.reason.clone()),
         ..empty_row(run, sample)
     }

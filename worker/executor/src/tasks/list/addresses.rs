@@ -1,27 +1,31 @@
 //! A list of addresses, and what the stores say of each: many are asked at a time.
 
-use std::io::{BufRead, BufReader, Read};
-
-use data::Format;
+use data::{Format, ListedAddress};
 use futures::{StreamExt, stream};
 use store::{ObjectInfo, Store, StoreError};
-use tables::{RangesReader, TextColumn};
+use tables::{RangesReader, Text, TextPlace, TextsError};
 use types::FailureClass;
 
 use crate::{attempt::Attempt, error::TaskError, object_file::ObjectFile};
 
-/// An address with what is there.
-pub struct Listed {
-    pub store: Store,
-    pub path: String,
-    /// `None`: it cannot be had; reading it says why.
-    pub info: Option<ObjectInfo>,
+/// What one address of a list names.
+pub enum Named {
+    Object {
+        store: Store,
+        path: String,
+        /// `None`: it cannot be had; reading it says why.
+        info: Option<ObjectInfo>,
+    },
+    /// An image in an archive, which is opened once for all that are named of it.
+    Archived { archive: String, entry: String },
 }
 
 /// Requests under way.
 const AT_ONCE: usize = 32;
 /// Addresses that are asked for together.
 const BATCH: usize = 1024;
+
+type Texts<'a> = Box<dyn Iterator<Item = Result<Text, TextsError>> + 'a>;
 
 /// The addresses of one list, in its order.
 pub struct Addresses<'a> {
@@ -30,9 +34,9 @@ pub struct Addresses<'a> {
     address: &'a str,
     /// What relative addresses begin with.
     folder: &'a str,
-    lines: Box<dyn Iterator<Item = Result<String, TaskError>> + 'a>,
-    /// Lines or rows so far.
-    read: u64,
+    texts: Texts<'a>,
+    /// Cells without an address so far, and where the first is.
+    empty: Option<(u64, TextPlace)>,
 }
 
 impl<'a> Addresses<'a> {
@@ -43,46 +47,62 @@ impl<'a> Addresses<'a> {
         column: &str,
     ) -> Result<Self, TaskError> {
         let source = RangesReader(ObjectFile::open(attempt, address)?.into());
-        let lines: Box<dyn Iterator<Item = _>> = match format {
-            Format::Lines => Box::new(lines(address, source.stream(0))),
-            Format::Csv => Box::new(csv_column(address, source.stream(0), column)?),
-            Format::Parquet => Box::new(parquet_column(address, source, column)?),
+        let texts: Result<Texts<'_>, TextsError> = match format {
+            Format::Lines => Ok(Box::new(tables::lines(source.stream(0)))),
+            Format::Csv => tables::csv_column(source.stream(0), column)
+                .map(|texts| Box::new(texts) as Texts<'_>),
+            Format::Parquet => {
+                tables::parquet_column(source, column).map(|texts| Box::new(texts) as Texts<'_>)
+            }
         };
         Ok(Self {
             attempt,
             address,
             folder: address.rsplit_once('/').map_or("", |(folder, _)| folder),
-            lines,
-            read: 0,
+            texts: texts.map_err(|error| wrong(address, error))?,
+            empty: None,
         })
     }
 
     /// The next of them; `None` after the last.
-    pub fn next_batch(&mut self) -> Result<Option<Vec<Listed>>, TaskError> {
+    pub fn next_batch(&mut self) -> Result<Option<Vec<Named>>, TaskError> {
         let mut batch = Vec::new();
-        for line in self.lines.by_ref().take(BATCH) {
-            let line = line?;
-            self.read += 1;
-            let text = line.trim();
+        // Cells without an address are none of the batch: it is empty at the end alone.
+        while batch.len() < BATCH
+            && let Some(text) = self.texts.next()
+        {
+            let Text { text, place } = text.map_err(|error| wrong(self.address, error))?;
             if text.is_empty() {
+                self.empty.get_or_insert((0, place)).0 += 1;
                 continue;
             }
-            let located = self.attempt.stores.locate(&data::join(self.folder, text));
-            batch.push(located.map_err(|error| wrong(self.address, self.read, error))?);
-            if batch.len() == BATCH {
-                break;
-            }
+            let named = match data::listed_address(&data::join(self.folder, &text)) {
+                ListedAddress::Object(address) => self.attempt.stores.locate(&address).map(Ok),
+                ListedAddress::Archived { archive, entry } => {
+                    let located = self.attempt.stores.locate(&archive);
+                    located.map(|(store, path)| Err((store.uri(&path), entry)))
+                }
+            };
+            batch.push(named.map_err(|source| TaskError::ListedAddress {
+                uri: self.address.to_owned(),
+                place,
+                source: Box::new(source),
+            })?);
         }
         if batch.is_empty() {
             return Ok(None);
         }
-        let heads = stream::iter(batch).map(|(store, path)| async move {
+        let heads = stream::iter(batch).map(|named| async move {
+            let (store, path) = match named {
+                Ok(object) => object,
+                Err((archive, entry)) => return Ok(Named::Archived { archive, entry }),
+            };
             let info = match store.head(&path).await {
                 Ok(info) => Some(info),
                 Err(error) if error.class() == FailureClass::InvalidInput => None,
                 Err(error) => return Err(error),
             };
-            Ok(Listed { store, path, info })
+            Ok(Named::Object { store, path, info })
         });
         let asking = heads
             .buffered(AT_ONCE)
@@ -93,90 +113,20 @@ impl<'a> Addresses<'a> {
             .time("list", 0, || self.attempt.runtime.block_on(asking));
         Ok(Some(asked.into_iter().collect::<Result<_, _>>()?))
     }
-}
 
-fn wrong(
-    address: &str,
-    place: u64,
-    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> TaskError {
-    TaskError::List {
-        uri: address.to_owned(),
-        place,
-        source: source.into(),
+    /// What was left out of it, after all of it was read.
+    pub fn warning(&self) -> Option<String> {
+        let (count, first) = self.empty?;
+        let address = self.address;
+        Some(format!(
+            "the list {address} has no address in {count} of its rows, the first of them {first}"
+        ))
     }
 }
 
-/// Longer than any address; a file with such a line is no list.
-const LINE_BYTES: u64 = 64 * 1024;
-
-fn lines<'a>(
-    address: &'a str,
-    mut source: impl BufRead + 'a,
-) -> impl Iterator<Item = Result<String, TaskError>> + 'a {
-    let mut number = 0;
-    std::iter::from_fn(move || {
-        number += 1;
-        let mut line = Vec::new();
-        match source
-            .by_ref()
-            .take(LINE_BYTES)
-            .read_until(b'\n', &mut line)
-        {
-            Ok(0) => None,
-            Ok(_) if line.len() as u64 == LINE_BYTES => {
-                Some(Err(wrong(address, number, "no address is so long")))
-            }
-            Ok(_) => Some(match String::from_utf8(line) {
-                Ok(text) if text.starts_with('#') => Ok(String::new()),
-                Ok(text) => Ok(text.trim_start_matches('\u{feff}').to_owned()),
-                Err(_) => Err(wrong(address, number, "it is not UTF-8 text")),
-            }),
-            Err(error) => Some(Err(wrong(address, number, error))),
-        }
-    })
-}
-
-fn csv_column<'a>(
-    address: &'a str,
-    source: impl Read + 'a,
-    column: &str,
-) -> Result<impl Iterator<Item = Result<String, TaskError>> + 'a, TaskError> {
-    let mut reader = csv::Reader::from_reader(BufReader::new(source));
-    let headers = reader.headers().map_err(|error| wrong(address, 1, error))?;
-    let named = |header: &str| header.trim_start_matches('\u{feff}').trim() == column;
-    let Some(place) = headers.iter().position(named) else {
-        let known: Vec<&str> = headers.iter().collect();
-        let reason = format!(
-            "there is no column {column:?}; the file has {}",
-            known.join(", ")
-        );
-        return Err(wrong(address, 1, reason));
-    };
-    let mut number = 1;
-    Ok(reader.into_records().map(move |record| {
-        number += 1;
-        let record = record.map_err(|error| wrong(address, number, error))?;
-        Ok(record.get(place).unwrap_or_default().to_owned())
-    }))
-}
-
-fn parquet_column<'a>(
-    address: &'a str,
-    source: RangesReader<ObjectFile>,
-    column: &str,
-) -> Result<impl Iterator<Item = Result<String, TaskError>> + 'a, TaskError> {
-    let texts = TextColumn::open(source, column).map_err(|error| wrong(address, 0, error))?;
-    let mut read = 0;
-    Ok(texts.flat_map(move |batch| {
-        let texts: Vec<Result<String, TaskError>> = match batch {
-            Ok(texts) => {
-                read += texts.len() as u64;
-                let texts = texts.into_iter();
-                texts.map(|text| Ok(text.unwrap_or_default())).collect()
-            }
-            Err(error) => vec![Err(wrong(address, read, error))],
-        };
-        texts
-    }))
+fn wrong(address: &str, source: TextsError) -> TaskError {
+    TaskError::List {
+        uri: address.to_owned(),
+        source,
+    }
 }

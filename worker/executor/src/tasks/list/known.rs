@@ -1,4 +1,4 @@
-//! What earlier jobs have scored by the same package and engine, all of the same data or one that is named: an image that has
+//! What earlier jobs have scored by the same model and engine, all of the same data or one that is named: an image that has
 //! not changed since is not scored again.
 
 use job::resolved::ModelSource;
@@ -101,10 +101,10 @@ fn index(attempt: &Attempt, package: &FoundPackage) -> Result<String, TaskError>
     let engine = attempt.assignment.resources.engine.as_str();
     let shortcuts = attempt.run()?.spec.shortcuts();
     let engine = format!("{engine}{shortcuts}");
-    Ok(layout::index(&package.sha256, &engine, &input))
+    Ok(layout::index(package.scored_by(), &engine, &input))
 }
 
-/// What the named job has scored, if it was by the same package. That it is of the same store and engine was seen at submit.
+/// What the named job has scored, if it was by the same model. That it is of the same store and engine was seen at submit.
 fn skipped<'a>(
     attempt: &'a Attempt,
     job: &JobId,
@@ -112,10 +112,11 @@ fn skipped<'a>(
 ) -> Result<&'a SkippedJob, TaskError> {
     let skipped = attempt.assignment.skipped.as_ref();
     let skipped = skipped.ok_or_else(|| TaskError::NothingToSkip { job: job.clone() })?;
-    if skipped.package.sha256 != package.sha256 {
+    let theirs = &skipped.package;
+    if theirs.scored_by() != package.scored_by() && theirs.sha256 != package.sha256 {
         return Err(TaskError::OtherPackage {
             job: job.clone(),
-            theirs: skipped.package.uri.clone(),
+            theirs: theirs.uri.clone(),
             ours: package.uri.clone(),
         });
     }

@@ -1,8 +1,10 @@
 //! `list`: what is there to learn from or to score becomes sealed samples.
 
 mod addresses;
+mod archives;
 mod known;
 mod labelled;
+mod left_out;
 mod unlabelled;
 
 use std::time::{Duration, SystemTime};

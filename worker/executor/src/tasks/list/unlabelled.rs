@@ -1,25 +1,33 @@
 //! Images without labels: what is found at every place, each image once, in order of their addresses. Nothing of it is
-//! held whole: a million of them pass through.
+//! held whole but the names in one archive: a million images pass through.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs::File,
-    io::{BufWriter, Write},
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+    fs,
     ops::ControlFlow,
-    sync::Arc,
 };
 
+use archive::Refusal;
 use data::{DataError, Place, Split, Unlabelled};
 use plan::FoundPackage;
-use store::{ObjectInfo, Store, StoreError};
-use tables::{Micros, RangesReader, SampleRow};
+use store::{Found as Listing, ObjectInfo, Store, StoreError, Unusable};
+use tables::{Micros, SampleRow};
+use types::FailureClass;
 
-use super::{Listed, addresses::Addresses, known::Known, labelled::suggest, milliseconds};
+use super::{
+    Listed,
+    addresses::{Addresses, Named},
+    archives::Archives,
+    known::Known,
+    labelled::suggest,
+    left_out::LeftOut,
+    milliseconds,
+};
 use crate::{
-    archived::{self, Archived},
+    archived::{self, INSIDE},
     attempt::Attempt,
     error::TaskError,
-    object_file::ObjectFile,
     sorted::Sorter,
     tasks::names,
 };
@@ -31,57 +39,23 @@ pub fn seal(
 ) -> Result<Listed, TaskError> {
     // What cannot be used is said before a million images are listed.
     let mut known = Known::open(attempt, packages)?;
-    let mut found = Found {
-        attempt,
-        images,
-        rows: Sorter::new(&attempt.scratch),
-        count: 0,
-        archives: 0,
-        unread: BTreeMap::new(),
-    };
-    let (mut warnings, mut empty) = (Vec::new(), Vec::new());
-    let mut archives = archives(images);
+    let mut found = Found::new(attempt, images)?;
+    let mut empty = Vec::new();
     for place in images.places() {
         attempt.check_cancelled()?;
-        let before = found.count;
-        match place {
-            Place::Archived { archive, .. } => {
-                // The first of an archive's images brings all that are named of it.
-                let Some(named) = archives.remove(archive.as_str()) else {
-                    continue;
-                };
-                let there = found.archive(archive, Some(&named), &mut warnings)?;
-                if there < named.len() as u64 {
-                    let missing = named.len() as u64 - there;
-                    warnings.push(format!(
-                        "of the images named in {archive} {missing} are not in it"
-                    ));
-                }
-                continue;
-            }
-            Place::Folder(folder) | Place::Glob { folder, .. } => found.folder(folder, place)?,
-            Place::Image(address) => found.image(address)?,
-            Place::Archive(address) => {
-                found.archive(address, None, &mut warnings)?;
-            }
-            Place::List { address, format } => {
-                found.listed(Addresses::open(
-                    attempt,
-                    address,
-                    *format,
-                    images.uri_column(),
-                )?)?;
-            }
-        }
-        if found.count == before {
-            empty.push(format!("there is no image to score at {}", place.address()));
+        let before = (found.count, found.names);
+        let place = as_it_stands(attempt, place)?;
+        found.place(&place)?;
+        if (found.count, found.names) == before {
+            let address = place.address();
+            let hint = match *place {
+                Place::Glob { .. } => GLOBS,
+                _ => "",
+            };
+            empty.push(format!("there is no image to score at {address}{hint}"));
         }
     }
-    for (ending, count) in &found.unread {
-        warnings.push(format!(
-            "{count} images are left out: {ending} is not read here; with `extensions: [{ending}, ...]` each is a row with that error"
-        ));
-    }
+    found.archived()?;
     let mut table = attempt.begin_table::<SampleRow>(names::SAMPLES)?;
     let (mut scored, mut last) = (0, None);
     for row in found.rows.finish()? {
@@ -102,9 +76,10 @@ pub fn seal(
         }
     }
     if last.is_none() {
-        return Err(nothing(attempt, images, warnings));
+        return Err(nothing(attempt, images, &found.left_out));
     }
     table.finish()?;
+    let mut warnings = found.left_out.warnings();
     warnings.extend(empty);
     Ok(Listed {
         train: 0,
@@ -115,32 +90,68 @@ pub fn seal(
     })
 }
 
-/// The images that are named one by one, by their archives.
-fn archives(images: &Unlabelled) -> BTreeMap<&str, BTreeSet<&str>> {
-    let mut archives: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for place in images.places() {
-        if let Place::Archived { archive, entry } = place {
-            archives.entry(archive).or_default().insert(entry);
-        }
+/// Of a glob that found nothing.
+const GLOBS: &str =
+    " (a glob means images, those below a folder as `FOLDER/**`; `[[]` stands for a bracket)";
+
+/// A folder or file may have a name like a glob: then it is meant.
+fn as_it_stands<'a>(attempt: &Attempt, place: &'a Place) -> Result<Cow<'a, Place>, TaskError> {
+    let Some(literal) = place.as_it_stands() else {
+        return Ok(Cow::Borrowed(place));
+    };
+    match exists(attempt, literal.address()) {
+        Ok(true) => Ok(Cow::Owned(literal)),
+        Ok(false) => Ok(Cow::Borrowed(place)),
+        // What cannot be an address, or may not be looked at.
+        Err(error) if error.class() == FailureClass::InvalidInput => Ok(Cow::Borrowed(place)),
+        Err(error) => Err(error.into()),
     }
-    archives
+}
+
+fn exists(attempt: &Attempt, address: &str) -> Result<bool, StoreError> {
+    let (store, path) = attempt.stores.locate(address)?;
+    match attempt.runtime.block_on(store.head(&path)) {
+        Ok(_) => return Ok(true),
+        Err(StoreError::NotFound { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    if !store.is_remote() {
+        return Ok(store.local_path(&path).is_some_and(|path| path.is_dir()));
+    }
+    let mut is_prefix = false;
+    let first = |batch: Vec<ObjectInfo>| {
+        is_prefix |= !batch.is_empty();
+        ControlFlow::Break(())
+    };
+    attempt.runtime.block_on(store.list_each(&path, first))?;
+    Ok(is_prefix)
 }
 
 /// A night without an image is more likely a wrong address, or a camera that is off, than a quiet night.
-fn nothing(attempt: &Attempt, images: &Unlabelled, left_out: Vec<String>) -> TaskError {
+fn nothing(attempt: &Attempt, images: &Unlabelled, left_out: &LeftOut) -> TaskError {
+    let left_out = left_out.all();
     match images.places() {
         [Place::Folder(folder)] if left_out.is_empty() => {
             let folder = folder.clone();
-            let error = DataError::EmptyFolder {
-                folder,
-                nearest: None,
+            let nearest = None;
+            let error = match attempt.stores.open(&folder) {
+                // A bucket has no empty folders.
+                Ok(store) if store.is_remote() => DataError::EmptyFolder { folder, nearest },
+                Ok(_) => DataError::NoFiles { folder },
+                Err(_) => DataError::NoFolder { folder, nearest },
             };
             suggest(attempt, error)
         }
         places => {
-            let places: Vec<&str> = places.iter().map(Place::address).collect();
+            let addresses: Vec<&str> = places.iter().map(Place::address).collect();
+            let has_glob = |place: &Place| matches!(place, Place::Glob { .. });
+            let hint = if left_out.is_empty() && places.iter().any(has_glob) {
+                GLOBS
+            } else {
+                ""
+            };
             TaskError::NoImages {
-                places: places.join(", "),
+                places: format!("{}{hint}", addresses.join(", ")),
                 left_out,
             }
         }
@@ -152,53 +163,139 @@ struct Found<'a> {
     attempt: &'a Attempt,
     images: &'a Unlabelled,
     rows: Sorter<SampleRow>,
+    /// Images in archives that are named, in `entry` their names there.
+    named: Sorter<SampleRow>,
+    /// How many these are.
+    names: u64,
     count: u64,
-    /// That were unpacked.
-    archives: u32,
-    /// How many images were left out that nothing here reads, by their endings.
-    unread: BTreeMap<&'static str, u64>,
+    archives: Archives<'a>,
+    /// Of which images are named by places of their own, and which are there.
+    seen: BTreeSet<String>,
+    left_out: LeftOut,
 }
 
-impl Found<'_> {
+impl<'a> Found<'a> {
+    fn new(attempt: &'a Attempt, images: &'a Unlabelled) -> Result<Self, TaskError> {
+        let named = attempt.scratch.join("named");
+        fs::create_dir_all(&named).map_err(TaskError::scratch(&named))?;
+        Ok(Self {
+            attempt,
+            images,
+            rows: Sorter::new(&attempt.scratch),
+            named: Sorter::new(&named),
+            names: 0,
+            count: 0,
+            archives: Archives::new(attempt),
+            seen: BTreeSet::new(),
+            left_out: LeftOut::default(),
+        })
+    }
+
+    fn place(&mut self, place: &Place) -> Result<(), TaskError> {
+        match place {
+            Place::Folder(folder) | Place::Glob { folder, .. } => self.folder(folder, place),
+            Place::Image(address) => self.image(address),
+            Place::Archive(address) => self.archive(address),
+            Place::Archived { archive, entry } => {
+                let (store, path) = self.attempt.stores.locate(archive)?;
+                // Like an image that is named, it must be there.
+                if self.seen.insert(archive.clone()) {
+                    self.attempt.runtime.block_on(store.head(&path))?;
+                }
+                self.name(&store.uri(&path), entry)
+            }
+            Place::List { address, format } => {
+                let column = self.images.uri_column();
+                self.listed(Addresses::open(self.attempt, address, *format, column)?)
+            }
+        }
+    }
+
     fn folder(&mut self, folder: &str, place: &Place) -> Result<(), TaskError> {
         let attempt = self.attempt;
         let store = match attempt.stores.open(folder) {
             Err(StoreError::NotFound { .. }) => return Ok(()),
+            Err(error @ StoreError::InvalidUri { .. }) => {
+                let (files, path) = attempt.stores.locate(folder)?;
+                let is_file = files.local_path(&path).is_some_and(|path| path.is_file());
+                return Err(match is_file {
+                    true => TaskError::NoPlace {
+                        uri: files.uri(&path),
+                    },
+                    false => error.into(),
+                });
+            }
             other => other?,
         };
-        let mut failed = None;
-        let each = |batch: Vec<ObjectInfo>| match self.take(&store, folder, place, batch) {
+        let (mut failed, mut archives) = (None, Vec::new());
+        let each = |batch| match self.take(&store, folder, place, batch, &mut archives) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 failed = Some(error);
                 ControlFlow::Break(())
             }
         };
-        let listing = || attempt.runtime.block_on(store.list_each("", each));
-        attempt.stages.time("list", 0, listing)?;
-        failed.map_or(Ok(()), Err)
+        let of_place = place.clone();
+        let enters = move |below: &str| of_place.enters(below);
+        let walking = || attempt.runtime.block_on(store.walk("", enters, each));
+        attempt.stages.time("list", 0, walking)?;
+        failed.map_or(Ok(()), Err)?;
+        archives.sort_unstable();
+        archives
+            .iter()
+            .try_for_each(|archive| self.archive(archive))
     }
 
-    /// Those of a listing that are wanted.
+    /// Those of a listing that are wanted; archives that are to be opened are put aside.
     fn take(
         &mut self,
         store: &Store,
         folder: &str,
         place: &Place,
-        batch: Vec<ObjectInfo>,
+        batch: Vec<Listing>,
+        archives: &mut Vec<String>,
     ) -> Result<(), TaskError> {
         self.attempt.check_cancelled()?;
-        for info in batch {
-            let modified_ms = milliseconds(info.modified);
-            let takes = || place.takes(&format!("{folder}/{}", info.path));
-            if self.images.wants(&info.path, info.size, modified_ms) {
-                if takes() {
-                    self.push(store, &info, modified_ms)?;
+        let takes = |below: &str| place.takes(&format!("{folder}/{below}"));
+        for found in batch {
+            let info = match found {
+                Listing::Object(info) => info,
+                Listing::Unusable(Unusable { path: None, error }) => {
+                    self.left_out.unusable(&error);
+                    continue;
                 }
-            } else if let Some(ending) = self.images.unread(&info.path)
-                && takes()
-            {
-                *self.unread.entry(ending).or_default() += 1;
+                Listing::Unusable(Unusable {
+                    path: Some(below),
+                    error,
+                }) => {
+                    if data::is_hidden(&below) {
+                        continue;
+                    }
+                    if self.images.names(&below) && takes(&below) {
+                        self.push(store, &unknown(below), 0)?;
+                    } else if place.enters(&below) || takes(&below) {
+                        self.left_out.unusable(&error);
+                    }
+                    continue;
+                }
+            };
+            let below = &info.path;
+            if data::is_hidden(below) || !takes(below) {
+                continue;
+            }
+            let modified_ms = milliseconds(info.modified);
+            if self.images.wants(below, info.size, modified_ms) {
+                self.push(store, &info, modified_ms)?;
+            } else if self.images.names(below) {
+                self.left_out.filtered();
+            } else if let Some(ending) = self.images.unread(below) {
+                self.left_out.unread(ending);
+            } else if !data::is_archive(below) {
+                self.left_out.other(|| store.uri(below));
+            } else if place.opens_archives() {
+                archives.push(store.uri(below));
+            } else {
+                self.left_out.archive(|| store.uri(below));
             }
         }
         Ok(())
@@ -208,134 +305,126 @@ impl Found<'_> {
     fn image(&mut self, address: &str) -> Result<(), TaskError> {
         let (store, path) = self.attempt.stores.locate(address)?;
         let info = self.attempt.runtime.block_on(store.head(&path))?;
-        self.named(&store, &info)
+        self.object(&store, &info)
     }
 
-    /// Images in an archive, those with these names or else all, and how many they are; what of it is not read is told.
-    fn archive(
-        &mut self,
-        address: &str,
-        named: Option<&BTreeSet<&str>>,
-        warnings: &mut Vec<String>,
-    ) -> Result<u64, TaskError> {
-        let before = self.count;
-        let (store, path) = self.attempt.stores.locate(address)?;
-        let info = self.attempt.runtime.block_on(store.head(&path))?;
-        let file = ObjectFile::known(self.attempt, store.clone(), path, &info.etag, info.size);
-        let left_out = match archive::Kind::of_name(address) {
-            Some(archive::Kind::InPlace(format)) => {
-                self.in_place(&store, &info, &file, format, named)?
+    /// All images in an archive; what of it is not read is told.
+    fn archive(&mut self, address: &str) -> Result<(), TaskError> {
+        self.attempt.check_cancelled()?;
+        let images = self.images;
+        let wants = |name: &str, size, modified_ms| images.wants(name, size, modified_ms);
+        let opened = self.archives.open(address, &wants)?;
+        self.left_out.entries(&opened.uri, &opened.listing.problems);
+        for entry in &opened.listing.entries {
+            let (name, modified_ms) = (&entry.name, opened.modified_ms(entry));
+            if data::is_hidden(name) {
+                continue;
             }
-            Some(archive::Kind::Stream) => self.unpacked(&store, &info, file, named)?,
-            None => {
-                let reason = format!("{address} is no archive");
-                return Err(TaskError::Assignment(reason));
+            if wants(name, entry.size, modified_ms) {
+                let sample = archived::sample(&opened.uri, &opened.place(entry));
+                self.push_archived(sample, &opened.info, modified_ms)?;
+            } else if images.names(name) {
+                self.left_out.filtered();
+            } else if let Some(ending) = images.unread(name) {
+                self.left_out.unread(ending);
+            } else {
+                self.left_out
+                    .other(|| format!("{}{INSIDE}{name}", opened.uri));
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps an image in an archive until all that are named of it are known.
+    fn name(&mut self, archive: &str, entry: &str) -> Result<(), TaskError> {
+        self.names += 1;
+        self.named.push(SampleRow {
+            uri: format!("{archive}{INSIDE}{entry}"),
+            entry: Some(entry.to_owned()),
+            ..SampleRow::default()
+        })
+    }
+
+    /// Opens each archive once of which images are named.
+    fn archived(&mut self) -> Result<(), TaskError> {
+        let attempt = self.attempt;
+        let none = Sorter::new(&attempt.scratch);
+        let named = std::mem::replace(&mut self.named, none).finish()?;
+        let mut archive = String::new();
+        let mut names = BTreeSet::new();
+        for row in named {
+            let row = row?;
+            let entry = row.entry.unwrap_or_default();
+            let end = row.uri.len() - entry.len() - INSIDE.len();
+            if row.uri[..end] != archive {
+                self.named_of(&archive, &names)?;
+                names.clear();
+                row.uri[..end].clone_into(&mut archive);
+            }
+            names.insert(entry);
+        }
+        self.named_of(&archive, &names)
+    }
+
+    /// Those that are not to be had are rows that say why.
+    fn named_of(&mut self, archive: &str, names: &BTreeSet<String>) -> Result<(), TaskError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.attempt.check_cancelled()?;
+        let images = self.images;
+        let wants = |name: &str, size, modified_ms| {
+            names.contains(name) && images.wants_file(size, modified_ms)
+        };
+        let opened = match self.archives.open(archive, &wants) {
+            Ok(opened) => opened,
+            Err(error) => {
+                let why = archived::unreadable(error)?;
+                let (store, path) = self.attempt.stores.locate(archive)?;
+                let head = self.attempt.runtime.block_on(store.head(&path));
+                // An archive that has changed is tried again by an incremental job.
+                let info = head.unwrap_or_else(|_| unknown(path));
+                return names.iter().try_for_each(|name| {
+                    let sample = archived::refused(archive, name, why.clone());
+                    self.push_archived(sample, &info, 0)
+                });
             }
         };
-        if let ([first, ..], None) = (&left_out[..], named) {
-            let (count, refusal) = (left_out.len(), &first.refusal);
-            warnings.push(format!(
-                "{address}: {count} entries are left out, such as {}: {refusal}",
-                first.entry
-            ));
-        }
-        Ok(self.count - before)
-    }
-
-    fn wants_entry(
-        &mut self,
-        named: Option<&BTreeSet<&str>>,
-        name: &str,
-        size: u64,
-        modified_ms: i64,
-    ) -> bool {
-        match named {
-            Some(named) => named.contains(name) && self.images.wants_file(size, modified_ms),
-            None => {
-                if let Some(ending) = self.images.unread(name) {
-                    *self.unread.entry(ending).or_default() += 1;
-                }
-                self.images.wants(name, size, modified_ms)
-            }
-        }
-    }
-
-    fn in_place(
-        &mut self,
-        store: &Store,
-        info: &ObjectInfo,
-        file: &ObjectFile,
-        format: archive::Format,
-        named: Option<&BTreeSet<&str>>,
-    ) -> Result<Vec<archive::Problem>, TaskError> {
-        let uri = store.uri(&info.path);
-        let limits = archive::Limits::default();
-        let listing = || archive::list(&uri, file, format, &limits);
-        let listing = self.attempt.stages.time("list", 0, listing);
-        let listing = listing.map_err(TaskError::Archive)?;
-        for entry in &listing.entries {
-            let modified_ms = modified_ms(entry.modified, info);
-            if self.wants_entry(named, &entry.name, entry.size, modified_ms) {
-                let archived = Archived::in_place(entry, info.size);
-                self.push_archived(&uri, info, &archived, modified_ms)?;
-            }
-        }
-        Ok(listing.problems)
-    }
-
-    /// Has its images written one after the other into an object of the attempt.
-    fn unpacked(
-        &mut self,
-        store: &Store,
-        info: &ObjectInfo,
-        file: ObjectFile,
-        named: Option<&BTreeSet<&str>>,
-    ) -> Result<Vec<archive::Problem>, TaskError> {
-        let attempt = self.attempt;
-        let uri = store.uri(&info.path);
-        let name = format!("{}-{}", names::UNPACKED, self.archives);
-        self.archives += 1;
-        let scratch = attempt.scratch.join(&name);
-        let failed = || TaskError::scratch(&scratch);
-        let mut unpacked = BufWriter::new(File::create(&scratch).map_err(failed())?);
-        let packed = RangesReader(Arc::new(file)).stream(0);
-        let limits = archive::Limits::default();
-        let (mut offset, mut left_out) = (0, Vec::new());
-        for file in archive::TarGz::new(&uri, packed, limits) {
-            attempt.check_cancelled()?;
-            let file = match file.map_err(TaskError::Archive)? {
-                Ok(file) => file,
-                Err(problem) => {
-                    left_out.push(problem);
-                    continue;
-                }
+        let listing = &opened.listing;
+        let entries = listing.entries.iter().map(|entry| (&*entry.name, entry));
+        let entries: HashMap<&str, &archive::Entry> = entries.collect();
+        let problems = listing.problems.iter();
+        let problems: HashMap<String, &Refusal> = problems
+            .map(|problem| (normal(&problem.entry), &problem.refusal))
+            .collect();
+        for name in names {
+            let Some(entry) = entries.get(name.as_str()) else {
+                let refusal = problems.get(name).copied().unwrap_or(&Refusal::Missing);
+                let sample = archived::refused(&opened.uri, name, refusal.into());
+                self.push_archived(sample, &opened.info, 0)?;
+                continue;
             };
-            let (size, modified_ms) = (file.bytes.len() as u64, modified_ms(file.modified, info));
-            if self.wants_entry(named, &file.name, size, modified_ms) {
-                unpacked.write_all(&file.bytes).map_err(failed())?;
-                let path = attempt.writer.path(&name);
-                let archived = Archived::unpacked(file.name, path, offset, size);
-                self.push_archived(&uri, info, &archived, modified_ms)?;
-                offset += size;
+            let modified_ms = opened.modified_ms(entry);
+            if wants(name, entry.size, modified_ms) {
+                let sample = archived::sample(&opened.uri, &opened.place(entry));
+                self.push_archived(sample, &opened.info, modified_ms)?;
+            } else {
+                self.left_out.filtered();
             }
         }
-        let flushed = unpacked.into_inner();
-        flushed.map_err(|error| TaskError::scratch(&scratch)(error.into_error()))?;
-        attempt.put_file(&name, &scratch, None)?;
-        Ok(left_out)
+        Ok(())
     }
 
     fn push_archived(
         &mut self,
-        uri: &str,
-        info: &ObjectInfo,
-        archived: &Archived,
+        sample: SampleRow,
+        archive: &ObjectInfo,
         modified_ms: i64,
     ) -> Result<(), TaskError> {
         self.push_row(SampleRow {
-            etag: info.etag.clone(),
+            etag: archive.etag.clone(),
             modified: Micros(modified_ms.saturating_mul(1000)),
-            ..archived::sample(uri, archived)
+            ..sample
         })
     }
 
@@ -343,28 +432,35 @@ impl Found<'_> {
     fn listed(&mut self, mut addresses: Addresses<'_>) -> Result<(), TaskError> {
         while let Some(batch) = addresses.next_batch()? {
             self.attempt.check_cancelled()?;
-            for listed in batch {
-                match listed.info {
-                    Some(info) => self.named(&listed.store, &info)?,
-                    None => {
-                        let info = ObjectInfo {
-                            path: listed.path,
-                            etag: String::new(),
-                            size: 0,
-                            modified: std::time::SystemTime::UNIX_EPOCH,
-                        };
-                        self.push(&listed.store, &info, 0)?;
-                    }
+            for named in batch {
+                match named {
+                    Named::Object {
+                        store,
+                        info: Some(info),
+                        ..
+                    } => self.object(&store, &info)?,
+                    Named::Object {
+                        store,
+                        path,
+                        info: None,
+                    } => self.push(&store, &unknown(path), 0)?,
+                    Named::Archived { archive, entry } => self.name(&archive, &entry)?,
                 }
             }
+        }
+        if let Some(warning) = addresses.warning() {
+            self.left_out.line(warning);
         }
         Ok(())
     }
 
-    fn named(&mut self, store: &Store, info: &ObjectInfo) -> Result<(), TaskError> {
+    /// One that was named.
+    fn object(&mut self, store: &Store, info: &ObjectInfo) -> Result<(), TaskError> {
         let modified_ms = milliseconds(info.modified);
         if self.images.wants_file(info.size, modified_ms) {
             self.push(store, info, modified_ms)?;
+        } else {
+            self.left_out.filtered();
         }
         Ok(())
     }
@@ -395,10 +491,18 @@ impl Found<'_> {
     }
 }
 
-/// Of an entry, or of its archive where it has none.
-fn modified_ms(seconds: Option<i64>, archive: &ObjectInfo) -> i64 {
-    match seconds {
-        Some(seconds) => seconds.saturating_mul(1000),
-        None => milliseconds(archive.modified),
+/// A name as those of entries are; of what is refused it may be any.
+fn normal(name: &str) -> String {
+    let parts = name.split('/').filter(|part| !matches!(*part, "" | "."));
+    parts.collect::<Vec<_>>().join("/")
+}
+
+/// Of an object of which nothing is known but where it should be.
+fn unknown(path: String) -> ObjectInfo {
+    ObjectInfo {
+        path,
+        etag: String::new(),
+        size: 0,
+        modified: std::time::SystemTime::UNIX_EPOCH,
     }
 }

@@ -1,0 +1,336 @@
+//! Texts of anybody's list, one after the other: the lines of a text, or one column of a CSV or Parquet file.
+
+use std::{
+    fmt,
+    io::{self, BufRead, Read},
+};
+
+use arrow_array::cast::AsArray;
+use arrow_schema::DataType;
+use parquet::{
+    arrow::{
+        ProjectionMask,
+        arrow_reader::{
+            ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+        },
+    },
+    errors::ParquetError,
+    file::reader::ChunkReader,
+};
+
+/// Longer than any address; a file with such a line or record is no list.
+const LINE_BYTES: u64 = 64 * 1024;
+
+/// A text, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// Without the white space around it. Never empty in lists of lines; in tables it may be.
+    pub text: String,
+    pub place: TextPlace,
+}
+
+/// From 1 on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextPlace {
+    Line(u64),
+    /// Of a table without lines.
+    Row(u64),
+}
+
+impl fmt::Display for TextPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Row(row) => write!(f, "row {row}"),
+        }
+    }
+}
+
+/// What is wrong with a list.
+#[derive(Debug, thiserror::Error)]
+pub enum TextsError {
+    #[error("{place}: it has more than {LINE_BYTES} bytes, as no address has")]
+    TooLong { place: TextPlace },
+    #[error("{place}: it is not UTF-8 text")]
+    NotUtf8 { place: TextPlace },
+    #[error("{place}: it has {found} fields, and the first line {expected}")]
+    Fields {
+        place: TextPlace,
+        found: u64,
+        expected: u64,
+    },
+    #[error("there is no column {column:?}; {}", columns(known))]
+    NoColumn { column: String, known: Vec<String> },
+    #[error("its column {column:?} is of the type {found}, not of texts")]
+    OtherType { column: String, found: String },
+    #[error("it is not a whole Parquet file")]
+    NotParquet(#[source] ParquetError),
+    #[error("it cannot be read")]
+    Read(#[source] io::Error),
+}
+
+fn columns(known: &[String]) -> String {
+    match known {
+        [] => "the file is empty".to_owned(),
+        known => format!("the file has {}", known.join(", ")),
+    }
+}
+
+type Item = Result<Text, TextsError>;
+
+/// One a line; empty lines and those that begin with `#` say nothing.
+pub fn lines(mut source: impl BufRead) -> impl Iterator<Item = Item> {
+    let mut number = 0;
+    std::iter::from_fn(move || {
+        loop {
+            number += 1;
+            let place = TextPlace::Line(number);
+            let mut line = Vec::new();
+            let read = source
+                .by_ref()
+                .take(LINE_BYTES)
+                .read_until(b'\n', &mut line);
+            let text = match read {
+                Ok(0) => return None,
+                Ok(_) if line.len() as u64 == LINE_BYTES => {
+                    return Some(Err(TextsError::TooLong { place }));
+                }
+                Ok(_) => match str::from_utf8(&line) {
+                    Ok(text) => trimmed(text),
+                    Err(_) => return Some(Err(TextsError::NotUtf8 { place })),
+                },
+                Err(error) => return Some(Err(TextsError::Read(error))),
+            };
+            if !text.is_empty() && !text.starts_with('#') {
+                let text = text.to_owned();
+                return Some(Ok(Text { text, place }));
+            }
+        }
+    })
+}
+
+/// Those of one column, of the name that the first line gives it; empty where a record has none.
+pub fn csv_column<R: Read>(
+    source: R,
+    column: &str,
+) -> Result<impl Iterator<Item = Item> + use<R>, TextsError> {
+    let mut reader = csv::Reader::from_reader(source);
+    let headers = reader.headers().map_err(of_csv)?;
+    let Some(place) = headers.iter().position(|header| trimmed(header) == column) else {
+        return Err(TextsError::NoColumn {
+            column: column.to_owned(),
+            known: headers
+                .iter()
+                .map(|name| trimmed(name).to_owned())
+                .collect(),
+        });
+    };
+    Ok(reader.into_records().map(move |record| {
+        let record = record.map_err(of_csv)?;
+        Ok(Text {
+            text: trimmed(record.get(place).unwrap_or_default()).to_owned(),
+            place: line(record.position()),
+        })
+    }))
+}
+
+/// Those of one column; empty where it is null.
+pub fn parquet_column<R: ChunkReader + 'static>(
+    source: R,
+    column: &str,
+) -> Result<impl Iterator<Item = Item> + use<R>, TextsError> {
+    // Whatever the writer had in memory (dictionaries, views), texts come as texts.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(source, options)
+        .map_err(TextsError::NotParquet)?;
+    let fields = builder.schema().fields();
+    let Some((place, field)) = fields.find(column) else {
+        return Err(TextsError::NoColumn {
+            column: column.to_owned(),
+            known: fields.iter().map(|field| field.name().clone()).collect(),
+        });
+    };
+    if *field.data_type() != DataType::Utf8 {
+        return Err(TextsError::OtherType {
+            column: column.to_owned(),
+            found: field.data_type().to_string(),
+        });
+    }
+    let mask = ProjectionMask::roots(builder.parquet_schema(), [place]);
+    let batches = builder.with_projection(mask).build();
+    let mut batches = Batches {
+        batches: batches.map_err(TextsError::NotParquet)?,
+        batch: Vec::new().into_iter(),
+    };
+    let mut row = 0;
+    Ok(std::iter::from_fn(move || {
+        let text = match batches.next()? {
+            Ok(text) => trimmed(&text.unwrap_or_default()).to_owned(),
+            Err(error) => return Some(Err(error)),
+        };
+        row += 1;
+        let place = TextPlace::Row(row);
+        Some(Ok(Text { text, place }))
+    }))
+}
+
+/// Reads a column batch by batch, and nothing else of the file.
+struct Batches {
+    batches: ParquetRecordBatchReader,
+    batch: std::vec::IntoIter<Option<String>>,
+}
+
+impl Iterator for Batches {
+    type Item = Result<Option<String>, TextsError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(text) = self.batch.next() {
+                return Some(Ok(text));
+            }
+            let batch = match self.batches.next()? {
+                Ok(batch) => batch,
+                Err(error) => return Some(Err(TextsError::NotParquet(error.into()))),
+            };
+            let texts = batch.column(0).as_string::<i32>();
+            let texts: Vec<_> = texts.iter().map(|text| text.map(str::to_owned)).collect();
+            self.batch = texts.into_iter();
+        }
+    }
+}
+
+/// Some programs begin a text with a mark of its encoding.
+fn trimmed(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}').trim()
+}
+
+fn line(position: Option<&csv::Position>) -> TextPlace {
+    TextPlace::Line(position.map_or(1, csv::Position::line))
+}
+
+fn of_csv(error: csv::Error) -> TextsError {
+    let place = line(error.position());
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => TextsError::Read(error),
+        csv::ErrorKind::UnequalLengths {
+            expected_len, len, ..
+        } => TextsError::Fields {
+            place,
+            found: len,
+            expected: expected_len,
+        },
+        // Only writers have other errors.
+        _ => TextsError::NotUtf8 { place },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+    use bytes::Bytes;
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+
+    fn all(items: impl Iterator<Item = Item>) -> Vec<(String, String)> {
+        items
+            .map(|item| {
+                let text = item.expect("a text");
+                (text.text, text.place.to_string())
+            })
+            .collect()
+    }
+
+    fn of_csv(text: &str, column: &str) -> Result<Vec<Item>, TextsError> {
+        csv_column(text.as_bytes(), column).map(Iterator::collect)
+    }
+
+    fn parquet(columns: Vec<(&str, ArrayRef)>) -> Bytes {
+        let batch = RecordBatch::try_from_iter_with_nullable(
+            columns.into_iter().map(|(name, array)| (name, array, true)),
+        );
+        let batch = batch.expect("a batch");
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).expect("a writer");
+        writer.write(&batch).expect("written");
+        writer.into_inner().expect("written").into()
+    }
+
+    fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+        let pair = |(text, place): &(&str, &str)| ((*text).to_owned(), (*place).to_owned());
+        expected.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn comments_and_empty_lines_say_nothing_however_many_they_are() {
+        let text = format!(
+            "\u{feff}a.png\r\n{}{}  b.png \n#c\nd e.png",
+            "# x\n".repeat(5000),
+            "\n".repeat(5000)
+        );
+        let expected = [
+            ("a.png", "line 1"),
+            ("b.png", "line 10002"),
+            ("d e.png", "line 10004"),
+        ];
+        assert_eq!(all(lines(text.as_bytes())), pairs(&expected));
+    }
+
+    #[test]
+    fn cells_of_a_column_come_with_their_places() {
+        let text = "\u{feff}n, uri\n1,a.png\n2,\n3,\"b\nc.png\"\n4,d.png\n";
+        let found = csv_column(text.as_bytes(), "uri").expect("a column");
+        let expected = [
+            ("a.png", "line 2"),
+            ("", "line 3"),
+            ("b\nc.png", "line 4"),
+            ("d.png", "line 6"),
+        ];
+        assert_eq!(all(found), pairs(&expected));
+        let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("a.png"), None, Some(" ")]));
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+        let file = parquet(vec![("n", numbers), ("uri", texts)]);
+        let found = parquet_column(file.clone(), "uri").expect("a column");
+        let expected = [("a.png", "row 1"), ("", "row 2"), ("", "row 3")];
+        assert_eq!(all(found), pairs(&expected));
+        let said = |column| parquet_column(file.clone(), column).err().expect("wrong");
+        assert_eq!(
+            said("n").to_string(),
+            "its column \"n\" is of the type Int64, not of texts"
+        );
+        assert_eq!(
+            said("x").to_string(),
+            "there is no column \"x\"; the file has n, uri"
+        );
+    }
+
+    #[test]
+    fn what_is_no_list_is_said_with_its_place() {
+        let long = "x".repeat(LINE_BYTES as usize);
+        for (bytes, said) in [
+            (b"a\n\xff\n".to_vec(), "line 2: it is not UTF-8 text"),
+            (format!("a\n\n{long}").into_bytes(), "line 3: it has more"),
+        ] {
+            let last = lines(&bytes[..]).last().expect("an item");
+            let error = last.expect_err("wrong").to_string();
+            assert!(error.starts_with(said), "{error}");
+        }
+        for (text, said) in [
+            ("", "there is no column \"uri\"; the file is empty"),
+            (
+                "n,path\n",
+                "there is no column \"uri\"; the file has n, path",
+            ),
+        ] {
+            assert_eq!(of_csv(text, "uri").expect_err("wrong").to_string(), said);
+        }
+        let items = of_csv("n,uri\n1,a\n2,b,c\n", "uri").expect("a column");
+        let error = items[1].as_ref().expect_err("wrong").to_string();
+        assert_eq!(error, "line 3: it has 3 fields, and the first line 2");
+        assert!(matches!(
+            parquet_column(Bytes::from_static(b"none"), "uri").err(),
+            Some(TextsError::NotParquet(_))
+        ));
+    }
+}
