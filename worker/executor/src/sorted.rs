@@ -18,15 +18,18 @@ const IN_MEMORY: usize = 250_000;
 
 pub struct Sorter<R: Row> {
     scratch: PathBuf,
+    /// Of its files, so that several can sort in one folder.
+    name: &'static str,
     rows: Vec<R>,
     runs: Vec<PathBuf>,
     in_memory: usize,
 }
 
 impl<R: Row + 'static> Sorter<R> {
-    pub fn new(scratch: &Path) -> Self {
+    pub fn new(scratch: &Path, name: &'static str) -> Self {
         Self {
             scratch: scratch.to_owned(),
+            name,
             rows: Vec::new(),
             runs: Vec::new(),
             in_memory: IN_MEMORY,
@@ -56,7 +59,7 @@ impl<R: Row + 'static> Sorter<R> {
         self.rows.sort_by(R::order);
         let path = self
             .scratch
-            .join(format!("run-{}.parquet", self.runs.len()));
+            .join(format!("{}-{}.parquet", self.name, self.runs.len()));
         let file = File::create(&path).map_err(TaskError::scratch(&path))?;
         let written = TableWriter::new(BufWriter::new(file)).and_then(|mut table| {
             self.rows.drain(..).try_for_each(|row| table.push(row))?;
@@ -204,7 +207,7 @@ mod tests {
     fn rows_come_in_order_whatever_fits_in_memory() {
         for in_memory in [1, 3, 7, 100] {
             let scratch = tempfile::tempdir().unwrap();
-            let mut sorter = Sorter::<SampleRow>::new(scratch.path());
+            let mut sorter = Sorter::<SampleRow>::new(scratch.path(), "samples");
             sorter.in_memory = in_memory;
             for number in 0..50_u64 {
                 let row = SampleRow {

@@ -4,7 +4,6 @@
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashMap},
-    fs,
     ops::ControlFlow,
 };
 
@@ -39,7 +38,7 @@ pub fn seal(
 ) -> Result<Listed, TaskError> {
     // What cannot be used is said before a million images are listed.
     let mut known = Known::open(attempt, packages)?;
-    let mut found = Found::new(attempt, images)?;
+    let mut found = Found::new(attempt, images);
     let mut empty = Vec::new();
     for place in images.places() {
         attempt.check_cancelled()?;
@@ -175,20 +174,18 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn new(attempt: &'a Attempt, images: &'a Unlabelled) -> Result<Self, TaskError> {
-        let named = attempt.scratch.join("named");
-        fs::create_dir_all(&named).map_err(TaskError::scratch(&named))?;
-        Ok(Self {
+    fn new(attempt: &'a Attempt, images: &'a Unlabelled) -> Self {
+        Self {
             attempt,
             images,
-            rows: Sorter::new(&attempt.scratch),
-            named: Sorter::new(&named),
+            rows: Sorter::new(&attempt.scratch, "samples"),
+            named: Sorter::new(&attempt.scratch, "named"),
             names: 0,
             count: 0,
             archives: Archives::new(attempt),
             seen: BTreeSet::new(),
             left_out: LeftOut::default(),
-        })
+        }
     }
 
     fn place(&mut self, place: &Place) -> Result<(), TaskError> {
@@ -348,7 +345,7 @@ impl<'a> Found<'a> {
     /// Opens each archive once of which images are named.
     fn archived(&mut self) -> Result<(), TaskError> {
         let attempt = self.attempt;
-        let none = Sorter::new(&attempt.scratch);
+        let none = Sorter::new(&attempt.scratch, "none");
         let named = std::mem::replace(&mut self.named, none).finish()?;
         let mut archive = String::new();
         let mut names = BTreeSet::new();
