@@ -249,7 +249,8 @@ fn entries_that_lead_out_or_would_fill_memory_are_left_out_and_said() {
         job.run(&mut executor, 2);
         assert_eq!(outcomes(&job), expected(&[("in.png", "")]), "{name}");
         let said = warnings(&job);
-        let words = format!("{name}: 2 entries are left out, such as ../up.png: its name climbs");
+        let words =
+            format!("{name}: 2 entries are left out: ../up.png and 1 more: its name climbs");
         assert!(said.contains(&words), "{said}");
     }
     assert!(!folder.join("up.png").exists() && !folder.join("b.png").exists());
