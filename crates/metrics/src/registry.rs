@@ -72,19 +72,24 @@ const COMPUTE_WITH_CACHE: Param = Param::ignored(
     "a metric is computed once",
 );
 
-const CURVE: &[Param] = &[
-    thresholds("thresholds"),
-    IGNORE_INDEX,
-    VALIDATE_ARGS,
-    COMPUTE_ON_CPU,
-    DIST_SYNC_ON_STEP,
-    PROCESS_GROUP,
-    DIST_SYNC_FN,
-    SYNC_ON_COMPUTE,
-    COMPUTE_WITH_CACHE,
-];
+/// A metric's own parameters, and those that each metric of torchmetrics takes.
+macro_rules! of_torchmetrics {
+    ($($own:expr),* $(,)?) => {
+        &[
+            $($own,)*
+            COMPUTE_ON_CPU,
+            DIST_SYNC_ON_STEP,
+            PROCESS_GROUP,
+            DIST_SYNC_FN,
+            SYNC_ON_COMPUTE,
+            COMPUTE_WITH_CACHE,
+        ]
+    };
+}
 
-const AUPRO: &[Param] = &[
+const CURVE: &[Param] = of_torchmetrics![thresholds("thresholds"), IGNORE_INDEX, VALIDATE_ARGS,];
+
+const AUPRO: &[Param] = of_torchmetrics![
     Param::new(
         "fpr_limit",
         Kind::Float {
@@ -95,12 +100,6 @@ const AUPRO: &[Param] = &[
         "false-positive rate of pixels at which the area ends",
     ),
     thresholds("num_thresholds"),
-    COMPUTE_ON_CPU,
-    DIST_SYNC_ON_STEP,
-    PROCESS_GROUP,
-    DIST_SYNC_FN,
-    SYNC_ON_COMPUTE,
-    COMPUTE_WITH_CACHE,
 ];
 
 const AUPIMO: &[Param] = &[
@@ -140,7 +139,7 @@ const DECIDING_THRESHOLD: Param = Param::ignored(
     "the job's threshold decides, as the reference's engine overwrites this one",
 );
 
-const F1_SCORE: &[Param] = &[
+const F1_SCORE: &[Param] = of_torchmetrics![
     DECIDING_THRESHOLD,
     Param::ignored(
         "multidim_average",
@@ -150,15 +149,9 @@ const F1_SCORE: &[Param] = &[
     ),
     IGNORE_INDEX,
     VALIDATE_ARGS,
-    COMPUTE_ON_CPU,
-    DIST_SYNC_ON_STEP,
-    PROCESS_GROUP,
-    DIST_SYNC_FN,
-    SYNC_ON_COMPUTE,
-    COMPUTE_WITH_CACHE,
 ];
 
-const F1_ADAPTIVE: &[Param] = &[
+const F1_ADAPTIVE: &[Param] = of_torchmetrics![
     Param::ignored(
         "default_value",
         Kind::Float {
@@ -171,12 +164,6 @@ const F1_ADAPTIVE: &[Param] = &[
     thresholds("thresholds"),
     IGNORE_INDEX,
     VALIDATE_ARGS,
-    COMPUTE_ON_CPU,
-    DIST_SYNC_ON_STEP,
-    PROCESS_GROUP,
-    DIST_SYNC_FN,
-    SYNC_ON_COMPUTE,
-    COMPUTE_WITH_CACHE,
 ];
 
 const FALSE_POSITIVE_RATE: &[Param] = &[Param::new(
