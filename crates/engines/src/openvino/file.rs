@@ -7,6 +7,7 @@ use std::sync::Arc;
 use openvino_sys as sys;
 
 use super::NAME;
+use super::copies::Copies;
 use super::handle::{CompiledModel, Model, Port, Request, Tensor, checked, wrap};
 use crate::image_model::image_size;
 use crate::{EngineError, ImageModel, ImageSession, Output};
@@ -97,19 +98,15 @@ impl Port {
 }
 
 pub(super) struct OpenVinoFile {
-    compiled: Arc<CompiledModel>,
+    copies: Copies,
     image_size: Option<[usize; 2]>,
     names: Arc<[String]>,
 }
 
 impl OpenVinoFile {
-    pub(super) fn new(
-        compiled: CompiledModel,
-        image_size: Option<[usize; 2]>,
-        names: Vec<String>,
-    ) -> Self {
+    pub(super) fn new(copies: Copies, image_size: Option<[usize; 2]>, names: Vec<String>) -> Self {
         Self {
-            compiled: Arc::new(compiled),
+            copies,
             image_size,
             names: names.into(),
         }
@@ -126,10 +123,11 @@ impl ImageModel for OpenVinoFile {
     }
 
     fn session(&self) -> Result<Box<dyn ImageSession>, EngineError> {
+        let compiled = self.copies.next();
         Ok(Box::new(OpenVinoFileSession {
-            request: self.compiled.request()?,
+            request: compiled.request()?,
             names: Arc::clone(&self.names),
-            _compiled: Arc::clone(&self.compiled),
+            _compiled: Arc::clone(compiled),
         }))
     }
 }

@@ -43,6 +43,8 @@ owner!(
 unsafe impl Sync for Core {}
 // SAFETY: as above.
 unsafe impl Sync for CompiledModel {}
+// SAFETY: nothing changes a model once it is read; what is compiled is a copy.
+unsafe impl Sync for Model {}
 
 /// An error unless the status is OK, with the library's last message.
 pub(super) fn checked(what: &str, status: sys::ov_status_e) -> Result<(), EngineError> {

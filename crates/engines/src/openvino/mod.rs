@@ -1,14 +1,17 @@
 //! OpenVINO: opened at run time, one compiled model with as many streams as sessions, one request a session.
 
+mod copies;
 mod file;
 mod handle;
 
 use std::env;
 use std::ffi::{CStr, CString, c_void};
 use std::os::unix::ffi::OsStrExt;
+use std::panic;
 use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use graph::Graph;
 use openvino_sys as sys;
@@ -17,12 +20,18 @@ use crate::ports::{PortSize, Ports, has_precision};
 use crate::{
     CompileOptions, Compiled, Engine, EngineError, ImageModel, Precision, Session, library,
 };
+use copies::Copies;
 use handle::{CompiledModel, Core, Model, Request, Tensor, checked};
 
 const NAME: &str = "openvino";
 const FILE: &str = "libopenvino_c.so";
 const PROCESSOR: &str = "CPU";
 const PRECISION_HINT: &str = "INFERENCE_PRECISION_HINT";
+
+/// Up to this size each session has a copy of the model. OpenVINO hands an inference to the thread of a stream if a model has several, and
+/// the calling thread waits: a wake-up each way, and more threads than cores in between, for some 10 ms of arithmetic. With one
+/// stream the calling thread computes. Larger networks take long enough, and their numbers too much memory.
+const COPIED_BYTES: u64 = 16 << 20;
 
 /// OpenVINO with the device that it computes on, loaded.
 pub(crate) struct OpenVino {
@@ -115,6 +124,13 @@ fn chosen_device(core: &Core) -> Result<CString, EngineError> {
     })
 }
 
+/// Of a model's file and of the numbers beside it.
+fn bytes_of(file: &Path) -> u64 {
+    let numbers = file.with_extension("bin");
+    let both = [file, &numbers].map(|path| path.metadata().map_or(0, |metadata| metadata.len()));
+    both.iter().sum()
+}
+
 impl Engine for OpenVino {
     fn name(&self) -> &'static str {
         NAME
@@ -179,9 +195,9 @@ impl Engine for OpenVino {
                 source,
             }
         })?;
-        let model = self.read(&onnx)?;
+        let (model, bytes) = (self.read(&onnx)?, onnx.len() as u64);
         drop(onnx);
-        self.made_ready(&model, ports, options)
+        self.made_ready(&model, bytes, ports, options)
     }
 
     fn compile_file(
@@ -191,7 +207,7 @@ impl Engine for OpenVino {
         options: &CompileOptions,
     ) -> Result<Box<dyn Compiled>, EngineError> {
         let ports = Ports::new(NAME, graph, options, &self.precisions())?;
-        self.made_ready(&self.read_file(file)?, ports, options)
+        self.made_ready(&self.read_file(file)?, bytes_of(file), ports, options)
     }
 
     fn open_file(
@@ -207,10 +223,8 @@ impl Engine for OpenVino {
         )?;
         let model = self.read_file(file)?;
         let (image_size, names) = file::ports(&model)?;
-        let compiled = self.compiled(&model, options)?;
-        Ok(Box::new(file::OpenVinoFile::new(
-            compiled, image_size, names,
-        )))
+        let copies = self.copies(&model, bytes_of(file), options)?;
+        Ok(Box::new(file::OpenVinoFile::new(copies, image_size, names)))
     }
 }
 
@@ -218,31 +232,57 @@ impl OpenVino {
     fn made_ready(
         &self,
         model: &Model,
+        bytes: u64,
         ports: Ports,
         options: &CompileOptions,
     ) -> Result<Box<dyn Compiled>, EngineError> {
         Ok(Box::new(OpenVinoCompiled {
-            compiled: Arc::new(self.compiled(model, options)?),
+            copies: self.copies(model, bytes, options)?,
             ports,
         }))
+    }
+
+    /// A model's copy for each session, or one for all; `bytes`: of its file.
+    fn copies(
+        &self,
+        model: &Model,
+        bytes: u64,
+        options: &CompileOptions,
+    ) -> Result<Copies, EngineError> {
+        let is_copied = self.is_processor() && bytes <= COPIED_BYTES;
+        let (copies, streams) = match is_copied {
+            true => (options.sessions, 1),
+            false => (1, options.sessions),
+        };
+        let one = || self.compiled(model, streams, options.precision);
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..copies).map(|_| scope.spawn(one)).collect();
+            let first = one()?;
+            let others = others.into_iter().map(|other| {
+                other
+                    .join()
+                    .unwrap_or_else(|panic| panic::resume_unwind(panic))
+            });
+            Ok(Copies::new(first, others.collect::<Result<_, _>>()?))
+        })
+    }
+
+    fn is_processor(&self) -> bool {
+        self.device.to_bytes() == PROCESSOR.as_bytes()
     }
 
     fn compiled(
         &self,
         model: &Model,
-        options: &CompileOptions,
+        streams: usize,
+        precision: Precision,
     ) -> Result<CompiledModel, EngineError> {
-        let CompileOptions {
-            sessions,
-            precision,
-            ..
-        } = *options;
-        let hint = if sessions == 1 {
+        let hint = if streams == 1 {
             "LATENCY"
         } else {
             "THROUGHPUT"
         };
-        let sessions = sessions.to_string();
+        let streams = streams.to_string();
         let of_all = [
             ("PERFORMANCE_HINT", hint),
             // Without it CPUs with bf16 units compute in bf16, off by a percent.
@@ -250,14 +290,13 @@ impl OpenVino {
         ];
         // Other devices know none of these.
         let of_processors = [
-            ("NUM_STREAMS", sessions.as_str()),
+            ("NUM_STREAMS", streams.as_str()),
             // One thread a stream.
-            ("INFERENCE_NUM_THREADS", &sessions),
+            ("INFERENCE_NUM_THREADS", &streams),
             // Decoding threads share the cores.
             ("ENABLE_CPU_PINNING", "NO"),
         ];
-        let is_processor = self.device.to_bytes() == PROCESSOR.as_bytes();
-        let of_processors = of_processors.into_iter().filter(|_| is_processor);
+        let of_processors = of_processors.into_iter().filter(|_| self.is_processor());
         let properties: Vec<(CString, CString)> = of_all
             .into_iter()
             .chain(of_processors)
@@ -298,17 +337,18 @@ impl OpenVino {
 }
 
 struct OpenVinoCompiled {
-    compiled: Arc<CompiledModel>,
+    copies: Copies,
     ports: Ports,
 }
 
 impl Compiled for OpenVinoCompiled {
     fn session(&self) -> Result<Box<dyn Session>, EngineError> {
+        let compiled = self.copies.next();
         Ok(Box::new(OpenVinoSession {
-            request: self.compiled.request()?,
-            names: self.names()?,
+            request: compiled.request()?,
+            names: self.names(compiled)?,
             ports: self.ports.clone(),
-            _compiled: Arc::clone(&self.compiled),
+            _compiled: Arc::clone(compiled),
         }))
     }
 }
@@ -316,7 +356,7 @@ impl Compiled for OpenVinoCompiled {
 impl OpenVinoCompiled {
     /// What the compiled model knows each input by. OpenVINO leaves out inputs that no output needs, such as a layer of which no
     /// channel is chosen, so that places do not tell which is which. Empty: there is one, and it is needed.
-    fn names(&self) -> Result<Vec<Option<CString>>, EngineError> {
+    fn names(&self, compiled: &CompiledModel) -> Result<Vec<Option<CString>>, EngineError> {
         if self.ports.inputs.len() < 2 {
             return Ok(Vec::new());
         }
@@ -325,11 +365,8 @@ impl OpenVinoCompiled {
             let mut found = ptr::null_mut();
             // SAFETY: the compiled model and the name are alive; what is found is freed at once.
             unsafe {
-                let status = sys::ov_compiled_model_input_by_name(
-                    self.compiled.0,
-                    name.as_ptr(),
-                    &mut found,
-                );
+                let status =
+                    sys::ov_compiled_model_input_by_name(compiled.0, name.as_ptr(), &mut found);
                 if status != sys::ov_status_e::OK {
                     return None;
                 }
@@ -341,7 +378,7 @@ impl OpenVinoCompiled {
         let mut size = 0;
         // SAFETY: the compiled model is alive.
         checked("counting the inputs", unsafe {
-            sys::ov_compiled_model_inputs_size(self.compiled.0, &mut size)
+            sys::ov_compiled_model_inputs_size(compiled.0, &mut size)
         })?;
         let known = names.iter().flatten().count();
         if known != size {

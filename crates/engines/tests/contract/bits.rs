@@ -1,11 +1,11 @@
 //! Which results are equal bit for bit.
 
 use engines::{CompileOptions, Engine};
-use graph::Graph;
+use graph::{Builder, Dim, Graph};
 
 use crate::cases::CASES;
 use crate::network::{IMAGE, scoring_network};
-use crate::values::{all, batch_size_independent, bits, noise, run};
+use crate::values::{all, batch_size_independent, bits, noise, run, tensor};
 
 #[test]
 fn an_operation_gives_an_image_the_same_bits_at_every_place_of_a_batch() {
@@ -82,28 +82,50 @@ fn a_network_gives_the_same_bits_at_batch_1_and_8() {
 
 #[test]
 fn two_sessions_at_work_give_the_bits_of_one() {
-    let graph = scoring_network().unwrap();
+    check_two_sessions(&scoring_network().unwrap());
+}
+
+/// Of which engines do not keep a copy for each session.
+#[test]
+fn two_sessions_of_a_large_network_give_the_bits_of_one() {
+    let wide = 1_500;
+    let mut builder = Builder::new();
+    let image = builder.input("image", &[Dim::Batch, IMAGE.into()]).unwrap();
+    let mut value = image;
+    for (key, shape) in [(1, [IMAGE, wide]), (2, [wide, 100])] {
+        let weights = tensor(key, &shape, 0.1);
+        let weights = builder
+            .constant(&format!("weights {key}"), weights)
+            .unwrap();
+        value = builder.matmul(value, weights).unwrap();
+    }
+    builder.output("numbers", value).unwrap();
+    check_two_sessions(&builder.finish().unwrap());
+}
+
+/// Of a graph whose input is [`IMAGE`] numbers.
+fn check_two_sessions(graph: &Graph) {
     let images: Vec<Vec<f32>> = (0..6).map(|key| noise(key, IMAGE)).collect();
     for engine in all() {
         let alone: Vec<Vec<Vec<f32>>> = images
             .iter()
-            .map(|x| run(engine.as_ref(), &graph, 1, &[x]))
+            .map(|x| run(engine.as_ref(), graph, 1, &[x]))
             .collect();
         let options = CompileOptions {
             batch: 1,
             sessions: 2,
             ..CompileOptions::default()
         };
-        let compiled = engine.compile(&graph, &options).unwrap();
+        let compiled = engine.compile(graph, &options).expect("it compiles");
         std::thread::scope(|scope| {
             for _ in 0..2 {
-                let mut session = compiled.session().unwrap();
+                let mut session = compiled.session().expect("a session");
                 let (images, alone, engine) = (&images, &alone, &engine);
                 scope.spawn(move || {
                     for _ in 0..5 {
                         for (x, expected) in images.iter().zip(alone) {
-                            let mut outputs = vec![Vec::new(); 3];
-                            session.run(&[x], &mut outputs).unwrap();
+                            let mut outputs = vec![Vec::new(); expected.len()];
+                            session.run(&[x], &mut outputs).expect("it runs");
                             for (a, b) in expected.iter().zip(&outputs) {
                                 assert_eq!(bits(a), bits(b), "{}", engine.name());
                             }
