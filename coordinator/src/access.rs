@@ -12,6 +12,7 @@ use std::{
 
 use futures::future::{Either, Ready, ready};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use tonic::{Status, codegen::http};
 use tower::{Layer, Service};
@@ -59,6 +60,15 @@ struct Entry {
     sha256: String,
 }
 
+/// What is wrong is said without repeating what stands there: somebody may have named a file of secrets.
+fn entry_of(entry: Value) -> Result<Entry, String> {
+    let of_texts = |fields: &Map<String, Value>| fields.values().all(Value::is_string);
+    if !entry.as_object().is_some_and(of_texts) {
+        return Err("expected the texts name, role and sha256".to_owned());
+    }
+    serde_json::from_value(entry).map_err(|error| error.to_string())
+}
+
 /// Whose a token is.
 #[derive(Debug, Clone)]
 struct Caller {
@@ -85,10 +95,13 @@ impl Access {
         let document = yaml::Document::parse(&text).map_err(|((line, column), why)| {
             invalid(format!("line {line}, column {column}: {why}"))
         })?;
-        let entries: Vec<Entry> =
-            serde_json::from_value(document.value).map_err(|error| invalid(error.to_string()))?;
+        let Value::Array(entries) = document.value else {
+            return Err(invalid("it is no list of entries".to_owned()));
+        };
         let mut callers = HashMap::new();
-        for Entry { name, role, sha256 } in entries {
+        for (number, entry) in (1..).zip(entries) {
+            let Entry { name, role, sha256 } =
+                entry_of(entry).map_err(|why| invalid(format!("entry {number}: {why}")))?;
             let hash = sha256.to_ascii_lowercase();
             if hash.len() != 64 || !hash.chars().all(|c| c.is_ascii_hexdigit()) {
                 return Err(invalid(format!(
@@ -345,9 +358,20 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_tokens_file_is_refused_without_showing_hashes() {
+    fn a_bad_tokens_file_is_refused_without_showing_what_it_holds() {
         for (text, word) in [
             ("[]", "no token"),
+            ("ns_secret", "no list"),
+            ("- ns_secret", "entry 1: expected the texts"),
+            ("- [ns_secret]", "entry 1: expected the texts"),
+            (
+                "- {name: a, role: user, sha256: [ns_secret]}",
+                "entry 1: expected the texts",
+            ),
+            (
+                "-----BEGIN PRIVATE KEY-----\nns_secret+/==\n-----END PRIVATE KEY-----\n",
+                "no list",
+            ),
             ("- {name: a, role: admin, sha256: '00'}", "admin"),
             (
                 "- {name: a, role: user, sha256: 'abc'}",
@@ -356,7 +380,9 @@ mod tests {
         ] {
             let error = access(text).unwrap_err().to_string();
             assert!(
-                error.contains(word) && error.contains("ctl token new"),
+                error.contains(word)
+                    && error.contains("ctl token new")
+                    && !error.contains("ns_secret"),
                 "{error}"
             );
         }

@@ -121,6 +121,11 @@ fn address(text: &str) -> Result<Url, WebhookError> {
         reason: reason.to_owned(),
     };
     let url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(bad(
+            "it names a user or a password, which would be shown to everybody who sees the settings; its receiver knows the coordinator by the signature",
+        ));
+    }
     match url.scheme() {
         "http" | "https" => Ok(url),
         _ => Err(bad("its scheme is neither https nor http")),

@@ -23,9 +23,18 @@ pub async fn connect(place: &Place) -> Result<Option<Client>, Error> {
                 return Ok(None);
             }
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                let hidden = socket
+                    .symlink_metadata()
+                    .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+                let what = match hidden {
+                    true => format!("the state folder {} may not be entered", folder.display()),
+                    false => format!(
+                        "the coordinator's socket {} belongs to somebody else",
+                        socket.display()
+                    ),
+                };
                 return Err(Error::Denied(format!(
-                    "the coordinator's socket {} belongs to somebody else; choose another folder with --state",
-                    socket.display()
+                    "{what}; choose another folder with --state"
                 )));
             }
             Err(error) => {
@@ -52,9 +61,10 @@ impl From<ReachError> for Error {
             ReachError::NeedsTls { .. } => Self::Unreachable { what, source: None },
             ReachError::Read { path, source, .. } => Self::Read { path, source },
             ReachError::NoHome => Self::cannot_run(what),
-            ReachError::BadUrl { .. } | ReachError::BadToken { .. } | ReachError::Tls { .. } => {
-                Self::Usage(what)
-            }
+            ReachError::BadUrl { .. }
+            | ReachError::BadToken { .. }
+            | ReachError::NoCertificate { .. }
+            | ReachError::Tls { .. } => Self::Usage(what),
         }
     }
 }

@@ -174,6 +174,12 @@ impl From<String> for Cell {
     }
 }
 
+/// Names of files and of archives' entries may hold what a terminal obeys.
+fn printable(text: &str) -> String {
+    let commands = |c: char| c.is_control() || c == MARK;
+    text.replace(commands, "\u{fffd}")
+}
+
 /// A table without frames: header in capitals, numbers to the right.
 pub struct Table {
     columns: Vec<Column>,
@@ -271,10 +277,12 @@ impl Table {
         for row in &self.rows {
             let cells = self.columns.iter().zip(row);
             let cells = cells.filter(|(column, _)| shown(column));
-            inner.add_row(cells.map(|(_, cell)| match cell.best {
-                true => format!("{MARK}{}{MARK}", cell.text),
-                false => cell.text.clone(),
-            }));
+            inner.add_row(
+                cells.map(|(_, cell)| match (printable(&cell.text), cell.best) {
+                    (text, true) => format!("{MARK}{text}{MARK}"),
+                    (text, false) => text,
+                }),
+            );
         }
         let bold = |line: &str| {
             let parts = line.split(MARK).enumerate();
@@ -477,6 +485,16 @@ mod tests {
         assert_eq!(table.render(), "no jobs");
         table.row(["abcd".to_owned(), "7".to_owned()]);
         assert_eq!(table.render(), "JOBS  COUNT\nabcd      7");
+    }
+
+    #[test]
+    fn what_a_terminal_obeys_is_not_passed_on_to_it() {
+        let mut table = Table::new(&["uri"]);
+        table.row(["a.tar!/\u{1b}[2J\nb\u{2060}.png".to_owned()]);
+        assert_eq!(
+            table.render(),
+            "URI\na.tar!/\u{fffd}[2J\u{fffd}b\u{fffd}.png"
+        );
     }
 
     #[test]

@@ -89,6 +89,8 @@ pub enum ReachError {
         path: PathBuf,
         source: io::Error,
     },
+    #[error("--ca: {} holds no certificate: expected PEM, `-----BEGIN CERTIFICATE-----`", path.display())]
+    NoCertificate { path: PathBuf },
     #[error("{place} holds no token: expected one line of letters, digits and `_`")]
     BadToken { place: String },
     #[error("cannot use the certificates for {url}")]
@@ -150,11 +152,7 @@ impl Reach {
             url: parsed.ok_or_else(|| ReachError::BadUrl {
                 url: url.split('@').next_back().unwrap_or_default().to_owned(),
             })?,
-            ca: self
-                .ca
-                .as_deref()
-                .map(|path| read("the certificates", path))
-                .transpose()?,
+            ca: self.ca.as_deref().map(certificates).transpose()?,
             token: self.token()?,
         }))
     }
@@ -204,6 +202,18 @@ impl Place {
         let another = *known != token;
         *known = token;
         Ok(another)
+    }
+}
+
+/// The client would take a file without any, and trust nobody.
+fn certificates(path: &Path) -> Result<Vec<u8>, ReachError> {
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+    let pem = read("the certificates", path)?;
+    match pem.windows(BEGIN.len()).any(|bytes| bytes == BEGIN) {
+        true => Ok(pem),
+        false => Err(ReachError::NoCertificate {
+            path: path.to_owned(),
+        }),
     }
 }
 

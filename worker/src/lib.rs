@@ -195,9 +195,7 @@ async fn serve(settings: Settings, checked: Checked) -> Result<()> {
         tokio::spawn(api.pod(&name)?.keep_told(status.clone()));
     }
     let spans = Spans::start("nightshift-worker", |why| tracing::warn!("{why}"));
-    if pins.devices().are_gpus() {
-        probe::has_gpus(&command, pins.devices()).await?;
-    }
+    probe::computes(&command, pins.devices()).await?;
     let identity = Identity {
         name,
         incarnation: machine::incarnation(),

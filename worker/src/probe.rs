@@ -1,6 +1,6 @@
-//! Whether the executor can compute on the GPUs that the worker is to offer: asked before anybody hears of it.
+//! Whether the executor can compute on the devices that the worker is to offer: asked before anybody hears of it.
 
-use std::{io, path::PathBuf, process::Stdio, time::Duration};
+use std::{env, io, path::PathBuf, process::Stdio, time::Duration};
 
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -28,6 +28,10 @@ pub enum ProbeError {
         words: String,
     },
     #[error(
+        "the executor {program} cannot compute with OpenVINO: {why}; `executor --probe` tells more"
+    )]
+    NoOpenVino { program: PathBuf, why: String },
+    #[error(
         "--device {missing}: the executor {program} computes on {present} alone, with the engines {engines}; `executor --probe` tells more"
     )]
     NoSuchDevice {
@@ -37,6 +41,9 @@ pub enum ProbeError {
         engines: String,
     },
 }
+
+/// What OpenVINO computes on, if it is not the processor.
+const OPENVINO_DEVICE: &str = "NIGHTSHIFT_OPENVINO_DEVICE";
 
 /// What is read of the answer of `executor --probe`.
 #[derive(Deserialize)]
@@ -52,8 +59,12 @@ struct Engine {
     error: Option<serde_json::Value>,
 }
 
-/// An error, unless the executor has an engine for each of the devices.
-pub async fn has_gpus(command: &ExecutorCommand, devices: &Devices) -> Result<(), ProbeError> {
+/// An error, unless the executor has an engine for each GPU, and OpenVINO the device that the environment names.
+pub async fn computes(command: &ExecutorCommand, devices: &Devices) -> Result<(), ProbeError> {
+    let openvino_device = env::var_os(OPENVINO_DEVICE).filter(|named| !named.is_empty());
+    if !devices.are_gpus() && openvino_device.is_none() {
+        return Ok(());
+    }
     let unasked = |source| ProbeError::Unasked {
         program: command.program.clone(),
         source,
@@ -75,7 +86,15 @@ pub async fn has_gpus(command: &ExecutorCommand, devices: &Devices) -> Result<()
     let mut lines = stdout.lines().rev();
     let answer = lines.find_map(|line| serde_json::from_str::<Answer>(line).ok());
     match answer.filter(|_| output.status.success()) {
-        Some(answer) => check(&answer, devices, command),
+        Some(answer) => {
+            if openvino_device.is_some() {
+                check_openvino(&answer, command)?;
+            }
+            match devices.are_gpus() {
+                true => check(&answer, devices, command),
+                false => Ok(()),
+            }
+        }
         None => {
             let words = String::from_utf8_lossy(&output.stderr);
             Err(ProbeError::Unsaid {
@@ -84,6 +103,21 @@ pub async fn has_gpus(command: &ExecutorCommand, devices: &Devices) -> Result<()
                 words: words.lines().last().unwrap_or("without a word").to_owned(),
             })
         }
+    }
+}
+
+fn check_openvino(answer: &Answer, command: &ExecutorCommand) -> Result<(), ProbeError> {
+    let mut engines = answer.engines.iter();
+    let error = engines.find_map(|engine| match engine.name == "openvino" {
+        true => engine.error.as_ref(),
+        false => None,
+    });
+    match error.and_then(serde_json::Value::as_str) {
+        None => Ok(()),
+        Some(why) => Err(ProbeError::NoOpenVino {
+            program: command.program.clone(),
+            why: why.to_owned(),
+        }),
     }
 }
 

@@ -12,7 +12,7 @@ use lapin::ErrorKind;
 pub enum SettingsError {
     /// Does not repeat the URL: it holds the password.
     #[error(
-        "the broker's URL cannot be read: {reason}; expected amqp://user:password@host:5672/vhost (amqps:// with TLS)"
+        "the broker's URL cannot be read: {reason}; expected amqp://user@host:5672/vhost (amqps:// with TLS)"
     )]
     Url { reason: String },
     #[error(
@@ -45,10 +45,12 @@ pub enum BrokerError {
     },
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    #[error(
-        "the broker at {address} refused the login of user \"{user}\": check the password, and that this user may log in from here (guest only from the broker's own machine)"
-    )]
-    LoginRefused { address: String, user: String },
+    #[error("the broker at {address} refused the login of user \"{user}\": {way_out}")]
+    LoginRefused {
+        address: String,
+        user: String,
+        way_out: &'static str,
+    },
     #[error(
         "the broker at {address} refused virtual host \"{vhost}\" for user \"{user}\" ({reason}): create it (rabbitmqctl add_vhost) and give the user rights there (rabbitmqctl set_permissions)"
     )]

@@ -256,6 +256,14 @@ fn handshake_error(settings: &Settings, error: lapin::Error) -> BrokerError {
         Some((403, _)) => BrokerError::LoginRefused {
             address: url.address(),
             user: url.user.clone(),
+            way_out: match url.password.is_empty() {
+                true => {
+                    "no password was given; put it into NIGHTSHIFT_BROKER_PASSWORD, or into a file that --broker-password-file names"
+                }
+                false => {
+                    "check the password, and that this user may log in from here (guest only from the broker's own machine)"
+                }
+            },
         },
         Some((530, reason)) => BrokerError::VhostRefused {
             address: url.address(),

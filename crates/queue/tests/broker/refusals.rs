@@ -44,6 +44,9 @@ async fn what_the_broker_refuses_is_named() {
         matches!(error, BrokerError::LoginRefused { .. }),
         "{error:?}"
     );
+    assert!(text(&error).contains("check the password"), "{error}");
+    let error = refused(&with_url(&format!("amqp://ann@{address}"))).await;
+    assert!(text(&error).contains("no password was given"), "{error}");
     let error = refused(&with_url(&format!("amqp://guest:guest@{address}/nowhere"))).await;
     assert!(
         matches!(&error, BrokerError::VhostRefused { vhost, .. } if vhost == "nowhere"),
