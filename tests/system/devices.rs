@@ -16,6 +16,18 @@ on_both_queues!(
     each_executor_sees_one_gpu_and_no_two_the_same,
 );
 
+#[test]
+fn a_worker_without_the_device_that_openvino_is_to_use_ends_at_its_start() {
+    let mut sandbox = Sandbox::new();
+    sandbox.set("NIGHTSHIFT_OPENVINO_DEVICE", "NPU");
+    let refused = sandbox.start("worker", &[]).wait(LIMIT);
+    let words = [
+        "cannot compute with OpenVINO",
+        "\"NPU\" (NIGHTSHIFT_OPENVINO_DEVICE)",
+    ];
+    refused.expect(6).says(&words);
+}
+
 /// An executor that says that it computes on two GPUs, and writes down which of them it was given.
 fn with_gpus(sandbox: &Sandbox) -> String {
     let program = sandbox.path("with-gpus");
