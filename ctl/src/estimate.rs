@@ -223,7 +223,7 @@ fn model_of(spec: &RunSpec) -> Option<Box<dyn Model>> {
     models::build(
         &class.class_path,
         &class.init_args,
-        spec.image_size(),
+        spec.input_size(),
         spec.seed,
     )
     .ok()

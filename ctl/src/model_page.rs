@@ -28,7 +28,12 @@ pub fn render(model: &Model, package: &PackageManifest) -> String {
 
 fn head(model: &Model, package: &PackageManifest) -> String {
     let (made, from) = (&package.model, &package.provenance);
-    let [height, width] = package.preprocessing.image_size;
+    let seen = &package.preprocessing;
+    let size = |[height, width]: [u32; 2]| format!("{height} x {width}");
+    let image = match seen.crop {
+        Some(crop) => format!("{}, the middle of {}", size(crop), size(seen.resize)),
+        None => size(seen.image_size),
+    };
     let weights = package.weights.as_ref().map(|weights| {
         let sha256 = weights.sha256.get(..12).unwrap_or(&weights.sha256);
         format!("{} (sha256 {sha256}...)", weights.backbone)
@@ -41,7 +46,7 @@ fn head(model: &Model, package: &PackageManifest) -> String {
     let rows = [
         ("model", format!("{}@{}", model.name, model.version)),
         ("class", format!("{} {arguments}", made.class_path)),
-        ("image", format!("{height} x {width}")),
+        ("image", image),
         ("seed", made.seed.to_string()),
         ("weights", weights.unwrap_or("random".to_owned())),
         ("data", format!("{} {}", from.dataset, from.category)),

@@ -131,3 +131,58 @@ fn a_grid_is_normalized_by_the_distributions_of_its_runs_own_training_images(que
     found.dedup();
     assert_eq!(found.len(), 3, "{found:?}");
 }
+
+/// The middle 56 of 64 is what PatchCore sees of them by itself.
+#[test]
+fn with_one_crop_a_model_with_a_crop_of_its_own_shares_the_pass_of_one_without() {
+    let sandbox = Sandbox::with_job(20, 6);
+    let one_model = JOB.lines().find(|line| line.starts_with("model:")).unwrap();
+    let patchcore = "{class_path: Patchcore, init_args: {backbone: resnet18, layers: [layer2], pre_trained: false}}";
+    let padim = one_model.strip_prefix("model: ").unwrap();
+    let both = JOB.replace(
+        one_model,
+        &format!("model: {{grid: [{padim}, {patchcore}]}}"),
+    );
+    let alone = JOB
+        .replace("kind: benchmark", "kind: train")
+        .replace(one_model, &format!("model: {patchcore}"));
+    let run = |text: &str, crop: &str| {
+        let size = format!("image_size: 64{crop}");
+        sandbox.write("crop.yaml", &text.replace("image_size: 64", &size));
+        sandbox.ctl(&["run", "crop.yaml"]).expect(0);
+    };
+    run(&both, "");
+    assert_eq!(reused(&sandbox), [], "each sees something else");
+    for side in [48, 56, 64] {
+        run(&both, &format!(", center_crop: {side}"));
+        assert_eq!(
+            reused(&sandbox),
+            [(0, IMAGES), (IMAGES, IMAGES)],
+            "{side} of 64"
+        );
+    }
+
+    // However it is asked for, it is the same model that sees the same.
+    let scored = |crop: &str| {
+        run(&alone, crop);
+        let described = sandbox.json(&["describe", "model", "tiny"]);
+        let seen = described["package"]["preprocessing"].clone();
+        (scores(&sandbox), seen)
+    };
+    let (own, seen) = scored("");
+    assert_eq!(seen["crop"], serde_json::json!([56, 56]));
+    assert_eq!(scored(", center_crop: 56"), (own.clone(), seen));
+    let (whole, seen) = scored(", center_crop: 64");
+    assert_eq!(seen["crop"], Value::Null);
+    assert_ne!(whole, own);
+
+    // Who computes with its files is told what they take.
+    let (_, seen) = scored(", center_crop: [48, 40]");
+    assert_eq!(seen["image_size"], serde_json::json!([48, 40]));
+    sandbox
+        .ctl(&["export", "tiny", "--engine", "onnx", "--to", "files"])
+        .expect(0);
+    let metadata = fs::read(sandbox.path("files/metadata.json")).unwrap();
+    let metadata: Value = serde_json::from_slice(&metadata).unwrap();
+    assert_eq!(metadata["nightshift"]["preprocessing"], seen);
+}

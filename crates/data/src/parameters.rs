@@ -65,6 +65,13 @@ pub(crate) const IMAGE_SIZE: Param = Param::new(
     Default::Json("null"),
     "Size in pixels to which the model's preprocessing resizes; null: the model's own default.",
 );
+pub(crate) const CENTER_CROP: Param = Param::new(
+    "center_crop",
+    Kind::Nullable(&Kind::Size { min: 32, max: 4096 }),
+    Default::Json("null"),
+    "Size in pixels of the middle that every model sees of the resized image, at most all of it; null: each model's own habit (Patchcore sees \
+     224/256 of either side, all others the whole image). Not in the reference since 1.0.",
+);
 pub(crate) const TEST_SPLIT_MODE: Param = Param::new(
     "test_split_mode",
     Kind::Choice {

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use models::InputSize;
 use serde::{Deserialize, Serialize};
 use types::{Devices, JobId, Labels, PoolName};
 
@@ -379,10 +380,16 @@ impl RunSpec {
         }
     }
 
-    /// Height, width to which `data` has images resized; `None`: the model's own.
-    pub fn image_size(&self) -> Option<[usize; 2]> {
-        let size = self.data.init_args.get("image_size")?;
-        serde_json::from_value(size.clone()).ok()?
+    /// How `data` has images brought to the model's size.
+    pub fn input_size(&self) -> InputSize {
+        let size = |name| {
+            let size = self.data.init_args.get(name)?;
+            serde_json::from_value(size.clone()).ok()?
+        };
+        InputSize {
+            resized: size("image_size"),
+            crop: size("center_crop"),
+        }
     }
 }
 

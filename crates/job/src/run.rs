@@ -3,6 +3,7 @@
 use std::{collections::HashSet, path::Path};
 
 use metrics::{FprBounds, FprLimit};
+use models::{InputSize, ModelError};
 use params::{Entry, same_name};
 use serde_json::{Map, Value as Json};
 use types::JobId;
@@ -317,23 +318,25 @@ impl<'a> Reader<'a> {
         let Arguments {
             values, unreadable, ..
         } = &class.arguments;
-        let image_size = data
-            .and_then(|data| data.arguments.values.get("image_size"))
-            .and_then(size);
-        if !self.first_time(class.entry, values, unreadable, format!("{image_size:?}")) {
+        let input = data.map_or_else(InputSize::default, Class::input_size);
+        if !self.first_time(class.entry, values, unreadable, format!("{input:?}")) {
             return;
         }
-        for problem in models::problems(class.entry.class, values, unreadable, image_size) {
+        for problem in models::problems(class.entry.class, values, unreadable, input) {
             let mut message = problem.to_string();
             let mut source = std::error::Error::source(&problem);
             while let Some(cause) = source {
                 message.push_str(&format!(": {cause}"));
                 source = cause.source();
             }
-            let at = match (&problem, data_node) {
-                (models::ModelError::ImageSize { .. }, Some(data_node)) => {
-                    place(data_node, Some("image_size"))
-                }
+            let of_data = match &problem {
+                ModelError::Crop { .. } => Some("center_crop"),
+                ModelError::ImageSize { .. } if input.crop.is_some() => Some("center_crop"),
+                ModelError::ImageSize { .. } => Some("image_size"),
+                _ => None,
+            };
+            let at = match data_node {
+                Some(data_node) if of_data.is_some() => place(data_node, of_data),
                 _ => place(node, problem.parameter()),
             };
             let Some((wrong, known)) = problem.unknown_name() else {
@@ -397,14 +400,14 @@ fn owned_by_package(node: &Node, report: &mut Report<'_>) {
     if let Some(at) = written(node.get("seed")) {
         report.warn(at, "seed has no effect: the package's model has its own");
     }
-    let size = node
-        .get("data")
-        .and_then(|data| data.get("init_args")?.get("image_size"));
-    if let Some(at) = written(size) {
-        report.warn(
-            at,
-            "image_size is the package's own: leave it out; with another one the job fails",
-        );
+    let data = node.get("data").and_then(|data| data.get("init_args"));
+    for name in ["image_size", "center_crop"] {
+        if let Some(at) = written(data.and_then(|data| data.get(name))) {
+            let message = format!(
+                "{name} is the package's own: leave it out; with another one the job fails"
+            );
+            report.warn(at, message);
+        }
     }
 }
 
@@ -425,11 +428,6 @@ fn place(node: &Node, parameter: Option<&str>) -> At {
         .map_or(node.at, |node| node.at)
 }
 
-fn size(json: &Json) -> Option<[usize; 2]> {
-    let side = |index: usize| json.get(index)?.as_u64()?.try_into().ok();
-    Some([side(0)?, side(1)?])
-}
-
 /// A class of a registry with its parameters as far as they could be read.
 struct Class {
     entry: &'static Entry,
@@ -439,6 +437,24 @@ struct Class {
 impl Class {
     fn text(&self, parameter: &str) -> Option<&str> {
         self.arguments.values.get(parameter)?.as_str()
+    }
+
+    /// Of a dataset: how images are brought to the model's size. Where one of the two sizes is wrong, nothing that follows from the
+    /// other is: whatever else is wrong with it is told once that is mended.
+    fn input_size(&self) -> InputSize {
+        let names = ["image_size", "center_crop"];
+        if names
+            .iter()
+            .any(|name| self.arguments.unreadable.contains(name))
+        {
+            return InputSize::default();
+        }
+        let size = |json: &Json| {
+            let side = |index: usize| json.get(index)?.as_u64()?.try_into().ok();
+            Some([side(0)?, side(1)?])
+        };
+        let [resized, crop] = names.map(|name| size(self.arguments.values.get(name)?));
+        InputSize { resized, crop }
     }
 
     fn spec(self) -> ClassSpec {

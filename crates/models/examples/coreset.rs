@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use models::MemoryFeatures;
+use models::{InputSize, MemoryFeatures};
 use serde_json::json;
 
 type Failed = Box<dyn std::error::Error>;
@@ -42,7 +42,7 @@ fn main() -> Result<(), Failed> {
     let args = json!({"backbone": "resnet18", "layers": ["layer4"], "coreset_sampling_ratio": 0.1, "projection": "never"});
     let args = args.as_object().ok_or("no parameters")?;
     // Cropped to 320 x 320.
-    let model = models::build("Patchcore", args, Some([366, 366]), 0)?;
+    let model = models::build("Patchcore", args, InputSize::resized([366, 366]), 0)?;
     if model.feature_shape()? != [POSITIONS, DIMS] {
         return Err("the layer's map has another shape".into());
     }

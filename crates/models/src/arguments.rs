@@ -3,7 +3,7 @@
 use params::{Default, Kind, Param};
 use serde_json::{Map, Value};
 
-use crate::ModelError;
+use crate::{ModelError, Transform};
 
 /// The parameters of one model, with what was found wrong so far.
 pub(crate) struct Arguments<'a> {
@@ -49,6 +49,13 @@ impl<'a> Arguments<'a> {
             name: name.to_owned(),
             problem: problem.into(),
         });
+    }
+
+    /// How images are seen; `None` after telling why they cannot be.
+    pub fn transform(&mut self, transform: Result<Transform, ModelError>) -> Option<Transform> {
+        transform
+            .map_err(|problem| self.problems.push(problem))
+            .ok()
     }
 
     /// What `read` makes of a parameter's value, or of its default; `None` after telling what is wrong with it.

@@ -2,7 +2,8 @@
 
 use graph::{Builder, Conv2d, Tensor, Value};
 
-use crate::{Blur, ModelError};
+use crate::arguments::Arguments;
+use crate::{Blur, ModelError, Transform};
 
 /// Of anomaly maps (the reference's default).
 pub(crate) const BLUR: Blur = Blur {
@@ -10,20 +11,22 @@ pub(crate) const BLUR: Blur = Blur {
     kernel: kernel_size(4.0),
 };
 
-/// Whether an anomaly map of that height and width can be blurred.
-pub(crate) fn check_size(size: [usize; 2]) -> Result<(), ModelError> {
+/// Tells whether anomaly maps of images that are seen so are too small to be blurred.
+pub(crate) fn check_size(transform: Option<Transform>, arguments: &mut Arguments) {
     let half = BLUR.kernel / 2;
-    if size.iter().all(|&side| side > half) {
-        return Ok(());
+    let Some([height, width]) = transform.map(|transform| transform.output()) else {
+        return;
+    };
+    if height.min(width) <= half {
+        arguments.problems.push(ModelError::ImageSize {
+            height,
+            width,
+            reason: format!(
+                "the anomaly map's blur reflects {half} pixels at each edge and needs sides of at least {}",
+                half + 1
+            ),
+        });
     }
-    Err(ModelError::ImageSize {
-        height: size[0],
-        width: size[1],
-        reason: format!(
-            "the anomaly map's blur reflects {half} pixels at each edge and needs sides of at least {}",
-            half + 1
-        ),
-    })
 }
 
 /// Taps of the kernel for a standard deviation: 2 int(4 sigma + 0.5) + 1, as in the reference.

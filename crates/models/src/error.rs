@@ -53,6 +53,16 @@ pub enum ModelError {
         width: usize,
         reason: String,
     },
+    #[error(
+        "no {} x {} can be cut out of images of {} x {}; make center_crop smaller, or image_size larger",
+        crop[0], crop[1], size[0], size[1]
+    )]
+    Crop {
+        /// Height, width of the middle that the model is to see.
+        crop: [usize; 2],
+        /// Height, width to which images are resized.
+        size: [usize; 2],
+    },
     #[error("cannot read the features")]
     Features(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("cannot build the model's graph")]

@@ -21,6 +21,7 @@ pub mod patchcore;
 mod pca;
 mod random;
 mod registry;
+mod transform;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -34,6 +35,7 @@ pub use half::kernels;
 pub use joint::JointPass;
 pub use random::Stream;
 pub use registry::{REGISTRY, build, problems};
+pub use transform::{InputSize, Transform};
 
 /// A backbone's tensors by name, as weight files hold them.
 pub type StateDict = BTreeMap<String, Tensor>;
@@ -74,22 +76,6 @@ pub enum Start<'a> {
     /// Behind the backbone: the inputs are the maps of the model's layers, each named like its layer, in the order of
     /// [`BackboneUse::layers`]; see [`JointPass`].
     Maps,
-}
-
-/// How images are brought to a model's size; the rest of preprocessing is in the graph.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Transform {
-    /// Height, width to which the whole image is resized (bilinear, antialiased).
-    pub size: [usize; 2],
-    /// Height, width of the centre that is cut out afterwards.
-    pub crop: Option<[usize; 2]>,
-}
-
-impl Transform {
-    /// Height, width of what the graph sees.
-    pub fn output(&self) -> [usize; 2] {
-        self.crop.unwrap_or(self.size)
-    }
 }
 
 /// How a map on a model's grid becomes the anomaly map; see [`Model::map`].

@@ -3,14 +3,13 @@
 use params::{Entry, Param};
 use serde_json::{Map, Value};
 
-use crate::{Model, ModelError, dfkde, dfm, padim, patchcore};
+use crate::{InputSize, Model, ModelError, dfkde, dfm, padim, patchcore};
 
 const MODULE: &str = "anomalib.models";
 
 /// Makes a model of its parameters, or tells everything that is wrong with them: parameters, those whose own value is
-/// known to be wrong, height and width of images, seed.
-type Read =
-    fn(&Map<String, Value>, &[&str], Option<[usize; 2]>, u64) -> Result<Built, Vec<ModelError>>;
+/// known to be wrong, at which size it sees images, seed.
+type Read = fn(&Map<String, Value>, &[&str], InputSize, u64) -> Result<Built, Vec<ModelError>>;
 
 type Built = Box<dyn Model>;
 
@@ -26,26 +25,26 @@ const ROWS: [Row; 18] = [
     known("Cfa"),
     known("Cflow"),
     known("Csflow"),
-    built("Dfkde", dfkde::PARAMS, |args, unreadable, size, seed| {
-        Ok(Box::new(dfkde::Dfkde::read(args, unreadable, size, seed)?))
+    built("Dfkde", dfkde::PARAMS, |args, unreadable, input, seed| {
+        Ok(Box::new(dfkde::Dfkde::read(args, unreadable, input, seed)?))
     }),
-    built("Dfm", dfm::PARAMS, |args, unreadable, size, seed| {
-        Ok(Box::new(dfm::Dfm::read(args, unreadable, size, seed)?))
+    built("Dfm", dfm::PARAMS, |args, unreadable, input, seed| {
+        Ok(Box::new(dfm::Dfm::read(args, unreadable, input, seed)?))
     }),
     known("Draem"),
     known("Dsr"),
     known("EfficientAd"),
     known("Fastflow"),
     known("Ganomaly"),
-    built("Padim", padim::PARAMS, |args, unreadable, size, seed| {
-        Ok(Box::new(padim::Padim::read(args, unreadable, size, seed)?))
+    built("Padim", padim::PARAMS, |args, unreadable, input, seed| {
+        Ok(Box::new(padim::Padim::read(args, unreadable, input, seed)?))
     }),
     built(
         "Patchcore",
         patchcore::PARAMS,
-        |args, unreadable, size, seed| {
+        |args, unreadable, input, seed| {
             Ok(Box::new(patchcore::Patchcore::read(
-                args, unreadable, size, seed,
+                args, unreadable, input, seed,
             )?))
         },
     ),
@@ -93,15 +92,14 @@ const fn known(class: &'static str) -> Row {
 
 /// A model from its class and parameters (missing ones take their defaults).
 ///
-/// `image_size` is height, width to which images are resized, `None` for the model's default. The seed chooses what is
-/// random in the model: channels, random weights.
+/// The seed chooses what is random in the model: channels, random weights.
 pub fn build(
     class: &str,
     init_args: &Map<String, Value>,
-    image_size: Option<[usize; 2]>,
+    input: InputSize,
     seed: u64,
 ) -> Result<Box<dyn Model>, ModelError> {
-    read(class, init_args, &[], image_size, seed).map_err(|mut problems| problems.swap_remove(0))
+    read(class, init_args, &[], input, seed).map_err(|mut problems| problems.swap_remove(0))
 }
 
 /// Everything that is wrong with a model's parameters together, as far as it can be told: `unreadable` names those whose own
@@ -110,10 +108,10 @@ pub fn problems(
     class: &str,
     init_args: &Map<String, Value>,
     unreadable: &[&str],
-    image_size: Option<[usize; 2]>,
+    input: InputSize,
 ) -> Vec<ModelError> {
     // What is right does not depend on the seed.
-    read(class, init_args, unreadable, image_size, 0)
+    read(class, init_args, unreadable, input, 0)
         .err()
         .unwrap_or_default()
 }
@@ -123,7 +121,7 @@ fn read(
     class: &str,
     init_args: &Map<String, Value>,
     unreadable: &[&str],
-    image_size: Option<[usize; 2]>,
+    input: InputSize,
     seed: u64,
 ) -> Result<Box<dyn Model>, Vec<ModelError>> {
     match ROWS.iter().find(|row| row.entry.class == class) {
@@ -137,7 +135,7 @@ fn read(
         }]),
         Some(Row {
             read: Some(read), ..
-        }) => read(init_args, unreadable, image_size, seed),
+        }) => read(init_args, unreadable, input, seed),
     }
 }
 
@@ -153,6 +151,7 @@ fn names(which: impl Fn(&Entry) -> bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Transform;
 
     #[test]
     fn the_registry_is_sorted_and_has_every_model_of_the_reference() {
@@ -174,20 +173,97 @@ mod tests {
                 entry.params.is_some(),
                 "{readme}"
             );
-            let result = build(entry.class, &Map::new(), None, 0);
+            let result = build(entry.class, &Map::new(), InputSize::default(), 0);
             match (entry.params, result) {
                 (Some(_), Ok(model)) => assert_eq!(model.class(), entry.class),
                 (None, Err(error)) => assert!(error.to_string().contains(entry.class), "{error}"),
                 (_, result) => panic!("{}: {:?}", entry.class, result.err()),
             }
         }
-        let error = build("Padmi", &Map::new(), None, 0)
+        let error = build("Padmi", &Map::new(), InputSize::default(), 0)
             .err()
             .expect("unknown")
             .to_string();
         assert!(
             error.contains("Padmi") && error.contains("Padim"),
             "{error}"
+        );
+    }
+
+    #[test]
+    fn with_a_crop_all_models_see_the_same_and_without_one_each_has_its_habit() {
+        let built = || {
+            let built = REGISTRY.iter().filter(|entry| entry.params.is_some());
+            built.map(|entry| entry.class)
+        };
+        let seen = |class: &str, resized, crop| {
+            let input = InputSize { resized, crop };
+            build(class, &Map::new(), input, 0).map(|model| model.preprocess())
+        };
+        let all = Transform {
+            size: [256, 256],
+            crop: None,
+        };
+        let middle = Transform {
+            crop: Some([224, 224]),
+            ..all
+        };
+        for class in built() {
+            let own = seen(class, None, None).expect("valid");
+            assert_eq!(own, if class == "Patchcore" { middle } else { all });
+            for resized in [None, Some([256, 256])] {
+                let asked = |crop| seen(class, resized, Some(crop)).expect("valid");
+                assert_eq!((asked([224, 224]), asked([256, 256])), (middle, all));
+                let error = seen(class, resized, Some([257, 64])).expect_err("too large");
+                assert_eq!(
+                    error.to_string(),
+                    "no 257 x 64 can be cut out of images of 256 x 256; make center_crop smaller, or image_size larger"
+                );
+            }
+        }
+    }
+
+    /// A size that is too small for a model is one of what it sees.
+    #[test]
+    fn a_crop_has_to_be_as_large_as_the_model_needs_it() {
+        let input = InputSize {
+            resized: Some([512, 512]),
+            crop: Some([16, 64]),
+        };
+        let wrong = |class, args| {
+            let problems = problems(class, &args, &[], input);
+            let problems: Vec<String> = problems.iter().map(ModelError::to_string).collect();
+            problems.join("\n")
+        };
+        for class in ["Padim", "Patchcore"] {
+            let said = wrong(class, Map::new());
+            assert!(said.contains("16 x 64 is too small"), "{class}: {said}");
+        }
+        // A sixteenth of it.
+        let said = wrong("Dfm", Map::new());
+        assert!(said.contains("the layer's map is 1 x 4"), "{said}");
+        assert_eq!(wrong("Dfkde", Map::new()), "");
+    }
+
+    #[test]
+    fn beside_a_crop_that_is_too_large_everything_else_that_is_wrong_is_told() {
+        let args = serde_json::json!({"layer": "layer9", "pca_level": 0.0});
+        let input = InputSize {
+            resized: Some([64, 64]),
+            crop: Some([65, 64]),
+        };
+        let args = args.as_object().expect("an object");
+        let found = problems("Dfm", args, &[], input);
+        assert!(
+            matches!(
+                found[..],
+                [
+                    ModelError::Crop { .. },
+                    ModelError::UnknownLayer { .. },
+                    ModelError::Argument { .. }
+                ]
+            ),
+            "{found:?}"
         );
     }
 }

@@ -12,7 +12,7 @@ pub use error::PackageError;
 pub use file_metadata::{FileMetadata, OurMetadata};
 pub use manifest::{
     Bounds, ChosenOn, Distribution, FORMAT, Model, Normalization, Object, PackageManifest,
-    Preprocessing, Provenance, SIDES, Scale, Threshold, Thresholds, Weights,
+    Preprocessing, Provenance, SEEN_SIDES, SIDES, Scale, Threshold, Thresholds, Weights,
 };
 pub use parity::{Agreement, Compared, Computer, Measured, Parity, Skipped, TOLERANCE};
 pub use statistics::read_statistics;

@@ -10,8 +10,11 @@ use crate::{PackageError, Parity, digest};
 /// The newest format. Readers accept all: format 1 has no `parity`, format 2 no [`Scale::Distribution`].
 pub const FORMAT: u32 = 3;
 
-/// Sides in pixels that an image may have before and in the graph: what job files allow.
+/// Sides in pixels that an image may be resized to: what job files allow.
 pub const SIDES: RangeInclusive<u32> = 32..=4096;
+
+/// Sides in pixels of what the graph may see of it: models see 7/8 of a side, or what job files allow.
+pub const SEEN_SIDES: RangeInclusive<u32> = 28..=4096;
 
 /// A trained model. Unknown keys are errors: a newer format says so by its number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -291,14 +294,18 @@ impl Preprocessing {
     /// Why no image can become the graph's input this way.
     pub(crate) fn problem(&self) -> Option<String> {
         let text = |[height, width]: [u32; 2]| format!("{height} x {width}");
-        let sizes = [Some(self.image_size), Some(self.resize), self.crop];
-        for size in sizes.into_iter().flatten() {
-            if size.iter().any(|side| !SIDES.contains(side)) {
+        let sizes = [
+            (Some(self.resize), SIDES),
+            (Some(self.image_size), SEEN_SIDES),
+            (self.crop, SEEN_SIDES),
+        ];
+        for (size, sides) in sizes {
+            if let Some(size) = size.filter(|size| size.iter().any(|side| !sides.contains(side))) {
                 return Some(format!(
                     "the size {}; sides are {} to {} pixels",
                     text(size),
-                    SIDES.start(),
-                    SIDES.end()
+                    sides.start(),
+                    sides.end()
                 ));
             }
         }

@@ -77,7 +77,7 @@ fn view(run: &RunSpec) -> Option<(Transform, BackboneUse)> {
     let model = models::build(
         &class.class_path,
         &class.init_args,
-        run.image_size(),
+        run.input_size(),
         run.seed,
     );
     let model = model.ok()?;
@@ -170,6 +170,46 @@ mod tests {
         assert_eq!(found[4..6], [pair(0), pair(1)]);
         let alone = |at: &usize| found[*at].is_none();
         assert!((0..4).chain(6..9).all(|at| alone(&at)), "{found:?}");
+    }
+
+    #[test]
+    fn with_one_crop_models_of_other_habits_share_a_pass() {
+        let models = |class_of: &[&str]| -> Vec<ModelSource> {
+            let args = json!({"backbone": "resnet18", "layers": ["layer2"]});
+            let padim = json!({"backbone": "resnet18", "layers": ["layer2"], "n_features": 8});
+            let args = |name| match name {
+                "Padim" => padim.clone(),
+                _ => args.clone(),
+            };
+            let models = class_of.iter();
+            models.map(|name| class(name, args(*name))).collect()
+        };
+        let found = |crops: &[Value]| {
+            let models = models(&["Padim", "Patchcore"]);
+            let run = |model: &ModelSource, crop: &Value| {
+                let mut run = RunSpec {
+                    model: model.clone(),
+                    ..spec("", 0, "x", 0, true)
+                };
+                let data = &mut run.data.init_args;
+                data.insert("center_crop".to_owned(), crop.clone());
+                run
+            };
+            let runs = models.iter().zip(crops);
+            let job = crate::tests::job(runs.map(|(model, crop)| run(model, crop)).collect());
+            let planned = crate::plan(&job).runs.into_iter();
+            planned.map(|run| run.joint).collect::<Vec<_>>()
+        };
+        let shared = |place| joint(&["layer2"], place, 2);
+        for side in [200, 224, 256] {
+            let crop = json!([side, side]);
+            assert_eq!(
+                found(&[crop.clone(), crop]),
+                [shared(0), shared(1)],
+                "{side}"
+            );
+        }
+        assert_eq!(found(&[json!(null), json!(null)]), [None, None]);
     }
 
     #[test]

@@ -61,10 +61,11 @@ pub enum TaskError {
         ours: String,
     },
     #[error(
-        "data.init_args.image_size is {asked}, but the package {uri} sees {own}; leave it out, or train for that size"
+        "data.init_args.{parameter} is {asked}, but the package {uri} sees {own}; leave it out, or train for that size"
     )]
-    OtherImageSize {
+    OtherInputSize {
         uri: String,
+        parameter: &'static str,
         asked: String,
         own: String,
     },
@@ -196,7 +197,7 @@ impl TaskError {
             | Self::ModelFile { .. }
             | Self::NoPackage { .. }
             | Self::OtherPreprocessing { .. }
-            | Self::OtherImageSize { .. }
+            | Self::OtherInputSize { .. }
             | Self::NothingToSkip { .. }
             | Self::OtherPackage { .. }
             | Self::NoModel { .. }

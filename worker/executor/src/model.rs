@@ -8,7 +8,7 @@ use std::{
 
 use engines::{Choice, CompileOptions, EngineError};
 use job::resolved::{ClassSpec, EngineChoice, ModelSource, Precision, RunSpec};
-use models::{BackboneUse, Model, ModelError, StateDict, Statistics};
+use models::{BackboneUse, InputSize, Model, ModelError, StateDict, Statistics};
 use plan::{Assignment, PlannedRun, ResultDetail, UsedWeights};
 use types::TaskKind;
 use vision::{Blur, MapFinish, Preprocess, Upsampling};
@@ -28,7 +28,7 @@ pub struct Chosen {
     pub class: ClassSpec,
     pub model: Box<dyn Model>,
     pub weights: StateDict,
-    /// Everything that the features depend on besides the image: class, parameters, size, seed, weights.
+    /// Everything that the features depend on besides the image: class, parameters, sizes, seed, weights.
     pub key: String,
     /// `None`: random weights, or no backbone.
     pub origin: Option<WeightsOrigin>,
@@ -59,7 +59,7 @@ impl Chosen {
     pub fn to_train(attempt: &Attempt) -> Result<Self, TaskError> {
         let (class, spec) = trained_class(attempt)?;
         let weights = weights_of_fit(attempt).map(|weights| weights.sha256.as_str());
-        Self::new(class, spec.image_size(), spec.seed, weights)
+        Self::new(class, spec.input_size(), spec.seed, weights)
     }
 
     /// The model of a run that has trained, ready to score.
@@ -79,7 +79,7 @@ impl Chosen {
             .map(|weights| weights.sha256.as_str());
         let chosen = Self::new(
             &packages::class(manifest),
-            Some(packages::image_size(manifest)),
+            packages::input_size(manifest),
             manifest.model.seed,
             sha256,
         );
@@ -106,11 +106,11 @@ impl Chosen {
 
     fn new(
         class: &ClassSpec,
-        size: Option<[usize; 2]>,
+        input: InputSize,
         seed: u64,
         expected: Option<&str>,
     ) -> Result<Self, TaskError> {
-        let model = models::build(&class.class_path, &class.init_args, size, seed)?;
+        let model = models::build(&class.class_path, &class.init_args, input, seed)?;
         let (weights, origin) = match model.backbone() {
             Some(backbone) if backbone.pre_trained => {
                 let (weights, origin) = pre_trained(&backbone, expected)?;
@@ -119,8 +119,9 @@ impl Chosen {
             _ => (model.random_weights()?, None),
         };
         let sha256 = origin.as_ref().map(|origin| &origin.sha256);
+        let seen = model.preprocess();
         Ok(Self {
-            key: serde_json::json!([class, size, seed, sha256]).to_string(),
+            key: serde_json::json!([class, seen.size, seen.crop, seed, sha256]).to_string(),
             class: class.clone(),
             model,
             weights,
@@ -178,8 +179,7 @@ impl Chosen {
 
     /// Numbers of one image at the graph's input.
     pub fn input_len(&self) -> usize {
-        let transform = self.model.preprocess();
-        let [height, width] = transform.crop.unwrap_or(transform.size);
+        let [height, width] = self.model.preprocess().output();
         3 * height * width
     }
 }
@@ -218,23 +218,23 @@ pub fn sight(run: &PlannedRun, given: Option<&packages::Opened>) -> Result<Sight
             map: file.map(),
         });
     }
-    let (class, size, seed) = match (&run.spec.model, given) {
+    let (class, input, seed) = match (&run.spec.model, given) {
         (_, Some(package)) => {
             let manifest = package.manifest()?;
             (
                 packages::class(manifest),
-                Some(packages::image_size(manifest)),
+                packages::input_size(manifest),
                 manifest.model.seed,
             )
         }
-        (ModelSource::Train(class), None) => (class.clone(), run.spec.image_size(), run.spec.seed),
+        (ModelSource::Train(class), None) => (class.clone(), run.spec.input_size(), run.spec.seed),
         (ModelSource::Package(name), None) => {
             return Err(TaskError::Assignment(format!(
                 "the package {name} was not opened"
             )));
         }
     };
-    let model = models::build(&class.class_path, &class.init_args, size, seed)?;
+    let model = models::build(&class.class_path, &class.init_args, input, seed)?;
     Ok(Sight {
         preprocess: preprocess(model.as_ref()),
         map: map_finish(model.as_ref()),

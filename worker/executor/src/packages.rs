@@ -6,7 +6,7 @@ use ::package::{
 };
 use bytes::Bytes;
 use job::resolved::ClassSpec;
-use models::Statistics;
+use models::{InputSize, Statistics};
 use plan::{FoundPackage, PlannedRun, ResultDetail};
 use serde::Deserialize;
 use store::{StoreError, layout};
@@ -308,7 +308,7 @@ pub fn write(
             seed: run.spec.seed,
         },
         preprocessing: Preprocessing {
-            image_size: size(transform.crop.unwrap_or(transform.size)),
+            image_size: size(transform.output()),
             resize: size(transform.size),
             crop: transform.crop.map(size),
             hash: chosen.preprocess().hash(),
@@ -364,9 +364,14 @@ pub fn class(manifest: &PackageManifest) -> ClassSpec {
     }
 }
 
-/// Height, width to which a package's model resizes images.
-pub fn image_size(manifest: &PackageManifest) -> [usize; 2] {
-    manifest.preprocessing.resize.map(|side| side as usize)
+/// How a package's model sees images; both sizes are given, whatever the model does by itself.
+pub fn input_size(manifest: &PackageManifest) -> InputSize {
+    let Preprocessing { resize, crop, .. } = &manifest.preprocessing;
+    let size = |size: [u32; 2]| Some(size.map(|side| side as usize));
+    InputSize {
+        resized: size(*resize),
+        crop: size(crop.unwrap_or(*resize)),
+    }
 }
 
 #[cfg(test)]
@@ -390,6 +395,26 @@ output: /out
             );
             let allowed = job::read(&job, "job.yaml", &[], &context).is_ok();
             assert_eq!(::package::SIDES.contains(&side), allowed, "{side}");
+        }
+    }
+
+    #[test]
+    fn packages_may_have_the_sizes_that_models_see() {
+        let built = models::REGISTRY
+            .iter()
+            .filter(|entry| entry.params.is_some());
+        let arguments = serde_json::Map::new();
+        for class in built.map(|entry| entry.class) {
+            for side in [*::package::SIDES.start(), *::package::SIDES.end()] {
+                let input = models::InputSize::resized([side as usize; 2]);
+                // Where it is too small for the model, no package comes of it.
+                let Ok(model) = models::build(class, &arguments, input, 0) else {
+                    continue;
+                };
+                let [seen, _] = model.preprocess().output();
+                let seen = u32::try_from(seen).unwrap();
+                assert!(::package::SEEN_SIDES.contains(&seen), "{class}: {seen}");
+            }
         }
     }
 

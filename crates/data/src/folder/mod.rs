@@ -69,6 +69,7 @@ pub(crate) const PARAMS: &[Param] = &[
     ),
     parameters::TASK,
     parameters::IMAGE_SIZE,
+    parameters::CENTER_CROP,
     parameters::TEST_SPLIT_MODE,
     Param::new(
         "test_split_ratio",

@@ -31,6 +31,7 @@ pub(crate) const PARAMS: &[Param] = &[
     parameters::NAME,
     parameters::TASK,
     parameters::IMAGE_SIZE,
+    parameters::CENTER_CROP,
     parameters::TEST_SPLIT_MODE,
     parameters::TEST_SPLIT_RATIO,
     Param::new(

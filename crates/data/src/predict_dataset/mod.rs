@@ -77,6 +77,7 @@ pub(crate) const PARAMS: &[Param] = &[
         "Ours: objects that were written then or later are left out.",
     ),
     parameters::IMAGE_SIZE,
+    parameters::CENTER_CROP,
     parameters::TRANSFORM,
 ];
 

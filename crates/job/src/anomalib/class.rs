@@ -25,10 +25,6 @@ const OWN_PREPROCESSING: &str = "every model brings its own preprocessing";
 
 /// Parameters of other versions that are left out, and what is done instead.
 const LEFT_OUT: &[(&str, &str)] = &[
-    (
-        "center_crop",
-        "images are resized, and cropped only where the model itself does",
-    ),
     ("normalization", OWN_PREPROCESSING),
     (
         "input_size",

@@ -103,8 +103,8 @@ pub(super) fn read(
             };
             if chooses_images(&path) && !is_one_value(&domain) {
                 let message = format!(
-                    "search.parameters.{}: which images there are decides what is measured, so that its values cannot be \
-                     compared; image_size is what a search may vary of the data",
+                    "search.parameters.{}: which images there are, and how much of them is seen, decides what is measured, so \
+                     that its values cannot be compared; image_size is what a search may vary of the data",
                     entry.key
                 );
                 report.error(entry.at, message);
@@ -132,7 +132,7 @@ pub(super) fn read(
     written
 }
 
-/// Of the data everything but how large images are seen.
+/// Of the data everything but how large images are seen: what a crop cuts off is not measured either.
 fn chooses_images(path: &str) -> bool {
     path.starts_with("data.") && path != "data.init_args.image_size"
 }

@@ -659,7 +659,7 @@ fn has_map(run: &RunSpec) -> bool {
     let model = models::build(
         &class.class_path,
         &class.init_args,
-        run.image_size(),
+        run.input_size(),
         run.seed,
     );
     model.is_ok_and(|model| model.map().is_some())

@@ -52,6 +52,10 @@ fn a_train_file_of_1_0() {
     assert_eq!(data["category"], "01");
     assert_eq!(data["task"], "segmentation");
     assert_eq!(
+        (&data["image_size"], &data["center_crop"]),
+        (&json!([256, 256]), &json!([224, 224]))
+    );
+    assert_eq!(
         warnings(&reading),
         [
             "job.yaml:3:1: trainer.precision, trainer.max_epochs, \
@@ -60,7 +64,6 @@ fn a_train_file_of_1_0() {
             "job.yaml:33:23: train_batch_size is accepted but has no effect: statistics do not depend on batches; engines choose their own",
             "job.yaml:34:18: num_workers is accepted but has no effect: images are read by the executor's own pipeline, sized by the machine",
             "job.yaml:35:5: data.init_args.task is not used here: the file's task wins, as in Anomalib",
-            "job.yaml:38:5: data.init_args.center_crop is not used here: images are resized, and cropped only where the model itself does",
             "job.yaml:47:5: model.init_args.visualizer is not used here: a job writes tables, and pictures on request",
             "job.yaml:48:1: optimizer.class_path is not used here: no model here is trained by gradient descent",
             "job.yaml:50:1: results is not used here: no such key is known; did you mean \"results_dir\"?",
@@ -146,6 +149,39 @@ fn a_train_file_of_0_7() {
         assert!(named.contains(name), "{name}\n{named}");
     }
     assert_eq!(reading.warnings.len(), 5, "{named}");
+}
+
+#[test]
+fn a_center_crop_of_0_7_is_what_is_seen() {
+    for (given, seen) in [
+        ("224", json!([224, 224])),
+        ("[128, 256]", json!([128, 256])),
+        ("null", json!(null)),
+    ] {
+        let text = OLD_TRAIN.replace("center_crop: null", &format!("center_crop: {given}"));
+        let reading = right(&text);
+        let data = &reading.job.runs[0].data.init_args;
+        assert_eq!(
+            (&data["image_size"], &data["center_crop"]),
+            (&json!([256, 256]), &seen)
+        );
+        let said = warnings(&reading).join("\n");
+        assert!(!said.contains("center_crop"), "{said}");
+        let import = import_anomalib(&text, "job.yaml", &context()).expect("it can be read");
+        let ours = read(&import.yaml, "job.yaml", &[], &context()).expect("it can be read");
+        assert_eq!(ours.job, reading.job);
+    }
+    says(
+        &OLD_TRAIN.replace("center_crop: null", "center_crop: 288"),
+        &["job.yaml:13:16: no 288 x 288 can be cut out of images of 256 x 256"],
+    );
+    // A list of a benchmark is an axis, as every list is.
+    let text =
+        "grid_search: {model_name: [padim, patchcore], dataset: {center_crop: [224, 192]}}\n";
+    let runs = right(text).job.runs;
+    let crops = runs.iter().map(|run| run.input_size().crop);
+    let [small, large] = [192, 224].map(|side| Some([side, side]));
+    assert_eq!(crops.collect::<Vec<_>>(), [large, small, large, small]);
 }
 
 /// Model, layers or layer, category, seed of each run.

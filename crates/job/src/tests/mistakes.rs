@@ -183,15 +183,65 @@ fn what_is_like_nothing_known_names_what_there_is() {
 #[test]
 fn what_a_package_has_itself_is_warned_about() {
     let text = "kind: test\nmodel: {package: x}\nseed: 3\n\
-        data: {class_path: MVTec, init_args: {image_size: 64}}\n";
+        data: {class_path: MVTec, init_args: {image_size: 64, center_crop: 64}}\n";
     let warnings: Vec<String> = right(text)
         .warnings
         .iter()
         .map(Diagnostic::to_string)
         .collect();
-    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
     assert!(warnings[0].starts_with("job.yaml:3:7: seed has no effect"));
     assert!(warnings[1].starts_with("job.yaml:4:51: image_size is the package's own"));
+    assert!(warnings[2].starts_with("job.yaml:4:68: center_crop is the package's own"));
+}
+
+#[test]
+fn a_crop_is_no_larger_than_the_image_and_no_smaller_than_the_model_needs_it() {
+    let sizes = |sizes: &str| format!("{RIGHT}    {sizes}\n");
+    for (given, expected) in [
+        (
+            "center_crop: [257, 256]",
+            "job.yaml:9:18: no 257 x 256 can be cut out of images of 256 x 256; make center_crop smaller, or image_size larger",
+        ),
+        (
+            "center_crop: 65\n    image_size: [64, 128]",
+            "job.yaml:9:18: no 65 x 65 can be cut out of images of 64 x 128",
+        ),
+        (
+            "center_crop: 31",
+            "job.yaml:9:18: center_crop: expected a size from 32 to 4096",
+        ),
+        // Of the other nothing is known then.
+        (
+            "center_crop: 300\n    image_size: large",
+            "job.yaml:10:17: image_size: expected a size from 32",
+        ),
+        (
+            "center_crop: all\n    image_size: 32",
+            "job.yaml:9:18: center_crop: expected a size from 32",
+        ),
+    ] {
+        says(&sizes(given), &[expected]);
+    }
+    // What the model itself sees of it is as small.
+    let pooled = sizes("image_size: 512\n    center_crop: 48").replace(
+        "class_path: Padim",
+        "{class_path: Dfm, init_args: {backbone: resnet18}}",
+    );
+    says(
+        &pooled,
+        &["job.yaml:3:32: Dfm: pooling_kernel_size: it is 4, but the layer's map is 3 x 3"],
+    );
+    let small = sizes("image_size: 64\n    center_crop: 32")
+        .replace("class_path: Padim", "{class_path: Patchcore}");
+    let job = right(&small).job;
+    assert_eq!(
+        job.runs[0].input_size(),
+        models::InputSize {
+            resized: Some([64, 64]),
+            crop: Some([32, 32])
+        }
+    );
 }
 
 #[test]

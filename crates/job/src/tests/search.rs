@@ -182,6 +182,23 @@ fn what_is_varied_is_checked_at_its_place_before_anything_runs() {
             "job.yaml:5:11: search.budget belongs to the method successive_halving",
         ),
         (
+            "parameters:",
+            "parameters:\n    data.init_args.center_crop: {values: [192, 224]}",
+            "job.yaml:8:5: search.parameters.data.init_args.center_crop: which images there are, and how much of them is seen, \
+             decides what is measured",
+        ),
+        (
+            "parameters:",
+            "parameters:\n    data.init_args.center_crop: {values: [288]}",
+            "job.yaml:8:43: no 288 x 288 can be cut out of images of 256 x 256",
+        ),
+        (
+            "category: bottle, val_split_mode: from_test}}\nsearch:\n  method: tpe\n  objective: image_AUROC\n  parameters:",
+            "category: bottle, center_crop: 224, val_split_mode: from_test}}\nsearch:\n  method: tpe\n  objective: image_AUROC\n  \
+             parameters:\n    data.init_args.image_size: {values: [256, 192]}",
+            "job.yaml:3:82: no 224 x 224 can be cut out of images of 192 x 192",
+        ),
+        (
             "model: Padim",
             "model: {class_path: Padim, init_args: {backbone: {grid: [resnet18]}}}",
             "job.yaml:2:51: what a search varies stands in search.parameters",

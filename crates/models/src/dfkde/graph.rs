@@ -12,7 +12,7 @@ use crate::{ModelError, Start, StateDict};
 fn means(model: &Dfkde, builder: &mut Builder, start: Start<'_>) -> Result<Value, ModelError> {
     let extractor = &model.settings.extractor;
     let mut parts = Vec::new();
-    for map in extractor.emit(builder, model.size, start)? {
+    for map in extractor.emit(builder, model.transform.output(), start)? {
         parts.push(builder.reduce_mean(map, &[2, 3], false)?);
     }
     let joined = builder.concat(&parts, 1)?;

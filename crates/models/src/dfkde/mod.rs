@@ -10,9 +10,10 @@ use ::graph::Graph;
 use serde_json::{Map, Value};
 
 use crate::arguments::Arguments;
+use crate::transform::whole;
 use crate::{
-    BackboneUse, FeatureSource, FitMemory, MapFinish, Model, ModelError, Progress, Scorer, Start,
-    StateDict, Statistics, Transform, Work,
+    BackboneUse, FeatureSource, FitMemory, InputSize, MapFinish, Model, ModelError, Progress,
+    Scorer, Start, StateDict, Statistics, Transform, Work,
 };
 use density::Density;
 use head::Head;
@@ -32,8 +33,7 @@ const MIDDLE: f32 = 12.0;
 /// DFKDE with its parameters set.
 pub struct Dfkde {
     settings: Settings,
-    /// Height, width of the input.
-    size: [usize; 2],
+    transform: Transform,
     seed: u64,
 }
 
@@ -42,14 +42,16 @@ impl Dfkde {
     pub fn read(
         init_args: &Map<String, Value>,
         unreadable: &[&str],
-        image_size: Option<[usize; 2]>,
+        input: InputSize,
         seed: u64,
     ) -> Result<Self, Vec<ModelError>> {
         let mut arguments = Arguments::new(CLASS, PARAMS, init_args, unreadable);
+        let transform = arguments.transform(input.transform(DEFAULT_SIZE, whole));
         let settings = Settings::read(&mut arguments);
+        let (settings, transform) = arguments.finish(settings.zip(transform))?;
         Ok(Self {
-            settings: arguments.finish(settings)?,
-            size: image_size.unwrap_or(DEFAULT_SIZE),
+            settings,
+            transform,
             seed,
         })
     }
@@ -78,10 +80,7 @@ impl Model for Dfkde {
     }
 
     fn preprocess(&self) -> Transform {
-        Transform {
-            size: self.size,
-            crop: None,
-        }
+        self.transform
     }
 
     fn feature_shape(&self) -> Result<[usize; 2], ModelError> {

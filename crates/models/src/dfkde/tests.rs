@@ -16,7 +16,8 @@ fn golden() -> StateDict {
 
 fn read(args: serde_json::Value, seed: u64) -> Result<Dfkde, ModelError> {
     let args = args.as_object().expect("an object");
-    Dfkde::read(args, &[], None, seed).map_err(|mut problems| problems.swap_remove(0))
+    Dfkde::read(args, &[], InputSize::default(), seed)
+        .map_err(|mut problems| problems.swap_remove(0))
 }
 
 /// That of the golden set.

@@ -11,7 +11,9 @@ use crate::{ModelError, Start, StateDict};
 /// The pooled map of the layer: [N, positions, dims].
 fn pooled(model: &Dfm, builder: &mut Builder, start: Start<'_>) -> Result<Value, ModelError> {
     let settings = &model.settings;
-    let maps = settings.extractor.emit(builder, model.size, start)?;
+    let maps = settings
+        .extractor
+        .emit(builder, model.transform.output(), start)?;
     let pool = Pool2d {
         kernel: [settings.pooling; 2],
         stride: [settings.pooling; 2],
@@ -92,7 +94,7 @@ fn reconstruction_error(
         cells,
         &[Dim::Batch, Dim::Fixed(1), height.into(), width.into()],
     )?;
-    let map = builder.resize_bilinear(map, model.size, false)?;
+    let map = builder.resize_bilinear(map, model.transform.output(), false)?;
     builder.output("anomaly_map", map)?;
     Ok(builder.output("pred_score", score)?)
 }

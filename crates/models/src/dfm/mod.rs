@@ -10,9 +10,10 @@ use ::graph::Graph;
 use serde_json::{Map, Value};
 
 use crate::arguments::Arguments;
+use crate::transform::whole;
 use crate::{
-    BackboneUse, FeatureSource, FitMemory, MapFinish, Model, ModelError, Progress, Scorer, Start,
-    StateDict, Statistics, Transform, Upsampling, Work,
+    BackboneUse, FeatureSource, FitMemory, InputSize, MapFinish, Model, ModelError, Progress,
+    Scorer, Start, StateDict, Statistics, Transform, Upsampling, Work,
 };
 use head::Head;
 use params::{ScoreType, Settings};
@@ -28,8 +29,7 @@ const DEFAULT_SIZE: [usize; 2] = [256, 256];
 /// DFM with its parameters set.
 pub struct Dfm {
     settings: Settings,
-    /// Height, width of the input.
-    size: [usize; 2],
+    transform: Transform,
     seed: u64,
 }
 
@@ -38,22 +38,23 @@ impl Dfm {
     pub fn read(
         init_args: &Map<String, Value>,
         unreadable: &[&str],
-        image_size: Option<[usize; 2]>,
+        input: InputSize,
         seed: u64,
     ) -> Result<Self, Vec<ModelError>> {
-        let size = image_size.unwrap_or(DEFAULT_SIZE);
         let mut arguments = Arguments::new(CLASS, PARAMS, init_args, unreadable);
-        let settings = Settings::read(&mut arguments, size);
+        let transform = arguments.transform(input.transform(DEFAULT_SIZE, whole));
+        let settings = Settings::read(&mut arguments, transform);
+        let (settings, transform) = arguments.finish(settings.zip(transform))?;
         Ok(Self {
-            settings: arguments.finish(settings)?,
-            size,
+            settings,
+            transform,
             seed,
         })
     }
 
     /// Height, width of the pooled map.
     fn grid(&self) -> [usize; 2] {
-        let grid = self.settings.extractor.grid(self.size);
+        let grid = self.settings.extractor.grid(self.transform.output());
         grid.map(|side| side / self.settings.pooling)
     }
 
@@ -77,10 +78,7 @@ impl Model for Dfm {
     }
 
     fn preprocess(&self) -> Transform {
-        Transform {
-            size: self.size,
-            crop: None,
-        }
+        self.transform
     }
 
     fn feature_shape(&self) -> Result<[usize; 2], ModelError> {
@@ -99,7 +97,7 @@ impl Model for Dfm {
     fn map(&self) -> Option<MapFinish> {
         (self.settings.score_type == ScoreType::Fre).then(|| MapFinish {
             grid: self.grid(),
-            size: self.size,
+            size: self.transform.output(),
             upsampling: Upsampling::Bilinear,
             blur: None,
         })

@@ -2,6 +2,7 @@
 
 use params::{Default, Kind, Param};
 
+use crate::Transform;
 use crate::arguments::Arguments;
 use crate::extractor::{Extractor, PRE_TRAINED, backbone_param};
 
@@ -53,7 +54,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn read(arguments: &mut Arguments, size: [usize; 2]) -> Option<Self> {
+    pub(super) fn read(arguments: &mut Arguments, transform: Option<Transform>) -> Option<Self> {
         let extractor = Extractor::read_one_layer(arguments);
         let pooling = arguments.whole("pooling_kernel_size");
         let level = arguments.read("pca_level", |value| {
@@ -64,8 +65,10 @@ impl Settings {
             &[("fre", ScoreType::Fre), ("nll", ScoreType::Nll)],
         );
         let (extractor, pooling) = (extractor?, pooling?);
-        let [height, width] = extractor.grid(size);
-        if pooling > height.min(width) {
+        let seen = transform.map(|transform| extractor.grid(transform.output()));
+        if let Some([height, width]) = seen
+            && pooling > height.min(width)
+        {
             arguments.wrong(
                 "pooling_kernel_size",
                 format!("it is {pooling}, but the layer's map is {height} x {width}"),

@@ -15,9 +15,9 @@ fn golden() -> StateDict {
     weights::read_file(path.as_ref()).expect("the golden set is in the repository")
 }
 
-fn read(args: serde_json::Value, size: Option<[usize; 2]>) -> Result<Dfm, ModelError> {
+fn read(args: serde_json::Value, input: InputSize) -> Result<Dfm, ModelError> {
     let args = args.as_object().expect("an object");
-    Dfm::read(args, &[], size, 0).map_err(|mut problems| problems.swap_remove(0))
+    Dfm::read(args, &[], input, 0).map_err(|mut problems| problems.swap_remove(0))
 }
 
 /// That of the golden set.
@@ -25,7 +25,7 @@ fn reference(score_type: &str) -> Dfm {
     let args = json!({
         "backbone": "resnet18", "pooling_kernel_size": 2, "pca_level": 0.9, "score_type": score_type,
     });
-    read(args, Some([64, 64])).expect("valid parameters")
+    read(args, InputSize::resized([64, 64])).expect("valid parameters")
 }
 
 /// [n, dims * 4] as the reference flattens maps of 2 x 2 to [n, 4, dims].
@@ -178,10 +178,12 @@ fn parameters_are_checked_with_the_way_out() {
         (json!({"layers": ["layer3"]}), "layer"),
     ];
     for (args, word) in cases {
-        let error = read(args.clone(), None).err().expect("must fail");
+        let error = read(args.clone(), InputSize::default())
+            .err()
+            .expect("must fail");
         assert!(error.to_string().contains(word), "{args}: {error}");
     }
-    let error = read(json!({"layer": "layer9"}), None)
+    let error = read(json!({"layer": "layer9"}), InputSize::default())
         .err()
         .expect("no layer");
     assert_eq!(error.parameter(), Some("layer"));

@@ -17,7 +17,7 @@ fn parts(
     start: Start<'_>,
 ) -> Result<Vec<Value>, ModelError> {
     let extractor = &model.settings.extractor;
-    let maps = extractor.emit(builder, model.size, start)?;
+    let maps = extractor.emit(builder, model.transform.output(), start)?;
     let part = |part: &Part| {
         let layer = &extractor.layers[part.layer];
         let name = format!("padim.chosen.{}", layer.name);
@@ -167,6 +167,6 @@ pub(super) fn inference(
 ) -> Result<Graph, ModelError> {
     let mut builder = Builder::new();
     let features = seen(model, &mut builder, Start::Image(weights))?;
-    score(&mut builder, features, gaussians, model.size)?;
+    score(&mut builder, features, gaussians, model.transform.output())?;
     Ok(builder.finish()?)
 }

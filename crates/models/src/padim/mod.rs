@@ -13,9 +13,10 @@ use serde_json::{Map, Value};
 
 use crate::arguments::Arguments;
 use crate::blur::{self, BLUR};
+use crate::transform::whole;
 use crate::{
-    BackboneUse, FeatureSource, FitMemory, MapFinish, Model, ModelError, Progress, Scorer, Start,
-    StateDict, Statistics, Transform, Upsampling, Work,
+    BackboneUse, FeatureSource, FitMemory, InputSize, MapFinish, Model, ModelError, Progress,
+    Scorer, Start, StateDict, Statistics, Transform, Upsampling, Work,
 };
 use layout::{Layout, Seen};
 use params::Settings;
@@ -32,8 +33,7 @@ const DEFAULT_SIZE: [usize; 2] = [256, 256];
 /// PaDiM with its parameters set.
 pub struct Padim {
     settings: Settings,
-    /// Height, width of the input.
-    size: [usize; 2],
+    transform: Transform,
     seed: u64,
 }
 
@@ -42,16 +42,17 @@ impl Padim {
     pub fn read(
         init_args: &Map<String, Value>,
         unreadable: &[&str],
-        image_size: Option<[usize; 2]>,
+        input: InputSize,
         seed: u64,
     ) -> Result<Self, Vec<ModelError>> {
-        let size = image_size.unwrap_or(DEFAULT_SIZE);
         let mut arguments = Arguments::new(CLASS, PARAMS, init_args, unreadable);
+        let transform = arguments.transform(input.transform(DEFAULT_SIZE, whole));
         let settings = Settings::read(&mut arguments, seed);
-        arguments.problems.extend(blur::check_size(size).err());
+        blur::check_size(transform, &mut arguments);
+        let (settings, transform) = arguments.finish(settings.zip(transform))?;
         Ok(Self {
-            settings: arguments.finish(settings)?,
-            size,
+            settings,
+            transform,
             seed,
         })
     }
@@ -66,7 +67,7 @@ impl Padim {
             extractor,
             channels,
         } = &self.settings;
-        Layout::new(&extractor.layers, channels, self.size)
+        Layout::new(&extractor.layers, channels, self.transform.output())
     }
 
     fn gaussians(&self, statistics: &Statistics) -> Result<Gaussians, ModelError> {
@@ -82,7 +83,7 @@ impl Padim {
             return Err(settings_mismatch(format!(
                 "they were learned on a grid of {} positions, and images of {} pixels have {}",
                 text(gaussians.grid),
-                text(self.size),
+                text(self.transform.output()),
                 text(ours)
             )));
         }
@@ -108,10 +109,7 @@ impl Model for Padim {
     }
 
     fn preprocess(&self) -> Transform {
-        Transform {
-            size: self.size,
-            crop: None,
-        }
+        self.transform
     }
 
     fn feature_shape(&self) -> Result<[usize; 2], ModelError> {
@@ -140,7 +138,7 @@ impl Model for Padim {
     fn map(&self) -> Option<MapFinish> {
         Some(MapFinish {
             grid: self.layout().grid(),
-            size: self.size,
+            size: self.transform.output(),
             upsampling: Upsampling::Bilinear,
             blur: Some(BLUR),
         })

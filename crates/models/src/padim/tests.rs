@@ -74,14 +74,19 @@ fn difference(
 
 fn read(
     args: &Map<String, serde_json::Value>,
-    size: Option<[usize; 2]>,
+    input: InputSize,
     seed: u64,
 ) -> Result<Padim, ModelError> {
-    Padim::read(args, &[], size, seed).map_err(|mut problems| problems.swap_remove(0))
+    Padim::read(args, &[], input, seed).map_err(|mut problems| problems.swap_remove(0))
 }
 
 fn model(args: serde_json::Value, side: usize) -> Padim {
-    read(args.as_object().expect("an object"), Some([side, side]), 0).expect("valid parameters")
+    read(
+        args.as_object().expect("an object"),
+        InputSize::resized([side, side]),
+        0,
+    )
+    .expect("valid parameters")
 }
 
 fn of_set(set: &str) -> (Padim, StateDict) {
@@ -195,7 +200,7 @@ fn positions_see_the_cells_that_nearest_enlarging_gives_them() {
         json!({"layers": ["layer1", "layer2", "layer3"], "channel_indices": [300, 3, 447, 0]})
             .as_object()
             .expect("an object"),
-        Some([70, 100]),
+        InputSize::resized([70, 100]),
         0,
     )
     .expect("valid parameters");
@@ -459,10 +464,14 @@ fn statistics_of_another_model_are_refused() {
 #[test]
 fn parameters_are_checked_with_the_way_out() {
     let error = |args: serde_json::Value| {
-        read(args.as_object().expect("an object"), None, 0)
-            .err()
-            .expect("must fail")
-            .to_string()
+        read(
+            args.as_object().expect("an object"),
+            InputSize::default(),
+            0,
+        )
+        .err()
+        .expect("must fail")
+        .to_string()
     };
     let cases = [
         (json!({"backbone": "resnet19"}), "mobilenet_v2"),
@@ -493,7 +502,7 @@ fn parameters_are_checked_with_the_way_out() {
         let error = error(args.clone());
         assert!(error.contains(word), "{args}: {error}");
     }
-    let error = read(&Map::new(), Some([16, 64]), 0)
+    let error = read(&Map::new(), InputSize::resized([16, 64]), 0)
         .err()
         .expect("too small")
         .to_string();
@@ -503,10 +512,14 @@ fn parameters_are_checked_with_the_way_out() {
 #[test]
 fn channels_come_from_the_seed_or_from_the_job() {
     let channels = |args: serde_json::Value, seed| {
-        read(args.as_object().expect("an object"), None, seed)
-            .expect("valid")
-            .channels()
-            .to_vec()
+        read(
+            args.as_object().expect("an object"),
+            InputSize::default(),
+            seed,
+        )
+        .expect("valid")
+        .channels()
+        .to_vec()
     };
     assert_eq!(channels(json!({}), 0).len(), 100);
     assert_ne!(channels(json!({}), 0), channels(json!({}), 1));
@@ -529,8 +542,8 @@ fn each_default_of_the_parameter_list_is_the_one_in_use() {
         })
         .collect();
     let (explicit, implied) = (
-        read(&written, None, 3).expect("valid"),
-        read(&Map::new(), None, 3).expect("valid"),
+        read(&written, InputSize::default(), 3).expect("valid"),
+        read(&Map::new(), InputSize::default(), 3).expect("valid"),
     );
     assert_eq!(explicit.backbone(), implied.backbone());
     assert_eq!(explicit.channels(), implied.channels());

@@ -18,7 +18,10 @@ fn patches(
     builder: &mut Builder,
     start: Start<'_>,
 ) -> Result<Value, ModelError> {
-    let maps = model.settings.extractor.emit(builder, model.size, start)?;
+    let maps = model
+        .settings
+        .extractor
+        .emit(builder, model.transform.output(), start)?;
     let grid = map_size(builder, maps[0])?;
     let neighbourhood = Pool2d {
         kernel: [3, 3],
@@ -190,7 +193,7 @@ pub(super) fn inference(
         distances,
         &[Dim::Batch, Dim::Fixed(1), height.into(), width.into()],
     )?;
-    let map = builder.resize_nearest(map, model.size)?;
+    let map = builder.resize_nearest(map, model.transform.output())?;
     let map = gaussian_blur(&mut builder, map, BLUR)?;
     builder.output("anomaly_map", map)?;
     builder.output("pred_score", score)?;

@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 use crate::arguments::Arguments;
 use crate::blur::{self, BLUR};
 use crate::{
-    BackboneUse, FeatureSource, FitMemory, MapFinish, Model, ModelError, Progress, Scorer, Start,
-    StateDict, Statistics, Transform, Upsampling, Work,
+    BackboneUse, FeatureSource, FitMemory, InputSize, MapFinish, Model, ModelError, Progress,
+    Scorer, Start, StateDict, Statistics, Transform, Upsampling, Work,
 };
 use head::Head;
 use params::Settings;
@@ -31,14 +31,11 @@ const DEFAULT_SIZE: [usize; 2] = [256, 256];
 /// PatchCore with its parameters set.
 pub struct Patchcore {
     settings: Settings,
-    /// Height, width to which images are resized.
-    resized: [usize; 2],
-    /// Height, width of their middle, which the graph sees.
-    size: [usize; 2],
+    transform: Transform,
     seed: u64,
 }
 
-/// 224 of 256, as in the paper and the reference.
+/// 224 of 256, as in the paper and the reference, where the job says nothing else.
 fn crop(resized: [usize; 2]) -> [usize; 2] {
     resized.map(|side| side * 224 / 256)
 }
@@ -48,25 +45,24 @@ impl Patchcore {
     pub fn read(
         init_args: &Map<String, Value>,
         unreadable: &[&str],
-        image_size: Option<[usize; 2]>,
+        input: InputSize,
         seed: u64,
     ) -> Result<Self, Vec<ModelError>> {
-        let resized = image_size.unwrap_or(DEFAULT_SIZE);
-        let size = crop(resized);
         let mut arguments = Arguments::new(CLASS, PARAMS, init_args, unreadable);
+        let transform = arguments.transform(input.transform(DEFAULT_SIZE, crop));
         let settings = Settings::read(&mut arguments);
-        arguments.problems.extend(blur::check_size(size).err());
+        blur::check_size(transform, &mut arguments);
+        let (settings, transform) = arguments.finish(settings.zip(transform))?;
         Ok(Self {
-            settings: arguments.finish(settings)?,
-            resized,
-            size,
+            settings,
+            transform,
             seed,
         })
     }
 
     /// Height, width of the grid of patches: the first layer's map.
     fn grid(&self) -> [usize; 2] {
-        self.settings.extractor.grid(self.size)
+        self.settings.extractor.grid(self.transform.output())
     }
 
     fn bank(&self, statistics: &Statistics) -> Result<Bank, ModelError> {
@@ -88,10 +84,7 @@ impl Model for Patchcore {
     }
 
     fn preprocess(&self) -> Transform {
-        Transform {
-            size: self.resized,
-            crop: Some(self.size),
-        }
+        self.transform
     }
 
     fn feature_shape(&self) -> Result<[usize; 2], ModelError> {
@@ -110,7 +103,7 @@ impl Model for Patchcore {
     fn map(&self) -> Option<MapFinish> {
         Some(MapFinish {
             grid: self.grid(),
-            size: self.size,
+            size: self.transform.output(),
             upsampling: Upsampling::Nearest,
             blur: Some(BLUR),
         })

@@ -22,13 +22,9 @@ fn numbers(tensor: &Tensor) -> Vec<usize> {
     tensor.data().iter().map(|&v| v as usize).collect()
 }
 
-fn read(
-    args: serde_json::Value,
-    size: Option<[usize; 2]>,
-    seed: u64,
-) -> Result<Patchcore, ModelError> {
+fn read(args: serde_json::Value, input: InputSize, seed: u64) -> Result<Patchcore, ModelError> {
     let args = args.as_object().expect("an object");
-    Patchcore::read(args, &[], size, seed).map_err(|mut problems| problems.swap_remove(0))
+    Patchcore::read(args, &[], input, seed).map_err(|mut problems| problems.swap_remove(0))
 }
 
 /// That of the golden set: images of 64 x 64 after the crop.
@@ -36,7 +32,7 @@ fn reference(neighbors: usize) -> Patchcore {
     let args = json!({
         "backbone": "mobilenetv2_100", "layers": ["blocks.2.2", "blocks.4.2"], "num_neighbors": neighbors,
     });
-    read(args, Some([74, 74]), 0).expect("valid parameters")
+    read(args, InputSize::resized([74, 74]), 0).expect("valid parameters")
 }
 
 fn points(rows: &[f32], dims: usize) -> Points {
@@ -164,7 +160,7 @@ fn a_bank_that_is_chosen_part_by_part_covers_what_it_says_and_little_less_than_t
         let args = json!({
             "backbone": "mobilenetv2_100", "layers": ["blocks.2.2", "blocks.4.2"], "coreset_budget": budget,
         });
-        read(args, Some([74, 74]), 0).expect("valid parameters")
+        read(args, InputSize::resized([74, 74]), 0).expect("valid parameters")
     };
     let fit = |budget, threads| {
         let (told, ends) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -271,7 +267,7 @@ fn fit_keeps_patches_of_the_images_and_does_not_depend_on_threads() {
     }
     let other = read(
         json!({"backbone": "mobilenetv2_100", "layers": ["blocks.2.2", "blocks.4.2"]}),
-        Some([74, 74]),
+        InputSize::resized([74, 74]),
         1,
     );
     let other = other
@@ -448,13 +444,15 @@ fn fit_and_scorer_refuse_what_is_not_the_model_s() {
 
 #[test]
 fn images_are_cropped_as_in_the_reference() {
-    let preprocess = |size| read(json!({}), size, 0).expect("valid").preprocess();
+    let preprocess = |input| read(json!({}), input, 0).expect("valid").preprocess();
     let transform = |size, crop| Transform {
         size,
         crop: Some(crop),
     };
-    assert_eq!(preprocess(None), transform([256, 256], [224, 224]));
-    assert_eq!(preprocess(Some([64, 300])), transform([64, 300], [56, 262]));
+    let own = preprocess(InputSize::default());
+    assert_eq!(own, transform([256, 256], [224, 224]));
+    let own = preprocess(InputSize::resized([64, 300]));
+    assert_eq!(own, transform([64, 300], [56, 262]));
 }
 
 #[test]
@@ -471,14 +469,14 @@ fn parameters_are_checked_with_the_way_out() {
         (json!({"neighbors": 3}), "num_neighbors"),
     ];
     for (args, word) in cases {
-        let error = read(args.clone(), None, 0)
+        let error = read(args.clone(), InputSize::default(), 0)
             .err()
             .expect("must fail")
             .to_string();
         assert!(error.contains(word), "{args}: {error}");
     }
     // What is left of it after the crop cannot be blurred.
-    let error = read(json!({}), Some([19, 64]), 0)
+    let error = read(json!({}), InputSize::resized([19, 64]), 0)
         .err()
         .expect("too small")
         .to_string();

@@ -11,7 +11,7 @@ use engines::{Choice, CompileOptions};
 use graph::{Graph, onnx, rewrite};
 use serde_json::Value;
 
-use crate::{SIZES, Trained, difference, run, run_compiled, small_cases, trained};
+use crate::{INPUTS, Trained, difference, run, run_compiled, small_cases, trained};
 
 /// What an export does.
 const TOLERANCE: f64 = 1e-4;
@@ -84,7 +84,7 @@ fn worst(found: &BTreeMap<String, Vec<f32>>, expected: &BTreeMap<String, Vec<f32
 
 fn cases() -> impl Iterator<Item = (String, Trained)> {
     small_cases().into_iter().flat_map(|(class, args)| {
-        SIZES.map(|size| {
+        INPUTS.map(|size| {
             let name = format!("{class} {args} at {size:?}");
             let args: Value = args.clone();
             (

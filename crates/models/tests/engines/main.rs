@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use engines::{Choice, CompileOptions};
 use graph::{Builder, Dim, Graph, Tensor};
 use models::{
-    JointPass, MemoryFeatures, Model, Scored, Scorer, Start, StateDict, Statistics, backbones,
+    InputSize, JointPass, MemoryFeatures, Model, Scored, Scorer, Start, StateDict, Statistics,
+    backbones,
 };
 use serde_json::{Map, Value, json};
 
@@ -172,7 +173,7 @@ fn padim(args: Value, side: usize) -> Box<dyn Model> {
     models::build(
         "Padim",
         args.as_object().expect("an object"),
-        Some([side, side]),
+        InputSize::resized([side, side]),
         0,
     )
     .expect("valid")
@@ -242,7 +243,7 @@ fn patchcore_matches_the_reference() {
     let model = models::build(
         "Patchcore",
         args.as_object().expect("an object"),
-        Some([74, 74]),
+        InputSize::resized([74, 74]),
         0,
     )
     .expect("valid");
@@ -288,7 +289,7 @@ fn dfm_matches_the_reference() {
         .collect();
     let args = json!({"backbone": "resnet18", "pooling_kernel_size": 2, "pca_level": 0.88});
     let args = args.as_object().expect("an object");
-    let model = models::build("Dfm", args, Some([64, 64]), 0).expect("valid");
+    let model = models::build("Dfm", args, InputSize::resized([64, 64]), 0).expect("valid");
     let statistics = model
         .fit(&features(&*model, &weights, &train), 1, &|_, _| {})
         .expect("fits");
@@ -315,7 +316,7 @@ fn dfkde_matches_the_reference() {
     let weights = formula::weights("resnet18");
     let args = json!({"n_pca_components": 4});
     let args = args.as_object().expect("an object");
-    let model = models::build("Dfkde", args, Some([64, 64]), 0).expect("valid");
+    let model = models::build("Dfkde", args, InputSize::resized([64, 64]), 0).expect("valid");
     let train = &data["train_features"];
     let learned = MemoryFeatures::new(1, 512, train.data().to_vec()).expect("fits");
     let statistics = model.fit(&learned, 1, &|_, _| {}).expect("fits");
@@ -380,8 +381,18 @@ fn small_cases() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Image sizes with sides of different lengths, one of no powers of two.
-const SIZES: [[usize; 2]; 2] = [[72, 56], [64, 96]];
+/// Images with sides of different lengths: one of no powers of two, of which each model sees what it sees by itself, and one of which all
+/// see 64 x 96 in the middle.
+const INPUTS: [InputSize; 2] = [
+    InputSize {
+        resized: Some([72, 56]),
+        crop: None,
+    },
+    InputSize {
+        resized: Some([80, 104]),
+        crop: Some([64, 96]),
+    },
+];
 
 const TRAINED_ON: usize = 12;
 
@@ -394,10 +405,9 @@ struct Trained {
     pixels: usize,
 }
 
-fn trained(class: &str, args: &Map<String, Value>, size: [usize; 2]) -> Trained {
-    let model = models::build(class, args, Some(size), 1).expect("valid");
-    let transform = model.preprocess();
-    let [height, width] = transform.crop.unwrap_or(transform.size);
+fn trained(class: &str, args: &Map<String, Value>, input: InputSize) -> Trained {
+    let model = models::build(class, args, input, 1).expect("valid");
+    let [height, width] = model.preprocess().output();
     let weights = model.random_weights().expect("has a backbone");
     let train = images::uniform_images("train", TRAINED_ON, height * width);
     let statistics = model
@@ -453,8 +463,8 @@ fn check_lengths(one: &Trained, outputs: &BTreeMap<String, Vec<f32>>) {
 #[test]
 fn engines_agree_at_two_sizes_and_batches() {
     for (class, args) in small_cases() {
-        for size in SIZES {
-            let one = trained(class, args.as_object().expect("an object"), size);
+        for input in INPUTS {
+            let one = trained(class, args.as_object().expect("an object"), input);
             let graph = one
                 .model
                 .inference_graph(&one.weights, &one.statistics)
@@ -468,7 +478,7 @@ fn engines_agree_at_two_sizes_and_batches() {
                         let off = difference(values, &expected[name]);
                         assert!(
                             off < 1e-4,
-                            "{class} {args}: {name} by {choice} at {size:?}, batch {batch} differs by {off:e}"
+                            "{class} {args}: {name} by {choice} at {input:?}, batch {batch} differs by {off:e}"
                         );
                     }
                 }
@@ -482,7 +492,7 @@ fn engines_agree_at_two_sizes_and_batches() {
 #[test]
 fn a_planted_difference_is_seen() {
     for (class, args) in small_cases() {
-        let one = trained(class, args.as_object().expect("an object"), SIZES[0]);
+        let one = trained(class, args.as_object().expect("an object"), INPUTS[0]);
         let outputs = |choice, statistics: &Statistics| {
             let graph = one.model.inference_graph(&one.weights, statistics);
             run(choice, &graph.expect("builds"), &one.test, 5)
@@ -523,7 +533,7 @@ fn bits(outputs: &BTreeMap<String, Vec<f32>>, images: usize) -> Vec<Vec<u32>> {
 #[test]
 fn a_score_depends_on_no_batch_mate_and_comes_again() {
     for (class, args) in small_cases() {
-        let one = trained(class, args.as_object().expect("an object"), SIZES[1]);
+        let one = trained(class, args.as_object().expect("an object"), INPUTS[1]);
         let graph = one
             .model
             .inference_graph(&one.weights, &one.statistics)
@@ -541,7 +551,7 @@ fn a_score_depends_on_no_batch_mate_and_comes_again() {
 #[test]
 fn what_is_learned_does_not_depend_on_threads() {
     for (class, args) in small_cases() {
-        let one = trained(class, args.as_object().expect("an object"), SIZES[0]);
+        let one = trained(class, args.as_object().expect("an object"), INPUTS[0]);
         let train = images::uniform_images("train", TRAINED_ON, one.pixels);
         let source = features(&*one.model, &one.weights, &train);
         for threads in [1, 3] {
@@ -604,7 +614,7 @@ fn scored(
 #[test]
 fn scorers_agree_with_the_graph() {
     for (class, args) in small_cases() {
-        let one = trained(class, args.as_object().expect("an object"), SIZES[0]);
+        let one = trained(class, args.as_object().expect("an object"), INPUTS[0]);
         let scorer = one.model.scorer(&one.statistics).expect("fits");
         let graph = one
             .model
@@ -630,7 +640,7 @@ fn scorers_agree_with_the_graph() {
 #[test]
 fn features_from_the_maps_of_a_joint_pass_are_those_from_the_image() {
     for (class, args) in small_cases() {
-        let one = trained(class, args.as_object().expect("an object"), SIZES[0]);
+        let one = trained(class, args.as_object().expect("an object"), INPUTS[0]);
         let used = one.model.backbone().expect("has one");
         // With a layer that this model does not take, before and behind its own.
         let all = backbones::find(used.name).expect("known").layers();

@@ -190,6 +190,7 @@ fn what_is_not_understood_is_refused_with_its_name() {
     assert!(edited.contains("1000000 x 320"), "{edited}");
     let cut = |size: [u32; 2]| with(|v| v["preprocessing"]["crop"] = json!(size));
     assert!(cut([256, 321]).contains("no 256 x 321 can be cut out of 256 x 320"));
+    assert!(cut([27, 224]).contains("27 x 224; sides are 28 to 4096"));
     assert!(cut([224, 224]).contains("give 224 x 224, but `image_size` is 256 x 320"));
     let source = |text: &str| {
         format!(

@@ -104,9 +104,13 @@ fn a_version_published_meanwhile_changes_nothing() {
 /// Writes random weights of resnet18 into the folder; their digest.
 fn import(folder: &Path, seed: u64) -> String {
     let args = json!({"backbone": "resnet18", "layers": ["layer1"], "n_features": 8, "pre_trained": false});
-    let model =
-        models::padim::Padim::read(args.as_object().expect("as set up here"), &[], None, seed)
-            .expect("as set up here");
+    let model = models::padim::Padim::read(
+        args.as_object().expect("as set up here"),
+        &[],
+        models::InputSize::default(),
+        seed,
+    )
+    .expect("as set up here");
     let mut bytes = Vec::new();
     let state = model.random_weights().expect("as set up here");
     weights::write_safetensors(&state, &mut bytes).expect("as set up here");
@@ -171,6 +175,23 @@ fn a_package_sees_the_size_that_it_was_trained_for() {
     assert_eq!(failure.class, FailureClass::InvalidInput, "{failure}");
     for part in ["image_size", "96x96", "64x64", "package.json"] {
         assert!(failure.message.contains(part), "{failure}");
+    }
+    // All of it is no crop; another one is.
+    for (crop, fails) in [(64, false), (48, true)] {
+        fs::remove_dir_all(folder.join("tested/jobs")).expect("as set up here");
+        let asked = format!("image_size: 64, center_crop: {crop}");
+        let text = test_yaml(folder, "tiny", 64).replace("image_size: 64", &asked);
+        let mut job = Job::new(folder, &text);
+        job.run(&mut executor, 2);
+        if fails {
+            let failure = job.failure(TaskKind::List);
+            assert_eq!(failure.class, FailureClass::InvalidInput, "{failure}");
+            for part in ["center_crop", "48x48", "64x64", "package.json"] {
+                assert!(failure.message.contains(part), "{failure}");
+            }
+        } else {
+            assert_eq!(scores(&job).len(), 4);
+        }
     }
 }
 

@@ -198,6 +198,63 @@ fn every_model_goes_from_images_to_tables_and_a_package() {
     }
 }
 
+/// Less than a model sees by itself, not square, and more than it sees by itself.
+#[test]
+fn the_middle_that_a_job_asks_for_is_learned_scored_and_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    images::dataset(&folder.path().join("data"), 8, 4);
+    let mut executor = Executor::start();
+    let padim = yaml(folder.path(), "");
+    let patchcore = with_model(folder.path(), MODELS[0].0, "/out1");
+    for (index, (text, crop)) in [(padim, [48, 32]), (patchcore, [64, 64])]
+        .into_iter()
+        .enumerate()
+    {
+        let [height, width] = crop;
+        let asked = format!("image_size: 64, center_crop: [{height}, {width}]");
+        let mut job = Job::new(folder.path(), &text.replace("image_size: 64", &asked));
+        job.run(&mut executor, 2);
+        let metrics: Vec<MetricRow> = job.table(TaskKind::Reduce, "metrics.parquet");
+        let pixels = metrics.iter().find(|row| row.level == "pixel").unwrap();
+        // Squares as `images::dataset` draws them.
+        let marked = |index: usize| {
+            let within = |first: usize, side: usize| {
+                let cut = (64 - side) / 2;
+                (first..first + 16)
+                    .filter(|at| (cut..cut + side).contains(at))
+                    .count()
+            };
+            within(8 + 3 * index % 30, width) * within(10 + 5 * index % 30, height)
+        };
+        let anomalous: usize = (0..4).map(marked).sum();
+        assert_eq!(
+            (pixels.anomalous as usize, pixels.normal as usize),
+            (anomalous, 8 * height * width - anomalous),
+            "{pixels:?}"
+        );
+
+        let (_, prefix) = job.accepted(TaskKind::Evaluate);
+        let package = job.store.local_path(&format!("{prefix}/package.json"));
+        let package = std::fs::read(package.unwrap()).unwrap();
+        let seen = package::PackageManifest::from_json(&package).unwrap();
+        let seen = seen.preprocessing;
+        let sides = crop.map(|side| side as u32);
+        assert_eq!((seen.resize, seen.image_size), ([64, 64], sides));
+        assert_eq!(seen.crop, (sides != [64, 64]).then_some(sides));
+
+        // Whoever scores by the package need not know.
+        let again = format!("/again{index}");
+        let again = tested_again(folder.path(), &job, &again, &mut executor);
+        assert_eq!(raw_scores(&again), raw_scores(&job));
+        let again: Vec<MetricRow> = again.table(TaskKind::Reduce, "metrics.parquet");
+        let again = again.iter().find(|row| row.level == "pixel").unwrap();
+        assert_eq!(
+            (again.anomalous, again.normal),
+            (pixels.anomalous, pixels.normal)
+        );
+    }
+}
+
 fn raw_scores(job: &Job) -> Vec<Option<f32>> {
     let rows: Vec<ScoreRow> = job.table(TaskKind::Reduce, "scores.parquet");
     rows.iter().map(|row| row.score).collect()

@@ -22,6 +22,7 @@ fn files() -> impl Strategy<Value = Json> {
         "path",
         "category",
         "image_size",
+        "center_crop",
         "metrics",
         "threshold",
         "method",

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use data::Data;
 use job::resolved::ModelSource;
+use models::InputSize;
 use plan::{FoundPackage, ResultDetail, ScoredBefore, TaskResult};
 
 use super::names;
@@ -64,9 +65,7 @@ fn packages(attempt: &Attempt) -> Result<Vec<FoundPackage>, TaskError> {
             continue;
         }
         let package = packages::find(attempt, name)?;
-        if let Some(asked) = run.spec.image_size() {
-            check_size(asked, &package)?;
-        }
+        check_sizes(run.spec.input_size(), &package)?;
         tracing::info!(
             name,
             version = package.found.version,
@@ -79,28 +78,42 @@ fn packages(attempt: &Attempt) -> Result<Vec<FoundPackage>, TaskError> {
     Ok(found)
 }
 
-/// The model's own size is the only one that a job may ask for.
-fn check_size(asked: [usize; 2], package: &Opened) -> Result<(), TaskError> {
-    let uri = package.found.uri.clone();
+/// The model's own sizes are the only ones that a job may ask for.
+fn check_sizes(asked: InputSize, package: &Opened) -> Result<(), TaskError> {
     let own = match &package.contents {
-        Contents::Package(manifest) => packages::image_size(manifest),
-        Contents::File(_) => {
-            let problem = "data.init_args.image_size has no meaning for it: leave it out";
-            return Err(TaskError::ModelFile {
-                uri,
-                problem: problem.to_owned(),
-            });
-        }
+        Contents::Package(manifest) => packages::input_size(manifest),
+        // It has none that could be asked for.
+        Contents::File(_) => InputSize::default(),
     };
-    let text = |[height, width]: [usize; 2]| format!("{height}x{width}");
-    if asked == own {
-        return Ok(());
+    let sizes = [
+        ("image_size", asked.resized, own.resized),
+        ("center_crop", asked.crop, own.crop),
+    ];
+    for (parameter, asked, own) in sizes {
+        let uri = package.found.uri.clone();
+        let text = |[height, width]: [usize; 2]| format!("{height}x{width}");
+        match (asked, own) {
+            (None, _) => {}
+            (Some(asked), Some(own)) if asked == own => {}
+            (Some(asked), Some(own)) => {
+                return Err(TaskError::OtherInputSize {
+                    uri,
+                    parameter,
+                    asked: text(asked),
+                    own: text(own),
+                });
+            }
+            (Some(_), None) => {
+                return Err(TaskError::ModelFile {
+                    uri,
+                    problem: format!(
+                        "data.init_args.{parameter} has no meaning for it: leave it out"
+                    ),
+                });
+            }
+        }
     }
-    Err(TaskError::OtherImageSize {
-        uri,
-        asked: text(asked),
-        own: text(own),
-    })
+    Ok(())
 }
 
 /// Since 1970.
