@@ -11,7 +11,7 @@ use bytes::Bytes;
 use parquet::{
     arrow::{
         ArrowWriter,
-        arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
+        arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader},
     },
     basic::{Compression, ZstdLevel},
     errors::ParquetError,
@@ -25,6 +25,7 @@ use parquet::{
 use crate::{
     Row, SCHEMA_KEY, TableError,
     table::{check_tag, schema_tag},
+    whole::{self, contained},
 };
 
 /// Writes rows in the order given, which must be the table's.
@@ -78,6 +79,12 @@ impl<R: Row, W: Write + Send> TableWriter<R, W> {
         self.rows
     }
 
+    /// Says something of the file besides its rows, in its metadata.
+    pub fn note(&mut self, key: &'static str, value: String) {
+        self.inner
+            .append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+    }
+
     /// Writes the footer; returns what was written to, and the number of rows.
     pub fn finish(mut self) -> Result<(W, u64), TableError> {
         self.flush()?;
@@ -101,8 +108,10 @@ impl<R: Row, W: Write + Send> TableWriter<R, W> {
 
 /// Reads rows batch by batch.
 pub struct TableReader<R: Row> {
-    inner: ParquetRecordBatchReader,
+    /// `None` after an error: what it would read then means nothing.
+    inner: Option<ParquetRecordBatchReader>,
     rows: u64,
+    notes: Vec<KeyValue>,
     row: PhantomData<R>,
 }
 
@@ -117,7 +126,8 @@ impl<R: Row> TableReader<R> {
         source: impl ChunkReader + 'static,
         wanted: Range<u64>,
     ) -> Result<Self, TableError> {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(source).map_err(read_error::<R>)?;
+        let builder =
+            whole::open(source, ArrowReaderOptions::default()).map_err(read_error::<R>)?;
         let file = builder.metadata().file_metadata();
         let tag = file
             .key_value_metadata()
@@ -126,6 +136,7 @@ impl<R: Row> TableReader<R> {
             .find(|pair| pair.key == SCHEMA_KEY);
         check_tag::<R>(tag.and_then(|pair| pair.value.as_deref()))?;
         let rows = u64::try_from(file.num_rows()).unwrap_or(0);
+        let notes = file.key_value_metadata().cloned().unwrap_or_default();
         let (mut groups, mut first, mut end) = (Vec::new(), None, 0);
         for (index, group) in builder.metadata().row_groups().iter().enumerate() {
             let begin = end;
@@ -138,16 +149,16 @@ impl<R: Row> TableReader<R> {
         let skipped = wanted.start.saturating_sub(first.unwrap_or(0));
         let count = wanted.end.saturating_sub(wanted.start);
         let number = |rows| usize::try_from(rows).unwrap_or(usize::MAX);
-        let inner = builder
+        let builder = builder
             .with_row_groups(groups)
             .with_offset(number(skipped))
             .with_limit(number(count))
-            .with_batch_size(R::BATCH)
-            .build()
-            .map_err(read_error::<R>)?;
+            .with_batch_size(R::BATCH);
+        let inner = contained(|| builder.build()).map_err(read_error::<R>)?;
         Ok(Self {
-            inner,
+            inner: Some(inner),
             rows,
+            notes,
             row: PhantomData,
         })
     }
@@ -156,18 +167,26 @@ impl<R: Row> TableReader<R> {
     pub fn rows(&self) -> u64 {
         self.rows
     }
+
+    /// What the file says of itself under the key.
+    pub fn note(&self, key: &str) -> Option<&str> {
+        let note = self.notes.iter().find(|note| note.key == key)?;
+        note.value.as_deref()
+    }
 }
 
 impl<R: Row> Iterator for TableReader<R> {
     type Item = Result<Vec<R>, TableError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.inner.next()?;
-        Some(
-            batch
-                .map_err(|error| read_error::<R>(error.into()))
-                .and_then(|batch| R::from_batch(&batch)),
-        )
+        let inner = self.inner.as_mut()?;
+        match contained(|| inner.next().transpose().map_err(ParquetError::from)) {
+            Ok(batch) => Some(R::from_batch(&batch?)),
+            Err(error) => {
+                self.inner = None;
+                Some(Err(read_error::<R>(error)))
+            }
+        }
     }
 }
 

@@ -69,6 +69,10 @@ pub enum TaskError {
         asked: String,
         own: String,
     },
+    #[error(
+        "{uri} does not say which tables of the index it was merged from: delete it, it is made again"
+    )]
+    NotMerged { uri: String },
     #[error("job {job} (`skip`) is not known any more, or has no scores: leave `skip` out")]
     NothingToSkip { job: JobId },
     #[error(
@@ -198,6 +202,7 @@ impl TaskError {
             | Self::NoPackage { .. }
             | Self::OtherPreprocessing { .. }
             | Self::OtherInputSize { .. }
+            | Self::NotMerged { .. }
             | Self::NothingToSkip { .. }
             | Self::OtherPackage { .. }
             | Self::NoModel { .. }
