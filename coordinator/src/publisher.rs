@@ -168,6 +168,7 @@ async fn deliver(row: &OutboxRow, handle: &Handle) -> Result<Option<u32>, Publis
             tables,
             manifest,
             index,
+            merged,
         } => {
             let store = handle.stores().open(&row.store)?;
             for table in tables {
@@ -183,6 +184,10 @@ async fn deliver(row: &OutboxRow, handle: &Handle) -> Result<Option<u32>, Publis
                 let segment = layout::index_segment(index, &row.job);
                 let table = format!("{prefix}/{}", table.path);
                 store.copy(&table, &segment).await?;
+                for (number, part) in merged.iter().enumerate() {
+                    let table = layout::index_merged(index, &row.job, number);
+                    store.copy(part, &table).await?;
+                }
             }
             // Last: who finds a manifest finds the tables of its generation.
             store

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tables::ScoreRow;
 
 use crate::differences;
-use crate::output::{Cell, Table};
+use crate::output::{Cell, Table, counted};
 use crate::summary::{IMAGE_AUROC, Line};
 
 /// Any will do; the same one gives the same interval every time.
@@ -291,8 +291,11 @@ pub fn notes(rows: &[Row]) -> Vec<String> {
     let left_out = |row: &Row| {
         (row.left_out > 0 && !row.category.starts_with("mean of ")).then(|| {
             format!(
-                "{}/{}: {} images have a score of one side only, or changed in between: left out",
-                row.dataset, row.category, row.left_out
+                "{}/{}: {} {} a score of one side only, or changed in between: left out",
+                row.dataset,
+                row.category,
+                counted(row.left_out as u64, "image"),
+                if row.left_out == 1 { "has" } else { "have" },
             )
         })
     };
@@ -302,8 +305,11 @@ pub fn notes(rows: &[Row]) -> Vec<String> {
             .ok()
             .filter(|found| !found.has_enough_images())?;
         Some(format!(
-            "{}/{}: {} images of one class are too few to call a model better; {LEAST_IMAGES} of each are asked for",
-            row.dataset, row.category, found.fewest
+            "{}/{}: {} of one class {} too few to call a model better; {LEAST_IMAGES} of each are asked for",
+            row.dataset,
+            row.category,
+            counted(found.fewest as u64, "image"),
+            if found.fewest == 1 { "is" } else { "are" },
         ))
     };
     let left_out = rows.iter().filter_map(left_out);
@@ -402,21 +408,27 @@ mod tests {
     #[test]
     fn with_few_images_no_model_is_better_and_a_note_says_why() {
         let (ones, others) = ([line(0, "Padim", "a")], [line(0, "Dfm", "a")]);
-        let few = |right: bool| {
-            scores(0, move |_| right)
-                .into_iter()
-                .take(6)
-                .collect::<Vec<_>>()
-        };
-        let (good, bad) = (few(true), few(false));
-        let side = |job, lines, scores| Side { job, lines, scores };
-        let rows = rows(
-            &side("one", &ones, &good),
-            Some(&side("two", &others, &bad)),
-        );
-        assert_eq!(json(&rows)[0]["better"], Value::Null);
-        assert!(table(&rows).render().contains("cannot tell"));
-        assert!(notes(&rows)[0].contains("3 images of one class are too few"));
+        for (count, told) in [
+            (6, "3 images of one class are too few"),
+            (2, "1 image of one class is too few"),
+        ] {
+            let few = |right: bool| {
+                scores(0, move |_| right)
+                    .into_iter()
+                    .take(count)
+                    .collect::<Vec<_>>()
+            };
+            let (good, bad) = (few(true), few(false));
+            let side = |job, lines, scores| Side { job, lines, scores };
+            let rows = rows(
+                &side("one", &ones, &good),
+                Some(&side("two", &others, &bad)),
+            );
+            assert_eq!(json(&rows)[0]["better"], Value::Null);
+            assert!(table(&rows).render().contains("cannot tell"));
+            let notes = notes(&rows);
+            assert!(notes[0].contains(told), "{notes:?}");
+        }
     }
 
     #[test]

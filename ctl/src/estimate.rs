@@ -13,6 +13,8 @@ use plan::PlannedRun;
 use serde_json::{Value, json};
 use store::{Location, Scheme, Store};
 
+use crate::output::counted;
+
 /// An executor with OpenVINO and a small backbone loaded, before it learns: measured with MobileNetV2.
 const ENGINE_BYTES: u64 = 110_000_000;
 
@@ -159,10 +161,10 @@ impl Estimate {
             ),
             format!(
                 "time: {NETWORK_PER_S:.0e} products a second in the network and {MODEL_PER_S:.0e} behind it, {:.0} ns a byte of image file, {:.0} ns a pixel of \
-                 anomaly map, {SECONDS_PER_RUN} s a run; measured on {MEASURED_ON}; on {} cores here, all busy",
+                 anomaly map, {SECONDS_PER_RUN} s a run; measured on {MEASURED_ON}; on {} here, all busy",
                 SECONDS_PER_BYTE * 1e9,
                 SECONDS_PER_PIXEL * 1e9,
-                self.cores
+                counted(self.cores as u64, "core")
             ),
         ];
         let mut unknown: Vec<String> = Vec::new();

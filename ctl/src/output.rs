@@ -93,6 +93,11 @@ impl From<Table> for Shown {
     }
 }
 
+/// `3 images`, `1 image`: the number as programs read it, too.
+pub fn counted(value: u64, one: &str) -> String {
+    format!("{value} {}", report::plural(value, one))
+}
+
 /// Writes text and ends it with a line feed.
 pub fn line(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();

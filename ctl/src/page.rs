@@ -83,7 +83,8 @@ fn head(job: &Job, runs: &[Run], published: Published<'_>, now_ms: i64) -> Strin
             of,
             saved_s,
         } = reused;
-        let text = format!("features of {images} of {of} images, {saved_s:.1} s saved");
+        let of = output::counted(of, "image");
+        let text = format!("features of {images} of {of}, {saved_s:.1} s saved");
         rows.push(("reused", text));
     }
     if let Some(slowest) = published.slowest {
@@ -245,15 +246,17 @@ impl<'a> Causes<'a> {
                 let run = task
                     .run
                     .map_or(String::new(), |run| format!(" of run {run}"));
-                let attempts = task.attempts.len();
-                let plural = if attempts == 1 { "" } else { "s" };
+                let attempts = output::counted(task.attempts.len() as u64, "attempt");
                 lines.push(format!(
-                    "  {}{run}, {attempts} attempt{plural}; `ctl logs {}` shows what it wrote",
+                    "  {}{run}, {attempts}; `ctl logs {}` shows what it wrote",
                     task.kind, task.id
                 ));
             }
             if tasks.len() > MOST {
-                lines.push(format!("  and {} tasks more", tasks.len() - MOST));
+                lines.push(format!(
+                    "  and {} more",
+                    output::counted((tasks.len() - MOST) as u64, "task")
+                ));
             }
         }
         lines.join("\n")

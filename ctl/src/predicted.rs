@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tables::{ANOMALOUS_RATE, MetricRow, ScoreRow};
 
-use crate::output::Table;
+use crate::output::{Table, counted};
 use crate::summary::Line;
 
 /// Images that an incremental job did not have to score.
@@ -31,7 +31,11 @@ impl Reused {
             errors,
         } = self;
         (images > 0).then(|| {
-            format!("{images} images by earlier jobs, {anomalous} anomalous, {errors} errors: in the table reused alone")
+            format!(
+                "{} by earlier jobs, {anomalous} anomalous, {}: in the table reused alone",
+                counted(images, "image"),
+                counted(errors, "error")
+            )
         })
     }
 

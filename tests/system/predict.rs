@@ -18,6 +18,7 @@ on_both_queues!(
     every_image_of_every_place_is_scored_once_as_it_is_in_a_test,
     executors_that_are_killed_at_random_lose_and_double_no_image,
     an_incremental_job_scores_what_is_new_or_has_changed_and_answers_for_all,
+    tables_of_many_nights_are_read_as_one_and_deleting_them_has_images_scored_again,
     too_many_bad_images_fail_the_job_and_what_was_scored_is_kept,
     images_in_archives_are_scored_where_they_lie,
     what_is_anomalous_has_boxes_and_its_map_and_pictures_are_kept,
@@ -617,6 +618,71 @@ fn an_incremental_job_scores_what_is_new_or_has_changed_and_answers_for_all(queu
         &format!("{other}resources: {{engine: onnxruntime}}\n"),
     );
     night(12, 0);
+}
+
+/// Copies of a night's table stand for more nights: what they say is known already.
+fn tables_of_many_nights_are_read_as_one_and_deleting_them_has_images_scored_again(queue: Queue) {
+    let sandbox = trained(12, 6).served(queue);
+    let yaml = "kind: predict\nname: night\nmodel: {package: tiny}\noutput: ./out\ndata: data/tiny/test\nincremental: true\n";
+    sandbox.write("night.yaml", yaml);
+    let night = |reused: u64| {
+        sandbox.ctl(&["run", "night.yaml", "--new"]).expect(0);
+        let verified = sandbox.json(&["verify", "last"]);
+        assert_eq!(verified["whole"], true, "{verified}");
+        assert_eq!(verified["runs"][0]["reused"], reused, "{verified}");
+        scores(&sandbox, "last")
+    };
+    let first = night(0);
+    let of_package = only_entry(&sandbox.path("out/index"));
+    let folder = only_entry(&of_package);
+    let merged = folder.join("merged");
+    let segment = only_entry(&folder);
+    for copy in 1..16 {
+        fs::copy(&segment, folder.join(format!("copy{copy:04}.parquet"))).unwrap();
+    }
+    assert_eq!(night(12), first);
+    let table = only_entry(&merged);
+    // Else the seventeen would have been merged again.
+    assert_eq!(night(12), first);
+    assert_eq!(only_entry(&merged), table);
+    // One that is gone, and the merged one is void; the others say the same.
+    fs::remove_file(folder.join("copy0001.parquet")).unwrap();
+    assert_eq!(night(12), first);
+    assert_eq!(merged.read_dir().unwrap().count(), 2);
+    // Without any there is nothing that is known, whatever the merged ones say.
+    for entry in folder.read_dir().unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    assert_eq!(night(0), first);
+    fs::remove_dir_all(&merged).unwrap();
+    assert_eq!(night(12), first);
+    // A merged table of which nobody knows what it is made of is named.
+    fs::create_dir(&merged).unwrap();
+    fs::copy(a_file(&folder), merged.join("foreign.parquet")).unwrap();
+    let refused = sandbox.ctl(&["run", "night.yaml", "--new"]);
+    refused.expect(1);
+    refused.tells(&["foreign.parquet does not say which tables of the index it was merged from"]);
+}
+
+/// The one thing in a folder.
+fn only_entry(folder: &std::path::Path) -> std::path::PathBuf {
+    let mut entries = folder.read_dir().expect("a folder");
+    let entry = entries.next().expect("something").expect("an entry");
+    assert!(entries.next().is_none(), "more than one in {folder:?}");
+    entry.path()
+}
+
+/// A file of a folder.
+fn a_file(folder: &std::path::Path) -> std::path::PathBuf {
+    let mut entries = folder.read_dir().expect("a folder");
+    let file = entries.find_map(|entry| {
+        let path = entry.expect("an entry").path();
+        path.is_file().then_some(path)
+    });
+    file.expect("a file")
 }
 
 /// A tar as `tar` writes it.

@@ -107,6 +107,12 @@ impl Core {
             let what = format!("{index:?} is no folder of the index");
             return Err(Refusal::WrongResult { lease, what });
         }
+        if let ResultDetail::Reduce { merged, .. } = &result.detail
+            && let Some(path) = merged.iter().find(|path| !self.is_part_of(lease, path))
+        {
+            let what = format!("{path:?} is no part of the job");
+            return Err(Refusal::WrongResult { lease, what });
+        }
         if let Some((tables, _)) = result.detail.published()
             && let Some(table) = tables.iter().find(|table| !is_file_name(&table.name))
         {
@@ -125,6 +131,15 @@ impl Core {
             }),
             None => Ok(()),
         }
+    }
+
+    /// Whether the path lies in a folder of an attempt of the lease's job.
+    fn is_part_of(&self, lease: LeaseNumber, path: &str) -> bool {
+        let attempt = self.attempts.get(&lease);
+        attempt.is_some_and(|attempt| {
+            let tasks = format!("jobs/{}/tasks/", attempt.job);
+            stays_below(path) && path.starts_with(&tasks)
+        })
     }
 
     /// The first accepted attempt of a task wins.

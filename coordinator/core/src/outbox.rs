@@ -57,15 +57,17 @@ impl Core {
         debug_assert_eq!(attempt.task, index);
         job.progress.results_planned += 1;
         job.dirty = true;
+        let (index, merged) = match &result.detail {
+            ResultDetail::Reduce { index, merged, .. } => (index.clone(), merged.clone()),
+            _ => (None, Vec::new()),
+        };
         let item = OutboxItem::Results {
             generation: job.progress.results_planned,
             prefix: prefix(attempt),
             tables: tables.to_vec(),
             manifest: manifest.to_owned(),
-            index: match &result.detail {
-                ResultDetail::Reduce { index, .. } => index.clone(),
-                _ => None,
-            },
+            index,
+            merged,
         };
         self.post(number, item, out);
         for item in self.trained_models(number) {

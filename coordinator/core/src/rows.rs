@@ -389,6 +389,9 @@ pub enum OutboxItem {
         /// The folder of the store's index that gets a copy of the table `scores`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         index: Option<String>,
+        /// And copies of these, relative to the store's root.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        merged: Vec<String>,
     },
     /// Puts `models/{name}/{version}.json` under the first version that is free, by put-if-absent; an entry
     /// there that names this package is one's own. The job does not end before.

@@ -192,6 +192,9 @@ fn one_of_everything() -> Vec<Change> {
                 }],
                 manifest: "manifest.parquet".to_owned(),
                 index: Some("index/p-auto/i".to_owned()),
+                merged: vec![
+                    "jobs/abcd1234/tasks/abcd1234-0000/1-0000000b/merged-0.parquet".to_owned(),
+                ],
             },
         )),
         Change::Outbox(outbox(

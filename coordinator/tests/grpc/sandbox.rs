@@ -367,6 +367,7 @@ fn made_up(assignment: &Assignment) -> (ResultDetail, Vec<&'static str>) {
                 errors: 0,
                 anomalous: Some(7),
                 index: None,
+                merged: Vec::new(),
                 certificate: None,
             };
             (detail, vec![package])
@@ -380,6 +381,7 @@ fn made_up(assignment: &Assignment) -> (ResultDetail, Vec<&'static str>) {
                 tables: vec![table],
                 manifest: "manifest.parquet".to_owned(),
                 index: None,
+                merged: Vec::new(),
             };
             (detail, vec!["tables/metrics.parquet", "manifest.parquet"])
         }

@@ -427,3 +427,71 @@ async fn nobody_completes_anothers_lease() {
         Verdict::Accepted
     );
 }
+
+#[tokio::test]
+async fn the_index_is_given_tables_of_its_job_only() {
+    let sandbox = Sandbox::start().await;
+    let mut client = sandbox.client().await;
+    let job = sandbox.submit(&mut client, "a").await;
+    let mut worker = Worker::register(&sandbox, "box", 1).await;
+    let mut listed = None;
+    let reduce = loop {
+        let task = worker.claim().await;
+        match task.spec {
+            plan::TaskSpec::Reduce => break task,
+            plan::TaskSpec::List { .. } => {
+                listed = Some(format!("{}/samples.parquet", task.prefix));
+            }
+            _ => {}
+        }
+        worker.complete(&task, sandbox.store.path()).await;
+    };
+    let listed = listed.unwrap();
+    let whole = worker.completion(&reduce, sandbox.store.path());
+    let with = |index: &str, part: &str| {
+        let mut result: plan::TaskResult = serde_json::from_str(&whole.result_json).unwrap();
+        let plan::ResultDetail::Reduce {
+            tables,
+            index: folder,
+            merged,
+            ..
+        } = &mut result.detail
+        else {
+            panic!("{:?}", result.detail);
+        };
+        tables[0].name = "scores.parquet".to_owned();
+        *folder = Some(index.to_owned());
+        merged.push(part.to_owned());
+        v1::CompleteRequest {
+            result_json: serde_json::to_string(&result).unwrap(),
+            ..whole.clone()
+        }
+    };
+    for (index, part, told) in [
+        ("models/x", &*listed, "no folder of the index"),
+        ("index/../models", &*listed, "no folder of the index"),
+        (
+            "index/a/b",
+            "jobs/zzzzzzzz/tasks/t/merged-0.parquet",
+            "no part of the job",
+        ),
+        (
+            "index/a/b",
+            &format!("{listed}/../../../../../models/x.json"),
+            "no part of the job",
+        ),
+        ("index/a/b", "/etc/passwd", "no part of the job"),
+    ] {
+        let refused = worker.client.complete(with(index, part)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().contains(told), "{refused}");
+    }
+    let request = with("index/a/b", &listed);
+    let verdict = worker.client.complete(request).await.unwrap().into_inner();
+    assert_eq!(verdict.verdict(), v1::Verdict::Accepted);
+    job_when(&mut client, &job, |job| job.state == "succeeded").await;
+    let index = sandbox.store.path().join("index/a/b");
+    for name in [format!("{job}.parquet"), format!("merged/{job}-0.parquet")] {
+        assert!(index.join(&name).is_file(), "{name}");
+    }
+}

@@ -283,6 +283,9 @@ pub enum ResultDetail {
         /// Of an incremental job, as its listing has it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         index: Option<String>,
+        /// What its listing has merged of the index, relative to the store's root.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        merged: Vec<String>,
         /// Of a run that does not compute exactly.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         certificate: Option<Certificate>,
@@ -295,6 +298,9 @@ pub enum ResultDetail {
         /// Of an incremental job: the folder of the store's index that gets a copy of its `scores`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         index: Option<String>,
+        /// And copies of these, relative to the store's root: tables of the index that the job has merged.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        merged: Vec<String>,
     },
     Export {
         /// What was written: file name under `results/`, path below the attempt's prefix.
@@ -329,6 +335,9 @@ pub struct ScoredBefore {
     /// Where the store keeps what was scored of this data by this package and engine, of an incremental job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<String>,
+    /// Parts of the listing that hold the rows of several tables there, so that later jobs read fewer of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged: Vec<String>,
 }
 
 /// A package that a run names, as it was found.

@@ -112,7 +112,8 @@ fn spoken_scores(finished: &Finished, confusion: Option<&Confusion>) -> String {
             format!("no {} image", truth.word())
         } else {
             let (low, high) = (number::score(low), number::score(high));
-            format!("{} images from {low} to {high}", truth.word())
+            let images = number::plural(finished.scores.of(truth).count() as u64, "image");
+            format!("{} {images} from {low} to {high}", truth.word())
         }
     };
     let mut classes = Vec::new();

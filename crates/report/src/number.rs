@@ -43,8 +43,12 @@ pub fn count(value: u64) -> String {
 
 /// `3 images`, `1 image`.
 pub fn counted(value: u64, one: &str) -> String {
-    let plural = if value == 1 { "" } else { "s" };
-    format!("{} {one}{plural}", count(value))
+    format!("{} {}", count(value), plural(value, one))
+}
+
+/// `images` or, if it is one, `image`.
+pub fn plural(value: u64, one: &str) -> String {
+    format!("{one}{}", if value == 1 { "" } else { "s" })
 }
 
 /// A part of a whole, in per cent; of nothing a dash.

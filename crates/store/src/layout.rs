@@ -7,6 +7,7 @@
 //! jobs/{job}/results/{generation}/{table}.parquet
 //! models/{name}/{version}.json
 //! index/{package}-{engine}/{input}/{job}.parquet   what has been scored: immutable copies of tables `scores`
+//! index/{package}-{engine}/{input}/merged/{job}-{number}.parquet   rows of several of them: read in their place
 //! ```
 
 use types::JobId;
@@ -54,6 +55,19 @@ pub fn index(package: &str, engine: &str, input: &str) -> String {
 /// What a job adds to a folder of the index.
 pub fn index_segment(index: &str, job: &JobId) -> String {
     format!("{index}/{job}.parquet")
+}
+
+/// Rows of several segments, put there by a job.
+pub fn index_merged(index: &str, job: &JobId, number: usize) -> String {
+    format!("{index}/merged/{job}-{number}.parquet")
+}
+
+/// Whether it is such a table of the folder, and no segment.
+pub fn is_index_merged(index: &str, path: &str) -> bool {
+    let below = path
+        .strip_prefix(index)
+        .and_then(|path| path.strip_prefix('/'));
+    below.is_some_and(|path| path.starts_with("merged/"))
 }
 
 /// All versions of a model lie below this.

@@ -78,6 +78,12 @@ impl<R: Row, W: Write + Send> TableWriter<R, W> {
         self.rows
     }
 
+    /// Says something of the file besides its rows, in its metadata.
+    pub fn note(&mut self, key: &'static str, value: String) {
+        self.inner
+            .append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+    }
+
     /// Writes the footer; returns what was written to, and the number of rows.
     pub fn finish(mut self) -> Result<(W, u64), TableError> {
         self.flush()?;
@@ -103,6 +109,7 @@ impl<R: Row, W: Write + Send> TableWriter<R, W> {
 pub struct TableReader<R: Row> {
     inner: ParquetRecordBatchReader,
     rows: u64,
+    notes: Vec<KeyValue>,
     row: PhantomData<R>,
 }
 
@@ -126,6 +133,7 @@ impl<R: Row> TableReader<R> {
             .find(|pair| pair.key == SCHEMA_KEY);
         check_tag::<R>(tag.and_then(|pair| pair.value.as_deref()))?;
         let rows = u64::try_from(file.num_rows()).unwrap_or(0);
+        let notes = file.key_value_metadata().cloned().unwrap_or_default();
         let (mut groups, mut first, mut end) = (Vec::new(), None, 0);
         for (index, group) in builder.metadata().row_groups().iter().enumerate() {
             let begin = end;
@@ -148,6 +156,7 @@ impl<R: Row> TableReader<R> {
         Ok(Self {
             inner,
             rows,
+            notes,
             row: PhantomData,
         })
     }
@@ -155,6 +164,12 @@ impl<R: Row> TableReader<R> {
     /// Rows of the whole file.
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// What the file says of itself under the key.
+    pub fn note(&self, key: &str) -> Option<&str> {
+        let note = self.notes.iter().find(|note| note.key == key)?;
+        note.value.as_deref()
     }
 }
 

@@ -19,7 +19,7 @@ pub use rows::{
     ANOMALOUS_RATE, AupimoRow, CurveRow, DefectRow, ExtremeRow, ManifestRow, MapRow, MetricRow,
     PictureRow, RenderRow, SampleRow, ScoreRow, TimingRow,
 };
-pub use table::{Row, SCHEMA_KEY};
+pub use table::{MADE_OF_KEY, Row, SCHEMA_KEY};
 pub use texts::{Text, TextPlace, TextsError, csv_column, lines, parquet_column};
 
 #[cfg(test)]

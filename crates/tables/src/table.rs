@@ -10,6 +10,9 @@ use crate::TableError;
 /// Key of the file metadata that names table and version.
 pub const SCHEMA_KEY: &str = "nightshift.schema";
 
+/// Key of the file metadata that names the tables whose rows a file has.
+pub const MADE_OF_KEY: &str = "nightshift.made_of";
+
 /// A row that can be written to and read from a table.
 pub trait Row: Sized {
     const TABLE: &'static str;

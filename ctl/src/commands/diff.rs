@@ -122,8 +122,10 @@ fn print(common: &Common, switch: &Switch, to: &Path) -> Result<(), Error> {
         }
         let share = |count: u64| 100.0 * count as f64 / decided as f64;
         let mut text = format!(
-            "{}\n\nOf {decided} images {to_anomalous} have become anomalous ({:.2} %), and {to_normal} normal ({:.2} %)",
+            "{}\n\nOf {} {to_anomalous} {} become anomalous ({:.2} %), and {to_normal} normal ({:.2} %)",
             table.render(),
+            output::counted(decided, "image"),
+            if to_anomalous == 1 { "has" } else { "have" },
             share(to_anomalous),
             share(to_normal)
         );
@@ -131,11 +133,15 @@ fn print(common: &Common, switch: &Switch, to: &Path) -> Result<(), Error> {
             text.push_str(&format!("\nRank correlation of the scores: {correlation:.4}"));
         }
         for (job, only) in switch.sides.iter().zip(switch.only).filter(|(_, only)| *only > 0) {
-            text.push_str(&format!("\n{only} images only job {} has", job.job));
+            text.push_str(&format!(
+                "\n{} only job {} has",
+                output::counted(only, "image"),
+                job.job
+            ));
         }
         if switch.undecided > 0 {
-            let undecided = switch.undecided;
-            text.push_str(&format!("\n{undecided} images at least one of them could not score or decide"));
+            let undecided = output::counted(switch.undecided, "image");
+            text.push_str(&format!("\n{undecided} at least one of them could not score or decide"));
         }
         text.push_str(&format!("\nReport: {}", to.display()));
         text

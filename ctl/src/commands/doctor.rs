@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use weights::WeightsFolder;
 
 use crate::machine::{free_disk, memory_bytes};
-use crate::output::Table;
+use crate::output::{Table, counted};
 use crate::{Common, Error, places};
 
 /// Loading three native libraries takes about a second; this is for a cold disk.
@@ -145,7 +145,11 @@ fn cpu(probe: &Result<Value, String>) -> Check {
         .ok()
         .and_then(|answer| answer["cpu"]["model"].as_str())
         .map_or(String::new(), |model| format!("{model}; "));
-    let found = format!("{model}{} cores; {}", cores(), features.join(" "));
+    let found = format!(
+        "{model}{}; {}",
+        counted(cores() as u64, "core"),
+        features.join(" ")
+    );
     if features.contains(&"avx2") {
         Check::ok("cpu", found)
     } else {

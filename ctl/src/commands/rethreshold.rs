@@ -9,6 +9,7 @@ use tables::{MetricRow, ScoreRow};
 use super::JobArg;
 use super::retry::follow_again;
 use crate::cluster::Cluster;
+use crate::output::counted;
 use crate::redecision::{self, Side};
 use crate::rows::Results;
 use crate::{Common, Error, client, places};
@@ -89,8 +90,9 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         let reply = cluster.client.rethreshold(request).await?.into_inner();
         let (tasks, before) = (reply.tasks, reply.before);
         let said = format!(
-            "job {}: {tasks} tasks back in the queue; results before are generation {before}",
-            job.id
+            "job {}: {} back in the queue; results before are generation {before}",
+            job.id,
+            counted(tasks.into(), "task")
         );
         if !args.wait {
             let value = json!({"job": job.id, "tasks": tasks, "before": before});

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::JobArg;
 use crate::cluster::{Cluster, WorkerOptions};
+use crate::output::counted;
 use crate::watch::{Follow, Signals, follow};
 use crate::{Common, Error, client, places, resume};
 
@@ -91,8 +92,10 @@ fn said(job: &Job, tasks: u32) -> String {
             "job {id}: nothing done, it is {}; what fails goes back into the queue once the job has ended",
             job.state
         ),
-        (1, _) => format!("job {id}: 1 task back in the queue"),
-        (tasks, _) => format!("job {id}: {tasks} tasks back in the queue"),
+        (tasks, _) => format!(
+            "job {id}: {} back in the queue",
+            counted(tasks.into(), "task")
+        ),
     }
 }
 

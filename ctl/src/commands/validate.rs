@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::job_file::{JobFile, print_warnings};
+use crate::output::counted;
 use crate::{Common, Error};
 
 #[derive(clap::Args)]
@@ -28,10 +29,7 @@ pub fn run(common: &Common, args: &Args) -> Result<(), Error> {
         json!({"file": args.file.file, "name": job.name, "kind": job.kind, "warnings": warnings});
     json[format!("{what}s")] = count.into();
     common.output.print(&json, || {
-        let plural = if count == 1 { "" } else { "s" };
-        format!(
-            "{}: valid, {count} {what}{plural}",
-            args.file.file.display()
-        )
+        let count = counted(count as u64, what);
+        format!("{}: valid, {count}", args.file.file.display())
     })
 }

@@ -13,7 +13,7 @@ use types::{JobId, TaskId, TaskKind};
 
 use super::with_cluster;
 use crate::coverage::{Coverage, Image, Said, cover, hexadecimal};
-use crate::output::Table;
+use crate::output::{Table, counted};
 use crate::rows::Results;
 use crate::{Common, Error};
 
@@ -359,8 +359,9 @@ async fn damage(store: &Store, path: &str, row: &ManifestRow) -> Result<Option<S
     };
     if size != row.size {
         return Ok(Some(format!(
-            "{} has {size} bytes instead of {}",
+            "{} has {} instead of {}",
             store.uri(path),
+            counted(size, "byte"),
             row.size
         )));
     }
@@ -537,7 +538,7 @@ impl Report {
                     cells.push(if found.is_complete() {
                         "each image once".to_owned()
                     } else {
-                        format!("{} faults", found.faults)
+                        counted(found.faults, "fault")
                     });
                     for (fault, uri) in &found.named {
                         let note = notes.entry(run.run).or_default();
@@ -556,9 +557,9 @@ impl Report {
         let mut text = table.render();
         text.extend(notes.into_values());
         text.push_str(&format!(
-            "\n\n{} objects, {} bytes of generation {}: {}",
-            self.objects,
-            self.bytes,
+            "\n\n{}, {} of generation {}: {}",
+            counted(self.objects, "object"),
+            counted(self.bytes, "byte"),
             self.generation,
             if self.damaged.is_empty() {
                 "size and sha256 of each as committed".to_owned()
@@ -570,5 +571,45 @@ impl Report {
             text.push_str(&format!("\n{damaged}"));
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(of: u64) -> Report {
+        let coverage = Coverage {
+            samples: 2,
+            scored: 2 - of.min(2),
+            errors: 0,
+            reused: 0,
+            faults: of,
+            named: Vec::new(),
+            samples_sha256: "0".repeat(64),
+            rows_sha256: "0".repeat(64),
+        };
+        Report {
+            job: "abcd1234".parse().expect("an id"),
+            generation: 1,
+            objects: of,
+            bytes: of,
+            damaged: Vec::new(),
+            runs: vec![RunReport {
+                run: 0,
+                dataset: "Folder".to_owned(),
+                category: "bolts".to_owned(),
+                coverage: Ok(coverage),
+            }],
+        }
+    }
+
+    #[test]
+    fn one_is_told_in_the_singular() {
+        let (one, two) = (report(1).text(), report(2).text());
+        assert!(one.contains("1 fault\n"), "{one}");
+        assert!(one.contains("1 object, 1 byte of generation 1"), "{one}");
+        assert!(two.contains("2 faults\n"), "{two}");
+        assert!(two.contains("2 objects, 2 bytes of generation 1"), "{two}");
     }
 }

@@ -98,6 +98,7 @@ pub fn work(assignment: &Assignment) -> (TaskResult, Vec<OutputObject>, u64) {
             errors: 0,
             anomalous: None,
             index: None,
+            merged: Vec::new(),
             certificate: None,
         },
         TaskSpec::Export { export } => ResultDetail::Export {
@@ -122,6 +123,7 @@ pub fn work(assignment: &Assignment) -> (TaskResult, Vec<OutputObject>, u64) {
             }],
             manifest: path.clone(),
             index: None,
+            merged: Vec::new(),
         },
     };
     let outputs = vec![OutputObject {

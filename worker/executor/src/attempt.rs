@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use job::resolved::DeviceChoice;
-use plan::{Assignment, Input, InputOutcome, PlannedRun, TaskResult};
+use plan::{Assignment, Input, InputOutcome, PlannedRun, ResultDetail, TaskResult};
 use store::{AttemptWriter, Store, Stores};
 use tables::{RangesReader, Row, TableReader, TableWriter};
 use tokio::runtime::Handle;
@@ -23,6 +23,7 @@ use crate::{
     error::TaskError,
     model::{Engine, uses_engine},
     object_file::ObjectFile,
+    sorted::Batches,
     stages::Stages,
 };
 
@@ -60,6 +61,18 @@ impl Accepted<'_> {
     /// One of its objects; an attempt of an older version may not have left it.
     pub fn object(&self, name: &str) -> Option<&OutputObject> {
         self.outputs.iter().find(|object| object.path == name)
+    }
+
+    /// Of the listing of an incremental job: paths of the tables that it has merged of the store's index.
+    pub fn merged(&self) -> Vec<String> {
+        let ResultDetail::List {
+            scored_before: Some(before),
+            ..
+        } = &self.result.detail
+        else {
+            return Vec::new();
+        };
+        before.merged.iter().map(|name| self.path(name)).collect()
     }
 }
 
@@ -184,6 +197,17 @@ impl Attempt {
         reader.map_err(|source| self.table_error(path, source))
     }
 
+    /// A whole table, of which some rows at a time are held.
+    pub fn batches<R: Row + 'static>(&self, path: &str) -> Result<Batches<R>, TaskError> {
+        let uri = self.store.uri(path);
+        let failed = move |source| TaskError::Table {
+            uri: uri.clone(),
+            source,
+        };
+        let reader = self.ranged_table(path, 0..u64::MAX)?;
+        Ok(Box::new(reader.map(move |batch| batch.map_err(&failed))))
+    }
+
     /// All rows of a table.
     pub fn rows<R: Row>(&self, path: &str) -> Result<Vec<R>, TaskError> {
         let mut rows = Vec::new();
@@ -245,14 +269,14 @@ impl Attempt {
     }
 
     /// Begins a table of the attempt in a scratch file.
-    pub fn begin_table<R: Row>(&self, name: &'static str) -> Result<Part<'_, R>, TaskError> {
+    pub fn begin_table<R: Row>(&self, name: &str) -> Result<Part<'_, R>, TaskError> {
         let path = self.scratch.join(name);
         let file = File::create(&path).map_err(TaskError::scratch(&path))?;
         let writer =
             TableWriter::new(BufWriter::new(file)).map_err(TaskError::scratch_table(&path))?;
         Ok(Part {
             attempt: self,
-            name,
+            name: name.to_owned(),
             path,
             writer,
         })
@@ -261,7 +285,7 @@ impl Attempt {
     /// Writes a table of rows that are at hand.
     pub fn put_table<R: Row>(
         &self,
-        name: &'static str,
+        name: &str,
         rows: impl IntoIterator<Item = R>,
     ) -> Result<OutputObject, TaskError> {
         let mut part = self.begin_table(name)?;
@@ -291,7 +315,7 @@ pub fn accepted(input: &Input) -> Option<Accepted<'_>> {
 /// A table that is being written.
 pub struct Part<'a, R: Row> {
     attempt: &'a Attempt,
-    name: &'static str,
+    name: String,
     path: PathBuf,
     writer: TableWriter<R, BufWriter<File>>,
 }
@@ -303,6 +327,11 @@ impl<R: Row> Part<'_, R> {
             .map_err(TaskError::scratch_table(&self.path))
     }
 
+    /// Says something of the table besides its rows.
+    pub fn note(&mut self, key: &'static str, value: String) {
+        self.writer.note(key, value);
+    }
+
     /// Puts the table under the attempt's prefix.
     pub fn finish(self) -> Result<OutputObject, TaskError> {
         let (sink, rows) = self
@@ -312,6 +341,6 @@ impl<R: Row> Part<'_, R> {
         // A disk that fills up says so here at the latest.
         sink.into_inner()
             .map_err(|error| TaskError::scratch(&self.path)(error.into_error()))?;
-        self.attempt.put_file(self.name, &self.path, Some(rows))
+        self.attempt.put_file(&self.name, &self.path, Some(rows))
     }
 }

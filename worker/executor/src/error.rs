@@ -68,6 +68,10 @@ pub enum TaskError {
         asked: String,
         own: String,
     },
+    #[error(
+        "{uri} does not say which tables of the index it was merged from: delete it, it is made again"
+    )]
+    NotMerged { uri: String },
     #[error("job {job} (`skip`) is not known any more, or has no scores: leave `skip` out")]
     NothingToSkip { job: JobId },
     #[error(
@@ -197,6 +201,7 @@ impl TaskError {
             | Self::NoPackage { .. }
             | Self::OtherPreprocessing { .. }
             | Self::OtherImageSize { .. }
+            | Self::NotMerged { .. }
             | Self::NothingToSkip { .. }
             | Self::OtherPackage { .. }
             | Self::NoModel { .. }

@@ -106,12 +106,14 @@ pub fn result(assignment: &Assignment, seconds: f64) -> Result<TaskResult, Strin
             errors: 0,
             anomalous: None,
             index: None,
+            merged: Vec::new(),
             certificate: None,
         },
         TaskSpec::Reduce => ResultDetail::Reduce {
             tables: Vec::new(),
             manifest: object(),
             index: None,
+            merged: Vec::new(),
         },
         TaskSpec::Export { .. } => return Err("ctl bench exports nothing".to_owned()),
     };

@@ -149,6 +149,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             errors: images.all_errors(),
             anomalous: image.threshold.ok().map(|_| anomalous),
             index: before.and_then(|before| before.index.clone()),
+            merged: attempt.input(TaskKind::List)?.merged(),
             certificate,
         },
         timings: Vec::new(),

@@ -25,6 +25,10 @@ pub mod names {
     pub const UNPACKED: &str = "unpacked";
     /// Rows of earlier jobs for images that need not be scored again.
     pub const REUSED: &str = "reused.parquet";
+    /// Rows of several tables of the store's index.
+    pub fn merged(number: usize) -> String {
+        format!("merged-{number}.parquet")
+    }
     pub const METRICS: &str = "metrics.parquet";
     pub const CURVES: &str = "curves.parquet";
     pub const AUPIMO: &str = "aupimo.parquet";

@@ -29,7 +29,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     own.extend(aupimo(attempt)?);
     own.extend(renders(attempt)?);
     own.extend(reused(attempt)?);
-    let index = index(attempt);
+    let (index, merged) = index(attempt).unzip();
     let tables = own
         .iter()
         .map(|object| PublishedTable {
@@ -44,6 +44,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
             tables,
             manifest: names::MANIFEST.to_owned(),
             index,
+            merged: merged.unwrap_or_default(),
         },
         timings: Vec::new(),
         warnings: Vec::from_iter(left_out),
@@ -149,12 +150,14 @@ fn renders(attempt: &Attempt) -> Result<Option<OutputObject>, TaskError> {
     part.finish().map(Some)
 }
 
-/// The folder of the store's index, of an incremental job.
-fn index(attempt: &Attempt) -> Option<String> {
+/// The folder of the store's index, of an incremental job, and what it gets besides the job's scores.
+fn index(attempt: &Attempt) -> Option<(String, Vec<String>)> {
     let mut results = attempt.assignment.inputs.iter().filter_map(accepted);
     results.find_map(|input| match &input.result.detail {
-        ResultDetail::Evaluate { index, .. } => index.clone(),
-        ResultDetail::List { scored_before, .. } => scored_before.as_ref()?.index.clone(),
+        ResultDetail::Evaluate { index, merged, .. } => Some((index.clone()?, merged.clone())),
+        ResultDetail::List { scored_before, .. } => {
+            Some((scored_before.as_ref()?.index.clone()?, input.merged()))
+        }
         _ => None,
     })
 }

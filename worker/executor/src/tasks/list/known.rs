@@ -10,8 +10,8 @@ use types::JobId;
 use crate::{
     attempt::{Attempt, Part},
     error::TaskError,
-    sorted::{Batches, Merged},
-    tasks::names,
+    sorted::Merged,
+    tasks::{list::index, names},
 };
 
 /// Rows of the index and of the named job, read along with a listing in the same order; those that are reused go into a table of their own.
@@ -19,8 +19,10 @@ pub struct Known<'a> {
     rows: std::iter::Peekable<Merged<ScoreRow>>,
     reused: Part<'a, ScoreRow>,
     images: u64,
-    /// Of an incremental job.
+    /// Of an incremental job: the folder of the index.
     index: Option<String>,
+    /// Parts that are to be put there.
+    merged: Vec<String>,
 }
 
 impl<'a> Known<'a> {
@@ -40,25 +42,27 @@ impl<'a> Known<'a> {
         let package = package.ok_or_else(|| {
             TaskError::Assignment(format!("its list task found no package {name:?}"))
         })?;
-        let mut tables = Vec::new();
+        let (mut tables, mut merged) = (Vec::new(), Vec::new());
         let index = spec
             .incremental
-            .then(|| index(attempt, package))
+            .then(|| folder(attempt, package))
             .transpose()?;
-        if let Some(index) = &index {
-            let segments = attempt.runtime.block_on(attempt.store.list(index))?;
-            tables.extend(segments.into_iter().map(|segment| segment.path));
+        if let Some(folder) = &index {
+            let found = index::open(attempt, folder)?;
+            tables.extend(found.tables);
+            merged.extend(found.merged);
         }
         if let Some(job) = &spec.skip {
             tables.extend(skipped(attempt, job, package)?.tables.iter().cloned());
         }
-        let segments = tables.iter().map(|path| batches(attempt, path));
-        let segments = segments.collect::<Result<_, _>>()?;
+        let tables = tables.iter().map(|path| attempt.batches(path));
+        let tables = tables.collect::<Result<_, _>>()?;
         Ok(Some(Self {
-            rows: Merged::of(segments)?.peekable(),
+            rows: Merged::of(tables)?.peekable(),
             reused: attempt.begin_table(names::REUSED)?,
             images: 0,
             index,
+            merged,
         }))
     }
 
@@ -89,12 +93,13 @@ impl<'a> Known<'a> {
         Ok(ScoredBefore {
             images: self.images,
             index: self.index,
+            merged: self.merged,
         })
     }
 }
 
 /// The folder of the store's index for what the job scores.
-fn index(attempt: &Attempt, package: &FoundPackage) -> Result<String, TaskError> {
+fn folder(attempt: &Attempt, package: &FoundPackage) -> Result<String, TaskError> {
     let data = serde_json::json!(attempt.run()?.spec.data);
     let input = ::package::digest(data.to_string().as_bytes());
     // What scores depend on besides these: they are not to be mixed.
@@ -124,17 +129,7 @@ fn skipped<'a>(
 }
 
 /// A score, or an error that lies in the image itself and not in reaching it.
-fn is_final(row: &ScoreRow) -> bool {
+pub(super) fn is_final(row: &ScoreRow) -> bool {
     let error = row.error_class.as_deref();
     error.is_none_or(|class| !StoreError::WORDS.contains(&class))
-}
-
-fn batches(attempt: &Attempt, path: &str) -> Result<Batches<ScoreRow>, TaskError> {
-    let uri = attempt.store.uri(path);
-    let failed = move |source| TaskError::Table {
-        uri: uri.clone(),
-        source,
-    };
-    let reader = attempt.ranged_table(path, 0..u64::MAX)?;
-    Ok(Box::new(reader.map(move |batch| batch.map_err(&failed))))
 }

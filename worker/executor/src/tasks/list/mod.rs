@@ -2,6 +2,7 @@
 
 mod addresses;
 mod archives;
+mod index;
 mod known;
 mod labelled;
 mod left_out;
