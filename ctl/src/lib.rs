@@ -29,6 +29,7 @@ mod rethresholded;
 mod rows;
 mod scored_run;
 mod slowest;
+mod stored_file;
 mod summary;
 mod switched;
 mod trials;

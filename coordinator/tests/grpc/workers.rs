@@ -488,7 +488,7 @@ async fn the_index_is_given_tables_of_its_job_only() {
     }
     let request = with("index/a/b", &listed);
     let verdict = worker.client.complete(request).await.unwrap().into_inner();
-    assert_eq!(verdict.verdict(), v1::Verdict::Accepted);
+    assert_eq!(verdict.verdict(), Verdict::Accepted);
     job_when(&mut client, &job, |job| job.state == "succeeded").await;
     let index = sandbox.store.path().join("index/a/b");
     for name in [format!("{job}.parquet"), format!("merged/{job}-0.parquet")] {

@@ -14,6 +14,7 @@ mod error;
 pub mod layout;
 mod local;
 mod pointer;
+mod ranged;
 mod remote;
 mod roots;
 mod store;
@@ -29,6 +30,7 @@ pub use config::{
     StoresConfig, mistakes, page,
 };
 pub use error::StoreError;
+pub use ranged::RangedObject;
 pub use store::{Found, ObjectInfo, Put, Store, Unusable};
 pub use stores::{Probe, Stores};
 pub use uri::{Location, Scheme, file_uri};

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use parquet::{
     arrow::{
         ArrowWriter,
-        arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
+        arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader},
     },
     basic::{Compression, ZstdLevel},
     errors::ParquetError,
@@ -25,6 +25,7 @@ use parquet::{
 use crate::{
     Row, SCHEMA_KEY, TableError,
     table::{check_tag, schema_tag},
+    whole::{self, contained},
 };
 
 /// Writes rows in the order given, which must be the table's.
@@ -107,7 +108,8 @@ impl<R: Row, W: Write + Send> TableWriter<R, W> {
 
 /// Reads rows batch by batch.
 pub struct TableReader<R: Row> {
-    inner: ParquetRecordBatchReader,
+    /// `None` after an error: what it would read then means nothing.
+    inner: Option<ParquetRecordBatchReader>,
     rows: u64,
     notes: Vec<KeyValue>,
     row: PhantomData<R>,
@@ -124,7 +126,8 @@ impl<R: Row> TableReader<R> {
         source: impl ChunkReader + 'static,
         wanted: Range<u64>,
     ) -> Result<Self, TableError> {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(source).map_err(read_error::<R>)?;
+        let builder =
+            whole::open(source, ArrowReaderOptions::default()).map_err(read_error::<R>)?;
         let file = builder.metadata().file_metadata();
         let tag = file
             .key_value_metadata()
@@ -146,15 +149,14 @@ impl<R: Row> TableReader<R> {
         let skipped = wanted.start.saturating_sub(first.unwrap_or(0));
         let count = wanted.end.saturating_sub(wanted.start);
         let number = |rows| usize::try_from(rows).unwrap_or(usize::MAX);
-        let inner = builder
+        let builder = builder
             .with_row_groups(groups)
             .with_offset(number(skipped))
             .with_limit(number(count))
-            .with_batch_size(R::BATCH)
-            .build()
-            .map_err(read_error::<R>)?;
+            .with_batch_size(R::BATCH);
+        let inner = contained(|| builder.build()).map_err(read_error::<R>)?;
         Ok(Self {
-            inner,
+            inner: Some(inner),
             rows,
             notes,
             row: PhantomData,
@@ -177,12 +179,14 @@ impl<R: Row> Iterator for TableReader<R> {
     type Item = Result<Vec<R>, TableError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.inner.next()?;
-        Some(
-            batch
-                .map_err(|error| read_error::<R>(error.into()))
-                .and_then(|batch| R::from_batch(&batch)),
-        )
+        let inner = self.inner.as_mut()?;
+        match contained(|| inner.next().transpose().map_err(ParquetError::from)) {
+            Ok(batch) => Some(R::from_batch(&batch?)),
+            Err(error) => {
+                self.inner = None;
+                Some(Err(read_error::<R>(error)))
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod ranges;
 mod rows;
 mod table;
 mod texts;
+mod whole;
 
 pub use cell::{AnomalyBox, Micros};
 pub use error::TableError;

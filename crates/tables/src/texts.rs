@@ -10,13 +10,13 @@ use arrow_schema::DataType;
 use parquet::{
     arrow::{
         ProjectionMask,
-        arrow_reader::{
-            ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-        },
+        arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader},
     },
     errors::ParquetError,
     file::reader::ChunkReader,
 };
+
+use crate::whole::{self, contained};
 
 /// Longer than any address; a file with such a line or record is no list.
 const LINE_BYTES: u64 = 64 * 1024;
@@ -141,8 +141,7 @@ pub fn parquet_column<R: ChunkReader + 'static>(
 ) -> Result<impl Iterator<Item = Item> + use<R>, TextsError> {
     // Whatever the writer had in memory (dictionaries, views), texts come as texts.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(source, options)
-        .map_err(TextsError::NotParquet)?;
+    let builder = whole::open(source, options).map_err(TextsError::NotParquet)?;
     let fields = builder.schema().fields();
     let Some((place, field)) = fields.find(column) else {
         return Err(TextsError::NoColumn {
@@ -157,9 +156,9 @@ pub fn parquet_column<R: ChunkReader + 'static>(
         });
     }
     let mask = ProjectionMask::roots(builder.parquet_schema(), [place]);
-    let batches = builder.with_projection(mask).build();
+    let batches = contained(|| builder.with_projection(mask).build());
     let mut batches = Batches {
-        batches: batches.map_err(TextsError::NotParquet)?,
+        batches: Some(batches.map_err(TextsError::NotParquet)?),
         batch: Vec::new().into_iter(),
     };
     let mut row = 0;
@@ -176,7 +175,8 @@ pub fn parquet_column<R: ChunkReader + 'static>(
 
 /// Reads a column batch by batch, and nothing else of the file.
 struct Batches {
-    batches: ParquetRecordBatchReader,
+    /// `None` after an error: what it would read then means nothing.
+    batches: Option<ParquetRecordBatchReader>,
     batch: std::vec::IntoIter<Option<String>>,
 }
 
@@ -188,13 +188,19 @@ impl Iterator for Batches {
             if let Some(text) = self.batch.next() {
                 return Some(Ok(text));
             }
-            let batch = match self.batches.next()? {
-                Ok(batch) => batch,
-                Err(error) => return Some(Err(TextsError::NotParquet(error.into()))),
-            };
-            let texts = batch.column(0).as_string::<i32>();
-            let texts: Vec<_> = texts.iter().map(|text| text.map(str::to_owned)).collect();
-            self.batch = texts.into_iter();
+            let batches = self.batches.as_mut()?;
+            match contained(|| batches.next().transpose().map_err(ParquetError::from)) {
+                Ok(Some(batch)) => {
+                    let texts = batch.column(0).as_string::<i32>();
+                    let texts: Vec<_> = texts.iter().map(|text| text.map(str::to_owned)).collect();
+                    self.batch = texts.into_iter();
+                }
+                Ok(None) => return None,
+                Err(error) => {
+                    self.batches = None;
+                    return Some(Err(TextsError::NotParquet(error)));
+                }
+            }
         }
     }
 }

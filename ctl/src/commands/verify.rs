@@ -1,20 +1,27 @@
 //! `ctl verify`: proves from the stored files alone that a job's results are whole.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use plan::{Plan, TaskSpec};
 use proto::v1::GetJobRequest;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use store::{Store, StoreError, Stores, layout};
-use tables::{ManifestRow, MetricRow, Row, SampleRow, ScoreRow, TableError, TableReader};
+use store::{RangedObject, Store, StoreError, Stores, layout};
+use tables::{
+    ManifestRow, MetricRow, RangesReader, Row, SampleRow, ScoreRow, TableError, TableReader,
+};
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 use types::{JobId, TaskId, TaskKind};
 
 use super::with_cluster;
 use crate::coverage::{Coverage, Image, Said, cover, hexadecimal};
 use crate::output::{Table, counted};
 use crate::rows::Results;
+use crate::stored_file::StoredFile;
 use crate::{Common, Error};
 
 /// Objects are hashed in pieces of this size.
@@ -148,33 +155,46 @@ async fn verify(store: &Store, job: &JobId) -> Result<Report, Error> {
     match plan_of(store, job).await? {
         // An export has no tables.
         Ok(plan) if plan.runs.is_empty() => {}
-        Ok(plan) => runs(store, &plan, &manifest, &mut report).await?,
+        Ok(plan) => {
+            let (store, runtime) = (store.clone(), Handle::current());
+            // Parquet's readers wait for what they read.
+            let read = move || {
+                runs(&store, &runtime, &plan, &manifest, &mut report)?;
+                Ok(report)
+            };
+            return match spawn_blocking(read).await {
+                Ok(read) => read,
+                Err(error) => resume_unwind(error.into_panic()),
+            };
+        }
         Err(Damaged(text)) => report.damaged.push(text),
     }
     Ok(report)
 }
 
-/// Says for each run whether its rows cover its images.
-async fn runs(
+/// Says for each run whether its rows cover its images. Of tables that have a row an image some rows at a time are held.
+fn runs(
     store: &Store,
+    runtime: &Handle,
     plan: &Plan,
     manifest: &[ManifestRow],
     report: &mut Report,
 ) -> Result<(), Error> {
     let (job, generation) = (report.job.clone(), report.generation);
     let table = |name: &str| layout::result(&job, generation, &format!("{name}.parquet"));
-    let mut scores = Rows::of(store, &table(ScoreRow::TABLE)).await?;
+    let mut scores = Rows::of(store, runtime, &table(ScoreRow::TABLE))?;
     let has_reused = manifest
         .iter()
         .any(|row| row.path.ends_with(&format!("/{REUSED}.parquet")));
     let mut reused = match has_reused {
-        true => Rows::of(store, &table(REUSED)).await?,
+        true => Rows::of(store, runtime, &table(REUSED))?,
         false => Rows::none(),
     };
-    for run in known_runs(store, plan, &job, generation).await? {
-        let coverage = match samples_of(store, plan, &job, run.index, manifest).await? {
+    for run in runtime.block_on(known_runs(store, plan, &job, generation))? {
+        let samples = samples_of(store, plan, &job, run.index, manifest);
+        let coverage = match runtime.block_on(samples)? {
             Ok(path) => {
-                let mut samples = Rows::<SampleRow>::of(store, &path).await?;
+                let mut samples = Rows::<SampleRow>::of(store, runtime, &path)?;
                 let is_own = |row: &SampleRow| row.split != "train";
                 let samples = samples
                     .all()
@@ -182,13 +202,17 @@ async fn runs(
                 let samples = samples.map(|row| row.map(sample));
                 let rows = scores.of_run(run.index).map(|row| row.map(scored));
                 let earlier = reused.of_run(run.index).map(|row| row.map(scored));
-                cover(samples, rows, earlier)
+                match cover(samples, rows, earlier) {
+                    Ok(coverage) => Ok(coverage),
+                    Err(Broken::Damaged(damaged)) => Err(damaged),
+                    Err(Broken::Unread(error)) => return Err(error.into()),
+                }
             }
             Err(damaged) => Err(damaged),
         };
         // What was not walked over is no other run's.
-        scores.of_run(run.index).for_each(drop);
-        reused.of_run(run.index).for_each(drop);
+        scores.skip_run(run.index)?;
+        reused.skip_run(run.index)?;
         report.runs.push(RunReport {
             run: run.index,
             dataset: run.dataset,
@@ -197,7 +221,7 @@ async fn runs(
         });
     }
     for (name, rest) in [(ScoreRow::TABLE, scores), (REUSED, reused)] {
-        if let Some(run) = rest.unknown_run() {
+        if let Some(run) = rest.unknown_run()? {
             report
                 .damaged
                 .push(format!("{name}: row of the unknown run {run}"));
@@ -239,10 +263,34 @@ fn damaged_table(uri: &str, error: &TableError) -> Damaged {
     }
 }
 
+/// Why rows cannot be had.
+#[derive(Debug)]
+enum Broken {
+    Damaged(Damaged),
+    /// This says nothing of the table.
+    Unread(StoreError),
+}
+
+impl Broken {
+    /// What an error of a table's reader comes from.
+    fn of(file: &StoredFile, uri: &str, error: &TableError) -> Self {
+        match file.take_failure() {
+            Some(error) => Self::of_store(error),
+            None => Self::Damaged(damaged_table(uri, error)),
+        }
+    }
+
+    fn of_store(error: StoreError) -> Self {
+        match error {
+            StoreError::NotFound { uri } => Self::Damaged(Damaged(format!("{uri} is missing"))),
+            error => Self::Unread(error),
+        }
+    }
+}
+
 /// The rows of a table, read batch by batch; from the first that cannot be read on there are none.
 struct Rows<R> {
-    uri: String,
-    rows: Box<dyn Iterator<Item = Result<R, TableError>> + Send>,
+    rows: Box<dyn Iterator<Item = Result<R, Broken>> + Send>,
     next: Option<R>,
     damaged: Option<Damaged>,
 }
@@ -250,58 +298,63 @@ struct Rows<R> {
 impl<R: Row + Send + 'static> Rows<R> {
     fn none() -> Self {
         Self {
-            uri: String::new(),
             rows: Box::new(std::iter::empty()),
             next: None,
             damaged: None,
         }
     }
 
-    async fn of(store: &Store, path: &str) -> Result<Self, Error> {
-        let uri = store.uri(path);
-        let reader = match found(store, path).await? {
-            Ok(bytes) => TableReader::<R>::open(bytes).map_err(|error| damaged_table(&uri, &error)),
-            Err(damaged) => Err(damaged),
-        };
-        Ok(match reader {
-            Ok(reader) => Self {
-                uri,
-                rows: Box::new(reader.flat_map(|batch| match batch {
-                    Ok(rows) => rows.into_iter().map(Ok).collect::<Vec<_>>(),
-                    Err(error) => vec![Err(error)],
-                })),
+    fn of(store: &Store, runtime: &Handle, path: &str) -> Result<Self, Error> {
+        match Self::open(store, runtime, path) {
+            Ok(rows) => Ok(Self {
+                rows: Box::new(rows),
                 ..Self::none()
-            },
-            Err(damaged) => Self {
+            }),
+            Err(Broken::Damaged(damaged)) => Ok(Self {
                 damaged: Some(damaged),
                 ..Self::none()
-            },
-        })
+            }),
+            Err(Broken::Unread(error)) => Err(error.into()),
+        }
+    }
+
+    fn open(
+        store: &Store,
+        runtime: &Handle,
+        path: &str,
+    ) -> Result<impl Iterator<Item = Result<R, Broken>> + Send + use<R>, Broken> {
+        let uri = store.uri(path);
+        let object = RangedObject::open(store.clone(), path.to_owned(), runtime.clone());
+        let file = Arc::new(StoredFile::new(object.map_err(Broken::of_store)?));
+        let reader = TableReader::<R>::open(RangesReader(file.clone()))
+            .map_err(|error| Broken::of(&file, &uri, &error))?;
+        Ok(reader.flat_map(move |batch| match batch {
+            Ok(rows) => rows.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(Broken::of(&file, &uri, &error))],
+        }))
     }
 
     /// The next row that `is_wanted`, which then is consumed.
-    fn next_if(&mut self, is_wanted: impl Fn(&R) -> bool) -> Option<Result<R, Damaged>> {
+    fn next_if(&mut self, is_wanted: impl Fn(&R) -> bool) -> Option<Result<R, Broken>> {
         if self.next.is_none() && self.damaged.is_none() {
             match self.rows.next()? {
                 Ok(row) => self.next = Some(row),
-                Err(error) => self.damaged = Some(damaged_table(&self.uri, &error)),
+                Err(Broken::Damaged(damaged)) => self.damaged = Some(damaged),
+                Err(unread) => return Some(Err(unread)),
             }
         }
         match &self.damaged {
-            Some(damaged) => Some(Err(damaged.clone())),
+            Some(damaged) => Some(Err(Broken::Damaged(damaged.clone()))),
             None => self.next.take_if(|row| is_wanted(row)).map(Ok),
         }
     }
 
-    fn all(&mut self) -> impl Iterator<Item = Result<R, Damaged>> {
+    fn all(&mut self) -> impl Iterator<Item = Result<R, Broken>> {
         self.those(|_| true)
     }
 
     /// The next ones, as far as they are wanted. Of a table that is damaged one error.
-    fn those(
-        &mut self,
-        is_wanted: impl Fn(&R) -> bool,
-    ) -> impl Iterator<Item = Result<R, Damaged>> {
+    fn those(&mut self, is_wanted: impl Fn(&R) -> bool) -> impl Iterator<Item = Result<R, Broken>> {
         let mut has_failed = false;
         std::iter::from_fn(move || {
             let next = self.next_if(&is_wanted).filter(|_| !has_failed)?;
@@ -313,14 +366,25 @@ impl<R: Row + Send + 'static> Rows<R> {
 
 impl Rows<ScoreRow> {
     /// Those of a run, which come after those of the runs before it.
-    fn of_run(&mut self, run: u32) -> impl Iterator<Item = Result<ScoreRow, Damaged>> {
+    fn of_run(&mut self, run: u32) -> impl Iterator<Item = Result<ScoreRow, Broken>> {
         self.those(move |row| row.run == run)
     }
 
+    /// Passes over those of a run that are left; what is damaged is said where rows are asked for.
+    fn skip_run(&mut self, run: u32) -> Result<(), Error> {
+        self.of_run(run).try_for_each(|row| match row {
+            Err(Broken::Unread(error)) => Err(error.into()),
+            Ok(_) | Err(Broken::Damaged(_)) => Ok(()),
+        })
+    }
+
     /// After the last run: of which run the next row is.
-    fn unknown_run(mut self) -> Option<u32> {
-        let row = self.all().next()?.ok()?;
-        Some(row.run)
+    fn unknown_run(mut self) -> Result<Option<u32>, Error> {
+        match self.all().next() {
+            Some(Ok(row)) => Ok(Some(row.run)),
+            Some(Err(Broken::Unread(error))) => Err(error.into()),
+            Some(Err(Broken::Damaged(_))) | None => Ok(None),
+        }
     }
 }
 
@@ -576,7 +640,148 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::metadata::KeyValue;
+    use parquet::file::properties::WriterProperties;
+    use tokio::runtime::Runtime;
+
     use super::*;
+
+    const ROWS: u64 = 40_000;
+    const GROUP: usize = 10_000;
+
+    /// A table as the tables' own writer makes it of millions of rows: in several row groups.
+    fn grouped<R: Row>(rows: &[R]) -> Bytes {
+        let tag = format!("{}/{}", R::TABLE, R::VERSION);
+        let properties = WriterProperties::builder()
+            .set_key_value_metadata(Some(vec![KeyValue::new(
+                tables::SCHEMA_KEY.to_owned(),
+                tag,
+            )]))
+            .set_max_row_group_row_count(Some(GROUP))
+            .build();
+        let batch = R::to_batch(rows).expect("rows");
+        let writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties));
+        let mut writer = writer.expect("a writer");
+        writer.write(&batch).expect("rows are written");
+        writer.into_inner().expect("a whole file").into()
+    }
+
+    /// Addresses that do not compress well, so that the table takes many blocks.
+    fn uri(sample: u64) -> String {
+        let digest = hexadecimal(&Sha256::digest(sample.to_le_bytes()));
+        format!("file:///images/{sample:08}-{digest}.png")
+    }
+
+    fn samples() -> Vec<SampleRow> {
+        let row = |sample| SampleRow {
+            sample,
+            uri: uri(sample),
+            split: "test".to_owned(),
+            ..SampleRow::default()
+        };
+        (0..ROWS).map(row).collect()
+    }
+
+    fn scores() -> Vec<ScoreRow> {
+        let row = |sample| ScoreRow {
+            sample,
+            uri: uri(sample),
+            score: Some(0.5),
+            ..ScoreRow::default()
+        };
+        (0..ROWS).map(row).collect()
+    }
+
+    /// A job of one run as its files tell it.
+    fn published(runtime: &Runtime, job: &JobId, scores: &[ScoreRow]) -> Store {
+        let yaml = "kind: predict
+model: {package: /models/one/package.json}
+data: /images
+output: /out
+";
+        let context = job::ReadContext {
+            current_dir: std::path::Path::new("/"),
+            now: job::Timestamp::UNIX_EPOCH,
+        };
+        let reading = job::read(yaml, "job.yaml", &[], &context).expect("a job");
+        let plan = plan::plan(&reading.job);
+        let plan = serde_json::to_vec(&plan).expect("a plan");
+        let store = Store::in_memory();
+        let put = |path: &str, bytes: Bytes| {
+            runtime.block_on(store.put(path, bytes)).expect("it is put");
+        };
+        let object = |index: u32, kind: TaskKind, name: &str, bytes: &Bytes| {
+            let task = TaskId {
+                job: job.clone(),
+                index: types::TaskIndex(index),
+            };
+            let path = format!("jobs/{job}/tasks/{task}/1-0000000a/{name}");
+            put(&path, bytes.clone());
+            ManifestRow {
+                task: task.to_string(),
+                kind: kind.as_str().to_owned(),
+                path,
+                size: bytes.len() as u64,
+                sha256: hexadecimal(&Sha256::digest(bytes)),
+                ..ManifestRow::default()
+            }
+        };
+        let (listed, scored) = (grouped(&samples()), grouped(scores));
+        let manifest = [
+            object(0, TaskKind::List, SAMPLES, &listed),
+            object(9, TaskKind::Reduce, "scores.parquet", &scored),
+        ];
+        put(&layout::result(job, 1, "scores.parquet"), scored);
+        put(&layout::plan(job), plan.into());
+        let (manifest, _) = tables::write_bytes(manifest).expect("a manifest");
+        put(&layout::manifest(job, 1), manifest);
+        store
+    }
+
+    #[test]
+    fn images_are_told_over_several_row_groups() {
+        let runtime = Runtime::new().unwrap();
+        let job: JobId = "abcd1234".parse().unwrap();
+        let told = |scores: &[ScoreRow]| {
+            let store = published(&runtime, &job, scores);
+            let report = runtime.block_on(verify(&store, &job)).unwrap();
+            assert_eq!(report.damaged, [""; 0]);
+            let [run] = &report.runs[..] else {
+                panic!("{} runs", report.runs.len());
+            };
+            let found = run.coverage.as_ref().unwrap();
+            let named = found.named.iter().map(|(fault, uri)| (*fault, uri.clone()));
+            (report.is_whole(), found.scored, named.collect::<Vec<_>>())
+        };
+        let mut rows = scores();
+        assert_eq!(told(&rows), (true, ROWS, Vec::new()));
+        // The last of a group and the first of another.
+        let of_group = GROUP as u64;
+        rows.retain(|row| ![of_group - 1, 3 * of_group].contains(&row.sample));
+        let missing = [of_group - 1, 3 * of_group];
+        let missing = missing.map(|sample| (crate::coverage::Fault::Missing, uri(sample)));
+        assert_eq!(told(&rows), (false, ROWS - 2, missing.to_vec()));
+    }
+
+    #[test]
+    fn a_table_is_read_as_its_rows_are_asked_for() {
+        let (store, runtime) = (Store::in_memory(), Runtime::new().unwrap());
+        let bytes = grouped(&scores());
+        runtime.block_on(store.put("tables/scores", bytes)).unwrap();
+        let mut rows = Rows::<ScoreRow>::of(&store, runtime.handle(), "tables/scores").unwrap();
+        let first = rows.all().take(GROUP / 2).filter(Result::is_ok).count();
+        assert_eq!(first, GROUP / 2);
+        // Nothing of the other groups was fetched.
+        runtime.block_on(store.delete_below("tables", &[])).unwrap();
+        let mut rest = rows.all().skip_while(Result::is_ok);
+        match rest.next() {
+            Some(Err(Broken::Damaged(Damaged(text)))) => {
+                assert!(text.ends_with("scores is missing"), "{text}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 
     fn report(of: u64) -> Report {
         let coverage = Coverage {
