@@ -423,6 +423,14 @@ fn too_many_bad_images_fail_the_job_and_what_was_scored_is_kept(queue: Queue) {
     ]);
     assert_eq!(scores(&sandbox, "last").len(), 4);
     assert_eq!(errors(&sandbox).len(), 2);
+    ran.tells(&["`skip` of this one"]);
+    // What is taken over is answered for: nothing was mended.
+    let skip = [&arguments[..], &["--skip", "last"]].concat();
+    let ran = sandbox.ctl(&skip);
+    ran.expect(1);
+    ran.tells(&["2 of 6 images could not be scored"]);
+    let bearable = [&skip[..], &["--set", "max_error_rows=40%"]].concat();
+    sandbox.ctl(&bearable).expect(0);
     let bearable = [&arguments[..], &["--set", "max_error_rows=40%"]].concat();
     let ran = sandbox.ctl(&bearable);
     ran.expect(0);
