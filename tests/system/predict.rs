@@ -669,13 +669,39 @@ fn tables_of_many_nights_are_read_as_one_and_deleting_them_has_images_scored_aga
     assert_eq!(night(12), first);
     // A merged table of which nobody knows what it is made of is named.
     fs::create_dir(&merged).unwrap();
-    fs::copy(a_file(&folder), merged.join("foreign.parquet")).unwrap();
+    fs::copy(&segment, merged.join("foreign.parquet")).unwrap();
     let refused = sandbox.ctl(&["run", "night.yaml", "--new"]);
     refused.expect(1);
     refused.tells(&["foreign.parquet does not say which tables of the index it was merged from"]);
 }
 
 /// The one thing in a folder.
+    // One that is damaged is as if it was not there, and is named.
+    let size = |file: &std::path::PathBuf| fs::metadata(file).unwrap().len();
+    let segment = segments(&folder).into_iter().max_by_key(size).unwrap();
+    for file in segments(&folder) {
+        if file != segment {
+            fs::remove_file(file).unwrap();
+        }
+    }
+    let whole = fs::read(&segment).unwrap();
+    let name = segment.file_name().unwrap().to_str().unwrap();
+    fs::write(&segment, &whole[..500]).unwrap();
+    let ran = sandbox.ctl(&["run", "night.yaml", "--new"]);
+    ran.expect(0);
+    ran.tells(&[
+        name,
+        "cannot be read",
+        "its images are scored again; delete it",
+    ]);
+    assert_eq!(scores(&sandbox, "last"), first);
+    assert_eq!(sandbox.json(&["verify", "last"])["whole"], true);
+    // In its midst, with its end whole; what was scored again is known beside it.
+    let mut broken = whole.clone();
+    broken[8..200].fill(0xff);
+    fs::write(&segment, &broken).unwrap();
+    assert_eq!(night(12), first);
+    fs::write(&segment, &whole).unwrap();
 fn only_entry(folder: &std::path::Path) -> std::path::PathBuf {
     let mut entries = folder.read_dir().expect("a folder");
     let entry = entries.next().expect("something").expect("an entry");
@@ -683,14 +709,11 @@ fn only_entry(folder: &std::path::Path) -> std::path::PathBuf {
     entry.path()
 }
 
-/// A file of a folder.
-fn a_file(folder: &std::path::Path) -> std::path::PathBuf {
-    let mut entries = folder.read_dir().expect("a folder");
-    let file = entries.find_map(|entry| {
-        let path = entry.expect("an entry").path();
-        path.is_file().then_some(path)
-    });
-    file.expect("a file")
+/// The files of a folder.
+fn segments(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = folder.read_dir().expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.filter(|path| path.is_file()).collect()
 }
 
 /// A tar as `tar` writes it.

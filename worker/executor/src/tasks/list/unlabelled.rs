@@ -80,11 +80,13 @@ pub fn seal(
     table.finish()?;
     let mut warnings = found.left_out.warnings();
     warnings.extend(empty);
+    let (scored_before, damaged) = known.map(Known::finish).transpose()?.unzip();
+    warnings.extend(damaged.into_iter().flatten());
     Ok(Listed {
         train: 0,
         scored,
         licences: Vec::new(),
-        scored_before: known.map(Known::finish).transpose()?,
+        scored_before,
         warnings,
     })
 }
