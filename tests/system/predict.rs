@@ -480,6 +480,15 @@ fn what_is_not_there_is_said(queue: Queue) {
     let ran = sandbox.ctl(&[&place[..], &new].concat());
     ran.expect(1);
     ran.tells(&["2 images are there, and left out by min_bytes"]);
+    // One that is named is a row.
+    let gif = ["predict", "tiny", "data/moving/a.gif", "--to", "./out"];
+    sandbox
+        .ctl(&[&gif[..], &["--set", "max_error_rows=1"]].concat())
+        .expect(0);
+    assert_eq!(
+        errors(&sandbox),
+        [("a.gif".to_owned(), "unsupported".to_owned())]
+    );
     // One odd name costs no night, and what looks like an image is a row.
     let odd = sandbox.path("data/odd [1]");
     fs::create_dir_all(odd.join("sub")).unwrap();
@@ -667,15 +676,6 @@ fn tables_of_many_nights_are_read_as_one_and_deleting_them_has_images_scored_aga
     assert_eq!(night(0), first);
     fs::remove_dir_all(&merged).unwrap();
     assert_eq!(night(12), first);
-    // A merged table of which nobody knows what it is made of is named.
-    fs::create_dir(&merged).unwrap();
-    fs::copy(&segment, merged.join("foreign.parquet")).unwrap();
-    let refused = sandbox.ctl(&["run", "night.yaml", "--new"]);
-    refused.expect(1);
-    refused.tells(&["foreign.parquet does not say which tables of the index it was merged from"]);
-}
-
-/// The one thing in a folder.
     // One that is damaged is as if it was not there, and is named.
     let size = |file: &std::path::PathBuf| fs::metadata(file).unwrap().len();
     let segment = segments(&folder).into_iter().max_by_key(size).unwrap();
@@ -702,6 +702,15 @@ fn tables_of_many_nights_are_read_as_one_and_deleting_them_has_images_scored_aga
     fs::write(&segment, &broken).unwrap();
     assert_eq!(night(12), first);
     fs::write(&segment, &whole).unwrap();
+    // A merged table of which nobody knows what it is made of is named.
+    fs::create_dir(&merged).unwrap();
+    fs::copy(&segment, merged.join("foreign.parquet")).unwrap();
+    let refused = sandbox.ctl(&["run", "night.yaml", "--new"]);
+    refused.expect(1);
+    refused.tells(&["foreign.parquet does not say which tables of the index it was merged from"]);
+}
+
+/// The one thing in a folder.
 fn only_entry(folder: &std::path::Path) -> std::path::PathBuf {
     let mut entries = folder.read_dir().expect("a folder");
     let entry = entries.next().expect("something").expect("an entry");
