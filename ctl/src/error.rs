@@ -9,7 +9,9 @@ pub const USAGE: u8 = 2;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The job reached its end, and it was not success. The reasons are printed already.
-    #[error("job {job} {state}; `{describe}` says why, `{retry}` computes only what is missing")]
+    #[error(
+        "job {job} {state}; `{describe}` says why; where it names no other way, `{retry}` computes only what is missing"
+    )]
     JobFailed {
         job: String,
         state: String,

@@ -28,6 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
     let limits = Limits {
         entry_bytes: 1 << 20,
         ratio_from: 1 << 16,
+        stream_ratio_from: 1 << 20,
         ..Limits::default()
     };
     let object = Memory(Bytes::copy_from_slice(bytes));

@@ -12,6 +12,7 @@ on_both_queues!(
     a_model_becomes_files_of_every_kind_and_every_command_knows_them,
     a_job_file_says_the_same_and_half_precision_is_half_as_large,
     what_cannot_be_exported_is_said_with_the_right_exit_code,
+    a_folder_holds_the_files_of_one_export,
 );
 
 /// With the model `tiny` trained.
@@ -146,4 +147,29 @@ fn what_cannot_be_exported_is_said_with_the_right_exit_code(queue: Queue) {
     ])
     .expect(1)
     .says(&["nowhere/package.json"]);
+}
+
+fn a_folder_holds_the_files_of_one_export(queue: Queue) {
+    let sandbox = trained().served(queue);
+    let export =
+        |engine: &str, to: &str| sandbox.ctl(&["export", "tiny", "--engine", engine, "--to", to]);
+    let jobs = || sandbox.json(&["get", "jobs"]).as_array().unwrap().len();
+    export("onnx", "files").expect(0);
+    export("onnx", "files").expect(0);
+    let before = jobs();
+    export("openvino", "files")
+        .expect(2)
+        .says(&["holds the files of tiny for onnx", "--to"]);
+    fs::create_dir(sandbox.path("other")).unwrap();
+    sandbox.write("other/metadata.json", "{}");
+    export("onnx", "other")
+        .expect(2)
+        .says(&["a metadata.json of another program"]);
+    sandbox.write("file", "");
+    export("onnx", "file/below").expect(6).says(&["cannot"]);
+    assert_eq!(jobs(), before, "it is known before the job runs");
+    assert_eq!(
+        metadata(&sandbox.path("files"))["nightshift"]["engine"],
+        "onnx"
+    );
 }

@@ -423,6 +423,14 @@ fn too_many_bad_images_fail_the_job_and_what_was_scored_is_kept(queue: Queue) {
     ]);
     assert_eq!(scores(&sandbox, "last").len(), 4);
     assert_eq!(errors(&sandbox).len(), 2);
+    ran.tells(&["`skip` of this one"]);
+    // What is taken over is answered for: nothing was mended.
+    let skip = [&arguments[..], &["--skip", "last"]].concat();
+    let ran = sandbox.ctl(&skip);
+    ran.expect(1);
+    ran.tells(&["2 of 6 images could not be scored"]);
+    let bearable = [&skip[..], &["--set", "max_error_rows=40%"]].concat();
+    sandbox.ctl(&bearable).expect(0);
     let bearable = [&arguments[..], &["--set", "max_error_rows=40%"]].concat();
     let ran = sandbox.ctl(&bearable);
     ran.expect(0);
@@ -472,6 +480,15 @@ fn what_is_not_there_is_said(queue: Queue) {
     let ran = sandbox.ctl(&[&place[..], &new].concat());
     ran.expect(1);
     ran.tells(&["2 images are there, and left out by min_bytes"]);
+    // One that is named is a row.
+    let gif = ["predict", "tiny", "data/moving/a.gif", "--to", "./out"];
+    sandbox
+        .ctl(&[&gif[..], &["--set", "max_error_rows=1"]].concat())
+        .expect(0);
+    assert_eq!(
+        errors(&sandbox),
+        [("a.gif".to_owned(), "unsupported".to_owned())]
+    );
     // One odd name costs no night, and what looks like an image is a row.
     let odd = sandbox.path("data/odd [1]");
     fs::create_dir_all(odd.join("sub")).unwrap();
@@ -659,9 +676,35 @@ fn tables_of_many_nights_are_read_as_one_and_deleting_them_has_images_scored_aga
     assert_eq!(night(0), first);
     fs::remove_dir_all(&merged).unwrap();
     assert_eq!(night(12), first);
+    // One that is damaged is as if it was not there, and is named.
+    let size = |file: &std::path::PathBuf| fs::metadata(file).unwrap().len();
+    let segment = segments(&folder).into_iter().max_by_key(size).unwrap();
+    for file in segments(&folder) {
+        if file != segment {
+            fs::remove_file(file).unwrap();
+        }
+    }
+    let whole = fs::read(&segment).unwrap();
+    let name = segment.file_name().unwrap().to_str().unwrap();
+    fs::write(&segment, &whole[..500]).unwrap();
+    let ran = sandbox.ctl(&["run", "night.yaml", "--new"]);
+    ran.expect(0);
+    ran.tells(&[
+        name,
+        "cannot be read",
+        "its images are scored again; delete it",
+    ]);
+    assert_eq!(scores(&sandbox, "last"), first);
+    assert_eq!(sandbox.json(&["verify", "last"])["whole"], true);
+    // In its midst, with its end whole; what was scored again is known beside it.
+    let mut broken = whole.clone();
+    broken[8..200].fill(0xff);
+    fs::write(&segment, &broken).unwrap();
+    assert_eq!(night(12), first);
+    fs::write(&segment, &whole).unwrap();
     // A merged table of which nobody knows what it is made of is named.
     fs::create_dir(&merged).unwrap();
-    fs::copy(a_file(&folder), merged.join("foreign.parquet")).unwrap();
+    fs::copy(&segment, merged.join("foreign.parquet")).unwrap();
     let refused = sandbox.ctl(&["run", "night.yaml", "--new"]);
     refused.expect(1);
     refused.tells(&["foreign.parquet does not say which tables of the index it was merged from"]);
@@ -675,14 +718,11 @@ fn only_entry(folder: &std::path::Path) -> std::path::PathBuf {
     entry.path()
 }
 
-/// A file of a folder.
-fn a_file(folder: &std::path::Path) -> std::path::PathBuf {
-    let mut entries = folder.read_dir().expect("a folder");
-    let file = entries.find_map(|entry| {
-        let path = entry.expect("an entry").path();
-        path.is_file().then_some(path)
-    });
-    file.expect("a file")
+/// The files of a folder.
+fn segments(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = folder.read_dir().expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths.filter(|path| path.is_file()).collect()
 }
 
 /// A tar as `tar` writes it.

@@ -96,8 +96,10 @@ pub enum Refusal {
     Method(u16),
     #[error("it is {bytes} bytes, more than the {limit} allowed")]
     TooLarge { bytes: u64, limit: u64 },
-    #[error("{size} bytes would come from {stored}: that is no image")]
-    Bomb { stored: u64, size: u64 },
+    #[error(
+        "{size} bytes would come from {stored}, more than {ratio} from one; put it beside the archive"
+    )]
+    Bomb { stored: u64, size: u64, ratio: u64 },
     #[error("it lies upon another entry, or upon the directory")]
     Overlaps,
     #[error("{0}")]

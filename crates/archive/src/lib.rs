@@ -61,6 +61,8 @@ pub struct Limits {
     /// Unpacked to packed bytes, where more than `ratio_from` are unpacked.
     pub ratio: u64,
     pub ratio_from: u64,
+    /// The same of a compressed tar as a whole, which has to be unpacked whatever is wanted of it.
+    pub stream_ratio_from: u64,
     /// What a listing asks for at once: headers that lie close together come by one request.
     pub block: usize,
 }
@@ -73,6 +75,8 @@ impl Default for Limits {
             // Images hardly shrink; Deflate reaches 1,032. A blank bitmap does, too, but it is not large.
             ratio: 200,
             ratio_from: 64 << 20,
+            // Half a minute of work.
+            stream_ratio_from: 16 << 30,
             block: 64 << 10,
         }
     }
@@ -87,12 +91,18 @@ impl Limits {
                 limit: self.entry_bytes,
             });
         }
-        self.check_ratio(stored, size)
+        self.check_ratio(stored, size, self.ratio_from)
     }
 
-    fn check_ratio(&self, stored: u64, size: u64) -> Result<(), Refusal> {
-        if size > self.ratio_from && size / self.ratio > stored {
-            return Err(Refusal::Bomb { stored, size });
+    /// Where more than `from` bytes are unpacked.
+    fn check_ratio(&self, stored: u64, size: u64, from: u64) -> Result<(), Refusal> {
+        if size > from && size / self.ratio > stored {
+            let ratio = self.ratio;
+            return Err(Refusal::Bomb {
+                stored,
+                size,
+                ratio,
+            });
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use crate::{
     Limits,
-    error::{ArchiveError, Problem},
+    error::{ArchiveError, Problem, Refusal},
     tar::{BLOCK, FILLING, MORE, Machine, Next, filled},
 };
 
@@ -85,20 +85,19 @@ impl<'a, R: Read> TarGz<'a, R> {
                     size,
                     modified,
                 } => {
-                    // The ratio is known of the whole stream only, and checked on the way.
-                    if let Err(refusal) = self.limits.check(size, size) {
-                        self.skip(size)?;
-                        self.skip_filling(size)?;
-                        let entry = name;
-                        return Ok(Some(Err(Problem { entry, refusal })));
-                    }
-                    let bytes = self.read(size)?.into();
+                    let bytes = self.read_allowed(size)?;
                     self.skip_filling(size)?;
-                    return Ok(Some(Ok(File {
-                        name,
-                        modified,
-                        bytes,
-                    })));
+                    return Ok(Some(match bytes {
+                        Ok(bytes) => Ok(File {
+                            name,
+                            modified,
+                            bytes,
+                        }),
+                        Err(refusal) => Err(Problem {
+                            entry: name,
+                            refusal,
+                        }),
+                    }));
                 }
                 Next::Skip { size, problem } => {
                     self.skip(size)?;
@@ -113,6 +112,20 @@ impl<'a, R: Read> TarGz<'a, R> {
                 }
             }
         }
+    }
+
+    /// The contents of a file, which are passed over if they are not allowed.
+    fn read_allowed(&mut self, size: u64) -> Result<Result<Bytes, Refusal>, ArchiveError> {
+        if let Err(refusal) = self.limits.check(size, size) {
+            self.skip(size)?;
+            return Ok(Err(refusal));
+        }
+        // What it is packed to is known behind it, but for what was read ahead.
+        let from = self.packed.get();
+        let bytes = self.read(size)?;
+        let stored = self.packed.get() - from;
+        let allowed = self.limits.check(stored, size);
+        Ok(allowed.map(|()| bytes.into()))
     }
 
     /// Exactly so many bytes. Memory grows as they come, not as they are promised.
@@ -183,7 +196,10 @@ impl<'a, R: Read> TarGz<'a, R> {
             },
         })?;
         self.unpacked += read as u64;
-        let ratio = self.limits.check_ratio(self.packed.get(), self.unpacked);
+        let from = self.limits.stream_ratio_from;
+        let ratio = self
+            .limits
+            .check_ratio(self.packed.get(), self.unpacked, from);
         ratio.map_err(|refusal| ArchiveError::Entry {
             archive: self.archive.to_owned(),
             entry: format!("what comes {}", self.machine.after()),

@@ -37,6 +37,11 @@ fn day(field: &str, now: &ZonedDateTime) -> Result<String, String> {
             "{{{other}}} is no day; there are {{today}} and {{yesterday}}, such as {{yesterday:%Y/%m/%d}}"
         )),
     }?;
+    if format.is_empty() {
+        return Err(format!(
+            "{{{field}}} has no format behind its colon; such as {{{name}}} or {{{name}:%Y/%m/%d}}"
+        ));
+    }
     jiff::fmt::strtime::format(format, day)
         .map_err(|error| format!("{format:?} is no format of a day ({error}); such as %Y/%m/%d"))
 }
@@ -126,6 +131,7 @@ mod tests {
             ("{tomorrow}", "{tomorrow} is no day"),
             ("a{today", "without a }"),
             ("{today:%Q}", "is no format"),
+            ("a/{yesterday:}", "{yesterday:} has no format"),
         ] {
             let error = fill(text, &now).unwrap_err();
             assert!(error.contains(part), "{error}");

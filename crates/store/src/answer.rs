@@ -84,6 +84,12 @@ pub(crate) fn explain(
                 Some("the machine's own credentials were asked for and refused: `credentials: ambient` needs an identity that its cloud gives to it"),
             ),
         },
+        // For a list the client names no kind, whatever the server answered.
+        (code, _) if answer.forbidden => StoreError::Denied {
+            action,
+            uri,
+            source: answer.cause(remote, Some(denied_hint(code))),
+        },
         _ if answer.is_certificate() => StoreError::Certificate {
             action,
             uri,
@@ -128,6 +134,8 @@ struct Answer {
     code: Option<String>,
     message: String,
     refused: bool,
+    /// By its status: 401 or 403.
+    forbidden: bool,
     /// Not the store refused: who gives tokens to this machine or pod did, and would again.
     no_token: bool,
 }
@@ -148,31 +156,36 @@ impl Answer {
             }
             next = error.source();
         }
+        let status = whole.split_once("status code: ").map(|(_, status)| {
+            let end = status.find([':', '\n', '<']).unwrap_or(status.len());
+            status[..end].trim()
+        });
+        let is_one_of = |codes: &[&str]| {
+            let has = |code: &&str| status.is_some_and(|status| status.starts_with(code));
+            codes.iter().any(has)
+        };
+        let forbidden = is_one_of(&["401", "403"]);
         if let Some(code) = element(&whole, "Code") {
             return Self {
                 code: Some(short(code)),
                 message: short(element(&whole, "Message").unwrap_or_default()),
                 refused,
+                forbidden,
                 no_token: false,
             };
         }
         // An answer without a code, such as that to HEAD: the status is all there is.
-        let message = match whole.split_once("status code: ") {
-            Some((_, status)) => {
-                let end = status.find([':', '\n', '<']).unwrap_or(status.len());
-                format!("the server answered {}", status[..end].trim())
-            }
+        let message = match status {
+            Some(status) => format!("the server answered {status}"),
             None => deepest,
         };
-        let no_token = whole.contains("performing token request")
-            && ["400", "401", "403", "404"]
-                .iter()
-                .any(|status| message.starts_with(&format!("the server answered {status}")));
         Self {
             code: None,
             message: short(&message),
             refused,
-            no_token,
+            forbidden,
+            no_token: whole.contains("performing token request")
+                && is_one_of(&["400", "401", "403", "404"]),
         }
     }
 
@@ -229,11 +242,22 @@ mod tests {
 
     /// As the client words what a machine's metadata server answered.
     fn of_metadata_server(answer: &str) -> StoreError {
-        let text = format!(
+        explained(format!(
             "Error performing token request: Error performing GET http://metadata.internal/token in 1ms - Server returned non-2xx status code: {answer}: "
-        );
+        ))
+    }
+
+    /// As the client words what a store answered to a list.
+    fn of_list(answer: &str) -> StoreError {
+        explained(format!(
+            "Error performing list request: Error performing GET http://lab/?list-type=2 in 1ms - Server returned non-2xx status code: {answer}"
+        ))
+    }
+
+    /// Of an error to which the client gives no kind.
+    fn explained(text: String) -> StoreError {
         let error = object_store::Error::Generic {
-            store: "GCS",
+            store: "any",
             source: Box::new(Cause(text)),
         };
         let remote = Remote {
@@ -254,5 +278,45 @@ mod tests {
         }
         let error = of_metadata_server("503 Service Unavailable");
         assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+    }
+
+    #[test]
+    fn a_list_that_is_not_allowed_is_denied_as_a_write_is() {
+        let of_code = |code: &str| {
+            format!("403 Forbidden: <Error><Code>{code}</Code><Message>x</Message></Error>")
+        };
+        for (answer, hint) in [
+            (
+                of_code("SignatureDoesNotMatch"),
+                "the secret does not belong to the key",
+            ),
+            (of_code("AccessDenied"), "its credentials lack this right"),
+            (
+                of_code("AuthorizationPermissionMismatch"),
+                "its credentials lack this right",
+            ),
+            (
+                of_code("InvalidAccessKeyId"),
+                "the key is unknown or expired",
+            ),
+            (
+                "401 Unauthorized: ".to_owned(),
+                "its credentials lack this right",
+            ),
+        ] {
+            let error = of_list(&answer);
+            assert!(matches!(error, StoreError::Denied { .. }), "{error:?}");
+            assert!(types::chain(&error).contains(hint), "{error:?}");
+        }
+        for (answer, expected) in [
+            (of_code("RequestTimeTooSkewed"), "Clock"),
+            (
+                of_code("SlowDown").replace("403 Forbidden", "503 Service Unavailable"),
+                "Unavailable",
+            ),
+        ] {
+            let error = of_list(&answer);
+            assert!(format!("{error:?}").starts_with(expected), "{error:?}");
+        }
     }
 }

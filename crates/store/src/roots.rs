@@ -57,12 +57,19 @@ impl Roots {
             return Ok(());
         }
         let roots = self.limits().unwrap_or_default();
+        // Reads as if it lay below a root. Of what lies elsewhere nothing is told, not even that it is there.
+        let is_below = roots.iter().any(|root| path.starts_with(root))
+            && !path.components().any(|part| part == Component::ParentDir);
+        let leads = is_below.then(|| match resolved(path) {
+            Ok(place) => format!(", by a link that leads to {},", place.display()),
+            Err(_) => ", a link that leads nowhere,".to_owned(),
+        });
         let roots: Vec<String> = roots
             .iter()
             .map(|root| root.display().to_string())
             .collect();
         Err(StoreError::Undeclared {
-            uri: file_uri(path),
+            uri: format!("{}{}", file_uri(path), leads.unwrap_or_default()),
             known: match roots.is_empty() {
                 true => "none is declared".to_owned(),
                 false => format!("there are {}", roots.join(", ")),
@@ -154,5 +161,26 @@ mod tests {
             assert!(!roots.allows(&at(path)), "{path}");
         }
         assert!(Roots::new(Some(vec![PathBuf::from("/")])).allows(&at("database")));
+    }
+
+    #[test]
+    fn a_link_out_of_a_root_is_told_and_nothing_of_what_lies_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        fs::create_dir(at("data")).unwrap();
+        symlink("/etc", at("data/out")).unwrap();
+        symlink("/etc", at("secret")).unwrap();
+        symlink(at("nowhere"), at("data/dangling")).unwrap();
+        let roots = Roots::new(Some(vec![at("data")]));
+        let said = |path: &str| roots.check(&at(path)).unwrap_err().to_string();
+        let link = said("data/out/passwd");
+        assert!(
+            link.contains("by a link that leads to /etc/passwd, lies below no"),
+            "{link}"
+        );
+        assert!(said("data/dangling").contains("a link that leads nowhere, lies"));
+        for path in ["secret/passwd", "data/../secret/passwd"] {
+            assert!(said(path).contains("passwd lies below no"), "{path}");
+        }
     }
 }

@@ -129,6 +129,12 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     let result = async {
         let source = args.source(&mut cluster.client).await?;
         let read = args.job(&source)?;
+        let folder = args.folder(&source);
+        let asked = Exported {
+            engine: args.engine.as_str().to_owned(),
+            package: (!args.is_path()).then(|| source.name.clone()),
+        };
+        prepare(&folder, &asked).await?;
         print_warnings(&read.reading);
         read.check_output()?;
         let pool = read.reading.job.resources.pool.to_string();
@@ -157,15 +163,79 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             job.id, job.id
         );
         signals
-            .or(
-                &hint,
-                bring(common, &mut cluster, &job, &args.folder(&source)),
-            )
+            .or(&hint, bring(common, &mut cluster, &job, &folder))
             .await
+            .inspect_err(|_| eprintln!("{hint}"))
     }
     .await;
     cluster.close().await;
     result
+}
+
+/// Of which files a `metadata.json` stands beside.
+#[derive(Debug, PartialEq, Eq)]
+struct Exported {
+    engine: String,
+    /// The package's name; `None`: not known yet.
+    package: Option<String>,
+}
+
+impl Exported {
+    const FILE: &str = "metadata.json";
+
+    /// `None`: it is no export of ours.
+    fn parse(text: &[u8]) -> Option<Self> {
+        let metadata: serde_json::Value = serde_json::from_slice(text).ok()?;
+        let ours = metadata.get("nightshift")?;
+        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+        Some(Self {
+            engine: text(&ours["engine"])?,
+            package: Some(text(&ours["package"]["name"])?),
+        })
+    }
+
+    /// Whether its files take the place of the other's, each of them.
+    fn replaces(&self, other: &Self) -> bool {
+        let same = |one: &Option<String>, other: &Option<String>| match (one, other) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        };
+        self.engine == other.engine && same(&self.package, &other.package)
+    }
+}
+
+/// Fails if the folder holds another export, of which files would stay beside this one's.
+async fn check_other(folder: &Path, asked: &Exported) -> Result<(), Error> {
+    let path = folder.join(Exported::FILE);
+    let text = match fs::read(&path).await {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(Error::Read { path, source }),
+    };
+    let what = match Exported::parse(&text) {
+        Some(found) if asked.replaces(&found) => return Ok(()),
+        Some(Exported { engine, package }) => {
+            let package = package.unwrap_or_default();
+            format!("the files of {package} for {engine}")
+        }
+        None => format!("a {} of another program", Exported::FILE),
+    };
+    Err(Error::Usage(format!(
+        "{} holds {what}, which would be mixed with these: name another folder (--to), or remove it",
+        folder.display()
+    )))
+}
+
+/// What can be known before the job runs: that its files may be put into the folder.
+async fn prepare(folder: &Path, asked: &Exported) -> Result<(), Error> {
+    check_other(folder, asked).await?;
+    let failed = |path: PathBuf| move |source| Error::Write { path, source };
+    fs::create_dir_all(folder)
+        .await
+        .map_err(failed(folder.to_owned()))?;
+    let part = folder.join(format!(".{}.part", Exported::FILE));
+    File::create(&part).await.map_err(failed(part.clone()))?;
+    fs::remove_file(&part).await.map_err(failed(part))
 }
 
 /// Copies the files of an export into a folder, and says so.
@@ -185,6 +255,15 @@ async fn bring(
     fs::create_dir_all(folder)
         .await
         .map_err(failed(folder.to_owned()))?;
+    let mut metadata = Vec::new();
+    let mut pieces = results.open(&mut cluster.client, Exported::FILE).await?;
+    while let Some(piece) = pieces.message().await? {
+        metadata.extend(piece.data);
+    }
+    if let Some(exported) = Exported::parse(&metadata) {
+        // Of a package that was named by its path only the job knows the name.
+        check_other(folder, &exported).await?;
+    }
     let mut files = Vec::new();
     for name in results.files() {
         let path = folder.join(name);

@@ -145,7 +145,7 @@ pub enum TaskError {
         source: Box<StoreError>,
     },
     #[error(
-        "{errors} of {rows} images could not be scored, more than max_error_rows ({limit}) allows; the scores are kept; one of them is {first}"
+        "{errors} of {rows} images could not be scored, more than max_error_rows ({limit}) allows; the scores are kept; one of them is {first}; the same job with `skip` of this one (`ctl predict --skip JOB`) scores only images that have been mended, and takes a higher max_error_rows"
     )]
     TooManyErrors {
         errors: u64,

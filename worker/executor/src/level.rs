@@ -58,6 +58,42 @@ pub fn asked(run: &PlannedRun) -> Result<Asked<'static>, TaskError> {
     })
 }
 
+/// Rows of earlier jobs that a run takes over.
+#[derive(Default)]
+pub struct Before {
+    rows: u64,
+    /// Those whose error lies in the image: it is as it was, and so is the error.
+    bad: BadImages,
+}
+
+impl Before {
+    /// Of what the run's listing found.
+    pub fn count(attempt: &Attempt) -> Result<Self, TaskError> {
+        let list = attempt.input(TaskKind::List)?;
+        let mut before = Self::default();
+        if list.object(names::REUSED).is_some() {
+            attempt.each_batch::<ScoreRow>(&list.path(names::REUSED), |batch| {
+                batch.iter().for_each(|row| before.observe(row));
+                Ok(())
+            })?;
+        }
+        Ok(before)
+    }
+
+    fn observe(&mut self, row: &ScoreRow) {
+        self.rows += 1;
+        if !matches!(row.score.map(RawScore::new), Some(Ok(_))) {
+            self.bad.add(|| why(row));
+        }
+    }
+}
+
+/// Why an image has no score.
+fn why(row: &ScoreRow) -> String {
+    let why = row.error.as_deref().unwrap_or("its score is not finite");
+    format!("{}: {why}", row.uri)
+}
+
 /// One score an image.
 pub struct Images {
     counts: BTreeMap<Split, ScoreCounts>,
@@ -95,10 +131,7 @@ impl Images {
                 .entry(split)
                 .or_default()
                 .observe(score, row.label == data::Label::Anomalous.as_str()),
-            Some(Err(_)) | None => self.bad.entry(split).or_default().add(|| {
-                let why = row.error.as_deref().unwrap_or("its score is not finite");
-                format!("{}: {why}", row.uri)
-            }),
+            Some(Err(_)) | None => self.bad.entry(split).or_default().add(|| why(row)),
         }
         Ok(())
     }
@@ -127,26 +160,27 @@ impl Images {
     }
 
     /// Fails where not one image of the measured split could be scored: there is nothing to measure. And where there is a limit and
-    /// more than that could not; `before`: rows of earlier jobs that the run answers for, too.
+    /// more than that could not; `before`: what of earlier jobs the run answers for, too.
     pub fn check(
         &self,
         split: Split,
         limit: Option<ErrorLimit>,
-        before: u64,
+        before: &Before,
     ) -> Result<(), TaskError> {
+        let own = self.bad.get(&split);
         let (errors, scored) = (
-            self.errors(split),
+            self.errors(split) + before.bad.count,
             self.counts.get(&split).map_or(0, |counts| {
                 let totals = counts.totals();
                 totals.normal + totals.anomalous
             }),
         );
-        let rows = errors + scored + before;
+        let rows = self.errors(split) + scored + before.rows;
         if let Some(limit) = limit {
             if limit.allows(errors, rows) {
                 return Ok(());
             }
-            let first = self.bad.get(&split).and_then(BadImages::first);
+            let first = own.and_then(BadImages::first).or(before.bad.first());
             return Err(TaskError::TooManyErrors {
                 errors,
                 rows,

@@ -64,7 +64,7 @@ fn a_bomb_ends_a_stream_before_memory_does() {
             .unwrap(),
     );
     let limits = Limits {
-        ratio_from: 1 << 20,
+        stream_ratio_from: 1 << 20,
         ..Limits::default()
     };
     assert_eq!(error(&bytes, limits).word(), "too_large");
@@ -86,6 +86,32 @@ fn a_bomb_ends_a_stream_before_memory_does() {
         error(&packed(&sample()), limits),
         ArchiveError::TooManyEntries { .. }
     ));
+}
+
+#[test]
+fn a_file_that_shrinks_like_a_bomb_is_left_out_as_a_zip_has_it() {
+    let blank = vec![0; 2 << 20];
+    let files = [("blank.bmp", &blank[..]), ("one.png", &noise(70_000, 3))];
+    let bytes = packed(&builder(&files).into_inner().unwrap());
+    let limits = Limits {
+        ratio_from: 1 << 20,
+        ..Limits::default()
+    };
+    let items = all(&bytes, limits);
+    assert_eq!(items.len(), 2);
+    let refused = items[0].as_ref().unwrap().as_ref().unwrap_err();
+    assert_eq!(refused.entry, "blank.bmp");
+    assert!(
+        matches!(refused.refusal, Refusal::Bomb { stored, size: 2_097_152, ratio: 200 } if stored < 10_485),
+        "{refused:?}"
+    );
+    assert_eq!(items[1].as_ref().unwrap().as_ref().unwrap().name, "one.png");
+    // No more than those of which zip would take each.
+    assert!(
+        all(&bytes, Limits::default())
+            .iter()
+            .all(|item| item.as_ref().unwrap().is_ok())
+    );
 }
 
 #[test]

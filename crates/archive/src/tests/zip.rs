@@ -277,6 +277,7 @@ fn what_cannot_be_read_is_a_problem_by_name() {
     let bomb = Refusal::Bomb {
         stored: 3,
         size: 900 << 20,
+        ratio: 200,
     };
     let change = |file: &mut Made| (file.method, file.size) = (8, 900 << 20);
     assert_eq!(with(change), [bomb]);

@@ -24,7 +24,7 @@ use crate::{
     decision::{Decision, Given, decide},
     defects,
     error::TaskError,
-    level::{Images, Level, Pixels, asked},
+    level::{Before, Images, Level, Pixels, asked},
     model::{Chosen, sight, weights_of_fit},
     packages, parity, pictures,
 };
@@ -45,11 +45,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         .time("metrics", 0, || Images::count(attempt))?;
     let before = scored_before(attempt)?;
     let split = measured(run);
-    images.check(
-        split,
-        run.spec.max_error_rows,
-        before.map_or(0, |before| before.images),
-    )?;
+    images.check(split, run.spec.max_error_rows, &Before::count(attempt)?)?;
     let image = decide(
         run,
         run.spec.metrics.image_threshold,

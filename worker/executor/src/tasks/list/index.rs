@@ -9,14 +9,26 @@
 //! A merged table is read in the place of its segments only while each of them is there as it was. So it says what they say,
 //! nothing else: it may be deleted, be left half published, or be there twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    iter,
+    rc::Rc,
+};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use store::layout;
-use tables::{MADE_OF_KEY, Row, ScoreRow};
+use store::{Store, layout};
+use tables::{MADE_OF_KEY, Row, ScoreRow, TableError, TableReader};
+use tokio::runtime::Handle;
 
 use super::known::is_final;
-use crate::{attempt::Attempt, error::TaskError, sorted::Merged, tasks::names};
+use crate::{
+    attempt::Attempt,
+    error::{TaskError, one_line},
+    sorted::{Batches, Merged},
+    tasks::names,
+};
 
 /// So many tables of like size become one. A thousand nights are read as some 30 tables, and each row is written twice more.
 const MANY: usize = 16;
@@ -44,16 +56,99 @@ struct Source {
     segments: BTreeSet<Segment>,
 }
 
+/// Tables of the index that cannot be read, by their addresses, and why. The index is a copy: what only they say is scored again.
+#[derive(Debug, Clone, Default)]
+pub struct Damaged(Rc<RefCell<BTreeMap<String, String>>>);
+
+impl Damaged {
+    pub fn warnings(&self) -> Vec<String> {
+        let tables = self.0.borrow();
+        let warning = |(uri, why): (&String, &String)| {
+            format!(
+                "{uri}, which says what an earlier job has scored, cannot be read ({why}): its images are scored again; delete it"
+            )
+        };
+        tables.iter().map(warning).collect()
+    }
+}
+
+/// A table of the index that is being read.
+struct Table {
+    store: Store,
+    runtime: Handle,
+    path: String,
+    damaged: Damaged,
+}
+
+impl Table {
+    fn of(attempt: &Attempt, path: &str, damaged: &Damaged) -> Self {
+        Self {
+            store: attempt.store.clone(),
+            runtime: attempt.runtime.clone(),
+            path: path.to_owned(),
+            damaged: damaged.clone(),
+        }
+    }
+
+    /// Takes note if the table is damaged; every other error is given back.
+    fn note(&self, error: TaskError) -> Result<(), TaskError> {
+        let TaskError::Table {
+            uri,
+            source: source @ TableError::Read { .. },
+        } = &error
+        else {
+            return Err(error);
+        };
+        // A store that fails is no damage: it is asked for the whole file, and says so itself.
+        let bytes = self.runtime.block_on(self.store.get(&self.path, None))?;
+        if is_whole(bytes) {
+            return Err(error);
+        }
+        tracing::warn!(uri, error = one_line(source), "damaged");
+        let mut tables = self.damaged.0.borrow_mut();
+        tables.insert(uri.clone(), one_line(source));
+        Ok(())
+    }
+}
+
+fn is_whole(bytes: Bytes) -> bool {
+    TableReader::<ScoreRow>::open(bytes).is_ok_and(|mut rows| rows.all(|batch| batch.is_ok()))
+}
+
+/// The rows of a table of the index, up to where it is damaged.
+pub fn batches(
+    attempt: &Attempt,
+    path: &str,
+    damaged: &Damaged,
+) -> Result<Batches<ScoreRow>, TaskError> {
+    let table = Table::of(attempt, path, damaged);
+    let batches = match attempt.batches(path) {
+        Ok(batches) => batches,
+        Err(error) => {
+            table.note(error)?;
+            return Ok(Box::new(iter::empty()));
+        }
+    };
+    Ok(Box::new(batches.map_while(move |batch| match batch {
+        Ok(rows) => Some(Ok(rows)),
+        Err(error) => table.note(error).err().map(Err),
+    })))
+}
+
 /// Looks at a folder of the index, and merges tables where there are many; of these no more than [`MANY`] are open at once.
-pub fn open(attempt: &Attempt, folder: &str) -> Result<Index, TaskError> {
+pub fn open(attempt: &Attempt, folder: &str, damaged: &Damaged) -> Result<Index, TaskError> {
     let objects = attempt.runtime.block_on(attempt.store.list(folder))?;
     let (mut segments, mut merged) = (Vec::new(), Vec::new());
     for object in objects {
         if layout::is_index_merged(folder, &object.path) {
-            merged.push(Source {
-                segments: made_of(attempt, &object.path)?,
-                path: object.path,
-            });
+            match made_of(attempt, &object.path) {
+                Ok(segments) => merged.push(Source {
+                    segments,
+                    path: object.path,
+                }),
+                // Its segments say the same.
+                Err(error) => Table::of(attempt, &object.path, damaged).note(error)?,
+            }
         } else {
             let name = object.path.strip_prefix(folder).unwrap_or(&object.path);
             let segment = Segment {
@@ -69,7 +164,7 @@ pub fn open(attempt: &Attempt, folder: &str) -> Result<Index, TaskError> {
     let mut parts = Vec::new();
     let merge = |sources: &[Source], segments: &BTreeSet<Segment>| {
         let name = names::merged(parts.len());
-        merge(attempt, sources, segments, &name)?;
+        merge(attempt, sources, segments, &name, damaged)?;
         let path = attempt.writer.path(&name);
         parts.push(name);
         Ok::<_, TaskError>(path)
@@ -158,8 +253,10 @@ fn merge(
     sources: &[Source],
     segments: &BTreeSet<Segment>,
     name: &str,
+    damaged: &Damaged,
 ) -> Result<(), TaskError> {
-    let tables = sources.iter().map(|source| attempt.batches(&source.path));
+    let tables = sources.iter();
+    let tables = tables.map(|source| batches(attempt, &source.path, damaged));
     let rows = Merged::of(tables.collect::<Result<_, _>>()?)?;
     let mut part = attempt.begin_table::<ScoreRow>(name)?;
     part.note(MADE_OF_KEY, serde_json::json!(segments).to_string());

@@ -11,7 +11,10 @@ use crate::{
     attempt::{Attempt, Part},
     error::TaskError,
     sorted::Merged,
-    tasks::{list::index, names},
+    tasks::{
+        list::index::{self, Damaged},
+        names,
+    },
 };
 
 /// Rows of the index and of the named job, read along with a listing in the same order; those that are reused go into a table of their own.
@@ -23,6 +26,7 @@ pub struct Known<'a> {
     index: Option<String>,
     /// Parts that are to be put there.
     merged: Vec<String>,
+    damaged: Damaged,
 }
 
 impl<'a> Known<'a> {
@@ -47,22 +51,26 @@ impl<'a> Known<'a> {
             .incremental
             .then(|| folder(attempt, package))
             .transpose()?;
+        let damaged = Damaged::default();
         if let Some(folder) = &index {
-            let found = index::open(attempt, folder)?;
-            tables.extend(found.tables);
+            let found = index::open(attempt, folder, &damaged)?;
+            for path in &found.tables {
+                tables.push(index::batches(attempt, path, &damaged)?);
+            }
             merged.extend(found.merged);
         }
         if let Some(job) = &spec.skip {
-            tables.extend(skipped(attempt, job, package)?.tables.iter().cloned());
+            for path in &skipped(attempt, job, package)?.tables {
+                tables.push(attempt.batches(path)?);
+            }
         }
-        let tables = tables.iter().map(|path| attempt.batches(path));
-        let tables = tables.collect::<Result<_, _>>()?;
         Ok(Some(Self {
             rows: Merged::of(tables)?.peekable(),
             reused: attempt.begin_table(names::REUSED)?,
             images: 0,
             index,
             merged,
+            damaged,
         }))
     }
 
@@ -88,13 +96,15 @@ impl<'a> Known<'a> {
         Ok(true)
     }
 
-    pub fn finish(self) -> Result<ScoredBefore, TaskError> {
+    /// What was found, and a warning of each table that cannot be read.
+    pub fn finish(self) -> Result<(ScoredBefore, Vec<String>), TaskError> {
         self.reused.finish()?;
-        Ok(ScoredBefore {
+        let before = ScoredBefore {
             images: self.images,
             index: self.index,
             merged: self.merged,
-        })
+        };
+        Ok((before, self.damaged.warnings()))
     }
 }
 

@@ -80,11 +80,13 @@ pub fn seal(
     table.finish()?;
     let mut warnings = found.left_out.warnings();
     warnings.extend(empty);
+    let (scored_before, damaged) = known.map(Known::finish).transpose()?.unzip();
+    warnings.extend(damaged.into_iter().flatten());
     Ok(Listed {
         train: 0,
         scored,
         licences: Vec::new(),
-        scored_before: known.map(Known::finish).transpose()?,
+        scored_before,
         warnings,
     })
 }
@@ -190,6 +192,7 @@ impl<'a> Found<'a> {
 
     fn place(&mut self, place: &Place) -> Result<(), TaskError> {
         match place {
+            Place::Folder(address) if self.is_image(address)? => self.image(address),
             Place::Folder(folder) | Place::Glob { folder, .. } => self.folder(folder, place),
             Place::Image(address) => self.image(address),
             Place::Archive(address) => self.archive(address),
@@ -205,6 +208,20 @@ impl<'a> Found<'a> {
                 let column = self.images.uri_column();
                 self.listed(Addresses::open(self.attempt, address, *format, column)?)
             }
+        }
+    }
+
+    /// Whether an address is that of an image whose ending only this job asks for, or that nothing here reads: it is named, so
+    /// it becomes a row.
+    fn is_image(&self, address: &str) -> Result<bool, TaskError> {
+        if !self.images.names(address) && self.images.unread(address).is_none() {
+            return Ok(false);
+        }
+        let (store, path) = self.attempt.stores.locate(address)?;
+        match self.attempt.runtime.block_on(store.head(&path)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.class() == FailureClass::InvalidInput => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
