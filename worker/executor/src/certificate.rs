@@ -1,7 +1,5 @@
 //! The certificate of a run that does not compute exactly: a few of its images are scored as it scored them, and exactly.
 
-use std::mem;
-
 use job::resolved::ModelSource;
 use metrics::{Comparison, Incomparable, RawScore, RawScores, Threshold};
 use plan::{Certificate, CertifiedAgreement, PlannedRun, ResultDetail};
@@ -12,12 +10,10 @@ use vision::Decoding;
 use crate::{
     attempt::Attempt,
     error::TaskError,
-    features::Looked,
     head::Finished,
     images::BadImage,
     model::Engine,
     packages::Opened,
-    parallel::{Waits, for_each_item},
     parity,
     scoring::{self, Scoring},
 };
@@ -128,29 +124,12 @@ fn scored(
         head,
     } = Scoring::open(attempt, given.cloned(), engine, decoding)?;
     attempt.stages.show("certificate", samples.len() as u64);
+    let samples: Vec<&SampleRow> = samples.iter().collect();
     let mut all = Vec::with_capacity(samples.len());
     for round in samples.chunks(head.batch().max(attempt.threads)) {
-        let (looked, returned) = for_each_item(
-            mem::take(&mut lookers),
-            round.len(),
-            &attempt.cancelled,
-            Waits(&attempt.stages, "infer"),
-            |looker, index| {
-                let mut values = Vec::new();
-                let looked = features.look(looker, &round[index], &mut values)?;
-                Ok(looked.map(|Looked { .. }| values))
-            },
-        )?;
-        lookers = returned;
-        let seen: Vec<&[f32]> = looked.iter().flatten().map(Vec::as_slice).collect();
-        let mut distances = head.distances(attempt, &seen).into_iter();
-        for looked in looked {
-            all.push(looked.map(|values| {
-                let distances = distances.next().unwrap_or_default();
-                head.image(&values, distances, true)
-            }));
-            attempt.stages.step();
-        }
+        let seen = (&features, &mut lookers);
+        all.extend(scoring::scores_and_maps(attempt, seen, &head, round)?);
+        round.iter().for_each(|_| attempt.stages.step());
     }
     Ok(all)
 }

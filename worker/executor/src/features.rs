@@ -2,11 +2,11 @@
 
 use std::{
     ops::Range,
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use engines::Session;
+use engines::{Compiled, Session};
 use models::{JointPass, Start};
 use plan::{Joint, Reused};
 use store::LocalCache;
@@ -17,7 +17,7 @@ use crate::{
     attempt::Attempt,
     error::TaskError,
     images::{BadImage, Images, Seen},
-    kept::{COMPILED, COMPILED_TAIL},
+    kept::{COMPILED, COMPILED_TAIL, Last},
     model::{Chosen, Engine},
     model_file::{FileSession, ModelFile},
     spool::{as_bytes, as_bytes_mut},
@@ -43,6 +43,22 @@ struct Shared {
     /// Whether maps are looked for and kept: the cache has room for those of all the run's images.
     kept: bool,
     reused: Mutex<Reused>,
+}
+
+/// Where the graphs that are compiled for looking are kept.
+#[derive(Clone, Copy)]
+pub struct Keep<'k> {
+    /// From the image on.
+    pub first: &'k Last<Arc<dyn Compiled>>,
+    /// From the maps that runs share.
+    pub tail: &'k Last<Arc<dyn Compiled>>,
+}
+
+impl Keep<'static> {
+    pub const FOR_TASKS: Self = Self {
+        first: &COMPILED,
+        tail: &COMPILED_TAIL,
+    };
 }
 
 /// One thread's sessions and buffers.
@@ -88,13 +104,14 @@ impl<'a> Features<'a> {
         chosen: &Chosen,
         engine: &Engine,
         decoding: Decoding,
+        keep: Keep<'_>,
     ) -> Result<(Self, Vec<Looker>), TaskError> {
         let images = Images::new(attempt, chosen.preprocess().decoding(decoding));
         let model = chosen.model.as_ref();
         let shared = attempt.run()?.joint.as_ref().zip(model.backbone());
         let Some((joint, backbone)) = shared else {
             let graph = || model.feature_graph(Start::Image(&chosen.weights));
-            let sessions = engine.sessions(attempt, &COMPILED, &chosen.key, graph)?;
+            let sessions = engine.sessions(attempt, keep.first, &chosen.key, graph)?;
             let looker = |session| {
                 Looker::Alone(Alone {
                     session,
@@ -117,8 +134,8 @@ impl<'a> Features<'a> {
         };
         let key =
             serde_json::json!(["maps/2", backbone.name, weights, joint.layers, size]).to_string();
-        let maps = engine.sessions(attempt, &COMPILED, &key, || pass.graph(&chosen.weights))?;
-        let tails = engine.sessions(attempt, &COMPILED_TAIL, &chosen.key, || {
+        let maps = engine.sessions(attempt, keep.first, &key, || pass.graph(&chosen.weights))?;
+        let tails = engine.sessions(attempt, keep.tail, &chosen.key, || {
             model.feature_graph(Start::Maps)
         })?;
         let looker = |(session, tail)| {

@@ -3,30 +3,26 @@
 //!
 //! Each engine computes features, as it does for a job that asks for it; what comes after them is the same for all.
 
-use std::{
-    collections::BTreeMap,
-    mem,
-    sync::{Arc, Mutex},
-};
+use std::collections::BTreeMap;
 
 use ::package::{Agreement, Compared, Computer, Measured, PackageManifest, Parity, Skipped};
 use data::Split;
-use engines::{Compiled, EngineError, Session};
+use engines::EngineError;
 use metrics::{Comparison, RawScore, RawScores, Threshold};
-use models::Start;
 use plan::{PlannedRun, ResultDetail};
 use tables::SampleRow;
 use types::TaskKind;
+use vision::Decoding;
 
 use crate::{
     attempt::Attempt,
     error::{TaskError, one_line},
+    features::{Features, Keep, Looker},
     head::{Finished, Head},
-    images::Images,
-    kept::{COMPILED, Last},
+    images::BadImage,
+    kept::Last,
     model::{Chosen, Engine, OPENVINO_BF16},
-    parallel::{Waits, for_each_item},
-    stages::lock,
+    scoring::scores_and_maps,
     tasks::names,
 };
 
@@ -55,19 +51,12 @@ pub fn measure(
     if attempt.assignment.attempt > 1 {
         return Ok(Some(not_measured(&engine)));
     }
-    // What tasks of the run have compiled is kept for them, also where it is a pass that runs share.
-    let passing = Last::empty();
-    let kept = match run.joint {
-        Some(_) => &passing,
-        None => &COMPILED,
-    };
+    let samples: Vec<&SampleRow> = samples.iter().collect();
     let mut reference = Reference {
         attempt,
         head: &head,
-        images: Images::new(attempt, chosen.preprocess()),
-        input_len: chosen.input_len(),
         rounds: samples.chunks(round(&chosen)?).collect(),
-        sessions: sessions(attempt, &chosen, &engine, kept)?,
+        seeing: Seeing::open(attempt, &chosen, &engine, Keep::FOR_TASKS)?,
         skipped: Vec::new(),
         usable: BTreeMap::new(),
         last: None,
@@ -79,7 +68,7 @@ pub fn measure(
         for index in 0..reference.rounds.len() {
             if other.is_computing() {
                 let round = reference.round(index)?;
-                other.observe(attempt, &head, &round.inputs, &round.expected)?;
+                other.observe(attempt, &head, &round.samples, &round.expected)?;
             }
         }
         Ok::<Compared, TaskError>(other.finish(threshold))
@@ -105,10 +94,8 @@ pub fn measure(
 struct Reference<'a> {
     attempt: &'a Attempt,
     head: &'a Head,
-    images: Images<'a>,
-    input_len: usize,
-    rounds: Vec<&'a [SampleRow]>,
-    sessions: Sessions,
+    rounds: Vec<&'a [&'a SampleRow]>,
+    seeing: Seeing<'a>,
     /// Of the rounds that were computed.
     skipped: Vec<Skipped>,
     /// Images of each of these that could be used.
@@ -117,8 +104,9 @@ struct Reference<'a> {
     last: Option<(usize, Round<'a>)>,
 }
 
+/// The images that the reference itself has a score of; others have none in the run's results either.
 struct Round<'a> {
-    inputs: Vec<Input<'a>>,
+    samples: Vec<&'a SampleRow>,
     expected: Vec<Finished>,
 }
 
@@ -134,23 +122,28 @@ impl<'a> Reference<'a> {
 
     fn compute(&mut self, index: usize) -> Result<Round<'a>, TaskError> {
         let samples = self.rounds.get(index).copied().unwrap_or_default();
-        let mut skipped = Vec::new();
-        let mut inputs = read(
-            self.attempt,
-            &self.images,
-            samples,
-            self.input_len,
-            &mut skipped,
-        )?;
-        let sessions = mem::take(&mut self.sessions);
-        let (mut expected, sessions) = compute(self.attempt, self.head, sessions, &inputs)?;
-        self.sessions = sessions;
-        keep_finite(&mut inputs, &mut expected, &mut skipped);
-        if self.usable.insert(index, inputs.len()).is_none() {
+        let outcomes = self.seeing.compute(self.attempt, self.head, samples)?;
+        let (mut usable, mut expected, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+        for (&sample, outcome) in samples.iter().zip(outcomes) {
+            match outcome.map_err(|bad| bad.reason).and_then(finite) {
+                Ok(finished) => {
+                    usable.push(sample);
+                    expected.push(finished);
+                }
+                Err(reason) => skipped.push(Skipped {
+                    uri: sample.uri.clone(),
+                    reason,
+                }),
+            }
+        }
+        if self.usable.insert(index, usable.len()).is_none() {
             self.skipped.extend(skipped);
             samples.iter().for_each(|_| self.attempt.stages.step());
         }
-        Ok(Round { inputs, expected })
+        Ok(Round {
+            samples: usable,
+            expected,
+        })
     }
 
     /// How many images could be used; computes what no engine has asked for.
@@ -262,151 +255,78 @@ fn places(wanted: u32, of: u64) -> Vec<u64> {
     (0..count).map(|index| place(index) as u64).collect()
 }
 
-/// An image as the graph takes it.
-struct Input<'a> {
-    sample: &'a SampleRow,
-    values: Vec<f32>,
+/// How an engine looks at images.
+struct Seeing<'a> {
+    features: Features<'a>,
+    lookers: Vec<Looker>,
 }
 
-fn read<'a>(
-    attempt: &Attempt,
-    images: &Images<'_>,
-    samples: &'a [SampleRow],
-    length: usize,
-    skipped: &mut Vec<Skipped>,
-) -> Result<Vec<Input<'a>>, TaskError> {
-    let (read, _) = for_each_item(
-        vec![(); attempt.threads],
-        samples.len(),
-        &attempt.cancelled,
-        Waits(&attempt.stages, "decode"),
-        |(), index| {
-            let mut values = vec![0.0; length];
-            let outcome = images.read(&samples[index], &mut values)?;
-            Ok(outcome.map(|_| values))
-        },
-    )?;
-    let mut inputs = Vec::with_capacity(samples.len());
-    for (sample, outcome) in samples.iter().zip(read) {
-        match outcome {
-            Ok(values) => inputs.push(Input { sample, values }),
-            Err(bad) => skipped.push(Skipped {
-                uri: sample.uri.clone(),
-                reason: bad.reason,
-            }),
-        }
+impl<'a> Seeing<'a> {
+    fn open(
+        attempt: &'a Attempt,
+        chosen: &Chosen,
+        engine: &Engine,
+        keep: Keep<'_>,
+    ) -> Result<Self, TaskError> {
+        let (features, lookers) = Features::open(attempt, chosen, engine, Decoding::Full, keep)?;
+        Ok(Self { features, lookers })
     }
-    Ok(inputs)
+
+    fn compute(
+        &mut self,
+        attempt: &Attempt,
+        head: &Head,
+        samples: &[&SampleRow],
+    ) -> Result<Vec<Result<Finished, BadImage>>, TaskError> {
+        let Self { features, lookers } = self;
+        scores_and_maps(attempt, (features, lookers), head, samples)
+    }
 }
 
-type Sessions = Vec<Box<dyn Session>>;
-
-/// From images to the model's features.
-fn sessions(
-    attempt: &Attempt,
-    chosen: &Chosen,
-    engine: &Engine,
-    kept: &Last<Arc<dyn Compiled>>,
-) -> Result<Sessions, TaskError> {
-    let graph = || chosen.model.feature_graph(Start::Image(&chosen.weights));
-    engine.sessions(attempt, kept, &chosen.key, graph)
-}
-
-/// Scores and maps of images whose features these sessions compute; the sessions come back.
-fn compute(
-    attempt: &Attempt,
-    head: &Head,
-    sessions: Sessions,
-    inputs: &[Input<'_>],
-) -> Result<(Vec<Finished>, Sessions), TaskError> {
-    let stages = &attempt.stages;
-    let (features, sessions) = for_each_item(
-        sessions,
-        inputs.len(),
-        &attempt.cancelled,
-        Waits(stages, "parity"),
-        |session, index| {
-            let values = inputs[index].values.as_slice();
-            let mut outputs = [Vec::new()];
-            stages.time("parity", 4 * values.len() as u64, || {
-                session.run(&[values], &mut outputs)
-            })?;
-            let [features] = outputs;
-            Ok(features)
-        },
-    )?;
-    let slices: Vec<&[f32]> = features.iter().map(Vec::as_slice).collect();
-    let distances: Vec<_> = head
-        .distances(attempt, &slices)
-        .into_iter()
-        .map(Mutex::new)
-        .collect();
-    let (finished, _) = for_each_item(
-        vec![(); attempt.threads],
-        inputs.len(),
-        &attempt.cancelled,
-        Waits(stages, "finish"),
-        |(), index| {
-            let distances = mem::take(&mut *lock(&distances[index]));
-            Ok(stages.time("finish", 4 * features[index].len() as u64, || {
-                head.image(&features[index], distances, true)
-            }))
-        },
-    )?;
-    Ok((finished, sessions))
-}
-
-/// Takes out the images that the reference itself has no score of: they have none in the run's results either.
-fn keep_finite(
-    inputs: &mut Vec<Input<'_>>,
-    expected: &mut Vec<Finished>,
-    skipped: &mut Vec<Skipped>,
-) {
-    let pairs = mem::take(inputs).into_iter().zip(mem::take(expected));
-    for (input, finished) in pairs {
-        let map = finished.map.as_deref().map(RawScores::new).transpose();
-        match RawScore::new(finished.score).and(map) {
-            Ok(_) => {
-                inputs.push(input);
-                expected.push(finished);
-            }
-            Err(error) => skipped.push(Skipped {
-                uri: input.sample.uri.clone(),
-                reason: error.to_string(),
-            }),
-        }
+/// `Err`: why there is no score of it.
+fn finite(finished: Finished) -> Result<Finished, String> {
+    let map = finished.map.as_deref().map(RawScores::new).transpose();
+    match RawScore::new(finished.score).and(map) {
+        Ok(_) => Ok(finished),
+        Err(error) => Err(error.to_string()),
     }
 }
 
 /// An engine that is compared with the reference.
-struct Other {
+struct Other<'a> {
     name: &'static str,
-    state: State,
+    state: State<'a>,
 }
 
-enum State {
+enum State<'a> {
     Computing {
         engine: Engine,
-        sessions: Sessions,
+        seeing: Box<Seeing<'a>>,
         comparison: Comparison,
     },
     Ended(Measured),
 }
 
-impl Other {
+impl<'a> Other<'a> {
     fn open(
-        attempt: &Attempt,
+        attempt: &'a Attempt,
         chosen: &Chosen,
         name: &'static str,
         engine: Result<Engine, EngineError>,
     ) -> Result<Self, TaskError> {
+        // What tasks of the run have compiled is kept for them.
+        let (first, tail) = (Last::empty(), Last::empty());
+        let keep = Keep {
+            first: &first,
+            tail: &tail,
+        };
         let opened = engine
             .map_err(TaskError::Engine)
-            .and_then(|engine| Ok((sessions(attempt, chosen, &engine, &Last::empty())?, engine)));
+            .and_then(|engine| Ok((Seeing::open(attempt, chosen, &engine, keep)?, engine)));
         let state = match opened {
-            Ok((sessions, engine)) => State::Computing {
+            Ok((seeing, engine)) => State::Computing {
                 engine,
-                sessions,
+                seeing: Box::new(seeing),
                 comparison: Comparison::default(),
             },
             Err(TaskError::Engine(error)) => State::Ended(failed(name, &error)),
@@ -424,32 +344,29 @@ impl Other {
         &mut self,
         attempt: &Attempt,
         head: &Head,
-        inputs: &[Input<'_>],
+        samples: &[&SampleRow],
         expected: &[Finished],
     ) -> Result<(), TaskError> {
         let State::Computing {
-            sessions,
-            comparison,
-            ..
+            seeing, comparison, ..
         } = &mut self.state
         else {
             return Ok(());
         };
-        let found = match compute(attempt, head, mem::take(sessions), inputs) {
-            Ok((found, given_back)) => {
-                *sessions = given_back;
-                found
-            }
+        let found = match seeing.compute(attempt, head, samples) {
+            Ok(found) => found,
             Err(TaskError::Engine(error)) => {
                 self.state = State::Ended(failed(self.name, &error));
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
-        for ((input, expected), found) in inputs.iter().zip(expected).zip(&found) {
+        for ((sample, expected), found) in samples.iter().zip(expected).zip(&found) {
             let expected = (expected.score, expected.map.as_deref());
+            // It has gone since the reference looked at it.
+            let Ok(found) = found else { continue };
             if let Err(why) = comparison.observe(expected, (found.score, found.map.as_deref())) {
-                let uri = &input.sample.uri;
+                let uri = &sample.uri;
                 self.state = State::Ended(Measured::Broken(format!("{uri}: {why}")));
                 return Ok(());
             }

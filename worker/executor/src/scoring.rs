@@ -1,15 +1,21 @@
 //! What makes scores of images: an engine looks at them, and the model's head does the rest.
 
+use std::{mem, sync::Mutex};
+
 use job::resolved::RunSpec;
+use tables::SampleRow;
 use vision::Decoding;
 
 use crate::{
     attempt::Attempt,
     error::TaskError,
-    features::{Features, Looker},
-    head::Head,
+    features::{Features, Keep, Looker},
+    head::{Finished, Head},
+    images::BadImage,
     model::{Chosen, Engine},
     packages::{Contents, Opened},
+    parallel::{Waits, for_each_item},
+    stages::lock,
 };
 
 pub struct Scoring<'a> {
@@ -44,13 +50,59 @@ impl<'a> Scoring<'a> {
             None => Chosen::trained(attempt),
         })?;
         let head = Head::open(attempt, &chosen)?;
-        let (features, lookers) = Features::open(attempt, &chosen, engine, decoding)?;
+        let keep = Keep::FOR_TASKS;
+        let (features, lookers) = Features::open(attempt, &chosen, engine, decoding, keep)?;
         Ok(Self {
             features,
             lookers,
             head,
         })
     }
+}
+
+/// Scores and maps of a few images, all in memory at once; in place of those that cannot be used what is wrong with them.
+pub fn scores_and_maps(
+    attempt: &Attempt,
+    (features, lookers): (&Features<'_>, &mut Vec<Looker>),
+    head: &Head,
+    samples: &[&SampleRow],
+) -> Result<Vec<Result<Finished, BadImage>>, TaskError> {
+    let (looked, returned) = for_each_item(
+        mem::take(lookers),
+        samples.len(),
+        &attempt.cancelled,
+        Waits(&attempt.stages, "infer"),
+        |looker, index| {
+            let mut values = Vec::new();
+            let looked = features.look(looker, samples[index], &mut values)?;
+            Ok(looked.map(|_| values))
+        },
+    )?;
+    *lookers = returned;
+    let seen: Vec<&[f32]> = looked.iter().flatten().map(Vec::as_slice).collect();
+    let mut distances = head.distances(attempt, &seen).into_iter();
+    let items: Vec<_> = looked
+        .into_iter()
+        .map(|looked| looked.map(|values| (values, distances.next().unwrap_or_default())))
+        .map(|item| Mutex::new(Some(item)))
+        .collect();
+    let (finished, _) = for_each_item(
+        vec![(); attempt.threads],
+        items.len(),
+        &attempt.cancelled,
+        Waits(&attempt.stages, "finish"),
+        |(), index| {
+            let item = lock(&items[index]).take();
+            let item = item
+                .ok_or_else(|| TaskError::Assignment("an image was finished twice".to_owned()))?;
+            Ok(item.map(|(values, distances)| {
+                attempt.stages.time("finish", 4 * values.len() as u64, || {
+                    head.image(&values, distances, true)
+                })
+            }))
+        },
+    )?;
+    Ok(finished)
 }
 
 /// How much of a file the run has decoded.

@@ -12,7 +12,7 @@ use super::names;
 use crate::{
     attempt::Attempt,
     error::TaskError,
-    features::Features,
+    features::{Features, Keep},
     images::{BadImage, describe_all},
     kept::STATISTICS,
     model::{Chosen, Engine},
@@ -88,7 +88,8 @@ fn features(
     samples: &[SampleRow],
 ) -> Result<(Spool, Option<Reused>), TaskError> {
     let engine = Engine::open(attempt)?;
-    let (features, lookers) = Features::open(attempt, chosen, &engine, Decoding::Full)?;
+    let (features, lookers) =
+        Features::open(attempt, chosen, &engine, Decoding::Full, Keep::FOR_TASKS)?;
     let shape = chosen.model.feature_shape()?;
     let spool = Spool::create(&attempt.scratch, samples.len(), shape)
         .map_err(TaskError::scratch(&attempt.scratch))?;
