@@ -19,7 +19,7 @@
     demo_overhead_s            `ctl run configs/benchmark-demo.yaml` without the time in which its tasks compute (one at a time)
     ctl_help_ms                best wall time of `ctl --help`
     shared_features_speedup    four models on three textures in one benchmark, and the sum of `ctl run` of each alone, all from empty caches; all see the
-                               middle 224 x 224 of 256 x 256 through resnet18, so that the first of each texture computes the maps for the others;
+                               middle 224 x 224 of 256 x 256 through resnet34, so that the first of each texture computes the maps for the others;
                                `cpu_s` and `cpu_ratio` are of processor time, which hardly depends on what else the machine does, `reused` says whose
                                maps the runs took
     shared_features_own_crops  the same through mobilenet_v2, each model with its own crop: PatchCore's keeps it from sharing
@@ -266,10 +266,10 @@ metrics: {{image: [AUROC, F1Score], pixel: [AUROC, F1Score]}}
 output: results
 """
 # Random weights take as long as others, and nobody has to bring them.
-ONE_PREPROCESSING = ["{class_path: Padim, init_args: {backbone: resnet18, layers: [layer1, layer2, layer3], n_features: 100, pre_trained: false}}",
-                     "{class_path: Patchcore, init_args: {backbone: resnet18, layers: [layer2, layer3], coreset_sampling_ratio: 0.1, pre_trained: false}}",
-                     "{class_path: Dfm, init_args: {backbone: resnet18, layer: layer3, pooling_kernel_size: 4, score_type: fre, pre_trained: false}}",
-                     "{class_path: Dfkde, init_args: {backbone: resnet18, layers: [layer4], pre_trained: false}}"]
+ONE_PREPROCESSING = ["{class_path: Padim, init_args: {backbone: resnet34, layers: [layer1, layer2, layer3], n_features: 100, pre_trained: false}}",
+                     "{class_path: Patchcore, init_args: {backbone: resnet34, layers: [layer2, layer3], coreset_sampling_ratio: 0.1, pre_trained: false}}",
+                     "{class_path: Dfm, init_args: {backbone: resnet34, layer: layer3, pooling_kernel_size: 4, score_type: fre, pre_trained: false}}",
+                     "{class_path: Dfkde, init_args: {backbone: resnet34, layers: [layer4], pre_trained: false}}"]
 # What the demo runs, without the solar cells.
 OWN_CROPS = [MODELS["padim"], MODELS["patchcore"],
              "{class_path: Dfm, init_args: {backbone: mobilenet_v2, layer: features.13, pooling_kernel_size: 4, score_type: fre}}",
