@@ -226,16 +226,24 @@ async fn check_other(folder: &Path, asked: &Exported) -> Result<(), Error> {
     )))
 }
 
-/// What can be known before the job runs: that its files may be put into the folder.
+/// What can be known before the job runs: that its files may be put into the folder. One that was not there is gone again until
+/// there are files.
 async fn prepare(folder: &Path, asked: &Exported) -> Result<(), Error> {
     check_other(folder, asked).await?;
     let failed = |path: PathBuf| move |source| Error::Write { path, source };
+    let was_there = folder.exists();
     fs::create_dir_all(folder)
         .await
         .map_err(failed(folder.to_owned()))?;
     let part = folder.join(format!(".{}.part", Exported::FILE));
     File::create(&part).await.map_err(failed(part.clone()))?;
-    fs::remove_file(&part).await.map_err(failed(part))
+    fs::remove_file(&part).await.map_err(failed(part))?;
+    match was_there {
+        true => Ok(()),
+        false => fs::remove_dir(folder)
+            .await
+            .map_err(failed(folder.to_owned())),
+    }
 }
 
 /// Copies the files of an export into a folder, and says so.
