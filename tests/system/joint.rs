@@ -26,7 +26,8 @@ fn sandbox() -> Sandbox {
     let sandbox = Sandbox::with_job(20, 6);
     let one_model = JOB.lines().find(|line| line.starts_with("model:")).unwrap();
     let three = JOB.replace(&format!("{one_model}\n"), MODELS);
-    sandbox.write("three.yaml", &three);
+    sandbox.write("certified.yaml", &three);
+    sandbox.write("three.yaml", &format!("{three}parity: 0\n"));
     sandbox
 }
 
@@ -130,6 +131,41 @@ fn a_grid_is_normalized_by_the_distributions_of_its_runs_own_training_images(que
     found.sort_unstable();
     found.dedup();
     assert_eq!(found.len(), 3, "{found:?}");
+}
+
+#[test]
+fn certificates_share_the_pass_of_their_runs_and_say_what_they_say_without() {
+    let mut sandbox = sandbox();
+    let certificates = |sandbox: &Sandbox| {
+        let job = sandbox.job_ids().remove(0);
+        let packages = files(&sandbox.path("out"))
+            .into_iter()
+            .filter(|path| path.ends_with("package.json") && path.iter().any(|part| *part == *job));
+        let package = |path| -> Value {
+            let text = fs::read_to_string(path).unwrap();
+            serde_json::from_str(&text).unwrap()
+        };
+        let mut packages: Vec<Value> = packages.map(package).collect();
+        packages.sort_by_key(|package| package["provenance"]["run"].as_u64());
+        let parity = |package: Value| package["parity"].clone();
+        packages.into_iter().map(parity).collect::<Vec<_>>()
+    };
+    sandbox.ctl(&["run", "certified.yaml"]).expect(0);
+    let shared = certificates(&sandbox);
+    assert_eq!(shared.len(), 3);
+    let engines = shared[0]["engines"].as_array().unwrap().iter();
+    let others = engines.filter(|engine| engine["result"]["agreement"].is_object());
+    let others = others.count() as u64;
+    assert!(others > 0, "{shared:?}");
+    // Of each image what the job's engine makes of it, and of each that is certified what each other engine does.
+    let kept = files(&sandbox.path(".cache/nightshift/objects")).len() as u64;
+    assert_eq!(kept, IMAGES + others * 12);
+
+    sandbox.write("config.yaml", "cache: {limit_mib: 0}\n");
+    let config = sandbox.path("config.yaml").display().to_string();
+    sandbox.set("NIGHTSHIFT_CONFIG", &config);
+    sandbox.ctl(&["run", "certified.yaml", "--new"]).expect(0);
+    assert_eq!(certificates(&sandbox), shared);
 }
 
 /// The middle 56 of 64 is what PatchCore sees of them by itself.
