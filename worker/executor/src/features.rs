@@ -24,15 +24,18 @@ use crate::{
     stages::lock,
 };
 
+/// One for each thread.
+type Sessions = Vec<Box<dyn Session>>;
+
 /// Makes features of samples for one attempt; shared by its threads.
 pub struct Features<'a> {
     attempt: &'a Attempt,
     pub images: Images<'a>,
     /// If the run shares its pass over the backbone with others.
-    shared: Option<Shared>,
+    shared: Option<Shared<'a>>,
 }
 
-struct Shared {
+struct Shared<'a> {
     joint: Joint,
     /// Everything that the maps depend on besides the image.
     key: String,
@@ -43,22 +46,29 @@ struct Shared {
     /// Whether maps are looked for and kept: the cache has room for those of all the run's images.
     kept: bool,
     reused: Mutex<Reused>,
+    /// Sessions from the image to the maps, for threads that have none yet.
+    maps: Mutex<Sessions>,
+    make: Box<dyn Fn() -> Result<Sessions, TaskError> + Send + Sync + 'a>,
 }
 
-/// Where the graphs that are compiled for looking are kept.
-#[derive(Clone, Copy)]
-pub struct Keep<'k> {
-    /// From the image on.
-    pub first: &'k Last<Arc<dyn Compiled>>,
-    /// From the maps that runs share.
-    pub tail: &'k Last<Arc<dyn Compiled>>,
+/// For whom the graphs are kept that are compiled for looking.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    ForTasks,
+    ForNobody,
 }
 
-impl Keep<'static> {
-    pub const FOR_TASKS: Self = Self {
-        first: &COMPILED,
-        tail: &COMPILED_TAIL,
-    };
+impl Keep {
+    fn sessions(
+        self,
+        kept: &Last<Arc<dyn Compiled>>,
+        make: impl FnOnce(&Last<Arc<dyn Compiled>>) -> Result<Sessions, TaskError>,
+    ) -> Result<Sessions, TaskError> {
+        match self {
+            Self::ForTasks => make(kept),
+            Self::ForNobody => make(&Last::empty()),
+        }
+    }
 }
 
 /// One thread's sessions and buffers.
@@ -71,8 +81,9 @@ pub enum Looker {
 
 /// In two steps, with buffers that serve every image.
 pub struct Sharing {
-    /// From the image to the maps that runs share.
-    maps: Alone,
+    /// From the image to the maps that runs share; `None` until there is an image whose maps nobody has kept.
+    maps: Option<Box<dyn Session>>,
+    input: Vec<f32>,
     /// From maps to features.
     tail: Box<dyn Session>,
     /// As the engine gives them, one a layer.
@@ -104,14 +115,15 @@ impl<'a> Features<'a> {
         chosen: &Chosen,
         engine: &Engine,
         decoding: Decoding,
-        keep: Keep<'_>,
+        keep: Keep,
     ) -> Result<(Self, Vec<Looker>), TaskError> {
         let images = Images::new(attempt, chosen.preprocess().decoding(decoding));
         let model = chosen.model.as_ref();
         let shared = attempt.run()?.joint.as_ref().zip(model.backbone());
         let Some((joint, backbone)) = shared else {
             let graph = || model.feature_graph(Start::Image(&chosen.weights));
-            let sessions = engine.sessions(attempt, keep.first, &chosen.key, graph)?;
+            let make = |kept: &_| engine.sessions(attempt, kept, &chosen.key, graph);
+            let sessions = keep.sessions(&COMPILED, make)?;
             let looker = |session| {
                 Looker::Alone(Alone {
                     session,
@@ -134,28 +146,40 @@ impl<'a> Features<'a> {
         };
         let key =
             serde_json::json!(["maps/2", backbone.name, weights, joint.layers, size]).to_string();
-        let maps = engine.sessions(attempt, keep.first, &key, || pass.graph(&chosen.weights))?;
-        let tails = engine.sessions(attempt, keep.tail, &chosen.key, || {
-            model.feature_graph(Start::Maps)
-        })?;
-        let looker = |(session, tail)| {
+        let make = |kept: &_| {
+            let graph = || model.feature_graph(Start::Maps);
+            engine.sessions(attempt, kept, &chosen.key, graph)
+        };
+        let tails = keep.sessions(&COMPILED_TAIL, make)?;
+        let looker = |tail| {
             Looker::Sharing(Box::new(Sharing {
-                maps: Alone {
-                    session,
-                    input: vec![0.0; chosen.input_len()],
-                },
+                maps: None,
+                input: vec![0.0; chosen.input_len()],
                 tail,
                 layers: vec![Vec::new(); joint.layers.len()],
                 values: Vec::new(),
                 bytes: Vec::new(),
             }))
         };
-        let lookers = maps.into_iter().zip(tails).map(looker).collect();
+        let lookers = tails.into_iter().map(looker).collect();
         let places = pass.places(&backbone).ok_or_else(|| {
             TaskError::Assignment("a layer of the run is not in its shared pass".to_owned())
         })?;
         let lengths: Vec<usize> = pass.lengths().collect();
         let bytes = Record::bytes(&lengths) as u64 * images_of_run(attempt)?;
+        let (engine_of_maps, weights, key_of_maps) =
+            (engine.clone(), chosen.weights.clone(), key.clone());
+        let make = move || {
+            let make = |kept: &_| {
+                engine_of_maps.sessions(attempt, kept, &key_of_maps, || pass.graph(&weights))
+            };
+            keep.sessions(&COMPILED, make)
+        };
+        // Tasks have use for it from run to run; others may find all maps.
+        let ready = match keep {
+            Keep::ForTasks => make()?,
+            Keep::ForNobody => Vec::new(),
+        };
         let cache = images.cache.as_ref();
         let shared = Shared {
             joint: joint.clone(),
@@ -167,6 +191,8 @@ impl<'a> Features<'a> {
             places,
             lengths,
             kept: cache.is_some_and(|cache| cache.has_room_for(bytes)),
+            maps: Mutex::new(ready),
+            make: Box::new(make),
             reused: Mutex::default(),
         };
         let features = Self {
@@ -249,13 +275,14 @@ impl<'a> Features<'a> {
 
     fn look_at_maps(
         &self,
-        shared: &Shared,
+        shared: &Shared<'_>,
         looker: &mut Sharing,
         sample: &SampleRow,
         values: &mut Vec<f32>,
     ) -> Result<Result<Looked, BadImage>, TaskError> {
         let Sharing {
-            maps: Alone { session, input },
+            maps: session,
+            input,
             tail,
             layers,
             values: maps,
@@ -271,6 +298,10 @@ impl<'a> Features<'a> {
                 let seen = match self.images.read(sample, input)? {
                     Ok(seen) => seen,
                     Err(bad) => return Ok(Err(bad)),
+                };
+                let session = match session {
+                    Some(session) => session,
+                    None => session.insert(shared.session()?),
                 };
                 let start = Instant::now();
                 let stages = &self.attempt.stages;
@@ -319,7 +350,7 @@ impl<'a> Features<'a> {
     /// Fills `maps` with what another attempt has kept.
     fn found(
         &self,
-        shared: &Shared,
+        shared: &Shared<'_>,
         cache: Option<(&LocalCache, &[&str; 4])>,
         maps: &mut Vec<f32>,
     ) -> Option<Record> {
@@ -340,7 +371,7 @@ impl<'a> Features<'a> {
     }
 
     /// For this sample's maps. Of an image without an etag nobody knows whether it is still the same.
-    fn cache(&self, shared: &Shared, sample: &SampleRow) -> Option<&LocalCache> {
+    fn cache(&self, shared: &Shared<'_>, sample: &SampleRow) -> Option<&LocalCache> {
         let cache = self.images.cache.as_ref();
         cache.filter(|_| shared.kept && !sample.etag.is_empty())
     }
@@ -351,7 +382,17 @@ impl<'a> Features<'a> {
     }
 }
 
-impl Shared {
+impl Shared<'_> {
+    fn session(&self) -> Result<Box<dyn Session>, TaskError> {
+        let mut ready = lock(&self.maps);
+        if ready.is_empty() {
+            *ready = (self.make)()?;
+        }
+        ready
+            .pop()
+            .ok_or_else(|| TaskError::Assignment("there is a session for no thread".to_owned()))
+    }
+
     /// `synthetic`: the sample's seed.
     fn key_of<'a>(&'a self, sample: &'a SampleRow, synthetic: Option<&'a str>) -> [&'a str; 4] {
         [

@@ -343,6 +343,7 @@ pub fn uses_engine(assignment: &Assignment) -> bool {
 pub const OPENVINO_BF16: &str = "openvino-bf16";
 
 /// The engine that the job asks for, or another one, and the numbers that it is to compute with.
+#[derive(Clone)]
 pub struct Engine {
     engine: Arc<dyn engines::Engine>,
     precision: engines::Precision,

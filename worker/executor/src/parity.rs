@@ -20,7 +20,6 @@ use crate::{
     features::{Features, Keep, Looker},
     head::{Finished, Head},
     images::BadImage,
-    kept::Last,
     model::{Chosen, Engine, OPENVINO_BF16},
     scoring::scores_and_maps,
     tasks::names,
@@ -56,7 +55,7 @@ pub fn measure(
         attempt,
         head: &head,
         rounds: samples.chunks(round(&chosen)?).collect(),
-        seeing: Seeing::open(attempt, &chosen, &engine, Keep::FOR_TASKS)?,
+        seeing: Seeing::open(attempt, &chosen, &engine, Keep::ForTasks)?,
         skipped: Vec::new(),
         usable: BTreeMap::new(),
         last: None,
@@ -266,7 +265,7 @@ impl<'a> Seeing<'a> {
         attempt: &'a Attempt,
         chosen: &Chosen,
         engine: &Engine,
-        keep: Keep<'_>,
+        keep: Keep,
     ) -> Result<Self, TaskError> {
         let (features, lookers) = Features::open(attempt, chosen, engine, Decoding::Full, keep)?;
         Ok(Self { features, lookers })
@@ -315,11 +314,7 @@ impl<'a> Other<'a> {
         engine: Result<Engine, EngineError>,
     ) -> Result<Self, TaskError> {
         // What tasks of the run have compiled is kept for them.
-        let (first, tail) = (Last::empty(), Last::empty());
-        let keep = Keep {
-            first: &first,
-            tail: &tail,
-        };
+        let keep = Keep::ForNobody;
         let opened = engine
             .map_err(TaskError::Engine)
             .and_then(|engine| Ok((Seeing::open(attempt, chosen, &engine, keep)?, engine)));

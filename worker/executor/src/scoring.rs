@@ -50,7 +50,7 @@ impl<'a> Scoring<'a> {
             None => Chosen::trained(attempt),
         })?;
         let head = Head::open(attempt, &chosen)?;
-        let keep = Keep::FOR_TASKS;
+        let keep = Keep::ForTasks;
         let (features, lookers) = Features::open(attempt, &chosen, engine, decoding, keep)?;
         Ok(Self {
             features,

@@ -89,7 +89,7 @@ fn features(
 ) -> Result<(Spool, Option<Reused>), TaskError> {
     let engine = Engine::open(attempt)?;
     let (features, lookers) =
-        Features::open(attempt, chosen, &engine, Decoding::Full, Keep::FOR_TASKS)?;
+        Features::open(attempt, chosen, &engine, Decoding::Full, Keep::ForTasks)?;
     let shape = chosen.model.feature_shape()?;
     let spool = Spool::create(&attempt.scratch, samples.len(), shape)
         .map_err(TaskError::scratch(&attempt.scratch))?;
