@@ -176,23 +176,15 @@ const FALSE_POSITIVE_RATE: &[Param] = &[Param::new(
     "share of the normal items of the validation split that may be taken for anomalous",
 )];
 
-const MANUAL: &[Param] = &[
-    Param::new(
-        "default_value",
-        Kind::Float {
-            min: f32::MIN as f64,
-            max: f32::MAX as f64,
-        },
-        Default::Json("0.5"),
-        "raw score at and above which an item is anomalous",
-    ),
-    COMPUTE_ON_CPU,
-    DIST_SYNC_ON_STEP,
-    PROCESS_GROUP,
-    DIST_SYNC_FN,
-    SYNC_ON_COMPUTE,
-    COMPUTE_WITH_CACHE,
-];
+const MANUAL: &[Param] = of_torchmetrics![Param::new(
+    "default_value",
+    Kind::Float {
+        min: f32::MIN as f64,
+        max: f32::MAX as f64,
+    },
+    Default::Json("0.5"),
+    "raw score at and above which an item is anomalous",
+)];
 
 /// Metrics of masks, which images do not have.
 pub const OF_PIXELS_ONLY: &[&str] = &["AUPIMO", "AUPRO", "PRO"];

@@ -1,4 +1,4 @@
-//! OpenVINO: opened at run time, one compiled model with as many streams as sessions, one request a session.
+//! OpenVINO: opened at run time; a small network is compiled for each session, a larger one for all with as many streams; one request a session.
 
 mod copies;
 mod file;
