@@ -8,7 +8,7 @@ use tokio::fs;
 
 use super::results::highest;
 use crate::drawing::{MOST, Studio};
-use crate::output::Table;
+use crate::output::{Table, number};
 use crate::scored_run::ScoredRun;
 use crate::{Common, Error};
 
@@ -126,7 +126,7 @@ fn print(common: &Common, folder: &Path, put: &[Put]) -> Result<(), Error> {
             let score = one
                 .row
                 .score
-                .map_or_else(|| "-".to_owned(), |score| format!("{score:.4}"));
+                .map_or_else(|| "-".to_owned(), |score| number(score.into()));
             let said = one
                 .note
                 .clone()

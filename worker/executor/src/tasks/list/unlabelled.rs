@@ -274,8 +274,20 @@ impl<'a> Found<'a> {
         for found in batch {
             let info = match found {
                 Listing::Object(info) => info,
-                Listing::Unusable(Unusable { path: None, error }) => {
+                Listing::Unusable(Unusable { path: None, error })
+                | Listing::Unreached(Unusable { path: None, error }) => {
                     self.left_out.unusable(&error);
+                    continue;
+                }
+                Listing::Unreached(Unusable {
+                    path: Some(below),
+                    error,
+                }) => {
+                    let is_meant =
+                        place.enters(&below) || (takes(&below) && self.reads(place, &below));
+                    if is_meant && !data::is_hidden(&below) {
+                        return Err(error.into());
+                    }
                     continue;
                 }
                 Listing::Unusable(Unusable {
@@ -313,6 +325,12 @@ impl<'a> Found<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether an object of that name is more than counted: scored, a row with its error, or opened.
+    fn reads(&self, place: &Place, below: &str) -> bool {
+        let is_opened = place.opens_archives() && data::is_archive(below);
+        is_opened || self.images.names(below) || self.images.unread(below).is_some()
     }
 
     /// An image that was named must be there.
