@@ -23,6 +23,7 @@ on_both_queues!(
     images_in_archives_are_scored_where_they_lie,
     what_is_anomalous_has_boxes_and_its_map_and_pictures_are_kept,
     what_two_models_decide_otherwise_is_shown,
+    images_are_drawn_by_their_exact_names_and_those_that_have_gone_are_told,
     images_in_a_bucket_are_scored_without_a_job_file,
     a_bucket_that_is_closed_in_the_middle_of_a_job_is_said_and_what_is_missing_is_done_when_it_is_open,
     what_is_not_there_is_said,
@@ -312,6 +313,80 @@ fn what_two_models_decide_otherwise_is_shown(queue: Queue) {
     );
     let there = sandbox.ctl(&against_itself);
     there.expect(2);
+}
+
+fn images_are_drawn_by_their_exact_names_and_those_that_have_gone_are_told(queue: Queue) {
+    let sandbox = trained(12, 6).on(queue);
+    // Nothing else is where the job's pool has its workers.
+    let (_coordinator, _worker) = cluster(&sandbox, &["--pool", "night"]);
+    let odd = sandbox.path("data/odd");
+    fs::create_dir(&odd).unwrap();
+    let names = ["{brace}.png", "a[1]*?.png", "list.txt", "gone.png"];
+    for (name, image) in names.into_iter().zip(["0000", "0001", "0002", "0003"]) {
+        let image = sandbox.path(&format!("data/tiny/test/bad/{image}.png"));
+        fs::copy(image, odd.join(name)).unwrap();
+    }
+    for archive in ["a.tar", "b.tar"] {
+        let good = sandbox.path("data/tiny/test/good");
+        tar(&good, &odd.join(archive), &["-cf"]);
+    }
+    let places = "[data/odd/*.png, data/odd/*.tar, data/odd/list.csv, 'data/odd/{{bra*']";
+    sandbox.write("data/odd/list.csv", "uri\nlist.txt\n");
+    let predict = |threshold: &str| {
+        let text = format!(
+            "kind: predict\nname: odd\nmodel: {{package: tiny}}\noutput: ./out\nresources: {{pool: night, retries: 5}}\ndata: {places}\nmetrics: {{threshold: {threshold}}}\n"
+        );
+        sandbox.write("odd.yaml", &text);
+        sandbox.ctl(&["submit", "odd.yaml", "--wait"]).expect(0);
+        sandbox.job_ids().swap_remove(0)
+    };
+    let (first, second) = (predict("0"), predict("1e9"));
+    let count = sandbox.json(&["results", &first, "--scores"]);
+    let count = count.as_array().unwrap().len();
+    assert_eq!(count, 4 + 2 * 6);
+    fs::remove_file(odd.join("gone.png")).unwrap();
+    fs::remove_file(odd.join("b.tar")).unwrap();
+
+    let drawn = sandbox.ctl(&["render", &first, "--to", "odd", "-o", "json"]);
+    drawn
+        .expect(0)
+        .says(&["warning: 7 of 16 images could not be drawn", "not_found"]);
+    let drawn: Value = serde_json::from_str(&drawn.stdout).unwrap();
+    let drawn = drawn["images"].as_array().unwrap();
+    assert_eq!(drawn.len(), count);
+    for image in drawn {
+        let uri = image["uri"].as_str().unwrap();
+        let files = image["files"].as_array().unwrap().len();
+        if uri.contains("gone.png") || uri.contains("b.tar!/") {
+            let note = image["note"].as_str().unwrap();
+            assert!(note.starts_with("not drawn: not_found"), "{image}");
+            assert_eq!(files, 0, "{image}");
+        } else {
+            assert!(image["note"].is_null() && files == 3, "{image}");
+        }
+    }
+    let job = sandbox.json(&["describe", "last"]);
+    let resources = &job["resolved"]["resources"];
+    assert_eq!(
+        (&resources["pool"], &resources["retries"]),
+        (&"night".into(), &5.into())
+    );
+
+    let changed = sandbox.ctl(&["diff", &first, &second, "--pictures", "24"]);
+    changed
+        .expect(0)
+        .says(&["warning: 7 of 16 images could not be drawn"]);
+    let page = sandbox.path(&format!("diff-{first}-{second}.html"));
+    let page = fs::read_to_string(page).unwrap();
+    assert_eq!(page.matches("data:image/jpeg").count(), 3 * 9);
+    assert_eq!(page.matches("class=\"absent\">not_found: ").count(), 7);
+
+    // Nothing of it is there any more: it is told, and no fault of the job that draws.
+    fs::remove_dir_all(&odd).unwrap();
+    sandbox
+        .ctl(&["render", &first, "--to", "none"])
+        .expect(0)
+        .says(&["warning: 16 of 16 images"]);
 }
 
 fn images_in_a_bucket_are_scored_without_a_job_file(queue: Queue) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use report::{Picture, Side, Switch};
 use serde_json::json;
 
-use crate::drawing::Studio;
+use crate::drawing::{Drawn, Studio, UNSCORED};
 use crate::scored_run::ScoredRun;
 use crate::switched::{self, Decided};
 use crate::{Common, Error, output};
@@ -82,9 +82,14 @@ async fn draw(
     let mut drawn = studio.draw(scored, &uris).await?;
     let picture = |bytes: Option<Vec<u8>>| Picture::new(bytes?).ok();
     for flip in switch.flips.iter_mut().flatten() {
-        if let Some(row) = drawn.remove(&flip.uri) {
-            flip.overlays[index] = picture(row.overlay);
-            flip.image = flip.image.take().or_else(|| picture(row.image));
+        match drawn.remove(&flip.uri) {
+            Some(Drawn::Row(row)) => {
+                let row = *row;
+                flip.overlays[index] = picture(row.overlay);
+                flip.image = flip.image.take().or_else(|| picture(row.image));
+            }
+            Some(Drawn::Failed(why)) => flip.lacks = Some(why),
+            None => flip.lacks = Some(UNSCORED.to_owned()),
         }
     }
     Ok(())

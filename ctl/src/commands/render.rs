@@ -7,7 +7,7 @@ use tables::{RenderRow, ScoreRow};
 use tokio::fs;
 
 use super::results::highest;
-use crate::drawing::{MOST, Studio};
+use crate::drawing::{Drawn, MOST, Studio, UNSCORED};
 use crate::output::Table;
 use crate::scored_run::ScoredRun;
 use crate::{Common, Error};
@@ -67,18 +67,19 @@ impl Put {
         folder: &Path,
         rank: usize,
         row: ScoreRow,
-        drawn: Option<RenderRow>,
+        drawn: Option<Drawn>,
     ) -> Result<Self, Error> {
-        let note = match &drawn {
-            None => Some("not drawn: it could not be scored again".to_owned()),
-            Some(drawn) if drawn.error.is_some() => drawn.error.clone(),
-            Some(drawn) if drawn.etag != row.etag => {
-                Some("the image has changed since the job scored it".to_owned())
+        let (drawn, note) = match drawn {
+            None => (RenderRow::default(), Some(format!("not drawn: {UNSCORED}"))),
+            Some(Drawn::Failed(why)) => (RenderRow::default(), Some(format!("not drawn: {why}"))),
+            Some(Drawn::Row(drawn)) => {
+                let changed = drawn.etag != row.etag;
+                let note =
+                    changed.then(|| "the image has changed since the job scored it".to_owned());
+                (*drawn, note)
             }
-            Some(_) => None,
         };
         let mut files = Vec::new();
-        let drawn = drawn.unwrap_or_default();
         let kinds = [
             ("", "jpg", drawn.image),
             ("-map", "jpg", drawn.overlay),
