@@ -140,8 +140,14 @@ fn job(scored: &ScoredRun, package: &str, uris: &[String]) -> Result<ReadJob, Er
         "pictures": "all",
         "max_error_rows": "100%",
     });
-    if let Some(threshold) = scored.threshold() {
-        job["metrics"] = json!({"threshold": {"image": threshold}});
+    let thresholds = [
+        ("image", scored.threshold()),
+        ("pixel", scored.pixel_threshold()),
+    ];
+    for (level, threshold) in thresholds {
+        if let Some(threshold) = threshold {
+            job["metrics"]["threshold"][level] = threshold.into();
+        }
     }
-    job_file::read_made(job::yaml(&job))
+    job_file::read_made(job::yaml(&job), &[])
 }

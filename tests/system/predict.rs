@@ -1,6 +1,6 @@
 //! Images without labels, scored by a trained package.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -24,6 +24,8 @@ on_both_queues!(
     what_is_anomalous_has_boxes_and_its_map_and_pictures_are_kept,
     what_two_models_decide_otherwise_is_shown,
     images_are_drawn_by_their_exact_names_and_those_that_have_gone_are_told,
+    masks_are_drawn_by_the_thresholds_of_pixels_that_a_job_has_now,
+    runs_of_a_benchmark_are_drawn_each_by_its_own_model,
     images_in_a_bucket_are_scored_without_a_job_file,
     a_bucket_that_is_closed_in_the_middle_of_a_job_is_said_and_what_is_missing_is_done_when_it_is_open,
     what_is_not_there_is_said,
@@ -241,6 +243,21 @@ fn what_is_anomalous_has_boxes_and_its_map_and_pictures_are_kept(queue: Queue) {
             assert!(begin.starts_with(magic), "{file}");
         }
     }
+    // Fewer take the place of those; a user's own file stays.
+    let job = sandbox.job_ids().swap_remove(1);
+    sandbox.write("pictures/notes.txt", "mine");
+    sandbox
+        .ctl(&["render", &job, "--top", "1", "--to", "pictures"])
+        .expect(0);
+    let left: Vec<String> = files(&sandbox.path("pictures"))
+        .iter()
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(
+        left.iter().filter(|name| name.starts_with("001-")).count(),
+        3
+    );
+    assert_eq!(left.len(), 3 + 2, "{left:?}");
     let several = sandbox.ctl(&["render", "nothing"]);
     several.expect(3);
 }
@@ -381,12 +398,130 @@ fn images_are_drawn_by_their_exact_names_and_those_that_have_gone_are_told(queue
     assert_eq!(page.matches("data:image/jpeg").count(), 3 * 9);
     assert_eq!(page.matches("class=\"absent\">not_found: ").count(), 7);
 
+    // Where the files cannot be is seen before a job runs.
+    let jobs = sandbox.job_ids();
+    sandbox.write("file", "");
+    for (arguments, code, words) in [
+        (
+            &["render", &second, "--to", "odd"][..],
+            2,
+            "holds the pictures of run 0 of job",
+        ),
+        (&["render", &first, "--to", "file"], 6, "cannot write file"),
+        (&["diff", &first, &second], 2, "is there already"),
+        (
+            &["diff", &first, &second, "--to", "no/x.html"],
+            3,
+            "cannot write no/x.html",
+        ),
+    ] {
+        sandbox.ctl(arguments).expect(code).says(&[words]);
+    }
+    assert_eq!(sandbox.job_ids(), jobs);
+
     // Nothing of it is there any more: it is told, and no fault of the job that draws.
     fs::remove_dir_all(&odd).unwrap();
     sandbox
         .ctl(&["render", &first, "--to", "none"])
         .expect(0)
         .says(&["warning: 16 of 16 images"]);
+}
+
+/// The masks that `ctl render` draws of a job's images, each once.
+fn masks(sandbox: &Sandbox, job: &str, to: &str) -> BTreeSet<Vec<u8>> {
+    sandbox.ctl(&["render", job, "--to", to]).expect(0);
+    let files = files(&sandbox.path(to)).into_iter();
+    let masks = files.filter(|path| path.to_string_lossy().ends_with("-mask.png"));
+    masks.map(|path| fs::read(path).unwrap()).collect()
+}
+
+fn masks_are_drawn_by_the_thresholds_of_pixels_that_a_job_has_now(queue: Queue) {
+    let sandbox = trained(12, 6).served(queue);
+    let train = sandbox.job_ids().swap_remove(0);
+    let predict = |set: &str| {
+        let place = ["predict", "tiny", "data/tiny/test", "--to", "./out"];
+        sandbox
+            .ctl(&[&place[..], &["--set", set]].concat())
+            .expect(0);
+        sandbox.job_ids().swap_remove(0)
+    };
+    // Above every pixel, and below every one: all masks are alike.
+    let job = predict("metrics.threshold={pixel: 1e9}");
+    let nothing = masks(&sandbox, &job, "nothing");
+    assert_eq!(nothing.len(), 1);
+    let shown = sandbox.ctl(&["describe", &job]);
+    let said = "masks    pixels at and above 1000000000\n";
+    assert!(shown.stdout.contains(said), "{}", shown.stdout);
+    let own = masks(&sandbox, &train, "own");
+    assert!(own.len() > 1, "each image has its own");
+
+    let mut all = None;
+    for job in [&job, &train] {
+        sandbox
+            .ctl(&[
+                "rethreshold",
+                job,
+                "--manual",
+                "1",
+                "--pixel",
+                "-1",
+                "--wait",
+            ])
+            .expect(0);
+        let drawn = masks(&sandbox, job, &format!("all-{job}"));
+        assert_eq!(drawn.len(), 1, "{job}");
+        assert_ne!(drawn, nothing);
+        assert_eq!(all.get_or_insert(drawn.clone()), &drawn);
+    }
+    let shown = sandbox.ctl(&["describe", &job]);
+    let said = "masks    pixels at and above -1; boxes, and pictures that the job kept, are of the";
+    assert!(shown.stdout.contains(said), "{}", shown.stdout);
+
+    // Of a job without scores nothing is drawn.
+    sandbox.write("data/bad.png", "no image");
+    let bad = ["predict", "tiny", "data/bad.png", "--to", "./out"];
+    sandbox
+        .ctl(&[&bad[..], &["--set", "max_error_rows=1"]].concat())
+        .expect(0);
+    let job = sandbox.job_ids().swap_remove(0);
+    let jobs = sandbox.job_ids();
+    sandbox
+        .ctl(&["render", &job, "--to", "none"])
+        .expect(3)
+        .says(&["has scored no image"]);
+    assert_eq!(sandbox.job_ids(), jobs);
+    assert!(!sandbox.path("none").exists());
+}
+
+fn runs_of_a_benchmark_are_drawn_each_by_its_own_model(queue: Queue) {
+    let sandbox = Sandbox::with_job(12, 6).served(queue);
+    let grid = JOB.replace("seed: 0", "seed: {grid: [0, 1]}");
+    sandbox.write("job.yaml", &grid);
+    sandbox.ctl(&["run", "job.yaml"]).expect(0);
+    let job = sandbox.job_ids().swap_remove(0);
+    sandbox
+        .ctl(&["render", &job])
+        .expect(2)
+        .says(&["has 2 runs"]);
+    let packages = [0, 1].map(|run| {
+        let drawn = sandbox.json(&["render", &format!("{job}/{run}"), "--top", "2"]);
+        assert_eq!(drawn["folder"], format!("pictures-{job}-{run}"));
+        for image in drawn["images"].as_array().unwrap() {
+            assert_eq!(image["files"].as_array().unwrap().len(), 3, "{drawn}");
+            assert!(image["note"].is_null(), "{drawn}");
+        }
+        let drawing = sandbox.json(&["describe", "last"]);
+        drawing["resolved"]["runs"][0]["model"].clone()
+    });
+    assert_ne!(packages[0], packages[1]);
+    let (first, second) = (format!("{job}/0"), format!("{job}/1"));
+    let found = sandbox.json(&["diff", &first, &second]);
+    let report = format!("diff-{job}-0-{job}-1.html");
+    assert_eq!(
+        (&found["report"], &found["images"]),
+        (&report.clone().into(), &12.into())
+    );
+    assert!(sandbox.path(&report).is_file());
 }
 
 fn images_in_a_bucket_are_scored_without_a_job_file(queue: Queue) {
