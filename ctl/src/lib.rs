@@ -32,6 +32,7 @@ mod slowest;
 mod stored_file;
 mod summary;
 mod switched;
+mod target;
 mod trials;
 mod watch;
 
