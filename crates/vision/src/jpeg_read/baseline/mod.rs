@@ -1,4 +1,4 @@
-//! The commonest JPEG files (baseline, one scan, 8 bits, grey or colour at 4:4:4, 4:2:2 or 4:2:0), a quarter faster than by
+//! The commonest JPEG files (baseline, one scan, 8 bits, grey or colour at 4:4:4, 4:2:2 or 4:2:0), faster than by
 //! libjpeg-turbo and with its pixels, bit for bit. What is of another kind, or odd in any way, is left to it.
 
 mod colour;
