@@ -104,7 +104,7 @@ async fn describe_task(common: &Common, client: &mut Client, id: &TaskId) -> Res
 
 /// A trained model as its user names it.
 pub(super) struct Named {
-    name: String,
+    pub(super) name: String,
     /// The newest without.
     version: Option<u32>,
 }
