@@ -1,4 +1,5 @@
-//! Images and masks: decoded to as many values as they say, or refused.
+//! Images and masks: decoded to as many values as they say, or refused; JPEG files to the pixels of libjpeg-turbo, and resized while
+//! they are decoded as they are afterwards.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -17,6 +18,9 @@ fuzz_target!(|bytes: &[u8]| {
         if preprocess.apply(&image, &mut input).is_ok() {
             // Weights add up to 1 but for their rounding.
             assert!(input.iter().all(|value| (0.0..=1.00001).contains(value)));
+            let mut at_once = vec![f32::NAN; 3 * 32 * 32];
+            assert!(vision::decode_input(bytes, &limits, &preprocess, &mut at_once).is_ok());
+            assert!(at_once == input);
         }
     }
     if let Ok(scaled) = vision::decode_scaled(bytes, &limits, [32, 32]) {

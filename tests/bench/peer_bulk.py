@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import openvino as ov
 
+from peer_memory import keep_freed
+
 parser = argparse.ArgumentParser()
 parser.add_argument("--images", type=Path, required=True)
 parser.add_argument("--model", type=Path, required=True)
@@ -22,6 +24,7 @@ parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--rounds", type=int, default=2)
 arguments = parser.parse_args()
 cv2.setNumThreads(1)
+keep_freed()
 # Height and width of the model's input.
 HEIGHT, WIDTH = (dimension.get_length() for dimension in list(ov.Core().read_model(str(arguments.model)).input(0).partial_shape)[2:])
 FILES = sorted(arguments.images.glob("*.jpg"))

@@ -20,6 +20,8 @@ from pathlib import Path
 import cv2
 import openvino as ov
 
+from peer_memory import keep_freed
+
 parser = argparse.ArgumentParser()
 parser.add_argument("--images", type=Path, required=True)
 parser.add_argument("--model", type=Path, required=True)
@@ -29,6 +31,7 @@ parser.add_argument("--seconds", type=int, default=8)
 parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
 arguments = parser.parse_args()
 cv2.setNumThreads(1)
+keep_freed()
 # Height and width of the model's input.
 HEIGHT, WIDTH = (dimension.get_length() for dimension in list(ov.Core().read_model(str(arguments.model)).input(0).partial_shape)[2:])
 

@@ -1,9 +1,12 @@
 //! PatchCore: distances to a memory bank of normal patches; see README.md.
 
+#[cfg(target_arch = "x86_64")]
+mod bytes;
 mod coreset;
 mod fit;
 mod graph;
 mod head;
+mod nearest;
 mod params;
 mod projection;
 mod statistics;

@@ -34,6 +34,10 @@ pub(crate) fn decode(
     if fraction == ScalingFactor::ONE
         && let Some(image) = baseline::decode(bytes, header)
     {
+        #[cfg(fuzzing)]
+        assert!(
+            by_libjpeg(bytes, header, fraction).is_ok_and(|theirs| theirs.as_ref() == Some(&image))
+        );
         return Ok(image);
     }
     match by_libjpeg(bytes, header, fraction) {

@@ -1,0 +1,209 @@
+//! Vectors as bytes with one scale, and their products by the instructions that add up products of four bytes at once.
+
+// Several vectors and registers are indexed alike; iterators over one of them would hide that.
+#![allow(clippy::needless_range_loop)]
+
+use std::arch::x86_64::*;
+
+use super::nearest::{GROUPS, LANES, Limit, Rows};
+
+/// Dimensions of a part.
+pub(super) const DIMS: usize = 4;
+
+/// A part of a query: four codes, the first in the lowest byte.
+pub(super) type Part = i32;
+
+/// A code as a row has it is above its value by so much: one side of such products has no signs.
+const ABOVE: i32 = 128;
+
+/// Codes go so far from 0.
+const MOST: i32 = 127;
+
+/// Longer vectors are not encoded: their squares may not be numbers.
+const LONGEST: f32 = 1e30;
+
+/// A part of each row of a group.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Quad([u8; DIMS * LANES]);
+
+impl Quad {
+    pub(super) const ZERO: Self = Self([ABOVE as u8; DIMS * LANES]);
+
+    pub(super) fn set(&mut self, lane: usize, part: Part) {
+        for (out, code) in self.0[lane * DIMS..].iter_mut().zip(part.to_le_bytes()) {
+            *out = (i32::from(code as i8) + ABOVE) as u8;
+        }
+    }
+}
+
+/// Of a vector's code.
+pub(super) struct Known {
+    /// Squared, of what the code stands for.
+    pub length: f64,
+    /// What the code stands for is so many times it.
+    pub scale: f32,
+    /// How far the vector is from that.
+    pub error: f64,
+    /// Of the code's numbers.
+    pub sum: i32,
+}
+
+/// The code of a vector relative to a centre, as many parts as its dimensions need. `None`: it is no vector of numbers, or too long.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
+pub(super) fn encode(vector: &[f32], centre: &[f32], code: &mut [Part]) -> Option<Known> {
+    let centred = || {
+        let pairs = vector.chunks(LANES).zip(centre.chunks(LANES));
+        pairs.map(|(values, centre)| _mm512_sub_ps(load_some(values), load_some(centre)))
+    };
+    let (mut most, mut squares) = (_mm512_setzero_ps(), _mm512_setzero_ps());
+    for values in centred() {
+        most = _mm512_max_ps(most, _mm512_abs_ps(values));
+        squares = _mm512_fmadd_ps(values, values, squares);
+    }
+    let length = _mm512_reduce_add_ps(squares);
+    if length.is_nan() || length > LONGEST {
+        return None;
+    }
+    let scale = _mm512_reduce_max_ps(most) / MOST as f32;
+    // Taking the centre away has rounded the vector itself.
+    let rounding = 1e-7 * f64::from(length).sqrt();
+    if scale == 0.0 {
+        code.fill(0);
+        return Some(Known {
+            length: 0.0,
+            scale,
+            error: f64::from(length).sqrt() + rounding,
+            sum: 0,
+        });
+    }
+    let scales = _mm512_set1_ps(scale);
+    let (mut squares, mut errors) = (_mm512_setzero_ps(), _mm512_setzero_ps());
+    let mut sum = _mm512_setzero_si512();
+    for (values, code) in centred().zip(code.chunks_mut(LANES / DIMS)) {
+        let whole = _mm512_cvtps_epi32(_mm512_div_ps(values, scales));
+        // The scale of very short vectors is not exact.
+        let whole = _mm512_max_epi32(whole, _mm512_set1_epi32(-MOST));
+        let whole = _mm512_min_epi32(whole, _mm512_set1_epi32(MOST));
+        sum = _mm512_add_epi32(sum, whole);
+        let parts = parts_of(whole);
+        let count = code.len();
+        code.copy_from_slice(&parts[..count]);
+        let whole = _mm512_cvtepi32_ps(whole);
+        squares = _mm512_fmadd_ps(whole, whole, squares);
+        let error = _mm512_fnmadd_ps(whole, scales, values);
+        errors = _mm512_fmadd_ps(error, error, errors);
+    }
+    let squares = f64::from(_mm512_reduce_add_ps(squares));
+    let errors = f64::from(_mm512_reduce_add_ps(errors));
+    Some(Known {
+        length: squares * f64::from(scale) * f64::from(scale),
+        scale,
+        // Not less by what rounding takes from the sum.
+        error: 1.001 * errors.sqrt() + rounding,
+        sum: _mm512_reduce_add_epi32(sum),
+    })
+}
+
+/// Sixteen numbers, zeros where there are fewer.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_some(values: &[f32]) -> __m512 {
+    let mask = u16::MAX >> (LANES - values.len().min(LANES));
+    // SAFETY: where there are fewer than 16, the mask keeps the others from being read.
+    unsafe { _mm512_maskz_loadu_ps(mask, values.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn parts_of(whole: __m512i) -> [Part; LANES / DIMS] {
+    let mut parts = [0; LANES / DIMS];
+    // SAFETY: there is room for the 16 bytes that are written.
+    unsafe { _mm_storeu_si128(parts.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(whole)) };
+    parts
+}
+
+/// The first group of rows one of which is admitted, as [`Limit::admits`] says, and which of its lanes are.
+#[inline]
+#[target_feature(enable = "avx512f,fma")]
+pub(super) fn admitted(limit: Limit, values: &[Rows], errors: &[Rows]) -> Option<(usize, u16)> {
+    let (twice, value) = (_mm512_set1_ps(limit.twice), _mm512_set1_ps(limit.value));
+    for (group, (values, errors)) in values.iter().zip(errors).enumerate() {
+        let errors = load(errors);
+        let nearest = _mm512_fnmadd_ps(errors, _mm512_add_ps(errors, twice), load(values));
+        let lanes = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(nearest, value);
+        if lanes != 0 {
+            return Some((group, lanes));
+        }
+    }
+    None
+}
+
+/// For each query and group of rows the squared distance by codes less the query's squared length, into `values` [queries, groups]; returns
+/// the least of each query. `rows`: [groups, parts]; `known`: of each row its squared length and factor.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
+pub(super) fn fill<const Q: usize>(
+    rows: &[Quad],
+    (lengths, row_factors): (&[Rows], &[Rows]),
+    (queries, factors, sums): ([&[Part]; Q], [f32; Q], [i32; Q]),
+    values: &mut [Rows],
+) -> [f32; Q] {
+    let (groups, parts) = (lengths.len(), queries[0].len());
+    // Beside each other, so that one address is kept for all.
+    let queries: Vec<[Part; Q]> = (0..parts)
+        .map(|part| queries.map(|query| query[part]))
+        .collect();
+    // What the rows' codes are above their values counts once for each of the query's.
+    let start = sums.map(|sum| _mm512_set1_epi32(-ABOVE * sum));
+    let mut least = [_mm512_set1_ps(f32::INFINITY); Q];
+    for first in (0..groups).step_by(GROUPS) {
+        let quads: [&[Quad]; GROUPS] =
+            std::array::from_fn(|g| &rows[(first + g) * parts..(first + g + 1) * parts]);
+        let mut sums = [[_mm512_setzero_si512(); GROUPS]; Q];
+        for q in 0..Q {
+            sums[q] = [start[q]; GROUPS];
+        }
+        let [one, other] = quads;
+        for ((query, one), other) in queries.iter().zip(one).zip(other) {
+            let quads = [load_quad(one), load_quad(other)];
+            for q in 0..Q {
+                let query = _mm512_set1_epi32(query[q]);
+                for g in 0..GROUPS {
+                    sums[q][g] = _mm512_dpbusd_epi32(sums[q][g], quads[g], query);
+                }
+            }
+        }
+        for g in 0..GROUPS {
+            let (length, factor) = (load(&lengths[first + g]), load(&row_factors[first + g]));
+            for q in 0..Q {
+                let factor = _mm512_mul_ps(factor, _mm512_set1_ps(factors[q]));
+                let value = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[q][g]), factor, length);
+                store(&mut values[q * groups + first + g], value);
+                least[q] = _mm512_min_ps(least[q], value);
+            }
+        }
+    }
+    least.map(|lanes| _mm512_reduce_min_ps(lanes))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_quad(quad: &Quad) -> __m512i {
+    // SAFETY: it has the 64 bytes that are read, and begins at a multiple of 64.
+    unsafe { _mm512_load_si512(quad.0.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load(rows: &Rows) -> __m512 {
+    // SAFETY: it has the 64 bytes that are read, and begins at a multiple of 64.
+    unsafe { _mm512_load_ps(rows.0.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store(to: &mut Rows, from: __m512) {
+    // SAFETY: it has the 64 bytes that are written, and begins at a multiple of 64.
+    unsafe { _mm512_store_ps(to.0.as_mut_ptr(), from) }
+}

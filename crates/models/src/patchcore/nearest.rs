@@ -1,0 +1,645 @@
+//! The row of the memory bank that is nearest to a vector: exactly, at a fraction of what the products of all with all cost.
+//!
+//! Rows and vectors are kept as codes, small integers with a scale each, whose products are cheap and exact. What a code stands for is
+//! off by a known length: a row that is nearest cannot be farther by its code than the nearest found so far, plus the errors of
+//! both (the triangle inequality). The few rows of which that does not say enough are compared as they are, so that codes
+//! decide nothing. Where a processor has no products of small integers, codes are the numbers themselves.
+
+// Several vectors and registers are indexed alike; iterators over one of them would hide that.
+#![allow(clippy::needless_range_loop)]
+
+use std::{array, ops::Range};
+
+#[cfg(target_arch = "x86_64")]
+use super::bytes::{self, Quad};
+use super::statistics::Bank;
+use crate::lanes::{Instructions, Lanes};
+
+/// Rows side by side: a group.
+pub(super) const LANES: usize = 16;
+
+/// One number of each row of a group.
+pub(super) type Rows = Lanes<f32, LANES>;
+
+/// Bytes of codes in a panel: half of a second-level cache.
+const PANEL: usize = 256 << 10;
+
+/// Vectors that are compared with a group at once.
+const QUERIES: usize = 8;
+
+/// Groups that a vector is compared with at once: with as many vectors, sums take half of the 32 registers.
+pub(super) const GROUPS: usize = 2;
+
+/// What rounding may add to a squared distance by codes, of the squared lengths that it is made of; of bytes, whose products are exact.
+const ROUNDING: f64 = 4e-6;
+
+/// Squares of longer vectors may not be numbers.
+const LONGEST: f64 = 1e30;
+
+pub(super) struct Nearest {
+    bank: Bank,
+    /// Their mean, which all codes are relative to: errors grow with lengths.
+    centre: Vec<f32>,
+    codes: Codes,
+    /// Of each row by its code, its squared length; infinite where there is no row, or one that is no vector.
+    lengths: Vec<Rows>,
+    /// What its product with a query's code is multiplied with, besides the query's own factor.
+    factors: Vec<Rows>,
+    /// How far it is from what its code stands for.
+    errors: Vec<Rows>,
+    longest: f64,
+    largest_error: f64,
+    /// See [`ROUNDING`].
+    rounding: f64,
+    instructions: Instructions,
+}
+
+/// Groups one after another, [groups, parts of a row].
+enum Codes {
+    /// The numbers.
+    Plain(Vec<Rows>),
+    /// Four dimensions of each row are a part.
+    #[cfg(target_arch = "x86_64")]
+    Bytes(Vec<Quad>),
+}
+
+/// A vector as it is compared with codes.
+struct Query<'a> {
+    vector: &'a [f32],
+    /// By its code.
+    length: f64,
+    factor: f32,
+    error: f64,
+    /// Of its code's bytes.
+    sum: i32,
+    /// The least squared distance so far.
+    best: f32,
+}
+
+/// The codes of all queries, each of as many parts as a row has.
+enum QueryCodes {
+    Plain(Vec<f32>),
+    #[cfg(target_arch = "x86_64")]
+    Bytes(Vec<bytes::Part>),
+}
+
+impl Nearest {
+    pub(super) fn new(bank: Bank) -> Self {
+        Self::with(bank, true)
+    }
+
+    /// `by_bytes`: where the machine can.
+    fn with(bank: Bank, by_bytes: bool) -> Self {
+        let dims = bank.dims();
+        let centre = mean(&bank);
+        let groups = bank.count().div_ceil(LANES).next_multiple_of(GROUPS);
+        let mut nearest = Self {
+            codes: Codes::Plain(Vec::new()),
+            lengths: vec![Rows::splat(f32::INFINITY); groups],
+            factors: vec![Rows::ZERO; groups],
+            errors: vec![Rows::ZERO; groups],
+            longest: 0.0,
+            largest_error: 0.0,
+            rounding: ROUNDING.max(dims as f64 * f64::from(f32::EPSILON)),
+            instructions: Instructions::of_this_machine(),
+            centre,
+            bank,
+        };
+        #[cfg(target_arch = "x86_64")]
+        if by_bytes && has_bytes() {
+            nearest.rounding = ROUNDING;
+            let parts = dims.div_ceil(bytes::DIMS);
+            let mut codes = vec![Quad::ZERO; groups * parts];
+            let mut code = vec![0; parts];
+            for index in 0..nearest.bank.count() {
+                let row = nearest.bank.row(index);
+                // SAFETY: the machine has its instructions: `has_bytes` says so.
+                let known = unsafe { bytes::encode(row, &nearest.centre, &mut code) };
+                let Some(known) = known else {
+                    continue;
+                };
+                let (group, lane) = (index / LANES, index % LANES);
+                for (quad, &part) in codes[group * parts..].iter_mut().zip(&code) {
+                    quad.set(lane, part);
+                }
+                nearest.know(index, known.length, -2.0 * known.scale, known.error);
+            }
+            nearest.codes = Codes::Bytes(codes);
+            return nearest;
+        }
+        let _ = by_bytes;
+        let mut codes = vec![Rows::ZERO; groups * dims];
+        for index in 0..nearest.bank.count() {
+            let row = nearest.centred(nearest.bank.row(index));
+            let length = squared_length(&row);
+            if length.is_nan() || length > LONGEST {
+                continue;
+            }
+            let (group, lane) = (index / LANES, index % LANES);
+            for (out, value) in codes[group * dims..].iter_mut().zip(&row) {
+                out.0[lane] = *value;
+            }
+            nearest.know(index, length, -2.0, 0.0);
+        }
+        nearest.codes = Codes::Plain(codes);
+        nearest
+    }
+
+    fn know(&mut self, index: usize, length: f64, factor: f32, error: f64) {
+        let (group, lane) = (index / LANES, index % LANES);
+        // Not less by what rounding takes.
+        let error = error * (1.0 + 1e-6);
+        self.lengths[group].0[lane] = length as f32;
+        self.factors[group].0[lane] = factor;
+        self.errors[group].0[lane] = error as f32;
+        self.longest = self.longest.max(length);
+        self.largest_error = self.largest_error.max(error);
+    }
+
+    fn centred(&self, vector: &[f32]) -> Vec<f32> {
+        let pairs = vector.iter().zip(&self.centre);
+        pairs.map(|(value, centre)| value - centre).collect()
+    }
+
+    pub(super) fn bank(&self) -> &Bank {
+        &self.bank
+    }
+
+    /// Of each vector its distance to the nearest row; no number if the vector has none.
+    pub(super) fn distances(&self, vectors: &[&[f32]], out: &mut [f32]) {
+        let (mut queries, codes) = self.queries(vectors);
+        let is_plain = |query: &Query| !(query.length <= LONGEST);
+        match &self.codes {
+            Codes::Plain(rows) => {
+                let QueryCodes::Plain(codes) = &codes else {
+                    return;
+                };
+                match self.instructions {
+                    // SAFETY: the machine has these instructions: that is what `Instructions` says.
+                    #[cfg(target_arch = "x86_64")]
+                    Instructions::Avx512 => unsafe {
+                        plain_avx512(self, rows, codes, &mut queries)
+                    },
+                    // SAFETY: as above.
+                    #[cfg(target_arch = "x86_64")]
+                    Instructions::Avx2 => unsafe { plain_avx2(self, rows, codes, &mut queries) },
+                    _ => plain::<4, 1, false>(self, rows, codes, &mut queries),
+                }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Codes::Bytes(rows) => {
+                let QueryCodes::Bytes(codes) = &codes else {
+                    return;
+                };
+                // SAFETY: the machine has these instructions: `has_bytes` saw them before these codes were made.
+                unsafe { by_bytes(self, rows, codes, &mut queries) }
+            }
+        }
+        for (out, query) in out.iter_mut().zip(&queries) {
+            let squared = match is_plain(query) {
+                true => self.least_of_all(query.vector),
+                false => query.best,
+            };
+            *out = squared.sqrt();
+        }
+    }
+
+    /// Without codes.
+    fn least_of_all(&self, vector: &[f32]) -> f32 {
+        if vector.iter().any(|value| value.is_nan()) {
+            return f32::NAN;
+        }
+        let squared = self.squared_to_all(vector);
+        squared.into_iter().fold(f32::INFINITY, f32::min)
+    }
+
+    /// The rows nearest to a vector, the nearest first; among equals those with the lower index.
+    pub(super) fn first(&self, vector: &[f32], count: usize) -> Vec<usize> {
+        let mut order: Vec<(f32, usize)> =
+            self.squared_to_all(vector).into_iter().zip(0..).collect();
+        let by = |a: &(f32, usize), b: &(f32, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+        if count < order.len() {
+            order.select_nth_unstable_by(count - 1, by);
+            order.truncate(count);
+        }
+        order.sort_unstable_by(by);
+        order.into_iter().map(|(_, index)| index).collect()
+    }
+
+    /// |x - y|² with every row.
+    fn squared_to_all(&self, vector: &[f32]) -> Vec<f32> {
+        match self.instructions {
+            // SAFETY: the machine has these instructions: that is what `Instructions` says.
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512 => unsafe { all_avx512(&self.bank, vector) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2 => unsafe { all_avx2(&self.bank, vector) },
+            _ => all::<false>(&self.bank, vector),
+        }
+    }
+
+    fn queries<'v>(&self, vectors: &[&'v [f32]]) -> (Vec<Query<'v>>, QueryCodes) {
+        let query = |vector, length, factor, error| Query {
+            vector,
+            length,
+            factor,
+            error,
+            sum: 0,
+            best: f32::INFINITY,
+        };
+        match &self.codes {
+            Codes::Plain(_) => {
+                let mut codes = Vec::with_capacity(vectors.len() * self.bank.dims());
+                let queries = vectors.iter().map(|&vector| {
+                    let centred = self.centred(vector);
+                    let length = squared_length(&centred);
+                    codes.extend(centred);
+                    query(vector, length, 1.0, 0.0)
+                });
+                (queries.collect(), QueryCodes::Plain(codes))
+            }
+            #[cfg(target_arch = "x86_64")]
+            Codes::Bytes(_) => {
+                let parts = self.bank.dims().div_ceil(bytes::DIMS);
+                let mut codes = vec![0; vectors.len() * parts];
+                let queries = vectors.iter().zip(codes.chunks_exact_mut(parts));
+                let queries = queries.map(|(&vector, code)| {
+                    // SAFETY: the machine has its instructions: there would be no such codes.
+                    match unsafe { bytes::encode(vector, &self.centre, code) } {
+                        Some(known) => Query {
+                            sum: known.sum,
+                            ..query(vector, known.length, known.scale, known.error)
+                        },
+                        None => query(vector, f64::INFINITY, 0.0, 0.0),
+                    }
+                });
+                (queries.collect::<Vec<_>>(), QueryCodes::Bytes(codes))
+            }
+        }
+    }
+
+    /// Compares queries with the rows of which their codes do not say enough. `values`: [queries, groups], what [`Query::length`] and it make
+    /// is the squared distance by codes; `least`: of each query.
+    #[inline(always)]
+    fn compare<const FUSED: bool>(
+        &self,
+        groups: Range<usize>,
+        queries: &mut [Query],
+        values: &[Rows],
+        least: &[f32],
+        admitted: impl Fn(Limit, &[Rows], &[Rows]) -> Option<(usize, u16)>,
+    ) {
+        let errors = &self.errors[groups.clone()];
+        let values = values.chunks_exact(groups.len());
+        for ((query, values), least) in queries.iter_mut().zip(values).zip(least) {
+            let squared = (query.length + f64::from(*least)).max(0.0)
+                + self.rounding * (query.length + self.longest);
+            let by_code = squared.sqrt() + query.error + self.largest_error;
+            let mut limit = self.limit(query, by_code);
+            let mut from = 0;
+            while let Some((group, lanes)) = admitted(limit, &values[from..], &errors[from..]) {
+                for lane in (0..LANES).filter(|lane| lanes >> lane & 1 == 1) {
+                    let row = (groups.start + from + group) * LANES + lane;
+                    let squared = squared_distance::<FUSED>(query.vector, self.bank.row(row));
+                    query.best = query.best.min(squared);
+                }
+                limit = self.limit(query, by_code);
+                from += group + 1;
+            }
+        }
+    }
+
+    /// Of rows that may be as near as the nearest, which is no farther than `by_code`.
+    #[inline(always)]
+    fn limit(&self, query: &Query, by_code: f64) -> Limit {
+        // Sums of a few products in each of the lanes.
+        let rounding = (self.bank.dims() / LANES + 8) as f64 * f64::from(f32::EPSILON);
+        let found = f64::from(query.best).sqrt() * (1.0 + rounding);
+        let distance = found.min(by_code) + query.error;
+        let squared = distance * distance;
+        let slack = self.rounding * (query.length + self.longest + squared);
+        Limit {
+            twice: (2.0 * distance) as f32,
+            value: (squared - query.length + slack) as f32,
+        }
+    }
+}
+
+/// Whether a row may be within a distance d, given how far its code is from it: e + d at most by codes.
+#[derive(Clone, Copy)]
+pub(super) struct Limit {
+    /// 2 d
+    pub(super) twice: f32,
+    /// d², less the query's squared length.
+    pub(super) value: f32,
+}
+
+impl Limit {
+    #[inline(always)]
+    fn admits(&self, value: f32, error: f32) -> bool {
+        value - error * (self.twice + error) <= self.value
+    }
+
+    /// The first group of rows one of which is admitted, and which of its lanes are.
+    #[inline(always)]
+    fn admitted(self, values: &[Rows], errors: &[Rows]) -> Option<(usize, u16)> {
+        for (group, (values, errors)) in values.iter().zip(errors).enumerate() {
+            let mut lanes = 0;
+            for lane in 0..LANES {
+                lanes |= u16::from(self.admits(values.0[lane], errors.0[lane])) << lane;
+            }
+            if lanes != 0 {
+                return Some((group, lanes));
+            }
+        }
+        None
+    }
+}
+
+/// Calls `fill` panel by panel with a few queries at a time, which gives values as [`Nearest::compare`] takes them.
+#[inline(always)]
+fn panel_by_panel<const Q: usize, const FUSED: bool>(
+    nearest: &Nearest,
+    bytes_of_group: usize,
+    queries: &mut [Query],
+    fill: impl Fn(Range<usize>, [usize; Q], [(f32, i32); Q], &mut [Rows]) -> [f32; Q],
+    admitted: impl Fn(Limit, &[Rows], &[Rows]) -> Option<(usize, u16)>,
+) {
+    let groups = nearest.lengths.len();
+    let panel = (PANEL / bytes_of_group).next_multiple_of(GROUPS);
+    let mut values = vec![Rows::ZERO; Q * panel.min(groups)];
+    for first in (0..groups).step_by(panel) {
+        let panel = first..(first + panel).min(groups);
+        let values = &mut values[..Q * panel.len()];
+        for (block, queries) in queries.chunks_mut(Q).enumerate() {
+            // Where fewer are left, the last one is computed several times.
+            let at = |q: usize| q.min(queries.len() - 1);
+            let least = fill(
+                panel.clone(),
+                array::from_fn(|q| block * Q + at(q)),
+                array::from_fn(|q| (queries[at(q)].factor, queries[at(q)].sum)),
+                values,
+            );
+            nearest.compare::<FUSED>(panel.clone(), queries, values, &least, &admitted);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
+fn by_bytes(nearest: &Nearest, rows: &[Quad], codes: &[bytes::Part], queries: &mut [Query]) {
+    let parts = nearest.bank.dims().div_ceil(bytes::DIMS);
+    let of = |query: usize| &codes[query * parts..(query + 1) * parts];
+    panel_by_panel::<QUERIES, true>(
+        nearest,
+        parts * size_of::<Quad>(),
+        queries,
+        |panel, queries, known, values| {
+            bytes::fill(
+                &rows[panel.start * parts..panel.end * parts],
+                (&nearest.lengths[panel.clone()], &nearest.factors[panel]),
+                (
+                    queries.map(of),
+                    known.map(|(factor, _)| factor),
+                    known.map(|(_, sum)| sum),
+                ),
+                values,
+            )
+        },
+        |limit, values, errors| bytes::admitted(limit, values, errors),
+    );
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,fma")]
+fn plain_avx512(nearest: &Nearest, rows: &[Rows], codes: &[f32], queries: &mut [Query]) {
+    plain::<QUERIES, GROUPS, true>(nearest, rows, codes, queries);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn plain_avx2(nearest: &Nearest, rows: &[Rows], codes: &[f32], queries: &mut [Query]) {
+    plain::<4, 1, true>(nearest, rows, codes, queries);
+}
+
+#[inline(always)]
+fn plain<const Q: usize, const G: usize, const FUSED: bool>(
+    nearest: &Nearest,
+    rows: &[Rows],
+    codes: &[f32],
+    queries: &mut [Query],
+) {
+    let dims = nearest.bank.dims();
+    let fill =
+        |panel: Range<usize>, queries: [usize; Q], _: [(f32, i32); Q], values: &mut [Rows]| {
+            let queries = queries.map(|query| &codes[query * dims..(query + 1) * dims]);
+            let mut least = [Rows::splat(f32::INFINITY); Q];
+            for (at, first) in panel.clone().enumerate().step_by(G) {
+                let products = products::<Q, G, FUSED>(&rows[first * dims..], dims, queries);
+                for q in 0..Q {
+                    for g in 0..G {
+                        let (length, factor) =
+                            (nearest.lengths[first + g], nearest.factors[first + g]);
+                        let value = products[q][g].fused::<FUSED>(factor, length);
+                        values[q * panel.len() + at + g] = value;
+                        least[q] = least[q].least(value);
+                    }
+                }
+            }
+            least.map(|lanes| lanes.0.into_iter().fold(f32::INFINITY, f32::min))
+        };
+    let bytes = dims * size_of::<Rows>();
+    panel_by_panel::<Q, FUSED>(nearest, bytes, queries, fill, Limit::admitted);
+}
+
+/// x·y of each query with each row of `G` groups.
+#[inline(always)]
+fn products<const Q: usize, const G: usize, const FUSED: bool>(
+    rows: &[Rows],
+    dims: usize,
+    queries: [&[f32]; Q],
+) -> [[Rows; G]; Q] {
+    let rows: [&[Rows]; G] = array::from_fn(|g| &rows[g * dims..(g + 1) * dims]);
+    let mut sums = [[Rows::ZERO; G]; Q];
+    for dim in 0..dims {
+        for q in 0..Q {
+            let value = Rows::splat(queries[q][dim]);
+            for g in 0..G {
+                sums[q][g] = value.fused::<FUSED>(rows[g][dim], sums[q][g]);
+            }
+        }
+    }
+    sums
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,fma")]
+fn all_avx512(bank: &Bank, vector: &[f32]) -> Vec<f32> {
+    all::<true>(bank, vector)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn all_avx2(bank: &Bank, vector: &[f32]) -> Vec<f32> {
+    all::<true>(bank, vector)
+}
+
+#[inline(always)]
+fn all<const FUSED: bool>(bank: &Bank, vector: &[f32]) -> Vec<f32> {
+    let mut squared = Vec::with_capacity(bank.count());
+    // A closure would not have the caller's instructions.
+    for index in 0..bank.count() {
+        squared.push(squared_distance::<FUSED>(vector, bank.row(index)));
+    }
+    squared
+}
+
+/// |x - y|²
+#[inline(always)]
+fn squared_distance<const FUSED: bool>(x: &[f32], y: &[f32]) -> f32 {
+    let (x, x_rest) = x.as_chunks::<LANES>();
+    let (y, y_rest) = y.as_chunks::<LANES>();
+    let mut sums = Rows::ZERO;
+    for (x, y) in x.iter().zip(y) {
+        let difference = Lanes(*x).minus(Lanes(*y));
+        sums = difference.fused::<FUSED>(difference, sums);
+    }
+    let mut rest = Rows::ZERO;
+    for ((out, x), y) in rest.0.iter_mut().zip(x_rest).zip(y_rest) {
+        *out = x - y;
+    }
+    let mut sums = rest.fused::<FUSED>(rest, sums).0;
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            sums[lane] += sums[lane + half];
+        }
+        half /= 2;
+    }
+    sums[0]
+}
+
+fn mean(bank: &Bank) -> Vec<f32> {
+    let mut sums = vec![0.0; bank.dims()];
+    for index in 0..bank.count() {
+        for (sum, &value) in sums.iter_mut().zip(bank.row(index)) {
+            // What is no vector is no row either.
+            *sum += if value.is_finite() {
+                f64::from(value)
+            } else {
+                0.0
+            };
+        }
+    }
+    let count = bank.count() as f64;
+    sums.into_iter().map(|sum| (sum / count) as f32).collect()
+}
+
+pub(super) fn squared_length(vector: &[f32]) -> f64 {
+    vector.iter().map(|&v| f64::from(v) * f64::from(v)).sum()
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_bytes() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vnni")
+        && is_x86_feature_detected!("fma")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_bytes() -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use graph::Tensor;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Stream;
+
+    /// What makes codes say little.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Odd {
+        Nothing,
+        /// A few places with rows close around them.
+        Clusters,
+        /// One row is far longer than all others.
+        Outlier,
+        /// One dimension is far wider than all others.
+        Dimension,
+        /// All rows are far from 0.
+        Far,
+        Same,
+    }
+
+    fn made(odd: Odd, rows: usize, dims: usize, seed: u64) -> Vec<f32> {
+        let stream = Stream::new(seed, "rows");
+        let value = |at: usize| stream.uniform(at as u64) - 0.5;
+        let one = |row: usize, dim: usize| match odd {
+            Odd::Nothing => value(row * dims + dim),
+            Odd::Clusters => value(row % 5 * dims + dim) + 1e-3 * value((row + 9) * dims + dim),
+            Odd::Outlier if row == rows / 2 => 1e4 * value(dim),
+            Odd::Outlier => value(row * dims + dim),
+            Odd::Dimension if dim == 0 => 1e3 * value(row * dims),
+            Odd::Dimension => value(row * dims + dim),
+            Odd::Far => 1e3 + value(row * dims + dim),
+            Odd::Same => value(dim),
+        };
+        (0..rows)
+            .flat_map(|row| (0..dims).map(move |dim| (row, dim)))
+            .map(|(row, dim)| one(row, dim))
+            .collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn codes_decide_nothing(
+            odd in prop::sample::select(vec![
+                Odd::Nothing, Odd::Clusters, Odd::Outlier, Odd::Dimension, Odd::Far, Odd::Same,
+            ]),
+            rows in 1..400_usize,
+            dims in 1..150_usize,
+            seed: u64,
+        ) {
+            let values = made(odd, rows, dims, seed);
+            let mut queries = made(odd, 19, dims, seed ^ 1);
+            // One that is a row, one that is none of a kind, and some that are hardly vectors.
+            queries[..dims].copy_from_slice(&values[..dims]);
+            for (query, value) in [(1, 0.0), (2, 1e6), (3, 1e20), (4, 1e-42), (5, -3e38)] {
+                queries[query * dims..(query + 1) * dims].fill(value);
+            }
+            queries[6 * dims] = f32::NAN;
+            queries[7 * dims] = f32::INFINITY;
+            let queries: Vec<&[f32]> = queries.chunks_exact(dims).collect();
+            let bank = || Bank { rows: Tensor::new([rows, dims], values.clone()).expect("fits") };
+            for by_bytes in [false, true] {
+                let nearest = Nearest::with(bank(), by_bytes);
+                let mut found = vec![0.0; queries.len()];
+                nearest.distances(&queries, &mut found);
+                for (query, found) in queries.iter().zip(found) {
+                    let slow = nearest.least_of_all(query).sqrt();
+                    prop_assert_eq!(found.to_bits(), slow.to_bits(), "{} and not {}", found, slow);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_no_vector_is_none() {
+        let values = vec![f32::NAN, 0.0, 3.0, 4.0, f32::INFINITY, 1.0];
+        for by_bytes in [false, true] {
+            let rows = Tensor::new([3, 2], values.clone()).expect("fits");
+            let nearest = Nearest::with(Bank { rows }, by_bytes);
+            let mut found = [0.0];
+            nearest.distances(&[&[0.0, 0.0]], &mut found);
+            assert_eq!(found, [5.0]);
+        }
+    }
+}
