@@ -11,6 +11,7 @@ use crate::output::Table;
 /// One generation.
 #[derive(Debug, Default)]
 pub struct Side {
+    /// Of every image that the job answers for, also where an earlier one had scored it.
     pub scores: Vec<ScoreRow>,
     pub metrics: Vec<MetricRow>,
 }
