@@ -12,8 +12,9 @@ use parquet::{
         ProjectionMask,
         arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader},
     },
+    basic::Compression,
     errors::ParquetError,
-    file::reader::ChunkReader,
+    file::{metadata::ParquetMetaData, reader::ChunkReader},
 };
 
 use crate::whole::{self, contained};
@@ -63,6 +64,10 @@ pub enum TextsError {
     NoColumn { column: String, known: Vec<String> },
     #[error("its column {column:?} is of the type {found}, not of texts")]
     OtherType { column: String, found: String },
+    #[error(
+        "its column {column:?} is compressed by {codec}, which is not read here: write the file with snappy, zstd, gzip or none"
+    )]
+    Codec { column: String, codec: &'static str },
     #[error("it is not a whole Parquet file")]
     NotParquet(#[source] ParquetError),
     #[error("it cannot be read")]
@@ -155,6 +160,12 @@ pub fn parquet_column<R: ChunkReader + 'static>(
             found: field.data_type().to_string(),
         });
     }
+    if let Some(codec) = unread_codec(builder.metadata(), place) {
+        return Err(TextsError::Codec {
+            column: column.to_owned(),
+            codec,
+        });
+    }
     let mask = ProjectionMask::roots(builder.parquet_schema(), [place]);
     let batches = contained(|| builder.with_projection(mask).build());
     let mut batches = Batches {
@@ -171,6 +182,25 @@ pub fn parquet_column<R: ChunkReader + 'static>(
         let place = TextPlace::Row(row);
         Some(Ok(Text { text, place }))
     }))
+}
+
+/// By what a column is compressed that was not built in here; other columns are not read.
+fn unread_codec(metadata: &ParquetMetaData, place: usize) -> Option<&'static str> {
+    let schema = metadata.file_metadata().schema_descr();
+    let columns = metadata.row_groups().iter().flat_map(|group| {
+        let columns = group.columns().iter().enumerate();
+        columns.filter(|(leaf, _)| schema.get_column_root_idx(*leaf) == place)
+    });
+    let mut codecs = columns.map(|(_, column)| column.compression());
+    codecs.find_map(|codec| match codec {
+        Compression::UNCOMPRESSED
+        | Compression::SNAPPY
+        | Compression::ZSTD(_)
+        | Compression::GZIP(_) => None,
+        Compression::BROTLI(_) => Some("brotli"),
+        Compression::LZ4 | Compression::LZ4_RAW => Some("lz4"),
+        Compression::LZO => Some("lzo"),
+    })
 }
 
 /// Reads a column batch by batch, and nothing else of the file.
@@ -236,7 +266,11 @@ mod tests {
 
     use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
     use bytes::Bytes;
-    use parquet::arrow::ArrowWriter;
+    use parquet::{
+        arrow::ArrowWriter,
+        basic::{BrotliLevel, GzipLevel, ZstdLevel},
+        file::properties::WriterProperties,
+    };
 
     use super::*;
 
@@ -254,11 +288,17 @@ mod tests {
     }
 
     fn parquet(columns: Vec<(&str, ArrayRef)>) -> Bytes {
+        compressed(columns, Compression::UNCOMPRESSED)
+    }
+
+    fn compressed(columns: Vec<(&str, ArrayRef)>, codec: Compression) -> Bytes {
         let batch = RecordBatch::try_from_iter_with_nullable(
             columns.into_iter().map(|(name, array)| (name, array, true)),
         );
         let batch = batch.expect("a batch");
-        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).expect("a writer");
+        let properties = WriterProperties::builder().set_compression(codec).build();
+        let mut writer =
+            ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).expect("a writer");
         writer.write(&batch).expect("written");
         writer.into_inner().expect("written").into()
     }
@@ -309,6 +349,37 @@ mod tests {
             said("x").to_string(),
             "there is no column \"x\"; the file has n, uri"
         );
+    }
+
+    #[test]
+    fn what_common_writers_compress_with_is_read_and_the_rest_is_named() {
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["a.png"; 99]));
+        let file = |codec| compressed(vec![("uri", Arc::clone(&texts))], codec);
+        for codec in [
+            Compression::SNAPPY,
+            Compression::ZSTD(ZstdLevel::default()),
+            Compression::GZIP(GzipLevel::default()),
+        ] {
+            let found = parquet_column(file(codec), "uri").expect("a column");
+            assert_eq!(all(found).len(), 99, "{codec}");
+        }
+        let plain = whole::open(file(Compression::UNCOMPRESSED), ArrowReaderOptions::new());
+        let plain = plain.expect("a file").metadata().as_ref().clone();
+        assert_eq!(unread_codec(&plain, 0), None);
+        for (codec, name) in [
+            (Compression::BROTLI(BrotliLevel::default()), "brotli"),
+            (Compression::LZ4, "lz4"),
+            (Compression::LZ4_RAW, "lz4"),
+            (Compression::LZO, "lzo"),
+        ] {
+            let group = plain.row_group(0).clone();
+            let column = group.column(0).clone().into_builder();
+            let column = column.set_compression(codec).build().expect("a column");
+            let group = group.into_builder().set_column_metadata(vec![column]);
+            let group = group.build().expect("a row group");
+            let other = plain.clone().into_builder().set_row_groups(vec![group]);
+            assert_eq!(unread_codec(&other.build(), 0), Some(name));
+        }
     }
 
     #[test]
