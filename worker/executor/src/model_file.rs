@@ -381,8 +381,10 @@ impl<'a> Said<'a> {
             None => None,
             Some(output) => match output.shape[..] {
                 // Extents of which one is 0 may be any others.
-                [.., height, width]
-                    if height.checked_mul(width) == Some(output.values.len())
+                // A matrix without the map's name has a row of numbers for each image: probabilities, an embedding.
+                [ref before @ .., height, width]
+                    if (!before.is_empty() || output.name == MAP)
+                        && height.checked_mul(width) == Some(output.values.len())
                         && !output.values.is_empty() =>
                 {
                     Some(([height, width], &output.values[..]))
@@ -523,6 +525,8 @@ mod tests {
             output("anomaly_map", &[1, 1, 1, 1]),
             output("pred_mask", &[4]),
         ];
+        let matrix = [output("anomaly_map", &[2, 3])];
+        assert_eq!(Said::of(&matrix).unwrap().map.unwrap().0, [2, 3]);
         let said = Said::of(&named).unwrap();
         assert_eq!((said.score, said.map.unwrap().0), (Some(0.0), [1, 1]));
     }
@@ -536,6 +540,7 @@ mod tests {
             vec![map.clone(), map.clone()],
             vec![score.clone(), score, map.clone()],
             vec![output("embedding", &[6])],
+            vec![output("probs", &[1, 3])],
             vec![output("features", &[1, 4, 2, 3])],
             vec![output("pred_score", &[2])],
             vec![output("anomaly_map", &[1, 3, 2, 2])],
