@@ -136,7 +136,9 @@ impl Named {
                 (Some(version), Some(_)) => format!(
                     "there is no version {version} of the model {name:?}; `ctl get models` lists those there are"
                 ),
-                _ => format!("there is no model {name:?}; `ctl get models` lists them"),
+                _ => format!(
+                    "no job of this coordinator has trained a model {name:?}; `ctl get models` lists those there are. One of another coordinator's store is named by the path of its package.json in `ctl export`, and in `ctl predict` by its name and `--to` that store"
+                ),
             })
         })
     }
