@@ -73,6 +73,21 @@ impl ScoredRun {
         self.metrics.first().map_or("", |row| row.model.as_str())
     }
 
+    /// The version of the package that the run used, if it used one that has versions.
+    pub fn version(&self) -> Option<u32> {
+        let used = self.used_package("version")?;
+        u32::try_from(used.as_u64()?).ok()
+    }
+
+    /// What the table `metrics` says of the package that the run used.
+    fn used_package(&self, key: &str) -> Option<Value> {
+        self.metrics.iter().find_map(|row| {
+            let mut parameters: Value = serde_json::from_str(&row.parameters).ok()?;
+            let said = parameters["used"]["package"][key].take();
+            (!said.is_null()).then_some(said)
+        })
+    }
+
     /// By which the run's images were decided.
     pub fn threshold(&self) -> Option<f64> {
         let of_images = self.metrics.iter().filter(|row| row.level == "image");
@@ -81,11 +96,7 @@ impl ScoredRun {
 
     /// The package that the run used, or that it left.
     pub async fn package(&self, cluster: &mut Cluster) -> Result<String, Error> {
-        let used = self.metrics.iter().find_map(|row| {
-            let parameters: Value = serde_json::from_str(&row.parameters).ok()?;
-            Some(parameters["used"]["package"]["uri"].as_str()?.to_owned())
-        });
-        if let Some(uri) = used {
+        if let Some(Value::String(uri)) = self.used_package("uri") {
             return Ok(uri);
         }
         let models = cluster.client.list_models(ListModelsRequest {}).await?;

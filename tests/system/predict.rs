@@ -281,7 +281,10 @@ fn what_two_models_decide_otherwise_is_shown(queue: Queue) {
     assert_eq!(found["to_anomalous"], 0);
     assert_eq!(found["to_normal"], before - 1);
     assert_eq!(found["rank_correlation"], 1.0);
+    let version = |at: usize| found["models"][at]["version"].clone();
+    assert_eq!([version(0), version(1)], [1, 1], "{found}");
     let page = fs::read_to_string(sandbox.path("diff.html")).unwrap();
+    assert!(page.contains("tiny@1 → tiny@1"));
     let pictures = page.matches("data:image/jpeg").count();
     assert_eq!(
         pictures,
@@ -312,6 +315,13 @@ fn what_two_models_decide_otherwise_is_shown(queue: Queue) {
     );
     let there = sandbox.ctl(&against_itself);
     there.expect(2);
+    // A camera that uses a name again has made another image.
+    let place = sandbox.path("data/tiny/test/good/0000.png");
+    images::write_sized(&place, &[90; 64 * 64], 64, 64);
+    let third = predict("");
+    let changed = sandbox.json(&["diff", &first, &third, "--pictures", "0"]);
+    let counted = ["images", "changed", "to_anomalous", "to_normal"].map(|name| &changed[name]);
+    assert_eq!(counted, [11, 1, 0, 0], "{changed}");
 }
 
 fn images_in_a_bucket_are_scored_without_a_job_file(queue: Queue) {
@@ -625,6 +635,28 @@ fn an_incremental_job_scores_what_is_new_or_has_changed_and_answers_for_all(queu
     let rows = sandbox.json(&["results", "last", "--scores"]);
     let mut decided = rows.as_array().unwrap().iter();
     assert!(decided.all(|row| row["is_anomalous"] != true), "{rows}");
+    // This job, too, decides otherwise what earlier ones had scored: all but the broken one.
+    let last = ["rethreshold", "last", "--manual", "-1e9", "--wait"];
+    let changed = sandbox.json(&last);
+    assert_eq!(changed["runs"][0]["to_anomalous"], 12, "{changed}");
+    assert_eq!(changed["runs"][0]["to_normal"], 0, "{changed}");
+
+    // What is asked for of them now would take scoring them.
+    sandbox.write("night.yaml", &format!("{yaml}maps: all\npictures: all\n"));
+    assert_eq!(night(0, 13), later);
+    let described = sandbox.ctl(&["describe", "last"]).stdout;
+    for said in [
+        "`maps`: there is none of 12 images",
+        "`pictures`: this job has none of 12 images",
+    ] {
+        assert!(described.contains(said), "{described}");
+    }
+    sandbox
+        .ctl(&["report", "last", "--to", "none.html"])
+        .expect(0);
+    let page = fs::read_to_string(sandbox.path("none.html")).unwrap();
+    assert!(page.contains("no image was scored anew: 13 images by earlier jobs"));
+    assert!(!page.contains("false alarms"), "nothing is measured");
 
     // Another package, another engine and another input know nothing of it.
     let other = yaml.replace("data: [data/tiny/test, list.txt]", "data: data/tiny/test");

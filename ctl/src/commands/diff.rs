@@ -54,8 +54,15 @@ async fn diff(common: &Common, args: &Args, studio: &mut Studio<'_>) -> Result<(
     let shown = (args.pictures as usize).max(1);
     let mut switch = switched::switch(runs.map(side), decided, shown);
     if switch.decided() == 0 {
+        let but = match switch.changed {
+            0 => String::new(),
+            changed => format!(
+                "; {} written anew between them",
+                output::counted(changed, "image")
+            ),
+        };
         return Err(Error::NotFound(format!(
-            "jobs {} and {} have decided no image that both have",
+            "jobs {} and {} have decided no image that both have{but}",
             first.job.id, second.job.id
         )));
     }
@@ -95,6 +102,7 @@ fn side(scored: &ScoredRun) -> Side {
         job: scored.job.id.clone(),
         name: scored.job.name.clone(),
         model: scored.model().to_owned(),
+        version: scored.version(),
         threshold: scored.threshold(),
     }
 }
@@ -111,7 +119,8 @@ fn print(common: &Common, switch: &Switch, to: &Path) -> Result<(), Error> {
         );
     let value = json!({
         "jobs": switch.sides.each_ref().map(|side| &side.job), "images": decided,
-        "to_anomalous": to_anomalous, "to_normal": to_normal, "only": switch.only, "undecided": switch.undecided,
+        "models": switch.sides.each_ref().map(|side| json!({"model": side.model, "version": side.version})),
+        "to_anomalous": to_anomalous, "to_normal": to_normal, "only": switch.only, "changed": switch.changed, "undecided": switch.undecided,
         "rank_correlation": switch.rank_correlation, "folders": folders.collect::<Vec<_>>(),
         "clearest": clearest.collect::<Vec<_>>(), "report": to,
     });
@@ -138,6 +147,10 @@ fn print(common: &Common, switch: &Switch, to: &Path) -> Result<(), Error> {
                 output::counted(only, "image"),
                 job.job
             ));
+        }
+        if switch.changed > 0 {
+            let changed = output::counted(switch.changed, "image");
+            text.push_str(&format!("\n{changed} written anew between the jobs: not compared"));
         }
         if switch.undecided > 0 {
             let undecided = output::counted(switch.undecided, "image");
