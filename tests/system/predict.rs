@@ -318,7 +318,16 @@ fn what_two_models_decide_otherwise_is_shown(queue: Queue) {
     // A camera that uses a name again has made another image.
     let place = sandbox.path("data/tiny/test/good/0000.png");
     images::write_sized(&place, &[90; 64 * 64], 64, 64);
-    let third = predict("");
+    let again = [
+        "predict",
+        "tiny",
+        "data/tiny/test",
+        "--to",
+        "./out",
+        "--new",
+    ];
+    sandbox.ctl(&again).expect(0);
+    let third = sandbox.job_ids().swap_remove(0);
     let changed = sandbox.json(&["diff", &first, &third, "--pictures", "0"]);
     let counted = ["images", "changed", "to_anomalous", "to_normal"].map(|name| &changed[name]);
     assert_eq!(counted, [11, 1, 0, 0], "{changed}");
