@@ -133,6 +133,9 @@ fn checked(settings: &Settings, act: impl FnOnce(Checked) -> Result<(), RunError
         eprintln!("coordinator: {}", chain(&error));
         return ExitCode::from(2);
     }
+    for warning in ::settings::unknown_variables(settings.file.config.as_deref()) {
+        tracing::warn!("{warning}");
+    }
     match Checked::of(settings).and_then(act) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

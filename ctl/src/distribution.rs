@@ -5,7 +5,7 @@ use report::{Cut, Histogram, Scored, Scores, Truth};
 use serde_json::{Value, json};
 use tables::{MetricRow, ScoreRow};
 
-use crate::output::{Document, Table};
+use crate::output::{self, Document, Table};
 
 /// Images of one class, or those whose class nobody knows.
 #[derive(Debug, Clone, PartialEq)]
@@ -233,7 +233,7 @@ fn bins(found: &[Distribution]) -> Table {
 }
 
 fn number(value: Option<f64>) -> String {
-    value.map_or("-".to_owned(), |value| format!("{value:.4}"))
+    value.map_or("-".to_owned(), output::number)
 }
 
 #[cfg(test)]

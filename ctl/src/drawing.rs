@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use job::ResolvedJob;
 use proto::Place;
 use serde_json::json;
-use tables::RenderRow;
+use tables::{RenderRow, ScoreRow};
 
 use crate::cluster::{Cluster, WorkerOptions};
 use crate::commands::{results, run::submit};
 use crate::job_file::{self, ReadJob, print_warnings};
+use crate::output::counted;
 use crate::rows::Results;
 use crate::scored_run::ScoredRun;
 use crate::watch::{Follow, Signals, follow};
@@ -50,7 +52,7 @@ impl<'a> Studio<'a> {
         &mut self,
         scored: &ScoredRun,
         uris: &[String],
-    ) -> Result<BTreeMap<String, RenderRow>, Error> {
+    ) -> Result<BTreeMap<String, Drawn>, Error> {
         if uris.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -77,64 +79,75 @@ impl<'a> Studio<'a> {
         }
         let drawn = Results::find(&mut cluster.client, &job.id).await?;
         let drawn = drawn.ok_or_else(|| results::none_yet(&job))?;
+        let mut found = BTreeMap::new();
+        let scores = drawn.read::<ScoreRow>(&mut cluster.client).await?;
+        let failed = scores.into_iter().filter_map(|row| {
+            let why = [row.error_class, row.error].into_iter().flatten();
+            let why = why.collect::<Vec<_>>().join(": ");
+            (!why.is_empty()).then_some((row.uri, Drawn::Failed(why)))
+        });
+        found.extend(failed);
         let rows = drawn
             .read_if_there::<RenderRow>(&mut cluster.client)
             .await?;
-        Ok(rows.into_iter().map(|row| (row.uri.clone(), row)).collect())
+        found.extend(rows.into_iter().map(|row| {
+            let uri = row.uri.clone();
+            match row.error.clone() {
+                Some(why) => (uri, Drawn::Failed(why)),
+                None => (uri, Drawn::Row(Box::new(row))),
+            }
+        }));
+        let mut missing = uris.iter().filter_map(|uri| match found.get(uri) {
+            Some(Drawn::Row(_)) => None,
+            Some(Drawn::Failed(why)) => Some(format!("{uri}: {why}")),
+            None => Some(format!("{uri}: {UNSCORED}")),
+        });
+        if let Some(first) = missing.next() {
+            eprintln!(
+                "warning: {} of {} could not be drawn, the first is {first}",
+                1 + missing.count(),
+                counted(uris.len() as u64, "image")
+            );
+        }
+        Ok(found)
     }
 }
 
-/// The job that draws them, deciding as the run did.
+/// What came of one image.
+pub enum Drawn {
+    Row(Box<RenderRow>),
+    /// Why there is no picture: it has gone since, say.
+    Failed(String),
+}
+
+/// Of an image that the job which draws has no row of.
+pub const UNSCORED: &str = "it could not be scored again";
+
+/// The job that draws them, deciding as the run did, where the run's job could be done.
 fn job(scored: &ScoredRun, package: &str, uris: &[String]) -> Result<ReadJob, Error> {
-    let places: Vec<String> = uris.iter().map(|uri| plain(uri)).collect();
+    let resources = ResolvedJob::from_json(&scored.job.resolved_json)
+        .map_err(|source| Error::cannot_run_because("cannot read the job that is drawn", source))?
+        .resources;
+    // Images that have gone since are rows of a list; no sign in an address is taken for anything else.
+    let path: Vec<String> = uris.iter().map(|uri| job::without_days(uri)).collect();
     let mut job = json!({
         "kind": "predict",
         "name": "pictures",
         "model": {"package": package},
-        "data": {"class_path": "PredictDataset", "init_args": {"path": places}},
+        "data": {"class_path": "PredictDataset", "init_args": {"path": path, "listed": true}},
         "output": scored.results.store(),
+        "resources": resources.section(),
         "pictures": "all",
         "max_error_rows": "100%",
     });
-    if let Some(threshold) = scored.threshold() {
-        job["metrics"] = json!({"threshold": {"image": threshold}});
-    }
-    job_file::read_made(job::yaml(&job))
-}
-
-/// An address that means itself, whatever signs of a glob are in it.
-fn plain(uri: &str) -> String {
-    // Behind an archive everything means itself.
-    let is_archive = |path: &str| {
-        let path = path.to_ascii_lowercase();
-        [".tar", ".tar.gz", ".tgz", ".zip"]
-            .iter()
-            .any(|ending| path.ends_with(ending))
-    };
-    if uri
-        .split_once("!/")
-        .is_some_and(|(path, _)| is_archive(path))
-    {
-        return uri.to_owned();
-    }
-    let mut place = String::with_capacity(uri.len());
-    for sign in uri.chars() {
-        match sign {
-            '*' | '?' | '[' => place.extend(['[', sign, ']']),
-            other => place.push(other),
+    let thresholds = [
+        ("image", scored.threshold()),
+        ("pixel", scored.pixel_threshold()),
+    ];
+    for (level, threshold) in thresholds {
+        if let Some(threshold) = threshold {
+            job["metrics"]["threshold"][level] = threshold.into();
         }
     }
-    place
-}
-
-#[cfg(test)]
-mod tests {
-    use super::plain;
-
-    #[test]
-    fn no_address_is_taken_for_a_glob() {
-        assert_eq!(plain("s3://a/b.png"), "s3://a/b.png");
-        assert_eq!(plain("/in/a[1]*?.png"), "/in/a[[]1][*][?].png");
-        assert_eq!(plain("/in/a.tar!/b[1].png"), "/in/a.tar!/b[1].png");
-    }
+    job_file::read_made(job::yaml(&job), &[])
 }

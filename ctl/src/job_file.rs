@@ -38,8 +38,8 @@ impl JobFile {
 }
 
 /// The job of a text that a command made.
-pub fn read_made(text: String) -> Result<ReadJob, Error> {
-    read(text, "", &[])
+pub fn read_made(text: String, set: &[(String, String)]) -> Result<ReadJob, Error> {
+    read(text, "", set)
 }
 
 fn read(text: String, name: &str, set: &[(String, String)]) -> Result<ReadJob, Error> {

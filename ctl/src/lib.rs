@@ -32,6 +32,7 @@ mod slowest;
 mod stored_file;
 mod summary;
 mod switched;
+mod target;
 mod trials;
 mod watch;
 
@@ -76,11 +77,13 @@ impl Common {
 
 /// Does what was asked, says what went wrong.
 pub fn run(cli: Cli) -> ExitCode {
+    warn_of_variables(&cli.common);
     ended(commands::run(&cli.common, cli.command))
 }
 
 /// Prints the merged settings, and ends as every command would that finds something wrong with them.
 pub fn show(common: Common, text: String) -> ExitCode {
+    warn_of_variables(&common);
     settings::print(&text);
     ended(
         places::coordinator(&common)
@@ -88,6 +91,12 @@ pub fn show(common: Common, text: String) -> ExitCode {
             .and_then(|()| Ok(store::Stores::read(common.config())?))
             .map(|stores| settings::print(&stores.shown())),
     )
+}
+
+fn warn_of_variables(common: &Common) {
+    for warning in settings::unknown_variables(common.config()) {
+        eprintln!("warning: {warning}");
+    }
 }
 
 fn ended(outcome: Result<(), Error>) -> ExitCode {

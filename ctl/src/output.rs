@@ -98,6 +98,11 @@ pub fn counted(value: u64, one: &str) -> String {
     format!("{value} {}", report::plural(value, one))
 }
 
+/// A score, a metric or a parameter in a table.
+pub fn number(value: f64) -> String {
+    format!("{value:.4}")
+}
+
 /// Writes text and ends it with a line feed.
 pub fn line(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();

@@ -104,6 +104,9 @@ fn head(job: &Job, runs: &[Run], published: Published<'_>, now_ms: i64) -> Strin
     if let Some(told) = rethresholded::words(job) {
         rows.push(("decided", told));
     }
+    if let Some(told) = rethresholded::masks(job) {
+        rows.push(("masks", told));
+    }
     if !job.rethreshold_failure.is_empty() {
         let why = &job.rethreshold_failure;
         let told = format!("as before, since the last new threshold came to nothing: {why}");

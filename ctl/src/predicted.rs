@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tables::{ANOMALOUS_RATE, MetricRow, ScoreRow};
 
-use crate::output::{Table, counted};
+use crate::output::{Table, counted, number};
 use crate::summary::Line;
 
 /// Images that an incremental job did not have to score.
@@ -83,8 +83,7 @@ pub fn table(metrics: &[MetricRow], lines: &[Line], reused: Reused) -> Option<Ta
             decided.map_or_else(dash, |(_, share)| format!("{:.2} %", 100.0 * share)),
             row.errors.to_string(),
             speed.map_or_else(dash, |speed| format!("{speed:.1}")),
-            row.threshold
-                .map_or_else(dash, |threshold| format!("{threshold:.4}")),
+            row.threshold.map_or_else(dash, number),
             row.threshold_split.clone().unwrap_or_else(dash),
         ];
         table.row(cells);

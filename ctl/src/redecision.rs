@@ -6,7 +6,7 @@ use metrics::{Confusion, FalsePositiveRate};
 use serde_json::{Value, json};
 use tables::{MetricRow, ScoreRow};
 
-use crate::output::Table;
+use crate::output::{self, Table};
 
 /// One generation.
 #[derive(Debug, Default)]
@@ -223,7 +223,7 @@ pub fn table(found: &[Change]) -> Table {
 }
 
 fn moved(before: Option<f64>, after: Option<f64>) -> String {
-    let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+    let number = |value: Option<f64>| value.map_or("-".to_owned(), output::number);
     let (before, after) = (number(before), number(after));
     if before == after {
         after

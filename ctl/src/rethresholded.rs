@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use job::Rethreshold;
-use job::resolved::ThresholdSpec;
+use job::resolved::{JobKind, ThresholdSpec};
+use job::{ResolvedJob, Rethreshold};
 use proto::v1::Job;
 
 /// What decides in place of the job file's thresholds, for people; `None`: these do.
 pub fn words(job: &Job) -> Option<String> {
-    let by_run: BTreeMap<u32, Rethreshold> = serde_json::from_str(&job.rethresholds_json).ok()?;
     let mut groups: Vec<(Rethreshold, Vec<u32>)> = Vec::new();
-    for (run, new) in by_run {
+    for (run, new) in by_run(job) {
         match groups.iter_mut().find(|(one, _)| *one == new) {
             Some((_, runs)) => runs.push(run),
             None => groups.push((new, vec![run])),
@@ -38,6 +37,39 @@ pub fn words(job: &Job) -> Option<String> {
             groups.join("; ")
         )
     })
+}
+
+fn by_run(job: &Job) -> BTreeMap<u32, Rethreshold> {
+    serde_json::from_str(&job.rethresholds_json).unwrap_or_default()
+}
+
+/// The number that decides a run's pixels, where its user has given one, in the job file or since.
+pub fn given_for_pixels(job: &Job, run: u32) -> Option<f64> {
+    let since = by_run(job).get(&run).and_then(|new| new.pixel);
+    let in_file = || {
+        let resolved = ResolvedJob::from_json(&job.resolved_json).ok()?;
+        // What the trials of a search have in common stands there once.
+        let spec = resolved.runs.get(run as usize).or(resolved.runs.first())?;
+        Some(spec.metrics.pixel_threshold)
+    };
+    match since.or_else(in_file)? {
+        ThresholdSpec::Manual { value } => Some(value),
+        ThresholdSpec::F1Adaptive
+        | ThresholdSpec::FalsePositiveRate { .. }
+        | ThresholdSpec::Package => None,
+    }
+}
+
+/// With which threshold the masks of a job that predicts are drawn, for people; `None`: with the package's.
+pub fn masks(job: &Job) -> Option<String> {
+    let value = given_for_pixels(job, 0).filter(|_| job.kind == JobKind::Predict.as_str())?;
+    let set_since = by_run(job).get(&0).is_some_and(|new| new.pixel.is_some());
+    let earlier = if set_since {
+        "; boxes, and pictures that the job kept, are of the threshold that it began with"
+    } else {
+        ""
+    };
+    Some(format!("pixels at and above {value}{earlier}"))
 }
 
 fn threshold(spec: ThresholdSpec) -> String {

@@ -169,7 +169,7 @@ pub fn document<R: Row>(
     form: Document,
 ) -> Result<String, Error> {
     if form != Document::Csv {
-        return Ok(table(&json(rows)?, shown).document(form));
+        return Ok(table(rows, shown)?.document(form));
     }
     let batch = R::to_batch(rows).map_err(unwritable)?;
     let columns = columns(&batch);
@@ -237,24 +237,31 @@ fn cell(column: &Arc<dyn Array>, row: usize) -> Value {
 }
 
 /// A table of the named columns for people; `>` before a name sets it to the right.
-pub fn table(rows: &[Value], columns: &[&'static str]) -> Table {
-    let mut table = Table::new(columns);
-    for row in rows {
-        table.row(
-            columns
-                .iter()
-                .map(|name| text(&row[name.trim_start_matches('>')])),
-        );
+pub fn table<R: Row>(rows: &[R], shown: &[&'static str]) -> Result<Table, Error> {
+    let batch = R::to_batch(rows).map_err(unwritable)?;
+    let column = |name: &&str| batch.column_by_name(name.trim_start_matches('>'));
+    let columns: Vec<_> = shown.iter().map(column).collect();
+    let mut table = Table::new(shown);
+    for row in 0..batch.num_rows() {
+        let of_column =
+            |column: &Option<_>| column.map_or("-".to_owned(), |column| text(column, row));
+        table.row(columns.iter().map(of_column));
     }
-    table
+    Ok(table)
 }
 
-fn text(value: &Value) -> String {
-    match value {
+fn text(column: &Arc<dyn Array>, row: usize) -> String {
+    // Of the number itself: its shortest text, which programs get, may round to another last digit.
+    if let Some(numbers) = column.as_primitive_opt::<Float32Type>()
+        && column.is_valid(row)
+    {
+        return output::number(numbers.value(row).into());
+    }
+    match cell(column, row) {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => text,
         Value::Number(number) if number.is_f64() => {
-            format!("{:.4}", number.as_f64().unwrap_or(f64::NAN))
+            output::number(number.as_f64().unwrap_or(f64::NAN))
         }
         other => other.to_string(),
     }
@@ -264,6 +271,30 @@ fn text(value: &Value) -> String {
 mod tests {
     use super::*;
     use tables::TimingRow;
+
+    #[test]
+    fn a_score_ends_with_the_same_digit_in_every_table() {
+        // Below and above half of a last digit, unlike their shortest texts read again.
+        for (score, shown) in [
+            (0.000_85, "0.0009"),
+            (0.000_65, "0.0007"),
+            (0.000_55, "0.0005"),
+        ] {
+            let row = ScoreRow {
+                score: Some(score),
+                ..ScoreRow::default()
+            };
+            let table = table(std::slice::from_ref(&row), &[">score", ">score_normalized"]);
+            let lines = table.unwrap().render();
+            assert_eq!(lines.split_whitespace().nth(2), Some(shown), "{lines}");
+            assert_eq!(output::number(score.into()), shown);
+            // Programs have the shortest text that is this number.
+            assert_eq!(
+                json(&[row]).unwrap()[0]["score"],
+                score.to_string().parse::<f64>().unwrap()
+            );
+        }
+    }
 
     #[test]
     fn rows_become_objects_with_the_columns_names() {
@@ -290,7 +321,9 @@ mod tests {
             ]
         );
         assert_eq!(
-            table(&rows, &["task", ">wall_s", ">cpu_s"]).render(),
+            table(std::slice::from_ref(&row), &["task", ">wall_s", ">cpu_s"])
+                .unwrap()
+                .render(),
             "TASK       WALL_S  CPU_S\nabcd-0001  1.5000      -"
         );
         let csv = document(std::slice::from_ref(&row), &[], Document::Csv).unwrap();

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use proto::v1::{GetJobRequest, Job, ListModelsRequest};
+use plan::{ResultDetail, TaskResult};
+use proto::v1::{DescribeJobReply, GetJobRequest, Job, Task};
 use serde_json::Value;
 use tables::MetricRow;
+use types::TaskKind;
 
-use crate::Error;
 use crate::cluster::Cluster;
 use crate::commands::results;
 use crate::rows::Results;
+use crate::{Error, rethresholded};
 
 /// One run of a job that has published its tables.
 pub struct ScoredRun {
@@ -94,19 +96,52 @@ impl ScoredRun {
         of_images.filter_map(|row| row.threshold).next()
     }
 
+    /// By which its pixels were decided, unless that is the package's own: as metrics of pixels have it, or as somebody has given
+    /// it.
+    pub fn pixel_threshold(&self) -> Option<f64> {
+        let of_pixels = self.metrics.iter().filter(|row| row.level == "pixel");
+        let measured = of_pixels.filter_map(|row| row.threshold).next();
+        measured.or_else(|| rethresholded::given_for_pixels(&self.job, self.run))
+    }
+
+    /// For the names of files: of a job of several runs each has its own.
+    pub fn file_name(&self) -> String {
+        match self.job.runs {
+            0 | 1 => self.job.id.clone(),
+            _ => format!("{}-{}", self.job.id, self.run),
+        }
+    }
+
     /// The package that the run used, or that it left.
     pub async fn package(&self, cluster: &mut Cluster) -> Result<String, Error> {
         if let Some(Value::String(uri)) = self.used_package("uri") {
             return Ok(uri);
         }
-        let models = cluster.client.list_models(ListModelsRequest {}).await?;
-        let mut models = models.into_inner().models.into_iter();
-        let own = models.find(|model| model.job == self.job.id && model.run == self.run);
-        own.map(|model| model.package).ok_or_else(|| {
+        let request = GetJobRequest {
+            job: self.job.id.clone(),
+        };
+        let described = cluster.client.describe_job(request).await?.into_inner();
+        self.left(&described).ok_or_else(|| {
             Error::NotFound(format!(
                 "run {} of job {} left no trained model to draw with",
                 self.run, self.job.id
             ))
         })
+    }
+
+    /// The package that the run's evaluation wrote; only those of some jobs are published as models.
+    fn left(&self, described: &DescribeJobReply) -> Option<String> {
+        let run = described.runs.iter().find(|run| run.index == self.run)?;
+        let result: TaskResult = serde_json::from_str(&run.result_json).ok()?;
+        let ResultDetail::Evaluate { package, .. } = result.detail else {
+            return None;
+        };
+        let of_run =
+            |task: &&Task| task.kind == TaskKind::Evaluate.as_str() && task.run == Some(self.run);
+        let task = described.tasks.iter().find(of_run)?;
+        let mut attempts = task.attempts.iter().rev();
+        let accepted = attempts.find(|attempt| attempt.outcome == "accepted")?;
+        let store = self.results.store().trim_end_matches('/');
+        Some(format!("{store}/{}/{}", accepted.prefix, package?))
     }
 }

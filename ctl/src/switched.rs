@@ -158,6 +158,7 @@ fn clearest(mut flips: Vec<[&Decided; 2]>, shown: usize) -> Vec<Flip> {
         normalized: pair.map(|one| one.normalized),
         image: None,
         overlays: [None, None],
+        lacks: None,
     };
     flips.iter().take(shown).map(flip).collect()
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::Error;
 use crate::cluster::Cluster;
-use crate::output::{Cell, Table, embedded};
+use crate::output::{Cell, Table, embedded, number};
 
 /// A search with its trials in order.
 pub struct Search {
@@ -310,10 +310,6 @@ fn metrics(run: &Run) -> Map<String, Value> {
     }
 }
 
-fn number(value: f64) -> String {
-    format!("{value:.4}")
-}
-
 /// `backbone=resnet18 n_features=100`.
 pub fn words(parameters: &Map<String, Value>) -> String {
     let word = |(path, value): (&String, &Value)| {
@@ -327,11 +323,10 @@ fn short(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(short).collect::<Vec<_>>().join(","),
-        Value::Number(number) => match number.as_f64() {
-            Some(float) if number.is_f64() => format!("{float:.4}"),
-            _ => number.to_string(),
+        other => match other.as_f64() {
+            Some(float) if other.is_f64() => number(float),
+            _ => other.to_string(),
         },
-        other => other.to_string(),
     }
 }
 

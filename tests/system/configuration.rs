@@ -20,6 +20,8 @@ ctl: {coordinator: \"https://nightshift.example:7070\", token_file: /home/me/.ni
 The sections `stores`, `cache` and `files` hold for all programs; [operations](operations.md#stores) explains them. A setting has the variable that its row names; one
 without is refused there (`NIGHTSHIFT_RESTORED`: it is for one start), not ignored. A token or password itself never stands in a file
 that others read: `NIGHTSHIFT_TOKEN` and `NIGHTSHIFT_BROKER_PASSWORD` hold one, `token_file` and `broker_password_file` name a file.
+A variable that begins with `NIGHTSHIFT_` and that no program knows is warned about on standard error at start, with the nearest that is one, unless the
+configuration file names it as that of a secret.
 
 Made by `UPDATE=1 cargo test --workspace --test system configuration`.
 
@@ -43,6 +45,56 @@ fn the_page_lists_every_setting() {
         fs::read_to_string(&path).unwrap_or_default() == page,
         "docs/configuration.md is out of date: UPDATE=1 cargo test --workspace --test system configuration"
     );
+}
+
+#[test]
+fn every_program_knows_the_variables_of_all_and_users_are_told_of_each() {
+    let mut variables = settings::of_flags::<coordinator::Settings>();
+    variables.extend(settings::of_flags::<worker::Settings>());
+    variables.extend(settings::of_flags::<ctl::Cli>());
+    variables.sort_unstable();
+    variables.dedup();
+    assert_eq!(variables, settings::OF_FLAGS);
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cli.md");
+    let page = fs::read_to_string(page).unwrap();
+    for variable in settings::OTHERS {
+        assert!(page.contains(&format!("| `{variable}` |")), "{variable}");
+    }
+}
+
+#[test]
+fn a_misspelt_variable_is_warned_about_and_standard_output_stays_as_it_is() {
+    let mut sandbox = Sandbox::new();
+    sandbox.write(
+        "config.yaml",
+        "stores: {lab: {url: s3://lab, access_key: {env: NIGHTSHIFT_LAB_ID}, secret_key: {env: NIGHTSHIFT_LAB_KEY}}}\n",
+    );
+    for variable in [
+        "NIGHTSHIFT_LAB_ID",
+        "NIGHTSHIFT_LAB_KEY",
+        "NIGHTSHIFT_CHAOS",
+    ] {
+        sandbox.set(variable, "1");
+    }
+    let shown = |sandbox: &Sandbox, program| {
+        let arguments = ["--config", "config.yaml", "--print-config"];
+        let ended = sandbox.start(program, &arguments).wait(SOON);
+        ended.expect(0);
+        ended
+    };
+    let programs = ["coordinator", "worker", "ctl"];
+    let before = programs.map(|program| shown(&sandbox, program));
+    sandbox.set("NIGHTSHIFT_NATIV_DIR", "/native");
+    for (program, before) in programs.iter().zip(before) {
+        assert_eq!(before.stderr, "", "{program}");
+        let ended = shown(&sandbox, program);
+        ended.says(&[
+            "NIGHTSHIFT_NATIV_DIR is set",
+            "did you mean NIGHTSHIFT_NATIVE_DIR?",
+        ]);
+        assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+        assert_eq!(ended.stdout, before.stdout, "{program}");
+    }
 }
 
 /// The message with which a program ends, without the time before it.

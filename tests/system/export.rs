@@ -156,6 +156,12 @@ fn a_folder_holds_the_files_of_one_export(queue: Queue) {
     let jobs = || sandbox.json(&["get", "jobs"]).as_array().unwrap().len();
     export("onnx", "files").expect(0);
     export("onnx", "files").expect(0);
+    // A worker of another pool does it.
+    let night = ["--to", "night", "--set", "resources.pool=night"];
+    let asked = [&["export", "tiny", "--engine", "onnx"][..], &night].concat();
+    sandbox.ctl(&asked).expect(0);
+    let job = sandbox.json(&["describe", "last"]);
+    assert_eq!(job["resolved"]["resources"]["pool"], "night");
     let before = jobs();
     export("openvino", "files")
         .expect(2)

@@ -243,4 +243,11 @@ fn a_worker_that_was_told_to_end_is_gone_at_once_and_one_that_was_killed_is_unhe
     coordinator.wait(SOON).expect(0);
     let _coordinator = sandbox.start("coordinator", &[]);
     shown(&[("killed", "unheard"), ("told", "gone")]);
+    // The restart is not when they were seen.
+    let workers = sandbox.json(&["get", "workers"]);
+    let seen = |worker: &serde_json::Value| worker["last_seen"].is_null();
+    assert!(workers.as_array().unwrap().iter().all(seen), "{workers}");
+    let table = sandbox.ctl(&["get", "workers"]);
+    let told = table.stdout.matches("before the coordinator's start");
+    assert_eq!(told.count(), 2, "{}", table.stdout);
 }

@@ -1,6 +1,6 @@
 //! Images without labels, scored by a trained package.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -23,6 +23,9 @@ on_both_queues!(
     images_in_archives_are_scored_where_they_lie,
     what_is_anomalous_has_boxes_and_its_map_and_pictures_are_kept,
     what_two_models_decide_otherwise_is_shown,
+    images_are_drawn_by_their_exact_names_and_those_that_have_gone_are_told,
+    masks_are_drawn_by_the_thresholds_of_pixels_that_a_job_has_now,
+    runs_of_a_benchmark_are_drawn_each_by_its_own_model,
     images_in_a_bucket_are_scored_without_a_job_file,
     a_bucket_that_is_closed_in_the_middle_of_a_job_is_said_and_what_is_missing_is_done_when_it_is_open,
     what_is_not_there_is_said,
@@ -240,6 +243,21 @@ fn what_is_anomalous_has_boxes_and_its_map_and_pictures_are_kept(queue: Queue) {
             assert!(begin.starts_with(magic), "{file}");
         }
     }
+    // Fewer take the place of those; a user's own file stays.
+    let job = sandbox.job_ids().swap_remove(1);
+    sandbox.write("pictures/notes.txt", "mine");
+    sandbox
+        .ctl(&["render", &job, "--top", "1", "--to", "pictures"])
+        .expect(0);
+    let left: Vec<String> = files(&sandbox.path("pictures"))
+        .iter()
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(
+        left.iter().filter(|name| name.starts_with("001-")).count(),
+        3
+    );
+    assert_eq!(left.len(), 3 + 2, "{left:?}");
     let several = sandbox.ctl(&["render", "nothing"]);
     several.expect(3);
 }
@@ -331,6 +349,198 @@ fn what_two_models_decide_otherwise_is_shown(queue: Queue) {
     let changed = sandbox.json(&["diff", &first, &third, "--pictures", "0"]);
     let counted = ["images", "changed", "to_anomalous", "to_normal"].map(|name| &changed[name]);
     assert_eq!(counted, [11, 1, 0, 0], "{changed}");
+}
+
+fn images_are_drawn_by_their_exact_names_and_those_that_have_gone_are_told(queue: Queue) {
+    let sandbox = trained(12, 6).on(queue);
+    // Nothing else is where the job's pool has its workers.
+    let (_coordinator, _worker) = cluster(&sandbox, &["--pool", "night"]);
+    let odd = sandbox.path("data/odd");
+    fs::create_dir(&odd).unwrap();
+    let names = ["{brace}.png", "a[1]*?.png", "list.txt", "gone.png"];
+    for (name, image) in names.into_iter().zip(["0000", "0001", "0002", "0003"]) {
+        let image = sandbox.path(&format!("data/tiny/test/bad/{image}.png"));
+        fs::copy(image, odd.join(name)).unwrap();
+    }
+    for archive in ["a.tar", "b.tar"] {
+        let good = sandbox.path("data/tiny/test/good");
+        tar(&good, &odd.join(archive), &["-cf"]);
+    }
+    let places = "[data/odd/*.png, data/odd/*.tar, data/odd/list.csv, 'data/odd/{{bra*']";
+    sandbox.write("data/odd/list.csv", "uri\nlist.txt\n");
+    let predict = |threshold: &str| {
+        let text = format!(
+            "kind: predict\nname: odd\nmodel: {{package: tiny}}\noutput: ./out\nresources: {{pool: night, retries: 5}}\ndata: {places}\nmetrics: {{threshold: {threshold}}}\n"
+        );
+        sandbox.write("odd.yaml", &text);
+        sandbox.ctl(&["submit", "odd.yaml", "--wait"]).expect(0);
+        sandbox.job_ids().swap_remove(0)
+    };
+    let (first, second) = (predict("0"), predict("1e9"));
+    let count = sandbox.json(&["results", &first, "--scores"]);
+    let count = count.as_array().unwrap().len();
+    assert_eq!(count, 4 + 2 * 6);
+    fs::remove_file(odd.join("gone.png")).unwrap();
+    fs::remove_file(odd.join("b.tar")).unwrap();
+
+    let drawn = sandbox.ctl(&["render", &first, "--to", "odd", "-o", "json"]);
+    drawn
+        .expect(0)
+        .says(&["warning: 7 of 16 images could not be drawn", "not_found"]);
+    let drawn: Value = serde_json::from_str(&drawn.stdout).unwrap();
+    let drawn = drawn["images"].as_array().unwrap();
+    assert_eq!(drawn.len(), count);
+    for image in drawn {
+        let uri = image["uri"].as_str().unwrap();
+        let files = image["files"].as_array().unwrap().len();
+        if uri.contains("gone.png") || uri.contains("b.tar!/") {
+            let note = image["note"].as_str().unwrap();
+            assert!(note.starts_with("not drawn: not_found"), "{image}");
+            assert_eq!(files, 0, "{image}");
+        } else {
+            assert!(image["note"].is_null() && files == 3, "{image}");
+        }
+    }
+    let job = sandbox.json(&["describe", "last"]);
+    let resources = &job["resolved"]["resources"];
+    assert_eq!(
+        (&resources["pool"], &resources["retries"]),
+        (&"night".into(), &5.into())
+    );
+
+    let changed = sandbox.ctl(&["diff", &first, &second, "--pictures", "24"]);
+    changed
+        .expect(0)
+        .says(&["warning: 7 of 16 images could not be drawn"]);
+    let page = sandbox.path(&format!("diff-{first}-{second}.html"));
+    let page = fs::read_to_string(page).unwrap();
+    assert_eq!(page.matches("data:image/jpeg").count(), 3 * 9);
+    assert_eq!(page.matches("class=\"absent\">not_found: ").count(), 7);
+
+    // Where the files cannot be is seen before a job runs.
+    let jobs = sandbox.job_ids();
+    sandbox.write("file", "");
+    for (arguments, code, words) in [
+        (
+            &["render", &second, "--to", "odd"][..],
+            2,
+            "holds the pictures of run 0 of job",
+        ),
+        (&["render", &first, "--to", "file"], 6, "cannot write file"),
+        (&["diff", &first, &second], 2, "is there already"),
+        (
+            &["diff", &first, &second, "--to", "no/x.html"],
+            3,
+            "cannot write no/x.html",
+        ),
+    ] {
+        sandbox.ctl(arguments).expect(code).says(&[words]);
+    }
+    assert_eq!(sandbox.job_ids(), jobs);
+
+    // Nothing of it is there any more: it is told, and no fault of the job that draws.
+    fs::remove_dir_all(&odd).unwrap();
+    sandbox
+        .ctl(&["render", &first, "--to", "none"])
+        .expect(0)
+        .says(&["warning: 16 of 16 images"]);
+}
+
+/// The masks that `ctl render` draws of a job's images, each once.
+fn masks(sandbox: &Sandbox, job: &str, to: &str) -> BTreeSet<Vec<u8>> {
+    sandbox.ctl(&["render", job, "--to", to]).expect(0);
+    let files = files(&sandbox.path(to)).into_iter();
+    let masks = files.filter(|path| path.to_string_lossy().ends_with("-mask.png"));
+    masks.map(|path| fs::read(path).unwrap()).collect()
+}
+
+fn masks_are_drawn_by_the_thresholds_of_pixels_that_a_job_has_now(queue: Queue) {
+    let sandbox = trained(12, 6).served(queue);
+    let train = sandbox.job_ids().swap_remove(0);
+    let predict = |set: &str| {
+        let place = ["predict", "tiny", "data/tiny/test", "--to", "./out"];
+        sandbox
+            .ctl(&[&place[..], &["--set", set]].concat())
+            .expect(0);
+        sandbox.job_ids().swap_remove(0)
+    };
+    // Above every pixel, and below every one: all masks are alike.
+    let job = predict("metrics.threshold={pixel: 1e9}");
+    let nothing = masks(&sandbox, &job, "nothing");
+    assert_eq!(nothing.len(), 1);
+    let shown = sandbox.ctl(&["describe", &job]);
+    let said = "masks    pixels at and above 1000000000\n";
+    assert!(shown.stdout.contains(said), "{}", shown.stdout);
+    let own = masks(&sandbox, &train, "own");
+    assert!(own.len() > 1, "each image has its own");
+
+    let mut all = None;
+    for job in [&job, &train] {
+        sandbox
+            .ctl(&[
+                "rethreshold",
+                job,
+                "--manual",
+                "1",
+                "--pixel",
+                "-1",
+                "--wait",
+            ])
+            .expect(0);
+        let drawn = masks(&sandbox, job, &format!("all-{job}"));
+        assert_eq!(drawn.len(), 1, "{job}");
+        assert_ne!(drawn, nothing);
+        assert_eq!(all.get_or_insert(drawn.clone()), &drawn);
+    }
+    let shown = sandbox.ctl(&["describe", &job]);
+    let said = "masks    pixels at and above -1; boxes, and pictures that the job kept, are of the";
+    assert!(shown.stdout.contains(said), "{}", shown.stdout);
+
+    // Of a job without scores nothing is drawn.
+    sandbox.write("data/bad.png", "no image");
+    let bad = ["predict", "tiny", "data/bad.png", "--to", "./out"];
+    sandbox
+        .ctl(&[&bad[..], &["--set", "max_error_rows=1"]].concat())
+        .expect(0);
+    let job = sandbox.job_ids().swap_remove(0);
+    let jobs = sandbox.job_ids();
+    sandbox
+        .ctl(&["render", &job, "--to", "none"])
+        .expect(3)
+        .says(&["has scored no image"]);
+    assert_eq!(sandbox.job_ids(), jobs);
+    assert!(!sandbox.path("none").exists());
+}
+
+fn runs_of_a_benchmark_are_drawn_each_by_its_own_model(queue: Queue) {
+    let sandbox = Sandbox::with_job(12, 6).served(queue);
+    let grid = JOB.replace("seed: 0", "seed: {grid: [0, 1]}");
+    sandbox.write("job.yaml", &grid);
+    sandbox.ctl(&["run", "job.yaml"]).expect(0);
+    let job = sandbox.job_ids().swap_remove(0);
+    sandbox
+        .ctl(&["render", &job])
+        .expect(2)
+        .says(&["has 2 runs"]);
+    let packages = [0, 1].map(|run| {
+        let drawn = sandbox.json(&["render", &format!("{job}/{run}"), "--top", "2"]);
+        assert_eq!(drawn["folder"], format!("pictures-{job}-{run}"));
+        for image in drawn["images"].as_array().unwrap() {
+            assert_eq!(image["files"].as_array().unwrap().len(), 3, "{drawn}");
+            assert!(image["note"].is_null(), "{drawn}");
+        }
+        let drawing = sandbox.json(&["describe", "last"]);
+        drawing["resolved"]["runs"][0]["model"].clone()
+    });
+    assert_ne!(packages[0], packages[1]);
+    let (first, second) = (format!("{job}/0"), format!("{job}/1"));
+    let found = sandbox.json(&["diff", &first, &second]);
+    let report = format!("diff-{job}-0-{job}-1.html");
+    assert_eq!(
+        (&found["report"], &found["images"]),
+        (&report.clone().into(), &12.into())
+    );
+    assert!(sandbox.path(&report).is_file());
 }
 
 fn images_in_a_bucket_are_scored_without_a_job_file(queue: Queue) {

@@ -78,12 +78,17 @@ fn whole_results_are_proved_and_each_damage_is_named(queue: Queue) {
         assert!(ended.stdout.contains(&said), "{said}: {}", ended.stdout);
         assert!(!ended.stdout.contains("Parquet error"), "{}", ended.stdout);
         fs::remove_file(path).unwrap();
-        // Without a manifest nothing says that anything was published.
-        if path != &manifest {
-            let ended = sandbox.ctl(&["verify", &folder]);
-            ended.expect(1);
-            let said = format!("{name} is missing");
-            assert!(ended.stdout.contains(&said), "{said}: {}", ended.stdout);
+        // By the folder alone, without a manifest nothing says that anything was published; a coordinator knows.
+        let asked = if path == &manifest { id } else { &folder };
+        let ended = sandbox.ctl(&["verify", asked]);
+        ended.expect(1);
+        let said = format!("{name} is missing");
+        assert!(ended.stdout.contains(&said), "{said}: {}", ended.stdout);
+        if path == &manifest {
+            let place = format!("{folder}/manifest/{said}");
+            assert!(ended.stdout.contains(&place), "{place}: {}", ended.stdout);
+            let by_folder = sandbox.ctl(&["verify", &folder]);
+            by_folder.expect(3).says(&["no manifest"]);
         }
         fs::write(path, &kept).unwrap();
     }

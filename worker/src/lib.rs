@@ -93,6 +93,9 @@ fn checked(settings: Settings, act: impl AsyncFnOnce(Settings, Checked) -> Resul
         eprintln!("worker: {:#}", anyhow::Error::new(error));
         return ExitCode::from(EXIT_USAGE);
     }
+    for warning in ::settings::unknown_variables(settings.file.config.as_deref()) {
+        tracing::warn!("{warning}");
+    }
     // One thread: all that happens here is short, and what waits for the disk has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -154,7 +154,8 @@ impl WorkerState {
 pub struct WorkerView<'a> {
     pub row: &'a WorkerRow,
     pub state: WorkerState,
-    pub last_seen_ms: i64,
+    /// None of one that has not spoken since the coordinator's start.
+    pub last_seen_ms: Option<i64>,
     pub tasks: Vec<TaskId>,
 }
 

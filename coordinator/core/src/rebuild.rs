@@ -145,8 +145,7 @@ impl Core {
             let worker = Worker {
                 past: BTreeSet::new(),
                 last_seen_ms: now.mono_ms,
-                last_seen_wall_ms: now.wall_ms,
-                heard: false,
+                last_seen_wall_ms: None,
                 gone: row.left,
                 held,
                 streak: Vec::new(),

@@ -21,10 +21,10 @@ pub(crate) struct Worker {
     /// not been heard for a ttl. Then what follows was a dead process's late start, and who still speaks is the living one.
     /// Volatile.
     pub past: BTreeSet<Incarnation>,
+    /// Of one that is only remembered: since when it is waited for.
     pub last_seen_ms: u64,
-    pub last_seen_wall_ms: i64,
-    /// Has spoken to this coordinator: one that is only remembered may have ended with an earlier one.
-    pub heard: bool,
+    /// When it last spoke to this coordinator; none of one that is only remembered, which may have ended with an earlier one.
+    pub last_seen_wall_ms: Option<i64>,
     /// Left, or not seen for a ttl.
     pub gone: bool,
     pub held: BTreeSet<LeaseNumber>,
@@ -35,7 +35,12 @@ pub(crate) struct Worker {
 impl Worker {
     /// Is there and takes tasks.
     pub fn is_live(&self) -> bool {
-        self.heard && self.is_expected()
+        self.is_heard() && self.is_expected()
+    }
+
+    /// Has spoken to this coordinator.
+    pub fn is_heard(&self) -> bool {
+        self.last_seen_wall_ms.is_some()
     }
 
     /// Is there, or may be: what looks for the best worker waits a ttl for those that are remembered.
@@ -44,7 +49,7 @@ impl Worker {
     }
 
     pub fn state(&self) -> WorkerState {
-        match (self.gone, self.heard) {
+        match (self.gone, self.is_heard()) {
             (true, _) => WorkerState::Gone,
             (false, false) => WorkerState::Unheard,
             (false, true) if self.row.quarantine.is_some() => WorkerState::Quarantined,
@@ -60,8 +65,7 @@ impl Worker {
 
     pub fn seen(&mut self, now: Now) {
         self.last_seen_ms = now.mono_ms;
-        self.last_seen_wall_ms = now.wall_ms;
-        self.heard = true;
+        self.last_seen_wall_ms = Some(now.wall_ms);
         self.gone = false;
     }
 }
@@ -130,8 +134,7 @@ impl Core {
                     row: row.clone(),
                     past: BTreeSet::new(),
                     last_seen_ms: 0,
-                    last_seen_wall_ms: 0,
-                    heard: false,
+                    last_seen_wall_ms: None,
                     gone: false,
                     held: BTreeSet::new(),
                     streak: Vec::new(),

@@ -234,7 +234,7 @@ pub fn workers(core: &Core) -> Vec<v1::Worker> {
             devices: view.row.devices.clone().into(),
             labels: of_labels(&view.row.labels),
             memory_bytes: view.row.memory_bytes,
-            last_seen_ms: view.last_seen_ms,
+            last_seen_ms: view.last_seen_ms.unwrap_or(0),
             tasks: view.tasks.iter().map(ToString::to_string).collect(),
             quarantine: view
                 .row

@@ -11,21 +11,38 @@ use crate::{
 const FORMAT: &str = "%Y-%m-%d";
 
 /// Puts days into a text, such as a job's key: `{today}` and `{yesterday}`, each with a format (`{today:%d.%m.}`) or without.
-/// `Err` says what is wrong.
+/// A brace that means itself is doubled; one that closes nothing may stand alone. `Err` says what is wrong.
 pub fn fill(text: &str, now: &ZonedDateTime) -> Result<String, String> {
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((before, opened)) = rest.split_once('{') {
-        let (field, after) = opened
-            .split_once('}')
-            .ok_or_else(|| format!("{text:?}: a {{ without a }}"))?;
+    while let Some(at) = rest.find(['{', '}']) {
+        let (before, braced) = rest.split_at(at);
         filled.push_str(before);
-        filled.push_str(&day(field, now)?);
-        rest = after;
+        let (brace, opened) = braced.split_at(1);
+        if let Some(after) = opened.strip_prefix(brace) {
+            filled.push_str(brace);
+            rest = after;
+        } else if brace == "}" {
+            filled.push_str(brace);
+            rest = opened;
+        } else {
+            let (field, after) = opened
+                .split_once('}')
+                .ok_or_else(|| format!("{text:?}: a {{ without a }}; {DOUBLED}"))?;
+            filled.push_str(&day(field, now)?);
+            rest = after;
+        }
     }
     filled.push_str(rest);
     Ok(filled)
 }
+
+/// The text that [`fill`] makes this one of, whatever braces are in it.
+pub fn literal(text: &str) -> String {
+    text.replace('{', "{{").replace('}', "}}")
+}
+
+const DOUBLED: &str = "a brace that means itself is doubled: {{";
 
 fn day(field: &str, now: &ZonedDateTime) -> Result<String, String> {
     let (name, format) = field.split_once(':').unwrap_or((field, FORMAT));
@@ -33,8 +50,11 @@ fn day(field: &str, now: &ZonedDateTime) -> Result<String, String> {
     let day = match name {
         "today" => Ok(today),
         "yesterday" => today.yesterday().map_err(|error| error.to_string()),
+        choice if choice.contains(',') => Err(format!(
+            "{{{choice}}}: globs have no alternatives in braces: name a place for each, such as [\"*.tar\", \"*.zip\"]; {DOUBLED}"
+        )),
         other => Err(format!(
-            "{{{other}}} is no day; there are {{today}} and {{yesterday}}, such as {{yesterday:%Y/%m/%d}}"
+            "{{{other}}} is no day; there are {{today}} and {{yesterday}}, such as {{yesterday:%Y/%m/%d}}; {DOUBLED}"
         )),
     }?;
     if format.is_empty() {
@@ -90,7 +110,7 @@ pub(crate) fn fill_all(node: &mut Node, now: &ZonedDateTime, report: &mut Report
 mod tests {
     use jiff::tz::{Offset, TimeZone};
 
-    use super::{fill, in_zone, moment};
+    use super::{fill, in_zone, literal, moment};
 
     #[test]
     fn days_and_times_without_an_offset_are_those_of_the_zone() {
@@ -124,11 +144,29 @@ mod tests {
     }
 
     #[test]
+    fn a_doubled_brace_is_a_brace() {
+        let now = in_zone("2026-03-01T00:00:00Z".parse().unwrap(), "utc").unwrap();
+        for (text, filled) in [
+            ("{{today}}", "{today}"),
+            ("{{{today}}}", "{2026-03-01}"),
+            ("a}b{{c", "a}b{c"),
+            ("{{{{", "{{"),
+        ] {
+            assert_eq!(fill(text, &now).unwrap(), filled, "{text}");
+        }
+        for name in ["{brace}.png", "}}{", "{{today}}", "plain"] {
+            assert_eq!(fill(&literal(name), &now).unwrap(), name);
+        }
+    }
+
+    #[test]
     fn what_is_no_day_is_said() {
         let now = in_zone("2026-03-01T00:00:00Z".parse().unwrap(), "utc").unwrap();
         assert_eq!(fill("{yesterday}", &now).unwrap(), "2026-02-28");
         for (text, part) in [
             ("{tomorrow}", "{tomorrow} is no day"),
+            ("{tomorrow}", "doubled: {{"),
+            ("*.{tar,zip}", "{tar,zip}: globs have no alternatives"),
             ("a{today", "without a }"),
             ("{today:%Q}", "is no format"),
             ("a/{yesterday:}", "{yesterday:} has no format"),

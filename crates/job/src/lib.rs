@@ -30,7 +30,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-pub use dates::{fill as fill_days, in_zone};
+pub use dates::{fill as fill_days, in_zone, literal as without_days};
 pub use diagnostic::{Diagnostic, Place};
 pub use digest::digest;
 pub use jiff::{Timestamp, ZonedDateTime};

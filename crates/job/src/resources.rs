@@ -1,5 +1,8 @@
 //! The section `resources` of a job file: what the job's tasks need of their workers.
 
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
 use types::Labels;
 
 use crate::{
@@ -116,6 +119,27 @@ pub(crate) fn read(node: Option<&Node>, report: &mut Report<'_>) -> Option<Resou
     Some(resources)
 }
 
+impl Resources {
+    /// The section of a job file that reads as these.
+    pub fn section(&self) -> Json {
+        let mut section = json!({
+            "pool": self.pool.to_string(),
+            "retries": self.retries,
+            "engine": self.engine.as_str(),
+            "device": self.device.as_str(),
+            "labels": self.labels.iter().collect::<BTreeMap<_, _>>(),
+        });
+        if let Some(seconds) = self.timeout_s {
+            section["timeout"] = format!("{seconds}s").into();
+        }
+        if let Some(bytes) = self.memory_bytes {
+            // A power of two divides without loss.
+            section["memory"] = format!("{}KiB", bytes as f64 / 1024.0).into();
+        }
+        section
+    }
+}
+
 fn labels(node: &Node, labels: &mut Labels, report: &mut Report<'_>) {
     if !matches!(node.value, Value::Map(_)) {
         let found = node.describe();
@@ -132,6 +156,32 @@ fn labels(node: &Node, labels: &mut Labels, report: &mut Report<'_>) {
         };
         if let Err(error) = labels.insert(&entry.key, value) {
             report.error(entry.at, format!("resources.labels: {error}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::At;
+
+    #[test]
+    fn resources_written_as_a_section_read_back() {
+        let read_back = |section: &Json| {
+            let node = Node::from_json(section, At::START);
+            let mut report = Report::new("", &[]);
+            let resources = read(Some(&node), &mut report).expect("right");
+            assert!(report.errors.is_empty());
+            resources
+        };
+        let given = json!({
+            "pool": "night", "timeout": "1h30m", "retries": 7, "memory": "1000000001kB", "engine": "torch_cpu", "device": "cpu",
+            "labels": {"zone": "b", "disk": "ssd"},
+        });
+        let resources = read_back(&given);
+        assert_eq!(resources.timeout_s, Some(5_400));
+        for resources in [resources, Resources::default()] {
+            assert_eq!(read_back(&resources.section()), resources);
         }
     }
 }

@@ -70,6 +70,8 @@ pub struct Flip {
     pub image: Option<Picture>,
     /// With each job's anomaly map.
     pub overlays: [Option<Picture>; 2],
+    /// Why it could not be drawn, by one of the jobs or both.
+    pub lacks: Option<String>,
 }
 
 impl Switch {
@@ -264,7 +266,7 @@ impl Flip {
             .map(|picture| base64::length(picture.size()))
             .sum();
         if self.image.is_none() {
-            gallery::absent(html, "no picture");
+            gallery::absent(html, self.lacks.as_deref().unwrap_or("no picture"));
         } else if needed > *room {
             gallery::absent(html, gallery::NO_ROOM);
         } else {
@@ -272,6 +274,9 @@ impl Flip {
             for picture in pictures() {
                 html.markup("<img alt=\"").text(&name).markup("\" src=\"");
                 html.data(picture).markup("\">");
+            }
+            if let Some(lacks) = &self.lacks {
+                gallery::absent(html, lacks);
             }
         }
         html.markup("</div><div class=\"said\"><span class=\"score\">");
@@ -332,6 +337,7 @@ mod tests {
                     normalized: [Some(0.4), None],
                     image: Picture::new(vec![0xff, 0xd8, 0xff, 1]).ok(),
                     overlays: [None, None],
+                    lacks: None,
                 }],
                 Vec::new(),
             ],
@@ -360,6 +366,15 @@ mod tests {
         }
         assert!(html.contains("Become anomalous") && !html.contains("<h2>Become normal"));
         assert_eq!(html, switch().html());
+    }
+
+    #[test]
+    fn an_image_that_is_not_drawn_says_why() {
+        let mut switch = switch();
+        let flip = &mut switch.flips[0][0];
+        flip.image = None;
+        flip.lacks = Some("not_found: it does not exist".to_owned());
+        assert!(switch.html().contains("not_found: it does not exist"));
     }
 
     #[test]

@@ -179,15 +179,41 @@ fn refused(command: &Command, arg: &Arg, value: &str) -> Option<String> {
 }
 
 fn unknown<'a>(what: &str, text: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let nearest = known
-        .into_iter()
-        .map(|one| (strsim::damerau_levenshtein(one, text), one))
-        .min()
-        .filter(|(distance, one)| *distance <= one.len() / 2);
-    match nearest {
-        Some((_, one)) => format!("unknown {what} {text:?}; did you mean {one:?}?"),
+    match nearest(text, known, 2) {
+        Some(one) => format!("unknown {what} {text:?}; did you mean {one:?}?"),
         None => {
             format!("unknown {what} {text:?}; --help lists the flags, whose names are the settings")
         }
     }
+}
+
+/// The one that takes the fewest changes, if these are at most `1 / part` of its letters.
+pub(crate) fn nearest<'a>(
+    text: &str,
+    known: impl IntoIterator<Item = &'a str>,
+    part: usize,
+) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|one| (strsim::damerau_levenshtein(one, text), one))
+        .min()
+        .filter(|(distance, one)| *distance <= one.len() / part)
+        .map(|(_, one)| one)
+}
+
+/// Whether a text is a value in the file, such as the name of a variable with a secret. Not in one that cannot be read,
+/// which is said where it is.
+pub(crate) fn mentions(path: &Path, text: &str) -> bool {
+    fn holds(value: &Value, text: &str) -> bool {
+        match value {
+            Value::String(one) => one == text,
+            Value::Array(items) => items.iter().any(|item| holds(item, text)),
+            Value::Object(fields) => fields.values().any(|field| holds(field, text)),
+            _ => false,
+        }
+    }
+    fs::read_to_string(path)
+        .ok()
+        .and_then(|read| Document::parse(&read).ok())
+        .is_some_and(|document| holds(&document.value, text))
 }

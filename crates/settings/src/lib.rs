@@ -12,6 +12,7 @@
 mod document;
 mod file;
 mod time;
+mod variables;
 
 use std::{
     ffi::OsString,
@@ -25,6 +26,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Id, Parser, pars
 pub use document::page;
 pub use file::{FileError, SECTIONS};
 pub use time::time;
+pub use variables::{OF_FLAGS, OTHERS, of_flags, unknown_variables};
 
 const CONFIG: &str = "config";
 const PRINT: &str = "print_config";

@@ -76,20 +76,26 @@ pub(crate) fn files(
             let entry = entry.map_err(failed)?;
             let name = entry.file_name();
             let path = entry.path();
-            if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
-                // Before anything is said of where it leads.
-                roots.check(&path)?;
-            }
+            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+            // Before anything is said of where it leads.
+            let may_be_reached = if is_link { roots.check(&path) } else { Ok(()) };
             let key = || usable(&folder.path, &name).map(|name| join(&folder.key, name));
-            let metadata = match look_at(&path) {
+            let metadata = match may_be_reached.and_then(|()| look_at(&path)) {
                 Ok(Some(metadata)) => metadata,
                 Ok(None) => continue,
-                Err(error @ (StoreError::DanglingLink { .. } | StoreError::LinkLoop { .. })) => {
+                Err(error) => {
+                    let is_nothing = matches!(
+                        error,
+                        StoreError::DanglingLink { .. } | StoreError::LinkLoop { .. }
+                    );
                     let path = key().ok();
-                    found.push(Found::Unusable(Unusable { path, error }));
+                    let unusable = Unusable { path, error };
+                    found.push(match is_nothing {
+                        true => Found::Unusable(unusable),
+                        false => Found::Unreached(unusable),
+                    });
                     continue;
                 }
-                Err(error) => return Err(error),
             };
             let is_object = metadata.is_file() && !is_unfinished_upload(&name);
             if !(metadata.is_dir() || is_object) {

@@ -67,11 +67,13 @@ pub struct ObjectInfo {
 #[derive(Debug)]
 pub enum Found {
     Object(ObjectInfo),
-    /// In local folders only.
+    /// A link that leads nowhere or round, or a name that no address can hold; in local folders only.
     Unusable(Unusable),
+    /// What may not be reached or looked at: nobody knows whether it is an object or a folder. In local folders only.
+    Unreached(Unusable),
 }
 
-/// A link that leads nowhere or round, or a name that no address can hold.
+/// What of a listing is no object, and why.
 #[derive(Debug)]
 pub struct Unusable {
     /// `None`: there is no such path.
@@ -325,7 +327,7 @@ impl Store {
             for found in batch {
                 match found {
                     Found::Object(info) => objects.push(info),
-                    Found::Unusable(unusable) => {
+                    Found::Unusable(unusable) | Found::Unreached(unusable) => {
                         failed = Some(unusable.error);
                         return ControlFlow::Break(());
                     }
@@ -337,7 +339,7 @@ impl Store {
         failed.map_or(Ok(()), Err)
     }
 
-    /// The same, but for what is not usable, which is given like objects are. A local folder is passed over if `enters` says
+    /// The same, but for what is not usable or not reached, which is given like objects are. A local folder is passed over if `enters` says
     /// so of its path from the prefix on.
     pub async fn walk(
         &self,

@@ -311,6 +311,7 @@ fn a_walk_goes_on_past_what_is_not_usable_and_enters_what_it_is_to() {
             match found {
                 Found::Object(info) => objects.push(info.path),
                 Found::Unusable(one) => unusable.push((one.path, one.error.word())),
+                other => panic!("{other:?}"),
             }
         }
         ControlFlow::Continue(())
@@ -439,6 +440,26 @@ fn stores_of_files_reach_what_their_roots_allow_and_links_lead_nowhere_else() {
     undeclared(runtime.block_on(root.list("")).map(drop), "list");
     undeclared(runtime.block_on(root.list("inner")).map(drop), "list inner");
     undeclared(runtime.block_on(root.folders("link")).map(drop), "folders");
+    // A walk says where these are and goes on, as who walks knows what of it is wanted.
+    let (mut objects, mut unreached) = (Vec::new(), Vec::new());
+    let each = |batch: Vec<Found>| {
+        for found in batch {
+            match found {
+                Found::Object(info) => objects.push(info.path),
+                Found::Unreached(one) => {
+                    unreached.push(one.path);
+                    undeclared(Err(one.error), "walk");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        ControlFlow::Continue(())
+    };
+    runtime.block_on(root.walk("", |_| true, each)).unwrap();
+    unreached.sort();
+    assert_eq!(objects, ["a.png"]);
+    let links = ["inner/b.png", "link"].map(|path| Some(path.to_owned()));
+    assert_eq!(unreached, links);
     undeclared(runtime.block_on(root.head("inner/b.png")).map(drop), "head");
     for path in ["link/c", "link/new/c"] {
         let put = runtime.block_on(root.put(path, "x".into()));

@@ -3,6 +3,7 @@
 use std::{
     io::Cursor,
     panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
 };
 
 use turbojpeg::ScalingFactor;
@@ -12,7 +13,10 @@ use crate::{
     error::VisionError,
     header::{Format, Header, header},
     image::{Channels, Image, Mask},
-    jpeg_read, pnm, tiff, webp,
+    jpeg_read, pnm,
+    preprocess::{Decoding, Preprocess},
+    resize::RowsResizer,
+    tiff, webp,
 };
 
 /// What a file may cost, checked from its header.
@@ -101,6 +105,62 @@ pub fn decode_scaled(
         image,
         width: header.width,
         height: header.height,
+    })
+}
+
+/// What is known of an image that became a model's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Of the file's image.
+    pub width: u32,
+    pub height: u32,
+    /// How much of the time was resizing.
+    pub resizing: Duration,
+}
+
+/// Decodes a file to a model's input, as [`decode`] (or [`decode_scaled`]) and [`Preprocess::apply`] do, to the same bits: the
+/// commonest JPEG files are resized while they are decoded, so that their pixels stay in the processor's nearest memory.
+pub fn decode_input(
+    bytes: &[u8],
+    limits: &Limits,
+    preprocess: &Preprocess,
+    out: &mut [f32],
+) -> Result<Known, VisionError> {
+    let header = allowed(bytes, limits)?;
+    if header.format == Format::Jpeg && preprocess.decoding == Decoding::Full {
+        let [rows, columns] = preprocess.window_into(out)?;
+        let from = [header.height as usize, header.width as usize];
+        let mut resizing = Duration::ZERO;
+        let are_given = guarded(header.format, || {
+            let done = jpeg_read::decode_rows(bytes, header, |channels| {
+                let mut resizer = RowsResizer::new(channels, from, preprocess.size, rows, columns);
+                let (out, resizing) = (&mut *out, &mut resizing);
+                move |row: &[u8]| {
+                    let start = Instant::now();
+                    resizer.take(row, out);
+                    *resizing += start.elapsed();
+                }
+            });
+            Ok(done)
+        })?;
+        if are_given {
+            return Ok(Known {
+                width: header.width,
+                height: header.height,
+                resizing,
+            });
+        }
+    }
+    let decoded = match preprocess.decoding {
+        Decoding::Full => decode(bytes, limits)?.into(),
+        Decoding::Scaled => decode_scaled(bytes, limits, preprocess.size)?,
+    };
+    let start = Instant::now();
+    preprocess.apply(&decoded.image, out)?;
+    Ok(Known {
+        width: decoded.width,
+        height: decoded.height,
+        resizing: start.elapsed(),
     })
 }
 

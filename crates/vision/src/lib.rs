@@ -20,7 +20,7 @@ mod synthetic;
 mod tiff;
 mod webp;
 
-pub use decode::{Limits, Scaled, decode, decode_scaled, read_mask};
+pub use decode::{Known, Limits, Scaled, decode, decode_input, decode_scaled, read_mask};
 pub use encode::encode_png;
 pub use error::VisionError;
 pub use header::{Format, Header, header};

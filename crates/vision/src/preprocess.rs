@@ -69,6 +69,13 @@ impl Preprocess {
 
     /// Writes the image, channels first, values 0 to 1: `3 * height * width` of [`Self::output`].
     pub fn apply(&self, image: &Image, out: &mut [f32]) -> Result<(), VisionError> {
+        let [rows, columns] = self.window_into(out)?;
+        resize(image, self.size, rows, columns, out);
+        Ok(())
+    }
+
+    /// The window, of a size for which `out` has the room.
+    pub(crate) fn window_into(&self, out: &[f32]) -> Result<[Range<usize>; 2], VisionError> {
         let [rows, columns] = self.window()?;
         let expected = 3 * rows.len() * columns.len();
         if out.len() != expected {
@@ -77,8 +84,7 @@ impl Preprocess {
                 found: out.len(),
             });
         }
-        resize(image, self.size, rows, columns, out);
-        Ok(())
+        Ok([rows, columns])
     }
 
     /// The mask as the model's map is seen, row by row: 1 where defective.

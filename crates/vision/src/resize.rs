@@ -47,45 +47,153 @@ pub(crate) fn resize(
     columns: Range<usize>,
     out: &mut [f32],
 ) {
-    let (width, height) = (image.width as usize, image.height as usize);
-    let count = image.channels.count();
-    let vertical = triangle(height, size[0], rows.clone());
-    let horizontal = triangle(width, size[1], columns.clone());
-    // Only source columns that some output looks at.
-    let first = horizontal.iter().map(|taps| taps.first).min().unwrap_or(0);
-    let end = horizontal
-        .iter()
-        .map(|taps| taps.first + taps.weights.len())
-        .max()
-        .unwrap_or(0);
-    let length = (end - first) * count;
-    let mut pixels = PixelTaps::new(&horizontal, first);
-    let mut line = vec![0.0_f32; length + pixels.beyond()];
-    let plane = rows.len() * columns.len();
-    let mut weights = Vec::new();
-    for (y, taps) in vertical.iter().enumerate() {
-        weights.clear();
-        weights.extend(taps.weights.iter().map(|weight| weight / 255.0));
-        let source = &image.data[(taps.first * width + first) * count..];
-        weigh_rows(&mut line[..length], source, width * count, &weights);
-        let row = y * columns.len()..(y + 1) * columns.len();
-        match image.channels {
-            Channels::Grey => {
-                filter_grey(&line, first, &horizontal, &mut out[row.clone()]);
-            }
-            Channels::Rgb => {
-                let (red, rest) = out.split_at_mut(plane);
-                let (green, blue) = rest.split_at_mut(plane);
-                let planes = [red, green, blue].map(|plane| &mut plane[row.clone()]);
-                pixels.filter(&line, planes);
-            }
+    let from = [image.height as usize, image.width as usize];
+    let mut resizer = Resizer::new(image.channels, from, size, rows, columns);
+    let stride = from[1] * image.channels.count();
+    for y in 0..resizer.vertical.len() {
+        let source = &image.data[resizer.vertical[y].first * stride..];
+        resizer.row(y, &source[resizer.seen.start..], stride, out);
+    }
+}
+
+/// The same of an image whose rows come one after another.
+pub(crate) struct RowsResizer {
+    resizer: Resizer,
+    /// Of the rows that are still needed, the part that some output looks at.
+    held: Vec<u8>,
+    /// The first row that is held.
+    first: usize,
+    /// The next row that comes.
+    next: usize,
+    /// The next row to be written.
+    y: usize,
+    /// Rows that are held at most.
+    most: usize,
+}
+
+impl RowsResizer {
+    /// `from`, `size`: height, width.
+    pub(crate) fn new(
+        channels: Channels,
+        from: [usize; 2],
+        size: [usize; 2],
+        rows: Range<usize>,
+        columns: Range<usize>,
+    ) -> Self {
+        let resizer = Resizer::new(channels, from, size, rows, columns);
+        let tallest = resizer.vertical.iter().map(|taps| taps.weights.len());
+        // So that few are moved: what is needed is at most a quarter.
+        let most = 4 * tallest.max().unwrap_or(0);
+        Self {
+            held: vec![0; most * resizer.seen.len()],
+            resizer,
+            first: 0,
+            next: 0,
+            y: 0,
+            most,
         }
     }
-    if image.channels == Channels::Grey {
-        let (grey, others) = out.split_at_mut(plane);
-        others
-            .chunks_exact_mut(plane)
-            .for_each(|other| other.copy_from_slice(grey));
+
+    /// Takes the next row and writes those that need no other.
+    pub(crate) fn take(&mut self, row: &[u8], out: &mut [f32]) {
+        let at = self.next;
+        self.next += 1;
+        let Some(taps) = self.resizer.vertical.get(self.y) else {
+            return;
+        };
+        if at < taps.first {
+            return;
+        }
+        let length = self.resizer.seen.len();
+        if at == taps.first && self.first < at {
+            self.first = at;
+        } else if at - self.first == self.most {
+            let needed = (taps.first - self.first) * length..;
+            self.held.copy_within(needed, 0);
+            self.first = taps.first;
+        }
+        let place = (at - self.first) * length;
+        self.held[place..place + length].copy_from_slice(&row[self.resizer.seen.clone()]);
+        while let Some(taps) = self.resizer.vertical.get(self.y)
+            && taps.first + taps.weights.len() == self.next
+        {
+            let source = &self.held[(taps.first - self.first) * length..];
+            self.resizer.row(self.y, source, length, out);
+            self.y += 1;
+        }
+    }
+}
+
+/// Makes rows of the output.
+struct Resizer {
+    channels: Channels,
+    vertical: Vec<Taps>,
+    horizontal: Vec<Taps>,
+    /// The first source column that some output looks at.
+    first: usize,
+    /// Values of a source row from that column to the last one.
+    seen: Range<usize>,
+    pixels: PixelTaps,
+    /// One source line, weighed.
+    line: Vec<f32>,
+    weights: Vec<f32>,
+}
+
+impl Resizer {
+    fn new(
+        channels: Channels,
+        [height, width]: [usize; 2],
+        size: [usize; 2],
+        rows: Range<usize>,
+        columns: Range<usize>,
+    ) -> Self {
+        let vertical = triangle(height, size[0], rows);
+        let horizontal = triangle(width, size[1], columns);
+        let first = horizontal.iter().map(|taps| taps.first).min().unwrap_or(0);
+        let end = horizontal
+            .iter()
+            .map(|taps| taps.first + taps.weights.len())
+            .max()
+            .unwrap_or(0);
+        let seen = first * channels.count()..end * channels.count();
+        let pixels = PixelTaps::new(&horizontal, first);
+        Self {
+            channels,
+            line: vec![0.0; seen.len() + pixels.beyond()],
+            vertical,
+            horizontal,
+            first,
+            seen,
+            pixels,
+            weights: Vec::new(),
+        }
+    }
+
+    /// Writes row `y` of the output from its source rows, whose seen values begin in `source` every `stride` values.
+    fn row(&mut self, y: usize, source: &[u8], stride: usize, out: &mut [f32]) {
+        let scaled = self.vertical[y].weights.iter().map(|weight| weight / 255.0);
+        self.weights.clear();
+        self.weights.extend(scaled);
+        weigh_rows(
+            &mut self.line[..self.seen.len()],
+            source,
+            stride,
+            &self.weights,
+        );
+        let width = self.horizontal.len();
+        let (red, others) = out.split_at_mut(self.vertical.len() * width);
+        let (green, blue) = others.split_at_mut(self.vertical.len() * width);
+        let planes = [red, green, blue].map(|plane| &mut plane[y * width..(y + 1) * width]);
+        match self.channels {
+            Channels::Rgb => self.pixels.filter(&self.line, planes),
+            Channels::Grey => {
+                let [red, others @ ..] = planes;
+                filter_grey(&self.line, self.first, &self.horizontal, red);
+                for other in others {
+                    other.copy_from_slice(red);
+                }
+            }
+        }
     }
 }
 
@@ -251,7 +359,15 @@ mod tests {
             let (first, last) = (crop.min(rows - 1), columns - crop.min(columns - 1));
             let mut out = vec![f32::NAN; 3 * (rows - first) * last];
             resize(&image, [rows, columns], first..rows, 0..last, &mut out);
-            prop_assert_eq!(out, plain(&image, [rows, columns], first..rows, 0..last));
+            prop_assert_eq!(&out, &plain(&image, [rows, columns], first..rows, 0..last));
+            let mut again = vec![f32::NAN; out.len()];
+            let from = [height, width].map(|side| side as usize);
+            let window = (first..rows, 0..last);
+            let mut taking = RowsResizer::new(Channels::Rgb, from, [rows, columns], window.0, window.1);
+            for row in image.data.chunks_exact(3 * width as usize) {
+                taking.take(row, &mut again);
+            }
+            prop_assert_eq!(out, again);
         }
     }
 }

@@ -283,6 +283,43 @@ fn a_grey_image_is_three_equal_planes_of_its_rgb_form() {
 }
 
 #[test]
+fn an_input_has_the_bits_of_decoding_then_resizing() {
+    let limits = Limits::default();
+    let plain = [([48, 40], None), ([90, 31], Some([64, 17]))];
+    let all = plain.map(|(size, crop)| Preprocess::new(size, crop));
+    let scaled = all.map(|preprocess| preprocess.decoding(Decoding::Scaled));
+    let mut files: Vec<_> = fs::read_dir(golden("inputs")).unwrap().collect();
+    files.retain(|file| !file.as_ref().unwrap().path().ends_with("data.safetensors"));
+    for file in files {
+        let path = file.unwrap().path();
+        let bytes = fs::read(&path).unwrap();
+        let cut = bytes[..bytes.len() - 9].to_vec();
+        for (bytes, preprocess) in [bytes, cut]
+            .iter()
+            .flat_map(|bytes| all.iter().chain(&scaled).map(move |p| (bytes, p)))
+        {
+            let decoded = match preprocess.decoding {
+                Decoding::Full => decode(bytes, &limits).map(Scaled::from),
+                Decoding::Scaled => decode_scaled(bytes, &limits, preprocess.size),
+            };
+            let [height, width] = preprocess.output();
+            let mut apart = vec![f32::NAN; 3 * height * width];
+            let mut at_once = apart.clone();
+            let known = decode_input(bytes, &limits, preprocess, &mut at_once);
+            match (decoded, known) {
+                (Ok(decoded), Ok(known)) => {
+                    preprocess.apply(&decoded.image, &mut apart).unwrap();
+                    assert_eq!((known.width, known.height), (decoded.width, decoded.height));
+                    assert!(at_once == apart, "{path:?} {preprocess:?}");
+                }
+                (Err(one), Err(other)) => assert_eq!(one.to_string(), other.to_string()),
+                (one, other) => panic!("{path:?}: {one:?} {other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn the_same_size_changes_nothing() {
     let image = read("rgb.png");
     let mut out = vec![0.0; 3 * 90 * 120];

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use report::{Picture, Side, Switch};
 use serde_json::json;
 
-use crate::drawing::Studio;
+use crate::drawing::{Drawn, Studio, UNSCORED};
 use crate::scored_run::ScoredRun;
 use crate::switched::{self, Decided};
-use crate::{Common, Error, output};
+use crate::{Common, Error, output, target};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -21,7 +21,7 @@ pub struct Args {
     /// Pictures of so many flips each way, the clearest; both models draw them, which needs a worker
     #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(0..=24))]
     pictures: u32,
-    /// Write the report there, where nothing is yet; without it, to diff-JOB-OTHER.html in the current folder
+    /// Write the report there, where nothing is yet; without it, to diff-JOB-OTHER.html in the current folder (of one run of several to diff-JOB-RUN-...)
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
 }
@@ -41,6 +41,12 @@ async fn diff(common: &Common, args: &Args, studio: &mut Studio<'_>) -> Result<(
     let first = ScoredRun::find(&mut studio.cluster, &args.first).await?;
     let second = ScoredRun::find(&mut studio.cluster, &args.second).await?;
     let runs = [&first, &second];
+    let standard = || {
+        let [first, second] = runs.map(ScoredRun::file_name);
+        format!("diff-{first}-{second}.html").into()
+    };
+    let to: PathBuf = args.to.clone().unwrap_or_else(standard);
+    target::check_new_file(&to).await?;
     let mut decided = [Vec::new(), Vec::new()];
     for (scored, decided) in runs.into_iter().zip(&mut decided) {
         let keep = |rows: Vec<tables::ScoreRow>| {
@@ -68,11 +74,11 @@ async fn diff(common: &Common, args: &Args, studio: &mut Studio<'_>) -> Result<(
     }
     if args.pictures > 0 {
         for (index, scored) in runs.into_iter().enumerate() {
-            draw(studio, scored, index, &mut switch).await?;
+            let drawn = draw(studio, scored, index, &mut switch).await;
+            drawn
+                .inspect_err(|_| eprintln!("note: with `--pictures 0` nothing has to be drawn"))?;
         }
     }
-    let standard = || format!("diff-{}-{}.html", first.job.id, second.job.id).into();
-    let to = args.to.clone().unwrap_or_else(standard);
     output::new_file(&to, &switch.html())?;
     print(common, &switch, &to)
 }
@@ -89,9 +95,14 @@ async fn draw(
     let mut drawn = studio.draw(scored, &uris).await?;
     let picture = |bytes: Option<Vec<u8>>| Picture::new(bytes?).ok();
     for flip in switch.flips.iter_mut().flatten() {
-        if let Some(row) = drawn.remove(&flip.uri) {
-            flip.overlays[index] = picture(row.overlay);
-            flip.image = flip.image.take().or_else(|| picture(row.image));
+        match drawn.remove(&flip.uri) {
+            Some(Drawn::Row(row)) => {
+                let row = *row;
+                flip.overlays[index] = picture(row.overlay);
+                flip.image = flip.image.take().or_else(|| picture(row.image));
+            }
+            Some(Drawn::Failed(why)) => flip.lacks = Some(why),
+            None => flip.lacks = Some(UNSCORED.to_owned()),
         }
     }
     Ok(())
@@ -139,7 +150,7 @@ fn print(common: &Common, switch: &Switch, to: &Path) -> Result<(), Error> {
             share(to_normal)
         );
         if let Some(correlation) = switch.rank_correlation {
-            text.push_str(&format!("\nRank correlation of the scores: {correlation:.4}"));
+            text.push_str(&format!("\nRank correlation of the scores: {}", output::number(correlation)));
         }
         for (job, only) in switch.sides.iter().zip(switch.only).filter(|(_, only)| *only > 0) {
             text.push_str(&format!(

@@ -11,10 +11,10 @@ use tokio::io::AsyncWriteExt;
 use super::describe::Named;
 use super::run::submit;
 use crate::cluster::{Cluster, WorkerOptions};
-use crate::job_file::{self, ReadJob, print_warnings};
+use crate::job_file::{self, ReadJob, assignment, print_warnings};
 use crate::rows::Results;
 use crate::watch::{Follow, Signals, follow};
-use crate::{Common, Error, client, output, places, resume};
+use crate::{Common, Error, client, output, places, resume, target};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -36,6 +36,9 @@ pub struct Args {
     /// Folder or URI of the store that the job works in, where MODEL is a path [default: ./results]
     #[arg(long, value_name = "STORE")]
     store: Option<String>,
+    /// Another key of the job, such as resources.pool=night
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
+    set: Vec<(String, String)>,
 }
 
 fn engine(text: &str) -> Result<ExportEngine, String> {
@@ -92,11 +95,11 @@ impl Args {
         if let Some(store) = &source.store {
             job["output"] = store.as_str().into();
         }
-        job_file::read_made(job::yaml(&job))
+        job_file::read_made(job::yaml(&job), &self.set)
     }
 
-    fn folder(&self, source: &Source) -> PathBuf {
-        let standard = || PathBuf::from(format!("{}-{}", source.name, self.engine.as_str()));
+    fn folder(&self, source: &Source, engine: ExportEngine) -> PathBuf {
+        let standard = || PathBuf::from(format!("{}-{}", source.name, engine.as_str()));
         self.to.clone().unwrap_or_else(standard)
     }
 
@@ -111,6 +114,9 @@ impl Args {
         let to = self.to.as_ref().map(|to| to.display().to_string());
         for (flag, value) in [("--to", to), ("--store", self.store.clone())] {
             words.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
+        }
+        for (key, value) in &self.set {
+            words.extend(["--set".to_owned(), format!("{key}={value}")]);
         }
         words
     }
@@ -129,9 +135,12 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     let result = async {
         let source = args.source(&mut cluster.client).await?;
         let read = args.job(&source)?;
-        let folder = args.folder(&source);
+        // It may be set besides.
+        let export = read.reading.job.export.as_ref();
+        let engine = export.map_or(args.engine, |export| export.engine);
+        let folder = args.folder(&source, engine);
         let asked = Exported {
-            engine: args.engine.as_str().to_owned(),
+            engine: engine.as_str().to_owned(),
             package: (!args.is_path()).then(|| source.name.clone()),
         };
         prepare(&folder, &asked).await?;
@@ -226,24 +235,10 @@ async fn check_other(folder: &Path, asked: &Exported) -> Result<(), Error> {
     )))
 }
 
-/// What can be known before the job runs: that its files may be put into the folder. One that was not there is gone again until
-/// there are files.
+/// What can be known before the job runs: that its files may be put into the folder.
 async fn prepare(folder: &Path, asked: &Exported) -> Result<(), Error> {
     check_other(folder, asked).await?;
-    let failed = |path: PathBuf| move |source| Error::Write { path, source };
-    let was_there = folder.exists();
-    fs::create_dir_all(folder)
-        .await
-        .map_err(failed(folder.to_owned()))?;
-    let part = folder.join(format!(".{}.part", Exported::FILE));
-    File::create(&part).await.map_err(failed(part.clone()))?;
-    fs::remove_file(&part).await.map_err(failed(part))?;
-    match was_there {
-        true => Ok(()),
-        false => fs::remove_dir(folder)
-            .await
-            .map_err(failed(folder.to_owned())),
-    }
+    target::check_folder(folder).await
 }
 
 /// Copies the files of an export into a folder, and says so.

@@ -353,6 +353,13 @@ fn labels(worker: &Worker) -> String {
     labels.join(" ")
 }
 
+fn last_seen(worker: &Worker, now_ms: i64) -> Cell {
+    match worker.last_seen_ms {
+        0 => Cell::from("before the coordinator's start".to_owned()).exactly(""),
+        seen_ms => moment(seen_ms, now_ms),
+    }
+}
+
 fn worker_table(workers: &[Worker]) -> Table {
     let now = output::now_ms();
     let mut table = Table::new(&[
@@ -370,7 +377,7 @@ fn worker_table(workers: &[Worker]) -> Table {
             worker.engines.join(" ").into(),
             labels(worker).into(),
             worker.version.clone().into(),
-            moment(worker.last_seen_ms, now),
+            last_seen(worker, now),
             worker.tasks.join(" ").into(),
             worker
                 .quarantine

@@ -232,9 +232,10 @@ fn put<R: Row>(
     if let Some(form) = form {
         return output::line(&rows::document(found, shown, form)?);
     }
-    let rows = rows::json(found)?;
-    let table = rows::table(&rows, shown);
-    common.output.print(&Value::Array(rows), || table)
+    let table = rows::table(found, shown)?;
+    common
+        .output
+        .print(&Value::Array(rows::json(found)?), || table)
 }
 
 /// The scored images with the highest scores, the highest first; of equal ones the first. Of one run, or of each, one run after the other.

@@ -40,12 +40,13 @@ pub struct Args {
 }
 
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
-    let (store, job) = if args.job.contains('/') {
-        stored(common, &args.job)?
+    let (store, job, known) = if args.job.contains('/') {
+        let (store, job) = stored(common, &args.job)?;
+        (store, job, None)
     } else {
         published(common, args.job).await?
     };
-    let report = verify(&store, &job).await?;
+    let report = verify(&store, &job, known).await?;
     common.output.print(&report.json(), || report.text())?;
     if report.is_whole() {
         Ok(())
@@ -83,8 +84,8 @@ fn named(job: &str) -> Result<JobId, Error> {
         .map_err(|error| Error::Usage(format!("{error}")))
 }
 
-/// Where a coordinator says that the job's files are.
-async fn published(common: &Common, job: String) -> Result<(Store, JobId), Error> {
+/// Where a coordinator says that the job's files are, and the generation that it knows to be published.
+async fn published(common: &Common, job: String) -> Result<(Store, JobId, Option<u64>), Error> {
     with_cluster(common, async |cluster| {
         let job = cluster
             .client
@@ -92,7 +93,11 @@ async fn published(common: &Common, job: String) -> Result<(Store, JobId), Error
             .await?
             .into_inner();
         match Results::find(&mut cluster.client, &job.id).await? {
-            Some(results) => Ok((cluster.stores.open(results.store())?, named(&job.id)?)),
+            Some(results) => Ok((
+                cluster.stores.open(results.store())?,
+                named(&job.id)?,
+                Some(results.generation()),
+            )),
             None => Err(super::results::none_yet(&job)),
         }
     })
@@ -117,8 +122,9 @@ struct RunReport {
     coverage: Result<Coverage, String>,
 }
 
-async fn verify(store: &Store, job: &JobId) -> Result<Report, Error> {
-    let generation = newest(store, job).await?;
+/// `known`: the generation that a coordinator knows to be published, whatever the store holds.
+async fn verify(store: &Store, job: &JobId, known: Option<u64>) -> Result<Report, Error> {
+    let generation = newest(store, job, known).await?;
     let mut report = Report {
         job: job.clone(),
         generation,
@@ -129,9 +135,10 @@ async fn verify(store: &Store, job: &JobId) -> Result<Report, Error> {
     };
     let manifest = match read::<ManifestRow>(store, &layout::manifest(job, generation)).await? {
         Ok(manifest) => manifest,
-        // Nothing says what there should be.
         Err(Damaged(text)) => {
-            report.damaged.push(text);
+            report.damaged.push(format!(
+                "{text}; without this manifest nothing says which objects there should be"
+            ));
             return Ok(report);
         }
     };
@@ -388,8 +395,8 @@ impl Rows<ScoreRow> {
     }
 }
 
-/// The highest generation of the job's manifest.
-async fn newest(store: &Store, job: &JobId) -> Result<u64, Error> {
+/// The highest generation that the job's manifests or a coordinator tell of.
+async fn newest(store: &Store, job: &JobId, known: Option<u64>) -> Result<u64, Error> {
     let folder = format!("{}/manifest", layout::job(job));
     let found = store.list(&folder).await?;
     found
@@ -398,6 +405,7 @@ async fn newest(store: &Store, job: &JobId) -> Result<u64, Error> {
             let name = object.path.rsplit('/').next()?;
             name.strip_suffix(".parquet")?.parse().ok()
         })
+        .chain(known)
         .max()
         .ok_or_else(|| {
             Error::NotFound(format!(
@@ -745,7 +753,7 @@ output: /out
         let job: JobId = "abcd1234".parse().unwrap();
         let told = |scores: &[ScoreRow]| {
             let store = published(&runtime, &job, scores);
-            let report = runtime.block_on(verify(&store, &job)).unwrap();
+            let report = runtime.block_on(verify(&store, &job, None)).unwrap();
             assert_eq!(report.damaged, [""; 0]);
             let [run] = &report.runs[..] else {
                 panic!("{} runs", report.runs.len());

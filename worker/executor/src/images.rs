@@ -1,6 +1,9 @@
 //! From a sample to numbers: fetch, decode, preprocess, with every way in which an image can be bad told by name.
 
-use std::{borrow::Cow, time::Instant};
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -68,25 +71,35 @@ impl<'a> Images<'a> {
 
     /// Reads an image as the model wants it: channels first, 0 to 1.
     pub fn read(&self, sample: &SampleRow, out: &mut [f32]) -> Outcome<Seen> {
-        let (uri, etag) = (&sample.uri, &sample.etag);
-        let told = (&**uri, &**etag, sample.entry.as_deref());
-        let scaled = self.scaled(told, sample, Some(self.preprocess.size))?;
-        let (scaled, decode_us) = match scaled {
-            Ok(read) => read,
-            Err(bad) => return Ok(Err(bad)),
-        };
+        let told = (&*sample.uri, &*sample.etag, sample.entry.as_deref());
         let stages = &self.attempt.stages;
-        let applied = stages.time("preprocess", 4 * out.len() as u64, || {
-            self.preprocess.apply(&scaled.image, out)
-        });
-        Ok(match applied {
-            Ok(()) => Ok(Seen {
-                width: scaled.width,
-                height: scaled.height,
+        let bytes = 4 * out.len() as u64;
+        if sample.synthetic.is_some() {
+            let (image, decode_us) = match self.image(told, sample.size, sample.synthetic)? {
+                Ok(read) => read,
+                Err(bad) => return Ok(Err(bad)),
+            };
+            let apply = || self.preprocess.apply(&image, out);
+            let seen = Seen {
+                width: image.width,
+                height: image.height,
                 decode_us,
-            }),
-            Err(error) => Err(bad_image(&sample.uri, &error)),
-        })
+            };
+            let applied = stages.time("preprocess", bytes, apply).map(|()| seen);
+            return Ok(applied.map_err(|error| bad_image(&sample.uri, &error)));
+        }
+        let known = self.decoded(told, sample.size, |bytes| {
+            let known = vision::decode_input(bytes, &self.limits, &self.preprocess, out)?;
+            Ok((known, known.resizing))
+        })?;
+        Ok(known.map(|(known, decode_us)| {
+            stages.add("preprocess", known.resizing, 1, bytes);
+            Seen {
+                width: known.width,
+                height: known.height,
+                decode_us,
+            }
+        }))
     }
 
     /// Reads an image as a model file wants it.
@@ -133,7 +146,10 @@ impl<'a> Images<'a> {
             }
         };
         self.decoded(told, sample.size, |bytes| {
-            vision::decode_scaled(bytes, &self.limits, size)
+            Ok((
+                vision::decode_scaled(bytes, &self.limits, size)?,
+                Duration::ZERO,
+            ))
         })
     }
 
@@ -150,7 +166,7 @@ impl<'a> Images<'a> {
         size: u64,
         synthetic: Option<u64>,
     ) -> Outcome<(Image, u64)> {
-        let decode = |bytes: &[u8]| vision::decode(bytes, &self.limits);
+        let decode = |bytes: &[u8]| Ok((vision::decode(bytes, &self.limits)?, Duration::ZERO));
         let (image, decode_us) = match self.decoded(told, size, decode)? {
             Ok(decoded) => decoded,
             Err(bad) => return Ok(Err(bad)),
@@ -164,12 +180,12 @@ impl<'a> Images<'a> {
         Ok(Ok((image, decode_us)))
     }
 
-    /// Fetches and decodes a file of so many bytes; also how long decoding took.
+    /// Fetches and decodes a file of so many bytes; also how long decoding took. `decode` says what else it did for how long.
     fn decoded<T>(
         &self,
         (uri, etag, entry): (&str, &str, Option<&str>),
         size: u64,
-        decode: impl FnOnce(&[u8]) -> Result<T, VisionError>,
+        decode: impl FnOnce(&[u8]) -> Result<(T, Duration), VisionError>,
     ) -> Outcome<(T, u64)> {
         // Before a byte of it is in memory.
         if let Err(error) = self.limits.check_bytes(size) {
@@ -184,11 +200,16 @@ impl<'a> Images<'a> {
             Err(bad) => return Ok(Err(bad)),
         };
         let start = Instant::now();
-        let stages = &self.attempt.stages;
-        let decoded = stages.time("decode", bytes.len() as u64, || decode(&bytes));
-        let decode_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let decoded = decode(&bytes);
+        let took = start.elapsed();
+        let other = decoded.as_ref().map_or(Duration::ZERO, |(_, other)| *other);
+        let busy = took.saturating_sub(other);
+        self.attempt
+            .stages
+            .add("decode", busy, 1, bytes.len() as u64);
+        let decode_us = u64::try_from(busy.as_micros()).unwrap_or(u64::MAX);
         Ok(match decoded {
-            Ok(decoded) => Ok((decoded, decode_us)),
+            Ok((decoded, _)) => Ok((decoded, decode_us)),
             Err(error) => Err(bad_image(uri, &error)),
         })
     }

@@ -76,6 +76,12 @@ pub(crate) const PARAMS: &[Param] = &[
         Default::Json("null"),
         "Ours: objects that were written then or later are left out.",
     ),
+    Param::new(
+        "listed",
+        Kind::Bool,
+        Default::Json("false"),
+        "Ours: `path` names images one by one, as a list does: nothing in an address is a wildcard, and what is not there is a row with the error `not_found`.",
+    ),
     parameters::IMAGE_SIZE,
     parameters::CENTER_CROP,
     parameters::TRANSFORM,
@@ -91,6 +97,7 @@ struct Parameters {
     max_bytes: Option<u64>,
     modified_since: Option<String>,
     modified_before: Option<String>,
+    listed: bool,
 }
 
 /// Images of which nobody has said what they show.
@@ -98,6 +105,7 @@ struct Parameters {
 pub struct Unlabelled {
     name: String,
     places: Vec<Place>,
+    listed: Vec<ListedAddress>,
     uri_column: String,
     extensions: Option<Vec<String>>,
     bytes: RangeInclusive<u64>,
@@ -118,12 +126,17 @@ impl Unlabelled {
             let text = text.as_deref();
             text.map(|text| milliseconds(parameter, text)).transpose()
         };
+        let path = given.path.iter().map(String::as_str);
+        let (places, listed) = match given.listed {
+            true => (Vec::new(), path.map(listed_address).collect()),
+            false => (
+                path.map(Place::parse).collect::<Result<_, _>>()?,
+                Vec::new(),
+            ),
+        };
         Ok(Self {
-            places: given
-                .path
-                .iter()
-                .map(|path| Place::parse(path))
-                .collect::<Result<_, _>>()?,
+            places,
+            listed,
             name: given.name,
             uri_column: given.uri_column,
             extensions: given.extensions,
@@ -139,6 +152,11 @@ impl Unlabelled {
 
     pub fn places(&self) -> &[Place] {
         &self.places
+    }
+
+    /// Images that the job names one by one, in the place of places.
+    pub fn listed(&self) -> &[ListedAddress] {
+        &self.listed
     }
 
     /// Of lists with columns.
@@ -180,7 +198,8 @@ pub(crate) fn problems(init_args: &Map<String, Value>, unreadable: &[&str]) -> V
         let items = init_args.get(name).and_then(Value::as_array);
         items.into_iter().flatten().filter_map(Value::as_str)
     };
-    for path in texts("path") {
+    let is_listed = init_args.get("listed") == Some(&Value::Bool(true));
+    for path in texts("path").filter(|_| !is_listed) {
         problems.extend(Place::parse(path).err());
     }
     for bad in texts("extensions").filter(|extension| !extension.starts_with('.')) {

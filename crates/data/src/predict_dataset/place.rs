@@ -92,6 +92,18 @@ pub enum ListedAddress {
     },
 }
 
+impl ListedAddress {
+    /// What is read, for messages.
+    pub fn address(&self) -> &str {
+        match self {
+            Self::Object(address)
+            | Self::Archived {
+                archive: address, ..
+            } => address,
+        }
+    }
+}
+
 /// `address`: an absolute path or a URI.
 pub fn listed_address(address: &str) -> ListedAddress {
     match archived(address, |_| true) {

@@ -103,6 +103,24 @@ fn an_address_of_a_list_is_taken_as_it_stands() {
 }
 
 #[test]
+fn images_that_a_job_lists_are_taken_as_they_stand() {
+    let given = json!({"path": ["/in/[a.png", "/in/a", "s3://l/x.tar!/b?.png"], "listed": true});
+    let images = unlabelled(given).expect("no glob is read");
+    let object = |address: &str| ListedAddress::Object(address.to_owned());
+    let archived = ListedAddress::Archived {
+        archive: "s3://l/x.tar".to_owned(),
+        entry: "b?.png".to_owned(),
+    };
+    assert_eq!(
+        images.listed(),
+        [object("/in/[a.png"), object("/in/a"), archived]
+    );
+    assert_eq!(images.places(), []);
+    let places = unlabelled(json!({"path": ["/in/a"]})).expect("right");
+    assert_eq!((places.listed(), places.places().len()), (&[][..], 1));
+}
+
+#[test]
 fn a_glob_may_be_the_name_of_something() {
     let stands = |text: &str| Place::parse(text).expect("a place").as_it_stands();
     assert_eq!(stands("/in/a[1]"), Some(Place::Folder("/in/a[1]".into())));

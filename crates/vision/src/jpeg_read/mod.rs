@@ -43,6 +43,21 @@ pub(crate) fn decode(
     }
 }
 
+/// Gives the rows of a file of the commonest kind to what `taking` makes. `false`: it is of another kind, or damaged; rows that
+/// were given mean nothing.
+pub(crate) fn decode_rows<Take: FnMut(&[u8])>(
+    bytes: &[u8],
+    header: Header,
+    taking: impl FnOnce(Channels) -> Take,
+) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return has_end(bytes)
+        && may_hold(bytes, header)
+        && baseline::decode_rows(bytes, header, taking).is_some();
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
+
 /// The smallest fraction at which neither side is smaller than `size` (height, width).
 pub(crate) fn fraction(header: Header, [height, width]: [usize; 2]) -> ScalingFactor {
     let is_enough = |fraction: &ScalingFactor| {

@@ -144,10 +144,17 @@ impl Desk {
 
     /// How the worker is shown, if it is.
     pub fn worker_state(&self, name: &str) -> Option<WorkerState> {
+        self.worker(name).map(|view| view.state)
+    }
+
+    /// When the worker spoke last, as people are told.
+    pub fn worker_seen(&self, name: &str) -> Option<i64> {
+        self.worker(name).and_then(|view| view.last_seen_ms)
+    }
+
+    fn worker(&self, name: &str) -> Option<WorkerView<'_>> {
         let mut views = self.core.worker_views();
-        views
-            .find(|view| view.row.worker.as_str() == name)
-            .map(|view| view.state)
+        views.find(|view| view.row.worker.as_str() == name)
     }
 
     pub fn submit(&mut self, submit: Submit) -> Reply {

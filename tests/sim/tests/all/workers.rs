@@ -99,8 +99,10 @@ fn a_worker_is_not_live_after_a_restart_until_it_speaks() {
     let mut desk = Desk::new();
     let a = desk.register("a", 1);
     desk.register("b", 1);
+    assert_eq!(desk.worker_seen("a"), Some(desk.now.wall_ms));
     desk.restart();
     assert_eq!(desk.worker_state("a"), Some(WorkerState::Unheard));
+    assert_eq!(desk.worker_seen("a"), None);
     let reply = desk.submit(job("job0", "s", None, 1));
     let Reply::Submitted { warnings, .. } = reply else {
         panic!("{reply:?}")
@@ -108,9 +110,12 @@ fn a_worker_is_not_live_after_a_restart_until_it_speaks() {
     assert!(warnings[0].contains("no live worker"), "{warnings:?}");
     desk.beat(&a, &[]);
     assert_eq!(desk.worker_state("a"), Some(WorkerState::Live));
+    assert_eq!(desk.worker_seen("a"), Some(desk.now.wall_ms));
     assert_eq!(desk.worker_state("b"), Some(WorkerState::Unheard));
     desk.wait(61_000);
     assert_eq!(desk.worker_state("b"), Some(WorkerState::Gone));
+    // It may have been gone for days: the restart is no sign of it.
+    assert_eq!(desk.worker_seen("b"), None);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{Cursor, Write},
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::Path,
 };
 
@@ -174,6 +174,50 @@ fn what_becomes_of_an_image_between_listing_and_scoring_is_its_row() {
     );
     let said = warnings(&job);
     assert!(said.contains("6 test images cannot be used"), "{said}");
+}
+
+#[test]
+fn links_out_of_the_roots_cost_only_globs_that_can_mean_them() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (folder, elsewhere) = (folder.path(), elsewhere.path());
+    let config = folder.join("config.yaml");
+    let roots = format!("files: {{roots: [{}]}}\n", folder.display());
+    fs::write(&config, roots).unwrap();
+    let mut executor = Executor::start_as(None, &[("NIGHTSHIFT_CONFIG", &config)]);
+    let package = trained(folder, &mut executor);
+    for name in ["line1/1.png", "line2/2.png"] {
+        images::write(&folder.join("in").join(name), &images::texture(300));
+    }
+    let [one] = pictures(folder);
+    fs::write(folder.join("in/b.tar"), tar(&[("3.png", &one)])).unwrap();
+    fs::write(elsewhere.join("a.tar"), tar(&[("4.png", &one)])).unwrap();
+    let out = |link: &str| symlink(elsewhere.join("a.tar"), folder.join("in").join(link)).unwrap();
+    for link in ["a.tar", "line1/.a.png", "line1/a.tar", "line1/a.txt"] {
+        out(link);
+    }
+    let both = [("1.png", ""), ("2.png", "")];
+    for (glob, found) in [
+        ("in/l*/*.png", &both[..]),
+        ("in/line?/*", &both),
+        ("in/line2/**", &both[1..]),
+        ("in/[b]*.tar", &[("3.png", "")]),
+    ] {
+        let mut job = predict(folder, &package, &[&format!("'./{glob}'")]);
+        job.run(&mut executor, 2);
+        assert_eq!(outcomes(&job), expected(found), "{glob}");
+    }
+    // The links may be folders, images or archives of these.
+    out("line2/l.png");
+    for (glob, link) in [
+        ("in/*/*.png", "in/a.tar"),
+        ("in/l*/*.png", "in/line2/l.png"),
+        ("in/*.tar", "in/a.tar"),
+    ] {
+        let mut job = predict(folder, &package, &[&format!("'./{glob}'")]);
+        job.run(&mut executor, 2);
+        let failure = job.failure(TaskKind::List);
+        assert!(failure.message.contains(link), "{glob}: {failure}");
+    }
 }
 
 #[test]

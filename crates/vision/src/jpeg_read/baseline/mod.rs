@@ -1,4 +1,4 @@
-//! The commonest JPEG files (baseline, one scan, 8 bits, grey or colour at 4:4:4, 4:2:2 or 4:2:0), a quarter faster than by
+//! The commonest JPEG files (baseline, one scan, 8 bits, grey or colour at 4:4:4, 4:2:2 or 4:2:0), faster than by
 //! libjpeg-turbo and with its pixels, bit for bit. What is of another kind, or odd in any way, is left to it.
 
 mod colour;
@@ -21,6 +21,26 @@ use crate::{
 
 /// `None`: libjpeg is to judge.
 pub(super) fn decode(bytes: &[u8], header: Header) -> Option<Image> {
+    let mut data = Vec::new();
+    let channels = decode_rows(bytes, header, |channels| {
+        data.reserve_exact(header.width as usize * header.height as usize * channels.count());
+        |row: &[u8]| data.extend_from_slice(row)
+    })?;
+    Some(Image {
+        width: header.width,
+        height: header.height,
+        channels,
+        data,
+    })
+}
+
+/// Gives the image's rows to what `taking` makes, from the first to the last. `None`: libjpeg is to judge; rows may have been given,
+/// which mean nothing.
+pub(super) fn decode_rows<Take: FnMut(&[u8])>(
+    bytes: &[u8],
+    header: Header,
+    taking: impl FnOnce(Channels) -> Take,
+) -> Option<Channels> {
     if !(is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("bmi1")
         && is_x86_feature_detected!("bmi2"))
@@ -36,18 +56,11 @@ pub(super) fn decode(bytes: &[u8], header: Header) -> Option<Image> {
         Sampling::Grey => Channels::Grey,
         Sampling::Full | Sampling::Beside | Sampling::Both => Channels::Rgb,
     };
-    let mut data = Vec::with_capacity(frame.width * frame.height * channels.count());
     // SAFETY: the processor has what was asked for above.
-    unsafe { rows(&frame, &mut |row| data.extend_from_slice(row))? };
-    Some(Image {
-        width: header.width,
-        height: header.height,
-        channels,
-        data,
-    })
+    unsafe { rows(&frame, &mut taking(channels))? };
+    Some(channels)
 }
 
-/// Gives the image's rows to `take`, from the first to the last. `None`: some may have been given, which mean nothing.
 #[target_feature(enable = "avx2,bmi1,bmi2")]
 fn rows(frame: &Frame<'_>, take: &mut dyn FnMut(&[u8])) -> Option<()> {
     let stretches = Stretches::of(frame.scan)?;

@@ -1,4 +1,4 @@
-//! A list of addresses, and what the stores say of each: many are asked at a time.
+//! Lists of addresses, and what the stores say of each: many are asked at a time.
 
 use data::{Format, ListedAddress};
 use futures::{StreamExt, stream};
@@ -24,6 +24,63 @@ pub enum Named {
 const AT_ONCE: usize = 32;
 /// Addresses that are asked for together.
 const BATCH: usize = 1024;
+
+/// Where one of them is, before its store is asked.
+enum Located {
+    Object(Store, String),
+    Archived { archive: String, entry: String },
+}
+
+fn locate(attempt: &Attempt, address: &ListedAddress) -> Result<Located, StoreError> {
+    match address {
+        ListedAddress::Object(address) => {
+            let (store, path) = attempt.stores.locate(address)?;
+            Ok(Located::Object(store, path))
+        }
+        ListedAddress::Archived { archive, entry } => {
+            let (store, path) = attempt.stores.locate(archive)?;
+            Ok(Located::Archived {
+                archive: store.uri(&path),
+                entry: entry.clone(),
+            })
+        }
+    }
+}
+
+fn ask(attempt: &Attempt, batch: Vec<Located>) -> Result<Vec<Named>, TaskError> {
+    let heads = stream::iter(batch).map(|located| async move {
+        let (store, path) = match located {
+            Located::Object(store, path) => (store, path),
+            Located::Archived { archive, entry } => {
+                return Ok(Named::Archived { archive, entry });
+            }
+        };
+        let info = match store.head(&path).await {
+            Ok(info) => Some(info),
+            Err(error) if error.class() == FailureClass::InvalidInput => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Named::Object { store, path, info })
+    });
+    let asking = heads
+        .buffered(AT_ONCE)
+        .collect::<Vec<Result<_, StoreError>>>();
+    let asked = attempt
+        .stages
+        .time("list", 0, || attempt.runtime.block_on(asking));
+    Ok(asked.into_iter().collect::<Result<_, _>>()?)
+}
+
+/// Of addresses that stand in the job itself, as many as are asked for together; they are no more than a file of the job's holds.
+pub fn of_job<'a>(
+    attempt: &'a Attempt,
+    addresses: &'a [ListedAddress],
+) -> impl Iterator<Item = Result<Vec<Named>, TaskError>> + 'a {
+    addresses.chunks(BATCH).map(|batch| {
+        let located = batch.iter().map(|address| locate(attempt, address));
+        ask(attempt, located.collect::<Result<_, _>>()?)
+    })
+}
 
 type Texts<'a> = Box<dyn Iterator<Item = Result<Text, TextsError>> + 'a>;
 
@@ -76,14 +133,9 @@ impl<'a> Addresses<'a> {
                 self.empty.get_or_insert((0, place)).0 += 1;
                 continue;
             }
-            let named = match data::listed_address(&data::join(self.folder, &text)) {
-                ListedAddress::Object(address) => self.attempt.stores.locate(&address).map(Ok),
-                ListedAddress::Archived { archive, entry } => {
-                    let located = self.attempt.stores.locate(&archive);
-                    located.map(|(store, path)| Err((store.uri(&path), entry)))
-                }
-            };
-            batch.push(named.map_err(|source| TaskError::ListedAddress {
+            let address = data::listed_address(&data::join(self.folder, &text));
+            let located = locate(self.attempt, &address);
+            batch.push(located.map_err(|source| TaskError::ListedAddress {
                 uri: self.address.to_owned(),
                 place,
                 source: Box::new(source),
@@ -92,26 +144,7 @@ impl<'a> Addresses<'a> {
         if batch.is_empty() {
             return Ok(None);
         }
-        let heads = stream::iter(batch).map(|named| async move {
-            let (store, path) = match named {
-                Ok(object) => object,
-                Err((archive, entry)) => return Ok(Named::Archived { archive, entry }),
-            };
-            let info = match store.head(&path).await {
-                Ok(info) => Some(info),
-                Err(error) if error.class() == FailureClass::InvalidInput => None,
-                Err(error) => return Err(error),
-            };
-            Ok(Named::Object { store, path, info })
-        });
-        let asking = heads
-            .buffered(AT_ONCE)
-            .collect::<Vec<Result<_, StoreError>>>();
-        let asked = self
-            .attempt
-            .stages
-            .time("list", 0, || self.attempt.runtime.block_on(asking));
-        Ok(Some(asked.into_iter().collect::<Result<_, _>>()?))
+        ask(self.attempt, batch).map(Some)
     }
 
     /// What was left out of it, after all of it was read.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use archive::Refusal;
-use data::{DataError, Place, Split, Unlabelled};
+use data::{DataError, ListedAddress, Place, Split, Unlabelled};
 use plan::FoundPackage;
 use store::{Found as Listing, ObjectInfo, Store, StoreError, Unusable};
 use tables::{Micros, SampleRow};
@@ -16,7 +16,7 @@ use types::FailureClass;
 
 use super::{
     Listed,
-    addresses::{Addresses, Named},
+    addresses::{self, Addresses, Named},
     archives::Archives,
     known::Known,
     labelled::suggest,
@@ -53,6 +53,9 @@ pub fn seal(
             };
             empty.push(format!("there is no image to score at {address}{hint}"));
         }
+    }
+    for batch in addresses::of_job(attempt, images.listed()) {
+        found.named(batch?)?;
     }
     found.archived()?;
     let mut table = attempt.begin_table::<SampleRow>(names::SAMPLES)?;
@@ -144,7 +147,10 @@ fn nothing(attempt: &Attempt, images: &Unlabelled, left_out: &LeftOut) -> TaskEr
             suggest(attempt, error)
         }
         places => {
-            let addresses: Vec<&str> = places.iter().map(Place::address).collect();
+            let addresses = places.iter().map(Place::address);
+            let addresses: Vec<&str> = addresses
+                .chain(images.listed().iter().map(ListedAddress::address))
+                .collect();
             let has_glob = |place: &Place| matches!(place, Place::Glob { .. });
             let hint = if left_out.is_empty() && places.iter().any(has_glob) {
                 GLOBS
@@ -274,8 +280,20 @@ impl<'a> Found<'a> {
         for found in batch {
             let info = match found {
                 Listing::Object(info) => info,
-                Listing::Unusable(Unusable { path: None, error }) => {
+                Listing::Unusable(Unusable { path: None, error })
+                | Listing::Unreached(Unusable { path: None, error }) => {
                     self.left_out.unusable(&error);
+                    continue;
+                }
+                Listing::Unreached(Unusable {
+                    path: Some(below),
+                    error,
+                }) => {
+                    let is_meant =
+                        place.enters(&below) || (takes(&below) && self.reads(place, &below));
+                    if is_meant && !data::is_hidden(&below) {
+                        return Err(error.into());
+                    }
                     continue;
                 }
                 Listing::Unusable(Unusable {
@@ -313,6 +331,12 @@ impl<'a> Found<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether an object of that name is more than counted: scored, a row with its error, or opened.
+    fn reads(&self, place: &Place, below: &str) -> bool {
+        let is_opened = place.opens_archives() && data::is_archive(below);
+        is_opened || self.images.names(below) || self.images.unread(below).is_some()
     }
 
     /// An image that was named must be there.
@@ -445,25 +469,30 @@ impl<'a> Found<'a> {
     /// Images of a list; what is not there, or cannot be asked for, is found out when it is read, and becomes a row.
     fn listed(&mut self, mut addresses: Addresses<'_>) -> Result<(), TaskError> {
         while let Some(batch) = addresses.next_batch()? {
-            self.attempt.check_cancelled()?;
-            for named in batch {
-                match named {
-                    Named::Object {
-                        store,
-                        info: Some(info),
-                        ..
-                    } => self.object(&store, &info)?,
-                    Named::Object {
-                        store,
-                        path,
-                        info: None,
-                    } => self.push(&store, &unknown(path), 0)?,
-                    Named::Archived { archive, entry } => self.name(&archive, &entry)?,
-                }
-            }
+            self.named(batch)?;
         }
         if let Some(warning) = addresses.warning() {
             self.left_out.line(warning);
+        }
+        Ok(())
+    }
+
+    fn named(&mut self, batch: Vec<Named>) -> Result<(), TaskError> {
+        self.attempt.check_cancelled()?;
+        for named in batch {
+            match named {
+                Named::Object {
+                    store,
+                    info: Some(info),
+                    ..
+                } => self.object(&store, &info)?,
+                Named::Object {
+                    store,
+                    path,
+                    info: None,
+                } => self.push(&store, &unknown(path), 0)?,
+                Named::Archived { archive, entry } => self.name(&archive, &entry)?,
+            }
         }
         Ok(())
     }
