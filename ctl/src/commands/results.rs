@@ -454,6 +454,10 @@ async fn show(
         for licence in licences(&metrics) {
             text.push_str(&format!("\nlicence of {licence}"));
         }
+        let draws = resume::command(common, &["render", &job.id, "--top", "20"]);
+        if let Some(pictures) = reused.pictures(job, &draws) {
+            text.push_str(&format!("\n{pictures}"));
+        }
         match &place {
             Some(place) => {
                 let open = opener(
@@ -463,8 +467,7 @@ async fn show(
                 text.push_str(&format!("\n\nResults: {place}\nOpen:    {open}"));
                 if predicts {
                     let top = resume::command(common, &["results", &job.id, "--top", "20"]);
-                    let drawn = resume::command(common, &["render", &job.id, "--top", "20"]);
-                    text.push_str(&format!("\nHighest: {top}\nDrawn:   {drawn}"));
+                    text.push_str(&format!("\nHighest: {top}\nDrawn:   {draws}"));
                 }
             }
             None => text.push_str("\n\nNo results published"),

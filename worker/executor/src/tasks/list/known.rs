@@ -1,7 +1,7 @@
 //! What earlier jobs have scored by the same model and engine, all of the same data or one that is named: an image that has
 //! not changed since is not scored again.
 
-use job::resolved::{Kept, ModelSource};
+use job::resolved::ModelSource;
 use plan::{FoundPackage, ScoredBefore, SkippedJob};
 use store::{StoreError, layout};
 use tables::{SampleRow, ScoreRow};
@@ -22,7 +22,6 @@ pub struct Known<'a> {
     rows: std::iter::Peekable<Merged<ScoreRow>>,
     reused: Part<'a, ScoreRow>,
     images: u64,
-    kept: Lacking,
     /// Of an incremental job: the folder of the index.
     index: Option<String>,
     /// Parts that are to be put there.
@@ -69,12 +68,6 @@ impl<'a> Known<'a> {
             rows: Merged::of(tables)?.peekable(),
             reused: attempt.begin_table(names::REUSED)?,
             images: 0,
-            kept: Lacking {
-                maps: spec.maps,
-                pictures: spec.pictures,
-                without_map: 0,
-                without_picture: 0,
-            },
             index,
             merged,
             damaged,
@@ -98,14 +91,12 @@ impl<'a> Known<'a> {
         let Some(row) = found else {
             return Ok(false);
         };
-        self.kept.count(&row);
         self.reused.push(row)?;
         self.images += 1;
         Ok(true)
     }
 
-    /// What was found, and warnings: of each table that cannot be read, and of what the job was to keep of images that it does
-    /// not look at.
+    /// What was found, and a warning of each table that cannot be read.
     pub fn finish(self) -> Result<(ScoredBefore, Vec<String>), TaskError> {
         self.reused.finish()?;
         let before = ScoredBefore {
@@ -113,50 +104,7 @@ impl<'a> Known<'a> {
             index: self.index,
             merged: self.merged,
         };
-        let mut warnings = self.damaged.warnings();
-        warnings.extend(self.kept.warnings());
-        Ok((before, warnings))
-    }
-}
-
-/// Reused images of which the job was to keep something that only scoring them gives.
-struct Lacking {
-    maps: Kept,
-    pictures: Kept,
-    without_map: u64,
-    without_picture: u64,
-}
-
-impl Lacking {
-    fn count(&mut self, row: &ScoreRow) {
-        let wanted = |kept| match kept {
-            Kept::None => false,
-            Kept::Anomalous => row.is_anomalous == Some(true),
-            Kept::All => row.score.is_some(),
-        };
-        self.without_map += u64::from(wanted(self.maps) && row.map_part.is_none());
-        self.without_picture += u64::from(wanted(self.pictures));
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        let of = |images: u64| match images {
-            1 => "1 image that an earlier job has scored".to_owned(),
-            images => format!("{images} images that earlier jobs have scored"),
-        };
-        let mut warnings = Vec::new();
-        if self.without_map > 0 {
-            warnings.push(format!(
-                "`maps`: there is none of {}; a job without `incremental` and `skip` makes them",
-                of(self.without_map)
-            ));
-        }
-        if self.without_picture > 0 {
-            warnings.push(format!(
-                "`pictures`: this job has none of {}; `ctl render` draws them, and the earlier jobs have theirs if they were to keep them",
-                of(self.without_picture)
-            ));
-        }
-        warnings
+        Ok((before, self.damaged.warnings()))
     }
 }
 
@@ -194,43 +142,4 @@ fn skipped<'a>(
 pub(super) fn is_final(row: &ScoreRow) -> bool {
     let error = row.error_class.as_deref();
     error.is_none_or(|class| !StoreError::WORDS.contains(&class))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_not_kept_of_reused_images_is_counted() {
-        let row = |is_anomalous, map_part: Option<&str>| ScoreRow {
-            score: Some(1.0),
-            is_anomalous: Some(is_anomalous),
-            map_part: map_part.map(str::to_owned),
-            ..ScoreRow::default()
-        };
-        let unread = ScoreRow::default();
-        let rows = [
-            row(true, None),
-            row(true, Some("m")),
-            row(false, None),
-            unread,
-        ];
-        for (maps, pictures, expected) in [
-            (Kept::None, Kept::None, [0, 0]),
-            (Kept::Anomalous, Kept::Anomalous, [1, 2]),
-            (Kept::All, Kept::None, [2, 0]),
-            (Kept::None, Kept::All, [0, 3]),
-        ] {
-            let mut found = Lacking {
-                maps,
-                pictures,
-                without_map: 0,
-                without_picture: 0,
-            };
-            rows.iter().for_each(|row| found.count(row));
-            assert_eq!([found.without_map, found.without_picture], expected);
-            let said = expected.iter().filter(|images| **images > 0).count();
-            assert_eq!(found.warnings().len(), said);
-        }
-    }
 }
