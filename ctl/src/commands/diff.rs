@@ -150,7 +150,7 @@ fn print(common: &Common, switch: &Switch, to: &Path) -> Result<(), Error> {
             share(to_normal)
         );
         if let Some(correlation) = switch.rank_correlation {
-            text.push_str(&format!("\nRank correlation of the scores: {}", output::number(correlation)));
+            text.push_str(&format!("\nRank correlation of the scores: {}", report::metric(correlation)));
         }
         for (job, only) in switch.sides.iter().zip(switch.only).filter(|(_, only)| *only > 0) {
             text.push_str(&format!(
