@@ -198,8 +198,14 @@ mod tests {
         assert_eq!(found("brick@2").expect("one"), "two");
         for (text, says) in [
             ("brick@3", "no version 3"),
-            ("stone", "no model \"stone\""),
-            ("stone@1", "no model \"stone\""),
+            (
+                "stone",
+                "no job of this coordinator has trained a model \"stone\"",
+            ),
+            (
+                "stone@1",
+                "no job of this coordinator has trained a model \"stone\"",
+            ),
         ] {
             let error = found(text).expect_err("there is none");
             assert!(error.to_string().contains(says), "{error}");
