@@ -31,9 +31,10 @@ from pathlib import Path
 from figures import CTL, DATA, HERE, ROOT, Failed, made, report, run, say
 
 IMAGES = 200
-# Each image is there so many times, under other names, so that what a job costs however few images it has (half a second) counts
-# for little: peers do not count their start at all, and get as many as they need to run evenly.
-COPIES, PEER_COPIES = 20, 5
+# Each image is there so many times, under other names, so that what a job costs however few images it has (half a second, a
+# second with a certificate) counts for little, as in a night's archive: peers do not count their start at all, and get as many
+# as they need to run evenly.
+COPIES, PEER_COPIES = 40, 5
 
 TRAIN = """\
 kind: train

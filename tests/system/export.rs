@@ -13,6 +13,7 @@ on_both_queues!(
     a_job_file_says_the_same_and_half_precision_is_half_as_large,
     what_cannot_be_exported_is_said_with_the_right_exit_code,
     a_folder_holds_the_files_of_one_export,
+    a_model_of_a_store_that_this_coordinator_did_not_fill_is_exported_by_its_name,
 );
 
 /// With the model `tiny` trained.
@@ -178,4 +179,23 @@ fn a_folder_holds_the_files_of_one_export(queue: Queue) {
         metadata(&sandbox.path("files"))["nightshift"]["engine"],
         "onnx"
     );
+}
+
+fn a_model_of_a_store_that_this_coordinator_did_not_fill_is_exported_by_its_name(queue: Queue) {
+    let (theirs, ours) = (trained(), Sandbox::new().served(queue));
+    let export = |store: &Path| {
+        let asked = ["export", "tiny", "--engine", "onnx", "--to", "files"];
+        ours.ctl(&[&asked[..], &["--store", store.to_str().unwrap()]].concat())
+    };
+    ours.ctl(&["export", "tiny", "--engine", "onnx"])
+        .expect(3)
+        .says(&["model \"tiny\""]);
+    export(&theirs.path("out")).expect(0);
+    assert_eq!(
+        metadata(&ours.path("files"))["nightshift"]["package"]["name"],
+        "tiny"
+    );
+    export(&ours.path("empty"))
+        .expect(1)
+        .says(&["no model \"tiny\"", "empty"]);
 }

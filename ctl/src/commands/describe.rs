@@ -104,7 +104,7 @@ async fn describe_task(common: &Common, client: &mut Client, id: &TaskId) -> Res
 
 /// A trained model as its user names it.
 pub(super) struct Named {
-    name: String,
+    pub(super) name: String,
     /// The newest without.
     version: Option<u32>,
 }
@@ -137,7 +137,7 @@ impl Named {
                     "there is no version {version} of the model {name:?}; `ctl get models` lists those there are"
                 ),
                 _ => format!(
-                    "no job of this coordinator has trained a model {name:?}; `ctl get models` lists those there are. One of another coordinator's store is named by the path of its package.json in `ctl export`, and in `ctl predict` by its name and `--to` that store"
+                    "no job of this coordinator has trained a model {name:?}; `ctl get models` lists those there are. One of another coordinator's store is reached by its name and that store: `--store` of `ctl export`, `--to` of `ctl predict`"
                 ),
             })
         })

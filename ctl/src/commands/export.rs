@@ -33,7 +33,7 @@ pub struct Args {
     /// Take images of any size and resize them in the file, for Anomalib's OpenVINOInferencer: scores are others than a job's
     #[arg(long)]
     anomalib: bool,
-    /// Folder or URI of the store that the job works in, where MODEL is a path [default: ./results]
+    /// Folder or URI of the store that the job works in, and that has a MODEL which is named [default: the store of the named model that was made last; ./results for a path]
     #[arg(long, value_name = "STORE")]
     store: Option<String>,
     /// Another key of the job, such as resources.pool=night
@@ -67,11 +67,14 @@ impl Args {
                 store: self.store.clone(),
             });
         }
-        if self.store.is_some() {
-            let usage = "a model that is named is exported in its own store: leave out --store, or give the path of its package.json";
-            return Err(Error::Usage(usage.to_owned()));
-        }
         let named = Named::parse(&self.model)?;
+        if self.store.is_some() {
+            return Ok(Source {
+                name: named.name,
+                package: self.model.clone(),
+                store: self.store.clone(),
+            });
+        }
         let models = client.list_models(ListModelsRequest {}).await?;
         let models = models.into_inner().models;
         let model = named.find(&models)?;
