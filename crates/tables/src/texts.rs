@@ -17,7 +17,10 @@ use parquet::{
     file::{metadata::ParquetMetaData, reader::ChunkReader},
 };
 
-use crate::whole::{self, contained};
+use crate::{
+    quotes::Quotes,
+    whole::{self, contained},
+};
 
 /// Longer than any address; a file with such a line or record is no list.
 const LINE_BYTES: u64 = 64 * 1024;
@@ -60,6 +63,12 @@ pub enum TextsError {
         found: u64,
         expected: u64,
     },
+    #[error("line {opened}: a quote opens a field here and is never closed")]
+    OpenQuote { opened: u64 },
+    #[error(
+        "line {opened}: a quote opens a field here that is not closed before line {closed}, where text follows the closing quote"
+    )]
+    StrayQuote { opened: u64, closed: u64 },
     #[error("there is no column {column:?}; {}", columns(known))]
     NoColumn { column: String, known: Vec<String> },
     #[error("its column {column:?} is of the type {found}, not of texts")]
@@ -77,7 +86,10 @@ pub enum TextsError {
 fn columns(known: &[String]) -> String {
     match known {
         [] => "the file is empty".to_owned(),
-        known => format!("the file has {}", known.join(", ")),
+        known => format!(
+            "the file has {}: `uri_column` says which is meant",
+            known.join(", ")
+        ),
     }
 }
 
@@ -114,12 +126,15 @@ pub fn lines(mut source: impl BufRead) -> impl Iterator<Item = Item> {
     })
 }
 
-/// Those of one column, of the name that the first line gives it; empty where a record has none.
+/// Those of one column, of the name that the first line gives it; empty where a record has none. A field in quotes may have
+/// several lines.
 pub fn csv_column<R: Read>(
     source: R,
     column: &str,
 ) -> Result<impl Iterator<Item = Item> + use<R>, TextsError> {
-    let mut reader = csv::Reader::from_reader(source);
+    let mut reader = csv::Reader::from_reader(Quotes::new(source));
+    reader.headers().map_err(of_csv)?;
+    check_quotes(reader.get_ref())?;
     let headers = reader.headers().map_err(of_csv)?;
     let Some(place) = headers.iter().position(|header| trimmed(header) == column) else {
         return Err(TextsError::NoColumn {
@@ -130,13 +145,31 @@ pub fn csv_column<R: Read>(
                 .collect(),
         });
     };
-    Ok(reader.into_records().map(move |record| {
-        let record = record.map_err(of_csv)?;
+    let mut records = reader.into_records();
+    Ok(std::iter::from_fn(move || {
+        let record = records.next()?;
+        // First of all: a field that has swallowed others is no record of too few.
+        let quotes = check_quotes(records.reader().get_ref());
+        Some(quotes.and_then(|()| record.map_err(of_csv)))
+    })
+    .map(move |record| {
+        let record = record?;
         Ok(Text {
             text: trimmed(record.get(place).unwrap_or_default()).to_owned(),
             place: line(record.position()),
         })
     }))
+}
+
+fn check_quotes<R>(quotes: &Quotes<R>) -> Result<(), TextsError> {
+    let Some(stray) = quotes.stray() else {
+        return Ok(());
+    };
+    let opened = stray.opened;
+    Err(match stray.closed {
+        None => TextsError::OpenQuote { opened },
+        Some(closed) => TextsError::StrayQuote { opened, closed },
+    })
 }
 
 /// Those of one column; empty where it is null.
@@ -347,7 +380,7 @@ mod tests {
         );
         assert_eq!(
             said("x").to_string(),
-            "there is no column \"x\"; the file has n, uri"
+            "there is no column \"x\"; the file has n, uri: `uri_column` says which is meant"
         );
     }
 
@@ -397,7 +430,7 @@ mod tests {
             ("", "there is no column \"uri\"; the file is empty"),
             (
                 "n,path\n",
-                "there is no column \"uri\"; the file has n, path",
+                "there is no column \"uri\"; the file has n, path: `uri_column` says which is meant",
             ),
         ] {
             assert_eq!(of_csv(text, "uri").expect_err("wrong").to_string(), said);
@@ -405,6 +438,24 @@ mod tests {
         let items = of_csv("n,uri\n1,a\n2,b,c\n", "uri").expect("a column");
         let error = items[1].as_ref().expect_err("wrong").to_string();
         assert_eq!(error, "line 3: it has 3 fields, and the first line 2");
+        for (text, said) in [
+            (
+                "uri,note\na,b\nc,\"d\ne,f\n",
+                "line 3: a quote opens a field here and is never closed",
+            ),
+            (
+                "uri,\"note\na,b\n",
+                "line 1: a quote opens a field here and is never closed",
+            ),
+            (
+                "uri,note\na,\"b\nc,d\ne,\"f\ng,h\n",
+                "line 2: a quote opens a field here that is not closed before line 4, where text follows the closing quote",
+            ),
+        ] {
+            let items = of_csv(text, "uri").and_then(|items| items.into_iter().collect());
+            let said_of: Result<Vec<Text>, TextsError> = items;
+            assert_eq!(said_of.expect_err("wrong").to_string(), said);
+        }
         assert!(matches!(
             parquet_column(Bytes::from_static(b"none"), "uri").err(),
             Some(TextsError::NotParquet(_))
