@@ -95,8 +95,8 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["metrics", "timings", "aupimo"])]
     scores: bool,
     /// The N rows of the table `scores` with the highest scores, of each run
-    #[arg(long, value_name = "N", conflicts_with_all = ["scores", "metrics", "timings", "aupimo", "compare"])]
-    top: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["scores", "metrics", "timings", "aupimo", "compare"])]
+    top: Option<u32>,
     /// The rows of the table `metrics`
     #[arg(long, conflicts_with_all = ["timings", "aupimo"])]
     metrics: bool,
@@ -145,7 +145,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             return distributed(common, cluster, &results, args.document).await;
         }
         if let Some(count) = args.top {
-            let highest = highest(cluster, &results, None, count).await?;
+            let highest = highest(cluster, &results, None, count as usize).await?;
             let is_of_one = highest.windows(2).all(|pair| pair[0].run == pair[1].run);
             let columns = match is_of_one {
                 true => &TOP_COLUMNS[..],

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ::package::Parity;
 use data::Split;
-use job::resolved::{MeasuredOn, ModelSource, ThresholdSpec};
+use job::resolved::{Kept, MeasuredOn, ModelSource, ThresholdSpec};
 use metrics::{Asked, AtRate, Interval, Points, RawScore, SplitRole, Summary, Undefined};
 use plan::{
     Input, InputOutcome, MetricValue, PlannedRun, ResultDetail, Reused, ScoredBefore, TaskResult,
@@ -125,6 +125,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     warnings.extend(undecided(run, given.as_ref(), &image));
     warnings.extend(not_normalized(&image));
     warnings.extend(without_map);
+    warnings.extend(mapless(run, sight.map.is_some()));
     let certificate = certificate::measure(attempt, run, given.as_ref(), image.threshold.ok())?;
     let package = match &trained {
         Some(chosen) => Some(packages::write(
@@ -225,6 +226,16 @@ fn unsupported(decision: &Decision) -> Option<String> {
         decision.chosen_by,
         at_rate.rate.needs().unwrap_or(normal),
         at_rate.true_rate_at_most()
+    ))
+}
+
+/// Anomaly maps that are asked for of a model that has none.
+fn mapless(run: &PlannedRun, has_maps: bool) -> Option<String> {
+    let asked = [("maps", run.spec.maps), ("pictures", run.spec.pictures)];
+    let mut asked = asked.iter().filter(|(_, kept)| *kept != Kept::None);
+    let (key, _) = asked.next().filter(|_| !has_maps)?;
+    Some(format!(
+        "`{key}`: the model scores whole images and has no anomaly maps, so none is kept or drawn"
     ))
 }
 
