@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use objects::{Fault, Proxy};
 use serde_json::Value;
 
+use crate::cluster::commands;
 use crate::images;
 use crate::kills::wait_for_socket;
 use crate::processes::Signal;
@@ -653,8 +654,19 @@ fn too_many_bad_images_fail_the_job_and_what_was_scored_is_kept(queue: Queue) {
     assert_eq!(scores(&sandbox, "last").len(), 4);
     assert_eq!(errors(&sandbox).len(), 2);
     ran.tells(&["`skip` of this one"]);
+    // Those are the images of which somebody wants to see more.
+    let failed = sandbox.job_ids().swap_remove(0);
+    let drawn = sandbox.ctl(&["render", &failed, "--to", "drawn"]);
+    drawn.expect(0);
+    drawn.tells(&["drawn by tiny of its job file"]);
+    let drawn = fs::read_dir(sandbox.path("drawn")).unwrap();
+    assert!(drawn.count() > 4);
+    let anew = sandbox.ctl(&["rethreshold", &failed, "--manual", "1"]);
+    anew.expect(1);
+    anew.says(&["images are scored", "has failed", "`ctl describe"]);
+    assert!(!anew.stderr.contains("ctl retry"), "{}", anew.stderr);
     // What is taken over is answered for: nothing was mended.
-    let skip = [&arguments[..], &["--skip", "last"]].concat();
+    let skip = [&arguments[..], &["--skip", &failed]].concat();
     let ran = sandbox.ctl(&skip);
     ran.expect(1);
     ran.tells(&["2 of 6 images could not be scored"]);
@@ -664,6 +676,20 @@ fn too_many_bad_images_fail_the_job_and_what_was_scored_is_kept(queue: Queue) {
     let ran = sandbox.ctl(&bearable);
     ran.expect(0);
     assert_eq!(scores(&sandbox, "last").len(), 4);
+
+    sandbox
+        .ctl(&["results", "last", "--top", "0"])
+        .expect(2)
+        .says(&["--top"]);
+    // What the first page says of it, from top to bottom, until another job is the last.
+    let text = commands("README.md", "## What you get");
+    let (before, after) = text.split_once("bin/ctl export").unwrap();
+    assert!(before.contains("rethreshold last") && !after.contains("last"));
+    for line in before.lines().filter(|line| line.contains("last")) {
+        let line = line.split('#').next().unwrap();
+        let words: Vec<&str> = line.split_whitespace().skip(1).collect();
+        sandbox.ctl(&words).expect(0);
+    }
 }
 
 fn what_is_not_there_is_said(queue: Queue) {
