@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tables::ScoreRow;
 
 use crate::differences;
-use crate::output::{Cell, Table, counted, number};
+use crate::output::{Cell, Table, counted};
 use crate::summary::{IMAGE_AUROC, Line};
 
 /// Any will do; the same one gives the same interval every time.
@@ -258,8 +258,8 @@ pub fn table(rows: &[Row]) -> Table {
             Ok(found) => {
                 let verdict = found.verdict();
                 let auroc = |value: f64, wins| match verdict == wins {
-                    true => Cell::best(number(value)),
-                    false => Cell::from(number(value)),
+                    true => Cell::best(report::metric(value)),
+                    false => Cell::from(report::metric(value)),
                 };
                 cells.push(auroc(found.a, Verdict::A));
                 cells.push(auroc(found.b, Verdict::B));

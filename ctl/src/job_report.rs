@@ -8,7 +8,7 @@ use report::{
     PixelCurves, RawScore, Report, Scored, Scores, Times, Truth,
 };
 use serde_json::Value;
-use tables::{AupimoRow, CurveRow, MetricRow, PictureRow, ScoreRow, TimingRow};
+use tables::{ANOMALOUS_RATE, AupimoRow, CurveRow, MetricRow, PictureRow, ScoreRow, TimingRow};
 
 use crate::differences;
 use crate::output;
@@ -154,7 +154,14 @@ impl Tables<'_> {
         let curves = of_run(self.curves, |row| row.run == line.run);
         let pictures = of_run(self.pictures, |row| row.run == line.run);
         let scale = |row: &&PictureRow| Some([row.heat_low?, row.heat_high?]);
+        let predicts = metrics.iter().any(|row| row.metric == ANOMALOUS_RATE);
+        let mut warnings = line.warnings.clone();
+        if predicts && scores.is_empty() && unreadable == 0 {
+            let reused = self.reused.words();
+            warnings.extend(reused.map(|words| format!("no image was scored anew: {words}")));
+        }
         let mut finished = Finished {
+            predicts,
             scores: Scores::new(scores),
             unreadable,
             cut,
@@ -163,7 +170,7 @@ impl Tables<'_> {
             pictures: BTreeMap::new(),
             heat: pictures.iter().find_map(scale),
             aupimo: self.aupimo(line.run),
-            warnings: line.warnings.clone(),
+            warnings,
         };
         finished.pictures = pictured(&finished, &pictures);
         finished

@@ -125,7 +125,7 @@ fn certificate(parity: &Parity) -> String {
                     .map_or_else(nothing, |map| format!("{map:.1e}")),
                 agreement
                     .rank_correlation
-                    .map_or_else(nothing, output::number),
+                    .map_or_else(nothing, report::metric),
                 agreement
                     .flips
                     .map_or_else(nothing, |flips| flips.to_string()),

@@ -98,7 +98,7 @@ pub fn counted(value: u64, one: &str) -> String {
     format!("{value} {}", report::plural(value, one))
 }
 
-/// A score, a metric or a parameter in a table.
+/// A score, a threshold or a parameter in a table; a metric is [`report::metric`].
 pub fn number(value: f64) -> String {
     format!("{value:.4}")
 }

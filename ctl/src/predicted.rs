@@ -1,5 +1,7 @@
 //! The result of scoring images without labels: how many were decided to be anomalous, how many could not be scored.
 
+use job::resolved::{Kept, ResolvedJob};
+use proto::v1::Job;
 use serde_json::{Value, json};
 use tables::{ANOMALOUS_RATE, MetricRow, ScoreRow};
 
@@ -35,6 +37,18 @@ impl Reused {
                 "{} by earlier jobs, {anomalous} anomalous, {}: in the table reused alone",
                 counted(images, "image"),
                 counted(errors, "error")
+            )
+        })
+    }
+
+    /// Where the pictures of these images are that a job is to keep, by `draws`, a command that draws them. No warning: each
+    /// night says so whose images were drawn in the nights before.
+    pub fn pictures(self, job: &Job, draws: &str) -> Option<String> {
+        let resolved = ResolvedJob::from_json(&job.resolved_json).ok()?;
+        let asks = resolved.runs.iter().any(|run| run.pictures != Kept::None);
+        (asks && self.images > 0).then(|| {
+            format!(
+                "pictures of images scored before are kept by the jobs that scored them, if these were to keep any; `{draws}` draws them"
             )
         })
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use proto::v1::{ActiveAttempt, BestTrial, Job, JobSnapshot, Pace, Run, TaskCounts, Unpublished};
 
-use crate::output::{now_ms, number, span};
+use crate::output::{now_ms, span};
 
 /// Between two plain lines about work in progress.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
@@ -187,7 +187,7 @@ fn job_line(job: &Job, active: &[ActiveAttempt]) -> String {
 
 /// The best trial of a search so far.
 fn best_words(best: &BestTrial) -> String {
-    format!("best {} (trial {})", number(best.value), best.run)
+    format!("best {} (trial {})", report::metric(best.value), best.run)
 }
 
 fn attempt_words(attempt: &ActiveAttempt) -> String {

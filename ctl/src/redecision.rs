@@ -11,6 +11,7 @@ use crate::output::{self, Table};
 /// One generation.
 #[derive(Debug, Default)]
 pub struct Side {
+    /// Of every image that the job answers for, also where an earlier one had scored it.
     pub scores: Vec<ScoreRow>,
     pub metrics: Vec<MetricRow>,
 }
@@ -199,7 +200,7 @@ pub fn table(found: &[Change]) -> Table {
         let (before, after) = (&change.before, &change.after);
         let of = |share: fn(Confusion) -> Option<f64>| {
             let each = |decided: &Decided| decided.confusion.and_then(share);
-            moved(each(before), each(after))
+            moved(each(before), each(after), report::metric)
         };
         let flips = |place: usize| {
             let flipped = change.flipped.map(|flipped| flipped[place].to_string());
@@ -210,20 +211,19 @@ pub fn table(found: &[Change]) -> Table {
             change.model.clone(),
             change.category.clone(),
             change.level.to_owned(),
-            moved(before.threshold, after.threshold),
+            moved(before.threshold, after.threshold, output::number),
             flips(0),
             flips(1),
             of(precision),
             of(recall),
-            moved(before.f1(), after.f1()),
+            moved(before.f1(), after.f1(), report::metric),
         ]);
     }
     table
 }
 
-fn moved(before: Option<f64>, after: Option<f64>) -> String {
-    let number = |value: Option<f64>| value.map_or("-".to_owned(), output::number);
-    let (before, after) = (number(before), number(after));
+fn moved(before: Option<f64>, after: Option<f64>, text: fn(f64) -> String) -> String {
+    let [before, after] = [before, after].map(|value| value.map_or("-".to_owned(), text));
     if before == after {
         after
     } else {

@@ -243,14 +243,18 @@ pub fn table<R: Row>(rows: &[R], shown: &[&'static str]) -> Result<Table, Error>
     let columns: Vec<_> = shown.iter().map(column).collect();
     let mut table = Table::new(shown);
     for row in 0..batch.num_rows() {
-        let of_column =
-            |column: &Option<_>| column.map_or("-".to_owned(), |column| text(column, row));
-        table.row(columns.iter().map(of_column));
+        let of_column = |(name, column): (&&str, &Option<_>)| {
+            column.map_or("-".to_owned(), |column| text(name, column, row))
+        };
+        table.row(shown.iter().zip(&columns).map(of_column));
     }
     Ok(table)
 }
 
-fn text(column: &Arc<dyn Array>, row: usize) -> String {
+/// Columns of metrics, and of what bounds them.
+const METRICS: [&str; 4] = ["value", "low", "high", "aupimo"];
+
+fn text(name: &str, column: &Arc<dyn Array>, row: usize) -> String {
     // Of the number itself: its shortest text, which programs get, may round to another last digit.
     if let Some(numbers) = column.as_primitive_opt::<Float32Type>()
         && column.is_valid(row)
@@ -261,7 +265,11 @@ fn text(column: &Arc<dyn Array>, row: usize) -> String {
         Value::Null => "-".to_owned(),
         Value::String(text) => text,
         Value::Number(number) if number.is_f64() => {
-            output::number(number.as_f64().unwrap_or(f64::NAN))
+            let shown = match METRICS.contains(&name.trim_start_matches('>')) {
+                true => report::metric,
+                false => output::number,
+            };
+            shown(number.as_f64().unwrap_or(f64::NAN))
         }
         other => other.to_string(),
     }
@@ -270,7 +278,7 @@ fn text(column: &Arc<dyn Array>, row: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tables::TimingRow;
+    use tables::{MetricRow, TimingRow};
 
     #[test]
     fn a_score_ends_with_the_same_digit_in_every_table() {
@@ -294,6 +302,20 @@ mod tests {
                 score.to_string().parse::<f64>().unwrap()
             );
         }
+    }
+
+    #[test]
+    fn a_metric_of_nearly_one_is_not_shown_as_one() {
+        let row = MetricRow {
+            value: Some(0.999_97),
+            high: Some(1.0),
+            threshold: Some(0.999_97),
+            ..MetricRow::default()
+        };
+        let table = table(&[row], &[">value", ">high", ">threshold"]).unwrap();
+        let lines = table.render();
+        let cells: Vec<&str> = lines.split_whitespace().skip(3).collect();
+        assert_eq!(cells, ["0.9999", "1.0000", "1.0000"], "{lines}");
     }
 
     #[test]

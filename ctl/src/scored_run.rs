@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use job::ResolvedJob;
+use job::resolved::ModelSource;
 use plan::{ResultDetail, TaskResult};
 use proto::v1::{DescribeJobReply, GetJobRequest, Job, Task};
 use serde_json::Value;
@@ -75,6 +77,21 @@ impl ScoredRun {
         self.metrics.first().map_or("", |row| row.model.as_str())
     }
 
+    /// The version of the package that the run used, if it used one that has versions.
+    pub fn version(&self) -> Option<u32> {
+        let used = self.used_package("version")?;
+        u32::try_from(used.as_u64()?).ok()
+    }
+
+    /// What the table `metrics` says of the package that the run used.
+    fn used_package(&self, key: &str) -> Option<Value> {
+        self.metrics.iter().find_map(|row| {
+            let mut parameters: Value = serde_json::from_str(&row.parameters).ok()?;
+            let said = parameters["used"]["package"][key].take();
+            (!said.is_null()).then_some(said)
+        })
+    }
+
     /// By which the run's images were decided.
     pub fn threshold(&self) -> Option<f64> {
         let of_images = self.metrics.iter().filter(|row| row.level == "image");
@@ -97,25 +114,41 @@ impl ScoredRun {
         }
     }
 
-    /// The package that the run used, or that it left.
+    /// The package that the run used, or that it left; of one that failed before it was evaluated, that which it was to use.
     pub async fn package(&self, cluster: &mut Cluster) -> Result<String, Error> {
-        let used = self.metrics.iter().find_map(|row| {
-            let parameters: Value = serde_json::from_str(&row.parameters).ok()?;
-            Some(parameters["used"]["package"]["uri"].as_str()?.to_owned())
-        });
-        if let Some(uri) = used {
+        if let Some(Value::String(uri)) = self.used_package("uri") {
             return Ok(uri);
         }
         let request = GetJobRequest {
             job: self.job.id.clone(),
         };
         let described = cluster.client.describe_job(request).await?.into_inner();
-        self.left(&described).ok_or_else(|| {
-            Error::NotFound(format!(
-                "run {} of job {} left no trained model to draw with",
-                self.run, self.job.id
-            ))
-        })
+        if let Some(left) = self.left(&described) {
+            return Ok(left);
+        }
+        let (run, job) = (self.run, &self.job.id);
+        let Some(named) = self.named()? else {
+            return Err(Error::NotFound(format!(
+                "run {run} of job {job} left no trained model to draw with"
+            )));
+        };
+        eprintln!(
+            "warning: run {run} of job {job} failed before it noted what it was scored by: drawn by {named} of its job file, as it is now"
+        );
+        Ok(named)
+    }
+
+    /// The package of the job's file, of a run that trains none. A name without a version may mean another one by now.
+    fn named(&self) -> Result<Option<String>, Error> {
+        let resolved = ResolvedJob::from_json(&self.job.resolved_json).map_err(|source| {
+            Error::cannot_run_because("cannot read the job that is drawn", source)
+        })?;
+        let run = usize::try_from(self.run).ok();
+        let run = run.and_then(|run| resolved.runs.into_iter().nth(run));
+        Ok(run.and_then(|run| match run.model {
+            ModelSource::Package(named) => Some(named),
+            ModelSource::Train(_) => None,
+        }))
     }
 
     /// The package that the run's evaluation wrote; only those of some jobs are published as models.

@@ -232,7 +232,7 @@ pub fn table(lines: &[Line]) -> Table {
         .into();
         cells.extend(with_settings.then(|| differences::text(&line.settings).into()));
         for name in &names {
-            let text = number(line.value(name), 4);
+            let text = line.value(name).map_or("-".to_owned(), report::metric);
             cells.push(match line.is_best(among, name) {
                 true => Cell::best(text),
                 false => text.into(),

@@ -10,6 +10,8 @@ use tables::ScoreRow;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decided {
     pub uri: String,
+    /// Of what was scored; empty where nothing was read.
+    pub etag: String,
     pub truth: Option<Truth>,
     pub score: Option<f32>,
     pub normalized: Option<f32>,
@@ -26,10 +28,17 @@ impl Decided {
                 _ => None,
             },
             uri: row.uri,
+            etag: row.etag,
             score: row.score,
             normalized: row.score_normalized,
             is_anomalous: row.is_anomalous,
         })
+    }
+
+    /// Whether both were read, and what was read is not the same.
+    fn has_changed(pair: &[&Self; 2]) -> bool {
+        let [first, second] = pair.map(|one| one.etag.as_str());
+        !first.is_empty() && !second.is_empty() && first != second
     }
 
     /// How far from its threshold an image is decided: half of the way at most with bounds, else not known.
@@ -50,6 +59,7 @@ pub fn switch(sides: [Side; 2], mut decided: [Vec<Decided>; 2], shown: usize) ->
         sides,
         images: [[0; 2]; 2],
         only: [0; 2],
+        changed: 0,
         undecided: 0,
         rank_correlation: None,
         folders: Vec::new(),
@@ -60,6 +70,10 @@ pub fn switch(sides: [Side; 2], mut decided: [Vec<Decided>; 2], shown: usize) ->
     let mut flips: [Vec<[&Decided; 2]>; 2] = [Vec::new(), Vec::new()];
     let (mut right, mut labelled) = ([0; 2], 0);
     for pair in both(first, second, &mut switch.only) {
+        if Decided::has_changed(&pair) {
+            switch.changed += 1;
+            continue;
+        }
         pairs.extend(pair[0].score.zip(pair[1].score));
         let [Some(before), Some(now)] = pair.map(|one| one.is_anomalous) else {
             switch.undecided += 1;
@@ -185,6 +199,7 @@ mod tests {
             job: job.to_owned(),
             name: String::new(),
             model: String::new(),
+            version: None,
             threshold: None,
         }
     }
@@ -192,6 +207,7 @@ mod tests {
     fn decided(uri: &str, score: f32, is_anomalous: impl Into<Option<bool>>) -> Decided {
         Decided {
             uri: uri.to_owned(),
+            etag: "1".to_owned(),
             truth: None,
             score: Some(score),
             normalized: Some(score),
@@ -243,6 +259,24 @@ mod tests {
             .flips
             .map(|flips| flips.into_iter().map(|flip| flip.uri).collect::<Vec<_>>());
         assert_eq!(shown, [["/n/cam1/a"], ["/n/cam2/c"]]);
+    }
+
+    #[test]
+    fn what_was_written_between_the_jobs_is_no_flip() {
+        let first = ["a", "b", "c"].map(|uri| decided(uri, 0.1, false)).to_vec();
+        let mut second = ["a", "b", "c"].map(|uri| decided(uri, 0.9, true)).to_vec();
+        second[0].etag = "2".to_owned();
+        // Nobody knows what could not be read.
+        second[2] = Decided {
+            etag: String::new(),
+            score: None,
+            ..decided("c", 0.0, None)
+        };
+        let found = switch([side("a"), side("b")], [first, second], 3);
+        assert_eq!((found.changed, found.undecided), (1, 1));
+        assert_eq!(found.images, [[0, 1], [0, 0]]);
+        assert_eq!(found.folders[0].images, 1);
+        assert_eq!(found.flips[0].len(), 1);
     }
 
     #[test]

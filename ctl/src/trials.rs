@@ -92,7 +92,7 @@ impl Search {
             "error",
         ]);
         for (index, trial) in self.trials.iter().enumerate() {
-            let value = trial.value.map(number).unwrap_or_default();
+            let value = trial.value.map(report::metric).unwrap_or_default();
             let is_best = self.best == Some(index);
             let exact = trial.value.map(|value| value.to_string());
             let value = match is_best {
@@ -139,7 +139,7 @@ impl Search {
                 self.job.id
             );
         };
-        let value = trial.value.map(number).unwrap_or_default();
+        let value = trial.value.map(report::metric).unwrap_or_default();
         let mut text = format!("best      trial {index} of {}\n", self.trials.len());
         text.push_str(&format!(
             "{objective} {value}, on the split validation, which chose it\n"
@@ -153,7 +153,7 @@ impl Search {
                     "fitted once more with these, on the split test, which chose nothing:\n",
                 );
                 for (name, value) in metrics(run) {
-                    let value = value.as_f64().map_or_else(|| "none".to_owned(), number);
+                    let value = value.as_f64().map_or_else(|| "none".to_owned(), report::metric);
                     text.push_str(&format!("  {name} {value}\n"));
                 }
             }
@@ -179,7 +179,7 @@ impl Search {
         let Some((index, trial)) = best else {
             return format!("No trial came to a value of {objective}.");
         };
-        let value = trial.value.map(number).unwrap_or_default();
+        let value = trial.value.map(report::metric).unwrap_or_default();
         let total = self.trials.len();
         let mut text = format!(
             "Trial {index} of {total} is the best: {objective} {value} on the split validation, which chose it, with {}.",
@@ -193,7 +193,7 @@ impl Search {
             let known = metrics(run).into_iter();
             let known = known.filter_map(|(name, value)| Some((name, value.as_f64()?)));
             let known: Vec<String> = known
-                .map(|(name, value)| format!("{name} {}", number(value)))
+                .map(|(name, value)| format!("{name} {}", report::metric(value)))
                 .collect();
             text.push_str(&known.join(", "));
         } else {

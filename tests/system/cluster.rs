@@ -15,7 +15,7 @@ use crate::quiet::runtime;
 use crate::sandbox::{LIMIT, Running, SOON, Sandbox, programs};
 
 /// The shell commands of the first block below a heading of a document.
-fn commands(document: &str, heading: &str) -> String {
+pub fn commands(document: &str, heading: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .join(document);

@@ -129,7 +129,7 @@ fn what_cannot_be_exported_is_said_with_the_right_exit_code(queue: Queue) {
         .says(&["no version 7"]);
     ctl(&["stone", "--engine", "onnx"])
         .expect(3)
-        .says(&["no model \"stone\""]);
+        .says(&["has trained a model \"stone\""]);
     ctl(&["tiny", "--engine", "keras"])
         .expect(2)
         .says(&["onnx, openvino, torch"]);

@@ -160,8 +160,8 @@ fn what_anomalib_has_exported_scores_images(queue: Queue) {
     );
 }
 
-/// An ONNX file whose map is the image itself, which is of so many rows.
-fn of_size(height: u64) -> Vec<u8> {
+/// An ONNX file whose map is the image itself, which is of so many rows, in the words of an opset.
+fn of_size(height: u64, opset: u64) -> Vec<u8> {
     fn number(field: u8, mut value: u64) -> Vec<u8> {
         let mut bytes = vec![field << 3];
         while value > 127 {
@@ -189,7 +189,7 @@ fn of_size(height: u64) -> Vec<u8> {
     );
     let (input, output) = (port(11, "image"), port(12, "anomaly_map"));
     let graph = message(7, &[node, text(2, "g"), input, output]);
-    let version = message(8, &[number(2, 17)]);
+    let version = message(8, &[number(2, opset)]);
     [number(1, 8), graph, version].concat()
 }
 
@@ -231,8 +231,9 @@ fn files_of_no_use_are_refused_before_a_listing() {
     let beside = sandbox.path("link/model.onnx.data");
     std::os::unix::fs::symlink("../thresholds/model.onnx.data", beside).unwrap();
     folder("empty", &[("model.onnx", b"")]);
-    folder("huge", &[("model.onnx", &of_size(99_999))]);
-    folder("larger", &[("model.onnx", &of_size(4_000_000_000))]);
+    folder("huge", &[("model.onnx", &of_size(99_999, 17))]);
+    folder("larger", &[("model.onnx", &of_size(4_000_000_000, 17))]);
+    folder("newer", &[("model.onnx", &of_size(64, 99))]);
     folder("xml", &[]);
     for name in ["model.xml", "model.bin"] {
         fs::copy(
@@ -259,6 +260,16 @@ fn files_of_no_use_are_refused_before_a_listing() {
             "larger/model.onnx",
             "onnxruntime",
             "its input is an image of 4000000000 x 64; sides are 1 to 4096 pixels",
+        ),
+        (
+            "newer/model.onnx",
+            "auto",
+            "it is of ONNX opset 99, and those up to 27 are known here",
+        ),
+        (
+            "newer/model.onnx",
+            "onnxruntime",
+            "it is of ONNX opset 99, and those up to 27 are known here",
         ),
         (
             "hostile/model.onnx",

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use objects::{Fault, Proxy};
 use serde_json::Value;
 
+use crate::cluster::commands;
 use crate::images;
 use crate::kills::wait_for_socket;
 use crate::processes::Signal;
@@ -299,7 +300,10 @@ fn what_two_models_decide_otherwise_is_shown(queue: Queue) {
     assert_eq!(found["to_anomalous"], 0);
     assert_eq!(found["to_normal"], before - 1);
     assert_eq!(found["rank_correlation"], 1.0);
+    let version = |at: usize| found["models"][at]["version"].clone();
+    assert_eq!([version(0), version(1)], [1, 1], "{found}");
     let page = fs::read_to_string(sandbox.path("diff.html")).unwrap();
+    assert!(page.contains("tiny@1 → tiny@1"));
     let pictures = page.matches("data:image/jpeg").count();
     assert_eq!(
         pictures,
@@ -330,6 +334,22 @@ fn what_two_models_decide_otherwise_is_shown(queue: Queue) {
     );
     let there = sandbox.ctl(&against_itself);
     there.expect(2);
+    // A camera that uses a name again has made another image.
+    let place = sandbox.path("data/tiny/test/good/0000.png");
+    images::write_sized(&place, &[90; 64 * 64], 64, 64);
+    let again = [
+        "predict",
+        "tiny",
+        "data/tiny/test",
+        "--to",
+        "./out",
+        "--new",
+    ];
+    sandbox.ctl(&again).expect(0);
+    let third = sandbox.job_ids().swap_remove(0);
+    let changed = sandbox.json(&["diff", &first, &third, "--pictures", "0"]);
+    let counted = ["images", "changed", "to_anomalous", "to_normal"].map(|name| &changed[name]);
+    assert_eq!(counted, [11, 1, 0, 0], "{changed}");
 }
 
 fn images_are_drawn_by_their_exact_names_and_those_that_have_gone_are_told(queue: Queue) {
@@ -634,8 +654,19 @@ fn too_many_bad_images_fail_the_job_and_what_was_scored_is_kept(queue: Queue) {
     assert_eq!(scores(&sandbox, "last").len(), 4);
     assert_eq!(errors(&sandbox).len(), 2);
     ran.tells(&["`skip` of this one"]);
+    // Those are the images of which somebody wants to see more.
+    let failed = sandbox.job_ids().swap_remove(0);
+    let drawn = sandbox.ctl(&["render", &failed, "--to", "drawn"]);
+    drawn.expect(0);
+    drawn.tells(&["drawn by tiny of its job file"]);
+    let drawn = fs::read_dir(sandbox.path("drawn")).unwrap();
+    assert!(drawn.count() > 4);
+    let anew = sandbox.ctl(&["rethreshold", &failed, "--manual", "1"]);
+    anew.expect(1);
+    anew.says(&["images are scored", "has failed", "`ctl describe"]);
+    assert!(!anew.stderr.contains("ctl retry"), "{}", anew.stderr);
     // What is taken over is answered for: nothing was mended.
-    let skip = [&arguments[..], &["--skip", "last"]].concat();
+    let skip = [&arguments[..], &["--skip", &failed]].concat();
     let ran = sandbox.ctl(&skip);
     ran.expect(1);
     ran.tells(&["2 of 6 images could not be scored"]);
@@ -645,6 +676,20 @@ fn too_many_bad_images_fail_the_job_and_what_was_scored_is_kept(queue: Queue) {
     let ran = sandbox.ctl(&bearable);
     ran.expect(0);
     assert_eq!(scores(&sandbox, "last").len(), 4);
+
+    sandbox
+        .ctl(&["results", "last", "--top", "0"])
+        .expect(2)
+        .says(&["--top"]);
+    // What the first page says of it, from top to bottom, until another job is the last.
+    let text = commands("README.md", "## What you get");
+    let (before, after) = text.split_once("bin/ctl export").unwrap();
+    assert!(before.contains("rethreshold last") && !after.contains("last"));
+    for line in before.lines().filter(|line| line.contains("last")) {
+        let line = line.split('#').next().unwrap();
+        let words: Vec<&str> = line.split_whitespace().skip(1).collect();
+        sandbox.ctl(&words).expect(0);
+    }
 }
 
 fn what_is_not_there_is_said(queue: Queue) {
@@ -835,11 +880,37 @@ fn an_incremental_job_scores_what_is_new_or_has_changed_and_answers_for_all(queu
     let rows = sandbox.json(&["results", "last", "--scores"]);
     let mut decided = rows.as_array().unwrap().iter();
     assert!(decided.all(|row| row["is_anomalous"] != true), "{rows}");
+    // This job, too, decides otherwise what earlier ones had scored: all but the broken one.
+    let last = ["rethreshold", "last", "--manual", "-1e9", "--wait"];
+    let changed = sandbox.json(&last);
+    assert_eq!(changed["runs"][0]["to_anomalous"], 12, "{changed}");
+    assert_eq!(changed["runs"][0]["to_normal"], 0, "{changed}");
+
+    // What is asked for of them now would take scoring them.
+    sandbox.write("night.yaml", &format!("{yaml}maps: all\npictures: all\n"));
+    assert_eq!(night(0, 13), later);
+    let told = sandbox.ctl(&["results", "last"]).stdout;
+    for said in [
+        "warning: run 0: `maps`: there is none of 12 images that earlier jobs have scored",
+        "pictures of images scored before are kept by the jobs that scored them",
+    ] {
+        assert!(told.contains(said), "{told}");
+    }
+    sandbox
+        .ctl(&["report", "last", "--to", "none.html"])
+        .expect(0);
+    let page = fs::read_to_string(sandbox.path("none.html")).unwrap();
+    assert!(page.contains("no image was scored anew: 13 images by earlier jobs"));
+    assert!(!page.contains("false alarms"), "nothing is measured");
 
     // Another package, another engine and another input know nothing of it.
     let other = yaml.replace("data: [data/tiny/test, list.txt]", "data: data/tiny/test");
-    sandbox.write("night.yaml", &other);
+    sandbox.write("night.yaml", &format!("{other}maps: all\n"));
     night(12, 0);
+    // Maps are those of the jobs that have scored the images: nothing is missing.
+    night(0, 12);
+    let told = sandbox.ctl(&["results", "last"]).stdout;
+    assert!(!told.contains("`maps`"), "{told}");
     sandbox.write(
         "night.yaml",
         &format!("{other}resources: {{engine: onnxruntime}}\n"),

@@ -182,6 +182,13 @@ pub enum Refusal {
     )]
     NoScores { job: JobId, state: JobState },
     #[error(
+        "job {job} is {state}: images are scored, but what was to decide about them has failed, so there is nothing to decide anew; \
+         `ctl describe {job}` says why"
+    )]
+    NotDecided { job: JobId, state: JobState },
+    #[error("job {0} is an export: it has scored nothing that could be decided anew")]
+    Export(JobId),
+    #[error(
         "job {0} was cancelled: nothing of it is decided anew before `ctl retry` has computed what is missing"
     )]
     JobCancelled(JobId),

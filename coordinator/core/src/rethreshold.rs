@@ -14,7 +14,7 @@ use crate::{
     core::Core,
     effect::{Effect, Refusal, Reply},
     event::Now,
-    job::{Job, JobNumber},
+    job::{Job, JobNumber, RunTasks},
     rows::{Change, RequestAnswer, RethresholdRow, UnderWay},
 };
 
@@ -127,6 +127,9 @@ impl Job {
     fn to_decide_anew(&self, runs: &[u32]) -> Result<BTreeMap<TaskIndex, LeaseNumber>, Refusal> {
         let job = || self.id().clone();
         let state = self.state();
+        if self.resolved.kind == JobKind::Export {
+            return Err(Refusal::Export(job()));
+        }
         if self.resolved.search.is_some() {
             return Err(Refusal::Search(job()));
         }
@@ -146,7 +149,10 @@ impl Job {
                 runs: self.runs.len(),
             })?;
             let evaluate = tasks.evaluate.and_then(accepted);
-            again.extend([evaluate.ok_or(Refusal::RunWithoutScores { job: job(), run })?]);
+            again.extend([evaluate.ok_or_else(|| match self.is_undecided(*tasks) {
+                true => Refusal::NotDecided { job: job(), state },
+                false => Refusal::RunWithoutScores { job: job(), run },
+            })?]);
         }
         if runs.is_empty() {
             let evaluates = self.runs.iter().filter_map(|run| run.evaluate);
@@ -163,8 +169,22 @@ impl Job {
                 again.extend([reduce]);
                 Ok(again)
             }
+            _ if self.runs.iter().any(|run| self.is_undecided(*run)) => {
+                Err(Refusal::NotDecided { job: job(), state })
+            }
             _ => Err(Refusal::NoScores { job: job(), state }),
         }
+    }
+
+    /// Whether everything that the run's evaluation reads is there, and it has failed all the same: of too many bad images, say.
+    /// Nothing is missing then that could be computed.
+    fn is_undecided(&self, run: RunTasks) -> bool {
+        let evaluate = run.evaluate.and_then(|index| self.task(index));
+        evaluate.is_some_and(|evaluate| {
+            let mut needs = evaluate.depends_on.iter();
+            evaluate.state == TaskState::Failed
+                && needs.all(|need| self.task(need.task).is_some_and(|t| t.accepted.is_some()))
+        })
     }
 
     /// Notes what decides from now on, and what counts again if it comes to nothing.

@@ -90,6 +90,8 @@ fn refused(refusal: &Refusal) -> Code {
         | Refusal::Search(_)
         | Refusal::NoLabels(_)
         | Refusal::NoScores { .. }
+        | Refusal::NotDecided { .. }
+        | Refusal::Export(_)
         | Refusal::JobCancelled(_)
         | Refusal::CannotSkip { .. }
         | Refusal::RunWithoutScores { .. } => Code::FailedPrecondition,

@@ -239,6 +239,7 @@ fn run(index: u32, model: &str, category: &str, apart: f64) -> Run {
         settings: String::new(),
         metrics,
         outcome: Outcome::Finished(Box::new(Finished {
+            predicts: false,
             aupimo: Default::default(),
             scores,
             unreadable: u64::from(index == 1) * 3,
@@ -302,6 +303,7 @@ fn of_one_class(index: u32) -> Run {
             .map(|name| (name, Measure::unknown("one_class")))
             .into(),
         outcome: Outcome::Finished(Box::new(Finished {
+            predicts: false,
             aupimo: Default::default(),
             scores,
             unreadable: 0,

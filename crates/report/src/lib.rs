@@ -35,7 +35,7 @@ pub use budget::FILE_LIMIT;
 pub use choice::PICTURES_PER_LIST;
 pub use curve::{Curve, NotACurve, PixelCurves};
 pub use histogram::Histogram;
-pub use number::plural;
+pub use number::{metric, plural};
 pub use picture::{NotAPicture, PICTURE_LIMIT, Picture, Pictured};
 pub use scores::{Cut, Scored, Scores, Truth};
 pub use search::{Search, Setting, Trial};

@@ -1,6 +1,6 @@
 //! Numbers as people read them.
 
-/// A metric: four decimals, as everywhere else. A value that is nearly one is never shown as one.
+/// A metric: four decimals. A value that is nearly one is never shown as one: it would say that nothing is wrong.
 pub fn metric(value: f64) -> String {
     let shown = format!("{value:.4}");
     if shown == "1.0000" && value < 1.0 {

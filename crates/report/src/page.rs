@@ -109,8 +109,9 @@ impl Report {
             .sum();
         let unreadable: u64 = finished().map(|finished| finished.unreadable).sum();
         let has_labels = finished().any(|finished| finished.scores.has_labels());
+        let predicts = finished().any(|finished| finished.predicts);
         let more = match unreadable {
-            0 if images > 0 && !has_labels => "images scored".to_owned(),
+            0 if (images > 0 && !has_labels) || predicts => "images scored".to_owned(),
             0 => "test images scored".to_owned(),
             _ => format!("scored, {} unreadable", number::count(unreadable)),
         };

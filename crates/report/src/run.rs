@@ -97,7 +97,8 @@ fn title(html: &mut Html, run: &Run) {
 fn show(html: &mut Html, run: &Run, finished: &Finished) {
     let totals = finished.scores.counts().totals();
     let curves = finished.scores.curves();
-    let is_measured = finished.scores.has_labels() || finished.scores.is_empty();
+    let is_measured =
+        finished.scores.has_labels() || (finished.scores.is_empty() && !finished.predicts);
     let cut = finished.cut.filter(|_| is_measured);
     let confusion = cut.map(|cut| finished.scores.confusion(&cut));
     html.markup("<dl class=\"facts\">");
@@ -148,7 +149,7 @@ fn facts(html: &mut Html, finished: &Finished, totals: Totals) {
             .markup("</dd></div>");
     };
     let (unlabelled, called) = finished.scores.unlabelled(finished.cut.as_ref());
-    if finished.scores.has_labels() || unlabelled == 0 {
+    if finished.scores.has_labels() || (unlabelled == 0 && !finished.predicts) {
         let images = format!(
             "{} normal, {} anomalous",
             number::count(totals.normal),

@@ -22,6 +22,9 @@ pub struct Switch {
     pub images: [[u64; 2]; 2],
     /// Images that only one of the jobs has.
     pub only: [u64; 2],
+    /// Images that were written between the jobs: what they decide differently says nothing about the jobs. They are in none
+    /// of the other counts.
+    pub changed: u64,
     /// Images that both have, and that at least one could not score or decide.
     pub undecided: u64,
     /// How alike both order the images they have scores of: Spearman's rank correlation. `None`: too few, or all alike.
@@ -37,8 +40,10 @@ pub struct Switch {
 pub struct Side {
     pub job: String,
     pub name: String,
-    /// Class of the model and what distinguishes it.
+    /// Class of the model and what distinguishes it, or the name of a package.
     pub model: String,
+    /// Of the package that scored; `None`: the job trained its model, or scored by a file without versions.
+    pub version: Option<u32>,
     pub threshold: Option<f64>,
 }
 
@@ -114,9 +119,10 @@ impl Switch {
 
     fn head(&self, html: &mut Html) {
         html.markup("<p class=\"kind\">difference report</p><h1>");
-        html.cut(&self.sides[0].model, 200)
+        let [first, second] = &self.sides;
+        html.cut(&first.named(), 200)
             .markup(" → ")
-            .cut(&self.sides[1].model, 200);
+            .cut(&second.named(), 200);
         html.markup("</h1><dl class=\"tiles\">");
         let mut tile = |name, value: &str, more: &str| page::tile(html, name, value, more);
         let [to_anomalous, to_normal] = self.flipped();
@@ -151,7 +157,8 @@ impl Switch {
             html.cut(&side.name, 200)
                 .markup(" <code>")
                 .cut(&side.job, 100)
-                .markup("</code>");
+                .markup("</code> by ")
+                .cut(&side.named(), 200);
             if let Some(threshold) = side.threshold {
                 html.markup(", anomalous from ")
                     .text(&number::score(threshold));
@@ -169,6 +176,11 @@ impl Switch {
             html.markup(" only the ")
                 .markup(side)
                 .markup(" job has.</p>");
+        }
+        if self.changed > 0 {
+            html.markup("<p class=\"caution\">")
+                .text(&number::counted(self.changed, "image"));
+            html.markup(" written anew between the jobs: not compared.</p>");
         }
         if self.undecided > 0 {
             html.markup("<p class=\"caution\">")
@@ -235,6 +247,16 @@ impl Switch {
     }
 }
 
+impl Side {
+    /// The model with its version, as commands name it.
+    fn named(&self) -> String {
+        match self.version {
+            Some(version) => format!("{}@{version}", self.model),
+            None => self.model.clone(),
+        }
+    }
+}
+
 impl Flip {
     fn card(&self, html: &mut Html, room: &mut usize) {
         let name = gallery::short(&self.uri);
@@ -290,6 +312,7 @@ mod tests {
             job: job.to_owned(),
             name: "night".to_owned(),
             model: "Padim <b>".to_owned(),
+            version: Some(7),
             threshold: Some(1.5),
         };
         let folder = |name: &str| Folder {
@@ -302,6 +325,7 @@ mod tests {
             sides: [side("a"), side("b")],
             images: [[90, 3], [1, 6]],
             only: [0, 2],
+            changed: 4,
             undecided: 1,
             rank_correlation: Some(0.99996),
             folders: vec![folder("cam1"), folder("cam2")],
@@ -332,6 +356,8 @@ mod tests {
             "3.00 %",
             "1.00 %",
             "97 → 95",
+            "Padim &lt;b&gt;@7",
+            "4 images written anew between the jobs",
             "0.9999",
             "cam2",
             "data:image/jpeg;base64,",

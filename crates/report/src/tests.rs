@@ -30,6 +30,7 @@ fn cut(origin: Origin) -> Cut {
 
 fn finished(scores: Scores) -> Finished {
     Finished {
+        predicts: false,
         scores,
         unreadable: 0,
         cut: Some(cut(Origin::ChosenOn(SplitRole::Validation))),

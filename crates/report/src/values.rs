@@ -63,6 +63,8 @@ pub enum Outcome {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finished {
+    /// The images have no labels, so that nothing is measured with them, be there any or none.
+    pub predicts: bool,
     /// Of the images that the metrics were computed from.
     pub scores: Scores,
     /// Images of these that could not be scored.

@@ -43,15 +43,18 @@ pub enum StoreError {
         #[source]
         source: Source,
     },
-    #[error("{uri:?} is not a usable address: {reason}")]
+    #[error("{uri:?} is not a usable address: {}", printable(reason))]
     InvalidUri { uri: String, reason: String },
     #[error(
-        "{uri}: there is no storage {scheme}://; use a path, file:///absolute/path, s3://, az:// or gs://"
+        "{}: there is no storage {}://; use a path, file:///absolute/path, s3://, az:// or gs://",
+        printable(uri),
+        printable(scheme)
     )]
     UnknownScheme { uri: String, scheme: String },
     /// `known` is a sentence about the stores that there are.
     #[error(
-        "{uri} belongs to no configured store ({known}); add it under `stores:` in the file that --config or NIGHTSHIFT_CONFIG names"
+        "{} belongs to no configured store ({known}); add it under `stores:` in the file that --config or NIGHTSHIFT_CONFIG names",
+        printable(uri)
     )]
     Unconfigured { uri: String, known: String },
     /// `known` is a sentence about the roots that there are.
@@ -114,6 +117,18 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
+}
+
+/// An address as somebody has written it, perhaps in a list: what a terminal would obey is escaped.
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() {
+            true => out.extend(c.escape_default()),
+            false => out.push(c),
+        }
+    }
+    out
 }
 
 impl StoreError {

@@ -27,12 +27,12 @@ struct Folder {
     depth: usize,
 }
 
-/// Files that are told at once.
+/// Entries, at most, that are looked at before what was found of them is told.
 const BATCH: usize = 1000;
 
 /// Every file below a folder at any depth, links followed, in no order; none if the folder does not exist. `key` is the
-/// folder's path in its store; `enters` is asked of the path from the folder on before a folder in it is. Ends early when
-/// `each` returns false.
+/// folder's path in its store; `enters` is asked of the path from the folder on before a folder in it is. `each` is told of
+/// nothing, too, where there is nothing but folders for long: so it is known that the listing goes on. Ends early when it returns false.
 pub(crate) fn files(
     folder: PathBuf,
     key: &str,
@@ -40,7 +40,7 @@ pub(crate) fn files(
     enters: impl Fn(&str) -> bool,
     mut each: impl FnMut(Vec<Found>) -> bool,
 ) -> Result<(), StoreError> {
-    let mut found = Vec::new();
+    let (mut found, mut looked_at) = (Vec::new(), 0);
     let below = |path: &str| match key {
         "" => path.to_owned(),
         key => path[key.len() + 1..].to_owned(),
@@ -70,9 +70,13 @@ pub(crate) fn files(
             other => other.map_err(failed)?,
         };
         for entry in entries {
-            if found.len() >= BATCH && !each(std::mem::take(&mut found)) {
-                return Ok(());
+            if looked_at >= BATCH {
+                looked_at = 0;
+                if !each(std::mem::take(&mut found)) {
+                    return Ok(());
+                }
             }
+            looked_at += 1;
             let entry = entry.map_err(failed)?;
             let name = entry.file_name();
             let path = entry.path();

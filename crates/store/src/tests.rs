@@ -119,6 +119,18 @@ fn addresses_are_read_and_refused() {
         let error = Location::parse(bad).unwrap_err();
         assert!(matches!(error, StoreError::InvalidUri { .. }), "{error:?}");
     }
+    // What a terminal would obey.
+    let files = Store::create("/").unwrap();
+    for error in [
+        runtime()
+            .block_on(files.head("a\u{1b}[31m\u{7}\0\u{9b}b"))
+            .unwrap_err(),
+        Location::parse("\u{1b}]0;x\u{7}://\u{1b}").unwrap_err(),
+    ] {
+        let said = error.to_string();
+        assert!(!said.contains(char::is_control), "{said:?}");
+        assert!(said.contains("\\u{1b}"), "{said}");
+    }
     let error = parse("ftp://lab/mvtec").unwrap_err();
     assert!(
         matches!(error, StoreError::UnknownScheme { .. }) && error.to_string().contains("s3://"),

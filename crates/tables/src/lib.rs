@@ -6,6 +6,7 @@
 mod cell;
 mod error;
 mod file;
+mod quotes;
 mod ranges;
 mod rows;
 mod table;

@@ -12,11 +12,15 @@ use parquet::{
         ProjectionMask,
         arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader},
     },
+    basic::Compression,
     errors::ParquetError,
-    file::reader::ChunkReader,
+    file::{metadata::ParquetMetaData, reader::ChunkReader},
 };
 
-use crate::whole::{self, contained};
+use crate::{
+    quotes::Quotes,
+    whole::{self, contained},
+};
 
 /// Longer than any address; a file with such a line or record is no list.
 const LINE_BYTES: u64 = 64 * 1024;
@@ -59,10 +63,20 @@ pub enum TextsError {
         found: u64,
         expected: u64,
     },
+    #[error("line {opened}: a quote opens a field here and is never closed")]
+    OpenQuote { opened: u64 },
+    #[error(
+        "line {opened}: a quote opens a field here that is not closed before line {closed}, where text follows the closing quote"
+    )]
+    StrayQuote { opened: u64, closed: u64 },
     #[error("there is no column {column:?}; {}", columns(known))]
     NoColumn { column: String, known: Vec<String> },
     #[error("its column {column:?} is of the type {found}, not of texts")]
     OtherType { column: String, found: String },
+    #[error(
+        "its column {column:?} is compressed by {codec}, which is not read here: write the file with snappy, zstd, gzip or none"
+    )]
+    Codec { column: String, codec: &'static str },
     #[error("it is not a whole Parquet file")]
     NotParquet(#[source] ParquetError),
     #[error("it cannot be read")]
@@ -72,7 +86,10 @@ pub enum TextsError {
 fn columns(known: &[String]) -> String {
     match known {
         [] => "the file is empty".to_owned(),
-        known => format!("the file has {}", known.join(", ")),
+        known => format!(
+            "the file has {}: `uri_column` says which is meant",
+            known.join(", ")
+        ),
     }
 }
 
@@ -109,12 +126,15 @@ pub fn lines(mut source: impl BufRead) -> impl Iterator<Item = Item> {
     })
 }
 
-/// Those of one column, of the name that the first line gives it; empty where a record has none.
+/// Those of one column, of the name that the first line gives it; empty where a record has none. A field in quotes may have
+/// several lines.
 pub fn csv_column<R: Read>(
     source: R,
     column: &str,
 ) -> Result<impl Iterator<Item = Item> + use<R>, TextsError> {
-    let mut reader = csv::Reader::from_reader(source);
+    let mut reader = csv::Reader::from_reader(Quotes::new(source));
+    reader.headers().map_err(of_csv)?;
+    check_quotes(reader.get_ref())?;
     let headers = reader.headers().map_err(of_csv)?;
     let Some(place) = headers.iter().position(|header| trimmed(header) == column) else {
         return Err(TextsError::NoColumn {
@@ -125,13 +145,31 @@ pub fn csv_column<R: Read>(
                 .collect(),
         });
     };
-    Ok(reader.into_records().map(move |record| {
-        let record = record.map_err(of_csv)?;
+    let mut records = reader.into_records();
+    Ok(std::iter::from_fn(move || {
+        let record = records.next()?;
+        // First of all: a field that has swallowed others is no record of too few.
+        let quotes = check_quotes(records.reader().get_ref());
+        Some(quotes.and_then(|()| record.map_err(of_csv)))
+    })
+    .map(move |record| {
+        let record = record?;
         Ok(Text {
             text: trimmed(record.get(place).unwrap_or_default()).to_owned(),
             place: line(record.position()),
         })
     }))
+}
+
+fn check_quotes<R>(quotes: &Quotes<R>) -> Result<(), TextsError> {
+    let Some(stray) = quotes.stray() else {
+        return Ok(());
+    };
+    let opened = stray.opened;
+    Err(match stray.closed {
+        None => TextsError::OpenQuote { opened },
+        Some(closed) => TextsError::StrayQuote { opened, closed },
+    })
 }
 
 /// Those of one column; empty where it is null.
@@ -155,6 +193,12 @@ pub fn parquet_column<R: ChunkReader + 'static>(
             found: field.data_type().to_string(),
         });
     }
+    if let Some(codec) = unread_codec(builder.metadata(), place) {
+        return Err(TextsError::Codec {
+            column: column.to_owned(),
+            codec,
+        });
+    }
     let mask = ProjectionMask::roots(builder.parquet_schema(), [place]);
     let batches = contained(|| builder.with_projection(mask).build());
     let mut batches = Batches {
@@ -171,6 +215,25 @@ pub fn parquet_column<R: ChunkReader + 'static>(
         let place = TextPlace::Row(row);
         Some(Ok(Text { text, place }))
     }))
+}
+
+/// By what a column is compressed that was not built in here; other columns are not read.
+fn unread_codec(metadata: &ParquetMetaData, place: usize) -> Option<&'static str> {
+    let schema = metadata.file_metadata().schema_descr();
+    let columns = metadata.row_groups().iter().flat_map(|group| {
+        let columns = group.columns().iter().enumerate();
+        columns.filter(|(leaf, _)| schema.get_column_root_idx(*leaf) == place)
+    });
+    let mut codecs = columns.map(|(_, column)| column.compression());
+    codecs.find_map(|codec| match codec {
+        Compression::UNCOMPRESSED
+        | Compression::SNAPPY
+        | Compression::ZSTD(_)
+        | Compression::GZIP(_) => None,
+        Compression::BROTLI(_) => Some("brotli"),
+        Compression::LZ4 | Compression::LZ4_RAW => Some("lz4"),
+        Compression::LZO => Some("lzo"),
+    })
 }
 
 /// Reads a column batch by batch, and nothing else of the file.
@@ -236,7 +299,11 @@ mod tests {
 
     use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
     use bytes::Bytes;
-    use parquet::arrow::ArrowWriter;
+    use parquet::{
+        arrow::ArrowWriter,
+        basic::{BrotliLevel, GzipLevel, ZstdLevel},
+        file::properties::WriterProperties,
+    };
 
     use super::*;
 
@@ -254,11 +321,17 @@ mod tests {
     }
 
     fn parquet(columns: Vec<(&str, ArrayRef)>) -> Bytes {
+        compressed(columns, Compression::UNCOMPRESSED)
+    }
+
+    fn compressed(columns: Vec<(&str, ArrayRef)>, codec: Compression) -> Bytes {
         let batch = RecordBatch::try_from_iter_with_nullable(
             columns.into_iter().map(|(name, array)| (name, array, true)),
         );
         let batch = batch.expect("a batch");
-        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).expect("a writer");
+        let properties = WriterProperties::builder().set_compression(codec).build();
+        let mut writer =
+            ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).expect("a writer");
         writer.write(&batch).expect("written");
         writer.into_inner().expect("written").into()
     }
@@ -307,8 +380,39 @@ mod tests {
         );
         assert_eq!(
             said("x").to_string(),
-            "there is no column \"x\"; the file has n, uri"
+            "there is no column \"x\"; the file has n, uri: `uri_column` says which is meant"
         );
+    }
+
+    #[test]
+    fn what_common_writers_compress_with_is_read_and_the_rest_is_named() {
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["a.png"; 99]));
+        let file = |codec| compressed(vec![("uri", Arc::clone(&texts))], codec);
+        for codec in [
+            Compression::SNAPPY,
+            Compression::ZSTD(ZstdLevel::default()),
+            Compression::GZIP(GzipLevel::default()),
+        ] {
+            let found = parquet_column(file(codec), "uri").expect("a column");
+            assert_eq!(all(found).len(), 99, "{codec}");
+        }
+        let plain = whole::open(file(Compression::UNCOMPRESSED), ArrowReaderOptions::new());
+        let plain = plain.expect("a file").metadata().as_ref().clone();
+        assert_eq!(unread_codec(&plain, 0), None);
+        for (codec, name) in [
+            (Compression::BROTLI(BrotliLevel::default()), "brotli"),
+            (Compression::LZ4, "lz4"),
+            (Compression::LZ4_RAW, "lz4"),
+            (Compression::LZO, "lzo"),
+        ] {
+            let group = plain.row_group(0).clone();
+            let column = group.column(0).clone().into_builder();
+            let column = column.set_compression(codec).build().expect("a column");
+            let group = group.into_builder().set_column_metadata(vec![column]);
+            let group = group.build().expect("a row group");
+            let other = plain.clone().into_builder().set_row_groups(vec![group]);
+            assert_eq!(unread_codec(&other.build(), 0), Some(name));
+        }
     }
 
     #[test]
@@ -326,7 +430,7 @@ mod tests {
             ("", "there is no column \"uri\"; the file is empty"),
             (
                 "n,path\n",
-                "there is no column \"uri\"; the file has n, path",
+                "there is no column \"uri\"; the file has n, path: `uri_column` says which is meant",
             ),
         ] {
             assert_eq!(of_csv(text, "uri").expect_err("wrong").to_string(), said);
@@ -334,6 +438,24 @@ mod tests {
         let items = of_csv("n,uri\n1,a\n2,b,c\n", "uri").expect("a column");
         let error = items[1].as_ref().expect_err("wrong").to_string();
         assert_eq!(error, "line 3: it has 3 fields, and the first line 2");
+        for (text, said) in [
+            (
+                "uri,note\na,b\nc,\"d\ne,f\n",
+                "line 3: a quote opens a field here and is never closed",
+            ),
+            (
+                "uri,\"note\na,b\n",
+                "line 1: a quote opens a field here and is never closed",
+            ),
+            (
+                "uri,note\na,\"b\nc,d\ne,\"f\ng,h\n",
+                "line 2: a quote opens a field here that is not closed before line 4, where text follows the closing quote",
+            ),
+        ] {
+            let items = of_csv(text, "uri").and_then(|items| items.into_iter().collect());
+            let said_of: Result<Vec<Text>, TextsError> = items;
+            assert_eq!(said_of.expect_err("wrong").to_string(), said);
+        }
         assert!(matches!(
             parquet_column(Bytes::from_static(b"none"), "uri").err(),
             Some(TextsError::NotParquet(_))

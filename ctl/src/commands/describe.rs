@@ -136,7 +136,9 @@ impl Named {
                 (Some(version), Some(_)) => format!(
                     "there is no version {version} of the model {name:?}; `ctl get models` lists those there are"
                 ),
-                _ => format!("there is no model {name:?}; `ctl get models` lists them"),
+                _ => format!(
+                    "no job of this coordinator has trained a model {name:?}; `ctl get models` lists those there are. One of another coordinator's store is reached by its name and that store: `--store` of `ctl export`, `--to` of `ctl predict`"
+                ),
             })
         })
     }
@@ -196,8 +198,14 @@ mod tests {
         assert_eq!(found("brick@2").expect("one"), "two");
         for (text, says) in [
             ("brick@3", "no version 3"),
-            ("stone", "no model \"stone\""),
-            ("stone@1", "no model \"stone\""),
+            (
+                "stone",
+                "no job of this coordinator has trained a model \"stone\"",
+            ),
+            (
+                "stone@1",
+                "no job of this coordinator has trained a model \"stone\"",
+            ),
         ] {
             let error = found(text).expect_err("there is none");
             assert!(error.to_string().contains(says), "{error}");

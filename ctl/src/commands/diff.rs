@@ -60,8 +60,15 @@ async fn diff(common: &Common, args: &Args, studio: &mut Studio<'_>) -> Result<(
     let shown = (args.pictures as usize).max(1);
     let mut switch = switched::switch(runs.map(side), decided, shown);
     if switch.decided() == 0 {
+        let but = match switch.changed {
+            0 => String::new(),
+            changed => format!(
+                "; {} written anew between them",
+                output::counted(changed, "image")
+            ),
+        };
         return Err(Error::NotFound(format!(
-            "jobs {} and {} have decided no image that both have",
+            "jobs {} and {} have decided no image that both have{but}",
             first.job.id, second.job.id
         )));
     }
@@ -106,6 +113,7 @@ fn side(scored: &ScoredRun) -> Side {
         job: scored.job.id.clone(),
         name: scored.job.name.clone(),
         model: scored.model().to_owned(),
+        version: scored.version(),
         threshold: scored.threshold(),
     }
 }
@@ -122,7 +130,8 @@ fn print(common: &Common, switch: &Switch, to: &Path) -> Result<(), Error> {
         );
     let value = json!({
         "jobs": switch.sides.each_ref().map(|side| &side.job), "images": decided,
-        "to_anomalous": to_anomalous, "to_normal": to_normal, "only": switch.only, "undecided": switch.undecided,
+        "models": switch.sides.each_ref().map(|side| json!({"model": side.model, "version": side.version})),
+        "to_anomalous": to_anomalous, "to_normal": to_normal, "only": switch.only, "changed": switch.changed, "undecided": switch.undecided,
         "rank_correlation": switch.rank_correlation, "folders": folders.collect::<Vec<_>>(),
         "clearest": clearest.collect::<Vec<_>>(), "report": to,
     });
@@ -141,7 +150,7 @@ fn print(common: &Common, switch: &Switch, to: &Path) -> Result<(), Error> {
             share(to_normal)
         );
         if let Some(correlation) = switch.rank_correlation {
-            text.push_str(&format!("\nRank correlation of the scores: {}", output::number(correlation)));
+            text.push_str(&format!("\nRank correlation of the scores: {}", report::metric(correlation)));
         }
         for (job, only) in switch.sides.iter().zip(switch.only).filter(|(_, only)| *only > 0) {
             text.push_str(&format!(
@@ -149,6 +158,10 @@ fn print(common: &Common, switch: &Switch, to: &Path) -> Result<(), Error> {
                 output::counted(only, "image"),
                 job.job
             ));
+        }
+        if switch.changed > 0 {
+            let changed = output::counted(switch.changed, "image");
+            text.push_str(&format!("\n{changed} written anew between the jobs: not compared"));
         }
         if switch.undecided > 0 {
             let undecided = output::counted(switch.undecided, "image");

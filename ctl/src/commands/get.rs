@@ -41,7 +41,7 @@ enum What {
     Dead(dead::Args),
     /// Workers
     Workers,
-    /// Trained models
+    /// Models that jobs of this coordinator have trained
     Models,
 }
 

@@ -16,7 +16,8 @@ pub struct Args {
     /// The trained model: its name, NAME@VERSION, or the path of its package.json, or of an .onnx or .xml file
     #[arg(add = crate::completion::models())]
     model: String,
-    /// Where the images are: folders or prefixes, images, globs in quotes, lists (.txt, .csv, .parquet)
+    /// Where the images are: folders or prefixes, images, globs in quotes, lists (.txt, .csv, .parquet),
+    /// archives (.tar, .tar.gz, .tgz, .zip)
     #[arg(required = true, value_name = "PLACE")]
     places: Vec<String>,
     /// Folder or store of the results; the one that the model is in

@@ -118,6 +118,12 @@ impl Index {
         Ok(names.filter(|name| is_picture(name)).collect())
     }
 
+    /// The form that `docs/formats.md` describes.
+    fn json(&self, put: &[Put]) -> Value {
+        let images: Vec<Value> = put.iter().map(|one| one.json(Path::new(""))).collect();
+        json!({"job": self.job, "run": self.run, "images": images})
+    }
+
     /// Puts the pictures into the folder in the place of earlier ones. Whenever it is ended, no picture lies there that the index
     /// does not have.
     async fn write(&self, folder: &Path, put: &[Put], earlier: &[String]) -> Result<(), Error> {
@@ -135,8 +141,7 @@ impl Index {
                 _ => {}
             }
         }
-        let images: Vec<Value> = put.iter().map(|one| one.json(Path::new(""))).collect();
-        let index = json!({"job": self.job, "run": self.run, "images": images}).to_string();
+        let index = self.json(put).to_string();
         let (path, part) = (
             folder.join(Self::FILE),
             folder.join(format!(".{}.part", Self::FILE)),
@@ -250,7 +255,9 @@ fn stem(uri: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Index, is_picture, stem};
+    use tables::{RenderRow, ScoreRow};
+
+    use super::{Drawn, Index, Put, Value, is_picture, stem};
 
     #[test]
     fn only_the_pictures_of_the_same_run_are_replaced() {
@@ -269,6 +276,44 @@ mod tests {
                 .contains("another program")
         );
         assert!(is_picture("1000-a-mask.png") && !is_picture("01-a.png") && !is_picture("001"));
+    }
+
+    #[test]
+    fn the_index_is_as_its_documentation_shows_it() {
+        let formats = include_str!("../../../docs/formats.md");
+        let (_, section) = formats.split_once("## Folders of pictures").unwrap();
+        let (_, example) = section.split_once("```json\n").unwrap();
+        let (example, _) = example.split_once("```").unwrap();
+        let row = |uri: &str, score| ScoreRow {
+            uri: uri.to_owned(),
+            score: Some(score),
+            is_anomalous: Some(true),
+            ..ScoreRow::default()
+        };
+        let drawn = RenderRow {
+            image: Some(vec![1]),
+            overlay: Some(vec![2]),
+            mask: Some(vec![3]),
+            ..RenderRow::default()
+        };
+        let put = [
+            Put::of(
+                1,
+                row("file:///line3/0412.png", 31.25),
+                Some(Drawn::Row(Box::new(drawn))),
+            ),
+            Put::of(
+                2,
+                row("file:///line3/0977.png", 28.5),
+                Some(Drawn::Failed("it has gone".to_owned())),
+            ),
+        ];
+        let index = Index {
+            job: "k3v9x2mp".to_owned(),
+            run: 0,
+        };
+        let documented: Value = serde_json::from_str(example).unwrap();
+        assert_eq!(index.json(&put), documented);
     }
 
     #[test]

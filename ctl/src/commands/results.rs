@@ -95,8 +95,8 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["metrics", "timings", "aupimo"])]
     scores: bool,
     /// The N rows of the table `scores` with the highest scores, of each run
-    #[arg(long, value_name = "N", conflicts_with_all = ["scores", "metrics", "timings", "aupimo", "compare"])]
-    top: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["scores", "metrics", "timings", "aupimo", "compare"])]
+    top: Option<u32>,
     /// The rows of the table `metrics`
     #[arg(long, conflicts_with_all = ["timings", "aupimo"])]
     metrics: bool,
@@ -145,7 +145,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             return distributed(common, cluster, &results, args.document).await;
         }
         if let Some(count) = args.top {
-            let highest = highest(cluster, &results, None, count).await?;
+            let highest = highest(cluster, &results, None, count as usize).await?;
             let is_of_one = highest.windows(2).all(|pair| pair[0].run == pair[1].run);
             let columns = match is_of_one {
                 true => &TOP_COLUMNS[..],
@@ -454,6 +454,10 @@ async fn show(
         for licence in licences(&metrics) {
             text.push_str(&format!("\nlicence of {licence}"));
         }
+        let draws = resume::command(common, &["render", &job.id, "--top", "20"]);
+        if let Some(pictures) = reused.pictures(job, &draws) {
+            text.push_str(&format!("\n{pictures}"));
+        }
         match &place {
             Some(place) => {
                 let open = opener(
@@ -463,8 +467,7 @@ async fn show(
                 text.push_str(&format!("\n\nResults: {place}\nOpen:    {open}"));
                 if predicts {
                     let top = resume::command(common, &["results", &job.id, "--top", "20"]);
-                    let drawn = resume::command(common, &["render", &job.id, "--top", "20"]);
-                    text.push_str(&format!("\nHighest: {top}\nDrawn:   {drawn}"));
+                    text.push_str(&format!("\nHighest: {top}\nDrawn:   {draws}"));
                 }
             }
             None => text.push_str("\n\nNo results published"),

@@ -4,7 +4,7 @@ use job::Rethreshold;
 use job::resolved::ThresholdSpec;
 use proto::v1::{GetJobRequest, Job, RethresholdRequest};
 use serde_json::json;
-use tables::{MetricRow, ScoreRow};
+use tables::MetricRow;
 
 use super::JobArg;
 use super::retry::follow_again;
@@ -136,7 +136,9 @@ async fn show(
             let earlier = results.of_generation(before);
             let mut tables = Vec::new();
             for results in [&earlier, &results] {
-                let scores = results.read::<ScoreRow>(&mut cluster.client).await?;
+                let mut scores = Vec::new();
+                let keep = |batch| scores.extend(batch);
+                results.each_score(&mut cluster.client, keep).await?;
                 let metrics = results.read::<MetricRow>(&mut cluster.client).await?;
                 tables.push(Side { scores, metrics });
             }

@@ -409,7 +409,7 @@ async fn newest(store: &Store, job: &JobId, known: Option<u64>) -> Result<u64, E
         .max()
         .ok_or_else(|| {
             Error::NotFound(format!(
-                "{} holds no manifest: the job has published nothing",
+                "there is no manifest in {}: what a job has published lies in STORE/jobs/{job}, with plan.json, results/ and manifest/GENERATION.parquet, such as manifest/000001.parquet; the job has published nothing, or this is not all of its folder (`ctl verify {job}` asks the coordinator)",
                 store.uri(&folder)
             ))
         })
@@ -770,6 +770,28 @@ output: /out
         let missing = [of_group - 1, 3 * of_group];
         let missing = missing.map(|sample| (crate::coverage::Fault::Missing, uri(sample)));
         assert_eq!(told(&rows), (false, ROWS - 2, missing.to_vec()));
+    }
+
+    #[test]
+    fn a_folder_without_a_manifest_is_not_taken_for_a_job_that_published_nothing() {
+        let runtime = Runtime::new().unwrap();
+        let job: JobId = "abcd1234".parse().unwrap();
+        let store = published(&runtime, &job, &scores());
+        let manifests = format!("{}/manifest", layout::job(&job));
+        runtime
+            .block_on(store.delete_below(&manifests, &[]))
+            .unwrap();
+        let error = runtime.block_on(verify(&store, &job, None)).err().unwrap();
+        let said = error.to_string();
+        for part in [
+            &manifests,
+            "STORE/jobs/abcd1234",
+            "manifest/000001.parquet",
+            "not all of its folder",
+            "`ctl verify abcd1234`",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub enum TaskError {
         ours: String,
     },
     #[error(
-        "there is no model {name:?} in {store}; `ctl get models` lists those of each store, and the job's `output` (`--to`) is to be that store"
+        "there is no model {name:?} in {store}; the job's `output` (`--to`) is to be the store that the model is in; `ctl get models` lists those that jobs of this coordinator have trained"
     )]
     NoModel { name: String, store: String },
     #[error(

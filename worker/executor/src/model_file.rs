@@ -26,6 +26,9 @@ const MAP: &str = "anomaly_map";
 const SCORE: &str = "pred_score";
 /// A file that has this one compares normalized scores with 0.5 itself.
 const LABEL: &str = "pred_label";
+/// The newest ONNX operators that are known here: those of ONNX Runtime 1.30, and of OpenVINO 2026.4. A newer file may do all the
+/// same, as operators seldom change.
+const NEWEST_OPSET: i64 = 27;
 /// Side in pixels of the image that shows what a model's outputs are, if it takes any.
 const TRIED: usize = 256;
 
@@ -82,17 +85,8 @@ pub fn find(attempt: &Attempt, uri: &str) -> Result<(ModelFile, FoundPackage), T
     };
     let mut file = ModelFile::new(uri, found, metadata);
     let engine = Engine::open(attempt)?;
-    let opened = file.open(attempt, &engine, 1)?;
-    let size = file.input(opened.as_ref(), [TRIED; 2]).output();
-    let outputs = opened
-        .session()
-        .and_then(|mut session| session.run(&vec![0.5; 3 * size[0] * size[1]], size))
-        .map_err(|error| file.refused(error))?;
-    let said = Said::of(&outputs).map_err(|problem| file.problem(problem))?;
-    file.found.map = said.map.map(|(size, _)| size);
-    file.found.has_score = said.score.is_some();
-    // What is no f32 is not among the outputs; names tell.
-    file.found.decides = opened.output_names().iter().any(|name| name == LABEL);
+    let tried = file.try_on_an_image(attempt, &engine);
+    tried.map_err(|error| with_newer_opset(error, &model))?;
     let found = FoundPackage {
         name: uri.to_owned(),
         version: None,
@@ -268,6 +262,22 @@ impl ModelFile {
         }
     }
 
+    /// Learns what its outputs are.
+    fn try_on_an_image(&mut self, attempt: &Attempt, engine: &Engine) -> Result<(), TaskError> {
+        let opened = self.open(attempt, engine, 1)?;
+        let size = self.input(opened.as_ref(), [TRIED; 2]).output();
+        let outputs = opened
+            .session()
+            .and_then(|mut session| session.run(&vec![0.5; 3 * size[0] * size[1]], size))
+            .map_err(|error| self.refused(error))?;
+        let said = Said::of(&outputs).map_err(|problem| self.problem(problem))?;
+        self.found.map = said.map.map(|(size, _)| size);
+        self.found.has_score = said.score.is_some();
+        // What is no f32 is not among the outputs; names tell.
+        self.found.decides = opened.output_names().iter().any(|name| name == LABEL);
+        Ok(())
+    }
+
     fn refused(&self, error: EngineError) -> TaskError {
         match error {
             EngineError::Native { .. }
@@ -381,8 +391,10 @@ impl<'a> Said<'a> {
             None => None,
             Some(output) => match output.shape[..] {
                 // Extents of which one is 0 may be any others.
-                [.., height, width]
-                    if height.checked_mul(width) == Some(output.values.len())
+                // A matrix without the map's name has a row of numbers for each image: probabilities, an embedding.
+                [ref before @ .., height, width]
+                    if (!before.is_empty() || output.name == MAP)
+                        && height.checked_mul(width) == Some(output.values.len())
                         && !output.values.is_empty() =>
                 {
                     Some(([height, width], &output.values[..]))
@@ -404,6 +416,27 @@ fn unclear(outputs: &[Output]) -> String {
         outputs => format!("its outputs of f32 are: {}", outputs.join(", ")),
     };
     format!("it should give an image's score, its anomaly map [1, 1, H, W], or both, but {are}")
+}
+
+/// What an engine says of operators that it does not know is not always that it does not know them.
+fn with_newer_opset(error: TaskError, model: &[u8]) -> TaskError {
+    let (uri, problem) = match error {
+        TaskError::ModelFile { uri, problem } if uri.ends_with(ONNX) => (uri, problem),
+        other => return other,
+    };
+    let newer = graph::onnx::opset(model).ok().flatten();
+    let hint = newer
+        .filter(|opset| *opset > NEWEST_OPSET)
+        .map(|opset| {
+            format!(
+                "; it is of ONNX opset {opset}, and those up to {NEWEST_OPSET} are known here: write it with an older one (`opset_version` of torch.onnx.export)"
+            )
+        })
+        .unwrap_or_default();
+    TaskError::ModelFile {
+        uri,
+        problem: problem + &hint,
+    }
 }
 
 fn parse(uri: &str, bytes: &[u8]) -> Result<FileMetadata, TaskError> {
@@ -491,7 +524,7 @@ mod tests {
     use graph::onnx;
     use plan::FoundModelFile;
 
-    use super::{ModelFile, Said, beside, parse};
+    use super::{ModelFile, Said, beside, parse, problem_of, with_newer_opset};
 
     fn output(name: &str, shape: &[usize]) -> Output {
         let len = match shape.contains(&0) {
@@ -523,6 +556,8 @@ mod tests {
             output("anomaly_map", &[1, 1, 1, 1]),
             output("pred_mask", &[4]),
         ];
+        let matrix = [output("anomaly_map", &[2, 3])];
+        assert_eq!(Said::of(&matrix).unwrap().map.unwrap().0, [2, 3]);
         let said = Said::of(&named).unwrap();
         assert_eq!((said.score, said.map.unwrap().0), (Some(0.0), [1, 1]));
     }
@@ -536,6 +571,7 @@ mod tests {
             vec![map.clone(), map.clone()],
             vec![score.clone(), score, map.clone()],
             vec![output("embedding", &[6])],
+            vec![output("probs", &[1, 3])],
             vec![output("features", &[1, 4, 2, 3])],
             vec![output("pred_score", &[2])],
             vec![output("anomaly_map", &[1, 3, 2, 2])],
@@ -584,6 +620,21 @@ mod tests {
         let anomalib = r#"{"image_threshold": 12, "pixel_threshold": 11}"#;
         assert_eq!(opened(false, anomalib), (12.0, ChosenOn::Unknown));
         assert_eq!(opened(true, "{}"), (0.5, ChosenOn::Unknown));
+    }
+
+    #[test]
+    fn a_file_of_a_newer_opset_is_told_which_are_known() {
+        let said = |uri: &str, opset: u8| {
+            // Field 8 of the file: a set of operators, its version in field 2.
+            let model = [0x42, 2, 0x10, opset];
+            with_newer_opset(problem_of(uri, "it fails"), &model).to_string()
+        };
+        let newer = said("m.onnx", 99);
+        assert!(newer.contains("it fails; it is of ONNX opset 99, and those up to 27"));
+        for (uri, opset) in [("m.onnx", 27), ("m.onnx", 17), ("m.xml", 99)] {
+            let error = said(uri, opset);
+            assert!(!error.contains("opset"), "{error}");
+        }
     }
 
     #[test]

@@ -6,9 +6,13 @@ use bytes::Bytes;
 use store::{RangedObject, Store};
 use tables::Ranges;
 
-use crate::{attempt::Attempt, error::TaskError};
+use crate::{attempt::Attempt, error::TaskError, stages::Pulse};
 
-pub struct ObjectFile(RangedObject);
+pub struct ObjectFile {
+    object: RangedObject,
+    /// Of the attempt: whatever comes of a range that is read, it goes on.
+    pulse: Pulse,
+}
 
 impl ObjectFile {
     pub fn open(attempt: &Attempt, address: &str) -> Result<Self, TaskError> {
@@ -19,28 +23,27 @@ impl ObjectFile {
     /// One of which a listing has said this already; without an etag it cannot change.
     pub fn known(attempt: &Attempt, store: Store, path: String, etag: &str, size: u64) -> Self {
         let runtime = attempt.runtime.clone();
-        Self(RangedObject::known(
-            store,
-            path,
-            etag.to_owned(),
-            size,
-            runtime,
-        ))
+        let object = RangedObject::known(store, path, etag.to_owned(), size, runtime);
+        let pulse = attempt.stages.pulse.clone();
+        Self { object, pulse }
     }
 
     /// One that the job has written.
     pub fn of(attempt: &Attempt, store: Store, path: String) -> Result<Self, TaskError> {
-        let runtime = attempt.runtime.clone();
-        Ok(Self(RangedObject::open(store, path, runtime)?))
+        let object = RangedObject::open(store, path, attempt.runtime.clone())?;
+        let pulse = attempt.stages.pulse.clone();
+        Ok(Self { object, pulse })
     }
 }
 
 impl Ranges for ObjectFile {
     fn size(&self) -> u64 {
-        self.0.size()
+        self.object.size()
     }
 
     fn read_at(&self, offset: u64, len: u64) -> io::Result<Bytes> {
-        self.0.read_at(offset, len)
+        let bytes = self.object.read_at(offset, len)?;
+        self.pulse.beat();
+        Ok(bytes)
     }
 }

@@ -334,7 +334,7 @@ fn report(attempt: &Attempt, agent: &Agent, ended: &Ended) {
                 total: progress.total,
                 rate: progress.rate,
             }),
-            pulse: stages.pulse(),
+            pulse: stages.pulse.beats(),
             loading: stages.loading(),
         }));
         if ended.wait(PROGRESS_EVERY) {

@@ -3,7 +3,7 @@
 use std::{
     fs,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -13,6 +13,20 @@ use plan::StageTiming;
 use spans::{Beginning, Kind, Span};
 use types::{Progress, TraceContext};
 
+/// Rises with every finished piece of work, wanted or not: an attempt whose pulse stands still is stalled. Its clones are one pulse.
+#[derive(Clone, Default)]
+pub struct Pulse(Arc<AtomicU64>);
+
+impl Pulse {
+    pub fn beat(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn beats(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Counters of one attempt; shared by its threads.
 pub struct Stages {
     started: Instant,
@@ -21,8 +35,7 @@ pub struct Stages {
     totals: Mutex<Vec<(&'static str, Totals)>>,
     shown: Mutex<Shown>,
     done: AtomicU64,
-    /// Rises with every finished piece of work: an attempt whose pulse stands still is stalled.
-    pulse: AtomicU64,
+    pub pulse: Pulse,
     loading: AtomicBool,
 }
 
@@ -55,7 +68,7 @@ impl Stages {
                 since: Instant::now(),
             }),
             done: AtomicU64::new(0),
-            pulse: AtomicU64::new(0),
+            pulse: Pulse::default(),
             loading: AtomicBool::new(false),
         }
     }
@@ -75,7 +88,7 @@ impl Stages {
             total.items += items;
             total.bytes += bytes;
         });
-        self.pulse.fetch_add(1, Ordering::Relaxed);
+        self.pulse.beat();
     }
 
     /// Counts time in which a thread of the stage had nothing to do or nowhere to put what it had done, and which has
@@ -126,12 +139,12 @@ impl Stages {
             since: Instant::now(),
         };
         self.done.store(0, Ordering::Relaxed);
-        self.pulse.fetch_add(1, Ordering::Relaxed);
+        self.pulse.beat();
     }
 
     pub fn step(&self) {
         self.done.fetch_add(1, Ordering::Relaxed);
-        self.pulse.fetch_add(1, Ordering::Relaxed);
+        self.pulse.beat();
     }
 
     /// For work that tells its own progress.
@@ -142,11 +155,7 @@ impl Stages {
 
     pub fn set_done(&self, done: u64) {
         self.done.store(done, Ordering::Relaxed);
-        self.pulse.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub fn pulse(&self) -> u64 {
-        self.pulse.load(Ordering::Relaxed)
+        self.pulse.beat();
     }
 
     pub fn loading(&self) -> bool {

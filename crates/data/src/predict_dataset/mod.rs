@@ -238,7 +238,11 @@ pub(crate) fn problems(init_args: &Map<String, Value>, unreadable: &[&str]) -> V
 fn milliseconds(parameter: &'static str, text: &str) -> Result<i64, DataError> {
     let time = text.parse::<Timestamp>().or_else(|error| {
         // Else a time without an offset would be taken for its whole day.
-        let day = Date::strptime("%Y-%m-%d", text).map_err(|_| error)?;
+        let day = text
+            .parse::<Date>()
+            .ok()
+            .filter(|day| day.to_string() == text);
+        let day = day.ok_or(error)?;
         format!("{day}T00:00:00Z").parse::<Timestamp>()
     });
     time.map(Timestamp::as_millisecond)

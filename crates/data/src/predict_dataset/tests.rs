@@ -201,6 +201,10 @@ fn contradictions_and_unreadable_times_are_told_by_their_parameter() {
             "modified_before",
         ),
         (json!({"modified_since": "yesterday"}), "modified_since"),
+        // Days that are those of the job's time zone are written in one way.
+        (json!({"modified_since": "2026-11-7"}), "modified_since"),
+        (json!({"modified_before": " 2026-11-27"}), "modified_before"),
+        (json!({"modified_before": "+2026-11-27"}), "modified_before"),
         (
             json!({"modified_since": "2026-11-29T20:24:00"}),
             "modified_since",

@@ -5,6 +5,7 @@ mod constants;
 mod external;
 mod names;
 mod nodes;
+mod opset;
 mod proto;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use constants::Constants;
 pub use external::external_files;
 use names::Names;
 use nodes::Writer;
+pub use opset::opset;
 use proto::{
     DimensionProto, FLOAT, GraphProto, Model, OperatorSet, ShapeProto, TensorTypeProto, TypeProto,
     ValueInfoProto,

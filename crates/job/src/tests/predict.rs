@@ -66,12 +66,21 @@ fn images_are_as_new_as_a_time_of_the_zone() {
     );
     let with_offset = "2026-11-27T22:00:00+01:00";
     assert_eq!(since(&format!("'{with_offset}'"), "Etc/GMT-9"), with_offset);
-    says(
-        &format!(
-            "{PREDICT}data: {{class_path: PredictDataset, init_args: {{path: night, modified_since: '2026-11-27T22:00[Europe/Berlin]'}}}}\n"
-        ),
-        &["job.yaml:3:77: modified_since: \"2026-11-27T22:00[Europe/Berlin]\" is no day"],
-    );
+    // What the zone would not be asked for is refused.
+    for text in [
+        "2026-11-27T22:00[Europe/Berlin]",
+        "2026-11-7",
+        " 2026-11-27",
+    ] {
+        says(
+            &format!(
+                "{PREDICT}data: {{class_path: PredictDataset, init_args: {{path: night, modified_since: '{text}'}}}}\n"
+            ),
+            &[&format!(
+                "job.yaml:3:77: modified_since: {text:?} is no day, such as 2026-11-27"
+            )],
+        );
+    }
 }
 
 #[test]

@@ -362,6 +362,38 @@ fn what_cannot_be_decided_anew_is_refused_and_nothing_changes() {
     assert!(matches!(refused(&mut desk, &[]), Refusal::RequestReused(_)));
 }
 
+#[test]
+fn what_a_retry_cannot_give_scores_is_not_told_to_be_retried() {
+    let mut desk = Desk::new();
+    let a = desk.register("a", 1);
+    let kind = ::job::resolved::JobKind::Benchmark;
+    desk.submit(workload::submit("job0", "s", None, kind, 1, CHUNKS, 0));
+    for n in 0.. {
+        let task = desk.granted(&a, &format!("{n}"));
+        if task.spec == (TaskSpec::Evaluate { run: 0 }) {
+            desk.fail(&a, task.lease, FailureClass::InvalidInput);
+            break;
+        }
+        assert_eq!(desk.complete(&a, &task), Verdict::Accepted);
+    }
+    desk.work_off(&a, "others");
+    assert_eq!(desk.state("job0"), JobState::Failed);
+    for (request, runs) in [("all", &[][..]), ("one", &[0][..])] {
+        let reply = desk.rethreshold("job0", request, runs, 7.0);
+        assert!(
+            matches!(reply, Reply::Refused(Refusal::NotDecided { .. })),
+            "{reply:?}"
+        );
+    }
+    let kind = ::job::resolved::JobKind::Export;
+    desk.submit(workload::submit("job1", "e", None, kind, 1, CHUNKS, 0));
+    let reply = desk.rethreshold("job1", "export", &[], 7.0);
+    assert!(
+        matches!(reply, Reply::Refused(Refusal::Export(_))),
+        "{reply:?}"
+    );
+}
+
 /// Of two runs the second has failed, its fit.
 fn half_failed() -> (Desk, Sender) {
     let mut desk = Desk::new();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ::package::Parity;
 use data::Split;
-use job::resolved::{MeasuredOn, ModelSource, ThresholdSpec};
+use job::resolved::{Kept, MeasuredOn, ModelSource, ThresholdSpec};
 use metrics::{Asked, AtRate, Interval, Points, RawScore, SplitRole, Summary, Undefined};
 use plan::{
     Input, InputOutcome, MetricValue, PlannedRun, ResultDetail, Reused, ScoredBefore, TaskResult,
@@ -16,6 +16,7 @@ use types::TaskKind;
 use super::{
     names,
     reduce::{manifest_rows, push_all, timing_rows},
+    reused,
     score::{ComputedBy, wants_pixels},
 };
 use crate::{
@@ -112,7 +113,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         Split::Train | Split::Validation => None,
     };
     let (rows, anomalous) = write_scores(attempt, &image)?;
-    decide_reused(attempt, run, &image)?;
+    let without_map = reused::decide(attempt, run, sight.map.is_some(), &image)?;
     bring_renders(attempt)?;
     let parity = parity::measure(attempt, run, image.threshold.ok())?;
     let problems = parity.iter().flat_map(Parity::problems);
@@ -123,6 +124,8 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
     warnings.extend(unsupported(&image));
     warnings.extend(undecided(run, given.as_ref(), &image));
     warnings.extend(not_normalized(&image));
+    warnings.extend(without_map);
+    warnings.extend(mapless(run, sight.map.is_some()));
     let certificate = certificate::measure(attempt, run, given.as_ref(), image.threshold.ok())?;
     let package = match &trained {
         Some(chosen) => Some(packages::write(
@@ -150,7 +153,7 @@ pub fn run(attempt: &Attempt) -> Result<TaskResult, TaskError> {
         },
         timings: Vec::new(),
         warnings,
-        reused: reused(attempt),
+        reused: passes_reused(attempt),
     })
 }
 
@@ -168,7 +171,7 @@ fn decided_before(attempt: &Attempt) -> Result<bool, TaskError> {
 }
 
 /// What the run's tasks did not have to compute, together.
-fn reused(attempt: &Attempt) -> Option<Reused> {
+fn passes_reused(attempt: &Attempt) -> Option<Reused> {
     let inputs = behind(attempt).filter_map(accepted);
     let by_task = inputs.filter_map(|input| input.result.reused);
     by_task.reduce(|mut all, one| {
@@ -223,6 +226,16 @@ fn unsupported(decision: &Decision) -> Option<String> {
         decision.chosen_by,
         at_rate.rate.needs().unwrap_or(normal),
         at_rate.true_rate_at_most()
+    ))
+}
+
+/// Anomaly maps that are asked for of a model that has none.
+fn mapless(run: &PlannedRun, has_maps: bool) -> Option<String> {
+    let asked = [("maps", run.spec.maps), ("pictures", run.spec.pictures)];
+    let mut asked = asked.iter().filter(|(_, kept)| *kept != Kept::None);
+    let (key, _) = asked.next().filter(|_| !has_maps)?;
+    Some(format!(
+        "`{key}`: the model scores whole images and has no anomaly maps, so none is kept or drawn"
     ))
 }
 
@@ -535,30 +548,6 @@ fn write_scores(attempt: &Attempt, decision: &Decision) -> Result<(u64, u64), Ta
     Ok((table.finish()?.rows.unwrap_or(0), anomalous))
 }
 
-/// What earlier jobs had scored, decided as this run's own images are.
-fn decide_reused(
-    attempt: &Attempt,
-    run: &PlannedRun,
-    decision: &Decision,
-) -> Result<(), TaskError> {
-    let list = attempt.input(TaskKind::List)?;
-    if list.object(names::REUSED).is_none() {
-        return Ok(());
-    }
-    let mut table = attempt.begin_table::<ScoreRow>(names::REUSED)?;
-    attempt.each_batch::<ScoreRow>(&list.path(names::REUSED), |batch| {
-        batch.into_iter().try_for_each(|row| {
-            let row = ScoreRow {
-                run: run.index,
-                ..row
-            };
-            table.push(decided(row, decision))
-        })
-    })?;
-    table.finish()?;
-    Ok(())
-}
-
 /// The pictures that the run's images were asked for, together.
 fn bring_renders(attempt: &Attempt) -> Result<(), TaskError> {
     let parts = || {
@@ -584,7 +573,7 @@ fn scored_before(attempt: &Attempt) -> Result<Option<&ScoredBefore>, TaskError> 
     })
 }
 
-fn decided(row: ScoreRow, decision: &Decision) -> ScoreRow {
+pub(super) fn decided(row: ScoreRow, decision: &Decision) -> ScoreRow {
     let score = row.score.and_then(|score| RawScore::new(score).ok());
     ScoreRow {
         score_normalized: score.and_then(|score| decision.normalized(score)),

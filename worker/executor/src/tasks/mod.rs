@@ -5,6 +5,7 @@ mod export;
 mod fit;
 mod list;
 mod reduce;
+mod reused;
 mod score;
 
 pub use evaluate::measured;

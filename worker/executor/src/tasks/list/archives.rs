@@ -112,6 +112,7 @@ impl<'a> Archives<'a> {
         let (mut listing, mut offset) = (Listing::default(), 0);
         for file in archive::TarGz::new(uri, packed, Limits::default()) {
             attempt.check_cancelled()?;
+            attempt.stages.pulse.beat();
             let file = match file.map_err(TaskError::Archive)? {
                 Ok(file) => file,
                 Err(problem) => {

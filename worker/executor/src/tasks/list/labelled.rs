@@ -1,13 +1,16 @@
 //! A dataset: what lies in its folders, with splits and labels.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::ControlFlow,
+};
 
 use data::{
     DataError, Dataset, LICENCE_BYTES, LICENCE_FILES, ListedObject, Purpose, SampleSeed, Split,
     licence_line,
 };
 use job::resolved::{MeasuredOn, ModelSource};
-use store::StoreError;
+use store::{ObjectInfo, StoreError};
 use tables::{Micros, SampleRow};
 use vision::Limits;
 
@@ -65,9 +68,15 @@ fn list(attempt: &Attempt, dataset: &dyn Dataset) -> Result<Vec<ListedObject>, T
             Err(StoreError::NotFound { .. }) => continue,
             other => other?,
         };
-        let listed = attempt
-            .stages
-            .time("list", 0, || attempt.runtime.block_on(store.list("")))?;
+        let mut listed: Vec<ObjectInfo> = Vec::new();
+        let page = |batch: Vec<ObjectInfo>| {
+            attempt.stages.pulse.beat();
+            listed.extend(batch);
+            ControlFlow::Continue(())
+        };
+        let listing = || attempt.runtime.block_on(store.list_each("", page));
+        attempt.stages.time("list", 0, listing)?;
+        listed.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         objects.extend(listed.into_iter().map(|info| ListedObject {
             path: format!("{root}/{}", info.path),
             uri: store.uri(&info.path),

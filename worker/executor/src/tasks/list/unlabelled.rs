@@ -61,6 +61,7 @@ pub fn seal(
     let mut table = attempt.begin_table::<SampleRow>(names::SAMPLES)?;
     let (mut scored, mut last) = (0, None);
     for row in found.rows.finish()? {
+        attempt.stages.pulse.beat();
         let row = row?;
         // Found at two places: the same image all the same.
         if last.as_ref() != Some(&row.uri) {
@@ -276,6 +277,8 @@ impl<'a> Found<'a> {
         archives: &mut Vec<String>,
     ) -> Result<(), TaskError> {
         self.attempt.check_cancelled()?;
+        // Years of images that are left out are no standstill.
+        self.attempt.stages.pulse.beat();
         let takes = |below: &str| place.takes(&format!("{folder}/{below}"));
         for found in batch {
             let info = match found {
@@ -547,5 +550,121 @@ fn unknown(path: String) -> ObjectInfo {
         etag: String::new(),
         size: 0,
         modified: std::time::SystemTime::UNIX_EPOCH,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path, sync::Arc};
+
+    use data::Data;
+    use job::{ReadContext, Timestamp};
+    use plan::Assignment;
+    use types::{AttemptPrefix, Device, JobId, LeaseNumber, TaskId, TaskIndex};
+
+    use super::*;
+
+    /// An attempt at the listing of these places.
+    fn attempt(folder: &Path, places: &str, runtime: &tokio::runtime::Runtime) -> Attempt {
+        let yaml = format!(
+            "kind: predict\nmodel: {{package: '{0}/model/package.json'}}\ndata: {places}\noutput: '{0}/out'\n",
+            folder.display()
+        );
+        let context = ReadContext {
+            current_dir: folder,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        let resolved = job::read(&yaml, "job.yaml", &[], &context).expect("a valid job");
+        let resolved = resolved.job;
+        let plan = plan::plan(&resolved);
+        let prefix = AttemptPrefix {
+            task: TaskId {
+                job: "testjob1".parse::<JobId>().expect("a job id"),
+                index: TaskIndex(0),
+            },
+            lease: LeaseNumber(1),
+            nonce: 0xabcd,
+        };
+        let assignment = Assignment {
+            task: prefix.task.clone(),
+            lease: prefix.lease,
+            attempt: 1,
+            job_name: resolved.name.clone(),
+            store: resolved.output.clone(),
+            prefix: prefix.path(),
+            spec: plan.tasks[0].spec.clone(),
+            runs: plan.runs,
+            resources: resolved.resources,
+            inputs: Vec::new(),
+            rethresholded: false,
+            confined: false,
+            skipped: None,
+            trace: None,
+        };
+        Attempt::open(
+            assignment,
+            store::Stores::default(),
+            folder.join("scratch"),
+            1,
+            Device::Cpu,
+            runtime.handle().clone(),
+            Arc::default(),
+        )
+        .expect("an attempt")
+    }
+
+    /// How often the pulse beats while what lies there is listed, of which nothing is wanted.
+    fn beats(folder: &Path, places: &str) -> u64 {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let attempt = attempt(folder, places, &runtime);
+        let spec = &attempt.run().expect("one run").spec.data;
+        let data = data::build(&spec.class_path, &spec.init_args).expect("what the job asks for");
+        let Data::Unlabelled(images) = data else {
+            panic!("the data has no labels");
+        };
+        let before = attempt.stages.pulse.beats();
+        let sealed = seal(&attempt, &images, &[]);
+        assert!(sealed.is_err());
+        attempt.stages.pulse.beats() - before
+    }
+
+    #[test]
+    fn a_listing_that_finds_nothing_that_is_wanted_goes_on_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        fs::create_dir_all(data.join("old")).unwrap();
+        for index in 0..2500 {
+            fs::write(data.join(format!("old/{index}.png")), "").unwrap();
+        }
+        let old = format!(
+            "{{class_path: PredictDataset, init_args: {{path: '{}', modified_since: 2099-01-01}}}}",
+            data.display()
+        );
+        // Each page of a thousand, besides the one at the end of the walk.
+        assert!(beats(folder.path(), &old) >= 4);
+
+        fs::remove_dir_all(data.join("old")).unwrap();
+        for index in 0..2500 {
+            fs::create_dir_all(data.join(format!("empty/{index}"))).unwrap();
+        }
+        assert!(beats(folder.path(), &old) >= 4);
+
+        let mut tar = tar::Builder::new(Vec::new());
+        for index in 0..100 {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(3);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, format!("{index}.txt"), &b"old"[..])
+                .unwrap();
+        }
+        let tar = tar.into_inner().unwrap();
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut packed, &tar).unwrap();
+        fs::write(data.join("plain.tar"), tar).unwrap();
+        fs::write(data.join("packed.tar.gz"), packed.finish().unwrap()).unwrap();
+        for (archive, least) in [("plain.tar", 2), ("packed.tar.gz", 100)] {
+            let place = format!("'{}'", data.join(archive).display());
+            assert!(beats(folder.path(), &place) >= least, "{archive}");
+        }
     }
 }
