@@ -299,3 +299,18 @@ pub(crate) fn keep_first<const N: usize>(data: &mut Vec<u8>, channels: usize) {
     }
     data.truncate(pixels * N);
 }
+
+/// CMYK in place: `(255 - c) * (255 - k) / 255`, rounded as Pillow does.
+pub(crate) fn inks_to_rgb(data: &mut Vec<u8>, samples: usize) {
+    let pixels = data.len() / samples;
+    for pixel in 0..pixels {
+        let at = pixel * samples;
+        let light = 255 - u32::from(data[at + 3]);
+        for channel in 0..3 {
+            let product = u32::from(data[at + channel]) * light + 128;
+            let ink = ((product >> 8) + product) >> 8;
+            data[pixel * 3 + channel] = u8::try_from(light.saturating_sub(ink)).unwrap_or(u8::MAX);
+        }
+    }
+    data.truncate(pixels * 3);
+}

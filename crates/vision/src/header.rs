@@ -2,9 +2,6 @@
 
 use std::fmt;
 
-use zune_core::bytestream::ZCursor;
-use zune_jpeg::JpegDecoder;
-
 use crate::{bmp, decode::guarded, error::VisionError, jpeg_read, pnm, tiff, webp};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +43,7 @@ pub fn header(bytes: &[u8]) -> Result<Header, VisionError> {
     guarded(format, || {
         let (width, height, pixel_bytes) = match format {
             Format::Png => png_size(bytes)?,
-            Format::Jpeg => jpeg_size(bytes)?,
+            Format::Jpeg => return jpeg_read::header(bytes),
             Format::Bmp => return bmp::header(bytes),
             Format::Tiff => return tiff::header(bytes),
             Format::WebP => return webp::header(bytes),
@@ -155,36 +152,4 @@ fn png_size(bytes: &[u8]) -> Result<(u32, u32, u32), VisionError> {
         )),
         _ => Err(VisionError::truncated(Format::Png, bytes)),
     }
-}
-
-fn jpeg_size(bytes: &[u8]) -> Result<(u32, u32, u32), VisionError> {
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), unlimited());
-    decoder
-        .decode_headers()
-        .map_err(|error| VisionError::damaged(Format::Jpeg, error))?;
-    match decoder.info() {
-        Some(info) if info.width > 0 && info.height > 0 => {
-            // Where a scan does not say all, coefficients, of two bytes each, are held until the last one.
-            let is_whole = jpeg_read::components_of_first_scan(bytes) == Some(info.components);
-            let sample = if info.sof.is_progressive() || !is_whole {
-                3
-            } else {
-                1
-            };
-            let components = u32::from(info.components.max(1));
-            Ok((
-                u32::from(info.width),
-                u32::from(info.height),
-                components * sample,
-            ))
-        }
-        _ => Err(VisionError::damaged(Format::Jpeg, "it names no size")),
-    }
-}
-
-/// Our own limits are checked on the header; the decoder's must not refuse what they allow.
-pub(crate) fn unlimited() -> zune_core::options::DecoderOptions {
-    zune_core::options::DecoderOptions::default()
-        .set_max_width(usize::MAX)
-        .set_max_height(usize::MAX)
 }

@@ -9,7 +9,7 @@ use ::tiff::{
 };
 
 use crate::{
-    decode::keep_first,
+    decode::{inks_to_rgb, keep_first},
     error::VisionError,
     header::{Format, Header},
     image::{Channels, Image},
@@ -115,7 +115,7 @@ pub(crate) fn decode(bytes: &[u8], header: Header) -> Result<Image, VisionError>
     match layout.colour {
         Colour::Grey if layout.samples > 1 => keep_first::<1>(&mut data, layout.samples),
         Colour::Rgb if layout.samples > 3 => keep_first::<3>(&mut data, layout.samples),
-        Colour::Cmyk => cmyk(&mut data, layout.samples),
+        Colour::Cmyk => inks_to_rgb(&mut data, layout.samples),
         Colour::Grey | Colour::Rgb => {}
     }
     let expected = pixels * layout.channels().count();
@@ -220,19 +220,4 @@ fn unpacked(values: &[u8], width: usize, bits: u8) -> Vec<u8> {
         .chunks_exact(width.div_ceil(of_byte))
         .flat_map(row)
         .collect()
-}
-
-/// In place: `(255 - c) * (255 - k) / 255`, rounded as Pillow does.
-fn cmyk(data: &mut Vec<u8>, samples: usize) {
-    let pixels = data.len() / samples;
-    for pixel in 0..pixels {
-        let at = pixel * samples;
-        let light = 255 - u32::from(data[at + 3]);
-        for channel in 0..3 {
-            let product = u32::from(data[at + channel]) * light + 128;
-            let ink = ((product >> 8) + product) >> 8;
-            data[pixel * 3 + channel] = u8::try_from(light.saturating_sub(ink)).unwrap_or(u8::MAX);
-        }
-    }
-    data.truncate(pixels * 3);
 }

@@ -9,7 +9,7 @@ use crate::{header, tests::file};
 
 fn libjpeg(bytes: &[u8]) -> Option<Image> {
     let head = header(bytes).ok()?;
-    by_libjpeg(bytes, head, ScalingFactor::ONE).ok()?
+    by_libjpeg(bytes, head, ScalingFactor::ONE).ok()
 }
 
 fn own(bytes: &[u8]) -> Option<Image> {
