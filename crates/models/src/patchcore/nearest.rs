@@ -168,7 +168,7 @@ impl Nearest {
     /// Of each vector its distance to the nearest row; no number if the vector has none.
     pub(super) fn distances(&self, vectors: &[&[f32]], out: &mut [f32]) {
         let (mut queries, codes) = self.queries(vectors);
-        let is_plain = |query: &Query| !(query.length <= LONGEST);
+        let has_code = |query: &Query| query.length <= LONGEST;
         match &self.codes {
             Codes::Plain(rows) => {
                 let QueryCodes::Plain(codes) = &codes else {
@@ -196,9 +196,9 @@ impl Nearest {
             }
         }
         for (out, query) in out.iter_mut().zip(&queries) {
-            let squared = match is_plain(query) {
-                true => self.least_of_all(query.vector),
-                false => query.best,
+            let squared = match has_code(query) {
+                true => query.best,
+                false => self.least_of_all(query.vector),
             };
             *out = squared.sqrt();
         }
