@@ -97,7 +97,7 @@ fn a_model_becomes_files_of_every_kind_and_every_command_knows_them(queue: Queue
         sandbox
             .ctl(&["rethreshold", "last", "--f1"])
             .expect(2)
-            .says(&["decide anew"]);
+            .says(&["is an export"]);
     }
 }
 

@@ -76,11 +76,17 @@ struct Query<'a> {
     best: f32,
 }
 
-/// The codes of all queries, each of as many parts as a row has.
-enum QueryCodes {
-    Plain(Vec<f32>),
-    #[cfg(target_arch = "x86_64")]
-    Bytes(Vec<bytes::Part>),
+impl<'a> Query<'a> {
+    fn new(vector: &'a [f32], length: f64) -> Self {
+        Self {
+            vector,
+            length,
+            factor: 1.0,
+            error: 0.0,
+            sum: 0,
+            best: f32::INFINITY,
+        }
+    }
 }
 
 impl Nearest {
@@ -167,41 +173,69 @@ impl Nearest {
 
     /// Of each vector its distance to the nearest row; no number if the vector has none.
     pub(super) fn distances(&self, vectors: &[&[f32]], out: &mut [f32]) {
-        let (mut queries, codes) = self.queries(vectors);
-        let has_code = |query: &Query| query.length <= LONGEST;
-        match &self.codes {
+        let queries = match &self.codes {
             Codes::Plain(rows) => {
-                let QueryCodes::Plain(codes) = &codes else {
-                    return;
-                };
+                let (mut queries, codes) = self.plain_queries(vectors);
                 match self.instructions {
                     // SAFETY: the machine has these instructions: that is what `Instructions` says.
                     #[cfg(target_arch = "x86_64")]
                     Instructions::Avx512 => unsafe {
-                        plain_avx512(self, rows, codes, &mut queries)
+                        plain_avx512(self, rows, &codes, &mut queries)
                     },
                     // SAFETY: as above.
                     #[cfg(target_arch = "x86_64")]
-                    Instructions::Avx2 => unsafe { plain_avx2(self, rows, codes, &mut queries) },
-                    _ => plain::<4, 1, false>(self, rows, codes, &mut queries),
+                    Instructions::Avx2 => unsafe { plain_avx2(self, rows, &codes, &mut queries) },
+                    _ => plain::<4, 1, false>(self, rows, &codes, &mut queries),
                 }
+                queries
             }
             #[cfg(target_arch = "x86_64")]
             Codes::Bytes(rows) => {
-                let QueryCodes::Bytes(codes) = &codes else {
-                    return;
-                };
+                let (mut queries, codes) = self.byte_queries(vectors);
                 // SAFETY: the machine has these instructions: `has_bytes` saw them before these codes were made.
-                unsafe { by_bytes(self, rows, codes, &mut queries) }
+                unsafe { by_bytes(self, rows, &codes, &mut queries) }
+                queries
             }
-        }
+        };
         for (out, query) in out.iter_mut().zip(&queries) {
-            let squared = match has_code(query) {
+            let squared = match query.length <= LONGEST {
                 true => query.best,
                 false => self.least_of_all(query.vector),
             };
             *out = squared.sqrt();
         }
+    }
+
+    /// With the codes of all, each of as many parts as a row has.
+    fn plain_queries<'v>(&self, vectors: &[&'v [f32]]) -> (Vec<Query<'v>>, Vec<f32>) {
+        let mut codes = Vec::with_capacity(vectors.len() * self.bank.dims());
+        let queries = vectors.iter().map(|&vector| {
+            let centred = self.centred(vector);
+            let length = squared_length(&centred);
+            codes.extend(centred);
+            Query::new(vector, length)
+        });
+        (queries.collect(), codes)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn byte_queries<'v>(&self, vectors: &[&'v [f32]]) -> (Vec<Query<'v>>, Vec<bytes::Part>) {
+        let parts = self.bank.dims().div_ceil(bytes::DIMS);
+        let mut codes = vec![0; vectors.len() * parts];
+        let pairs = vectors.iter().zip(codes.chunks_exact_mut(parts));
+        let queries = pairs.map(|(&vector, code)| {
+            // SAFETY: the machine has its instructions: there would be no such codes.
+            match unsafe { bytes::encode(vector, &self.centre, code) } {
+                Some(known) => Query {
+                    factor: known.scale,
+                    error: known.error,
+                    sum: known.sum,
+                    ..Query::new(vector, known.length)
+                },
+                None => Query::new(vector, f64::INFINITY),
+            }
+        });
+        (queries.collect(), codes)
     }
 
     /// Without codes.
@@ -236,46 +270,6 @@ impl Nearest {
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx2 => unsafe { all_avx2(&self.bank, vector) },
             _ => all::<false>(&self.bank, vector),
-        }
-    }
-
-    fn queries<'v>(&self, vectors: &[&'v [f32]]) -> (Vec<Query<'v>>, QueryCodes) {
-        let query = |vector, length, factor, error| Query {
-            vector,
-            length,
-            factor,
-            error,
-            sum: 0,
-            best: f32::INFINITY,
-        };
-        match &self.codes {
-            Codes::Plain(_) => {
-                let mut codes = Vec::with_capacity(vectors.len() * self.bank.dims());
-                let queries = vectors.iter().map(|&vector| {
-                    let centred = self.centred(vector);
-                    let length = squared_length(&centred);
-                    codes.extend(centred);
-                    query(vector, length, 1.0, 0.0)
-                });
-                (queries.collect(), QueryCodes::Plain(codes))
-            }
-            #[cfg(target_arch = "x86_64")]
-            Codes::Bytes(_) => {
-                let parts = self.bank.dims().div_ceil(bytes::DIMS);
-                let mut codes = vec![0; vectors.len() * parts];
-                let queries = vectors.iter().zip(codes.chunks_exact_mut(parts));
-                let queries = queries.map(|(&vector, code)| {
-                    // SAFETY: the machine has its instructions: there would be no such codes.
-                    match unsafe { bytes::encode(vector, &self.centre, code) } {
-                        Some(known) => Query {
-                            sum: known.sum,
-                            ..query(vector, known.length, known.scale, known.error)
-                        },
-                        None => query(vector, f64::INFINITY, 0.0, 0.0),
-                    }
-                });
-                (queries.collect::<Vec<_>>(), QueryCodes::Bytes(codes))
-            }
         }
     }
 
