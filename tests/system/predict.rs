@@ -662,7 +662,7 @@ fn too_many_bad_images_fail_the_job_and_what_was_scored_is_kept(queue: Queue) {
     let drawn = fs::read_dir(sandbox.path("drawn")).unwrap();
     assert!(drawn.count() > 4);
     let anew = sandbox.ctl(&["rethreshold", &failed, "--manual", "1"]);
-    anew.expect(1);
+    anew.expect(2);
     anew.says(&["images are scored", "has failed", "`ctl describe"]);
     assert!(!anew.stderr.contains("ctl retry"), "{}", anew.stderr);
     // What is taken over is answered for: nothing was mended.
