@@ -364,19 +364,7 @@ fn what_cannot_be_decided_anew_is_refused_and_nothing_changes() {
 
 #[test]
 fn what_a_retry_cannot_give_scores_is_not_told_to_be_retried() {
-    let mut desk = Desk::new();
-    let a = desk.register("a", 1);
-    let kind = ::job::resolved::JobKind::Benchmark;
-    desk.submit(workload::submit("job0", "s", None, kind, 1, CHUNKS, 0));
-    for n in 0.. {
-        let task = desk.granted(&a, &format!("{n}"));
-        if task.spec == (TaskSpec::Evaluate { run: 0 }) {
-            desk.fail(&a, task.lease, FailureClass::InvalidInput);
-            break;
-        }
-        assert_eq!(desk.complete(&a, &task), Verdict::Accepted);
-    }
-    desk.work_off(&a, "others");
+    let (mut desk, _) = failed_at(1, &TaskSpec::Evaluate { run: 0 });
     assert_eq!(desk.state("job0"), JobState::Failed);
     for (request, runs) in [("all", &[][..]), ("one", &[0][..])] {
         let reply = desk.rethreshold("job0", request, runs, 7.0);
@@ -394,15 +382,15 @@ fn what_a_retry_cannot_give_scores_is_not_told_to_be_retried() {
     );
 }
 
-/// Of two runs the second has failed, its fit.
-fn half_failed() -> (Desk, Sender) {
+/// A job of so many runs, of which one task has failed and all others are done that could be.
+fn failed_at(runs: u32, spec: &TaskSpec) -> (Desk, Sender) {
     let mut desk = Desk::new();
     let a = desk.register("a", 1);
     let kind = ::job::resolved::JobKind::Benchmark;
-    desk.submit(workload::submit("job0", "s", None, kind, 2, CHUNKS, 0));
+    desk.submit(workload::submit("job0", "s", None, kind, runs, CHUNKS, 0));
     for n in 0.. {
         let task = desk.granted(&a, &format!("{n}"));
-        if task.spec == (TaskSpec::Fit { run: 1 }) {
+        if task.spec == *spec {
             desk.fail(&a, task.lease, FailureClass::InvalidInput);
             break;
         }
@@ -410,6 +398,11 @@ fn half_failed() -> (Desk, Sender) {
     }
     desk.work_off(&a, "others");
     (desk, a)
+}
+
+/// Of two runs the second has failed, its fit.
+fn half_failed() -> (Desk, Sender) {
+    failed_at(2, &TaskSpec::Fit { run: 1 })
 }
 
 #[test]
