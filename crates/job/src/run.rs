@@ -653,7 +653,7 @@ fn precision(node: Option<&Node>, kind: JobKind, report: &mut Report<'_>) -> Opt
         Some("int8") => {
             report.error(
                 node.at,
-                "precision: int8 is known but not built: a network has to be quantized for it; bf16 is",
+                "precision: int8 is known but not built; bf16 is, which was the faster one",
             );
             return None;
         }

@@ -249,7 +249,7 @@ fn precision() -> Json {
     json!({
         "anyOf": [words, {"type": "null"}],
         "default": "f32",
-        "description": "With `kind: predict` and `kind: test`: of the numbers that the network is computed with. bf16 needs OpenVINO and a processor with instructions for it; how far scores differ is in the results.",
+        "description": "With `kind: predict` and `kind: test`: of the numbers that the network, and PaDiM's distances, are computed with. bf16 needs OpenVINO and a processor with instructions for it; how far scores differ is in the results.",
     })
 }
 

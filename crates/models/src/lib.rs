@@ -208,6 +208,12 @@ pub trait Scorer: Send + Sync {
 
     /// What one image comes to, given its features and its distances at all positions.
     fn image(&self, features: &[f32], distances: Vec<f32>) -> Scored;
+
+    /// A faster one for features that were computed in bf16: its factors are rounded to bf16, its sums are in f32. `None`: the
+    /// model has none, or this processor no instructions for it.
+    fn in_bf16(&self) -> Option<Box<dyn Scorer>> {
+        None
+    }
 }
 
 /// What scoring makes of one image.

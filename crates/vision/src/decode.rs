@@ -136,9 +136,11 @@ pub fn decode_input(
                 let mut resizer = RowsResizer::new(channels, from, preprocess.size, rows, columns);
                 let (out, resizing) = (&mut *out, &mut resizing);
                 move |row: &[u8]| {
-                    let start = Instant::now();
-                    resizer.take(row, out);
-                    *resizing += start.elapsed();
+                    if resizer.take(row) {
+                        let start = Instant::now();
+                        resizer.write(out);
+                        *resizing += start.elapsed();
+                    }
                 }
             });
             Ok(done)

@@ -94,26 +94,32 @@ impl RowsResizer {
         }
     }
 
-    /// Takes the next row and writes those that need no other.
-    pub(crate) fn take(&mut self, row: &[u8], out: &mut [f32]) {
+    /// Takes the next row. Whether [`write`](Self::write) is due before another comes: some rows need no other.
+    pub(crate) fn take(&mut self, row: &[u8]) -> bool {
         let at = self.next;
         self.next += 1;
         let Some(taps) = self.resizer.vertical.get(self.y) else {
-            return;
+            return false;
         };
         if at < taps.first {
-            return;
+            return false;
         }
+        let (needed, end) = (taps.first, taps.first + taps.weights.len());
         let length = self.resizer.seen.len();
-        if at == taps.first && self.first < at {
+        if at == needed && self.first < at {
             self.first = at;
         } else if at - self.first == self.most {
-            let needed = (taps.first - self.first) * length..;
-            self.held.copy_within(needed, 0);
-            self.first = taps.first;
+            self.held.copy_within((needed - self.first) * length.., 0);
+            self.first = needed;
         }
         let place = (at - self.first) * length;
         self.held[place..place + length].copy_from_slice(&row[self.resizer.seen.clone()]);
+        end == self.next
+    }
+
+    /// Writes the rows that need no other.
+    pub(crate) fn write(&mut self, out: &mut [f32]) {
+        let length = self.resizer.seen.len();
         while let Some(taps) = self.resizer.vertical.get(self.y)
             && taps.first + taps.weights.len() == self.next
         {
@@ -365,7 +371,9 @@ mod tests {
             let window = (first..rows, 0..last);
             let mut taking = RowsResizer::new(Channels::Rgb, from, [rows, columns], window.0, window.1);
             for row in image.data.chunks_exact(3 * width as usize) {
-                taking.take(row, &mut again);
+                if taking.take(row) {
+                    taking.write(&mut again);
+                }
             }
             prop_assert_eq!(out, again);
         }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use engines::Precision;
+
 use crate::{
     attempt::Attempt,
     error::TaskError,
-    kept::SCORER,
+    kept::{SCORER, SCORER_IN_BF16},
     model::{Chosen, map_finish},
     model_file::ModelFile,
     parallel::{Waits, on_threads},
@@ -26,10 +28,23 @@ pub struct Finished {
 }
 
 impl Head {
-    /// Of what the model has learned, which is read if the task before had no use for it.
-    pub fn open(attempt: &Attempt, chosen: &Chosen) -> Result<Self, TaskError> {
+    /// Of what the model has learned, which is read if the task before had no use for it; for features of that precision.
+    pub fn open(
+        attempt: &Attempt,
+        chosen: &Chosen,
+        precision: Precision,
+    ) -> Result<Self, TaskError> {
+        let key = chosen.learned_key();
         let make = || Ok::<_, TaskError>(Arc::from(chosen.scorer(attempt)?));
-        let load = || SCORER.get_or(&chosen.learned_key(), make);
+        let load = || {
+            let exact = SCORER.get_or(&key, make)?;
+            match precision {
+                Precision::F32 => Ok(exact),
+                Precision::Bf16 => SCORER_IN_BF16.get_or(&key, || {
+                    Ok::<_, TaskError>(exact.in_bf16().map_or(exact, Arc::from))
+                }),
+            }
+        };
         let scorer = attempt.stages.load("load", load)?;
         Ok(Self {
             scorer,
@@ -65,9 +80,8 @@ impl Head {
         match self.scorer.image(features, distances) {
             models::Scored::Map(cells) => {
                 let map = self.map(&cells);
-                let pixels = map.iter().flatten().copied();
                 Finished {
-                    score: pixels.fold(f32::NEG_INFINITY, maximum),
+                    score: highest(map.as_deref().unwrap_or_default()),
                     cells: Some(cells),
                     map,
                 }
@@ -113,7 +127,40 @@ impl Head {
     }
 }
 
-/// Unlike `f32::max`, keeps NaN: a broken map has no score.
+/// NaN if one of them is: a broken map has no score. Several at a time, which are compared with each other at last.
+fn highest(pixels: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let (chunks, rest) = pixels.as_chunks::<LANES>();
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for chunk in chunks {
+        for (lane, pixel) in lanes.iter_mut().zip(chunk) {
+            *lane = maximum(*lane, *pixel);
+        }
+    }
+    let all = lanes.iter().chain(rest).copied();
+    all.fold(f32::NEG_INFINITY, maximum)
+}
+
+/// Unlike `f32::max`, keeps NaN.
 fn maximum(a: f32, b: f32) -> f32 {
     if a.is_nan() || a > b { a } else { b }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::highest;
+
+    #[test]
+    fn the_highest_pixel_is_found_wherever_it_is_and_a_broken_one_is_not_lost() {
+        assert_eq!(highest(&[]), f32::NEG_INFINITY);
+        for len in [1, 15, 16, 17, 50] {
+            for at in 0..len {
+                let mut pixels: Vec<f32> = (0..len).map(|i| -((i * 7 % 11) as f32) - 1.0).collect();
+                pixels[at] = -0.5;
+                assert_eq!(highest(&pixels), -0.5, "{at} of {len}");
+                pixels[at] = f32::NAN;
+                assert!(highest(&pixels).is_nan(), "{at} of {len}");
+            }
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! The parity certificate of the run's package: a few of its images are scored by every engine that is here, and by the
 //! precisions that jobs may ask it for.
 //!
-//! Each engine computes features, as it does for a job that asks for it; what comes after them is the same for all.
+//! Each engine computes features, as it does for a job that asks for it; what comes after them is the same for all engines of one
+//! precision.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +46,6 @@ pub fn measure(
     }
     let samples = samples(attempt, run.spec.parity)?;
     let chosen = attempt.stages.load("load", || Chosen::trained(attempt))?;
-    let head = Head::open(attempt, &chosen)?;
     let engine = Engine::open(attempt)?;
     if attempt.assignment.attempt > 1 {
         return Ok(Some(not_measured(&engine)));
@@ -53,7 +53,6 @@ pub fn measure(
     let samples: Vec<&SampleRow> = samples.iter().collect();
     let mut reference = Reference {
         attempt,
-        head: &head,
         rounds: samples.chunks(round(&chosen)?).collect(),
         seeing: Seeing::open(attempt, &chosen, &engine, Keep::ForTasks)?,
         skipped: Vec::new(),
@@ -67,7 +66,7 @@ pub fn measure(
         for index in 0..reference.rounds.len() {
             if other.is_computing() {
                 let round = reference.round(index)?;
-                other.observe(attempt, &head, &round.samples, &round.expected)?;
+                other.observe(attempt, &round.samples, &round.expected)?;
             }
         }
         Ok::<Compared, TaskError>(other.finish(threshold))
@@ -92,7 +91,6 @@ pub fn measure(
 /// What the job's engine makes of the images, round by round.
 struct Reference<'a> {
     attempt: &'a Attempt,
-    head: &'a Head,
     rounds: Vec<&'a [&'a SampleRow]>,
     seeing: Seeing<'a>,
     /// Of the rounds that were computed.
@@ -121,7 +119,7 @@ impl<'a> Reference<'a> {
 
     fn compute(&mut self, index: usize) -> Result<Round<'a>, TaskError> {
         let samples = self.rounds.get(index).copied().unwrap_or_default();
-        let outcomes = self.seeing.compute(self.attempt, self.head, samples)?;
+        let outcomes = self.seeing.compute(self.attempt, samples)?;
         let (mut usable, mut expected, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
         for (&sample, outcome) in samples.iter().zip(outcomes) {
             match outcome.map_err(|bad| bad.reason).and_then(finite) {
@@ -254,10 +252,11 @@ fn places(wanted: u32, of: u64) -> Vec<u64> {
     (0..count).map(|index| place(index) as u64).collect()
 }
 
-/// How an engine looks at images.
+/// How an engine looks at images, and the head for what it sees.
 struct Seeing<'a> {
     features: Features<'a>,
     lookers: Vec<Looker>,
+    head: Head,
 }
 
 impl<'a> Seeing<'a> {
@@ -268,16 +267,23 @@ impl<'a> Seeing<'a> {
         keep: Keep,
     ) -> Result<Self, TaskError> {
         let (features, lookers) = Features::open(attempt, chosen, engine, Decoding::Full, keep)?;
-        Ok(Self { features, lookers })
+        Ok(Self {
+            features,
+            lookers,
+            head: Head::open(attempt, chosen, engine.precision())?,
+        })
     }
 
     fn compute(
         &mut self,
         attempt: &Attempt,
-        head: &Head,
         samples: &[&SampleRow],
     ) -> Result<Vec<Result<Finished, BadImage>>, TaskError> {
-        let Self { features, lookers } = self;
+        let Self {
+            features,
+            lookers,
+            head,
+        } = self;
         scores_and_maps(attempt, (features, lookers), head, samples)
     }
 }
@@ -338,7 +344,6 @@ impl<'a> Other<'a> {
     fn observe(
         &mut self,
         attempt: &Attempt,
-        head: &Head,
         samples: &[&SampleRow],
         expected: &[Finished],
     ) -> Result<(), TaskError> {
@@ -348,7 +353,7 @@ impl<'a> Other<'a> {
         else {
             return Ok(());
         };
-        let found = match seeing.compute(attempt, head, samples) {
+        let found = match seeing.compute(attempt, samples) {
             Ok(found) => found,
             Err(TaskError::Engine(error)) => {
                 self.state = State::Ended(failed(self.name, &error));

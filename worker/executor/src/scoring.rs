@@ -49,7 +49,7 @@ impl<'a> Scoring<'a> {
             Some(package) => Chosen::of_package(package),
             None => Chosen::trained(attempt),
         })?;
-        let head = Head::open(attempt, &chosen)?;
+        let head = Head::open(attempt, &chosen, engine.precision())?;
         let keep = Keep::ForTasks;
         let (features, lookers) = Features::open(attempt, &chosen, engine, decoding, keep)?;
         Ok(Self {

@@ -10,23 +10,21 @@
 
 use std::ops::Range;
 
-use super::layout::{Layout, Part};
+use super::layout::Layout;
+use super::side_by_side::{Images, LANES, SideBySide};
 use super::statistics::{Gaussians, packed};
-use crate::lanes::{Instructions, Lanes};
+use crate::lanes::Instructions;
 use crate::{Scored, Scorer};
 
-/// Images side by side.
-const LANES: usize = 16;
-
 /// Rows of a matrix that are multiplied at once: each element of a feature vector is loaded once for all.
-const ROWS: usize = 4;
+pub(super) const ROWS: usize = 4;
 
 /// Registers of images that a matrix row is multiplied with: with four rows, half of the 32 registers are sums. Twice as many as
 /// hide latency, since each matrix then comes from memory half as often (0.72 ms an image instead of 0.85).
-const GROUPS: usize = 4;
+pub(super) const GROUPS: usize = 4;
 
 /// Images for which a matrix is read once.
-const BATCH: usize = GROUPS * LANES;
+pub(super) const BATCH: usize = GROUPS * LANES;
 
 /// PaDiM's scoring head.
 pub struct Head {
@@ -34,8 +32,6 @@ pub struct Head {
     layout: Layout,
     instructions: Instructions,
 }
-
-type Images = Lanes<f32, LANES>;
 
 impl Head {
     pub(super) fn new(gaussians: Gaussians, layout: Layout) -> Self {
@@ -71,13 +67,19 @@ impl Scorer for Head {
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
                 Instructions::Avx2 => unsafe { avx2(task, maps) },
-                _ => distances::<false>(task, maps),
+                _ => distances::<false, false>(task, maps),
             }
         }
     }
 
     fn image(&self, _: &[f32], distances: Vec<f32>) -> Scored {
         Scored::Map(distances)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn in_bf16(&self) -> Option<Box<dyn Scorer>> {
+        let head = super::bf16::Head::new(&self.gaussians, &self.layout)?;
+        Some(Box::new(head))
     }
 }
 
@@ -91,29 +93,33 @@ struct Task<'a> {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,fma")]
 fn avx512(task: Task, maps: &mut [&mut [f32]]) {
-    distances::<true>(task, maps);
+    distances::<true, true>(task, maps);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn avx2(task: Task, maps: &mut [&mut [f32]]) {
-    distances::<true>(task, maps);
+    distances::<true, false>(task, maps);
 }
 
+/// `AVX512`: the caller is compiled for it.
 #[inline(always)]
-fn distances<const FUSED: bool>(task: Task, maps: &mut [&mut [f32]]) {
+fn distances<const FUSED: bool, const AVX512: bool>(task: Task, maps: &mut [&mut [f32]]) {
     match task.features.len().div_ceil(LANES) {
-        0 | 1 => groups::<1, FUSED>(task, maps),
-        2 => groups::<2, FUSED>(task, maps),
-        _ => groups::<GROUPS, FUSED>(task, maps),
+        0 | 1 => groups::<1, FUSED, AVX512>(task, maps),
+        2 => groups::<2, FUSED, AVX512>(task, maps),
+        _ => groups::<GROUPS, FUSED, AVX512>(task, maps),
     }
 }
 
 #[inline(always)]
-fn groups<const G: usize, const FUSED: bool>(task: Task, maps: &mut [&mut [f32]]) {
+fn groups<const G: usize, const FUSED: bool, const AVX512: bool>(
+    task: Task,
+    maps: &mut [&mut [f32]],
+) {
     let dims = task.gaussians.dims();
     let (means, matrices) = (task.gaussians.mean.data(), task.gaussians.whitening.data());
-    let mut side_by_side = SideBySide::<G>::new(task.layout);
+    let mut side_by_side = SideBySide::<G, AVX512>::new(task.layout);
     let mut centred = vec![[Images::ZERO; G]; dims];
     for (out, position) in task.positions.enumerate() {
         let mean = &means[position * dims..(position + 1) * dims];
@@ -123,51 +129,6 @@ fn groups<const G: usize, const FUSED: bool>(task: Task, maps: &mut [&mut [f32]]
         for (image, map) in maps.iter_mut().enumerate() {
             // A sum of squares is not below 0; `max(0.0)` would make 0 of NaN, a perfect image.
             map[out] = squares[image / LANES].0[image % LANES].sqrt();
-        }
-    }
-}
-
-/// The cell of each layer that a position sees, images side by side. Neighbouring positions see the same cells of deeper layers,
-/// which are brought side by side once for them.
-struct SideBySide<const G: usize> {
-    /// Where each layer's cell begins, and its channels. Lanes without an image keep zeros.
-    cells: Vec<(Option<usize>, Vec<[Images; G]>)>,
-}
-
-impl<const G: usize> SideBySide<G> {
-    fn new(layout: &Layout) -> Self {
-        let room = |part: &Part| (None, vec![[Images::ZERO; G]; part.channels.len()]);
-        Self {
-            cells: layout.parts.iter().map(room).collect(),
-        }
-    }
-
-    /// Fills `centred` with what the position sees less its mean.
-    #[inline(always)]
-    fn centre(
-        &mut self,
-        features: &[&[f32]],
-        (layout, position): (&Layout, usize),
-        mean: &[f32],
-        centred: &mut [[Images; G]],
-    ) {
-        for (part, (held, lanes)) in layout.parts.iter().zip(&mut self.cells) {
-            let cell = part.cell(position);
-            if *held != Some(cell) {
-                *held = Some(cell);
-                for (image, features) in features.iter().enumerate() {
-                    let (group, lane) = (image / LANES, image % LANES);
-                    for (out, &value) in lanes.iter_mut().zip(&features[cell..]) {
-                        out[group].0[lane] = value;
-                    }
-                }
-            }
-            for (&dim, lanes) in part.dims.iter().zip(&*lanes) {
-                let mean = Images::splat(mean[dim]);
-                for g in 0..G {
-                    centred[dim][g] = lanes[g].minus(mean);
-                }
-            }
         }
     }
 }

@@ -1,10 +1,13 @@
 //! PaDiM: a Gaussian of backbone features at each position of the image; see README.md.
 
+#[cfg(target_arch = "x86_64")]
+mod bf16;
 mod fit;
 mod graph;
 mod head;
 mod layout;
 mod params;
+mod side_by_side;
 mod solve;
 mod statistics;
 

@@ -389,6 +389,19 @@ fn fit_refuses_what_it_cannot_learn_from() {
     assert!(fit(&MemoryFeatures::new(64 * 4, 1, data).expect("fits")).contains("position 17"));
 }
 
+/// The exact head, and the one for features in bf16 where this processor can have it.
+fn heads(model: &Padim, statistics: &Statistics) -> Vec<Box<dyn Scorer>> {
+    let exact = model.scorer(statistics).expect("fits");
+    let rounded = exact.in_bf16();
+    #[cfg(target_arch = "x86_64")]
+    assert_eq!(
+        rounded.is_some(),
+        is_x86_feature_detected!("avx512bf16"),
+        "a head in bf16"
+    );
+    [Some(exact), rounded].into_iter().flatten().collect()
+}
+
 #[test]
 fn a_score_depends_on_neither_batch_mates_nor_ranges() {
     let dims = 37;
@@ -396,23 +409,24 @@ fn a_score_depends_on_neither_batch_mates_nor_ranges() {
     let statistics = model
         .fit(&synthetic(50, 64, dims, 3), 1, &|_, _| {})
         .expect("fits");
-    let head = model.scorer(&statistics).expect("fits");
     let mut features = vec![0.0; 70 * 64 * dims];
     synthetic(70, 64, dims, 4)
         .read(0..70, 0..64 * dims, &mut features)
         .expect("reads");
     let images: Vec<&[f32]> = features.chunks_exact(64 * dims).collect();
-    let together = score(&*head, &images);
-    for batch in [1, 3, 16, 17, 32, 33, 64, 65] {
-        let apart: Vec<Vec<f32>> = images
-            .chunks(batch)
-            .flat_map(|images| score(&*head, images))
-            .collect();
-        assert_eq!(apart, together, "batches of {batch}");
+    for head in heads(&model, &statistics) {
+        let together = score(&*head, &images);
+        for batch in [1, 3, 16, 17, 32, 33, 64, 65] {
+            let apart: Vec<Vec<f32>> = images
+                .chunks(batch)
+                .flat_map(|images| score(&*head, images))
+                .collect();
+            assert_eq!(apart, together, "batches of {batch}");
+        }
+        let mut part = vec![0.0; 11];
+        head.distances(&images[7..8], 20..31, &mut [&mut part]);
+        assert_eq!(part, together[7][20..31]);
     }
-    let mut part = vec![0.0; 11];
-    head.distances(&images[7..8], 20..31, &mut [&mut part]);
-    assert_eq!(part, together[7][20..31]);
 }
 
 #[test]
@@ -422,14 +436,56 @@ fn a_feature_that_is_no_number_gives_no_score() {
     let statistics = model
         .fit(&synthetic(9, 64, dims, 3), 1, &|_, _| {})
         .expect("fits");
-    let head = model.scorer(&statistics).expect("fits");
     let mut features = vec![0.5; 2 * 64 * dims];
     features[17 * dims + 3] = f32::NAN;
     let images: Vec<&[f32]> = features.chunks_exact(64 * dims).collect();
-    let maps = score(&*head, &images);
-    let broken = |map: &[f32]| map.iter().filter(|value| value.is_nan()).count();
-    assert!(maps[0][17].is_nan());
-    assert_eq!((broken(&maps[0]), broken(&maps[1])), (1, 0));
+    for head in heads(&model, &statistics) {
+        let maps = score(&*head, &images);
+        let broken = |map: &[f32]| map.iter().filter(|value| value.is_nan()).count();
+        assert!(maps[0][17].is_nan());
+        assert_eq!((broken(&maps[0]), broken(&maps[1])), (1, 0));
+    }
+}
+
+/// Where a processor can have such a head: it rounds what is multiplied and nothing else.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_head_in_bf16_has_the_distances_of_rounded_factors() {
+    use super::bf16::rounded;
+
+    let near = |value: f32| f64::from(f32::from_bits(u32::from(rounded(value)) << 16));
+    for dims in [1, 2, 3, 4, 5, 8, 37, 64] {
+        let model = small(dims);
+        let statistics = model
+            .fit(&synthetic(120, 64, dims, 3), 2, &|_, _| {})
+            .expect("fits");
+        let Some(head) = heads(&model, &statistics).into_iter().nth(1) else {
+            return;
+        };
+        let mut features = vec![0.0; 20 * 64 * dims];
+        synthetic(20, 64, dims, 4)
+            .read(0..20, 0..64 * dims, &mut features)
+            .expect("reads");
+        let images: Vec<&[f32]> = features.chunks_exact(64 * dims).collect();
+        let (means, matrices) = (statistics["mean"].data(), statistics["whitening"].data());
+        let expected = images.iter().flat_map(|image| {
+            (0..64).map(|position| {
+                let own = position * dims..(position + 1) * dims;
+                let pairs = image[own.clone()].iter().zip(&means[own]);
+                let x: Vec<f64> = pairs.map(|(value, mean)| near(value - mean)).collect();
+                let matrix = &matrices[position * packed(dims)..];
+                let squares = (0..dims).map(|row| {
+                    let row = &matrix[packed(row)..packed(row + 1)];
+                    let products = row.iter().zip(&x).map(|(w, x)| near(*w) * x);
+                    products.sum::<f64>().powi(2)
+                });
+                squares.sum::<f64>().sqrt() as f32
+            })
+        });
+        let found = score(&*head, &images).into_iter().flatten();
+        let off = difference(found, expected);
+        assert!(off < 1e-5, "{dims} dimensions: distances differ by {off:e}");
+    }
 }
 
 #[test]
