@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use super::nearest::{GROUPS, LANES, Limit, Rows};
+use super::nearest::{GROUPS, LANES, LONGEST, Limit, Rows};
 
 /// Dimensions of a part.
 pub(super) const DIMS: usize = 4;
@@ -18,9 +18,6 @@ const ABOVE: i32 = 128;
 
 /// Codes go so far from 0.
 const MOST: i32 = 127;
-
-/// Longer vectors are not encoded: their squares may not be numbers.
-const LONGEST: f32 = 1e30;
 
 /// A part of each row of a group.
 #[derive(Clone, Copy)]
@@ -61,19 +58,19 @@ pub(super) fn encode(vector: &[f32], centre: &[f32], code: &mut [Part]) -> Optio
         most = _mm512_max_ps(most, _mm512_abs_ps(values));
         squares = _mm512_fmadd_ps(values, values, squares);
     }
-    let length = _mm512_reduce_add_ps(squares);
+    let length = f64::from(_mm512_reduce_add_ps(squares));
     if length.is_nan() || length > LONGEST {
         return None;
     }
     let scale = _mm512_reduce_max_ps(most) / MOST as f32;
     // Taking the centre away has rounded the vector itself.
-    let rounding = 1e-7 * f64::from(length).sqrt();
+    let rounding = 1e-7 * length.sqrt();
     if scale == 0.0 {
         code.fill(0);
         return Some(Known {
             length: 0.0,
             scale,
-            error: f64::from(length).sqrt() + rounding,
+            error: length.sqrt() + rounding,
             sum: 0,
         });
     }

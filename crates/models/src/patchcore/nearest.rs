@@ -33,8 +33,8 @@ pub(super) const GROUPS: usize = 2;
 /// What rounding may add to a squared distance by codes, of the squared lengths that it is made of; of bytes, whose products are exact.
 const ROUNDING: f64 = 4e-6;
 
-/// Squares of longer vectors may not be numbers.
-const LONGEST: f64 = 1e30;
+/// Squared. Longer vectors have no codes: their squares may not be numbers.
+pub(super) const LONGEST: f64 = 1e30;
 
 pub(super) struct Nearest {
     bank: Bank,
