@@ -47,8 +47,13 @@ impl ScoredRun {
         let found = found.ok_or_else(|| results::none_yet(&job))?;
         let mut metrics = found.read::<MetricRow>(&mut cluster.client).await?;
         let runs: BTreeSet<u32> = metrics.iter().map(|row| row.run).collect();
-        let run = match (wanted, runs.len()) {
-            (Some(run), _) if runs.contains(&run) => run,
+        // One that failed has no metrics.
+        let count = match runs.len() {
+            0 => job.runs as usize,
+            measured => measured,
+        };
+        let run = match (wanted, count) {
+            (Some(run), _) if run < job.runs => run,
             (Some(run), _) => {
                 return Err(Error::NotFound(format!(
                     "job {} has no run {run}; `ctl get runs {}` lists them",
@@ -86,9 +91,9 @@ impl ScoredRun {
     /// What the table `metrics` says of the package that the run used.
     fn used_package(&self, key: &str) -> Option<Value> {
         self.metrics.iter().find_map(|row| {
-            let mut parameters: Value = serde_json::from_str(&row.parameters).ok()?;
-            let said = parameters["used"]["package"][key].take();
-            (!said.is_null()).then_some(said)
+            let parameters: Value = serde_json::from_str(&row.parameters).ok()?;
+            let said = &parameters["used"]["package"][key];
+            (!said.is_null()).then(|| said.clone())
         })
     }
 

@@ -64,6 +64,12 @@ impl Core {
             TaskSpec::List { .. } => job.resolved.runs.iter().find_map(|run| run.skip.as_ref()),
             _ => None,
         };
+        let mut resources = job.resolved.resources.clone();
+        // What a listing knows as scored goes by what the job asks for, whoever lists.
+        let computes = !matches!(task.spec, TaskSpec::List { .. });
+        if let Some(worker) = self.workers.get(&attempt.worker).filter(|_| computes) {
+            resources.engine = resources.engine.among(&worker.row.engines);
+        }
         Some(Assignment {
             task: TaskId {
                 job: attempt.job.clone(),
@@ -76,7 +82,7 @@ impl Core {
             prefix: prefix(attempt),
             spec: task.spec.clone(),
             runs,
-            resources: job.resolved.resources.clone(),
+            resources,
             inputs: earlier.into_iter().chain(inputs).collect(),
             rethresholded,
             confined: self.settings.confined,

@@ -183,7 +183,7 @@ pub enum Refusal {
     NoScores { job: JobId, state: JobState },
     #[error(
         "job {job} is {state}: images are scored, but what was to decide about them has failed, so there is nothing to decide anew; \
-         `ctl describe {job}` says why"
+         `ctl describe {job}` says why; a retry helps where that may pass"
     )]
     NotDecided { job: JobId, state: JobState },
     #[error("job {0} is an export: it has scored nothing that could be decided anew")]

@@ -177,7 +177,6 @@ impl Job {
     }
 
     /// Whether everything that the run's evaluation reads is there, and it has failed all the same: of too many bad images, say.
-    /// Nothing is missing then that could be computed.
     fn is_undecided(&self, run: RunTasks) -> bool {
         let evaluate = run.evaluate.and_then(|index| self.task(index));
         evaluate.is_some_and(|evaluate| {

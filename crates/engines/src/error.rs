@@ -33,7 +33,7 @@ pub enum EngineError {
     },
     /// The native library is nowhere.
     #[error(
-        "{engine}: found no {file} in {}; run `make setup`, or name its folder with NIGHTSHIFT_NATIVE_DIR",
+        "{engine}: found no {file} in {}; run `make setup`, name its folder with NIGHTSHIFT_NATIVE_DIR, or leave it out of the worker's `--engines`",
         folders(looked_in)
     )]
     NotFound {

@@ -10,7 +10,7 @@ use crate::{
     node::{At, Entry, Node, Value},
     overrides, paths, quantity,
     report::{ENOUGH, Report},
-    resolved::JobKind,
+    resolved::{EngineChoice, JobKind, Precision},
     resources, run, search, strict, write, yaml,
 };
 
@@ -221,6 +221,13 @@ fn job(
             (runs(root, of_kind, current_dir, report), None, None)
         }
     };
+    if let (Some(resources), Some(run)) = (resources.as_mut(), runs.first())
+        && resources.engine == EngineChoice::Auto
+        && run.precision == Precision::Bf16
+    {
+        // No other computes so.
+        resources.engine = EngineChoice::Openvino;
+    }
     if let (Some(resources), Some(run)) = (&resources, runs.first())
         && !strict::computes_in(resources.engine, run.precision)
     {

@@ -280,6 +280,18 @@ impl VisionTask {
 }
 
 impl EngineChoice {
+    /// In place of `auto` the fastest of those that a worker offers; it stays where none is known.
+    pub fn among(self, offered: &[String]) -> Self {
+        let is_offered = |one: &Self| offered.iter().any(|offered| offered == one.as_str());
+        match self {
+            Self::Auto => [Self::Openvino, Self::Onnxruntime, Self::TorchCpu]
+                .into_iter()
+                .find(is_offered)
+                .unwrap_or(Self::Auto),
+            chosen => chosen,
+        }
+    }
+
     /// The word used in files and on screens.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -533,7 +545,7 @@ impl Resources {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EngineChoice {
-    /// OpenVINO for frozen features and scoring, torch where gradients are needed.
+    /// What the worker has, see [`EngineChoice::among`].
     Auto,
     Openvino,
     Onnxruntime,

@@ -227,7 +227,7 @@ fn resources() -> Json {
             "timeout": {"type": ["string", "null"], "pattern": "^([0-9]+[smhd])+$", "description": "A task's own time limit, such as 2h."},
             "retries": {"type": "integer", "minimum": 0, "maximum": 100, "default": 2},
             "memory": {"type": ["string", "null"], "description": "A task's memory limit, such as 8GiB."},
-            "engine": words(ENGINES),
+            "engine": {"allOf": [words(ENGINES)], "description": "What computes; auto: of what a worker offers the first of OpenVINO, ONNX Runtime, libtorch."},
             "device": {"allOf": [words(DEVICES)], "description": "What the workers that do the job compute on; auto: whatever they have."},
             "labels": {
                 "type": ["object", "null"],

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::*;
 use resolved::{
-    DeviceChoice, JobKind, ModelSource, Normalization, RunSpec, ThresholdSpec, VisionTask,
+    DeviceChoice, EngineChoice, JobKind, ModelSource, Normalization, Precision, RunSpec,
+    ThresholdSpec, VisionTask,
 };
 
 fn context() -> ReadContext<'static> {
@@ -291,6 +292,11 @@ fn what_is_less_exact_is_of_jobs_that_score_by_a_package_and_comes_with_a_certif
         assert_eq!(reading.warnings, [], "{more}");
         let run = &reading.job.runs[0];
         assert_eq!((run.shortcuts().as_str(), run.parity), (shortcuts, images));
+        let engine = match run.precision {
+            Precision::F32 => EngineChoice::Auto,
+            Precision::Bf16 => EngineChoice::Openvino,
+        };
+        assert_eq!(reading.job.resources.engine, engine, "{more}");
         let again = ResolvedJob::from_json(&reading.job.to_json()).unwrap();
         assert_eq!(again, reading.job);
     }

@@ -2,6 +2,9 @@
 
 use std::io::{self, Read};
 
+/// A field that is longer is none: what opened it was no quote of a field.
+const MOST_QUOTED: usize = 1 << 20;
+
 /// Where the next byte stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
@@ -32,6 +35,8 @@ pub struct Quotes<R> {
     line: u64,
     /// Of the last quote that opened a field.
     opened: u64,
+    /// Bytes since then.
+    quoted: usize,
     stray: Option<StrayQuote>,
 }
 
@@ -46,6 +51,7 @@ impl<R> Quotes<R> {
             begun: 0,
             line: 1,
             opened: 0,
+            quoted: 0,
             stray: None,
         }
     }
@@ -66,6 +72,7 @@ impl<R> Quotes<R> {
         self.at = match (self.at, byte) {
             (At::Start, b'"') => {
                 self.opened = self.line;
+                self.quoted = 0;
                 At::Quoted
             }
             (At::Quoted, b'"') => At::Quote,
@@ -80,6 +87,7 @@ impl<R> Quotes<R> {
             }
         };
         self.line += u64::from(byte == b'\n');
+        self.quoted += 1;
     }
 
     fn note(&mut self, closed: Option<u64>) {
@@ -89,7 +97,12 @@ impl<R> Quotes<R> {
 }
 
 impl<R: Read> Read for Quotes<R> {
+    /// Ends where the source does, or a field is too long, so that whoever reads has no more of it in memory.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == At::Quoted && self.quoted > MOST_QUOTED {
+            self.note(None);
+            return Ok(0);
+        }
         let read = self.source.read(buffer)?;
         for &byte in &buffer[..read] {
             self.pass(byte);
@@ -115,6 +128,15 @@ mod tests {
 
     fn of(opened: u64, closed: Option<u64>) -> Option<StrayQuote> {
         Some(StrayQuote { opened, closed })
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_has_no_more_read_than_a_field_may_have() {
+        let mut quotes = Quotes::new("a\n1\n\"2".as_bytes().chain(io::repeat(b'\n')));
+        let mut text = Vec::new();
+        let read = quotes.read_to_end(&mut text).expect("bytes in memory");
+        assert!((MOST_QUOTED..2 * MOST_QUOTED).contains(&read), "{read}");
+        assert_eq!(quotes.stray(), of(3, None));
     }
 
     #[test]

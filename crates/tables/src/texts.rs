@@ -63,7 +63,9 @@ pub enum TextsError {
         found: u64,
         expected: u64,
     },
-    #[error("line {opened}: a quote opens a field here and is never closed")]
+    #[error(
+        "line {opened}: a quote opens a field here and is not closed, at least not within 1 MiB"
+    )]
     OpenQuote { opened: u64 },
     #[error(
         "line {opened}: a quote opens a field here that is not closed before line {closed}, where text follows the closing quote"
@@ -441,11 +443,11 @@ mod tests {
         for (text, said) in [
             (
                 "uri,note\na,b\nc,\"d\ne,f\n",
-                "line 3: a quote opens a field here and is never closed",
+                "line 3: a quote opens a field here and is not closed, at least not within 1 MiB",
             ),
             (
                 "uri,\"note\na,b\n",
-                "line 1: a quote opens a field here and is never closed",
+                "line 1: a quote opens a field here and is not closed, at least not within 1 MiB",
             ),
             (
                 "uri,note\na,\"b\nc,d\ne,\"f\ng,h\n",

@@ -31,7 +31,7 @@ pub struct Preprocess {
 
 impl Preprocess {
     /// Raised whenever the same settings would give other numbers.
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
     pub fn new(size: [usize; 2], crop: Option<[usize; 2]>) -> Self {
         Self {

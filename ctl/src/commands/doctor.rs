@@ -275,7 +275,12 @@ fn engines(probe: &Result<Value, String>) -> Vec<Check> {
     }
     let text = |engine: &Value, key: &str| engine[key].as_str().unwrap_or_default().to_owned();
     let usable = |engine: &Value| engine["error"].is_null();
-    let any = list.iter().any(usable);
+    let there: Vec<String> = list
+        .iter()
+        .filter(|one| usable(one))
+        .map(|one| text(one, "name"))
+        .collect();
+    let (any, there) = (!there.is_empty(), there.join(","));
     list.iter()
         .map(|engine| {
             let what = format!("engine {}", text(engine, "name"));
@@ -300,14 +305,18 @@ fn engines(probe: &Result<Value, String>) -> Vec<Check> {
                     format!("{}{devices}; {precisions}", library.trim_end()),
                 )
             } else {
-                // What `engine: auto` means.
-                let needed = !any || text(engine, "name") == "openvino";
-                Check::bad(
-                    if needed { "missing" } else { "warning" },
-                    what,
-                    text(engine, "error"),
-                    ADVICE,
-                )
+                let error = text(engine, "error");
+                match any {
+                    false => Check::bad("missing", what, error, ADVICE),
+                    true => Check::bad(
+                        "warning",
+                        what,
+                        error,
+                        format!(
+                            "{ADVICE}; a worker without it is started with `--engines {there}`"
+                        ),
+                    ),
+                }
             }
         })
         .collect()

@@ -35,15 +35,17 @@ impl Head {
         precision: Precision,
     ) -> Result<Self, TaskError> {
         let key = chosen.learned_key();
-        let make = || Ok::<_, TaskError>(Arc::from(chosen.scorer(attempt)?));
+        let make = || {
+            SCORER_IN_BF16.forget();
+            Ok::<_, TaskError>(Arc::from(chosen.scorer(attempt)?))
+        };
         let load = || {
             let exact = SCORER.get_or(&key, make)?;
-            match precision {
-                Precision::F32 => Ok(exact),
-                Precision::Bf16 => SCORER_IN_BF16.get_or(&key, || {
-                    Ok::<_, TaskError>(exact.in_bf16().map_or(exact, Arc::from))
-                }),
-            }
+            let in_bf16 = || Ok::<_, TaskError>(exact.in_bf16().map(Arc::from));
+            Ok::<_, TaskError>(match precision {
+                Precision::F32 => exact,
+                Precision::Bf16 => SCORER_IN_BF16.get_or(&key, in_bf16)?.unwrap_or(exact),
+            })
         };
         let scorer = attempt.stages.load("load", load)?;
         Ok(Self {

@@ -20,8 +20,8 @@ pub static STATISTICS: Last<Statistics> = Last::empty();
 /// What turns features into scores, by everything that it was made of.
 pub static SCORER: Last<Arc<dyn models::Scorer>> = Last::empty();
 
-/// The one for features in bf16, by the same; where there is no other, the exact one.
-pub static SCORER_IN_BF16: Last<Arc<dyn models::Scorer>> = Last::empty();
+/// The one for features in bf16, by the same, if there is one; it goes before another exact one comes.
+pub static SCORER_IN_BF16: Last<Option<Arc<dyn models::Scorer>>> = Last::empty();
 
 /// By name.
 pub static ENGINE: Last<Arc<dyn engines::Engine>> = Last::empty();

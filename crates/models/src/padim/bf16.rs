@@ -129,7 +129,8 @@ fn groups<const G: usize>(
 ) {
     let Head { dims, layout, .. } = head;
     let (means, pairs) = (head.mean.data(), pairs(*dims));
-    let mut side_by_side = SideBySide::<G, true>::new(layout);
+    // SAFETY: this function is compiled for it.
+    let mut side_by_side = unsafe { SideBySide::<G, true>::new(layout) };
     let mut centred = vec![[Images::ZERO; G]; ROWS * blocks(*dims)];
     let mut x = vec![[_mm512_setzero_si512(); G]; centred.len() / 2];
     for (out, position) in positions.enumerate() {

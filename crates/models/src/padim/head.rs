@@ -119,7 +119,8 @@ fn groups<const G: usize, const FUSED: bool, const AVX512: bool>(
 ) {
     let dims = task.gaussians.dims();
     let (means, matrices) = (task.gaussians.mean.data(), task.gaussians.whitening.data());
-    let mut side_by_side = SideBySide::<G, AVX512>::new(task.layout);
+    // SAFETY: `avx512` alone asks for it.
+    let mut side_by_side = unsafe { SideBySide::<G, AVX512>::new(task.layout) };
     let mut centred = vec![[Images::ZERO; G]; dims];
     for (out, position) in task.positions.enumerate() {
         let mean = &means[position * dims..(position + 1) * dims];

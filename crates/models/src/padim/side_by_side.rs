@@ -11,14 +11,17 @@ pub(super) type Images = Lanes<f32, LANES>;
 /// The cell of each layer that a position sees, images side by side. Neighbouring positions see the same cells of deeper layers,
 /// which are brought side by side once for them.
 ///
-/// `AVX512`: whoever calls is compiled for it.
+/// `AVX512`: whoever calls is compiled for it, which [`SideBySide::new`] trusts.
 pub(super) struct SideBySide<const G: usize, const AVX512: bool> {
     /// Where each layer's cell begins, and its channels. Lanes without an image keep zeros.
     cells: Vec<(Option<usize>, Vec<[Images; G]>)>,
 }
 
 impl<const G: usize, const AVX512: bool> SideBySide<G, AVX512> {
-    pub(super) fn new(layout: &Layout) -> Self {
+    /// # Safety
+    ///
+    /// With `AVX512` the processor has AVX-512F, and whoever calls [`SideBySide::centre`] is compiled for it.
+    pub(super) unsafe fn new(layout: &Layout) -> Self {
         let room = |part: &Part| (None, vec![[Images::ZERO; G]; part.channels.len()]);
         Self {
             cells: layout.parts.iter().map(room).collect(),
@@ -60,7 +63,7 @@ fn turn<const G: usize, const AVX512: bool>(
     for (group, images) in features.chunks(LANES).enumerate() {
         #[cfg(target_arch = "x86_64")]
         if AVX512 {
-            // SAFETY: the caller is compiled for these instructions, and runs.
+            // SAFETY: whoever made a `SideBySide` has promised it.
             unsafe { avx512::turn(images, first, lanes, group) };
             continue;
         }

@@ -33,6 +33,9 @@ pub(super) const GROUPS: usize = 2;
 /// What rounding may add to a squared distance by codes, of the squared lengths that it is made of; of bytes, whose products are exact.
 const ROUNDING: f64 = 4e-6;
 
+/// What is added to each row's error, in units of features: squares of shorter vectors, which f32 hardly has, differ by less.
+const SHORTEST: f64 = 1e-15;
+
 /// Squared. Longer vectors have no codes: their squares may not be numbers.
 pub(super) const LONGEST: f64 = 1e30;
 
@@ -49,6 +52,8 @@ pub(super) struct Nearest {
     errors: Vec<Rows>,
     longest: f64,
     largest_error: f64,
+    /// Whether a row of numbers is too long for a code: each vector is compared with all rows.
+    has_longer: bool,
     /// See [`ROUNDING`].
     rounding: f64,
     instructions: Instructions,
@@ -106,6 +111,7 @@ impl Nearest {
             errors: vec![Rows::ZERO; groups],
             longest: 0.0,
             largest_error: 0.0,
+            has_longer: false,
             rounding: ROUNDING.max(dims as f64 * f64::from(f32::EPSILON)),
             instructions: Instructions::of_this_machine(),
             centre,
@@ -122,6 +128,7 @@ impl Nearest {
                 // SAFETY: the machine has its instructions: `has_bytes` says so.
                 let known = unsafe { bytes::encode(row, &nearest.centre, &mut code) };
                 let Some(known) = known else {
+                    nearest.has_longer |= row.iter().all(|value| value.is_finite());
                     continue;
                 };
                 let (group, lane) = (index / LANES, index % LANES);
@@ -139,6 +146,8 @@ impl Nearest {
             let row = nearest.centred(nearest.bank.row(index));
             let length = squared_length(&row);
             if length.is_nan() || length > LONGEST {
+                let row = nearest.bank.row(index);
+                nearest.has_longer |= row.iter().all(|value| value.is_finite());
                 continue;
             }
             let (group, lane) = (index / LANES, index % LANES);
@@ -154,7 +163,7 @@ impl Nearest {
     fn know(&mut self, index: usize, length: f64, factor: f32, error: f64) {
         let (group, lane) = (index / LANES, index % LANES);
         // Not less by what rounding takes.
-        let error = error * (1.0 + 1e-6);
+        let error = error * (1.0 + 1e-6) + SHORTEST;
         self.lengths[group].0[lane] = length as f32;
         self.factors[group].0[lane] = factor;
         self.errors[group].0[lane] = error as f32;
@@ -198,12 +207,18 @@ impl Nearest {
             }
         };
         for (out, query) in out.iter_mut().zip(&queries) {
-            let squared = match query.length <= LONGEST {
+            let squared = match self.is_coded(query) {
                 true => query.best,
                 false => self.least_of_all(query.vector),
             };
             *out = squared.sqrt();
         }
+    }
+
+    /// Whether codes say anything about how far rows are.
+    #[inline(always)]
+    fn is_coded(&self, query: &Query) -> bool {
+        query.length <= LONGEST && !self.has_longer
     }
 
     /// With the codes of all, each of as many parts as a row has.
@@ -287,6 +302,9 @@ impl Nearest {
         let errors = &self.errors[groups.clone()];
         let values = values.chunks_exact(groups.len());
         for ((query, values), least) in queries.iter_mut().zip(values).zip(least) {
+            if !self.is_coded(query) {
+                continue;
+            }
             let squared = (query.length + f64::from(*least)).max(0.0)
                 + self.rounding * (query.length + self.longest);
             let by_code = squared.sqrt() + query.error + self.largest_error;
@@ -315,7 +333,8 @@ impl Nearest {
         let slack = self.rounding * (query.length + self.longest + squared);
         Limit {
             twice: (2.0 * distance) as f32,
-            value: (squared - query.length + slack) as f32,
+            // Places without a row are infinitely far.
+            value: (squared - query.length + slack).min(f64::from(f32::MAX)) as f32,
         }
     }
 }
@@ -361,7 +380,7 @@ fn panel_by_panel<const Q: usize, const FUSED: bool>(
     admitted: impl Fn(Limit, &[Rows], &[Rows]) -> Option<(usize, u16)>,
 ) {
     let groups = nearest.lengths.len();
-    let panel = (PANEL / bytes_of_group).next_multiple_of(GROUPS);
+    let panel = (PANEL / bytes_of_group).max(1).next_multiple_of(GROUPS);
     let mut values = vec![Rows::ZERO; Q * panel.min(groups)];
     for first in (0..groups).step_by(panel) {
         let panel = first..(first + panel).min(groups);
@@ -569,6 +588,12 @@ mod tests {
         /// All rows are far from 0.
         Far,
         Same,
+        /// One dimension is too wide for codes.
+        Long,
+        /// Squares are hardly numbers.
+        Short,
+        /// Nothing but what is no vector.
+        None,
     }
 
     fn made(odd: Odd, rows: usize, dims: usize, seed: u64) -> Vec<f32> {
@@ -583,6 +608,10 @@ mod tests {
             Odd::Dimension => value(row * dims + dim),
             Odd::Far => 1e3 + value(row * dims + dim),
             Odd::Same => value(dim),
+            Odd::Long if dim == 0 => 1e17 * value(row * dims),
+            Odd::Long => value(row * dims + dim),
+            Odd::Short => 1e-19 * value(row * dims + dim),
+            Odd::None => f32::NAN,
         };
         (0..rows)
             .flat_map(|row| (0..dims).map(move |dim| (row, dim)))
@@ -596,7 +625,7 @@ mod tests {
         #[test]
         fn codes_decide_nothing(
             odd in prop::sample::select(vec![
-                Odd::Nothing, Odd::Clusters, Odd::Outlier, Odd::Dimension, Odd::Far, Odd::Same,
+                Odd::Nothing, Odd::Clusters, Odd::Outlier, Odd::Dimension, Odd::Far, Odd::Same, Odd::Long, Odd::Short, Odd::None,
             ]),
             rows in 1..400_usize,
             dims in 1..150_usize,
@@ -606,7 +635,7 @@ mod tests {
             let mut queries = made(odd, 19, dims, seed ^ 1);
             // One that is a row, one that is none of a kind, and some that are hardly vectors.
             queries[..dims].copy_from_slice(&values[..dims]);
-            for (query, value) in [(1, 0.0), (2, 1e6), (3, 1e20), (4, 1e-42), (5, -3e38)] {
+            for (query, value) in [(1, 0.0), (2, 1e6), (3, 1e20), (4, 1e-42), (5, -3e38), (8, 1e22), (9, 1e30), (10, 1e15)] {
                 queries[query * dims..(query + 1) * dims].fill(value);
             }
             queries[6 * dims] = f32::NAN;
@@ -622,6 +651,20 @@ mod tests {
                     prop_assert_eq!(found.to_bits(), slow.to_bits(), "{} and not {}", found, slow);
                 }
             }
+        }
+    }
+
+    /// A panel holds a group of rows at least.
+    #[test]
+    fn rows_of_many_dimensions_are_compared() {
+        let dims = 20_000;
+        let values = made(Odd::Nothing, 40, dims, 1);
+        for by_bytes in [false, true] {
+            let rows = Tensor::new([40, dims], values.clone()).expect("fits");
+            let nearest = Nearest::with(Bank { rows }, by_bytes);
+            let mut found = [f32::NAN];
+            nearest.distances(&[&values[33 * dims..34 * dims]], &mut found);
+            assert_eq!(found, [0.0]);
         }
     }
 

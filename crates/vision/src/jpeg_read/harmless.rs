@@ -37,12 +37,39 @@ pub(super) fn without(bytes: &[u8], words: &str) -> Option<Vec<u8>> {
             Some(copy)
         }
         _ => {
-            let count = words
+            let (count, marker) = words
                 .strip_prefix("Corrupt JPEG data: ")?
-                .strip_suffix(" extraneous bytes before marker 0xd9")?;
-            without_filling(bytes, count.parse().ok()?)
+                .split_once(" extraneous bytes before marker ")?;
+            match marker {
+                "0xd9" => without_filling(bytes, count.parse().ok()?),
+                _ => without_gaps(bytes),
+            }
         }
     }
+}
+
+/// Zeros between the segments before the first scan are none of the image's; other bytes are the rest of a segment with a wrong
+/// length, and behind Adobe's marker zeros may be, too: they say what the channels are.
+fn without_gaps(bytes: &[u8]) -> Option<Vec<u8>> {
+    const ADOBE: u8 = 0xee;
+    let scan = segments::first_scan(bytes)?.at;
+    let (mut copy, mut end, mut before) = (Vec::with_capacity(bytes.len()), 0, None);
+    for segment in segments::segments(bytes).take_while(|segment| segment.at <= scan) {
+        let gap = &bytes[end..segment.at];
+        // A marker may begin with several such bytes.
+        let mut others = gap.iter().filter(|byte| **byte != 0xff);
+        let is_filling = match before {
+            Some(ADOBE) => others.next().is_none(),
+            _ => others.all(|byte| *byte == 0),
+        };
+        if !is_filling {
+            return None;
+        }
+        copy.extend_from_slice(&bytes[segment.at..segment.content.end]);
+        (end, before) = (segment.content.end, Some(segment.marker));
+    }
+    copy.extend_from_slice(&bytes[end..]);
+    (copy.len() < bytes.len()).then_some(copy)
 }
 
 /// With another byte at a place of all segments of a kind.
@@ -59,13 +86,13 @@ fn changed(bytes: &[u8], marker: u8, begin: &[u8], place: usize, value: u8) -> V
     copy
 }
 
-/// Filling is of one value. Codes that are left over are not: where one before them is wrong, blocks get lost.
+/// Filling is of zeros. Codes that are left over are not: where one before them is wrong, blocks get lost.
 fn without_filling(bytes: &[u8], count: usize) -> Option<Vec<u8>> {
     let end = segments::end(bytes)?;
     // More of the marker's first bytes may stand before it, and are not counted.
     let before = &bytes[..end];
     let last = before.iter().rposition(|byte| *byte != 0xff)?;
     let (kept, filling) = before[..=last].split_at_checked((last + 1).checked_sub(count)?)?;
-    let is_filling = count <= MOST_FILLING && filling.windows(2).all(|pair| pair[0] == pair[1]);
+    let is_filling = count <= MOST_FILLING && filling.iter().all(|byte| *byte == 0);
     is_filling.then(|| [kept, &bytes[end..]].concat())
 }

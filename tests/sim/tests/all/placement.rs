@@ -1,7 +1,7 @@
 //! Who can do what, and what is said to those who wait.
 
 use coordinator_core::*;
-use job::resolved::DeviceChoice;
+use job::resolved::{DeviceChoice, EngineChoice};
 use sim::workload;
 use types::*;
 
@@ -47,6 +47,27 @@ fn join(desk: &mut Desk, worker: Registration) -> Sender {
     let reply = desk.ask(|to| Event::WorkerRegistered { to, worker });
     assert!(matches!(reply, Reply::Registered { .. }));
     from
+}
+
+#[test]
+fn auto_is_the_fastest_engine_that_the_worker_offers_but_for_what_a_listing_looks_up() {
+    for (offered, taken) in [
+        (&["torch-cpu", "onnxruntime"][..], EngineChoice::Onnxruntime),
+        (&["onnxruntime", "openvino"], EngineChoice::Openvino),
+        (&["torch-cpu"], EngineChoice::TorchCpu),
+        (&[], EngineChoice::Auto),
+    ] {
+        let mut desk = Desk::new();
+        let mut registration = worker("a", "", "", 1);
+        registration.engines = offered.iter().map(|&one| one.to_owned()).collect();
+        let a = join(&mut desk, registration);
+        desk.submit(needing("job0", "auto", ""));
+        let list = desk.granted(&a, "list");
+        assert_eq!(list.resources.engine, EngineChoice::Auto);
+        desk.complete(&a, &list);
+        let next = desk.granted(&a, "next");
+        assert_eq!(next.resources.engine, taken, "{offered:?}");
+    }
 }
 
 /// What the job's first task waits for.
