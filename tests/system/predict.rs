@@ -1084,7 +1084,7 @@ fn images_in_archives_are_scored_where_they_lie(queue: Queue) {
         ("gone.png", "not_found"),
         ("link.png", "not_a_file"),
         ("a.png", "not_found"),
-        ("test", "not_found"),
+        ("test", "not_a_file"),
     ];
     let expected = expected.map(|(name, word)| (name.to_owned(), word.to_owned()));
     assert_eq!(errors(&sandbox), expected);

@@ -131,6 +131,10 @@ pub enum TaskError {
         "{uri} is a file whose ending is that of no image, list or archive; name it in a list (.txt) to have it scored all the same"
     )]
     NoPlace { uri: String },
+    #[error(
+        "{uri} is a folder, not a file, which its ending says; `{uri}/**` means the images below it"
+    )]
+    FolderPlace { uri: String },
     #[error("the list {uri}")]
     List {
         uri: String,
@@ -194,6 +198,7 @@ impl TaskError {
             | Self::NoImages { .. }
             | Self::ListedAddress { .. }
             | Self::NoPlace { .. }
+            | Self::FolderPlace { .. }
             | Self::TooManyErrors { .. }
             | Self::NoThreshold(_)
             | Self::Damaged { .. }

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::FutureExt;
-use store::{LocalCache, Store, StoreError};
+use store::{LocalCache, Store};
 use tables::SampleRow;
 use types::FailureClass;
 use vision::{Decoding, Image, Limits, Mask, Preprocess, Scaled, VisionError};
@@ -314,20 +314,11 @@ impl<'a> Images<'a> {
             }
             // Not this image's fault: another try may find the store well.
             Err(error) if error.class() != FailureClass::InvalidInput => Err(error.into()),
-            Err(error) => {
-                let is_folder = || store.local_path(&path).is_some_and(|path| path.is_dir());
-                let reason = match &error {
-                    StoreError::NotFound { uri } if is_folder() => {
-                        format!("{uri} is a folder; lists name images")
-                    }
-                    error => one_line(error),
-                };
-                Ok(Err(BadImage {
-                    uri: uri.to_owned(),
-                    class: error.word().into(),
-                    reason,
-                }))
-            }
+            Err(error) => Ok(Err(BadImage {
+                uri: uri.to_owned(),
+                class: error.word().into(),
+                reason: one_line(&error),
+            })),
         }
     }
 

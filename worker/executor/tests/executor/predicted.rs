@@ -6,6 +6,7 @@ use std::{
     io::{Cursor, Write},
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::Path,
+    process::Command,
 };
 
 use package::PackageManifest;
@@ -174,6 +175,61 @@ fn what_becomes_of_an_image_between_listing_and_scoring_is_its_row() {
     );
     let said = warnings(&job);
     assert!(said.contains("6 test images cannot be used"), "{said}");
+}
+
+#[test]
+fn what_is_no_file_is_refused_by_name_or_a_row_and_nothing_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut executor = Executor::start();
+    let package = trained(folder, &mut executor);
+    images::write(&folder.join("one.png"), &images::texture(300));
+    for (kind, what) in [("pipes", "a named pipe"), ("folders", "a folder")] {
+        let at = folder.join(kind);
+        fs::create_dir(&at).unwrap();
+        let make = |name: &str| match kind {
+            "pipes" => {
+                let made = Command::new("mkfifo").arg(at.join(name)).status().unwrap();
+                assert!(made.success());
+            }
+            _ => fs::create_dir(at.join(name)).unwrap(),
+        };
+        for name in ["x.png", "x.csv", "x.parquet", "x.txt", "x.zip", "x.tar.gz"] {
+            make(name);
+            let mut job = predict(folder, &package, &[&format!("./{kind}/{name}")]);
+            job.run(&mut executor, 2);
+            let failure = job.failure(TaskKind::List);
+            expect_refused(failure, &[name, &format!("is {what}, not a file")]);
+        }
+        for name in ["x.onnx", "x.xml", "package.json"] {
+            make(name);
+            let model = at.join(name).display().to_string();
+            let mut job = predict(folder, &model, &["./data/tiny/test"]);
+            job.run(&mut executor, 2);
+            let failure = job.failure(TaskKind::List);
+            expect_refused(failure, &[name, &format!("is {what}, not a file")]);
+        }
+        symlink("x.png", at.join("link.png")).unwrap();
+        let lines = ["x.png", "link.png", "x.zip!/in.png", "../one.png"];
+        let lines = lines.map(|line| format!("{kind}/{line}"));
+        fs::write(folder.join("list.txt"), lines.join("\n")).unwrap();
+        let mut job = predict(folder, &package, &["./list.txt"]);
+        job.run(&mut executor, 2);
+        assert_eq!(
+            outcomes(&job),
+            expected(&[
+                ("in.png", "not_a_file"),
+                ("link.png", "not_a_file"),
+                ("one.png", ""),
+                ("x.png", "not_a_file"),
+            ])
+        );
+    }
+    // A way to name such a folder, as its refusal says.
+    fs::copy(folder.join("one.png"), folder.join("folders/x.zip/in.png")).unwrap();
+    let mut job = predict(folder, &package, &["'./folders/x.zip/**'"]);
+    job.run(&mut executor, 2);
+    assert_eq!(outcomes(&job), expected(&[("in.png", "")]));
 }
 
 #[test]

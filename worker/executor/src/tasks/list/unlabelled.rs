@@ -10,7 +10,7 @@ use std::{
 use archive::Refusal;
 use data::{DataError, ListedAddress, Place, Split, Unlabelled};
 use plan::FoundPackage;
-use store::{Found as Listing, ObjectInfo, Store, StoreError, Unusable};
+use store::{Found as Listing, NoFile, ObjectInfo, Store, StoreError, Unusable};
 use tables::{Micros, SampleRow};
 use types::FailureClass;
 
@@ -44,7 +44,7 @@ pub fn seal(
         attempt.check_cancelled()?;
         let before = (found.count, found.names);
         let place = as_it_stands(attempt, place)?;
-        found.place(&place)?;
+        found.place(&place).map_err(with_glob)?;
         if (found.count, found.names) == before {
             let address = place.address();
             let hint = match *place {
@@ -113,15 +113,28 @@ fn as_it_stands<'a>(attempt: &Attempt, place: &'a Place) -> Result<Cow<'a, Place
     }
 }
 
+/// A folder whose name is that of a file can be named by a glob alone.
+fn with_glob(error: TaskError) -> TaskError {
+    match error {
+        TaskError::Store(StoreError::NotAFile {
+            uri,
+            what: NoFile::Folder,
+        }) => TaskError::FolderPlace { uri },
+        error => error,
+    }
+}
+
 fn exists(attempt: &Attempt, address: &str) -> Result<bool, StoreError> {
     let (store, path) = attempt.stores.locate(address)?;
     match attempt.runtime.block_on(store.head(&path)) {
         Ok(_) => return Ok(true),
+        // Whatever it is: it has this name.
+        Err(StoreError::NotAFile { .. }) => return Ok(true),
         Err(StoreError::NotFound { .. }) => {}
         Err(error) => return Err(error),
     }
     if !store.is_remote() {
-        return Ok(store.local_path(&path).is_some_and(|path| path.is_dir()));
+        return Ok(false);
     }
     let mut is_prefix = false;
     let first = |batch: Vec<ObjectInfo>| {
