@@ -233,6 +233,67 @@ fn what_is_no_file_is_refused_by_name_or_a_row_and_nothing_waits_for_it() {
 }
 
 #[test]
+fn archives_that_nothing_opens_are_counted_once_and_those_in_others_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut executor = Executor::start();
+    let package = trained(folder, &mut executor);
+    let [one, two, three, four] = pictures(folder);
+    let night = folder.join("night");
+    fs::create_dir(&night).unwrap();
+    fs::write(night.join("1.png"), &one).unwrap();
+    fs::write(night.join("a.tar"), tar(&[("2.png", &two)])).unwrap();
+    let inner = tar(&[("4.png", &four)]);
+    let nested = [("3.png", &three[..]), ("in.tar", &inner), ("in.tgz", b"")];
+    fs::write(night.join("b.zip"), zip(&nested, CompressionMethod::Stored)).unwrap();
+    let one = ("1.png", "");
+    let all = [one, ("2.png", ""), ("3.png", "")];
+    let inside = "2 archives inside of other archives are not opened, the first is";
+    let unopened = |count: &str| format!("{count} not opened, the first is");
+    for (places, found, said, unsaid) in [
+        (
+            // Found twice.
+            &["./night", "'./night/*'"][..],
+            &[one][..],
+            vec![unopened("2 archives are")],
+            vec![inside.to_owned()],
+        ),
+        (
+            &["./night", "./night/a.tar"],
+            &all[..2],
+            vec![unopened("1 archive is"), "night/b.zip".to_owned()],
+            vec!["night/a.tar".to_owned()],
+        ),
+        (
+            &["./night", "'./night/*.tar'", "./night/b.zip!/3.png"],
+            &all,
+            vec![],
+            vec!["not opened".to_owned()],
+        ),
+        (
+            &["'./night/*.zip'", "./night", "'./night/*.tar'"],
+            &all,
+            vec![inside.to_owned(), "night/b.zip!/in.tar".to_owned()],
+            vec![unopened("1 archive is"), unopened("2 archives are")],
+        ),
+    ] {
+        let mut job = predict(folder, &package, places);
+        job.run(&mut executor, 2);
+        assert_eq!(outcomes(&job), expected(found), "{places:?}");
+        let warnings = warnings(&job);
+        for words in said {
+            assert!(warnings.contains(&words), "{places:?}: {words}: {warnings}");
+        }
+        for words in unsaid {
+            assert!(
+                !warnings.contains(&words),
+                "{places:?}: {words}: {warnings}"
+            );
+        }
+    }
+}
+
+#[test]
 fn links_out_of_the_roots_cost_only_globs_that_can_mean_them() {
     let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (folder, elsewhere) = (folder.path(), elsewhere.path());

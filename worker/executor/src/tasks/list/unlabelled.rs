@@ -58,6 +58,8 @@ pub fn seal(
         found.named(batch?)?;
     }
     found.archived()?;
+    let (unopened, first) = found.archives.finish()?;
+    found.left_out.archives(unopened, first);
     let mut table = attempt.begin_table::<SampleRow>(names::SAMPLES)?;
     let (mut scored, mut last) = (0, None);
     for row in found.rows.finish()? {
@@ -343,7 +345,7 @@ impl<'a> Found<'a> {
             } else if place.opens_archives() {
                 archives.push(store.uri(below));
             } else {
-                self.left_out.archive(|| store.uri(below));
+                self.archives.leave(store.uri(below))?;
             }
         }
         Ok(())
@@ -382,8 +384,11 @@ impl<'a> Found<'a> {
             } else if let Some(ending) = images.unread(name) {
                 self.left_out.unread(ending);
             } else {
-                self.left_out
-                    .other(|| format!("{}{INSIDE}{name}", opened.uri));
+                let uri = || format!("{}{INSIDE}{name}", opened.uri);
+                match data::is_archive(name) {
+                    true => self.left_out.nested(uri),
+                    false => self.left_out.other(uri),
+                }
             }
         }
         Ok(())
