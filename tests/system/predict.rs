@@ -427,7 +427,7 @@ fn images_are_drawn_by_their_exact_names_and_those_that_have_gone_are_told(queue
             2,
             "holds the pictures of run 0 of job",
         ),
-        (&["render", &first, "--to", "file"], 6, "cannot write file"),
+        (&["render", &first, "--to", "file"], 2, "file is no folder"),
         (&["diff", &first, &second], 2, "is there already"),
         (
             &["diff", &first, &second, "--to", "no/x.html"],
