@@ -157,6 +157,11 @@ pub enum TaskError {
         limit: ErrorLimit,
         first: String,
     },
+    #[error(
+        "not one of {} could be scored, which is no night's work whatever max_error_rows allows; the rows are kept; one of them is {first}",
+        images(*rows)
+    )]
+    NothingScored { rows: u64, first: String },
     /// The message names files and reasons.
     #[error("{0}")]
     BadImages(String),
@@ -200,6 +205,7 @@ impl TaskError {
             | Self::NoPlace { .. }
             | Self::FolderPlace { .. }
             | Self::TooManyErrors { .. }
+            | Self::NothingScored { .. }
             | Self::NoThreshold(_)
             | Self::Damaged { .. }
             | Self::Package { .. }
@@ -262,6 +268,10 @@ impl TaskError {
             message: one_line(self),
         }
     }
+}
+
+fn images(count: u64) -> String {
+    format!("{count} image{}", if count == 1 { "" } else { "s" })
 }
 
 /// Without the word of the tables, which says nothing here.

@@ -159,8 +159,9 @@ impl Images {
         Some(bad.describe(split.as_str()))
     }
 
-    /// Fails where not one image of the measured split could be scored: there is nothing to measure. And where there is a limit and
-    /// more than that could not; `before`: what of earlier jobs the run answers for, too.
+    /// Fails where not one image of the measured split could be scored: there is nothing to measure, and a night of that has failed
+    /// whatever its limit. And where there is a limit and more than that could not; `before`: what of earlier jobs the run answers
+    /// for, too.
     pub fn check(
         &self,
         split: Split,
@@ -177,16 +178,18 @@ impl Images {
         );
         let rows = self.errors(split) + scored + before.rows;
         if let Some(limit) = limit {
-            if limit.allows(errors, rows) {
-                return Ok(());
-            }
             let first = own.and_then(BadImages::first).or(before.bad.first());
-            return Err(TaskError::TooManyErrors {
-                errors,
-                rows,
-                limit,
-                first: first.unwrap_or_default().to_owned(),
-            });
+            let first = first.unwrap_or_default().to_owned();
+            return match limit.allows(errors, rows) {
+                true if rows > 0 && errors == rows => Err(TaskError::NothingScored { rows, first }),
+                true => Ok(()),
+                false => Err(TaskError::TooManyErrors {
+                    errors,
+                    rows,
+                    limit,
+                    first,
+                }),
+            };
         }
         match self.said(split) {
             Some(said) if !self.counts.contains_key(&split) => Err(TaskError::BadImages(format!(

@@ -294,6 +294,29 @@ fn archives_that_nothing_opens_are_counted_once_and_those_in_others_too() {
 }
 
 #[test]
+fn a_night_in_which_nothing_can_be_scored_fails_whatever_it_allows() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut executor = Executor::start();
+    let package = trained(folder, &mut executor);
+    let night = folder.join("night");
+    fs::create_dir(&night).unwrap();
+    for name in ["1.png", "2.png"] {
+        fs::write(night.join(name), "no image").unwrap();
+    }
+    let mut job = predict(folder, &package, &["./night"]);
+    job.run(&mut executor, 2);
+    let failure = job.failure(TaskKind::Evaluate);
+    expect_refused(failure, &["not one of 2 images could be scored", ".png: "]);
+    let [one] = pictures(folder);
+    fs::write(night.join("3.png"), one).unwrap();
+    let mut job = predict(folder, &package, &["./night"]);
+    job.run(&mut executor, 2);
+    let bad = [("1.png", "not_an_image"), ("2.png", "not_an_image")];
+    assert_eq!(outcomes(&job), expected(&[bad[0], bad[1], ("3.png", "")]));
+}
+
+#[test]
 fn links_out_of_the_roots_cost_only_globs_that_can_mean_them() {
     let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (folder, elsewhere) = (folder.path(), elsewhere.path());
