@@ -364,6 +364,7 @@ impl BadImages {
         self.named.first().map(String::as_str)
     }
 
+    /// `what` they are, such as those of a split; nothing of it is empty.
     pub fn describe(&self, what: &str) -> String {
         let rest = self.count - self.named.len() as u64;
         let more = if rest > 0 {
@@ -372,7 +373,9 @@ impl BadImages {
             String::new()
         };
         let noun = if self.count == 1 { "image" } else { "images" };
-        let named = self.named.join("; ");
-        format!("{} {what} {noun} cannot be used: {named}{more}", self.count)
+        let nouns = [what, noun].into_iter().filter(|noun| !noun.is_empty());
+        let nouns: Vec<&str> = nouns.collect();
+        let (nouns, named) = (nouns.join(" "), self.named.join("; "));
+        format!("{} {nouns} cannot be used: {named}{more}", self.count)
     }
 }

@@ -98,6 +98,8 @@ fn why(row: &ScoreRow) -> String {
 pub struct Images {
     counts: BTreeMap<Split, ScoreCounts>,
     bad: BTreeMap<Split, BadImages>,
+    /// Of these nobody speaks of splits.
+    are_predicted: bool,
 }
 
 impl Images {
@@ -105,6 +107,7 @@ impl Images {
         let mut images = Self {
             counts: BTreeMap::new(),
             bad: BTreeMap::new(),
+            are_predicted: attempt.run()?.spec.max_error_rows.is_some(),
         };
         for part in attempt.accepted(TaskKind::Score) {
             attempt.each_batch::<ScoreRow>(&part.path(names::SCORES), |batch| {
@@ -156,7 +159,12 @@ impl Images {
     /// Which images of a split could not be scored, if any.
     pub fn said(&self, split: Split) -> Option<String> {
         let bad = self.bad.get(&split)?;
-        Some(bad.describe(split.as_str()))
+        let what = if self.are_predicted {
+            ""
+        } else {
+            split.as_str()
+        };
+        Some(bad.describe(what))
     }
 
     /// Fails where not one image of the measured split could be scored: there is nothing to measure, and a night of that has failed

@@ -174,7 +174,7 @@ fn what_becomes_of_an_image_between_listing_and_scoring_is_its_row() {
         ])
     );
     let said = warnings(&job);
-    assert!(said.contains("6 test images cannot be used"), "{said}");
+    assert!(said.contains("6 images cannot be used"), "{said}");
 }
 
 #[test]
@@ -290,6 +290,32 @@ fn archives_that_nothing_opens_are_counted_once_and_those_in_others_too() {
                 "{places:?}: {words}: {warnings}"
             );
         }
+    }
+}
+
+#[test]
+fn what_lies_beside_a_model_file_is_not_taken_for_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut executor = Executor::start();
+    images::write(&folder.join("night/1.png"), &images::texture(300));
+    for (file, model) in [
+        ("net/net.bin", "net/net.xml"),
+        ("a/metadata.json", "a/model.onnx"),
+        ("b/metadata.json", "b/model.xml"),
+    ] {
+        for name in [file, model] {
+            let path = folder.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "{}").unwrap();
+        }
+        let mut job = predict(
+            folder,
+            &folder.join(file).display().to_string(),
+            &["./night"],
+        );
+        job.run(&mut executor, 2);
+        expect_refused(job.failure(TaskKind::List), &[file, model, "no model"]);
     }
 }
 

@@ -34,7 +34,7 @@ pub struct LeftOut {
     nested: Counted,
     /// Links that lead nowhere, names without an address.
     unusable: Counted,
-    /// Of size and time.
+    /// Of size, time and ending.
     filtered: u64,
     /// What is no image by its name.
     others: Counted,
@@ -145,7 +145,7 @@ impl LeftOut {
         let filtered = (self.filtered > 0).then(|| {
             let are = are(self.filtered, "image is", "images are");
             format!(
-                "{are} there, and left out by min_bytes, max_bytes, modified_since or modified_before"
+                "{are} there, and left out by min_bytes, max_bytes, modified_since, modified_before or extensions"
             )
         });
         let others = self.others.then(|Counted { count, first }| {

@@ -336,7 +336,7 @@ impl<'a> Found<'a> {
             let modified_ms = milliseconds(info.modified);
             if self.images.wants(below, info.size, modified_ms) {
                 self.push(store, &info, modified_ms)?;
-            } else if self.images.names(below) {
+            } else if self.images.names(below) || self.images.is_other_image(below) {
                 self.left_out.filtered();
             } else if let Some(ending) = self.images.unread(below) {
                 self.left_out.unread(ending);
@@ -379,7 +379,7 @@ impl<'a> Found<'a> {
             if wants(name, entry.size, modified_ms) {
                 let sample = archived::sample(&opened.uri, &opened.place(entry));
                 self.push_archived(sample, &opened.info, modified_ms)?;
-            } else if images.names(name) {
+            } else if images.names(name) || images.is_other_image(name) {
                 self.left_out.filtered();
             } else if let Some(ending) = images.unread(name) {
                 self.left_out.unread(ending);
