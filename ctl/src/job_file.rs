@@ -11,6 +11,7 @@ use job::{
     resolved::{JobKind, ModelSource},
 };
 use rustix::fs::Access;
+use store::NoFile;
 
 use crate::Error;
 
@@ -121,17 +122,21 @@ impl ReadJob {
     }
 }
 
-/// Nothing is said of what is not there or not local: that is the job's to find out.
-fn check_file(address: &str, hint: &str) -> Result<(), Error> {
+/// Nothing is said of what is not there or not local: that is the job's to find out. `of_folder`: what else of a folder.
+fn check_file(address: &str, of_folder: &str) -> Result<(), Error> {
     let path = match address.starts_with('/') {
         true => Some(address.to_owned()),
         false => job::file_path(address),
     };
     let found = path.and_then(|path| Some((store::no_file(Path::new(&path))?, path)));
-    match found {
-        None => Ok(()),
-        Some((what, path)) => Err(Error::Usage(format!("{path} is {what}, not a file{hint}"))),
-    }
+    let Some((what, path)) = found else {
+        return Ok(());
+    };
+    let hint = match what {
+        NoFile::Folder => of_folder,
+        NoFile::Pipe | NoFile::Socket | NoFile::Device => "",
+    };
+    Err(Error::Usage(format!("{path} is {what}, not a file{hint}")))
 }
 
 /// Splits `KEY=VALUE`; the value may hold more equals signs.

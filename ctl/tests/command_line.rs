@@ -555,6 +555,8 @@ fn a_folder_or_a_pipe_in_the_place_of_a_file_is_exit_code_2() {
         assert_eq!(refused.status.code(), Some(2), "{said}");
         let words = format!("{named} is {what}, not a file");
         assert!(said.contains(&words), "{words}: {said}");
+        let is_folder_of_images = what == "a folder" && model == "tiny";
+        assert_eq!(said.contains("`FOLDER/**`"), is_folder_of_images, "{said}");
     }
     let text =
         "kind: predict\nname: n\nmodel: {package: tiny}\ndata: [f, f/x.png]\noutput: ./out\n";

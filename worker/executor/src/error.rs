@@ -161,7 +161,7 @@ pub enum TaskError {
         first: String,
     },
     #[error(
-        "not one of {} could be scored, which is no night's work whatever max_error_rows allows; the rows are kept; one of them is {first}",
+        "not one of {} could be scored, which fails the job whatever max_error_rows allows; the rows are kept; one of them is {first}",
         images(*rows)
     )]
     NothingScored { rows: u64, first: String },
