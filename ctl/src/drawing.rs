@@ -74,13 +74,18 @@ impl<'a> Studio<'a> {
             worker,
         };
         let job = follow(cluster, &about, &mut self.signals).await?;
-        if job.state != "succeeded" {
+        let drawn = Results::find(&mut cluster.client, &job.id).await?;
+        let scores = match &drawn {
+            Some(drawn) => drawn.read_if_there::<ScoreRow>(&mut cluster.client).await?,
+            None => Vec::new(),
+        };
+        // One in which not one image could be scored has failed, and its rows say why: nothing can be drawn, which is told.
+        let is_told = !scores.is_empty() && scores.iter().all(|row| row.error_class.is_some());
+        if job.state != "succeeded" && !is_told {
             results::show_end(self.common, cluster, &job).await?;
         }
-        let drawn = Results::find(&mut cluster.client, &job.id).await?;
         let drawn = drawn.ok_or_else(|| results::none_yet(&job))?;
         let mut found = BTreeMap::new();
-        let scores = drawn.read::<ScoreRow>(&mut cluster.client).await?;
         let failed = scores.into_iter().filter_map(|row| {
             let why = [row.error_class, row.error].into_iter().flatten();
             let why = why.collect::<Vec<_>>().join(": ");

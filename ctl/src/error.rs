@@ -143,7 +143,7 @@ fn of_store(error: &store::StoreError) -> u8 {
     match error.word() {
         "not_found" => 3,
         "denied" => 5,
-        "unconfigured" | "unknown_scheme" | "invalid_uri" => USAGE,
+        "unconfigured" | "unknown_scheme" | "invalid_uri" | "not_a_file" => USAGE,
         _ if error.class() == types::FailureClass::Unavailable => 4,
         _ => 6,
     }

@@ -5,8 +5,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use job::{Diagnostic, Reading, resolved::JobKind};
+use data::{Data, Place};
+use job::{
+    Diagnostic, Reading,
+    resolved::{JobKind, ModelSource},
+};
 use rustix::fs::Access;
+use store::NoFile;
 
 use crate::Error;
 
@@ -90,6 +95,48 @@ impl ReadJob {
         }
         Ok(())
     }
+
+    /// A folder, or what else is no file, of this machine where the job means a file: found out before anything is begun.
+    pub fn check_input(&self) -> Result<(), Error> {
+        for run in &self.reading.job.runs {
+            if let ModelSource::Package(package) = &run.model {
+                check_file(package, "")?;
+            }
+            let data = data::build(&run.data.class_path, &run.data.init_args);
+            let Ok(Data::Unlabelled(images)) = data else {
+                continue;
+            };
+            for place in images.places() {
+                if let Place::Image(address)
+                | Place::Archive(address)
+                | Place::Archived {
+                    archive: address, ..
+                }
+                | Place::List { address, .. } = place
+                {
+                    check_file(address, "; `FOLDER/**` means the images below a folder")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Nothing is said of what is not there or not local: that is the job's to find out. `of_folder`: what else of a folder.
+fn check_file(address: &str, of_folder: &str) -> Result<(), Error> {
+    let path = match address.starts_with('/') {
+        true => Some(address.to_owned()),
+        false => job::file_path(address),
+    };
+    let found = path.and_then(|path| Some((store::no_file(Path::new(&path))?, path)));
+    let Some((what, path)) = found else {
+        return Ok(());
+    };
+    let hint = match what {
+        NoFile::Folder => of_folder,
+        NoFile::Pipe | NoFile::Socket | NoFile::Device => "",
+    };
+    Err(Error::Usage(format!("{path} is {what}, not a file{hint}")))
 }
 
 /// Splits `KEY=VALUE`; the value may hold more equals signs.

@@ -526,6 +526,46 @@ fn an_output_folder_is_looked_at_before_anything_is_begun() {
 }
 
 #[test]
+fn a_folder_or_a_pipe_in_the_place_of_a_file_is_exit_code_2() {
+    let folder = folder();
+    for name in [
+        "f/x.png",
+        "f/y.zip",
+        "f/l.txt",
+        "f/l.parquet",
+        "f/m.onnx",
+        "f/package.json",
+    ] {
+        std::fs::create_dir_all(folder.path().join(name)).unwrap();
+    }
+    let pipe = folder.path().join("p.csv");
+    assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    for (model, place, named, what) in [
+        ("tiny", "f/x.png", "f/x.png", "a folder"),
+        ("tiny", "f/y.zip", "f/y.zip", "a folder"),
+        ("tiny", "f/y.zip!/a.png", "f/y.zip", "a folder"),
+        ("tiny", "f/l.txt", "f/l.txt", "a folder"),
+        ("tiny", "f/l.parquet", "f/l.parquet", "a folder"),
+        ("tiny", "p.csv", "p.csv", "a named pipe"),
+        ("./f/m.onnx", "f", "f/m.onnx", "a folder"),
+        ("./f/package.json", "f", "f/package.json", "a folder"),
+    ] {
+        let refused = ctl(folder.path(), &["predict", model, place]);
+        let said = stderr(&refused);
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        let words = format!("{named} is {what}, not a file");
+        assert!(said.contains(&words), "{words}: {said}");
+        let is_folder_of_images = what == "a folder" && model == "tiny";
+        assert_eq!(said.contains("`FOLDER/**`"), is_folder_of_images, "{said}");
+    }
+    let text =
+        "kind: predict\nname: n\nmodel: {package: tiny}\ndata: [f, f/x.png]\noutput: ./out\n";
+    std::fs::write(folder.path().join("job.yaml"), text).unwrap();
+    let refused = ctl(folder.path(), &["submit", "job.yaml"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+}
+
+#[test]
 fn a_configuration_file_that_is_not_there_is_exit_code_3() {
     let folder = folder();
     let output = ctl(folder.path(), &["doctor", "--config", "nowhere.yaml"]);

@@ -322,7 +322,7 @@ fn files_of_no_use_are_refused_before_a_listing() {
         "./out",
     ]);
     ran.expect(1);
-    let words = "is a model file of another program";
+    let words = "is a model file, and no package.json";
     assert!(
         ran.stderr.contains(words) || ran.stdout.contains(words),
         "{ran:?}"

@@ -427,7 +427,7 @@ fn images_are_drawn_by_their_exact_names_and_those_that_have_gone_are_told(queue
             2,
             "holds the pictures of run 0 of job",
         ),
-        (&["render", &first, "--to", "file"], 6, "cannot write file"),
+        (&["render", &first, "--to", "file"], 2, "file is no folder"),
         (&["diff", &first, &second], 2, "is there already"),
         (
             &["diff", &first, &second, "--to", "no/x.html"],
@@ -439,12 +439,16 @@ fn images_are_drawn_by_their_exact_names_and_those_that_have_gone_are_told(queue
     }
     assert_eq!(sandbox.job_ids(), jobs);
 
-    // Nothing of it is there any more: it is told, and no fault of the job that draws.
+    // Nothing of it is there any more: it is told of each, though the job that draws has failed.
     fs::remove_dir_all(&odd).unwrap();
     sandbox
         .ctl(&["render", &first, "--to", "none"])
         .expect(0)
         .says(&["warning: 16 of 16 images"]);
+    assert_eq!(
+        sandbox.json(&["describe", "last"])["job"]["state"],
+        "failed"
+    );
 }
 
 /// The masks that `ctl render` draws of a job's images, each once.
@@ -501,8 +505,9 @@ fn masks_are_drawn_by_the_thresholds_of_pixels_that_a_job_has_now(queue: Queue) 
     sandbox.write("data/bad.png", "no image");
     let bad = ["predict", "tiny", "data/bad.png", "--to", "./out"];
     sandbox
-        .ctl(&[&bad[..], &["--set", "max_error_rows=1"]].concat())
-        .expect(0);
+        .ctl(&[&bad[..], &["--set", "max_error_rows=100%"]].concat())
+        .expect(1)
+        .tells(&["not one of 1 image could be scored"]);
     let job = sandbox.job_ids().swap_remove(0);
     let jobs = sandbox.job_ids();
     sandbox
@@ -739,7 +744,7 @@ fn what_is_not_there_is_said(queue: Queue) {
     let gif = ["predict", "tiny", "data/moving/a.gif", "--to", "./out"];
     sandbox
         .ctl(&[&gif[..], &["--set", "max_error_rows=1"]].concat())
-        .expect(0);
+        .expect(1);
     assert_eq!(
         errors(&sandbox),
         [("a.gif".to_owned(), "unsupported".to_owned())]
@@ -1084,7 +1089,7 @@ fn images_in_archives_are_scored_where_they_lie(queue: Queue) {
         ("gone.png", "not_found"),
         ("link.png", "not_a_file"),
         ("a.png", "not_found"),
-        ("test", "not_found"),
+        ("test", "not_a_file"),
     ];
     let expected = expected.map(|(name, word)| (name.to_owned(), word.to_owned()));
     assert_eq!(errors(&sandbox), expected);

@@ -2,12 +2,12 @@
 
 use std::{
     cell::Cell,
-    io::{self, BufReader, Read},
+    io::{self, BufRead, BufReader, Read},
     rc::Rc,
 };
 
 use bytes::Bytes;
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use crate::{
     Limits,
@@ -31,7 +31,7 @@ pub struct File {
 /// compared with each other: a name may come twice, until [`Listing::without_duplicates`](crate::Listing::without_duplicates).
 pub struct TarGz<'a, R: Read> {
     archive: &'a str,
-    reader: MultiGzDecoder<BufReader<Counted<R>>>,
+    reader: Members<BufReader<Counted<R>>>,
     /// Compressed bytes that were taken so far.
     packed: Rc<Cell<u64>>,
     /// And what came of them.
@@ -51,7 +51,7 @@ impl<'a, R: Read> TarGz<'a, R> {
         };
         Self {
             archive,
-            reader: MultiGzDecoder::new(BufReader::new(counted)),
+            reader: Members::new(BufReader::new(counted)),
             packed: counter,
             unpacked: 0,
             limits,
@@ -240,6 +240,46 @@ impl<R: Read> Iterator for TarGz<'_, R> {
         let next = self.next_file().transpose();
         self.ended = !matches!(next, Some(Ok(_)));
         next
+    }
+}
+
+/// The streams of a gzip file as one, as parallel packers write them. What fills up a tape's blocks behind one is passed over, as
+/// gzip does: no stream begins with a zero.
+struct Members<R>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Members<R> {
+    fn new(packed: R) -> Self {
+        Self(Some(GzDecoder::new(packed)))
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let read = member.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            let follows = pass_zeros(member.get_mut())?;
+            let packed = self.0.take().map(GzDecoder::into_inner);
+            self.0 = packed.filter(|_| follows).map(GzDecoder::new);
+        }
+        Ok(0)
+    }
+}
+
+/// Whether there is anything behind them.
+fn pass_zeros(packed: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let part = packed.fill_buf()?;
+        if part.is_empty() {
+            return Ok(false);
+        }
+        let zeros = part.iter().take_while(|byte| **byte == 0).count();
+        if zeros == 0 {
+            return Ok(true);
+        }
+        packed.consume(zeros);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can go wrong with a store, each naming the object, and the failure class that follows from it.
 
-use std::{error::Error, io};
+use std::{error::Error, fmt, fs::FileType, io, os::unix::fs::FileTypeExt};
 
 use types::FailureClass;
 
@@ -11,6 +11,9 @@ type Source = Box<dyn Error + Send + Sync + 'static>;
 pub enum StoreError {
     #[error("{uri} does not exist")]
     NotFound { uri: String },
+    /// In local folders only.
+    #[error("{uri} is {what}, not a file")]
+    NotAFile { uri: String, what: NoFile },
     #[error("no permission to {action} {uri}")]
     Denied {
         action: &'static str,
@@ -119,6 +122,38 @@ pub enum StoreError {
     },
 }
 
+/// What stands at a local path in the place of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoFile {
+    Folder,
+    Pipe,
+    Socket,
+    Device,
+}
+
+impl NoFile {
+    pub(crate) fn of(kind: FileType) -> Option<Self> {
+        match kind {
+            kind if kind.is_file() => None,
+            kind if kind.is_dir() => Some(Self::Folder),
+            kind if kind.is_fifo() => Some(Self::Pipe),
+            kind if kind.is_socket() => Some(Self::Socket),
+            _ => Some(Self::Device),
+        }
+    }
+}
+
+impl fmt::Display for NoFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Folder => "a folder",
+            Self::Pipe => "a named pipe",
+            Self::Socket => "a socket",
+            Self::Device => "a device",
+        })
+    }
+}
+
 /// An address as somebody has written it, perhaps in a list: what a terminal would obey is escaped.
 fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -136,6 +171,7 @@ impl StoreError {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::NotFound { .. }
+            | Self::NotAFile { .. }
             | Self::Denied { .. }
             | Self::Changed { .. }
             | Self::Conflict { .. }
@@ -167,6 +203,7 @@ impl StoreError {
             Self::NotFound { .. } | Self::NoBucket { .. } | Self::DanglingLink { .. } => {
                 "not_found"
             }
+            Self::NotAFile { .. } => "not_a_file",
             Self::Denied { .. } => "denied",
             Self::Changed { .. } => "changed",
             Self::Conflict { .. } => "conflict",
@@ -187,8 +224,9 @@ impl StoreError {
     }
 
     /// Every word of [`Self::word`].
-    pub const WORDS: [&'static str; 13] = [
+    pub const WORDS: [&'static str; 14] = [
         "not_found",
+        "not_a_file",
         "denied",
         "changed",
         "conflict",

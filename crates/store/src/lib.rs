@@ -29,7 +29,8 @@ pub use config::{
     CacheConfig, ConfigError, Credentials, FilesConfig, Problem, SecretSource, StoreConfig,
     StoresConfig, mistakes, page,
 };
-pub use error::StoreError;
+pub use error::{NoFile, StoreError};
+pub use local::no_file;
 pub use ranged::RangedObject;
 pub use store::{Found, ObjectInfo, Put, Store, Unusable};
 pub use stores::{Probe, Stores};

@@ -14,7 +14,7 @@ use std::{
 
 use object_store::path::Path as Key;
 
-use crate::{Found, ObjectInfo, StoreError, Unusable, roots::Roots, uri::file_uri};
+use crate::{Found, NoFile, ObjectInfo, StoreError, Unusable, roots::Roots, uri::file_uri};
 
 /// A folder whose entries are still to be read.
 struct Folder {
@@ -165,6 +165,11 @@ pub(crate) fn folders(folder: &Path) -> Result<Vec<String>, StoreError> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+/// What a path leads to, if that is there and no file. Nothing is opened.
+pub fn no_file(path: &Path) -> Option<NoFile> {
+    NoFile::of(fs::metadata(path).ok()?.file_type())
 }
 
 /// What a path leads to; `None` if it is gone.

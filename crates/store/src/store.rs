@@ -14,10 +14,10 @@ use object_store::{
     CopyOptions, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart,
     local::LocalFileSystem, memory::InMemory, path::Path as Key, prefix::PrefixStore,
 };
-use tokio::{io::AsyncReadExt, sync::mpsc};
+use tokio::{io::AsyncReadExt, runtime::Handle, sync::mpsc};
 
 use crate::{
-    StoreError, answer,
+    NoFile, StoreError, answer,
     deferred::Folder,
     local, pointer,
     remote::{Opened, Remote},
@@ -104,9 +104,11 @@ impl Store {
         let metadata = fs::metadata(&folder)
             .map_err(|error| StoreError::from_io("open", root.clone(), error))?;
         if !metadata.is_dir() {
+            let what = NoFile::of(metadata.file_type());
+            let what = what.map_or("a file".to_owned(), |what| what.to_string());
             return Err(StoreError::InvalidUri {
                 uri: root,
-                reason: "it is a file, not a folder".to_owned(),
+                reason: format!("it is {what}, not a folder"),
             });
         }
         let files = LocalFileSystem::new_with_prefix(&folder)
@@ -259,9 +261,11 @@ impl Store {
     }
 
     pub async fn head(&self, path: &str) -> Result<ObjectInfo, StoreError> {
+        let key = self.key(path)?;
+        self.check_file(&key).await?;
         let meta = self
             .inner
-            .head(&self.key(path)?)
+            .head(&key)
             .await
             .map_err(|error| self.error("look at", path, None, error))?;
         Ok(self.info(meta))
@@ -294,11 +298,9 @@ impl Store {
             ..GetOptions::default()
         };
         let failed = |error| self.error("read", path, etag, error);
-        let answer = self
-            .inner
-            .get_opts(&self.key(path)?, options)
-            .await
-            .map_err(failed)?;
+        let key = self.key(path)?;
+        self.check_file(&key).await?;
+        let answer = self.inner.get_opts(&key, options).await.map_err(failed)?;
         answer.bytes().await.map_err(failed)
     }
 
@@ -351,7 +353,7 @@ impl Store {
         if let Some(folder) = self.path_of(key.as_ref()) {
             let (sender, mut batches) = mpsc::channel(2);
             let roots = self.roots.clone();
-            let walking = self.blocking(prefix, move || {
+            let walking = self.blocking("list", prefix, move || {
                 local::files(folder, key.as_ref(), &roots, enters, |batch| {
                     sender.blocking_send(batch).is_ok()
                 })
@@ -381,7 +383,8 @@ impl Store {
     pub async fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let key = self.key(prefix)?;
         if let Some(folder) = self.path_of(key.as_ref()) {
-            return self.blocking(prefix, move || local::folders(&folder)).await;
+            let listing = move || local::folders(&folder);
+            return self.blocking("list", prefix, listing).await;
         }
         let listed = self.inner.list_with_delimiter(Some(&key)).await;
         let listed = listed.map_err(|error| self.error("list", prefix, None, error))?;
@@ -392,24 +395,42 @@ impl Store {
             .collect())
     }
 
-    /// A listing of a local folder, on a thread that may wait for the disk.
+    /// Refuses what is no file before anything opens it: opening a named pipe waits until somebody writes into it.
+    async fn check_file(&self, key: &Key) -> Result<(), StoreError> {
+        let Some(path) = self.path_of(key.as_ref()) else {
+            return Ok(());
+        };
+        let looking = move || Ok(local::no_file(&path));
+        match self.blocking("look at", key.as_ref(), looking).await? {
+            None => Ok(()),
+            Some(what) => Err(StoreError::NotAFile {
+                uri: self.uri(key.as_ref()),
+                what,
+            }),
+        }
+    }
+
+    /// Work on a local folder, on a thread that may wait for the disk: outside of a runtime the calling one, as the client's own
+    /// calls do it.
     async fn blocking<T: Send + 'static>(
         &self,
-        prefix: &str,
-        listing: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+        action: &'static str,
+        path: &str,
+        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        tokio::task::spawn_blocking(listing)
-            .await
-            .unwrap_or_else(|ended| {
-                if ended.is_panic() {
-                    std::panic::resume_unwind(ended.into_panic());
-                }
-                Err(StoreError::Unavailable {
-                    action: "list",
-                    uri: self.uri(prefix),
-                    source: ended.into(),
-                })
+        let Ok(runtime) = Handle::try_current() else {
+            return work();
+        };
+        runtime.spawn_blocking(work).await.unwrap_or_else(|ended| {
+            if ended.is_panic() {
+                std::panic::resume_unwind(ended.into_panic());
+            }
+            Err(StoreError::Unavailable {
+                action,
+                uri: self.uri(path),
+                source: ended.into(),
             })
+        })
     }
 
     /// Writes an object, replacing one of that name: only for paths that are unique by construction, or projections

@@ -9,9 +9,11 @@ use std::{
         fs::{PermissionsExt, symlink},
     },
     path::Path,
+    process::Command,
 };
 
 use bytes::Bytes;
+use futures::FutureExt;
 use types::FailureClass;
 
 use super::*;
@@ -235,6 +237,51 @@ fn rights_are_told_with_the_place() {
         assert!(format!("{error:?}").contains("locked"), "{error:?}");
         assert_eq!(writing.unwrap_err().word(), "denied");
     });
+}
+
+#[test]
+fn what_is_no_file_is_named_and_never_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("folder")).unwrap();
+    let made = Command::new("mkfifo").arg(at("pipe")).status().unwrap();
+    assert!(made.success());
+    symlink("pipe", at("link")).unwrap();
+    symlink("/dev/null", at("device")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+    let store = Store::open(&file_uri(folder.path())).unwrap();
+    for (name, what) in [
+        ("folder", NoFile::Folder),
+        ("pipe", NoFile::Pipe),
+        ("link", NoFile::Pipe),
+        ("device", NoFile::Device),
+        ("socket", NoFile::Socket),
+    ] {
+        // Opened to be read, a pipe to which nobody writes would keep this test for ever.
+        let inside = runtime();
+        let found = [
+            inside.block_on(store.head(name)).map(drop),
+            inside.block_on(store.get(name, None)).map(drop),
+            inside.block_on(store.get_range(name, 0..1, None)).map(drop),
+            store.get(name, None).now_or_never().unwrap().map(drop),
+        ];
+        for error in found.map(Result::unwrap_err) {
+            assert!(
+                matches!(error, StoreError::NotAFile { what: said, .. } if said == what),
+                "{error:?}"
+            );
+            assert_eq!(error.class(), FailureClass::InvalidInput);
+            let said = format!("{} is {what}, not a file", store.uri(name));
+            assert_eq!(error.to_string(), said);
+        }
+    }
+    let listed = runtime().block_on(store.list("")).unwrap();
+    assert_eq!(listed, []);
+    let error = Store::open(&file_uri(&at("pipe"))).unwrap_err().to_string();
+    assert!(
+        error.contains("it is a named pipe, not a folder"),
+        "{error}"
+    );
 }
 
 /// What listing a folder in which something was spoilt says, which must be no reason to try again.

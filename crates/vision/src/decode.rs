@@ -212,6 +212,11 @@ fn allowed(bytes: &[u8], limits: &Limits) -> Result<Header, VisionError> {
             pixel_bytes: header.pixel_bytes,
             bytes: decoded,
             limit: limits.decoded_bytes,
+            with_less: match header.format {
+                // Three times the pixels are held until the last scan.
+                Format::Jpeg => "as a baseline JPEG of one scan",
+                _ => "with 8 bits a channel and without alpha",
+            },
         });
     }
     Ok(header)

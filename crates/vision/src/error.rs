@@ -26,7 +26,7 @@ pub enum VisionError {
         limit: u64,
     },
     #[error(
-        "{width}x{height} with {pixel_bytes} bytes a pixel takes {bytes} bytes to decode, more than the {limit} allowed; scale it down, cut it into tiles, or save it with 8 bits a channel and without alpha"
+        "{width}x{height} with {pixel_bytes} bytes a pixel takes {bytes} bytes to decode, more than the {limit} allowed; scale it down, cut it into tiles, or save it {with_less}"
     )]
     TooManyDecodedBytes {
         width: u64,
@@ -34,6 +34,8 @@ pub enum VisionError {
         pixel_bytes: u32,
         bytes: u64,
         limit: u64,
+        /// How a file of this format takes less.
+        with_less: &'static str,
     },
     #[error("the file is {bytes} bytes, more than the {limit} allowed")]
     TooManyBytes { bytes: u64, limit: u64 },

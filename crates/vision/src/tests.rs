@@ -528,6 +528,11 @@ fn channels_and_depth_count_against_the_limit() {
     };
     let error = decode(&file("progressive.jpg"), &limits).unwrap_err();
     assert_eq!(error.word(), "too_large");
+    let said = error.to_string();
+    assert!(
+        said.ends_with("or save it as a baseline JPEG of one scan"),
+        "{said}"
+    );
 }
 
 #[test]

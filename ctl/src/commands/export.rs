@@ -240,6 +240,7 @@ async fn check_other(folder: &Path, asked: &Exported) -> Result<(), Error> {
 
 /// What can be known before the job runs: that its files may be put into the folder.
 async fn prepare(folder: &Path, asked: &Exported) -> Result<(), Error> {
+    target::check_is_folder(folder)?;
     check_other(folder, asked).await?;
     target::check_folder(folder).await
 }

@@ -71,6 +71,10 @@ pub async fn run_to_end(
     print_warnings(&read.reading);
     read.check_output()?;
     let place = places::coordinator(common)?;
+    // Jobs of another machine's coordinator mean files where its workers are.
+    if let proto::Place::State(_) = place {
+        read.check_input()?;
+    }
     let worker = WorkerOptions {
         pool: read.reading.job.resources.pool.to_string(),
         slots: begin.slots,

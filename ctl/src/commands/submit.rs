@@ -25,6 +25,10 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     print_warnings(&read.reading);
     read.check_output()?;
     let place = places::coordinator(common)?;
+    // Jobs of another machine's coordinator mean files where its workers are.
+    if let proto::Place::State(_) = place {
+        read.check_input()?;
+    }
     let mut cluster = Cluster::open(&place, common.config()).await?;
     let result = async {
         let worker = WorkerOptions { pool: read.reading.job.resources.pool.to_string(), slots: 1 };

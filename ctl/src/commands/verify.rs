@@ -246,6 +246,7 @@ async fn found(store: &Store, path: &str) -> Result<Result<Bytes, Damaged>, Erro
     match store.get(path, None).await {
         Ok(bytes) => Ok(Ok(bytes)),
         Err(StoreError::NotFound { uri }) => Ok(Err(Damaged(format!("{uri} is missing")))),
+        Err(error @ StoreError::NotAFile { .. }) => Ok(Err(Damaged(error.to_string()))),
         Err(error) => Err(error.into()),
     }
 }
@@ -290,6 +291,7 @@ impl Broken {
     fn of_store(error: StoreError) -> Self {
         match error {
             StoreError::NotFound { uri } => Self::Damaged(Damaged(format!("{uri} is missing"))),
+            error @ StoreError::NotAFile { .. } => Self::Damaged(Damaged(error.to_string())),
             error => Self::Unread(error),
         }
     }
@@ -427,6 +429,7 @@ async fn damage(store: &Store, path: &str, row: &ManifestRow) -> Result<Option<S
     let size = match store.head(path).await {
         Ok(found) => found.size,
         Err(StoreError::NotFound { uri }) => return Ok(Some(format!("{uri} is missing"))),
+        Err(error @ StoreError::NotAFile { .. }) => return Ok(Some(error.to_string())),
         Err(error) => return Err(error.into()),
     };
     if size != row.size {

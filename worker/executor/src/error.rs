@@ -40,10 +40,12 @@ pub enum TaskError {
         #[source]
         source: PackageError,
     },
+    #[error("{uri} is no model: it belongs to {model} beside it, which is to be named")]
+    BesideModel { uri: String, model: String },
     #[error("the model file {uri} cannot be used: {problem}")]
     ModelFile { uri: String, problem: String },
     #[error(
-        "{uri} is a model file of another program: it can score images (`kind: predict`, `kind: test`), and nothing else"
+        "{uri} is a model file, and no package.json: it can score images (`kind: predict`, `kind: test`), and nothing else"
     )]
     NoPackage { uri: String },
     #[error("the package {uri} cannot be used")]
@@ -128,9 +130,14 @@ pub enum TaskError {
         left_out: Vec<String>,
     },
     #[error(
-        "{uri} is a file whose ending is that of no image, list or archive; name it in a list (.txt) to have it scored all the same"
+        "{uri} is a file whose ending is that of no image, list or archive; {}",
+        way_out(uri)
     )]
     NoPlace { uri: String },
+    #[error(
+        "{uri} is a folder, not a file, which its ending says; `{uri}/**` means the images below it"
+    )]
+    FolderPlace { uri: String },
     #[error("the list {uri}")]
     List {
         uri: String,
@@ -153,6 +160,11 @@ pub enum TaskError {
         limit: ErrorLimit,
         first: String,
     },
+    #[error(
+        "not one of {} could be scored, which fails the job whatever max_error_rows allows; the rows are kept; one of them is {first}",
+        images(*rows)
+    )]
+    NothingScored { rows: u64, first: String },
     /// The message names files and reasons.
     #[error("{0}")]
     BadImages(String),
@@ -194,11 +206,14 @@ impl TaskError {
             | Self::NoImages { .. }
             | Self::ListedAddress { .. }
             | Self::NoPlace { .. }
+            | Self::FolderPlace { .. }
             | Self::TooManyErrors { .. }
+            | Self::NothingScored { .. }
             | Self::NoThreshold(_)
             | Self::Damaged { .. }
             | Self::Package { .. }
             | Self::ModelFile { .. }
+            | Self::BesideModel { .. }
             | Self::NoPackage { .. }
             | Self::OtherPreprocessing { .. }
             | Self::OtherInputSize { .. }
@@ -257,6 +272,20 @@ impl TaskError {
             message: one_line(self),
         }
     }
+}
+
+/// For a file that is no place by its ending.
+fn way_out(uri: &str) -> &'static str {
+    const PACKED: [&str; 7] = [".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".Z"];
+    if PACKED.iter().any(|ending| uri.ends_with(ending)) {
+        "archives are .tar, .tar.gz, .tgz or .zip; lists are not packed (.txt, .csv, or .parquet, which packs its columns itself)"
+    } else {
+        "name it in a list (.txt) to have it scored all the same"
+    }
+}
+
+fn images(count: u64) -> String {
+    format!("{count} image{}", if count == 1 { "" } else { "s" })
 }
 
 /// Without the word of the tables, which says nothing here.
@@ -326,6 +355,19 @@ mod tests {
 
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
+        }
+    }
+
+    #[test]
+    fn of_what_is_packed_it_is_said_what_is_read() {
+        for (name, words) in [
+            ("z.csv.gz", "lists are not packed"),
+            ("x.tar.bz2", "archives are .tar"),
+            ("predict.py", "name it in a list"),
+        ] {
+            let uri = format!("file:///in/{name}");
+            let text = TaskError::NoPlace { uri }.to_string();
+            assert!(text.contains(name) && text.contains(words), "{text}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::FutureExt;
-use store::{LocalCache, Store, StoreError};
+use store::{LocalCache, Store};
 use tables::SampleRow;
 use types::FailureClass;
 use vision::{Decoding, Image, Limits, Mask, Preprocess, Scaled, VisionError};
@@ -314,20 +314,11 @@ impl<'a> Images<'a> {
             }
             // Not this image's fault: another try may find the store well.
             Err(error) if error.class() != FailureClass::InvalidInput => Err(error.into()),
-            Err(error) => {
-                let is_folder = || store.local_path(&path).is_some_and(|path| path.is_dir());
-                let reason = match &error {
-                    StoreError::NotFound { uri } if is_folder() => {
-                        format!("{uri} is a folder; lists name images")
-                    }
-                    error => one_line(error),
-                };
-                Ok(Err(BadImage {
-                    uri: uri.to_owned(),
-                    class: error.word().into(),
-                    reason,
-                }))
-            }
+            Err(error) => Ok(Err(BadImage {
+                uri: uri.to_owned(),
+                class: error.word().into(),
+                reason: one_line(&error),
+            })),
         }
     }
 
@@ -373,6 +364,7 @@ impl BadImages {
         self.named.first().map(String::as_str)
     }
 
+    /// `what` they are, such as those of a split; nothing of it is empty.
     pub fn describe(&self, what: &str) -> String {
         let rest = self.count - self.named.len() as u64;
         let more = if rest > 0 {
@@ -381,7 +373,9 @@ impl BadImages {
             String::new()
         };
         let noun = if self.count == 1 { "image" } else { "images" };
-        let named = self.named.join("; ");
-        format!("{} {what} {noun} cannot be used: {named}{more}", self.count)
+        let nouns = [what, noun].into_iter().filter(|noun| !noun.is_empty());
+        let nouns: Vec<&str> = nouns.collect();
+        let (nouns, named) = (nouns.join(" "), self.named.join("; "));
+        format!("{} {nouns} cannot be used: {named}{more}", self.count)
     }
 }

@@ -98,6 +98,8 @@ fn why(row: &ScoreRow) -> String {
 pub struct Images {
     counts: BTreeMap<Split, ScoreCounts>,
     bad: BTreeMap<Split, BadImages>,
+    /// Of these nobody speaks of splits.
+    are_predicted: bool,
 }
 
 impl Images {
@@ -105,6 +107,7 @@ impl Images {
         let mut images = Self {
             counts: BTreeMap::new(),
             bad: BTreeMap::new(),
+            are_predicted: attempt.run()?.spec.max_error_rows.is_some(),
         };
         for part in attempt.accepted(TaskKind::Score) {
             attempt.each_batch::<ScoreRow>(&part.path(names::SCORES), |batch| {
@@ -156,11 +159,17 @@ impl Images {
     /// Which images of a split could not be scored, if any.
     pub fn said(&self, split: Split) -> Option<String> {
         let bad = self.bad.get(&split)?;
-        Some(bad.describe(split.as_str()))
+        let what = if self.are_predicted {
+            ""
+        } else {
+            split.as_str()
+        };
+        Some(bad.describe(what))
     }
 
-    /// Fails where not one image of the measured split could be scored: there is nothing to measure. And where there is a limit and
-    /// more than that could not; `before`: what of earlier jobs the run answers for, too.
+    /// Fails where not one image of the measured split could be scored: there is nothing to measure, and a night of that has failed
+    /// whatever its limit. And where there is a limit and more than that could not; `before`: what of earlier jobs the run answers
+    /// for, too.
     pub fn check(
         &self,
         split: Split,
@@ -177,16 +186,18 @@ impl Images {
         );
         let rows = self.errors(split) + scored + before.rows;
         if let Some(limit) = limit {
-            if limit.allows(errors, rows) {
-                return Ok(());
-            }
             let first = own.and_then(BadImages::first).or(before.bad.first());
-            return Err(TaskError::TooManyErrors {
-                errors,
-                rows,
-                limit,
-                first: first.unwrap_or_default().to_owned(),
-            });
+            let first = first.unwrap_or_default().to_owned();
+            return match limit.allows(errors, rows) {
+                true if rows > 0 && errors == rows => Err(TaskError::NothingScored { rows, first }),
+                true => Ok(()),
+                false => Err(TaskError::TooManyErrors {
+                    errors,
+                    rows,
+                    limit,
+                    first,
+                }),
+            };
         }
         match self.said(split) {
             Some(said) if !self.counts.contains_key(&split) => Err(TaskError::BadImages(format!(

@@ -66,7 +66,28 @@ pub fn find(attempt: &Attempt, name: &str) -> Result<Opened, TaskError> {
         scores_sha256: None,
         model_file: None,
     };
-    parse(found, &bytes)
+    let asked = found.uri.clone();
+    parse(found, &bytes).map_err(|error| match error {
+        TaskError::Package { .. } => of_model_beside(attempt, asked).unwrap_or(error),
+        error => error,
+    })
+}
+
+/// What lies beside a model file is easily taken for it.
+fn of_model_beside(attempt: &Attempt, uri: String) -> Option<TaskError> {
+    let (folder, name) = uri.rsplit_once('/')?;
+    let models = match name.strip_suffix(".bin") {
+        Some(stem) => vec![format!("{stem}.xml")],
+        None if name == "metadata.json" => vec!["model.onnx".to_owned(), "model.xml".to_owned()],
+        None => Vec::new(),
+    };
+    let is_there = |model: &String| {
+        let located = attempt.stores.locate(model);
+        located.is_ok_and(|(store, path)| attempt.runtime.block_on(store.head(&path)).is_ok())
+    };
+    let models = models.iter().map(|model| format!("{folder}/{model}"));
+    let model = models.into_iter().find(is_there)?;
+    Some(TaskError::BesideModel { uri, model })
 }
 
 /// The package that the run's listing found, if it is still the same.

@@ -57,6 +57,25 @@ fn a_stream_gives_what_a_listing_finds() {
 }
 
 #[test]
+fn zeros_behind_a_stream_are_passed_over_as_gzip_does() {
+    let plain = sample();
+    let halves = plain.split_at(40_000);
+    let (first, second) = (packed(halves.0), packed(halves.1));
+    let whole = all(&packed(&plain), Limits::default());
+    // More than a buffer holds.
+    let zeros = vec![0; 20_480];
+    for bytes in [
+        [&packed(&plain), &zeros[..]].concat(),
+        [&first, &zeros[..7], &second, &zeros].concat(),
+    ] {
+        let items = all(&bytes, Limits::default());
+        assert_eq!(format!("{items:?}"), format!("{whole:?}"));
+    }
+    let more = [&packed(&plain), &zeros[..], b"more"].concat();
+    assert_eq!(error(&more, Limits::default()).word(), "archive_error");
+}
+
+#[test]
 fn a_bomb_ends_a_stream_before_memory_does() {
     let bytes = packed(
         &builder(&[("zeros.png", &vec![0; 20 << 20])])

@@ -177,6 +177,11 @@ impl Unlabelled {
         }
     }
 
+    /// Whether a listed object is an image by its name, and none of those that `extensions` names.
+    pub fn is_other_image(&self, below: &str) -> bool {
+        self.extensions.is_some() && !self.names(below) && ends_with(below, IMAGE_EXTENSIONS)
+    }
+
     /// With which ending of images that nothing here reads a listed object is left out.
     pub fn unread(&self, below: &str) -> Option<&'static str> {
         let mut endings = UNREAD_EXTENSIONS.iter().copied();

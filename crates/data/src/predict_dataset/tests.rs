@@ -144,7 +144,11 @@ fn images_that_nothing_reads_are_told_from_other_files() {
     assert_eq!(all.unread("a/b.png"), None);
     // Who asks for it gets a row of each.
     let asked = json!({"path": ["/in"], "extensions": [".gif"]});
-    assert_eq!(unlabelled(asked).expect("right").unread("b.gif"), None);
+    let asked = unlabelled(asked).expect("right");
+    assert_eq!(asked.unread("b.gif"), None);
+    // Images of other endings are left out by that, and other files by their own.
+    assert!(asked.is_other_image("a/b.png") && !all.is_other_image("a/b.png"));
+    assert!(!asked.is_other_image("b.gif") && !asked.is_other_image("b.txt"));
 }
 
 #[test]

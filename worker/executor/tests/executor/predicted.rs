@@ -6,6 +6,7 @@ use std::{
     io::{Cursor, Write},
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::Path,
+    process::Command,
 };
 
 use package::PackageManifest;
@@ -173,7 +174,172 @@ fn what_becomes_of_an_image_between_listing_and_scoring_is_its_row() {
         ])
     );
     let said = warnings(&job);
-    assert!(said.contains("6 test images cannot be used"), "{said}");
+    assert!(said.contains("6 images cannot be used"), "{said}");
+}
+
+#[test]
+fn what_is_no_file_is_refused_by_name_or_a_row_and_nothing_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut executor = Executor::start();
+    let package = trained(folder, &mut executor);
+    images::write(&folder.join("one.png"), &images::texture(300));
+    for (kind, what) in [("pipes", "a named pipe"), ("folders", "a folder")] {
+        let at = folder.join(kind);
+        fs::create_dir(&at).unwrap();
+        let make = |name: &str| match kind {
+            "pipes" => {
+                let made = Command::new("mkfifo").arg(at.join(name)).status().unwrap();
+                assert!(made.success());
+            }
+            _ => fs::create_dir(at.join(name)).unwrap(),
+        };
+        for name in ["x.png", "x.csv", "x.parquet", "x.txt", "x.zip", "x.tar.gz"] {
+            make(name);
+            let mut job = predict(folder, &package, &[&format!("./{kind}/{name}")]);
+            job.run(&mut executor, 2);
+            let failure = job.failure(TaskKind::List);
+            expect_refused(failure, &[name, &format!("is {what}, not a file")]);
+        }
+        for name in ["x.onnx", "x.xml", "package.json"] {
+            make(name);
+            let model = at.join(name).display().to_string();
+            let mut job = predict(folder, &model, &["./data/tiny/test"]);
+            job.run(&mut executor, 2);
+            let failure = job.failure(TaskKind::List);
+            expect_refused(failure, &[name, &format!("is {what}, not a file")]);
+        }
+        symlink("x.png", at.join("link.png")).unwrap();
+        let lines = ["x.png", "link.png", "x.zip!/in.png", "../one.png"];
+        let lines = lines.map(|line| format!("{kind}/{line}"));
+        fs::write(folder.join("list.txt"), lines.join("\n")).unwrap();
+        let mut job = predict(folder, &package, &["./list.txt"]);
+        job.run(&mut executor, 2);
+        assert_eq!(
+            outcomes(&job),
+            expected(&[
+                ("in.png", "not_a_file"),
+                ("link.png", "not_a_file"),
+                ("one.png", ""),
+                ("x.png", "not_a_file"),
+            ])
+        );
+    }
+    // A way to name such a folder, as its refusal says.
+    fs::copy(folder.join("one.png"), folder.join("folders/x.zip/in.png")).unwrap();
+    let mut job = predict(folder, &package, &["'./folders/x.zip/**'"]);
+    job.run(&mut executor, 2);
+    assert_eq!(outcomes(&job), expected(&[("in.png", "")]));
+}
+
+#[test]
+fn archives_that_nothing_opens_are_counted_once_and_those_in_others_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut executor = Executor::start();
+    let package = trained(folder, &mut executor);
+    let [one, two, three, four] = pictures(folder);
+    let night = folder.join("night");
+    fs::create_dir(&night).unwrap();
+    fs::write(night.join("1.png"), &one).unwrap();
+    fs::write(night.join("a.tar"), tar(&[("2.png", &two)])).unwrap();
+    let inner = tar(&[("4.png", &four)]);
+    let nested = [("3.png", &three[..]), ("in.tar", &inner), ("in.tgz", b"")];
+    fs::write(night.join("b.zip"), zip(&nested, CompressionMethod::Stored)).unwrap();
+    let one = ("1.png", "");
+    let all = [one, ("2.png", ""), ("3.png", "")];
+    let inside = "2 archives inside of other archives are not opened, the first is";
+    let unopened = |count: &str| format!("{count} not opened, the first is");
+    for (places, found, said, unsaid) in [
+        (
+            // Found twice.
+            &["./night", "'./night/*'"][..],
+            &[one][..],
+            vec![unopened("2 archives are")],
+            vec![inside.to_owned()],
+        ),
+        (
+            &["./night", "./night/a.tar"],
+            &all[..2],
+            vec![unopened("1 archive is"), "night/b.zip".to_owned()],
+            vec!["night/a.tar".to_owned()],
+        ),
+        (
+            &["./night", "'./night/*.tar'", "./night/b.zip!/3.png"],
+            &all,
+            vec![],
+            vec!["not opened".to_owned()],
+        ),
+        (
+            &["'./night/*.zip'", "./night", "'./night/*.tar'"],
+            &all,
+            vec![inside.to_owned(), "night/b.zip!/in.tar".to_owned()],
+            vec![unopened("1 archive is"), unopened("2 archives are")],
+        ),
+    ] {
+        let mut job = predict(folder, &package, places);
+        job.run(&mut executor, 2);
+        assert_eq!(outcomes(&job), expected(found), "{places:?}");
+        let warnings = warnings(&job);
+        for words in said {
+            assert!(warnings.contains(&words), "{places:?}: {words}: {warnings}");
+        }
+        for words in unsaid {
+            assert!(
+                !warnings.contains(&words),
+                "{places:?}: {words}: {warnings}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_lies_beside_a_model_file_is_not_taken_for_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut executor = Executor::start();
+    images::write(&folder.join("night/1.png"), &images::texture(300));
+    for (file, model) in [
+        ("net/net.bin", "net/net.xml"),
+        ("a/metadata.json", "a/model.onnx"),
+        ("b/metadata.json", "b/model.xml"),
+    ] {
+        for name in [file, model] {
+            let path = folder.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "{}").unwrap();
+        }
+        let mut job = predict(
+            folder,
+            &folder.join(file).display().to_string(),
+            &["./night"],
+        );
+        job.run(&mut executor, 2);
+        expect_refused(job.failure(TaskKind::List), &[file, model, "no model"]);
+    }
+}
+
+#[test]
+fn a_night_in_which_nothing_can_be_scored_fails_whatever_it_allows() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut executor = Executor::start();
+    let package = trained(folder, &mut executor);
+    let night = folder.join("night");
+    fs::create_dir(&night).unwrap();
+    for name in ["1.png", "2.png"] {
+        fs::write(night.join(name), "no image").unwrap();
+    }
+    let mut job = predict(folder, &package, &["./night"]);
+    job.run(&mut executor, 2);
+    let failure = job.failure(TaskKind::Evaluate);
+    expect_refused(failure, &["not one of 2 images could be scored", ".png: "]);
+    let [one] = pictures(folder);
+    fs::write(night.join("3.png"), one).unwrap();
+    let mut job = predict(folder, &package, &["./night"]);
+    job.run(&mut executor, 2);
+    let bad = [("1.png", "not_an_image"), ("2.png", "not_an_image")];
+    assert_eq!(outcomes(&job), expected(&[bad[0], bad[1], ("3.png", "")]));
 }
 
 #[test]

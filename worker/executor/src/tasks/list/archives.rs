@@ -8,11 +8,12 @@ use std::{
 
 use archive::{Entry, Kind, Limits, Listing, Place};
 use store::ObjectInfo;
-use tables::RangesReader;
+use tables::{RangesReader, SampleRow};
 
 use super::milliseconds;
 use crate::{
-    archived::Archived, attempt::Attempt, error::TaskError, object_file::ObjectFile, tasks::names,
+    archived::Archived, attempt::Attempt, error::TaskError, object_file::ObjectFile,
+    sorted::Sorter, tasks::names,
 };
 
 /// An archive and what is in it.
@@ -46,6 +47,13 @@ fn modified_ms(seconds: Option<i64>, archive: &ObjectInfo) -> i64 {
     }
 }
 
+fn named(uri: String) -> SampleRow {
+    SampleRow {
+        uri,
+        ..SampleRow::default()
+    }
+}
+
 /// Whether an entry is wanted, by its name, size in bytes, and when it was written.
 pub type Wants<'a> = &'a dyn Fn(&str, u64, i64) -> bool;
 
@@ -54,6 +62,10 @@ pub struct Archives<'a> {
     attempt: &'a Attempt,
     /// That were unpacked.
     unpacked: u32,
+    /// Addresses of those that were opened.
+    opened: Sorter<SampleRow>,
+    /// Of those that are only there.
+    left: Sorter<SampleRow>,
 }
 
 impl<'a> Archives<'a> {
@@ -61,7 +73,39 @@ impl<'a> Archives<'a> {
         Self {
             attempt,
             unpacked: 0,
+            opened: Sorter::new(&attempt.scratch, "opened"),
+            left: Sorter::new(&attempt.scratch, "left"),
         }
+    }
+
+    /// Takes note of one that nothing asks for so far.
+    pub fn leave(&mut self, uri: String) -> Result<(), TaskError> {
+        self.left.push(named(uri))
+    }
+
+    /// Those that were left, and that nothing has opened, each once and in order: how many, and the first.
+    pub fn finish(self) -> Result<(u64, Option<String>), TaskError> {
+        let mut opened = self.opened.finish()?.peekable();
+        let (mut count, mut first, mut last) = (0, None, None);
+        for row in self.left.finish()? {
+            let uri = row?.uri;
+            if last.as_ref() == Some(&uri) {
+                continue;
+            }
+            while let Some(before) = opened.next_if(|row| match row {
+                Ok(row) => row.uri < uri,
+                Err(_) => true,
+            }) {
+                before?;
+            }
+            let is_opened = matches!(opened.peek(), Some(Ok(row)) if row.uri == uri);
+            if !is_opened {
+                count += 1;
+                first.get_or_insert_with(|| uri.clone());
+            }
+            last = Some(uri);
+        }
+        Ok((count, first))
     }
 
     /// Of the entries of one that has to be unpacked only those that are wanted can be read afterwards.
@@ -70,6 +114,7 @@ impl<'a> Archives<'a> {
         let (store, path) = attempt.stores.locate(address)?;
         let info = attempt.runtime.block_on(store.head(&path))?;
         let uri = store.uri(&path);
+        self.opened.push(named(uri.clone()))?;
         let file = ObjectFile::known(attempt, store, path, &info.etag, info.size);
         let (listing, unpacked) = match Kind::of_name(address) {
             Some(Kind::InPlace(format)) => {

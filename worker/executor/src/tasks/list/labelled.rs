@@ -113,7 +113,7 @@ fn licence_in(attempt: &Attempt, folder: &str) -> Result<Option<String>, StoreEr
     for name in LICENCE_FILES {
         let size = match attempt.runtime.block_on(store.head(name)) {
             Ok(found) => found.size.min(LICENCE_BYTES),
-            Err(StoreError::NotFound { .. }) => continue,
+            Err(StoreError::NotFound { .. } | StoreError::NotAFile { .. }) => continue,
             Err(error) => return Err(error),
         };
         // An empty file has no range, and says nothing.

@@ -30,9 +30,11 @@ pub struct LeftOut {
     unread: BTreeMap<&'static str, u64>,
     /// In folders, or found by globs for images.
     archives: Counted,
+    /// In archives.
+    nested: Counted,
     /// Links that lead nowhere, names without an address.
     unusable: Counted,
-    /// Of size and time.
+    /// Of size, time and ending.
     filtered: u64,
     /// What is no image by its name.
     others: Counted,
@@ -45,8 +47,16 @@ impl LeftOut {
         *self.unread.entry(ending).or_default() += 1;
     }
 
-    pub fn archive(&mut self, uri: impl FnOnce() -> String) {
-        self.archives.add(uri);
+    /// So many archives, of which the first is this one.
+    pub fn archives(&mut self, count: u64, first: Option<String>) {
+        self.archives = Counted {
+            count,
+            first: first.unwrap_or_default(),
+        };
+    }
+
+    pub fn nested(&mut self, uri: impl FnOnce() -> String) {
+        self.nested.add(uri);
     }
 
     pub fn unusable(&mut self, error: &impl Display) {
@@ -109,6 +119,14 @@ impl LeftOut {
                 "{are} not opened, the first is {first}: name each, or all by a glob that ends like them (`FOLDER/*.tar`)"
             )
         });
+        let nested = self.nested.then(|Counted { count, first }| {
+            let are = are(
+                *count,
+                "archive inside of another is",
+                "archives inside of other archives are",
+            );
+            format!("{are} not opened, the first is {first}: unpack it from there, and name it")
+        });
         let unusable = self.unusable.then(|Counted { count, first }| {
             let are = are(*count, "name is", "names are");
             format!("{are} left out, for the first one this is why: {first}")
@@ -117,6 +135,7 @@ impl LeftOut {
         lines
             .chain(unread)
             .chain(archives)
+            .chain(nested)
             .chain(unusable)
             .collect()
     }
@@ -126,7 +145,7 @@ impl LeftOut {
         let filtered = (self.filtered > 0).then(|| {
             let are = are(self.filtered, "image is", "images are");
             format!(
-                "{are} there, and left out by min_bytes, max_bytes, modified_since or modified_before"
+                "{are} there, and left out by min_bytes, max_bytes, modified_since, modified_before or extensions"
             )
         });
         let others = self.others.then(|Counted { count, first }| {
@@ -189,18 +208,20 @@ mod tests {
         assert!(all[0].starts_with("1 image is there, and left out by min_bytes"));
         assert!(all[1].starts_with("1 file is there") && all[1].ends_with("a.txt"));
         for _ in 0..2 {
-            left_out.archive(|| "b.tar".to_owned());
+            left_out.nested(|| "a.tar!/c.zip".to_owned());
             left_out.unread(".gif");
             left_out.unusable(&"b.png is a link");
         }
+        left_out.archives(2, Some("b.tar".to_owned()));
         let warnings = left_out.warnings();
         for (warning, said) in warnings.iter().zip([
             "2 images are left out: .gif is not read here",
             "2 archives are not opened, the first is b.tar",
+            "2 archives inside of other archives are not opened, the first is a.tar!/c.zip",
             "2 names are left out, for the first one this is why: b.png is a link",
         ]) {
             assert!(warning.starts_with(said), "{warning}");
         }
-        assert_eq!((warnings.len(), left_out.all().len()), (3, 5));
+        assert_eq!((warnings.len(), left_out.all().len()), (4, 6));
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use archive::Refusal;
 use data::{DataError, ListedAddress, Place, Split, Unlabelled};
 use plan::FoundPackage;
-use store::{Found as Listing, ObjectInfo, Store, StoreError, Unusable};
+use store::{Found as Listing, NoFile, ObjectInfo, Store, StoreError, Unusable};
 use tables::{Micros, SampleRow};
 use types::FailureClass;
 
@@ -44,7 +44,7 @@ pub fn seal(
         attempt.check_cancelled()?;
         let before = (found.count, found.names);
         let place = as_it_stands(attempt, place)?;
-        found.place(&place)?;
+        found.place(&place).map_err(with_glob)?;
         if (found.count, found.names) == before {
             let address = place.address();
             let hint = match *place {
@@ -58,6 +58,8 @@ pub fn seal(
         found.named(batch?)?;
     }
     found.archived()?;
+    let (unopened, first) = found.archives.finish()?;
+    found.left_out.archives(unopened, first);
     let mut table = attempt.begin_table::<SampleRow>(names::SAMPLES)?;
     let (mut scored, mut last) = (0, None);
     for row in found.rows.finish()? {
@@ -113,15 +115,28 @@ fn as_it_stands<'a>(attempt: &Attempt, place: &'a Place) -> Result<Cow<'a, Place
     }
 }
 
+/// A folder whose name is that of a file can be named by a glob alone.
+fn with_glob(error: TaskError) -> TaskError {
+    match error {
+        TaskError::Store(StoreError::NotAFile {
+            uri,
+            what: NoFile::Folder,
+        }) => TaskError::FolderPlace { uri },
+        error => error,
+    }
+}
+
 fn exists(attempt: &Attempt, address: &str) -> Result<bool, StoreError> {
     let (store, path) = attempt.stores.locate(address)?;
     match attempt.runtime.block_on(store.head(&path)) {
         Ok(_) => return Ok(true),
+        // Whatever it is: it has this name.
+        Err(StoreError::NotAFile { .. }) => return Ok(true),
         Err(StoreError::NotFound { .. }) => {}
         Err(error) => return Err(error),
     }
     if !store.is_remote() {
-        return Ok(store.local_path(&path).is_some_and(|path| path.is_dir()));
+        return Ok(false);
     }
     let mut is_prefix = false;
     let first = |batch: Vec<ObjectInfo>| {
@@ -321,7 +336,7 @@ impl<'a> Found<'a> {
             let modified_ms = milliseconds(info.modified);
             if self.images.wants(below, info.size, modified_ms) {
                 self.push(store, &info, modified_ms)?;
-            } else if self.images.names(below) {
+            } else if self.images.names(below) || self.images.is_other_image(below) {
                 self.left_out.filtered();
             } else if let Some(ending) = self.images.unread(below) {
                 self.left_out.unread(ending);
@@ -330,7 +345,7 @@ impl<'a> Found<'a> {
             } else if place.opens_archives() {
                 archives.push(store.uri(below));
             } else {
-                self.left_out.archive(|| store.uri(below));
+                self.archives.leave(store.uri(below))?;
             }
         }
         Ok(())
@@ -364,13 +379,16 @@ impl<'a> Found<'a> {
             if wants(name, entry.size, modified_ms) {
                 let sample = archived::sample(&opened.uri, &opened.place(entry));
                 self.push_archived(sample, &opened.info, modified_ms)?;
-            } else if images.names(name) {
+            } else if images.names(name) || images.is_other_image(name) {
                 self.left_out.filtered();
             } else if let Some(ending) = images.unread(name) {
                 self.left_out.unread(ending);
             } else {
-                self.left_out
-                    .other(|| format!("{}{INSIDE}{name}", opened.uri));
+                let uri = || format!("{}{INSIDE}{name}", opened.uri);
+                match data::is_archive(name) {
+                    true => self.left_out.nested(uri),
+                    false => self.left_out.other(uri),
+                }
             }
         }
         Ok(())
