@@ -2,7 +2,9 @@
 """A good Python pipeline that scores a folder of JPEGs by an OpenVINO IR: OpenCV, a pool of threads that decode ahead, and
 OpenVINO's asynchronous queue. Prints one JSON line: the best of the given batches.
 
-    peer_bulk.py --images DIR --model MODEL.xml [--batches 1 4 8] [--threads N] [--rounds N]
+    peer_bulk.py --images DIR --model MODEL.xml [--resize N] [--batches 1 4 8] [--threads N] [--rounds N]
+
+Images are resized to N x N (256), of which the model takes the middle.
 """
 import argparse
 import json
@@ -19,6 +21,7 @@ from peer_memory import keep_freed
 parser = argparse.ArgumentParser()
 parser.add_argument("--images", type=Path, required=True)
 parser.add_argument("--model", type=Path, required=True)
+parser.add_argument("--resize", type=int, default=256)
 parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8])
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--rounds", type=int, default=2)
@@ -34,7 +37,9 @@ AHEAD = 4
 
 def load(path):
     image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-    image = cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    image = cv2.resize(image, (arguments.resize,) * 2, interpolation=cv2.INTER_AREA)
+    top, left = (arguments.resize - HEIGHT) // 2, (arguments.resize - WIDTH) // 2
+    image = image[top:top + HEIGHT, left:left + WIDTH]
     return image.transpose(2, 0, 1).astype(np.float32) / 255
 
 

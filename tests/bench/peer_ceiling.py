@@ -2,9 +2,10 @@
 """What a processor can do at most: CPU seconds an image of OpenVINO's own benchmark_app on an exported model, at its best batch, and of decoding
 and resizing alone (OpenCV: libjpeg-turbo and its SIMD area resizer), one thread. Prints one JSON line.
 
-    peer_ceiling.py --images DIR --model MODEL.xml [--layers NAME...] [--batches 1 4 8 16] [--seconds N] [--threads N]
+    peer_ceiling.py --images DIR --model MODEL.xml [--resize N] [--layers NAME...] [--batches 1 4 8 16] [--seconds N] [--threads N]
 
-With --layers the model is cut behind these layers of its backbone: the backbone alone.
+With --layers the model is cut behind these layers of its backbone: the backbone alone. Images are resized to N x N (256), of which the
+model takes the middle.
 """
 import argparse
 import json
@@ -25,6 +26,7 @@ from peer_memory import keep_freed
 parser = argparse.ArgumentParser()
 parser.add_argument("--images", type=Path, required=True)
 parser.add_argument("--model", type=Path, required=True)
+parser.add_argument("--resize", type=int, default=256)
 parser.add_argument("--layers", nargs="+")
 parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8, 16])
 parser.add_argument("--seconds", type=int, default=8)
@@ -45,7 +47,7 @@ def images_alone():
     for _ in range(3):
         start = time.process_time()
         for data in buffers:
-            cv2.resize(cv2.imdecode(data, cv2.IMREAD_COLOR), (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+            cv2.resize(cv2.imdecode(data, cv2.IMREAD_COLOR), (arguments.resize,) * 2, interpolation=cv2.INTER_AREA)
         best = min(best, (time.process_time() - start) / len(buffers))
     return 1000 * best
 
