@@ -280,7 +280,7 @@ fn engines(probe: &Result<Value, String>) -> Vec<Check> {
         .filter(|one| usable(one))
         .map(|one| text(one, "name"))
         .collect();
-    let (any, there) = (!there.is_empty(), there.join(","));
+    let there = there.join(",");
     list.iter()
         .map(|engine| {
             let what = format!("engine {}", text(engine, "name"));
@@ -306,9 +306,9 @@ fn engines(probe: &Result<Value, String>) -> Vec<Check> {
                 )
             } else {
                 let error = text(engine, "error");
-                match any {
-                    false => Check::bad("missing", what, error, ADVICE),
-                    true => Check::bad(
+                match there.is_empty() {
+                    true => Check::bad("missing", what, error, ADVICE),
+                    false => Check::bad(
                         "warning",
                         what,
                         error,
