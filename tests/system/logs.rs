@@ -143,7 +143,10 @@ fn logs_with_executor(queue: Queue, program: &str) -> String {
     let coordinator = sandbox.start("coordinator", &[]);
     wait_for_socket(&sandbox);
     let executor = executor.display().to_string();
-    let worker = sandbox.start("worker", &["--executor", &executor]);
+    let worker = sandbox.start(
+        "worker",
+        &["--executor", &executor, "--engines", "openvino"],
+    );
     sandbox.ctl(&["submit", "job.yaml"]).expect(0);
     wait_for_state(&sandbox, "failed");
     assert_eq!(sandbox.outcomes("list"), ["crashed"; 3]);

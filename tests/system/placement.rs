@@ -1,11 +1,16 @@
 //! Jobs that wait for a worker that can do them: `ctl` says exactly why, until one comes.
 
+use std::{fs, os::unix::fs::symlink};
+
 use crate::kills::wait_for_socket;
 use crate::processes::until;
 use crate::queues::{Queue, on_both_queues};
-use crate::sandbox::{JOB, LIMIT, Sandbox};
+use crate::sandbox::{JOB, LIMIT, Sandbox, programs};
 
-on_both_queues!(a_job_says_what_it_waits_for_until_a_worker_comes_that_has_it,);
+on_both_queues!(
+    a_job_says_what_it_waits_for_until_a_worker_comes_that_has_it,
+    auto_is_computed_by_an_engine_whose_library_the_worker_has,
+);
 
 fn a_job_says_what_it_waits_for_until_a_worker_comes_that_has_it(queue: Queue) {
     let sandbox = Sandbox::with_job(6, 3).on(queue);
@@ -75,4 +80,34 @@ fn a_job_says_what_it_waits_for_until_a_worker_comes_that_has_it(queue: Queue) {
     assert_eq!(labelled.unwrap()["labels"]["zone"], "b");
     let table = sandbox.ctl(&["get", "workers"]).stdout;
     assert!(table.contains("disk=nvme zone=b"), "{table}");
+}
+
+fn auto_is_computed_by_an_engine_whose_library_the_worker_has(queue: Queue) {
+    let mut sandbox = Sandbox::with_job(6, 3).on(queue);
+    let native = sandbox.path("native");
+    fs::create_dir(&native).unwrap();
+    for entry in fs::read_dir(programs().join("lib")).unwrap() {
+        let file = entry.unwrap();
+        let name = file.file_name();
+        if !name.to_string_lossy().starts_with("libopenvino") {
+            symlink(file.path(), native.join(name)).unwrap();
+        }
+    }
+    sandbox.set("NIGHTSHIFT_NATIVE_DIR", native.to_str().unwrap());
+    let _coordinator = sandbox.start("coordinator", &[]);
+    wait_for_socket(&sandbox);
+    let _few = sandbox.start("worker", &["--name", "few"]);
+    let engines = until("a worker", LIMIT, || {
+        let workers = sandbox.json(&["get", "workers"]);
+        Some(workers.as_array().unwrap().first()?["engines"].clone())
+    });
+    assert_eq!(engines, serde_json::json!(["onnxruntime", "torch-cpu"]));
+    sandbox.ctl(&["submit", "job.yaml", "--wait"]).expect(0);
+    let metrics = sandbox.json(&["results", "last", "--metrics"]);
+    let engine = metrics[0]["engine"].as_str().unwrap();
+    assert!(engine.starts_with("onnxruntime"), "{engine}");
+    let named = ["submit", "job.yaml", "--set", "resources.engine=openvino"];
+    sandbox.ctl(&named).expect(0).says(&[
+        "no live worker in pool cpu has the engine openvino (there: onnxruntime, torch-cpu)",
+    ]);
 }

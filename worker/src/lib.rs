@@ -198,14 +198,15 @@ async fn serve(settings: Settings, checked: Checked) -> Result<()> {
         tokio::spawn(api.pod(&name)?.keep_told(status.clone()));
     }
     let spans = Spans::start("nightshift-worker", |why| tracing::warn!("{why}"));
-    probe::computes(&command, pins.devices()).await?;
+    let named = settings.engines.as_deref();
+    let engines = probe::engines(&command, pins.devices(), named).await?;
     let identity = Identity {
         name,
         incarnation: machine::incarnation(),
         pool: settings.pool.clone(),
         slots: pins.slots(),
         devices: pins.devices().clone(),
-        engines: settings.engines.clone(),
+        engines,
         labels: settings.labels.clone().unwrap_or_default(),
         memory_bytes: machine::memory_bytes(),
         temporary: settings.exit_with_stdin,

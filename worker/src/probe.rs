@@ -1,8 +1,8 @@
-//! Whether the executor can compute on the devices that the worker is to offer: asked before anybody hears of it.
+//! Which engines the worker offers, and whether they compute on its devices: the executor is asked before anybody hears of it.
 
 use std::{env, io, path::PathBuf, process::Stdio, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::timeout;
 use types::{Device, Devices};
 
@@ -32,15 +32,26 @@ pub enum ProbeError {
     )]
     NoOpenVino { program: PathBuf, why: String },
     #[error(
-        "--device {missing}: the executor {program} computes on {present} alone, with the engines {engines}; `executor --probe` tells more"
+        "the executor {program} finds the libraries of no engine: run `make setup`, or name their folder with NIGHTSHIFT_NATIVE_DIR"
+    )]
+    NoEngine { program: PathBuf },
+    #[error("--engines torch-cuda computes on GPUs: name them too, as in --device cuda:0")]
+    NoDevice,
+    #[error(
+        "--device {missing}: the executor {program} computes on {present} alone, with the engines {engines}; {why}"
     )]
     NoSuchDevice {
         program: PathBuf,
         missing: Device,
         present: String,
         engines: String,
+        /// Why what computes on GPUs does not.
+        why: String,
     },
 }
+
+/// The engine that computes on GPUs alone.
+const ON_GPUS: &str = "torch-cuda";
 
 /// What OpenVINO computes on, if it is not the processor.
 const OPENVINO_DEVICE: &str = "NIGHTSHIFT_OPENVINO_DEVICE";
@@ -59,19 +70,58 @@ struct Engine {
     error: Option<serde_json::Value>,
 }
 
-/// An error, unless the executor has an engine for each GPU, and OpenVINO the device that the environment names.
-pub async fn computes(command: &ExecutorCommand, devices: &Devices) -> Result<(), ProbeError> {
-    let openvino_device = env::var_os(OPENVINO_DEVICE).filter(|named| !named.is_empty());
-    if !devices.are_gpus() && openvino_device.is_none() {
-        return Ok(());
+/// Those that the user names, else those that are here. An error, unless the executor has an engine for each GPU, and OpenVINO
+/// the device that the environment names.
+pub async fn engines(
+    command: &ExecutorCommand,
+    devices: &Devices,
+    named: Option<&[String]>,
+) -> Result<Vec<String>, ProbeError> {
+    let on_gpus = |engine: &str| engine == ON_GPUS;
+    let unfit = !devices.are_gpus() && named.is_some_and(|all| all.iter().any(|e| on_gpus(e)));
+    if unfit {
+        return Err(ProbeError::NoDevice);
     }
+    let openvino_device = env::var_os(OPENVINO_DEVICE).filter(|named| !named.is_empty());
+    let here = if devices.are_gpus() || openvino_device.is_some() {
+        let answer: Answer = ask(command, "--probe").await?;
+        if openvino_device.is_some() {
+            check_openvino(&answer, command)?;
+        }
+        if devices.are_gpus() {
+            check(&answer, devices, command)?;
+        }
+        let usable = answer.engines.into_iter().filter(|e| e.error.is_none());
+        usable
+            .map(|engine| engine.name)
+            .filter(|engine| devices.are_gpus() || !on_gpus(engine))
+            .collect()
+    } else if let Some(named) = named {
+        // A worker starts faster that does not ask.
+        named.to_vec()
+    } else {
+        ask(command, "--engines").await?
+    };
+    match named.map_or(here, <[String]>::to_vec) {
+        none if none.is_empty() => Err(ProbeError::NoEngine {
+            program: command.program.clone(),
+        }),
+        some => Ok(some),
+    }
+}
+
+/// What the executor says to an argument.
+async fn ask<A: DeserializeOwned>(
+    command: &ExecutorCommand,
+    argument: &str,
+) -> Result<A, ProbeError> {
     let unasked = |source| ProbeError::Unasked {
         program: command.program.clone(),
         source,
     };
     let mut program = command.command();
     program
-        .arg("--probe")
+        .arg(argument)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let output = match timeout(LIMIT, program.output()).await {
@@ -84,35 +134,26 @@ pub async fn computes(command: &ExecutorCommand, devices: &Devices) -> Result<()
     // Native libraries print, too: the answer is the last line.
     let stdout = String::from_utf8_lossy(&output.stdout);
     let mut lines = stdout.lines().rev();
-    let answer = lines.find_map(|line| serde_json::from_str::<Answer>(line).ok());
-    match answer.filter(|_| output.status.success()) {
-        Some(answer) => {
-            if openvino_device.is_some() {
-                check_openvino(&answer, command)?;
-            }
-            match devices.are_gpus() {
-                true => check(&answer, devices, command),
-                false => Ok(()),
-            }
+    let answer = lines.find_map(|line| serde_json::from_str(line).ok());
+    answer.filter(|_| output.status.success()).ok_or_else(|| {
+        let words = String::from_utf8_lossy(&output.stderr);
+        ProbeError::Unsaid {
+            program: command.program.clone(),
+            status: output.status.to_string(),
+            words: words.lines().last().unwrap_or("without a word").to_owned(),
         }
-        None => {
-            let words = String::from_utf8_lossy(&output.stderr);
-            Err(ProbeError::Unsaid {
-                program: command.program.clone(),
-                status: output.status.to_string(),
-                words: words.lines().last().unwrap_or("without a word").to_owned(),
-            })
-        }
-    }
+    })
+}
+
+/// Why the engine cannot be used.
+fn error_of<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
+    let mut engines = answer.engines.iter();
+    let engine = engines.find(|engine| engine.name == name)?;
+    engine.error.as_ref()?.as_str()
 }
 
 fn check_openvino(answer: &Answer, command: &ExecutorCommand) -> Result<(), ProbeError> {
-    let mut engines = answer.engines.iter();
-    let error = engines.find_map(|engine| match engine.name == "openvino" {
-        true => engine.error.as_ref(),
-        false => None,
-    });
-    match error.and_then(serde_json::Value::as_str) {
+    match error_of(answer, "openvino") {
         None => Ok(()),
         Some(why) => Err(ProbeError::NoOpenVino {
             program: command.program.clone(),
@@ -132,10 +173,12 @@ fn check(answer: &Answer, devices: &Devices, command: &ExecutorCommand) -> Resul
         true => "none".to_owned(),
         false => words,
     };
+    let more = || "`executor --probe` tells more".to_owned();
     Err(ProbeError::NoSuchDevice {
         program: command.program.clone(),
         missing: *missing,
         present: some(answer.devices.join(", ")),
         engines: some(engines.join(", ")),
+        why: error_of(answer, ON_GPUS).map_or_else(more, str::to_owned),
     })
 }

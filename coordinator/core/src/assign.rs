@@ -64,12 +64,11 @@ impl Core {
             TaskSpec::List { .. } => job.resolved.runs.iter().find_map(|run| run.skip.as_ref()),
             _ => None,
         };
-        let mut resources = job.resolved.resources.clone();
-        // What a listing knows as scored goes by what the job asks for, whoever lists.
-        let computes = !matches!(task.spec, TaskSpec::List { .. });
-        if let Some(worker) = self.workers.get(&attempt.worker).filter(|_| computes) {
-            resources.engine = resources.engine.among(&worker.row.engines);
-        }
+        let resources = job.resolved.resources.clone();
+        let offered = self.workers.get(&attempt.worker);
+        let offered = offered.map_or(&[][..], |worker| &worker.row.engines);
+        let models = runs.iter().map(|run| &run.spec.model);
+        let engine = resources.engine.among(offered, models);
         Some(Assignment {
             task: TaskId {
                 job: attempt.job.clone(),
@@ -83,6 +82,7 @@ impl Core {
             spec: task.spec.clone(),
             runs,
             resources,
+            engine,
             inputs: earlier.into_iter().chain(inputs).collect(),
             rethresholded,
             confined: self.settings.confined,

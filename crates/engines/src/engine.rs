@@ -33,7 +33,7 @@ impl Precision {
 
 /// A native library that executes graphs.
 pub trait Engine: Send + Sync {
-    /// As in job files and result rows: `torch-cpu`, `onnxruntime`, `openvino`.
+    /// As in job files and result rows: `torch-cuda`, `torch-cpu`, `onnxruntime`, `openvino`.
     fn name(&self) -> &'static str;
 
     /// The library's version.
@@ -142,15 +142,18 @@ pub enum Choice {
     OnnxRuntime,
     /// libtorch on the CPU.
     TorchCpu,
+    /// libtorch on a GPU.
+    TorchCuda,
 }
 
 impl Choice {
     /// All choices with their names.
-    pub const ALL: [(Choice, &'static str); 4] = [
+    pub const ALL: [(Choice, &'static str); 5] = [
         (Choice::Auto, "auto"),
         (Choice::OpenVino, "openvino"),
         (Choice::OnnxRuntime, "onnxruntime"),
         (Choice::TorchCpu, "torch-cpu"),
+        (Choice::TorchCuda, "torch-cuda"),
     ];
 
     /// The engine that is meant; never `Auto`.
@@ -168,6 +171,7 @@ impl Choice {
             Choice::OpenVino => "openvino",
             Choice::OnnxRuntime => "onnxruntime",
             Choice::TorchCpu => "torch-cpu",
+            Choice::TorchCuda => "torch-cuda",
         }
     }
 }

@@ -8,7 +8,9 @@ use graph::GraphError;
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// Not one of the names.
-    #[error("unknown engine {name:?}; there are auto, openvino, onnxruntime, torch-cpu")]
+    #[error(
+        "unknown engine {name:?}; there are auto, openvino, onnxruntime, torch-cpu, torch-cuda"
+    )]
     Unknown {
         /// What was asked for.
         name: String,
@@ -52,6 +54,36 @@ pub enum EngineError {
         /// The library.
         path: PathBuf,
         /// What the loader or the library said.
+        message: String,
+    },
+    /// The half of libtorch that computes on GPUs is not there, or cannot be loaded.
+    #[error(
+        "{engine}: cannot load the CUDA half of libtorch: {message}; `make setup CUDA=1` brings it to the other native libraries"
+    )]
+    NoCuda {
+        /// The engine.
+        engine: &'static str,
+        /// What the loader said.
+        message: String,
+    },
+    /// There is no GPU, or no driver of one.
+    #[error(
+        "{engine} finds no GPU: {message}; `nvidia-smi` tells what the driver finds, and CUDA_VISIBLE_DEVICES what of that is shown"
+    )]
+    NoGpu {
+        /// The engine.
+        engine: &'static str,
+        /// What the library said.
+        message: String,
+    },
+    /// A GPU refused to go on. It does so to everything that the process asks of it from then on.
+    #[error("{engine}: {what} failed on the GPU: {message}")]
+    Gpu {
+        /// The engine.
+        engine: &'static str,
+        /// What was attempted.
+        what: String,
+        /// The library's message, first line.
         message: String,
     },
     /// The graph has no ONNX form.
@@ -199,6 +231,13 @@ impl EngineError {
                 message: first,
             };
         }
+        if GPU_FAILED.iter().any(|words| message.contains(words)) {
+            return EngineError::Gpu {
+                engine,
+                what,
+                message: first,
+            };
+        }
         EngineError::Native {
             engine,
             what,
@@ -207,8 +246,17 @@ impl EngineError {
     }
 }
 
-/// Of C++'s allocator, of torch's (two versions), and of ONNX Runtime's.
-const NO_MEMORY: [&str; 4] = [
+/// Of CUDA's runtime and libraries, as torch tells them.
+const GPU_FAILED: [&str; 4] = [
+    "CUDA error",
+    "CUDA driver error",
+    "cuDNN error",
+    "CUDNN_STATUS",
+];
+
+/// Of C++'s allocator, of torch's (two versions; for GPUs), and of ONNX Runtime's.
+const NO_MEMORY: [&str; 5] = [
+    "CUDA out of memory",
     "bad_alloc",
     "can't allocate memory",
     "not enough memory",
@@ -230,11 +278,24 @@ mod tests {
             "std::bad_alloc",
             "Check 'false' failed at core.cpp:108:\nException: std::bad_alloc",
             "[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes",
+            "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 15.77 GiB",
         ] {
             let error = EngineError::native("openvino", "inference", message);
             assert!(matches!(error, EngineError::OutOfMemory { .. }), "{error}");
         }
         let error = EngineError::native("openvino", "inference", "unsupported operation");
         assert!(matches!(error, EngineError::Native { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_gpu_that_refuses_to_go_on_is_told_from_a_fault_of_the_library() {
+        for message in [
+            "CUDA error: an illegal memory access was encountered",
+            "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm`",
+            "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED",
+        ] {
+            let error = EngineError::native("torch-cuda", "conv2d", message);
+            assert!(matches!(error, EngineError::Gpu { .. }), "{error}");
+        }
     }
 }

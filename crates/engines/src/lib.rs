@@ -1,8 +1,9 @@
-//! Executions of graphs: one trait, three native engines behind it.
+//! Executions of graphs: one trait, three native libraries behind it.
 //!
 //! | choice | library | how it gets the graph |
 //! | --- | --- | --- |
 //! | `torch-cpu` | libtorch, linked to programs that call `engines_torch::link` | node by node, freeing each value at its last use |
+//! | `torch-cuda` | the same, and its CUDA half, loaded when first used | the same way, on the first GPU that the process sees |
 //! | `onnxruntime` | ONNX Runtime, opened when first used | the graph's ONNX form, in memory |
 //! | `openvino` | OpenVINO, opened when first used | the graph's ONNX form, in memory |
 //!
@@ -29,4 +30,4 @@ pub use engine::{CPU, Choice, CompileOptions, Compiled, Engine, Precision, Sessi
 pub use error::EngineError;
 pub use image_model::{ImageModel, ImageSession, Output};
 pub use ports::{PortSize, Ports};
-pub use probe::{EngineInfo, link_torch, open, probe};
+pub use probe::{EngineInfo, Torch, link_torch, open, present, probe};

@@ -15,7 +15,7 @@ use crate::{
 };
 
 const NAME: &str = "onnxruntime";
-const FILE: &str = "libonnxruntime.so";
+pub(crate) const FILE: &str = "libonnxruntime.so";
 
 /// ONNX Runtime, loaded.
 pub(crate) struct OnnxRuntime {

@@ -8,7 +8,7 @@ use crate::{Choice, Engine, EngineError, Precision};
 /// What is known about one engine on this machine.
 #[derive(Debug)]
 pub struct EngineInfo {
-    /// `openvino`, `onnxruntime` or `torch-cpu`.
+    /// `openvino`, `onnxruntime`, `torch-cpu` or `torch-cuda`.
     pub name: &'static str,
     /// The library's version if it could be loaded.
     pub version: Option<String>,
@@ -42,23 +42,32 @@ pub fn open(choice: Choice) -> Result<Box<dyn Engine>, EngineError> {
         Choice::OnnxRuntime => Ok(Box::new(crate::onnxruntime::OnnxRuntime::open()?)),
         #[cfg(not(feature = "onnxruntime"))]
         Choice::OnnxRuntime => Err(not_built("onnxruntime", "onnxruntime")),
-        Choice::TorchCpu => match TORCH.get() {
-            Some(open) => Ok(open()),
+        torch @ (Choice::TorchCpu | Choice::TorchCuda) => match TORCH.get() {
+            Some(linked) if torch == Choice::TorchCpu => Ok((linked.cpu)()),
+            Some(linked) => (linked.cuda)(),
             None => Err(EngineError::NotLinked {
-                engine: "torch-cpu",
+                engine: torch.name(),
             }),
         },
     }
 }
 
-static TORCH: OnceLock<fn() -> Box<dyn Engine>> = OnceLock::new();
+/// The engines of a program that is linked to libtorch.
+pub struct Torch {
+    /// It is loaded, or `main` would not have been reached.
+    pub cpu: fn() -> Box<dyn Engine>,
+    /// Its CUDA half is loaded then.
+    pub cuda: fn() -> Result<Box<dyn Engine>, EngineError>,
+}
+
+static TORCH: OnceLock<Torch> = OnceLock::new();
 
 /// Lets [`open`] find libtorch; called by `engines_torch::link`.
 ///
 /// libtorch is loaded before `main`, which makes every start slower, so only programs that ask for it have it.
-pub fn link_torch(open: fn() -> Box<dyn Engine>) {
+pub fn link_torch(torch: Torch) {
     // The first one stays; there is one libtorch in a process.
-    let _ = TORCH.set(open);
+    let _ = TORCH.set(torch);
 }
 
 #[cfg(not(all(feature = "onnxruntime", feature = "openvino")))]
@@ -66,10 +75,27 @@ fn not_built(engine: &'static str, feature: &'static str) -> EngineError {
     EngineError::NotBuilt { engine, feature }
 }
 
+/// The engines whose libraries lie where they would be opened; none is. libtorch is not looked for.
+pub fn present() -> Vec<Choice> {
+    let files = [
+        #[cfg(feature = "openvino")]
+        (Choice::OpenVino, crate::openvino::FILE),
+        #[cfg(feature = "onnxruntime")]
+        (Choice::OnnxRuntime, crate::onnxruntime::FILE),
+    ];
+    files
+        .into_iter()
+        .filter(|(choice, file)| crate::library::find(choice.name(), file).is_ok())
+        .map(|(choice, _)| choice)
+        .collect()
+}
+
 /// Tries each engine.
 pub fn probe() -> Vec<EngineInfo> {
-    [Choice::OpenVino, Choice::OnnxRuntime, Choice::TorchCpu]
+    Choice::ALL
         .into_iter()
+        .map(|(choice, _)| choice)
+        .filter(|choice| *choice != Choice::Auto)
         .map(|choice| match open(choice) {
             Ok(engine) => EngineInfo {
                 name: choice.name(),

@@ -4,7 +4,7 @@ use std::{env, path::PathBuf};
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed=src/record.cpp");
+    println!("cargo:rerun-if-changed=src/bindings.cpp");
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     let Some(native) = env::var_os("LIBTORCH").map(PathBuf::from) else {
         println!(
@@ -18,7 +18,7 @@ fn main() {
         .include(native.join("include"))
         .include(native.join("include/torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", "1")
-        .file("src/record.cpp")
+        .file("src/bindings.cpp")
         .warnings(false)
-        .compile("record");
+        .compile("bindings");
 }

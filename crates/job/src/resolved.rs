@@ -280,16 +280,30 @@ impl VisionTask {
 }
 
 impl EngineChoice {
-    /// In place of `auto` the fastest of those that a worker offers; it stays where none is known.
-    pub fn among(self, offered: &[String]) -> Self {
-        let is_offered = |one: &Self| offered.iter().any(|offered| offered == one.as_str());
-        match self {
-            Self::Auto => [Self::Openvino, Self::Onnxruntime, Self::TorchCpu]
-                .into_iter()
-                .find(is_offered)
-                .unwrap_or(Self::Auto),
-            chosen => chosen,
+    /// What a worker offers has been seen to work there; one with GPUs is kept for them.
+    const FASTEST_FIRST: &[Self] = &[
+        Self::TorchCuda,
+        Self::Openvino,
+        Self::Onnxruntime,
+        Self::TorchCpu,
+    ];
+
+    /// In place of `auto` the fastest of those that a worker offers and that compute with all these models; it stays where there
+    /// is none.
+    pub fn among<'a>(
+        self,
+        offered: &[String],
+        models: impl IntoIterator<Item = &'a ModelSource>,
+    ) -> Self {
+        if self != Self::Auto {
+            return self;
         }
+        let mut left = Self::FASTEST_FIRST.to_vec();
+        left.retain(|one| offered.iter().any(|offered| offered == one.as_str()));
+        for model in models {
+            left.retain(|one| model.engines().contains(one));
+        }
+        left.first().copied().unwrap_or(Self::Auto)
     }
 
     /// The word used in files and on screens.
@@ -299,6 +313,7 @@ impl EngineChoice {
             Self::Openvino => "openvino",
             Self::Onnxruntime => "onnxruntime",
             Self::TorchCpu => "torch-cpu",
+            Self::TorchCuda => "torch-cuda",
         }
     }
 
@@ -308,6 +323,7 @@ impl EngineChoice {
             Self::Openvino,
             Self::Onnxruntime,
             Self::TorchCpu,
+            Self::TorchCuda,
         ]
         .into_iter()
         .find(|engine| engine.as_str() == text)
@@ -413,6 +429,39 @@ pub enum ModelSource {
     Train(ClassSpec),
     /// A trained package: a name in the store's `models/` (with `@VERSION`), or the path or URI of its `package.json`.
     Package(String),
+}
+
+impl ModelSource {
+    /// Whether it is a file of another program.
+    pub fn is_file(&self) -> bool {
+        match self {
+            Self::Train(_) => false,
+            Self::Package(name) => is_model_file(name),
+        }
+    }
+
+    /// What can compute with it.
+    fn engines(&self) -> &'static [EngineChoice] {
+        match self {
+            Self::Package(name) if name.ends_with(OPENVINO_FILE) => &[EngineChoice::Openvino],
+            Self::Package(name) if name.ends_with(ONNX_FILE) => {
+                &[EngineChoice::Openvino, EngineChoice::Onnxruntime]
+            }
+            Self::Package(_) | Self::Train(_) => EngineChoice::FASTEST_FIRST,
+        }
+    }
+}
+
+/// How the names of OpenVINO's model files end.
+pub const OPENVINO_FILE: &str = ".xml";
+/// How those of ONNX files do.
+pub const ONNX_FILE: &str = ".onnx";
+
+/// Whether the name of a package is that of a model file.
+pub fn is_model_file(name: &str) -> bool {
+    [OPENVINO_FILE, ONNX_FILE]
+        .iter()
+        .any(|ending| name.ends_with(ending))
 }
 
 /// A class of a closed set, with every parameter written out.
@@ -528,7 +577,12 @@ impl Resources {
     /// Why no worker could ever do this, whatever it has.
     pub fn contradiction(&self) -> Option<String> {
         match (self.engine, self.device) {
-            (EngineChoice::Auto, _) | (_, DeviceChoice::Auto | DeviceChoice::Cpu) => None,
+            (EngineChoice::Auto, _) | (_, DeviceChoice::Auto) => None,
+            (EngineChoice::TorchCuda, DeviceChoice::Gpu) => None,
+            (EngineChoice::TorchCuda, DeviceChoice::Cpu) => Some(
+                "the engine torch-cuda computes on GPUs only; leave one of the two out".to_owned(),
+            ),
+            (_, DeviceChoice::Cpu) => None,
             (
                 engine @ (EngineChoice::Openvino
                 | EngineChoice::Onnxruntime
@@ -550,6 +604,7 @@ pub enum EngineChoice {
     Openvino,
     Onnxruntime,
     TorchCpu,
+    TorchCuda,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ use crate::{
 const KEYS: &[&str] = &[
     "pool", "timeout", "retries", "memory", "engine", "device", "labels",
 ];
-pub(crate) const ENGINES: &[&str] = &["auto", "openvino", "onnxruntime", "torch-cpu"];
+pub(crate) const ENGINES: &[&str] = &["auto", "openvino", "onnxruntime", "torch-cpu", "torch-cuda"];
 pub(crate) const DEVICES: &[&str] = &["auto", "cpu", "gpu"];
 
 /// Less is not enough to load an engine.
@@ -81,15 +81,9 @@ pub(crate) fn read(node: Option<&Node>, report: &mut Report<'_>) -> Option<Resou
                 Value::Int(retries @ 0..=100) => resources.retries = retries as u32,
                 _ => expected(report, "an integer from 0 to 100"),
             },
-            "engine" => match text.as_deref() {
-                Some("torch-cuda") => report.error(
-                    value.at,
-                    "resources.engine: torch-cuda is known but not built yet",
-                ),
-                text => match text.and_then(EngineChoice::parse) {
-                    Some(engine) => resources.engine = engine,
-                    None => one_of(ENGINES, None, report),
-                },
+            "engine" => match text.as_deref().and_then(EngineChoice::parse) {
+                Some(engine) => resources.engine = engine,
+                None => one_of(ENGINES, None, report),
             },
             "device" => match text.as_deref().and_then(DeviceChoice::parse) {
                 Some(device) => resources.device = device,

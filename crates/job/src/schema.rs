@@ -227,7 +227,7 @@ fn resources() -> Json {
             "timeout": {"type": ["string", "null"], "pattern": "^([0-9]+[smhd])+$", "description": "A task's own time limit, such as 2h."},
             "retries": {"type": "integer", "minimum": 0, "maximum": 100, "default": 2},
             "memory": {"type": ["string", "null"], "description": "A task's memory limit, such as 8GiB."},
-            "engine": {"allOf": [words(ENGINES)], "description": "What computes; auto: of what a worker offers the first of OpenVINO, ONNX Runtime, libtorch."},
+            "engine": {"allOf": [words(ENGINES)], "description": "What computes; auto: of what a worker offers the first of libtorch on a GPU, OpenVINO, ONNX Runtime, libtorch on the processor."},
             "device": {"allOf": [words(DEVICES)], "description": "What the workers that do the job compute on; auto: whatever they have."},
             "labels": {
                 "type": ["object", "null"],
@@ -235,11 +235,14 @@ fn resources() -> Json {
                 "description": "Only workers with all these labels do the job, such as {zone: b}.",
             },
         },
-        // Engines that are named compute on the processor only.
+        // Engines that are named compute on the processor only, or on GPUs only.
         "not": {
             "type": "object",
             "required": ["engine", "device"],
-            "properties": {"engine": {"not": words(&["auto"])}, "device": words(&["gpu"])},
+            "anyOf": [
+                {"properties": {"engine": {"not": words(&["auto", "torch-cuda"])}, "device": words(&["gpu"])}},
+                {"properties": {"engine": words(&["torch-cuda"]), "device": words(&["cpu"])}},
+            ],
         },
     })
 }

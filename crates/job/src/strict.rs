@@ -279,7 +279,10 @@ pub(crate) fn computes_in(engine: EngineChoice, precision: Precision) -> bool {
         (Precision::F32, _) | (Precision::Bf16, EngineChoice::Auto | EngineChoice::Openvino) => {
             true
         }
-        (Precision::Bf16, EngineChoice::Onnxruntime | EngineChoice::TorchCpu) => false,
+        (
+            Precision::Bf16,
+            EngineChoice::Onnxruntime | EngineChoice::TorchCpu | EngineChoice::TorchCuda,
+        ) => false,
     }
 }
 

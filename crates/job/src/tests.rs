@@ -152,10 +152,6 @@ fn what_is_not_built_is_known_by_name() {
         &["job.yaml:9:11: task: detection is known but not built yet"],
     );
     says(
-        &format!("{RIGHT}resources: {{engine: torch-cuda}}"),
-        &["job.yaml:9:21: resources.engine: torch-cuda is known but not built yet"],
-    );
-    says(
         &format!("{RIGHT}output: https://lab/results"),
         &["job.yaml:9:9: output: storage https:// is known but not built yet"],
     );

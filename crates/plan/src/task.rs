@@ -1,6 +1,6 @@
 //! What a task is told, and what it answers: plain data between planner, coordinator and executor.
 
-use job::resolved::{ExportSpec, MetricsSpec, Objective, Resources, RunSpec};
+use job::resolved::{EngineChoice, ExportSpec, MetricsSpec, Objective, Resources, RunSpec};
 use serde::{Deserialize, Serialize};
 use types::{
     Failure, JobId, LeaseNumber, OutputObject, TaskId, TaskIndex, TaskKind, TaskState, TraceContext,
@@ -149,6 +149,8 @@ pub struct Assignment {
     /// none for export.
     pub runs: Vec<PlannedRun>,
     pub resources: Resources,
+    /// What it computes with: the engine that `resources` names, or in place of `auto` one that the worker offers.
+    pub engine: EngineChoice,
     /// What the tasks it depends on left behind, in order of their index; their timings for evaluate and reduce only. Of an
     /// evaluation that is done anew for another threshold the first is what it left before.
     pub inputs: Vec<Input>,

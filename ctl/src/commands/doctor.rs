@@ -306,9 +306,10 @@ fn engines(probe: &Result<Value, String>) -> Vec<Check> {
                 )
             } else {
                 let error = text(engine, "error");
-                match there.is_empty() {
-                    true => Check::bad("missing", what, error, ADVICE),
-                    false => Check::bad(
+                match text(engine, "name").as_str() {
+                    "torch-cuda" => Check::bad("optional", what, error, "only for NVIDIA GPUs"),
+                    _ if there.is_empty() => Check::bad("missing", what, error, ADVICE),
+                    _ => Check::bad(
                         "warning",
                         what,
                         error,

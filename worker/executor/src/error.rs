@@ -102,7 +102,7 @@ pub enum TaskError {
         found: String,
     },
     #[error(
-        "torch-cpu needs the program {program}, which cannot be used ({why}): `make build` makes it, and it goes beside `executor`, with the native libraries in lib/; or take another `resources.engine`"
+        "libtorch needs the program {program}, which cannot be used ({why}): `make build` makes it, and it goes beside `executor`, with the native libraries in lib/; or take another `resources.engine`"
     )]
     NoTorchProgram { program: PathBuf, why: String },
     #[error(
@@ -241,9 +241,12 @@ impl TaskError {
                 | EngineError::NotFound { .. }
                 | EngineError::Load { .. }
                 | EngineError::NoDevice { .. }
+                | EngineError::NoCuda { .. }
+                | EngineError::NoGpu { .. }
                 | EngineError::Precision { .. }
                 | EngineError::OtherPrecision { .. } => FailureClass::InvalidInput,
                 EngineError::OutOfMemory { .. } => FailureClass::OutOfMemory,
+                EngineError::Gpu { .. } => FailureClass::Crashed,
                 _ => FailureClass::Internal,
             },
             Self::Archive(error) => {

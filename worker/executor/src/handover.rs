@@ -32,7 +32,11 @@ const ANSWER: Duration = Duration::from_secs(60);
 
 /// Whether the task runs a graph in libtorch and this program has none.
 pub fn needed(assignment: &Assignment) -> bool {
-    assignment.resources.engine == EngineChoice::TorchCpu && uses_engine(assignment) && !has_torch()
+    matches!(
+        assignment.engine,
+        EngineChoice::TorchCpu | EngineChoice::TorchCuda
+    ) && uses_engine(assignment)
+        && !has_torch()
 }
 
 pub fn has_torch() -> bool {
@@ -114,6 +118,11 @@ fn answer(argument: &str) -> io::Result<Output> {
             ANSWER.as_secs()
         )))
     })
+}
+
+/// Whether this program has libtorch or could become the one that has it.
+pub fn is_there() -> bool {
+    has_torch() || program().is_file()
 }
 
 /// Beside this program, even after that has been replaced while it ran.

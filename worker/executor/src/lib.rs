@@ -37,13 +37,14 @@ mod stages;
 mod states;
 mod tasks;
 
-pub use probe::probe;
+pub use probe::{present, probe};
 pub use serve::serve;
 
 /// What `executor` and `executor-torch` do alike.
 pub fn main() -> anyhow::Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("--probe") => println!("{}", probe()),
+        Some("--engines") => println!("{}", present()),
         Some("--version") => println!("executor {}", env!("CARGO_PKG_VERSION")),
         None => serve()?,
         Some(other) => anyhow::bail!(

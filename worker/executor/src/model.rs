@@ -10,7 +10,7 @@ use engines::{Choice, CompileOptions, EngineError};
 use job::resolved::{ClassSpec, EngineChoice, ModelSource, Precision, RunSpec};
 use models::{BackboneUse, InputSize, Model, ModelError, StateDict, Statistics};
 use plan::{Assignment, PlannedRun, ResultDetail, UsedWeights};
-use types::TaskKind;
+use types::{Device, TaskKind};
 use vision::{Blur, MapFinish, Preprocess, Upsampling};
 
 use crate::{
@@ -18,7 +18,6 @@ use crate::{
     error::TaskError,
     fingerprint,
     kept::{ENGINE, Last, STATISTICS, WEIGHTS},
-    model_file::is_model_file,
     packages,
     tasks::names,
 };
@@ -325,16 +324,13 @@ pub fn uses_engine(assignment: &Assignment) -> bool {
     match assignment.spec.kind() {
         TaskKind::Fit | TaskKind::Score => true,
         // What is written here is computed elsewhere; torch writes its own files.
-        TaskKind::Export => assignment.resources.engine == EngineChoice::TorchCpu,
+        TaskKind::Export => assignment.engine == EngineChoice::TorchCpu,
         TaskKind::Evaluate => assignment
             .runs
             .iter()
             .any(|run| run.spec.measures_parity() || !run.spec.is_exact()),
         // A model file is tried before images are listed.
-        TaskKind::List => assignment.runs.iter().any(|run| match &run.spec.model {
-            ModelSource::Package(name) => is_model_file(name),
-            ModelSource::Train(_) => false,
-        }),
+        TaskKind::List => assignment.runs.iter().any(|run| run.spec.model.is_file()),
         TaskKind::Reduce => false,
     }
 }
@@ -342,7 +338,7 @@ pub fn uses_engine(assignment: &Assignment) -> bool {
 /// `engine: openvino` with `precision: bf16`.
 pub const OPENVINO_BF16: &str = "openvino-bf16";
 
-/// The engine that the job asks for, or another one, and the numbers that it is to compute with.
+/// The engine that the task is to compute with, or another one, and the numbers that it is to compute with.
 #[derive(Clone)]
 pub struct Engine {
     engine: Arc<dyn engines::Engine>,
@@ -352,11 +348,12 @@ pub struct Engine {
 impl Engine {
     /// As exact as it can.
     pub fn open(attempt: &Attempt) -> Result<Self, TaskError> {
-        let choice = match attempt.assignment.resources.engine {
+        let choice = match attempt.assignment.engine {
             EngineChoice::Auto => Choice::Auto,
             EngineChoice::Openvino => Choice::OpenVino,
             EngineChoice::Onnxruntime => Choice::OnnxRuntime,
             EngineChoice::TorchCpu => Choice::TorchCpu,
+            EngineChoice::TorchCuda => Choice::TorchCuda,
         };
         let open = || engines::open(choice).map(Arc::from);
         let engine = attempt
@@ -427,12 +424,14 @@ impl Engine {
         vec![(OPENVINO_BF16, bf16)]
     }
 
-    /// Of every other one, in order of their names; nothing is opened.
-    pub fn other_choices(&self) -> Vec<(Choice, &'static str)> {
-        let mut others: Vec<_> = Choice::ALL
-            .into_iter()
-            .filter(|(choice, name)| *choice != Choice::Auto && *name != self.name())
-            .collect();
+    /// Of every other one that a package may be scored by here, in order of their names; nothing is opened.
+    pub fn other_choices(&self, device: Device) -> Vec<(Choice, &'static str)> {
+        let is_other = |(choice, name): &(Choice, &'static str)| match choice {
+            Choice::Auto => false,
+            Choice::TorchCuda if device == Device::Cpu => false,
+            _ => *name != self.name(),
+        };
+        let mut others: Vec<_> = Choice::ALL.into_iter().filter(is_other).collect();
         others.sort_by_key(|(_, name)| *name);
         others
     }

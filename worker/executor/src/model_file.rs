@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fs, sync::Arc};
 use ::package::{Bounds, ChosenOn, FileMetadata, Normalization, Scale, Threshold, Thresholds};
 use bytes::Bytes;
 use engines::{EngineError, ImageModel, ImageSession, Output};
+use job::resolved::{ONNX_FILE, OPENVINO_FILE};
 use models::Scored;
 use plan::{FoundFile, FoundModelFile, FoundPackage};
 use store::StoreError;
@@ -17,8 +18,6 @@ use crate::{
     model::Engine,
 };
 
-const XML: &str = ".xml";
-const ONNX: &str = ".onnx";
 /// Beside the model: thresholds and the range of its scores.
 const METADATA: &str = "metadata.json";
 /// Outputs that have a name in the files of Anomalib 2 and in ours.
@@ -41,11 +40,6 @@ pub struct ModelFile {
     preprocess: Option<Preprocess>,
     found: FoundModelFile,
     uri: String,
-}
-
-/// Whether the name of a package is that of a model file.
-pub fn is_model_file(name: &str) -> bool {
-    [XML, ONNX].iter().any(|ending| name.ends_with(ending))
 }
 
 /// Reads the file and what lies beside it, and tries it on an image, so that one of no use is refused before a listing.
@@ -203,7 +197,7 @@ impl ModelFile {
         engine: &Engine,
         sessions: usize,
     ) -> Result<Box<dyn ImageModel>, TaskError> {
-        if self.uri.ends_with(XML) && engine.name() != "openvino" {
+        if self.uri.ends_with(OPENVINO_FILE) && engine.name() != "openvino" {
             let name = engine.name();
             return Err(self.problem(format!(
                 "{name} does not read OpenVINO's files; take `resources: {{engine: openvino}}`"
@@ -421,7 +415,7 @@ fn unclear(outputs: &[Output]) -> String {
 /// What an engine says of operators that it does not know is not always that it does not know them.
 fn with_newer_opset(error: TaskError, model: &[u8]) -> TaskError {
     let (uri, problem) = match error {
-        TaskError::ModelFile { uri, problem } if uri.ends_with(ONNX) => (uri, problem),
+        TaskError::ModelFile { uri, problem } if uri.ends_with(ONNX_FILE) => (uri, problem),
         other => return other,
     };
     let newer = graph::onnx::opset(model).ok().flatten();
@@ -449,7 +443,7 @@ fn parse(uri: &str, bytes: &[u8]) -> Result<FileMetadata, TaskError> {
 /// The files that hold the model's constants.
 fn beside(uri: &str, model: &[u8]) -> Result<BTreeSet<String>, TaskError> {
     let name = file_name(uri);
-    if let Some(stem) = name.strip_suffix(XML) {
+    if let Some(stem) = name.strip_suffix(OPENVINO_FILE) {
         return Ok([format!("{stem}.bin")].into());
     }
     let files = graph::onnx::external_files(model)

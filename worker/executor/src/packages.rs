@@ -5,7 +5,7 @@ use ::package::{
     Thresholds, Weights, verify,
 };
 use bytes::Bytes;
-use job::resolved::ClassSpec;
+use job::resolved::{ClassSpec, is_model_file};
 use models::{InputSize, Statistics};
 use plan::{FoundPackage, PlannedRun, ResultDetail};
 use serde::Deserialize;
@@ -40,7 +40,7 @@ pub enum Contents {
 /// Finds a package by the path or URI of its `package.json`, or by `NAME[@VERSION]` in the job's store. Only the `list`
 /// task asks, or the one of an export: what it finds is the job's package from then on.
 pub fn find(attempt: &Attempt, name: &str) -> Result<Opened, TaskError> {
-    if model_file::is_model_file(name) {
+    if is_model_file(name) {
         let (file, found) = model_file::find(attempt, name)?;
         let contents = Contents::File(file);
         return Ok(Opened { contents, found });

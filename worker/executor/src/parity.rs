@@ -12,7 +12,7 @@ use engines::EngineError;
 use metrics::{Comparison, RawScore, RawScores, Threshold};
 use plan::{PlannedRun, ResultDetail};
 use tables::SampleRow;
-use types::TaskKind;
+use types::{Device, TaskKind};
 use vision::Decoding;
 
 use crate::{
@@ -48,7 +48,7 @@ pub fn measure(
     let chosen = attempt.stages.load("load", || Chosen::trained(attempt))?;
     let engine = Engine::open(attempt)?;
     if attempt.assignment.attempt > 1 {
-        return Ok(Some(not_measured(&engine)));
+        return Ok(Some(not_measured(&engine, attempt.device)));
     }
     let samples: Vec<&SampleRow> = samples.iter().collect();
     let mut reference = Reference {
@@ -72,7 +72,7 @@ pub fn measure(
         Ok::<Compared, TaskError>(other.finish(threshold))
     };
     let mut engines = Vec::new();
-    for (choice, name) in engine.other_choices() {
+    for (choice, name) in engine.other_choices(attempt.device) {
         engines.push(compare(name, Engine::choose(choice))?);
     }
     for (name, other) in engine.less_exact() {
@@ -183,7 +183,7 @@ fn before(attempt: &Attempt) -> Result<Option<Option<Parity>>, TaskError> {
     })))
 }
 
-fn not_measured(engine: &Engine) -> Parity {
+fn not_measured(engine: &Engine, device: Device) -> Parity {
     let why = "the evaluation was tried before, and engines are compared in its first try only";
     let other = |name: &str| Compared {
         engine: name.to_owned(),
@@ -194,7 +194,7 @@ fn not_measured(engine: &Engine) -> Parity {
         skipped: Vec::new(),
         reference: computer(engine),
         engines: engine
-            .other_choices()
+            .other_choices(device)
             .into_iter()
             .map(|(_, name)| name)
             .chain([OPENVINO_BF16])

@@ -1,8 +1,8 @@
-//! What this machine can compute with, for `ctl doctor`.
+//! What this machine can compute with: for `ctl doctor`, and for workers at their start.
 
 use std::collections::BTreeSet;
 
-use engines::EngineError;
+use engines::{Choice, EngineError, EngineInfo};
 use serde_json::{Value, json};
 
 use crate::{
@@ -14,21 +14,11 @@ use crate::{
 
 /// One JSON object: version, engines, CPU, threads, weights.
 pub fn probe() -> Value {
-    let engines: Vec<Value> = engines::probe()
+    let (not_linked, here): (Vec<_>, Vec<_>) = engines::probe()
         .into_iter()
-        .map(|engine| match engine.error {
-            Some(EngineError::NotLinked { engine }) => beside(engine),
-            error => json!({
-                "name": engine.name,
-                "version": engine.version,
-                "library": engine.path,
-                "devices": engine.devices,
-                "found_devices": engine.found_devices,
-                "precisions": engine.precisions.iter().map(|one| one.name()).collect::<Vec<_>>(),
-                "error": error.map(|error| one_line(&error)),
-            }),
-        })
-        .collect();
+        .partition(|engine| matches!(engine.error, Some(EngineError::NotLinked { .. })));
+    let mut engines: Vec<Value> = here.into_iter().map(described).collect();
+    engines.extend(beside(not_linked));
     let of_engines = engines.iter().filter_map(|e| e["devices"].as_array());
     let devices: BTreeSet<&str> = of_engines.flatten().filter_map(Value::as_str).collect();
     let folder = weights::WeightsFolder::new(weights_folder());
@@ -60,27 +50,50 @@ pub fn probe() -> Value {
     })
 }
 
-/// The engine that only `executor-torch` has, as that says.
-fn beside(engine: &'static str) -> Value {
+fn described(engine: EngineInfo) -> Value {
+    let precisions = engine.precisions.iter().map(|one| one.name());
+    json!({
+        "name": engine.name,
+        "version": engine.version,
+        "library": engine.path,
+        "devices": engine.devices,
+        "found_devices": engine.found_devices,
+        "precisions": precisions.collect::<Vec<_>>(),
+        "error": engine.error.map(|error| one_line(&error)),
+    })
+}
+
+/// The engines that only `executor-torch` has, as that says.
+fn beside(engines: Vec<EngineInfo>) -> Vec<Value> {
+    if engines.is_empty() {
+        return Vec::new();
+    }
     let answer = handover::ask("--probe").map(|text| {
-        let probe: Option<Value> = text
-            .lines()
-            .rev()
-            .find_map(|line| serde_json::from_str(line).ok());
-        let engines = probe.as_ref().and_then(|probe| probe["engines"].as_array());
-        engines
-            .and_then(|engines| engines.iter().find(|found| found["name"] == engine))
-            .cloned()
+        let said = |line| serde_json::from_str::<Value>(line).ok();
+        text.lines().rev().find_map(said).unwrap_or_default()
     });
-    match answer {
-        Ok(Some(found)) => found,
-        Ok(None) => {
-            json!({"name": engine, "error": "executor-torch did not say; `make build` makes it anew"})
+    let of_engine = |name: &str| match &answer {
+        Ok(probe) => {
+            let mut said = probe["engines"].as_array().into_iter().flatten();
+            said.find(|engine| engine["name"] == name).cloned().unwrap_or_else(|| {
+                json!({"name": name, "error": "executor-torch did not say; `make build` makes it anew"})
+            })
         }
         Err(TaskError::NoTorchProgram { program, why }) => {
-            json!({"name": engine, "error": format!("{}: {why}", program.display()), "advice":
-            "only for `engine: torch-cpu`: `make build` makes executor-torch; it goes beside executor, with the native libraries in lib/"})
+            json!({"name": name, "error": format!("{}: {why}", program.display()), "advice": format!(
+            "only for `engine: {name}`: `make build` makes executor-torch; it goes beside executor, with the native libraries in lib/")})
         }
-        Err(error) => json!({"name": engine, "error": one_line(&error)}),
-    }
+        Err(error) => json!({"name": name, "error": one_line(error)}),
+    };
+    engines
+        .iter()
+        .map(|engine| of_engine(engine.name))
+        .collect()
+}
+
+/// The names of the engines whose libraries are here; none is loaded. Only a GPU would tell more, and that takes `--probe`.
+pub fn present() -> Value {
+    let torch = handover::is_there().then_some(Choice::TorchCpu);
+    let there = engines::present().into_iter().chain(torch);
+    there.map(Choice::name).collect()
 }

@@ -274,6 +274,11 @@ fn execute(attempt: &Attempt, agent: &Agent, traced: Option<&Traced>) {
             tracing::error!(class = failure.class.as_str(), "{}", failure.message);
             flush_log(attempt);
             tell(Some(&failure.message));
+            if failure.class == FailureClass::Crashed {
+                // Its last words: a GPU that has refused to go on refuses whatever else this process asks of it.
+                eprintln!("executor: {}", failure.message);
+                end(1);
+            }
             agent.fail(lease, failure);
         }
         Err(panic) => {
@@ -430,8 +435,12 @@ impl Agent {
     }
 }
 
-/// Ends the process without exit handlers: native libraries' threads may be in the middle of a computation.
 fn leave() -> ! {
+    end(0)
+}
+
+/// Without exit handlers: native libraries' threads may be in the middle of a computation.
+fn end(code: i32) -> ! {
     // SAFETY: ends the process; nothing runs after it.
-    unsafe { libc::_exit(0) }
+    unsafe { libc::_exit(code) }
 }

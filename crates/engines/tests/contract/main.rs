@@ -3,6 +3,7 @@
 mod bits;
 mod buffers;
 mod cases;
+mod gpu;
 mod model_files;
 mod network;
 mod operations;

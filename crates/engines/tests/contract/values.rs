@@ -3,13 +3,16 @@
 use engines::{Choice, CompileOptions, Engine, EngineError, open};
 use graph::{Graph, Tensor};
 
-/// The engines that this build has, torch first: it is what the others are compared with.
+/// The engines that this build has, torch first: it is what the others are compared with. On GPUs only where there is one.
 pub fn all() -> Vec<Box<dyn Engine>> {
     engines_torch::link();
-    [Choice::TorchCpu, Choice::OnnxRuntime, Choice::OpenVino]
+    let on_cpu = [Choice::TorchCpu, Choice::OnnxRuntime, Choice::OpenVino];
+    on_cpu
         .into_iter()
+        .chain([Choice::TorchCuda])
         .filter_map(|choice| match open(choice) {
             Err(EngineError::NotBuilt { .. }) => None,
+            Err(EngineError::NoCuda { .. } | EngineError::NoGpu { .. }) => None,
             other => Some(other.expect("the engine opens; `make setup` brings the libraries")),
         })
         .collect()
@@ -21,7 +24,7 @@ pub fn all() -> Vec<Box<dyn Engine>> {
 pub fn batch_size_independent() -> Vec<Box<dyn Engine>> {
     all()
         .into_iter()
-        .filter(|e| e.name() != "torch-cpu")
+        .filter(|e| !e.name().starts_with("torch"))
         .collect()
 }
 

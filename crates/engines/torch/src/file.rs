@@ -11,7 +11,10 @@ use engines::{Compiled, EngineError, Ports, Session};
 use graph::Graph;
 use tch::{CModule, IValue, Kind, Tensor};
 
-use crate::{NAME, borrowed, constants, interpret, one_thread, operation};
+use crate::{Place, another, borrowed, constants, interpret, one_thread, operation};
+
+/// Where files are written, whatever then computes with them.
+const WRITER: Place = Place::CPU;
 
 /// Records the graph at a batch of one; no operation of the record depends on that.
 pub(crate) fn write(graph: &Graph, file: &Path) -> Result<(), EngineError> {
@@ -25,10 +28,10 @@ pub(crate) fn write(graph: &Graph, file: &Path) -> Result<(), EngineError> {
             .iter()
             .map(|n| *n as i64)
             .collect();
-        let zeros = Tensor::f_zeros(shape, (Kind::Float, tch::Device::Cpu));
-        inputs.push(zeros.map_err(|e| EngineError::native(NAME, "making an input", e))?);
+        let zeros = Tensor::f_zeros(shape, (Kind::Float, WRITER.device));
+        inputs.push(zeros.map_err(WRITER.failed("making an input"))?);
     }
-    let constants = constants(graph)?;
+    let constants = constants(graph, WRITER)?;
     let last_uses = graph.last_uses();
     let record = Record::begin(&inputs)?;
     record.save(&outputs(graph, &last_uses, &constants, &inputs)?, file)
@@ -54,7 +57,7 @@ impl Record {
         let pointers = pointers(inputs);
         // SAFETY: so many pointers to tensors that outlive the call.
         let why = unsafe { nightshift_begin_record(pointers.as_ptr(), pointers.len()) };
-        checked("beginning a record", why)?;
+        checked(WRITER.engine, "beginning a record", why)?;
         Ok(Record {
             _of_this_thread: PhantomData,
         })
@@ -63,12 +66,12 @@ impl Record {
     fn save(self, outputs: &[Tensor], file: &Path) -> Result<(), EngineError> {
         let what = "writing a file";
         let path = CString::new(file.as_os_str().as_bytes())
-            .map_err(|e| EngineError::native(NAME, what, e))?;
+            .map_err(|e| EngineError::native(WRITER.engine, what, e))?;
         let pointers = pointers(outputs);
         // SAFETY: as above; the path is a text that outlives the call.
         let why =
             unsafe { nightshift_save_record(pointers.as_ptr(), pointers.len(), path.as_ptr()) };
-        checked(what, why)
+        checked(WRITER.engine, what, why)
     }
 }
 
@@ -84,13 +87,18 @@ fn pointers(tensors: &[Tensor]) -> Vec<*const c_void> {
     tensors.iter().map(pointer).collect()
 }
 
-fn checked(what: &str, why: *const c_char) -> Result<(), EngineError> {
+/// What a function of `bindings.cpp` gave: nothing, or why it failed.
+pub(crate) fn checked(
+    engine: &'static str,
+    what: &str,
+    why: *const c_char,
+) -> Result<(), EngineError> {
     if why.is_null() {
         return Ok(());
     }
     // SAFETY: a text that ends with zero and lives until the next call in this thread.
     let why = unsafe { CStr::from_ptr(why) }.to_string_lossy();
-    Err(EngineError::native(NAME, what, why))
+    Err(EngineError::native(engine, what, why))
 }
 
 fn outputs(
@@ -99,23 +107,27 @@ fn outputs(
     constants: &[Option<Tensor>],
     inputs: &[Tensor],
 ) -> Result<Vec<Tensor>, EngineError> {
-    let clone = |value: &Option<Tensor>| value.as_ref().map(Tensor::shallow_clone);
-    let mut values: Vec<Option<Tensor>> = constants.iter().map(clone).collect();
+    let mut values: Vec<Option<Tensor>> = constants.iter().map(another).collect();
     for (port, input) in graph.inputs().iter().zip(inputs) {
         values[port.value.index()] = Some(input.shallow_clone());
     }
-    interpret(graph, last_uses, None, &mut values)?;
+    interpret(graph, last_uses, WRITER, None, &mut values)?;
     let output = |port: &graph::Port| {
         operation::operand(&values, port.value)
             .map(Tensor::shallow_clone)
-            .map_err(|e| EngineError::native(NAME, format!("output {:?}", port.name), e))
+            .map_err(WRITER.failed(format!("output {:?}", port.name)))
     };
     graph.outputs().iter().map(output).collect()
 }
 
-pub(crate) fn open(file: &Path, ports: Ports) -> Result<Box<dyn Compiled>, EngineError> {
+pub(crate) fn open(
+    file: &Path,
+    place: Place,
+    ports: Ports,
+) -> Result<Box<dyn Compiled>, EngineError> {
     let opened = FileCompiled {
         file: file.to_owned(),
+        place,
         ports,
     };
     // A file that libtorch refuses fails here.
@@ -125,12 +137,14 @@ pub(crate) fn open(file: &Path, ports: Ports) -> Result<Box<dyn Compiled>, Engin
 
 struct FileCompiled {
     file: PathBuf,
+    place: Place,
     ports: Ports,
 }
 
 impl FileCompiled {
     fn load(&self) -> Result<CModule, EngineError> {
-        CModule::load(&self.file).map_err(|e| EngineError::native(NAME, "reading a file", e))
+        CModule::load_on_device(&self.file, self.place.device)
+            .map_err(self.place.failed("reading a file"))
     }
 }
 
@@ -138,6 +152,7 @@ impl Compiled for FileCompiled {
     fn session(&self) -> Result<Box<dyn Session>, EngineError> {
         Ok(Box::new(FileSession {
             module: self.load()?,
+            place: self.place,
             ports: self.ports.clone(),
         }))
     }
@@ -145,6 +160,7 @@ impl Compiled for FileCompiled {
 
 struct FileSession {
     module: CModule,
+    place: Place,
     ports: Ports,
 }
 
@@ -153,11 +169,13 @@ impl Session for FileSession {
         self.ports.check(inputs, outputs)?;
         one_thread();
         let _no_gradients = tch::no_grad_guard();
-        let failed = |e: tch::TchError| EngineError::native(NAME, "inference", e);
+        let place = self.place;
+        let failed = |e: tch::TchError| place.failed("inference")(e);
         let mut given = Vec::with_capacity(inputs.len());
         for (port, data) in self.ports.inputs.iter().zip(inputs) {
             let shape: Vec<usize> = port.shape.iter().map(|n| *n as usize).collect();
-            given.push(IValue::Tensor(borrowed(data, &shape).map_err(failed)?));
+            let tensor = borrowed(data, &shape).and_then(|tensor| place.bring(tensor));
+            given.push(IValue::Tensor(tensor.map_err(failed)?));
         }
         let results = match self.module.forward_is(&given).map_err(failed)? {
             IValue::Tuple(results) => results,
@@ -166,11 +184,11 @@ impl Session for FileSession {
         for ((port, output), result) in self.ports.outputs.iter().zip(outputs).zip(results) {
             let IValue::Tensor(result) = result else {
                 let what = format!("output {:?}", port.name);
-                return Err(EngineError::native(NAME, what, "it is no tensor"));
+                return Err(EngineError::native(place.engine, what, "it is no tensor"));
             };
             if result.numel() != output.len() {
                 return Err(EngineError::Buffer {
-                    engine: NAME,
+                    engine: place.engine,
                     port: format!("output {:?}", port.name),
                     expected: output.len(),
                     found: result.numel(),

@@ -3,7 +3,7 @@
 use graph::{
     Binary, Compare, Dim, Graph, Interpolation, Node, Op, PadMode, Pool2d, Reduce, Unary, Value,
 };
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 type Result<T> = std::result::Result<T, TchError>;
 
@@ -148,7 +148,9 @@ fn single(
         Op::Slice { axis, start, end } => {
             x.f_narrow(*axis as i64, *start as i64, (end - start) as i64)
         }
-        Op::Gather { axis, indices } => x.f_index_select(*axis as i64, &positions(indices)?),
+        Op::Gather { axis, indices } => {
+            x.f_index_select(*axis as i64, &positions(indices, x.device())?)
+        }
         Op::Take => {
             let rows = x.f_index_select(0, &second()?.f_reshape([-1])?)?;
             rows.f_reshape(extents(graph.shape(node.outputs[0]).dims(), batch))
@@ -299,18 +301,22 @@ const _: () = assert!(
 );
 
 /// A tensor over the positions themselves. (To a record a tensor that is filled from here would be one of zeros; one that
-/// is lent its elements is a constant.) It must not outlive them.
-fn positions(indices: &[usize]) -> Result<Tensor> {
+/// is lent its elements is a constant.) It must not outlive them. On another device it is a copy.
+fn positions(indices: &[usize], device: Device) -> Result<Tensor> {
     // SAFETY: so many numbers of 64 bits, each far below the sign bit, since they are places in a tensor; the graph, which
     // holds them, outlives every use of the result, and nothing writes to it.
-    unsafe {
+    let lent = unsafe {
         Tensor::f_from_blob(
             indices.as_ptr().cast(),
             &[indices.len() as i64],
             &[1],
             Kind::Int64,
-            tch::Device::Cpu,
+            Device::Cpu,
         )
+    }?;
+    match device {
+        Device::Cpu => Ok(lent),
+        other => lent.f_to(other),
     }
 }
 

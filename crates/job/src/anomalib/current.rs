@@ -12,7 +12,8 @@ use crate::{
 
 const NOT_TRAINED: &str = "no model here is trained by gradient descent";
 const WORKERS: &str = "each run is done once, by the workers that take it; `resources` says which, and with which engine";
-const NO_GPU: &str = "no engine here computes on a GPU yet, so the job goes to any worker";
+const NO_GPU: &str =
+    "the job goes to any worker; `resources: {device: gpu}` asks for one with a GPU";
 const ONE_DEVICE: &str = "each task has one device, and the runs of a benchmark go side by side";
 const NO_PICTURES: &str = "a job writes tables, and pictures on request";
 

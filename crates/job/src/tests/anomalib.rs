@@ -541,7 +541,7 @@ fn an_accelerator_is_the_device_of_the_job() {
     assert_eq!(
         warnings,
         [
-            "job.yaml:3:11: trainer.accelerator is not used here: no engine here computes on a GPU yet, so the job goes to any worker",
+            "job.yaml:3:11: trainer.accelerator is not used here: the job goes to any worker; `resources: {device: gpu}` asks for one with a GPU",
             "job.yaml:3:29: trainer.devices is not used here: each task has one device, and the runs of a benchmark go side by side",
         ]
     );

@@ -281,6 +281,10 @@ fn a_device_is_one_of_its_words_and_one_that_the_engine_knows() {
             "device: gpu, engine: onnxruntime",
             "job.yaml:9:21: resources.device: the engine onnxruntime computes on the processor only; leave one of the two out",
         ),
+        (
+            "device: cpu, engine: torch-cuda",
+            "job.yaml:9:21: resources.device: the engine torch-cuda computes on GPUs only; leave one of the two out",
+        ),
     ] {
         says(&resources(text), &[error]);
     }

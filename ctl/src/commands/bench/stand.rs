@@ -84,8 +84,9 @@ impl Stand {
         for number in 0..workers {
             let (name, slots) = (format!("bench-{number}"), slots.to_string());
             let own = ["--name", &name, "--pool", POOL, "--slots", &slots];
-            let kind = ["--executor", &executor, "--broker", &self.broker];
-            let arguments = [&own[..], &kind, &LOG].concat();
+            let kind = ["--executor", &executor, "--engines", "openvino"];
+            let broker = ["--broker", &self.broker];
+            let arguments = [&own[..], &kind, &broker, &LOG].concat();
             let config = self.config.as_deref();
             self.workers
                 .push(start("worker", &self.folder, config, &arguments)?);

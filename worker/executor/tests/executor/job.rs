@@ -172,6 +172,7 @@ impl Job {
             spec: task.spec.clone(),
             runs,
             resources: self.resolved.resources.clone(),
+            engine: self.resolved.resources.engine,
             inputs: inputs.collect(),
             rethresholded: false,
             confined: false,

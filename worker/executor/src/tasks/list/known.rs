@@ -113,6 +113,7 @@ fn folder(attempt: &Attempt, package: &FoundPackage) -> Result<String, TaskError
     let data = serde_json::json!(attempt.run()?.spec.data);
     let input = ::package::digest(data.to_string().as_bytes());
     // What scores depend on besides these: they are not to be mixed.
+    // As the job asks for it, whoever lists.
     let engine = attempt.assignment.resources.engine.as_str();
     let shortcuts = attempt.run()?.spec.shortcuts();
     let engine = format!("{engine}{shortcuts}");

@@ -612,6 +612,7 @@ mod tests {
             prefix: prefix.path(),
             spec: plan.tasks[0].spec.clone(),
             runs: plan.runs,
+            engine: resolved.resources.engine,
             resources: resolved.resources,
             inputs: Vec::new(),
             rethresholded: false,

@@ -1,11 +1,12 @@
-// Recording what libtorch does as a TorchScript module with one method, `forward`. The bindings can record too, but not save
-// a module whose method has several results.
+// What the bindings of libtorch lack: to save a record of what it does whose method has several results (they can record, too),
+// and to forbid shortened products on GPUs.
 
 #include <exception>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include <ATen/Context.h>
 #include <torch/csrc/jit/frontend/tracer.h>
 #include <torch/csrc/jit/passes/fixup_trace_scope_blocks.h>
 #include <torch/csrc/jit/passes/normalize_ops.h>
@@ -36,6 +37,18 @@ const char* guarded(Action action) {
 }  // namespace
 
 extern "C" {
+
+// From then on products on GPUs are those of whole f32 (cuDNN's would have factors of 19 bits, TF32), and always by the same
+// algorithm.
+const char* nightshift_exact_cuda() {
+    return guarded([] {
+        auto& context = at::globalContext();
+        context.setAllowTF32CuBLAS(false);
+        context.setAllowTF32CuDNN(false);
+        context.setBenchmarkCuDNN(false);
+        context.setDeterministicCuDNN(true);
+    });
+}
 
 // Everything that this thread does with these tensors is recorded from now on.
 const char* nightshift_begin_record(const at::Tensor* const* inputs, size_t count) {
