@@ -439,16 +439,41 @@ fn images_are_drawn_by_their_exact_names_and_those_that_have_gone_are_told(queue
     }
     assert_eq!(sandbox.job_ids(), jobs);
 
-    // Nothing of it is there any more: it is told of each, though the job that draws has failed.
+    // Nothing of it is there any more: it is told of each, the command fails as its job does, and the pictures that an earlier one
+    // drew stay.
     fs::remove_dir_all(&odd).unwrap();
-    sandbox
-        .ctl(&["render", &first, "--to", "none"])
-        .expect(0)
-        .says(&["warning: 16 of 16 images"]);
+    let before = files(&sandbox.path("odd"));
+    let none = sandbox.ctl(&["render", &first, "--to", "odd", "-o", "json"]);
+    none.expect(1).says(&[&format!(
+        "ctl: not one of 16 images of job {first} could be drawn; nothing was written to odd"
+    )]);
+    let none: Value = serde_json::from_str(&none.stdout).unwrap();
+    assert_eq!(none["folder"], Value::Null);
+    let told = none["images"].as_array().unwrap();
+    assert_eq!(told.len(), 16);
+    for image in told {
+        let note = image["note"].as_str().unwrap();
+        assert!(note.starts_with("not drawn: not_found"), "{image}");
+    }
+    assert_eq!(files(&sandbox.path("odd")), before);
     assert_eq!(
         sandbox.json(&["describe", "last"])["job"]["state"],
         "failed"
     );
+    sandbox
+        .ctl(&["render", &first, "--to", "none"])
+        .expect(1)
+        .tells(&["not drawn: not_found"]);
+    assert!(!sandbox.path("none").exists());
+    // What changes is known without pictures.
+    let changed = ["diff", &first, &second, "--to", "none.html"];
+    sandbox
+        .ctl(&changed)
+        .expect(0)
+        .says(&["warning: 12 of 12 images could not be drawn"]);
+    let page = fs::read_to_string(sandbox.path("none.html")).unwrap();
+    assert_eq!(page.matches("data:image/jpeg").count(), 0);
+    assert_eq!(page.matches("class=\"absent\">not_found: ").count(), 12);
 }
 
 /// The masks that `ctl render` draws of a job's images, each once.
