@@ -183,6 +183,10 @@ fn job(scored: &ScoredRun, package: &str, uris: &[String]) -> Result<ReadJob, Er
         "pictures": "all",
         "max_error_rows": "100%",
     });
+    // Where the package lies says nothing to people.
+    if let Some(model) = scored.model().filter(|name| job::is_model_name(name)) {
+        job["model"]["name"] = model.into();
+    }
     let thresholds = [
         ("image", scored.threshold()),
         ("pixel", scored.pixel_threshold()),

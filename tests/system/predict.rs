@@ -244,6 +244,11 @@ fn what_is_anomalous_has_boxes_and_its_map_and_pictures_are_kept(queue: Queue) {
             assert!(begin.starts_with(magic), "{file}");
         }
     }
+    // The job that draws shows the model by the name that the job which is drawn has it by.
+    let runs = sandbox.json(&["get", "runs", "last"]);
+    assert_eq!(runs[0]["model"], "tiny", "{runs}");
+    let shown = sandbox.ctl(&["results", "last"]);
+    assert!(shown.stdout.contains("\ntiny "), "{}", shown.stdout);
     // Fewer take the place of those; a user's own file stays.
     let job = sandbox.job_ids().swap_remove(1);
     sandbox.write("pictures/notes.txt", "mine");
@@ -561,6 +566,8 @@ fn runs_of_a_benchmark_are_drawn_each_by_its_own_model(queue: Queue) {
             assert!(image["note"].is_null(), "{drawn}");
         }
         let drawing = sandbox.json(&["describe", "last"]);
+        // Each package has no name of its own: it is called what the run was.
+        assert_eq!(drawing["runs"][0]["model"], "Padim resnet18", "{drawing}");
         drawing["resolved"]["runs"][0]["model"].clone()
     });
     assert_ne!(packages[0], packages[1]);

@@ -115,7 +115,7 @@ fn side(scored: &ScoredRun) -> Side {
     Side {
         job: scored.job.id.clone(),
         name: scored.job.name.clone(),
-        model: scored.model().to_owned(),
+        model: scored.model().unwrap_or_default().to_owned(),
         version: scored.version(),
         threshold: scored.threshold(),
     }
