@@ -47,14 +47,10 @@ impl<'a> Studio<'a> {
         })
     }
 
-    /// Draws images that a run has scored; by their addresses what came of each.
-    pub async fn draw(
-        &mut self,
-        scored: &ScoredRun,
-        uris: &[String],
-    ) -> Result<BTreeMap<String, Drawn>, Error> {
+    /// Draws images that a run has scored.
+    pub async fn draw(&mut self, scored: &ScoredRun, uris: &[String]) -> Result<Drawings, Error> {
         if uris.is_empty() {
-            return Ok(BTreeMap::new());
+            return Ok(Drawings::default());
         }
         let cluster = &mut self.cluster;
         let package = scored.package(cluster).await?;
@@ -102,19 +98,61 @@ impl<'a> Studio<'a> {
                 None => (uri, Drawn::Row(Box::new(row))),
             }
         }));
-        let mut missing = uris.iter().filter_map(|uri| match found.get(uri) {
+        Ok(Drawings::of(uris, found))
+    }
+}
+
+/// What came of images that were to be drawn.
+#[derive(Default)]
+pub struct Drawings {
+    /// By the addresses of the images.
+    drawn: BTreeMap<String, Drawn>,
+    pub missing: Option<Missing>,
+}
+
+impl Drawings {
+    /// Of these images, by what is known of them.
+    fn of(uris: &[String], drawn: BTreeMap<String, Drawn>) -> Self {
+        let mut missing = uris.iter().filter_map(|uri| match drawn.get(uri) {
             Some(Drawn::Row(_)) => None,
             Some(Drawn::Failed(why)) => Some(format!("{uri}: {why}")),
             None => Some(format!("{uri}: {UNSCORED}")),
         });
-        if let Some(first) = missing.next() {
-            eprintln!(
-                "warning: {} of {} could not be drawn, the first is {first}",
-                1 + missing.count(),
-                counted(uris.len() as u64, "image")
-            );
-        }
-        Ok(found)
+        let missing = missing.next().map(|first| Missing {
+            count: 1 + missing.count(),
+            of: uris.len(),
+            first,
+        });
+        Self { drawn, missing }
+    }
+
+    /// What came of one of them.
+    pub fn take(&mut self, uri: &str) -> Drawn {
+        let unscored = || Drawn::Failed(UNSCORED.to_owned());
+        self.drawn.remove(uri).unwrap_or_else(unscored)
+    }
+}
+
+/// Images of which there are no pictures.
+#[derive(Debug, PartialEq)]
+pub struct Missing {
+    pub count: usize,
+    /// Of how many.
+    pub of: usize,
+    /// The address of the first, and why.
+    pub first: String,
+}
+
+impl Missing {
+    /// Whether there is no picture at all.
+    pub fn is_all(&self) -> bool {
+        self.count == self.of
+    }
+
+    pub fn warn(&self) {
+        let Self { count, of, first } = self;
+        let images = counted(*of as u64, "image");
+        eprintln!("warning: {count} of {images} could not be drawn, the first is {first}");
     }
 }
 
@@ -126,7 +164,7 @@ pub enum Drawn {
 }
 
 /// Of an image that the job which draws has no row of.
-pub const UNSCORED: &str = "it could not be scored again";
+const UNSCORED: &str = "it could not be scored again";
 
 /// The job that draws them, deciding as the run did, where the run's job could be done.
 fn job(scored: &ScoredRun, package: &str, uris: &[String]) -> Result<ReadJob, Error> {
@@ -145,6 +183,10 @@ fn job(scored: &ScoredRun, package: &str, uris: &[String]) -> Result<ReadJob, Er
         "pictures": "all",
         "max_error_rows": "100%",
     });
+    // Where the package lies says nothing to people.
+    if let Some(model) = scored.model().filter(|name| job::is_model_name(name)) {
+        job["model"]["name"] = model.into();
+    }
     let thresholds = [
         ("image", scored.threshold()),
         ("pixel", scored.pixel_threshold()),

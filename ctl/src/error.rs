@@ -26,6 +26,16 @@ pub enum Error {
     NotYet { jobs: String, seconds: f64 },
     #[error("the new threshold came to nothing and the results of job {job} are as before: {why}")]
     AsBefore { job: String, why: String },
+    /// Why each of them was not is printed already.
+    #[error(
+        "not one of {images} of job {job} could be drawn; nothing was written to {}", .folder.display()
+    )]
+    NotDrawn {
+        job: String,
+        /// How many.
+        images: String,
+        folder: PathBuf,
+    },
     /// Everything wrong with a job file, one line each.
     #[error("{}", .lines.join("\n"))]
     InvalidFile { lines: Vec<String> },
@@ -102,7 +112,8 @@ impl Error {
             Self::JobFailed { .. }
             | Self::NotWhole { .. }
             | Self::NotYet { .. }
-            | Self::AsBefore { .. } => 1,
+            | Self::AsBefore { .. }
+            | Self::NotDrawn { .. } => 1,
             Self::InvalidFile { .. } | Self::Usage(_) | Self::Config(_) => USAGE,
             Self::NotFound(_) => 3,
             Self::Unreachable { .. } => 4,

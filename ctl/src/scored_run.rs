@@ -77,9 +77,9 @@ impl ScoredRun {
         })
     }
 
-    /// The model, for people.
-    pub fn model(&self) -> &str {
-        self.metrics.first().map_or("", |row| row.model.as_str())
+    /// The model, for people; of a run that failed before it was evaluated nothing is known.
+    pub fn model(&self) -> Option<&str> {
+        self.metrics.first().map(|row| row.model.as_str())
     }
 
     /// The version of the package that the run used, if it used one that has versions.

@@ -22,6 +22,7 @@ on_both_queues!(
     tables_of_many_nights_are_read_as_one_and_deleting_them_has_images_scored_again,
     too_many_bad_images_fail_the_job_and_what_was_scored_is_kept,
     images_in_archives_are_scored_where_they_lie,
+    images_in_folders_that_are_called_like_archives_have_addresses_of_their_own,
     what_is_anomalous_has_boxes_and_its_map_and_pictures_are_kept,
     what_two_models_decide_otherwise_is_shown,
     images_are_drawn_by_their_exact_names_and_those_that_have_gone_are_told,
@@ -244,6 +245,11 @@ fn what_is_anomalous_has_boxes_and_its_map_and_pictures_are_kept(queue: Queue) {
             assert!(begin.starts_with(magic), "{file}");
         }
     }
+    // The job that draws shows the model by the name that the job which is drawn has it by.
+    let runs = sandbox.json(&["get", "runs", "last"]);
+    assert_eq!(runs[0]["model"], "tiny", "{runs}");
+    let shown = sandbox.ctl(&["results", "last"]);
+    assert!(shown.stdout.contains("\ntiny "), "{}", shown.stdout);
     // Fewer take the place of those; a user's own file stays.
     let job = sandbox.job_ids().swap_remove(1);
     sandbox.write("pictures/notes.txt", "mine");
@@ -439,16 +445,41 @@ fn images_are_drawn_by_their_exact_names_and_those_that_have_gone_are_told(queue
     }
     assert_eq!(sandbox.job_ids(), jobs);
 
-    // Nothing of it is there any more: it is told of each, though the job that draws has failed.
+    // Nothing of it is there any more: it is told of each, the command fails as its job does, and the pictures that an earlier one
+    // drew stay.
     fs::remove_dir_all(&odd).unwrap();
-    sandbox
-        .ctl(&["render", &first, "--to", "none"])
-        .expect(0)
-        .says(&["warning: 16 of 16 images"]);
+    let before = files(&sandbox.path("odd"));
+    let none = sandbox.ctl(&["render", &first, "--to", "odd", "-o", "json"]);
+    none.expect(1).says(&[&format!(
+        "ctl: not one of 16 images of job {first} could be drawn; nothing was written to odd"
+    )]);
+    let none: Value = serde_json::from_str(&none.stdout).unwrap();
+    assert_eq!(none["folder"], Value::Null);
+    let told = none["images"].as_array().unwrap();
+    assert_eq!(told.len(), 16);
+    for image in told {
+        let note = image["note"].as_str().unwrap();
+        assert!(note.starts_with("not drawn: not_found"), "{image}");
+    }
+    assert_eq!(files(&sandbox.path("odd")), before);
     assert_eq!(
         sandbox.json(&["describe", "last"])["job"]["state"],
         "failed"
     );
+    sandbox
+        .ctl(&["render", &first, "--to", "none"])
+        .expect(1)
+        .tells(&["not drawn: not_found"]);
+    assert!(!sandbox.path("none").exists());
+    // What changes is known without pictures.
+    let changed = ["diff", &first, &second, "--to", "none.html"];
+    sandbox
+        .ctl(&changed)
+        .expect(0)
+        .says(&["warning: 12 of 12 images could not be drawn"]);
+    let page = fs::read_to_string(sandbox.path("none.html")).unwrap();
+    assert_eq!(page.matches("data:image/jpeg").count(), 0);
+    assert_eq!(page.matches("class=\"absent\">not_found: ").count(), 12);
 }
 
 /// The masks that `ctl render` draws of a job's images, each once.
@@ -536,6 +567,8 @@ fn runs_of_a_benchmark_are_drawn_each_by_its_own_model(queue: Queue) {
             assert!(image["note"].is_null(), "{drawn}");
         }
         let drawing = sandbox.json(&["describe", "last"]);
+        // Each package has no name of its own: it is called what the run was.
+        assert_eq!(drawing["runs"][0]["model"], "Padim resnet18", "{drawing}");
         drawing["resolved"]["runs"][0]["model"].clone()
     });
     assert_ne!(packages[0], packages[1]);
@@ -1125,6 +1158,85 @@ fn images_in_archives_are_scored_where_they_lie(queue: Queue) {
         ran.stdout.contains("is not a zip archive") || ran.stderr.contains("is not a zip archive"),
         "{ran:?}"
     );
+}
+
+fn images_in_folders_that_are_called_like_archives_have_addresses_of_their_own(queue: Queue) {
+    let sandbox = trained(12, 6).served(queue);
+    let tested = scores(&sandbox, "last");
+    // As paths the images in the folder are called what those in the archive are.
+    tar(
+        &sandbox.path("data/tiny/test/bad"),
+        &sandbox.path("data/x.tar"),
+        &["-cf"],
+    );
+    let folder = sandbox.path("data/x.tar!");
+    fs::create_dir(&folder).unwrap();
+    for name in ["0000.png", "0001.png"] {
+        let image = sandbox.path("data/tiny/test/good").join(name);
+        fs::copy(image, folder.join(name)).unwrap();
+    }
+    let expected: BTreeMap<String, String> = tested
+        .iter()
+        .filter_map(|(place, score)| {
+            let name = match place.rsplit_once('/')? {
+                ("tiny/test/bad", name) => format!("x.tar!/{name}"),
+                (_, name @ ("0000.png" | "0001.png")) => format!("x.tar%21/{name}"),
+                _ => return None,
+            };
+            Some((name, score.clone()))
+        })
+        .collect();
+    assert_eq!(expected.len(), 8);
+    let both = ["predict", "tiny", "data/x.tar", "data/x.tar!"];
+    sandbox
+        .ctl(&[&both[..], &["--to", "./out"]].concat())
+        .expect(0);
+    assert_eq!(scores(&sandbox, "last"), expected);
+    sandbox.ctl(&["verify", "last"]).expect(0);
+    let csv = sandbox.ctl(&["results", "last", "--scores", "--as", "csv"]);
+
+    let drawn = sandbox.json(&["render", "last", "--to", "drawn"]);
+    let drawn = drawn["images"].as_array().unwrap();
+    assert_eq!(drawn.len(), 8);
+    for image in drawn {
+        // Of another image there would be a note that it has changed.
+        assert!(image["note"].is_null(), "{image}");
+        assert_eq!(image["files"].as_array().unwrap().len(), 3, "{image}");
+    }
+    // A table is a list, and its addresses are addresses for a user, too.
+    sandbox.write("again.csv", &csv.stdout);
+    let again = ["predict", "tiny", "again.csv", "--to", "./out"];
+    sandbox.ctl(&again).expect(0);
+    assert_eq!(scores(&sandbox, "last"), expected);
+    let address = format!("file://{}", sandbox.path("data/x.tar%21/*.png").display());
+    sandbox
+        .ctl(&["predict", "tiny", &address, "--to", "./out"])
+        .expect(0);
+    let found = scores(&sandbox, "last");
+    assert_eq!(found.len(), 2);
+    assert!(found.iter().all(|(place, score)| expected[place] == *score));
+
+    // Where there is no such archive, the address that is meant is told.
+    fs::remove_file(sandbox.path("data/x.tar")).unwrap();
+    let said = "an image in the folder that is called so with a `!` has the address";
+    let named = ["predict", "tiny", "data/x.tar!/0001.png", "--to", "./out"];
+    sandbox
+        .ctl(&named)
+        .expect(1)
+        .tells(&[said, "/x.tar%21/0001.png"]);
+    sandbox.write(
+        "data/picked.txt",
+        "x.tar!/0000.png\ntiny/test/good/0000.png",
+    );
+    let listed = ["predict", "tiny", "data/picked.txt", "--to", "./out"];
+    let bearable = [&listed[..], &["--set", "max_error_rows=1"]].concat();
+    sandbox.ctl(&bearable).expect(0);
+    assert_eq!(
+        errors(&sandbox),
+        [("0000.png".to_owned(), "not_found".to_owned())]
+    );
+    let rows = sandbox.ctl(&["results", "last", "--scores", "--as", "csv"]);
+    assert!(rows.stdout.contains(said), "{}", rows.stdout);
 }
 
 fn a_job_that_computes_less_exactly_says_how_much_and_is_not_mixed_with_exact_ones(queue: Queue) {

@@ -10,7 +10,7 @@ use crate::{
     error::{ArchiveError, Refusal},
     name,
     object::{Object, Source},
-    zip::{LOCAL, u16_at},
+    zip::{FILE, LOCAL, u16_at},
 };
 
 /// What a file's own header may hold besides its name, so that one request is enough for nearly all.
@@ -46,7 +46,7 @@ pub fn read(
             let left = source.size().saturating_sub(header);
             let first = likely.min(left).max(LOCAL as u64) as usize;
             let mut bytes = source.get(header, first, whole)?;
-            if !bytes.starts_with(b"PK\x03\x04") {
+            if !bytes.starts_with(FILE) {
                 let reason = "its header is not where the directory says";
                 return Err(refused(Refusal::Damaged(reason.to_owned())));
             }

@@ -1,4 +1,12 @@
 //! Zip: the directory at the end is what an archive holds; the header before each file must agree with it.
+//!
+//! ```text
+//! front    of no archive, such as the program that unpacks it
+//! files    each with its header; places of files are counted from the first of them, or from where the front begins
+//! directory
+//! end      its size and its place; large archives have one more before it
+//! back     a comment, which the end counts, and what somebody has put behind it, such as zeros or a signature
+//! ```
 
 use bytes::Bytes;
 
@@ -15,7 +23,9 @@ const END_64: usize = 56;
 const LOCATOR_64: u64 = 20;
 const CENTRAL: usize = 46;
 pub(crate) const LOCAL: usize = 30;
-/// A comment may follow the end.
+/// What each file begins with.
+pub(crate) const FILE: &[u8] = b"PK\x03\x04";
+/// A comment may follow the end. No reader looks for the end before where the longest one would begin.
 const COMMENT: u64 = 65_535;
 
 /// A number of a header, whose length was checked.
@@ -32,6 +42,15 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 struct Directory {
+    offset: u64,
+    size: u64,
+    entries: u64,
+    /// Where what is counted from the archive's own beginning begins.
+    front: u64,
+}
+
+/// What an archive says of its directory.
+struct Told {
     offset: u64,
     size: u64,
     entries: u64,
@@ -77,7 +96,7 @@ pub(crate) fn list<O: Object>(
         }
         let whole = source.get(offset, length, what)?;
         offset += length as u64;
-        match central(&whole, lengths, limits) {
+        match central(&whole, lengths, limits, directory.front) {
             Ok(Some(entry)) => found.push(entry),
             Ok(None) => {}
             Err(refusal) => problems.push(Problem {
@@ -105,35 +124,52 @@ fn directory<O: Object>(source: &mut Source<'_, O>) -> Result<Directory, Archive
     if size < END {
         return Err(not_one("it is too short"));
     }
-    let is_one = |tail: &[u8], at: usize| {
+    let is_end = |tail: &[u8], at: usize| tail[at..].starts_with(b"PK\x05\x06");
+    let is_last = |tail: &[u8], at: usize| {
         let rest = tail.len() - at;
-        tail[at..].starts_with(b"PK\x05\x06")
-            && rest == END as usize + usize::from(u16_at(tail, at + 20))
+        is_end(tail, at) && rest == END as usize + usize::from(u16_at(tail, at + 20))
     };
     // Nearly no archive has a comment.
     let mut tail = Bytes::new();
     let mut end = None;
     for length in [END, (END + COMMENT).min(size)] {
         tail = source.get(size - length, length as usize, String::new)?;
-        let places = (0..=tail.len() - END as usize).rev();
-        end = places.into_iter().find(|at| is_one(&tail, *at));
+        let mut places = (0..=tail.len() - END as usize).rev();
+        end = places.find(|at| is_last(&tail, *at));
         if end.is_some() {
             break;
         }
     }
-    let Some(end) = end else {
+    // Something is behind it, or a part of its comment is missing: other readers take the last one that there is.
+    let mut places = (0..=tail.len() - END as usize).rev();
+    let Some(end) = end.or_else(|| places.find(|at| is_end(&tail, *at))) else {
         let begins = source.get(0, 4, String::new)?;
-        return Err(if begins.starts_with(b"PK\x03\x04") {
-            source.damaged(size, "its directory is missing: it is cut")
+        return Err(if begins.starts_with(FILE) {
+            let reason = format!(
+                "its directory's end is not in its last {} bytes: it is cut, or more than that is behind it",
+                END + COMMENT
+            );
+            source.damaged(size, reason)
         } else {
             not_one("it has no directory")
         });
     };
     let at = size - (tail.len() - end) as u64;
     let tail = tail.slice(end..);
+    let back = END as usize + usize::from(u16_at(&tail, 20));
+    let behind = tail.get(back..).unwrap_or_default();
+    if [FILE, b"PK\x01\x02", b"PK\x07\x08"]
+        .iter()
+        .any(|sign| behind.starts_with(sign))
+    {
+        let byte = at + back as u64;
+        return Err(source.unsupported(format!(
+            "an archive with another one behind it (from byte {byte} on)"
+        )));
+    }
     let parts = [4, 6].map(|at| u16_at(&tail, at));
     let counts = [8, 10].map(|at| u64::from(u16_at(&tail, at)));
-    let plain = Directory {
+    let plain = Told {
         entries: counts[1],
         size: u32_at(&tail, 12).into(),
         offset: u32_at(&tail, 16).into(),
@@ -147,51 +183,87 @@ fn directory<O: Object>(source: &mut Source<'_, O>) -> Result<Directory, Archive
         None
     };
     // Without one, these are numbers like others.
-    let (directory, at) = match large {
-        Some((directory, at)) => (directory, at),
+    let (told, at) = match large {
+        Some((told, at)) => (told, at),
         None if parts != [0, 0] || counts[0] != counts[1] => {
             return Err(source.unsupported("an archive of several parts"));
         }
         None => (plain, at),
     };
-    let end = directory.offset.checked_add(directory.size);
-    if end.is_none_or(|end| end > at) {
-        let reason = "its directory reaches beyond its place";
+    let front = front(source, &told, at)?;
+    let Told { size, entries, .. } = told;
+    if entries > size / CENTRAL as u64 {
+        let reason = format!("{entries} entries do not fit into a directory of {size} bytes");
         return Err(source.damaged(at, reason));
     }
-    if directory.entries > directory.size / CENTRAL as u64 {
-        let reason = format!(
-            "{} entries do not fit into a directory of {} bytes",
-            directory.entries, directory.size
-        );
-        return Err(source.damaged(at, reason));
-    }
-    Ok(directory)
+    Ok(Directory {
+        offset: front + told.offset,
+        size,
+        entries,
+        front,
+    })
 }
 
-/// The directory of a large archive, and where what describes it begins.
+/// What places in the archive are counted from, if what describes its directory begins at `at`: they are right as they stand, or
+/// a program was put before it and nobody changed them.
+fn front<O: Object>(source: &mut Source<'_, O>, told: &Told, at: u64) -> Result<u64, ArchiveError> {
+    let reached = told.offset.saturating_add(told.size);
+    let Some(front) = at.checked_sub(reached) else {
+        let reason = format!(
+            "its directory reaches {} bytes beyond its place: its beginning is missing, or its numbers are wrong",
+            reached - at
+        );
+        return Err(source.damaged(at, reason));
+    };
+    let begins = |source: &mut Source<'_, O>, at, with| {
+        let four = source.get(at, 4, String::new)?;
+        Ok(four.starts_with(with))
+    };
+    if front == 0 {
+        return Ok(0);
+    }
+    if told.size >= 4 && !begins(source, front + told.offset, b"PK\x01\x02")? {
+        // Something stands between the directory and what describes it, such as a signature of it.
+        return Ok(0);
+    }
+    if begins(source, 0, FILE)? {
+        return Err(source.unsupported(format!(
+            "an archive (from byte {front} on) with another one before it"
+        )));
+    }
+    Ok(front)
+}
+
+/// What a large archive says of its directory, and where that begins.
 fn zip64<O: Object>(
     source: &mut Source<'_, O>,
     locator: u64,
-) -> Result<Option<(Directory, u64)>, ArchiveError> {
+) -> Result<Option<(Told, u64)>, ArchiveError> {
     let found = source.get(locator, LOCATOR_64 as usize, String::new)?;
     if !found.starts_with(b"PK\x06\x07") {
         return Ok(None);
     }
-    let at = u64_at(&found, 8);
     if u32_at(&found, 4) != 0 || u32_at(&found, 16) > 1 {
         return Err(source.unsupported("an archive of several parts"));
     }
-    let end = source.get(at, END_64, || "the end of its directory".to_owned())?;
-    if !end.starts_with(b"PK\x06\x06") || at.saturating_add(END_64 as u64) > locator {
-        return Err(source.damaged(at, "the end of its directory is not there"));
+    // Right before this, wherever the archive begins, unless it holds more than anybody writes.
+    let told = u64_at(&found, 8);
+    let places = [locator.checked_sub(END_64 as u64), Some(told)];
+    for at in places.into_iter().flatten() {
+        if at.saturating_add(END_64 as u64) > locator {
+            continue;
+        }
+        let end = source.get(at, END_64, String::new)?;
+        if end.starts_with(b"PK\x06\x06") {
+            let told = Told {
+                entries: u64_at(&end, 32),
+                size: u64_at(&end, 40),
+                offset: u64_at(&end, 48),
+            };
+            return Ok(Some((told, at)));
+        }
     }
-    let directory = Directory {
-        entries: u64_at(&end, 32),
-        size: u64_at(&end, 40),
-        offset: u64_at(&end, 48),
-    };
-    Ok(Some((directory, at)))
+    Err(source.damaged(told, "the end of its directory is not there"))
 }
 
 /// `None`: a folder.
@@ -199,6 +271,7 @@ fn central(
     whole: &[u8],
     [name_length, extra_length, _]: [usize; 3],
     limits: &Limits,
+    front: u64,
 ) -> Result<Option<Entry>, Refusal> {
     const ENCRYPTED: u16 = 1 | 1 << 6 | 1 << 13;
     const UNIX: u8 = 3;
@@ -235,7 +308,8 @@ fn central(
     Ok(Some(Entry {
         name,
         place: Place::Zip {
-            header,
+            // What lies beyond the directory is refused later.
+            header: front.saturating_add(header),
             method,
             crc: u32_at(whole, 16),
         },

@@ -52,7 +52,7 @@ pub(crate) fn value(
             Some(text) => Some(Json::String(text.to_owned())),
             None => wrong(report),
         },
-        (Kind::Path, _) => match node.text().map(|text| paths::absolute(text, current_dir)) {
+        (Kind::Path, _) => match node.text().map(|text| paths::address(text, current_dir)) {
             Some(Ok(path)) => Some(Json::String(path)),
             Some(Err(reason)) => {
                 report.error(node.at, format!("{name}: {reason}"));

@@ -38,6 +38,7 @@ pub use paths::{file_path, file_uri};
 pub use read::{import_anomalib, read};
 pub use resolved::ResolvedJob;
 pub use rethreshold::Rethreshold;
+pub use run::is_model_name;
 pub use schema::schema;
 pub use strict::ResolvedError;
 pub use write::yaml;

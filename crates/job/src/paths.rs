@@ -2,6 +2,10 @@
 
 use std::path::Path;
 
+use data::ListedAddress;
+
+const FILE: &str = "file://";
+
 /// Remote storage; which of it can be reached is the configuration's matter.
 const REMOTE: &[&str] = &["s3", "gs", "az"];
 
@@ -40,6 +44,29 @@ pub(crate) fn absolute(text: &str, current_dir: &Path) -> Result<String, String>
         return Ok(normal(text));
     }
     Ok(normal(&format!("{}/{text}", current_dir.to_string_lossy())))
+}
+
+/// The same of what may be an image in an archive: what is in it is named as it is, and stays so. A `file://` URI stays one
+/// where its path would mean something in an archive and it does not: a folder's name may end in `.tar!`.
+pub(crate) fn address(text: &str, current_dir: &Path) -> Result<String, String> {
+    let Some(rest) = text.strip_prefix(FILE).filter(|rest| rest.starts_with('/')) else {
+        return absolute(text, current_dir);
+    };
+    let (encoded, entry) = match data::listed_address(rest) {
+        ListedAddress::Object(path) => (path, None),
+        ListedAddress::Archived { archive, entry } => (archive, Some(entry)),
+    };
+    let inside = entry.as_ref().map(|entry| format!("!/{entry}"));
+    let inside = inside.unwrap_or_default();
+    let path = format!("{}{inside}", normal(&decode(&encoded)?));
+    let means = match data::listed_address(&path) {
+        ListedAddress::Object(_) => None,
+        ListedAddress::Archived { entry, .. } => Some(entry),
+    };
+    Ok(match means == entry {
+        true => path,
+        false => format!("{FILE}{}{inside}", normal(&encoded)),
+    })
 }
 
 /// The URI of what [`absolute`] gave.
@@ -165,6 +192,33 @@ mod tests {
         ] {
             assert!(absolute(bad, Path::new("/home/me")).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_in_an_archive_keeps_its_name_and_no_folder_is_taken_for_one() {
+        for (text, expected) in [
+            ("file:///a%20b/./c.png", "/a b/c.png"),
+            ("file:///a%20b/x.tar", "/a b/x.tar"),
+            ("x.tar!/100%.png", "/home/me/x.tar!/100%.png"),
+            ("file:///a%20b.zip!/100%.png", "/a b.zip!/100%.png"),
+            ("file:///a.zip!/b%20c!/d.png", "/a.zip!/b%20c!/d.png"),
+            ("file:///a/../x.tar%21/b.png", "file:///x.tar%21/b.png"),
+            ("file:///x.tar%21/*.png", "file:///x.tar%21/*.png"),
+            (
+                "file:///x.tar%21/a%20b.zip!/c%.png",
+                "file:///x.tar%21/a%20b.zip!/c%.png",
+            ),
+            ("file:///x.tar%21", "/x.tar!"),
+            ("file:///x%21/b.png", "/x!/b.png"),
+            ("s3://bucket/x.tar%21/b.png", "s3://bucket/x.tar%21/b.png"),
+        ] {
+            let found = address(text, Path::new("/home/me")).expect(text);
+            assert_eq!(found, expected);
+            // Resolved jobs are read with what was made of their files.
+            assert_eq!(address(&found, Path::new("/")).as_deref(), Ok(expected));
+        }
+        assert!(address("file:///a%.png", Path::new("/")).is_err());
+        assert!(address("file://host/a", Path::new("/")).is_err());
     }
 
     #[test]

@@ -56,6 +56,9 @@ pub struct RunSpec {
     /// The grid coordinates of this run: dotted path to chosen value. Empty without grids.
     pub axes: serde_json::Map<String, serde_json::Value>,
     pub model: ModelSource,
+    /// What the model is called on screens and in tables, where that is not what `model` names it by; only of a package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_name: Option<String>,
     pub data: ClassSpec,
     pub metrics: MetricsSpec,
     pub normalization: Normalization,

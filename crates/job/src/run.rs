@@ -35,6 +35,39 @@ fn missing(key: &str, example: &str, at: At, report: &mut Report<'_>) {
 
 pub(crate) const CLASS_KEYS: &[&str] = &["class_path", "init_args"];
 const THRESHOLD_KEYS: &[&str] = &["image", "pixel"];
+/// Keys of a model that is a package.
+const PACKAGE: &str = "package";
+const NAME: &str = "name";
+/// Of what a model is called: a line of a table.
+const MODEL_NAME_BYTES: usize = 200;
+
+/// Whether a model can be called that.
+pub fn is_model_name(text: &str) -> bool {
+    (1..=MODEL_NAME_BYTES).contains(&text.len()) && !text.contains(char::is_control)
+}
+
+/// Of a package that is called otherwise than it is named.
+fn model_name(node: &Node, report: &mut Report<'_>) -> Option<Option<String>> {
+    let model = node
+        .get("model")
+        .filter(|model| model.get(PACKAGE).is_some());
+    let name = model.and_then(|model| model.get(NAME));
+    let Some(name) = name.filter(|name| !name.is_null()) else {
+        return Some(None);
+    };
+    let text = name.text().unwrap_or_default();
+    if is_model_name(text) {
+        return Some(Some(text.to_owned()));
+    }
+    report.error(
+        name.at,
+        format!(
+            "model.name: expected what the model is called, a text of 1 to {MODEL_NAME_BYTES} bytes in one line, found {}",
+            name.describe()
+        ),
+    );
+    None
+}
 
 /// Reads the runs of one job.
 pub(crate) struct Reader<'a> {
@@ -78,6 +111,7 @@ impl<'a> Reader<'a> {
             report,
         );
         let model = self.model(node, data.as_ref(), report);
+        let model_name = model_name(node, report);
         let precision = precision(node.get("precision"), self.kind, report);
         let scaled_decoding = scaled_decoding(node.get("scaled_decoding"), self.kind, report);
         let is_exact = precision == Some(Precision::F32) && scaled_decoding == Some(false);
@@ -90,6 +124,7 @@ impl<'a> Reader<'a> {
         Some(RunSpec {
             axes,
             model: model?,
+            model_name: model_name?,
             data: data.filter(|data| data.arguments.right)?.spec(),
             metrics: metrics?,
             normalization: normalization?,
@@ -142,11 +177,11 @@ impl<'a> Reader<'a> {
             missing("model", example, node.at, report);
             return None;
         };
-        let package = model.entries().iter().find(|entry| entry.key == "package");
+        let package = model.entries().iter().find(|entry| entry.key == PACKAGE);
         match (self.kind.takes_package(), package) {
             (true, Some(package)) => {
                 owned_by_package(node, report);
-                self.package(model, &package.node, report)
+                self.package(model, &package.node, &[NAME], report)
                     .map(ModelSource::Package)
             }
             (true, None) => {
@@ -178,22 +213,26 @@ impl<'a> Reader<'a> {
     /// The trained package that a job of a kind without runs names as its `model`.
     pub fn trained(&self, root: &Node, report: &mut Report<'_>) -> Option<String> {
         let model = root.get("model").filter(|model| !model.is_null());
-        let package = model.and_then(|model| Some((model, model.get("package")?)));
+        let package = model.and_then(|model| Some((model, model.get(PACKAGE)?)));
         let Some((model, package)) = package else {
             let at = model.map_or(root.at, |model| model.at);
             let kind = self.kind;
             report.error(at, format!("a job of kind {kind} has a trained package: `model: {{package: NAME}}`, NAME@VERSION or a path to its package.json"));
             return None;
         };
-        self.package(model, package, report)
+        self.package(model, package, &[], report)
     }
 
-    fn package(&self, model: &Node, package: &Node, report: &mut Report<'_>) -> Option<String> {
-        for entry in model
-            .entries()
-            .iter()
-            .filter(|entry| entry.key != "package")
-        {
+    /// `beside`: what may stand beside it.
+    fn package(
+        &self,
+        model: &Node,
+        package: &Node,
+        beside: &[&str],
+        report: &mut Report<'_>,
+    ) -> Option<String> {
+        let is_known = |key: &str| key == PACKAGE || beside.contains(&key);
+        for entry in model.entries().iter().filter(|entry| !is_known(&entry.key)) {
             report.error(
                 entry.at,
                 format!(

@@ -39,6 +39,8 @@ pub fn schema() -> Json {
         "additionalProperties": false,
         "properties": {"package": {"type": TEXT, "description": "NAME, NAME@VERSION, or the path of a package.json; with `kind: test` and `kind: predict` also of an .onnx or .xml file."}},
     });
+    let mut of_run = package.clone();
+    of_run["properties"]["name"] = json!({"type": TEXT_OR_NULL, "description": "What the model is called on screens and in tables, in the place of `package`."});
     let of_runs = RUN_KEYS.iter().filter(|key| **key != "model");
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -60,7 +62,7 @@ pub fn schema() -> Json {
         "if": {"required": ["kind"], "properties": {"kind": {"const": JobKind::Export.as_str()}}},
         "then": {
             "required": ["export"],
-            "properties": {"model": package.clone(), "export": {"type": "object"}},
+            "properties": {"model": package, "export": {"type": "object"}},
             "not": any(of_runs.map(|key| json!({"required": [key]})).collect()),
         },
         "else": {
@@ -77,7 +79,7 @@ pub fn schema() -> Json {
                 "description": "What the job does.",
             },
             "name": {"type": TEXT_OR_NULL, "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$", "description": "Default: the file's name."},
-            "model": grid(any(vec![short_names(models::REGISTRY), class(models::REGISTRY), package])),
+            "model": grid(any(vec![short_names(models::REGISTRY), class(models::REGISTRY), of_run])),
             "data": grid(any(vec![
                 short_names(data::REGISTRY),
                 class(data::REGISTRY),

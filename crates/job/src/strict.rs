@@ -129,6 +129,11 @@ impl ResolvedJob {
                     );
                 }
             }
+            let is_of_package = matches!(run.model, ModelSource::Package(_));
+            let mut name = run.model_name.iter();
+            if !name.all(|name| is_of_package && run::is_model_name(name)) {
+                return invalid(what("model_name"), "is not what a package can be called");
+            }
             check_shortcuts(run, self.kind, self.resources.engine)
                 .or_else(|(part, reason)| invalid(what(part), reason))?;
             for name in run.metrics.image.iter().chain(&run.metrics.pixel) {

@@ -542,6 +542,15 @@ fn a_test_job_has_a_package() {
         only_run(&text("{package: out/package.json}")).model,
         ModelSource::Package("/home/me/out/package.json".into())
     );
+    let named = only_run(&text(
+        "{package: out/package.json, name: 'Padim of line 3'}",
+    ));
+    assert_eq!(named.model_name.as_deref(), Some("Padim of line 3"));
+    assert_eq!(only_run(&text("{package: x, name: null}")).model_name, None);
+    says(
+        &text("{package: x, name: \"a\\nb\"}"),
+        &["job.yaml:2:27: model.name: expected what the model is called"],
+    );
     says(
         &text("Padim"),
         &["job.yaml:2:8: a job of kind test has a trained package"],
@@ -751,6 +760,10 @@ fn a_resolved_job_is_read_strictly() {
         change(pointer, value);
     }
     assert!(change("/format", serde_json::json!(9)).contains("format 9"));
+    let mut json = serde_json::to_value(&job).expect("JSON");
+    json["runs"][0]["model_name"] = "x".into();
+    let error = ResolvedJob::from_json(&json.to_string()).expect_err("it is trained");
+    assert!(error.to_string().contains("run 0, model_name"), "{error}");
     let mut json = serde_json::to_value(&job).expect("JSON");
     json["surprise"] = true.into();
     assert!(ResolvedJob::from_json(&json.to_string()).is_err());

@@ -16,7 +16,7 @@ pub(crate) fn of_models(runs: &[RunSpec]) -> Vec<String> {
     }
     runs.iter()
         .map(|run| match &run.model {
-            ModelSource::Package(package) => package.clone(),
+            ModelSource::Package(package) => run.model_name.as_ref().unwrap_or(package).clone(),
             ModelSource::Train(class) => {
                 let mut label = base(class);
                 let family = families.get(&label);

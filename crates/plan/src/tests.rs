@@ -57,6 +57,7 @@ pub(crate) fn spec(
         measured_on: MeasuredOn::Test,
         train_share: None,
         chosen_on: None,
+        model_name: None,
         task: VisionTask::Classification,
         seed,
     }
@@ -142,6 +143,10 @@ fn labels_say_what_differs() {
         spec("a", 20, "x", 0, true),
         spec("b", 10, "x", 0, true),
         spec("", 0, "x", 0, false),
+        RunSpec {
+            model_name: Some("of line 3".to_owned()),
+            ..spec("", 0, "x", 0, false)
+        },
     ]));
     let labels: Vec<&str> = plan.runs.iter().map(|run| run.model.as_str()).collect();
     assert_eq!(
@@ -150,7 +155,8 @@ fn labels_say_what_differs() {
             "Padim a n_features=10",
             "Padim a n_features=20",
             "Padim b",
-            "screws@1"
+            "screws@1",
+            "of line 3"
         ]
     );
 }

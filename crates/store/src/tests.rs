@@ -104,6 +104,19 @@ fn addresses_are_read_and_refused() {
         parse(&file_uri(Path::new("/50%/x#1 ä?"))).unwrap(),
         Path::new("/50%/x#1 ä?")
     );
+    // What is in an archive stands behind `!/`: no folder's name does.
+    assert_eq!(file_uri(Path::new("/a!b/x.tar!")), "file:///a!b/x.tar%21");
+    let folder = tempfile::tempdir().unwrap();
+    let below = folder.path().join("x.tar!");
+    let store = Store::create(&file_uri(&below)).unwrap();
+    assert_eq!(
+        store.uri("b!/c!.png"),
+        format!("{}/b%21/c!.png", file_uri(&below))
+    );
+    assert_eq!(
+        parse(&store.uri("b!/c!.png")).unwrap(),
+        below.join("b!/c!.png")
+    );
     assert!(matches!(
         parse("file://host/a"),
         Err(StoreError::InvalidUri { .. })

@@ -134,10 +134,13 @@ pub fn file_uri(path: &Path) -> String {
     uri
 }
 
-/// Encodes what a URI gives a meaning to; everything else, non-ASCII letters too, stays readable.
+/// Encodes what a URI gives a meaning to; everything else, non-ASCII letters too, stays readable. `!/` stands between an
+/// archive and what is in it, so the `!` that a name ends with is none.
 pub(crate) fn encode(path: &str, out: &mut String) {
-    for c in path.chars() {
+    let mut chars = path.chars().peekable();
+    while let Some(c) = chars.next() {
         match c {
+            '!' if matches!(chars.peek(), None | Some('/')) => out.push_str("%21"),
             '%' | '#' | '?' | ' ' => out.push_str(&format!("%{:02X}", c as u32)),
             c if c.is_ascii_control() => out.push_str(&format!("%{:02X}", c as u32)),
             c => out.push(c),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use report::{Picture, Side, Switch};
 use serde_json::json;
 
-use crate::drawing::{Drawn, Studio, UNSCORED};
+use crate::drawing::{Drawn, Studio};
 use crate::scored_run::ScoredRun;
 use crate::switched::{self, Decided};
 use crate::{Common, Error, output, target};
@@ -93,16 +93,19 @@ async fn draw(
     let flips = switch.flips.iter().flatten();
     let uris: Vec<String> = flips.map(|flip| flip.uri.clone()).collect();
     let mut drawn = studio.draw(scored, &uris).await?;
+    // What was asked for is what changes: the report says it without pictures, too.
+    if let Some(missing) = &drawn.missing {
+        missing.warn();
+    }
     let picture = |bytes: Option<Vec<u8>>| Picture::new(bytes?).ok();
     for flip in switch.flips.iter_mut().flatten() {
-        match drawn.remove(&flip.uri) {
-            Some(Drawn::Row(row)) => {
+        match drawn.take(&flip.uri) {
+            Drawn::Row(row) => {
                 let row = *row;
                 flip.overlays[index] = picture(row.overlay);
                 flip.image = flip.image.take().or_else(|| picture(row.image));
             }
-            Some(Drawn::Failed(why)) => flip.lacks = Some(why),
-            None => flip.lacks = Some(UNSCORED.to_owned()),
+            Drawn::Failed(why) => flip.lacks = Some(why),
         }
     }
     Ok(())
@@ -112,7 +115,7 @@ fn side(scored: &ScoredRun) -> Side {
     Side {
         job: scored.job.id.clone(),
         name: scored.job.name.clone(),
-        model: scored.model().to_owned(),
+        model: scored.model().unwrap_or_default().to_owned(),
         version: scored.version(),
         threshold: scored.threshold(),
     }

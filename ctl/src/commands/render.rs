@@ -8,8 +8,8 @@ use tables::{RenderRow, ScoreRow};
 use tokio::fs;
 
 use super::results::highest;
-use crate::drawing::{Drawn, MOST, Studio, UNSCORED};
-use crate::output::{Table, number};
+use crate::drawing::{Drawn, MOST, Studio};
+use crate::output::{Table, counted, number};
 use crate::scored_run::ScoredRun;
 use crate::{Common, Error, target};
 
@@ -58,11 +58,24 @@ async fn render(common: &Common, args: &Args, studio: &mut Studio<'_>) -> Result
     let mut drawn = studio.draw(&scored, &uris).await?;
     let mut put = Vec::new();
     for (rank, row) in (1..).zip(rows) {
-        let drawn = drawn.remove(&row.uri);
+        let drawn = drawn.take(&row.uri);
         put.push(Put::of(rank, row, drawn));
     }
+    match drawn.missing {
+        // Pictures that an earlier command drew are better than none: what lies there stays.
+        Some(missing) if missing.is_all() => {
+            print(common, None, &put)?;
+            return Err(Error::NotDrawn {
+                job: scored.job.id.clone(),
+                images: counted(missing.of as u64, "image"),
+                folder,
+            });
+        }
+        Some(missing) => missing.warn(),
+        None => {}
+    }
     index.write(&folder, &put, &earlier).await?;
-    print(common, &folder, &put)
+    print(common, Some(&folder), &put)
 }
 
 /// Which run's pictures a folder holds: a file beside them.
@@ -176,11 +189,10 @@ struct Put {
 }
 
 impl Put {
-    fn of(rank: usize, row: ScoreRow, drawn: Option<Drawn>) -> Self {
+    fn of(rank: usize, row: ScoreRow, drawn: Drawn) -> Self {
         let (drawn, note) = match drawn {
-            None => (RenderRow::default(), Some(format!("not drawn: {UNSCORED}"))),
-            Some(Drawn::Failed(why)) => (RenderRow::default(), Some(format!("not drawn: {why}"))),
-            Some(Drawn::Row(drawn)) => {
+            Drawn::Failed(why) => (RenderRow::default(), Some(format!("not drawn: {why}"))),
+            Drawn::Row(drawn) => {
                 let changed = drawn.etag != row.etag;
                 let note =
                     changed.then(|| "the image has changed since the job scored it".to_owned());
@@ -214,8 +226,11 @@ impl Put {
     }
 }
 
-fn print(common: &Common, folder: &Path, put: &[Put]) -> Result<(), Error> {
-    let value = json!({"folder": folder, "images": put.iter().map(|one| one.json(folder)).collect::<Vec<_>>()});
+/// `folder`: where the pictures were put, if there is any.
+fn print(common: &Common, folder: Option<&Path>, put: &[Put]) -> Result<(), Error> {
+    let below = folder.unwrap_or(Path::new(""));
+    let images: Vec<Value> = put.iter().map(|one| one.json(below)).collect();
+    let value = json!({"folder": folder, "images": images});
     common.output.print(&value, || {
         let mut table = Table::new(&[">rank", ">score", "anomalous", "pictures", "image"]);
         for one in put {
@@ -240,7 +255,11 @@ fn print(common: &Common, folder: &Path, put: &[Put]) -> Result<(), Error> {
                 one.row.uri.clone(),
             ]);
         }
-        format!("{}\n\nPictures: {}", table.render(), folder.display())
+        let mut text = table.render();
+        if let Some(folder) = folder {
+            text.push_str(&format!("\n\nPictures: {}", folder.display()));
+        }
+        text
     })
 }
 
@@ -300,12 +319,12 @@ mod tests {
             Put::of(
                 1,
                 row("file:///line3/0412.png", 31.25),
-                Some(Drawn::Row(Box::new(drawn))),
+                Drawn::Row(Box::new(drawn)),
             ),
             Put::of(
                 2,
                 row("file:///line3/0977.png", 28.5),
-                Some(Drawn::Failed("it has gone".to_owned())),
+                Drawn::Failed("it has gone".to_owned()),
             ),
         ];
         let index = Index {

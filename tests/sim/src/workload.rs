@@ -67,6 +67,7 @@ pub fn submit(
         measured_on: MeasuredOn::Test,
         train_share: None,
         chosen_on: None,
+        model_name: None,
         task: VisionTask::Classification,
         // The number of chunks travels to the fake list task as the seed.
         seed: chunks,

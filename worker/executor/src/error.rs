@@ -138,6 +138,15 @@ pub enum TaskError {
         "{uri} is a folder, not a file, which its ending says; `{uri}/**` means the images below it"
     )]
     FolderPlace { uri: String },
+    #[error(
+        "there is no archive {archive}; an image in the folder that is called so with a `!` has the address {image}"
+    )]
+    NoArchive {
+        /// Address of the archive.
+        archive: String,
+        /// Of the image in a folder that is called as the archive with a `!` would be.
+        image: String,
+    },
     #[error("the list {uri}")]
     List {
         uri: String,
@@ -207,6 +216,7 @@ impl TaskError {
             | Self::ListedAddress { .. }
             | Self::NoPlace { .. }
             | Self::FolderPlace { .. }
+            | Self::NoArchive { .. }
             | Self::TooManyErrors { .. }
             | Self::NothingScored { .. }
             | Self::NoThreshold(_)

@@ -210,35 +210,145 @@ fn times_are_read() {
     assert_eq!(entries[1].modified, Some(1_234_567_890));
 }
 
-/// Numbers that do not fit stand elsewhere.
-#[test]
-fn large_archives_are_read() {
-    let wide = |numbers: &[u64]| {
-        let content = numbers.iter().flat_map(|number| number.to_le_bytes());
-        let content: Vec<u8> = content.collect();
-        [&[1, 0, content.len() as u8, 0][..], &content].concat()
-    };
-    let mut file = made("a.png", b"abc");
-    (file.size, file.stored, file.header) = (u32::MAX, u32::MAX, Some(u32::MAX));
-    file.extra = wide(&[3, 3, 0]);
-    let (bytes, directory) = parts(&[file.clone()]);
+/// Numbers as a field of a large archive's entry has them.
+fn wide(numbers: &[u64]) -> Vec<u8> {
+    let content = numbers.iter().flat_map(|number| number.to_le_bytes());
+    let content: Vec<u8> = content.collect();
+    [&[1, 0, content.len() as u8, 0][..], &content].concat()
+}
+
+/// With `more` in what describes its directory.
+fn large(file: &Made, more: &[u8]) -> Vec<u8> {
+    let (bytes, directory) = parts(std::slice::from_ref(file));
     let at = bytes.len() + directory.len();
     let mut large = b"PK\x06\x06".to_vec();
-    large.extend([44_u64.to_le_bytes()].concat());
+    large.extend((44 + more.len() as u64).to_le_bytes());
     large.extend([0; 12]);
     for number in [1, 1, directory.len() as u64, bytes.len() as u64] {
         large.extend(number.to_le_bytes());
     }
+    large.extend(more);
     let mut locator = b"PK\x06\x07\0\0\0\0".to_vec();
     locator.extend((at as u64).to_le_bytes());
     locator.extend(1_u32.to_le_bytes());
     let end = end(u16::MAX, u32::MAX, u32::MAX);
-    let whole = [bytes, directory, large, locator, end].concat();
+    [bytes, directory, large, locator, end].concat()
+}
+
+/// Numbers that do not fit stand elsewhere.
+#[test]
+fn large_archives_are_read() {
+    let mut file = made("a.png", b"abc");
+    (file.size, file.stored, file.header) = (u32::MAX, u32::MAX, Some(u32::MAX));
+    file.extra = wide(&[3, 3, 0]);
+    for more in [&b""[..], &[7; 10]] {
+        let whole = large(&file, more);
+        assert_eq!(contents(&whole, Format::Zip)[0].1, &b"abc"[..]);
+    }
+    let whole = [PROGRAM, &large(&file, b""), &[0; 512]].concat();
     assert_eq!(contents(&whole, Format::Zip)[0].1, &b"abc"[..]);
 
     file.extra = wide(&[3]);
     let problem = &refusals(&[file])[0];
     assert!(problem.to_string().contains("missing"), "{problem}");
+}
+
+/// What unpacks an archive that it stands before.
+const PROGRAM: &[u8] = b"#!/bin/sh\nexec unzip \"$0\"\n";
+
+#[test]
+fn a_program_may_stand_before_an_archive() {
+    let sample = sample();
+    let expected = contents(&sample, Format::Zip);
+    assert_eq!(expected.len(), 3);
+    for program in [PROGRAM, &noise(200_000, 3), b"\0"] {
+        // As two files are put together.
+        let whole = [program, &sample].concat();
+        assert_eq!(contents(&whole, Format::Zip), expected);
+        // As `zip --adjust-sfx` leaves it: what counts is where it lies in the file.
+        let at = program.len() as u32;
+        let mut file = made("a.png", b"abc");
+        file.header = Some(at);
+        let (bytes, directory) = parts(&[file]);
+        let end = end(1, directory.len() as u32, at + bytes.len() as u32);
+        let whole = [program, &bytes, &directory, &end].concat();
+        assert_eq!(contents(&whole, Format::Zip)[0].1, &b"abc"[..]);
+    }
+    // One without files is one all the same.
+    let empty = [PROGRAM, &zip(&[])].concat();
+    assert_eq!(listed(&empty, Format::Zip), Listing::default());
+}
+
+#[test]
+fn what_somebody_has_put_behind_an_archive_is_passed_over() {
+    let mut commented = sample();
+    let at = commented.len() - 2;
+    commented[at..].copy_from_slice(&9_u16.to_le_bytes());
+    commented.extend(b"a comment");
+    let expected = contents(&sample(), Format::Zip);
+    for whole in [sample(), commented.clone()] {
+        for behind in [&[0; 65_535][..], &[0; 1], b"\n", &noise(5000, 8)] {
+            // The longest comment takes as much.
+            let most = 65_535.min(sample().len() + 65_535 - whole.len());
+            let behind = &behind[..behind.len().min(most)];
+            let whole = [&whole, behind].concat();
+            assert_eq!(contents(&whole, Format::Zip), expected);
+        }
+    }
+    // What a comment lacks is no file.
+    commented.truncate(commented.len() - 4);
+    assert_eq!(contents(&commented, Format::Zip), expected);
+
+    let more = failed(&[&sample()[..], &[0; 65_536]].concat(), Format::Zip);
+    assert!(
+        more.to_string().contains("more than that is behind it"),
+        "{more}"
+    );
+}
+
+/// Of two archives in one file only the last would be read, and nobody would miss the other's files.
+#[test]
+fn archives_one_behind_the_other_are_refused() {
+    let (first, second) = (zip(&[made("first.png", b"1")]), sample());
+    let both = [&first[..], &second].concat();
+    let said = failed(&both, Format::Zip);
+    let expected = format!(
+        "an archive (from byte {} on) with another one before it",
+        first.len()
+    );
+    assert_eq!(said.word(), "unsupported");
+    assert!(said.to_string().contains(&expected), "{said}");
+    // Of the same layout: the place of the second one's directory is that of the first one's.
+    let said = failed(&[&first[..], &first].concat(), Format::Zip);
+    assert!(said.to_string().contains(&expected), "{said}");
+
+    // The second one is cut off.
+    for length in [4, 40, second.len() - 22] {
+        let said = failed(&[&first[..], &second[..length]].concat(), Format::Zip);
+        let expected = format!("another one behind it (from byte {} on)", first.len());
+        assert!(said.to_string().contains(&expected), "{said}");
+    }
+
+    // An archive as a file of one that is cut off.
+    let outer = zip(&[made("inner.zip", &second), made("last.png", b"last")]);
+    for cut in [30 + 9, 30 + 9 + 20] {
+        let said = failed(&outer[..cut + second.len()], Format::Zip);
+        assert!(
+            matches!(said.word(), "unsupported" | "archive_error"),
+            "{said}"
+        );
+    }
+    let found = contents(&outer, Format::Zip);
+    assert_eq!(found[0].1, second);
+}
+
+#[test]
+fn something_may_stand_between_the_directory_and_what_describes_it() {
+    let (bytes, directory) = parts(&[made("a.png", b"abc")]);
+    let end = end(1, directory.len() as u32, bytes.len() as u32);
+    let signature = b"PK\x05\x05\x04\0sign";
+    let whole = [&bytes[..], &directory, signature, &end].concat();
+    assert_eq!(contents(&whole, Format::Zip)[0].1, &b"abc"[..]);
 }
 
 #[test]
@@ -348,7 +458,7 @@ fn an_archive_that_is_none_or_not_whole_says_so() {
     assert!(with(60_000, size, offset).contains("60000 entries do not fit"));
     assert!(with(0, size, offset).contains("more than it counts"));
     assert!(with(1, size - 1, offset).contains("entry 0"));
-    assert!(with(1, size, offset - 1).contains("entry 0"));
+    assert!(with(1, size, offset - 1).contains("another one before it"));
     assert!(with(1, size, u32::MAX - 1).contains("beyond"));
 
     let mut parted = whole.clone();
@@ -380,6 +490,23 @@ proptest! {
     #[test]
     fn changed_archives_never_panic(changes in changes()) {
         use_all(changed(sample(), &changes), Format::Zip)?;
+    }
+
+    #[test]
+    fn changed_archives_with_more_around_them_never_panic(changes in changes()) {
+        let whole = [PROGRAM, &sample(), &[0; 99]].concat();
+        use_all(changed(whole, &changes), Format::Zip)?;
+    }
+
+    /// Whatever it is, if it is no archive.
+    #[test]
+    fn what_is_around_an_archive_changes_nothing_in_it(
+        front in proptest::collection::vec(any::<u8>(), 0..300),
+        back in proptest::collection::vec(any::<u8>(), 0..300),
+    ) {
+        prop_assume!(![&front, &back].iter().any(|bytes| bytes.windows(2).any(|two| two == b"PK")));
+        let whole = [&front[..], &sample(), &back].concat();
+        prop_assert_eq!(contents(&whole, Format::Zip), contents(&sample(), Format::Zip));
     }
 
     #[test]

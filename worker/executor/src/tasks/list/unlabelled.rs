@@ -221,8 +221,12 @@ impl<'a> Found<'a> {
             Place::Archived { archive, entry } => {
                 let (store, path) = self.attempt.stores.locate(archive)?;
                 // Like an image that is named, it must be there.
-                if self.seen.insert(archive.clone()) {
-                    self.attempt.runtime.block_on(store.head(&path))?;
+                if self.seen.insert(archive.clone())
+                    && let Err(error) = self.attempt.runtime.block_on(store.head(&path))
+                {
+                    return Err(
+                        in_folder(self.attempt, (&store, &path), entry)?.unwrap_or(error.into())
+                    );
                 }
                 self.name(&store.uri(&path), entry)
             }
@@ -438,8 +442,13 @@ impl<'a> Found<'a> {
         let opened = match self.archives.open(archive, &wants) {
             Ok(opened) => opened,
             Err(error) => {
-                let why = archived::unreadable(error)?;
+                let mut why = archived::unreadable(error)?;
                 let (store, path) = self.attempt.stores.locate(archive)?;
+                if let Some(first) = names.first()
+                    && let Some(error) = in_folder(self.attempt, (&store, &path), first)?
+                {
+                    why.why = error.to_string();
+                }
                 let head = self.attempt.runtime.block_on(store.head(&path));
                 // An archive that has changed is tried again by an incremental job.
                 let info = head.unwrap_or_else(|_| unknown(path));
@@ -553,6 +562,25 @@ impl<'a> Found<'a> {
             ..row
         })
     }
+}
+
+/// What is said of an archive that is not there, where a folder has the name that stands before the entry.
+fn in_folder(
+    attempt: &Attempt,
+    (store, archive): (&Store, &str),
+    entry: &str,
+) -> Result<Option<TaskError>, StoreError> {
+    let head = |path: &str| match attempt.runtime.block_on(store.head(path)) {
+        Ok(_) => Ok(true),
+        Err(error) if error.class() == FailureClass::InvalidInput => Ok(false),
+        Err(error) => Err(error),
+    };
+    let image = format!("{archive}{INSIDE}{entry}");
+    let is_meant = !head(archive)? && head(&image)?;
+    Ok(is_meant.then(|| TaskError::NoArchive {
+        archive: store.uri(archive),
+        image: store.uri(&image),
+    }))
 }
 
 /// A name as those of entries are; of what is refused it may be any.
