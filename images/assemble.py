@@ -18,7 +18,7 @@ OPENVINO = ["libopenvino*", "libtbb.so.12"]
 TARGETS = {
     "coordinator": (["coordinator", "ctl"], [], False),
     "worker": (["worker", "executor", "executor-torch", "openvino-ir"], ["*"], True),
-    "worker-predict": (["worker", "executor"], OPENVINO, True),
+    "worker-predict": (["worker", "executor", "openvino-ir"], OPENVINO, True),
 }
 
 

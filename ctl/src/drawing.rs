@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use job::ResolvedJob;
 use proto::Place;
 use serde_json::json;
-use tables::{RenderRow, ScoreRow};
+use tables::{MetricRow, RenderRow, ScoreRow};
 
 use crate::cluster::{Cluster, WorkerOptions};
 use crate::commands::{results, run::submit};
@@ -81,6 +81,13 @@ impl<'a> Studio<'a> {
             results::show_end(self.common, cluster, &job).await?;
         }
         let drawn = drawn.ok_or_else(|| results::none_yet(&job))?;
+        let metrics = drawn
+            .read_if_there::<MetricRow>(&mut cluster.client)
+            .await?;
+        if !scored.has_the_model_of(&metrics) {
+            let failed = |uri: &String| (uri.clone(), Drawn::Failed(OTHER_MODEL.to_owned()));
+            return Ok(Drawings::of(uris, uris.iter().map(failed).collect()));
+        }
         let mut found = BTreeMap::new();
         let failed = scores.into_iter().filter_map(|row| {
             let why = [row.error_class, row.error].into_iter().flatten();
@@ -162,6 +169,9 @@ pub enum Drawn {
     /// Why there is no picture: it has gone since, say.
     Failed(String),
 }
+
+/// Of all images, where what names the model names another one by now.
+const OTHER_MODEL: &str = "the model that scored it has been replaced since";
 
 /// Of an image that the job which draws has no row of.
 const UNSCORED: &str = "it could not be scored again";

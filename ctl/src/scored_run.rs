@@ -90,11 +90,16 @@ impl ScoredRun {
 
     /// What the table `metrics` says of the package that the run used.
     fn used_package(&self, key: &str) -> Option<Value> {
-        self.metrics.iter().find_map(|row| {
-            let parameters: Value = serde_json::from_str(&row.parameters).ok()?;
-            let said = &parameters["used"]["package"][key];
-            (!said.is_null()).then(|| said.clone())
-        })
+        used_package(&self.metrics, key)
+    }
+
+    /// Whether another job, by its rows of the table `metrics`, was scored by the same model as far as both tell: what an address
+    /// names may have been replaced.
+    pub fn has_the_model_of(&self, other: &[MetricRow]) -> bool {
+        match (scored_by(&self.metrics), scored_by(other)) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        }
     }
 
     /// By which the run's images were decided.
@@ -171,4 +176,17 @@ impl ScoredRun {
         let store = self.results.store().trim_end_matches('/');
         Some(format!("{store}/{}/{}", accepted.prefix, package?))
     }
+}
+
+fn used_package(metrics: &[MetricRow], key: &str) -> Option<Value> {
+    metrics.iter().find_map(|row| {
+        let parameters: Value = serde_json::from_str(&row.parameters).ok()?;
+        let said = &parameters["used"]["package"][key];
+        (!said.is_null()).then(|| said.clone())
+    })
+}
+
+/// Of what raw scores depend on: [`plan::FoundPackage::scored_by`].
+fn scored_by(metrics: &[MetricRow]) -> Option<Value> {
+    used_package(metrics, "scores_sha256").or_else(|| used_package(metrics, "sha256"))
 }

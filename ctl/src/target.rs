@@ -13,6 +13,9 @@ fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> Error + use<> {
 
 /// Fails where [`output::new_file`] would.
 pub async fn check_new_file(path: &Path) -> Result<(), Error> {
+    if let Some(folder) = path.parent() {
+        check_is_folder(folder)?;
+    }
     output::new_file(path, "")?;
     fs::remove_file(path).await.map_err(failed(path))
 }

@@ -106,8 +106,15 @@ fn auto_is_computed_by_an_engine_whose_library_the_worker_has(queue: Queue) {
     let metrics = sandbox.json(&["results", "last", "--metrics"]);
     let engine = metrics[0]["engine"].as_str().unwrap();
     assert!(engine.starts_with("onnxruntime"), "{engine}");
+    // A file of OpenVINO's is read by OpenVINO alone.
+    sandbox.write(
+        "predict.yaml",
+        "kind: predict\nmodel: {package: ./model.xml}\noutput: ./out\ndata: data/tiny/test\n",
+    );
     let named = ["submit", "job.yaml", "--set", "resources.engine=openvino"];
-    sandbox.ctl(&named).expect(0).says(&[
-        "no live worker in pool cpu has the engine openvino (there: onnxruntime, torch-cpu)",
-    ]);
+    let lacks =
+        "no live worker in pool cpu has the engine openvino (there: onnxruntime, torch-cpu)";
+    for submit in [&named[..], &["submit", "predict.yaml"]] {
+        sandbox.ctl(submit).expect(0).says(&[lacks]);
+    }
 }

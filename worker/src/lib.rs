@@ -156,6 +156,10 @@ impl Checked {
         let place = settings.reach.place()?;
         let shown = std::env::var(pins::VISIBLE).ok();
         let pins = Pins::new(&settings.device, settings.slots, shown.as_deref())?;
+        let mut named = settings.engines.iter().flatten();
+        if !settings.device.are_gpus() && named.any(|engine| engine == probe::ON_GPUS) {
+            return Err(PinError::OnGpus.into());
+        }
         Ok(Self {
             http: monitoring::address(settings.http.as_deref(), settings.http_insecure)?,
             cluster: settings.deletion_cost.then(Api::of_this_pod).transpose()?,

@@ -42,6 +42,8 @@ pub enum PinError {
         "--device {device}: CUDA_VISIBLE_DEVICES shows {shown} here, and GPUs are counted among those, from cuda:0"
     )]
     NotShown { device: Device, shown: String },
+    #[error("--engines torch-cuda computes on GPUs: name them too, as in --device cuda:0")]
+    OnGpus,
     #[error(
         "--device {one} and {other} are the same GPU: CUDA_VISIBLE_DEVICES names {visible} twice"
     )]

@@ -35,8 +35,6 @@ pub enum ProbeError {
         "the executor {program} finds the libraries of no engine: run `make setup`, or name their folder with NIGHTSHIFT_NATIVE_DIR"
     )]
     NoEngine { program: PathBuf },
-    #[error("--engines torch-cuda computes on GPUs: name them too, as in --device cuda:0")]
-    NoDevice,
     #[error(
         "--device {missing}: the executor {program} computes on {present} alone, with the engines {engines}; {why}"
     )]
@@ -51,7 +49,7 @@ pub enum ProbeError {
 }
 
 /// The engine that computes on GPUs alone.
-const ON_GPUS: &str = "torch-cuda";
+pub const ON_GPUS: &str = "torch-cuda";
 
 /// What OpenVINO computes on, if it is not the processor.
 const OPENVINO_DEVICE: &str = "NIGHTSHIFT_OPENVINO_DEVICE";
@@ -77,11 +75,6 @@ pub async fn engines(
     devices: &Devices,
     named: Option<&[String]>,
 ) -> Result<Vec<String>, ProbeError> {
-    let on_gpus = |engine: &str| engine == ON_GPUS;
-    let unfit = !devices.are_gpus() && named.is_some_and(|all| all.iter().any(|e| on_gpus(e)));
-    if unfit {
-        return Err(ProbeError::NoDevice);
-    }
     let openvino_device = env::var_os(OPENVINO_DEVICE).filter(|named| !named.is_empty());
     let here = if devices.are_gpus() || openvino_device.is_some() {
         let answer: Answer = ask(command, "--probe").await?;
@@ -94,7 +87,7 @@ pub async fn engines(
         let usable = answer.engines.into_iter().filter(|e| e.error.is_none());
         usable
             .map(|engine| engine.name)
-            .filter(|engine| devices.are_gpus() || !on_gpus(engine))
+            .filter(|engine| devices.are_gpus() || engine != ON_GPUS)
             .collect()
     } else if let Some(named) = named {
         // A worker starts faster that does not ask.

@@ -46,7 +46,7 @@ pub struct Settings {
     /// What jobs may ask for under `resources.labels`: `zone=b,disk=nvme`
     #[arg(long, value_name = "NAME=VALUE,...", env = "NIGHTSHIFT_LABELS")]
     pub labels: Option<Labels>,
-    /// Engines that it offers; a job that asks for another one goes elsewhere [default: those whose libraries are here; torch-cuda where --device is of GPUs]
+    /// Engines that it offers; a job that asks for another one goes elsewhere [default: those that can be used here; torch-cuda where --device is of GPUs]
     #[arg(long, value_name = "ENGINES", env = "NIGHTSHIFT_ENGINES", hide_env_values = true, value_delimiter = ',', value_parser = ["openvino", "onnxruntime", "torch-cpu", "torch-cuda"])]
     pub engines: Option<Vec<String>>,
     /// The program that computes [default: `executor` beside this program]

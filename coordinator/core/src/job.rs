@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use job::resolved::{JobKind, ResolvedJob};
+use job::resolved::{EngineChoice, JobKind, ResolvedJob};
 use plan::{Dependency, DependencyRule, Expansion, Plan, TaskSpec};
 use types::{JobId, JobState, LeaseNumber, TaskIndex, TaskKind, TaskState, WorkerName};
 
@@ -35,6 +35,8 @@ pub(crate) struct Job {
     pub tasks: Vec<Task>,
     /// Kinds of its tasks.
     pub kinds: BTreeSet<TaskKind>,
+    /// What its worker must offer one of; none: any will do.
+    engines: &'static [EngineChoice],
     pub ready: Ready,
     pub counts: Counts,
     pub images: Images,
@@ -189,6 +191,11 @@ impl Job {
             limit: None,
             deletion: None,
         };
+        let models = resolved.runs.iter().map(|run| &run.model);
+        let engines = match resolved.resources.engine.wanted(models) {
+            all if all == EngineChoice::FASTEST_FIRST => &[],
+            some => some,
+        };
         let planned = Expansion {
             runs: std::mem::take(&mut plan.runs),
             tasks: std::mem::take(&mut plan.tasks),
@@ -203,6 +210,7 @@ impl Job {
             expansions: BTreeMap::new(),
             tasks: Vec::new(),
             kinds: BTreeSet::new(),
+            engines,
             ready: Ready::default(),
             counts: Counts::default(),
             images: Images::default(),
@@ -229,7 +237,7 @@ impl Job {
 
     /// What its tasks need of their worker.
     pub fn needs(&self) -> Needs<'_> {
-        Needs::of(&self.resolved.resources, &self.kinds)
+        Needs::of(&self.resolved.resources, &self.kinds, self.engines)
     }
 
     pub fn task(&self, index: TaskIndex) -> Option<&Task> {

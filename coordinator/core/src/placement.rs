@@ -14,7 +14,8 @@ pub struct Needs<'a> {
     /// Kinds of its tasks. A worker gets nothing of a job of which it could do only a part.
     pub kinds: &'a BTreeSet<TaskKind>,
     pub device: DeviceChoice,
-    pub engine: Option<&'static str>,
+    /// One of these; none: any will do.
+    pub engines: &'static [EngineChoice],
     pub labels: &'a Labels,
     pub memory_bytes: u64,
 }
@@ -81,7 +82,8 @@ pub enum Lack {
     /// They have GPUs, which are kept for what needs one.
     Cpu,
     Engine {
-        engine: &'static str,
+        /// Any of them would do.
+        wanted: Vec<&'static str>,
         present: Vec<String>,
     },
     Labels(Labels),
@@ -102,15 +104,16 @@ impl Need {
 }
 
 impl<'a> Needs<'a> {
-    pub fn of(resources: &'a Resources, kinds: &'a BTreeSet<TaskKind>) -> Self {
+    pub fn of(
+        resources: &'a Resources,
+        kinds: &'a BTreeSet<TaskKind>,
+        engines: &'static [EngineChoice],
+    ) -> Self {
         Self {
             pool: resources.pool.as_str(),
             kinds,
             device: resources.device,
-            engine: match resources.engine {
-                EngineChoice::Auto => None,
-                engine => Some(engine.as_str()),
-            },
+            engines,
             labels: &resources.labels,
             memory_bytes: resources.memory_bytes.unwrap_or(0),
         }
@@ -125,12 +128,17 @@ impl<'a> Needs<'a> {
         match need {
             Need::Kinds => self.kinds.is_subset(&worker.kinds),
             Need::Device => self.device.is_met_by(&worker.devices),
-            Need::Engine => self
-                .engine
-                .is_none_or(|engine| worker.engines.iter().any(|has| has == engine)),
+            Need::Engine => {
+                let has = |one: &EngineChoice| worker.engines.iter().any(|has| has == one.as_str());
+                self.engines.is_empty() || self.engines.iter().any(has)
+            }
             Need::Labels => self.labels.are_among(&worker.labels),
             Need::Memory => worker.memory_bytes >= self.memory_bytes,
         }
+    }
+
+    fn wanted(&self) -> Vec<&'static str> {
+        self.engines.iter().map(|one| one.as_str()).collect()
     }
 
     /// Those who meet the need while others do not, in words.
@@ -141,7 +149,7 @@ impl<'a> Needs<'a> {
                 DeviceChoice::Cpu => "without GPUs".to_owned(),
                 DeviceChoice::Auto | DeviceChoice::Gpu => "with a GPU".to_owned(),
             },
-            Need::Engine => format!("with the engine {}", self.engine.unwrap_or("auto")),
+            Need::Engine => format!("with the engine {}", self.wanted().join(" or ")),
             Need::Labels => format!("labelled {}", self.labels),
             Need::Memory => format!("with {} of memory", size(self.memory_bytes)),
         }
@@ -167,7 +175,7 @@ impl<'a> Needs<'a> {
                 DeviceChoice::Cpu => Lack::Cpu,
             },
             Need::Engine => Lack::Engine {
-                engine: self.engine.unwrap_or("auto"),
+                wanted: self.wanted(),
                 present: distinct(rows().flat_map(|row| row.engines.clone())),
             },
             Need::Labels => {
@@ -357,12 +365,13 @@ impl fmt::Display for Lack {
             }
             Self::Gpu => write!(f, "has a GPU"),
             Self::Cpu => write!(f, "is without GPUs, as `device: cpu` asks"),
-            Self::Engine { engine, present } => {
+            Self::Engine { wanted, present } => {
                 let present = match present.as_slice() {
                     [] => "none".to_owned(),
                     present => present.join(", "),
                 };
-                write!(f, "has the engine {engine} (there: {present})")
+                let wanted = wanted.join(" or ");
+                write!(f, "has the engine {wanted} (there: {present})")
             }
             Self::Labels(missing) => write!(f, "is labelled {missing}"),
             Self::Memory {

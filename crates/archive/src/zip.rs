@@ -71,6 +71,7 @@ pub(crate) fn list<O: Object>(
     }
     let mut found = Vec::new();
     let mut problems = Vec::new();
+    let mut first = None;
     let mut offset = directory.offset;
     let end = directory.offset + directory.size;
     for index in 0..directory.entries {
@@ -96,6 +97,9 @@ pub(crate) fn list<O: Object>(
         }
         let whole = source.get(offset, length, what)?;
         offset += length as u64;
+        // In a large archive it may stand elsewhere.
+        let header = Some(u64::from(u32_at(&whole, 42))).filter(|at| *at < u32::MAX.into());
+        first = first.into_iter().chain(header).min();
         match central(&whole, lengths, limits, directory.front) {
             Ok(Some(entry)) => found.push(entry),
             Ok(None) => {}
@@ -109,8 +113,54 @@ pub(crate) fn list<O: Object>(
         let reason = "its directory holds more than it counts";
         return Err(source.damaged(offset, reason));
     }
+    let first = first.map(|first| directory.front.saturating_add(first));
+    check_before(&mut source, first, &directory)?;
     let entries = apart(found, directory.offset, &mut problems);
     Ok(Listing { entries, problems })
+}
+
+/// What is before the first file is no archive: its files would be left out in silence.
+fn check_before<O: Object>(
+    source: &mut Source<'_, O>,
+    first: Option<u64>,
+    directory: &Directory,
+) -> Result<(), ArchiveError> {
+    let begin = match first {
+        Some(first) if first < directory.offset => first,
+        None if directory.entries == 0 => directory.offset,
+        // Not known, or to be refused by itself.
+        _ => return Ok(()),
+    };
+    let length = (END + COMMENT).min(begin);
+    let before = source.get(begin - length, length as usize, String::new)?;
+    let mut places = 0..before.len().saturating_sub(END as usize - 1);
+    let mut another = places.any(|at| is_last(&before, at));
+    if directory.front > 0 && !another {
+        let mut is_file = |at| Ok(source.get(at, 4, String::new)?.starts_with(FILE));
+        // Counted from a front that there is not, no file is where it should be.
+        if first.is_some() && !is_file(begin)? {
+            let reason = "its first file is not where its directory says";
+            return Err(source.damaged(begin, reason));
+        }
+        // One that was cut off, perhaps within this very archive.
+        another = is_file(0)?;
+    }
+    match another {
+        true => Err(source.unsupported(format!(
+            "an archive (from byte {begin} on) with another one before it"
+        ))),
+        false => Ok(()),
+    }
+}
+
+fn is_end(tail: &[u8], at: usize) -> bool {
+    tail[at..].starts_with(b"PK\x05\x06")
+}
+
+/// Whether an archive's end is there, and with its comment reaches to the end of these bytes.
+fn is_last(tail: &[u8], at: usize) -> bool {
+    let rest = tail.len() - at;
+    is_end(tail, at) && rest == END as usize + usize::from(u16_at(tail, at + 20))
 }
 
 /// Finds the directory from the end of the archive.
@@ -124,11 +174,6 @@ fn directory<O: Object>(source: &mut Source<'_, O>) -> Result<Directory, Archive
     if size < END {
         return Err(not_one("it is too short"));
     }
-    let is_end = |tail: &[u8], at: usize| tail[at..].starts_with(b"PK\x05\x06");
-    let is_last = |tail: &[u8], at: usize| {
-        let rest = tail.len() - at;
-        is_end(tail, at) && rest == END as usize + usize::from(u16_at(tail, at + 20))
-    };
     // Nearly no archive has a comment.
     let mut tail = Bytes::new();
     let mut end = None;
@@ -215,21 +260,16 @@ fn front<O: Object>(source: &mut Source<'_, O>, told: &Told, at: u64) -> Result<
         );
         return Err(source.damaged(at, reason));
     };
-    let begins = |source: &mut Source<'_, O>, at, with| {
-        let four = source.get(at, 4, String::new)?;
-        Ok(four.starts_with(with))
-    };
     if front == 0 {
         return Ok(0);
     }
-    if told.size >= 4 && !begins(source, front + told.offset, b"PK\x01\x02")? {
+    let directory = |source: &mut Source<'_, O>| {
+        let four = source.get(front + told.offset, 4, String::new)?;
+        Ok::<_, ArchiveError>(four.starts_with(b"PK\x01\x02"))
+    };
+    if told.size >= 4 && !directory(source)? {
         // Something stands between the directory and what describes it, such as a signature of it.
         return Ok(0);
-    }
-    if begins(source, 0, FILE)? {
-        return Err(source.unsupported(format!(
-            "an archive (from byte {front} on) with another one before it"
-        )));
     }
     Ok(front)
 }

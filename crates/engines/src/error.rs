@@ -35,7 +35,7 @@ pub enum EngineError {
     },
     /// The native library is nowhere.
     #[error(
-        "{engine}: found no {file} in {}; run `make setup`, name its folder with NIGHTSHIFT_NATIVE_DIR, or leave it out of the worker's `--engines`",
+        "{engine}: found no {file} in {}; run `make setup`, or name its folder with NIGHTSHIFT_NATIVE_DIR; the workers that have it are those with {engine} in `ctl get workers`",
         folders(looked_in)
     )]
     NotFound {
@@ -162,7 +162,7 @@ pub enum EngineError {
     /// `NIGHTSHIFT_OPENVINO_DEVICE` names what is not here.
     #[error(
         "{engine} finds no device {wanted:?} (NIGHTSHIFT_OPENVINO_DEVICE), only {}; its plugin and what that needs belong into the folder of the native libraries",
-        found.join(", ")
+        some(found)
     )]
     NoDevice {
         /// The engine.
@@ -262,6 +262,14 @@ const NO_MEMORY: [&str; 5] = [
     "not enough memory",
     "Failed to allocate memory",
 ];
+
+/// All of them, or that there is none.
+fn some(words: &[String]) -> String {
+    match words {
+        [] => "none".to_owned(),
+        words => words.join(", "),
+    }
+}
 
 fn folders(paths: &[PathBuf]) -> String {
     let paths: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();

@@ -30,4 +30,4 @@ pub use engine::{CPU, Choice, CompileOptions, Compiled, Engine, Precision, Sessi
 pub use error::EngineError;
 pub use image_model::{ImageModel, ImageSession, Output};
 pub use ports::{PortSize, Ports};
-pub use probe::{EngineInfo, Torch, link_torch, open, present, probe};
+pub use probe::{EngineInfo, Torch, has_torch_file, link_torch, open, probe};

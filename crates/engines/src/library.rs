@@ -37,7 +37,6 @@ fn search(named: Option<&Path>, program: Option<&Path>, package: Option<&Path>) 
 }
 
 /// The first of `folders` with `file`.
-#[cfg(any(feature = "onnxruntime", feature = "openvino"))]
 pub(crate) fn find(engine: &'static str, file: &'static str) -> Result<PathBuf, EngineError> {
     find_in(engine, file, folders())
 }

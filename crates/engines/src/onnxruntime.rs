@@ -15,7 +15,7 @@ use crate::{
 };
 
 const NAME: &str = "onnxruntime";
-pub(crate) const FILE: &str = "libonnxruntime.so";
+const FILE: &str = "libonnxruntime.so";
 
 /// ONNX Runtime, loaded.
 pub(crate) struct OnnxRuntime {

@@ -75,19 +75,9 @@ fn not_built(engine: &'static str, feature: &'static str) -> EngineError {
     EngineError::NotBuilt { engine, feature }
 }
 
-/// The engines whose libraries lie where they would be opened; none is. libtorch is not looked for.
-pub fn present() -> Vec<Choice> {
-    let files = [
-        #[cfg(feature = "openvino")]
-        (Choice::OpenVino, crate::openvino::FILE),
-        #[cfg(feature = "onnxruntime")]
-        (Choice::OnnxRuntime, crate::onnxruntime::FILE),
-    ];
-    files
-        .into_iter()
-        .filter(|(choice, file)| crate::library::find(choice.name(), file).is_ok())
-        .map(|(choice, _)| choice)
-        .collect()
+/// Whether libtorch, which only the loader opens, lies where the other libraries are.
+pub fn has_torch_file() -> bool {
+    crate::library::find("torch-cpu", "libtorch_cpu.so").is_ok()
 }
 
 /// Tries each engine.

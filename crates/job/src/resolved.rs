@@ -284,29 +284,38 @@ impl VisionTask {
 
 impl EngineChoice {
     /// What a worker offers has been seen to work there; one with GPUs is kept for them.
-    const FASTEST_FIRST: &[Self] = &[
+    pub const FASTEST_FIRST: &'static [Self] = &[
         Self::TorchCuda,
         Self::Openvino,
         Self::Onnxruntime,
         Self::TorchCpu,
     ];
 
-    /// In place of `auto` the fastest of those that a worker offers and that compute with all these models; it stays where there
-    /// is none.
+    /// What may compute with all these models, the fastest first; never empty.
+    pub fn wanted<'a>(self, models: impl IntoIterator<Item = &'a ModelSource>) -> &'static [Self] {
+        match self {
+            // What reads one kind of file is among what reads the next.
+            Self::Auto => models
+                .into_iter()
+                .map(ModelSource::engines)
+                .min_by_key(|engines| engines.len())
+                .unwrap_or(Self::FASTEST_FIRST),
+            Self::Openvino => &[Self::Openvino],
+            Self::Onnxruntime => &[Self::Onnxruntime],
+            Self::TorchCpu => &[Self::TorchCpu],
+            Self::TorchCuda => &[Self::TorchCuda],
+        }
+    }
+
+    /// In place of `auto` the fastest of those that a worker offers; it stays where there is none.
     pub fn among<'a>(
         self,
         offered: &[String],
         models: impl IntoIterator<Item = &'a ModelSource>,
     ) -> Self {
-        if self != Self::Auto {
-            return self;
-        }
-        let mut left = Self::FASTEST_FIRST.to_vec();
-        left.retain(|one| offered.iter().any(|offered| offered == one.as_str()));
-        for model in models {
-            left.retain(|one| model.engines().contains(one));
-        }
-        left.first().copied().unwrap_or(Self::Auto)
+        let is_offered = |one: &&Self| offered.iter().any(|offered| offered == one.as_str());
+        let mut wanted = self.wanted(models).iter();
+        wanted.find(is_offered).copied().unwrap_or(self)
     }
 
     /// The word used in files and on screens.

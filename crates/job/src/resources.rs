@@ -157,7 +157,7 @@ fn labels(node: &Node, labels: &mut Labels, report: &mut Report<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::At;
+    use crate::{node::At, resolved::ModelSource};
 
     #[test]
     fn resources_written_as_a_section_read_back() {
@@ -177,5 +177,34 @@ mod tests {
         for resources in [resources, Resources::default()] {
             assert_eq!(read_back(&resources.section()), resources);
         }
+    }
+
+    #[test]
+    fn auto_is_the_fastest_offered_engine_that_reads_all_models() {
+        let offered: Vec<String> = ENGINES[1..].iter().map(|&one| one.to_owned()).collect();
+        let package = |name: &str| ModelSource::Package(name.to_owned());
+        for (names, engine) in [
+            (&["cells"][..], EngineChoice::TorchCuda),
+            (&["model.onnx", "cells"], EngineChoice::Openvino),
+            (&["model.onnx", "model.xml"], EngineChoice::Openvino),
+        ] {
+            let models: Vec<ModelSource> = names.iter().map(|name| package(name)).collect();
+            assert_eq!(
+                EngineChoice::Auto.among(&offered, &models),
+                engine,
+                "{names:?}"
+            );
+            let named = EngineChoice::TorchCpu.among(&offered, &models);
+            assert_eq!(named, EngineChoice::TorchCpu);
+        }
+        let of_onnxruntime = &offered[1..];
+        let auto = |name| EngineChoice::Auto.among(of_onnxruntime, &[package(name)]);
+        assert_eq!(auto("model.onnx"), EngineChoice::Onnxruntime);
+        // Nobody would be given it: it waits for one that has OpenVINO.
+        assert_eq!(auto("model.xml"), EngineChoice::Auto);
+        assert_eq!(
+            EngineChoice::Auto.wanted(&[package("model.xml")]),
+            [EngineChoice::Openvino]
+        );
     }
 }

@@ -370,7 +370,7 @@ impl Store {
         let mut pages = self.inner.list(Some(&key)).ready_chunks(PAGE);
         while let Some(page) = pages.next().await {
             let page: Result<Vec<ObjectMeta>, _> = page.into_iter().collect();
-            let page = page.map_err(|error| self.error("list", prefix, None, error))?;
+            let page = page.map_err(|error| self.listing_error(prefix, error))?;
             let found = page.into_iter().map(|meta| Found::Object(self.info(meta)));
             if each(found.collect()).is_break() {
                 break;
@@ -387,12 +387,27 @@ impl Store {
             return self.blocking("list", prefix, listing).await;
         }
         let listed = self.inner.list_with_delimiter(Some(&key)).await;
-        let listed = listed.map_err(|error| self.error("list", prefix, None, error))?;
+        let listed = listed.map_err(|error| self.listing_error(prefix, error))?;
         Ok(listed
             .common_prefixes
             .iter()
             .filter_map(|path| path.filename().map(str::to_owned))
             .collect())
+    }
+
+    /// A key that the library cannot hold ends its listing.
+    fn listing_error(&self, prefix: &str, error: object_store::Error) -> StoreError {
+        use object_store::path::Error::{BadSegment, EmptySegment};
+        match error {
+            object_store::Error::InvalidPath {
+                source: BadSegment { path, .. } | EmptySegment { path },
+            } => StoreError::UnusableName {
+                folder: self.uri(prefix),
+                name: format!("{path:?}"),
+                reason: "a control character, `.`, `..`, or nothing between two slashes",
+            },
+            error => self.error("list", prefix, None, error),
+        }
     }
 
     /// Refuses what is no file before anything opens it: opening a named pipe waits until somebody writes into it.

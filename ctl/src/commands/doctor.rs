@@ -313,9 +313,7 @@ fn engines(probe: &Result<Value, String>) -> Vec<Check> {
                         "warning",
                         what,
                         error,
-                        format!(
-                            "{ADVICE}; a worker without it is started with `--engines {there}`"
-                        ),
+                        format!("{ADVICE}; workers here offer {there} alone"),
                     ),
                 }
             }

@@ -1,6 +1,6 @@
 //! `ctl verify`: proves from the stored files alone that a job's results are whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
@@ -148,17 +148,16 @@ async fn verify(store: &Store, job: &JobId, known: Option<u64>) -> Result<Report
         report.damaged.extend(damage(store, &row.path, row).await?);
     }
     // What people read are copies of the objects that the last task wrote.
-    let last = [TaskKind::Reduce, TaskKind::Export].map(TaskKind::as_str);
-    for row in manifest
-        .iter()
-        .filter(|row| last.contains(&row.kind.as_str()))
-    {
+    for row in manifest.iter().filter(|row| is_of_last(row)) {
         let name = row.path.rsplit('/').next().unwrap_or_default();
         if name.strip_suffix(".parquet") != Some(ManifestRow::TABLE) {
             let copy = layout::result(job, generation, name);
             report.damaged.extend(damage(store, &copy, row).await?);
         }
     }
+    report
+        .damaged
+        .extend(altered(store, &layout::manifest(job, generation), &manifest).await?);
     match plan_of(store, job).await? {
         // An export has no tables.
         Ok(plan) if plan.runs.is_empty() => {}
@@ -415,6 +414,43 @@ async fn newest(store: &Store, job: &JobId, known: Option<u64>) -> Result<u64, E
                 store.uri(&folder)
             ))
         })
+}
+
+/// Whether it is an object that the job's last task wrote.
+fn is_of_last(row: &ManifestRow) -> bool {
+    let last = [TaskKind::Reduce, TaskKind::Export].map(TaskKind::as_str);
+    last.contains(&row.kind.as_str())
+}
+
+/// Nothing holds the manifest's own hash, but it is a copy, too: says whether the last task wrote another one.
+async fn altered(
+    store: &Store,
+    path: &str,
+    manifest: &[ManifestRow],
+) -> Result<Option<String>, Error> {
+    let folders: BTreeSet<&str> = manifest
+        .iter()
+        .filter(|row| is_of_last(row))
+        .filter_map(|row| Some(row.path.rsplit_once('/')?.0))
+        .collect();
+    let Ok(copy) = found(store, path).await? else {
+        return Ok(None);
+    };
+    let mut others = Vec::new();
+    for folder in folders {
+        let written = format!("{folder}/{}.parquet", ManifestRow::TABLE);
+        match found(store, &written).await? {
+            Ok(bytes) if bytes == copy => return Ok(None),
+            Ok(_) => others.push(store.uri(&written)),
+            Err(Damaged(_)) => {}
+        }
+    }
+    Ok(others.first().map(|other| {
+        format!(
+            "{} is not what the last task wrote, {other}: one of the two has been altered",
+            store.uri(path)
+        )
+    }))
 }
 
 /// All rows of a small table.

@@ -120,9 +120,9 @@ fn answer(argument: &str) -> io::Result<Output> {
     })
 }
 
-/// Whether this program has libtorch or could become the one that has it.
+/// Whether this program has libtorch, or could become the one that has it: that is not started, which would take half a second.
 pub fn is_there() -> bool {
-    has_torch() || program().is_file()
+    has_torch() || program().is_file() && engines::has_torch_file()
 }
 
 /// Beside this program, even after that has been replaced while it ran.

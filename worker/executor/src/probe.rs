@@ -91,9 +91,10 @@ fn beside(engines: Vec<EngineInfo>) -> Vec<Value> {
         .collect()
 }
 
-/// The names of the engines whose libraries are here; none is loaded. Only a GPU would tell more, and that takes `--probe`.
+/// The names of the engines that can be used here, but for GPUs: those are only told by `--probe`, which takes longer.
 pub fn present() -> Value {
-    let torch = handover::is_there().then_some(Choice::TorchCpu);
-    let there = engines::present().into_iter().chain(torch);
-    there.map(Choice::name).collect()
+    let mut there = vec![Choice::OpenVino, Choice::OnnxRuntime];
+    there.retain(|choice| engines::open(*choice).is_ok());
+    there.extend(handover::is_there().then_some(Choice::TorchCpu));
+    there.into_iter().map(Choice::name).collect()
 }

@@ -34,12 +34,12 @@ fn idle(row: &WorkerRow) -> Offer<'_> {
     }
 }
 
-fn needs<'a>(engine: Option<&'static str>, labels: &'a Labels, gib: u64) -> Needs<'a> {
+fn needs<'a>(engines: &'static [EngineChoice], labels: &'a Labels, gib: u64) -> Needs<'a> {
     Needs {
         pool: "cpu",
         device: DeviceChoice::Auto,
         kinds: ALL_KINDS.get_or_init(|| TaskKind::ALL.iter().copied().collect()),
-        engine,
+        engines,
         labels,
         memory_bytes: gib << 30,
     }
@@ -65,27 +65,27 @@ fn the_need_that_nobody_meets_is_named() {
     let offers: Vec<Offer<'_>> = rows.iter().map(idle).collect();
     let cases = [
         (
-            needs(Some("torch-cuda"), &none, 0),
+            needs(&[EngineChoice::TorchCuda], &none, 0),
             "no live worker in pool cpu has the engine torch-cuda (there: onnxruntime, openvino, torch-cpu)",
         ),
         (
-            needs(None, &none, 24),
+            needs(&[], &none, 24),
             "no live worker in pool cpu has 24 GiB of memory (the largest has 20 GiB)",
         ),
         (
-            needs(None, &zone, 20),
+            needs(&[], &zone, 20),
             "no live worker in pool cpu labelled zone=b has 20 GiB of memory (the largest has 8 GiB)",
         ),
         (
-            needs(Some("openvino"), &none, 20),
+            needs(&[EngineChoice::Openvino], &none, 20),
             "no live worker in pool cpu with the engine openvino has 20 GiB of memory (the largest has 8 GiB)",
         ),
         (
-            needs(Some("onnxruntime"), &zone, 0),
+            needs(&[EngineChoice::Onnxruntime], &zone, 0),
             "no live worker in pool cpu with the engine onnxruntime is labelled zone=b",
         ),
         (
-            needs(None, &both, 0),
+            needs(&[], &both, 0),
             "no live worker in pool cpu is labelled disk=nvme,zone=b",
         ),
     ];
@@ -93,7 +93,7 @@ fn the_need_that_nobody_meets_is_named() {
         assert_eq!(nobody(place(&needs, &offers)), text);
         assert!(!rows.iter().any(|row| needs.are_met_by(row)), "{text}");
     }
-    let met = needs(Some("openvino"), &zone, 8);
+    let met = needs(&[EngineChoice::Openvino], &zone, 8);
     assert_eq!(place(&met, &offers), Placement::Slots { free: 2, all: 2 });
 }
 
@@ -117,17 +117,20 @@ fn every_need_that_no_worker_meets_beside_the_others_is_named() {
     let of_release = "no live worker in pool cpu of a release that knows its tasks";
     for (needs, words, said) in [
         (
-            with(gpu, needs(Some("onnxruntime"), &zone, 24)),
+            with(gpu, needs(&[EngineChoice::Onnxruntime], &zone, 24)),
             "labels,memory",
             " with a GPU and the engine onnxruntime is labelled zone=b, none has 24 GiB of memory (the largest has 4 GiB)",
         ),
         (
-            with(gpu, needs(Some("openvino"), &zone, 1)),
+            with(gpu, needs(&[EngineChoice::Openvino], &zone, 1)),
             "labels",
             " with a GPU and the engine openvino is labelled zone=b",
         ),
         (
-            with(DeviceChoice::Cpu, needs(Some("openvino"), &none, 24)),
+            with(
+                DeviceChoice::Cpu,
+                needs(&[EngineChoice::Openvino], &none, 24),
+            ),
             "engine,memory",
             " without GPUs has the engine openvino (there: onnxruntime), none has 24 GiB of memory (the largest has 20 GiB)",
         ),
@@ -140,7 +143,7 @@ fn every_need_that_no_worker_meets_beside_the_others_is_named() {
         assert_eq!(nobody.to_string(), format!("{of_release}{said}"));
         assert!(!rows.iter().any(|row| needs.are_met_by(row)), "{said}");
     }
-    let met = with(gpu, needs(Some("openvino"), &none, 8));
+    let met = with(gpu, needs(&[EngineChoice::Openvino], &none, 8));
     assert_eq!(place(&met, &offers), Placement::Slots { free: 2, all: 2 });
 }
 
@@ -152,7 +155,7 @@ fn who_is_there_but_takes_nothing_is_counted() {
         state,
         ..idle(&row)
     };
-    let all = needs(None, &none, 0);
+    let all = needs(&[], &none, 0);
     for (states, text) in [
         (vec![], "no live worker is in pool cpu"),
         (vec![WorkerState::Gone], "no live worker is in pool cpu"),
@@ -180,7 +183,7 @@ fn busy_slots_and_memory_that_is_taken_are_different_things() {
         held_bytes: held_gib << 30,
         ..idle(&row)
     };
-    let small = needs(None, &none, 3);
+    let small = needs(&[], &none, 3);
     assert_eq!(
         place(&small, &[busy(2, 2)]),
         Placement::Slots { free: 0, all: 2 }

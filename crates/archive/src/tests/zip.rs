@@ -322,6 +322,16 @@ fn archives_one_behind_the_other_are_refused() {
     let said = failed(&[&first[..], &first].concat(), Format::Zip);
     assert!(said.to_string().contains(&expected), "{said}");
 
+    // Something stands before both.
+    for before in [PROGRAM, b"\n", &[0; 512], b"PK00"] {
+        let said = failed(&[before, &first, &second].concat(), Format::Zip);
+        let expected = format!(
+            "an archive (from byte {} on) with another one before it",
+            before.len() + first.len()
+        );
+        assert!(said.to_string().contains(&expected), "{said}");
+    }
+
     // The second one is cut off.
     for length in [4, 40, second.len() - 22] {
         let said = failed(&[&first[..], &second[..length]].concat(), Format::Zip);
@@ -458,7 +468,7 @@ fn an_archive_that_is_none_or_not_whole_says_so() {
     assert!(with(60_000, size, offset).contains("60000 entries do not fit"));
     assert!(with(0, size, offset).contains("more than it counts"));
     assert!(with(1, size - 1, offset).contains("entry 0"));
-    assert!(with(1, size, offset - 1).contains("another one before it"));
+    assert!(with(1, size, offset - 1).contains("its first file is not where"));
     assert!(with(1, size, u32::MAX - 1).contains("beyond"));
 
     let mut parted = whole.clone();

@@ -24,7 +24,7 @@ use copies::Copies;
 use handle::{CompiledModel, Core, Model, Request, Tensor, checked};
 
 const NAME: &str = "openvino";
-pub(crate) const FILE: &str = "libopenvino_c.so";
+const FILE: &str = "libopenvino_c.so";
 const PROCESSOR: &str = "CPU";
 const PRECISION_HINT: &str = "INFERENCE_PRECISION_HINT";
 
