@@ -99,20 +99,14 @@ fn exported_files_score_as_the_package_does(queue: Queue) {
     }
     // What its address names by now has not scored anything.
     let draw = ["render", "last", "--top", "2"];
-    let drawn = sandbox.ctl(&draw);
-    drawn.expect(0);
+    sandbox.ctl(&draw).expect(0);
     let model = sandbox.path("files-openvino/model.xml");
     let text = fs::read_to_string(&model).unwrap();
     fs::write(&model, text + "\n").unwrap();
-    sandbox
-        .ctl(&draw)
-        .expect(1)
-        .says(&["not one of 2 images of job"]);
-    let said = sandbox.ctl(&draw).stdout;
-    assert!(
-        said.contains("the model that scored it has been replaced since"),
-        "{said}"
-    );
+    let drawn = sandbox.ctl(&draw);
+    drawn.expect(1).says(&["not one of 2 images of job"]);
+    let why = "the model that scored it has been replaced since";
+    assert!(drawn.stdout.contains(why), "{drawn:?}");
 }
 
 fn what_anomalib_has_exported_scores_images(queue: Queue) {

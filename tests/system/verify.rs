@@ -98,9 +98,9 @@ fn whole_results_are_proved_and_each_damage_is_named(queue: Queue) {
 
     // Nothing holds the manifest's own hash; the last task's table is the same, though.
     let attempts = crate::sandbox::files(&sandbox.path(&format!("{folder}/tasks")));
-    let mut of_tasks = attempts.iter();
-    let written = of_tasks.find(|path| path.ends_with("manifest.parquet"));
-    let written = written.unwrap();
+    let mut of_tasks: Vec<_> = attempts.iter().collect();
+    of_tasks.retain(|path| path.ends_with("manifest.parquet"));
+    let written = of_tasks.into_iter().max().unwrap();
     let kept = fs::read(written).unwrap();
     let mut altered = kept.clone();
     altered[kept.len() / 2] ^= 1;
