@@ -9,7 +9,7 @@ const HEAD: &str = "\
 
 Every program merges its settings at start: defaults < configuration file < environment < flags. `--config FILE` (or
 `NIGHTSHIFT_CONFIG`) names the file; `PROGRAM --print-config` prints what came out, with `stores`, `cache` and `files`, as such a file, with where each
-value is from and without secrets. It checks it as a start does, and ends with the same message and exit code. One file may serve all programs; unknown keys are errors with line and column:
+value is from and without secrets. It checks what is written as a start does, and ends with the same message and exit code; what only a network, the executor or writing would tell, a start alone says. One file may serve all programs; unknown keys are errors with line and column:
 
 ```yaml
 coordinator: {listen: \"0.0.0.0:7070\", tokens: /etc/nightshift/tokens.yaml, tls_cert: /etc/nightshift/tls.crt, tls_key: /etc/nightshift/tls.key}
