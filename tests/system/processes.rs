@@ -69,6 +69,14 @@ impl Process {
         })
     }
 
+    /// Whether it is an executor that a worker asks at its start what it has; one that has ended has no words any more.
+    pub fn only_tells(&self) -> bool {
+        let words = fs::read(format!("/proc/{}/cmdline", self.id)).unwrap_or_default();
+        let mut arguments = words.split(|byte| *byte == 0).skip(1);
+        let asks = arguments.any(|word| word == b"--engines" || word == b"--probe");
+        self.name == "executor" && (asks || words.is_empty())
+    }
+
     /// One that has ended and waits to be reaped is not alive. Killed, its first thread may end before the others, which hold
     /// its files still.
     pub fn is_alive(&self) -> bool {

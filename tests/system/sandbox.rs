@@ -330,13 +330,13 @@ impl Running {
         descendants(self.child.id())
     }
 
-    /// One of the programs that this one has started, at first hand or by another.
+    /// One of the programs that this one has started, at first hand or by another; no executor that only says what it has.
     #[track_caller]
     pub fn program(&self, name: &str) -> Process {
         until(&format!("a program {name}"), LIMIT, || {
             self.programs()
                 .into_iter()
-                .find(|process| process.name == name)
+                .find(|process| process.name == name && !process.only_tells())
         })
     }
 

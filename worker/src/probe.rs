@@ -1,6 +1,12 @@
 //! Which engines the worker offers, and whether they compute on its devices: the executor is asked before anybody hears of it.
 
-use std::{env, io, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    env, io,
+    os::unix::process::ExitStatusExt,
+    path::PathBuf,
+    process::{Output, Stdio},
+    time::Duration,
+};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::timeout;
@@ -10,6 +16,7 @@ use crate::executor_process::ExecutorCommand;
 
 /// It loads every engine, from a cold disk perhaps.
 const LIMIT: Duration = Duration::from_secs(60);
+const TRIES: u32 = 3;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
@@ -103,27 +110,17 @@ pub async fn engines(
     }
 }
 
-/// What the executor says to an argument.
+/// What the executor says to an argument. One that somebody has killed, for want of memory perhaps, is asked again.
 async fn ask<A: DeserializeOwned>(
     command: &ExecutorCommand,
     argument: &str,
 ) -> Result<A, ProbeError> {
-    let unasked = |source| ProbeError::Unasked {
-        program: command.program.clone(),
-        source,
-    };
-    let mut program = command.command();
-    program
-        .arg(argument)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let output = match timeout(LIMIT, program.output()).await {
-        Ok(output) => output.map_err(unasked)?,
-        Err(_) => {
-            let why = format!("no answer within {} s", LIMIT.as_secs());
-            return Err(unasked(io::Error::other(why)));
+    let mut output = answer(command, argument).await?;
+    for _ in 1..TRIES {
+        if output.status.signal() == Some(libc::SIGKILL) {
+            output = answer(command, argument).await?;
         }
-    };
+    }
     // Native libraries print, too: the answer is the last line.
     let stdout = String::from_utf8_lossy(&output.stdout);
     let mut lines = stdout.lines().rev();
@@ -136,6 +133,25 @@ async fn ask<A: DeserializeOwned>(
             words: words.lines().last().unwrap_or("without a word").to_owned(),
         }
     })
+}
+
+async fn answer(command: &ExecutorCommand, argument: &str) -> Result<Output, ProbeError> {
+    let unasked = |source| ProbeError::Unasked {
+        program: command.program.clone(),
+        source,
+    };
+    let mut program = command.command();
+    program
+        .arg(argument)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    match timeout(LIMIT, program.output()).await {
+        Ok(output) => output.map_err(unasked),
+        Err(_) => {
+            let why = format!("no answer within {} s", LIMIT.as_secs());
+            Err(unasked(io::Error::other(why)))
+        }
+    }
 }
 
 /// Why the engine cannot be used.
