@@ -8,11 +8,10 @@ use proto::Place;
 use proto::v1::ListWorkersRequest;
 use spans::Spans;
 use store::Stores;
-use tokio::process::Child;
 use tokio::time::{Instant, sleep};
 
 use crate::client::{self, Client};
-use crate::private::{ended, last_words, start, stop};
+use crate::private::Program;
 use crate::{Error, output};
 
 /// How long a coordinator may take from its start to its socket: it reads its database first.
@@ -47,13 +46,13 @@ pub struct Cluster {
     pub spans: Spans,
     config: Option<PathBuf>,
     place: Place,
-    coordinator: Option<Child>,
+    coordinator: Option<Program>,
     worker: Option<PrivateWorker>,
 }
 
 struct PrivateWorker {
     name: String,
-    child: Child,
+    program: Program,
 }
 
 impl Cluster {
@@ -77,38 +76,36 @@ impl Cluster {
             return Ok(joined(client, None));
         }
         create_private(state)?;
-        let mut child = start("coordinator", state, config, &NO_BROKER)?;
+        let mut own = Program::start("coordinator", state, config, &NO_BROKER)?;
         let deadline = Instant::now() + START_LIMIT;
         let mut starts = 1;
         loop {
             if let Some(client) = client::connect(place).await? {
                 // Of two commands started together, one coordinator gets the lock; the other ends.
-                let coordinator = child.try_wait().ok().flatten().is_none().then_some(child);
+                let coordinator = own.status().is_none().then_some(own);
                 return Ok(joined(client, coordinator));
             }
-            if let Ok(Some(status)) = child.try_wait() {
+            if let Some(status) = own.status() {
+                let fallen = own.error(&format!("ended ({status})"));
                 if status.code() != Some(STATE_IN_USE) || starts == MAX_STARTS {
-                    return Err(ended(state, "coordinator", status));
+                    return Err(fallen);
                 }
                 // Somebody else's has the folder: it is about to listen, or on its way out.
                 while lock_is_held(state) && client::connect(place).await?.is_none() {
                     if Instant::now() >= deadline {
-                        return Err(ended(state, "coordinator", status));
+                        return Err(fallen);
                     }
                     sleep(POLL).await;
                 }
                 if client::connect(place).await?.is_none() {
                     starts += 1;
-                    child = start("coordinator", state, config, &NO_BROKER)?;
+                    own = Program::start("coordinator", state, config, &NO_BROKER)?;
                 }
                 continue;
             }
             if Instant::now() >= deadline {
-                return Err(Error::cannot_run(format!(
-                    "the coordinator did not begin to listen within {} s{}",
-                    START_LIMIT.as_secs(),
-                    last_words(state, "coordinator")
-                )));
+                let limit = START_LIMIT.as_secs();
+                return Err(own.error(&format!("did not begin to listen within {limit} s")));
             }
             sleep(POLL).await;
         }
@@ -153,13 +150,12 @@ impl Cluster {
     pub async fn reopen(&mut self) -> Result<(), Error> {
         // Ended first: a coordinator on its way out would only be lost once more.
         if let Some(mut coordinator) = self.coordinator.take() {
-            stop(&mut coordinator).await;
+            coordinator.stop().await;
         }
         let opened = Self::open(&self.place, self.config.as_deref()).await?;
         self.client = opened.client;
         self.coordinator = opened.coordinator;
-        let ended =
-            |worker: &mut PrivateWorker| worker.child.try_wait().is_ok_and(|ended| ended.is_some());
+        let ended = |worker: &mut PrivateWorker| worker.program.status().is_some();
         if self.worker.as_mut().is_some_and(ended) {
             self.worker = None;
         }
@@ -200,22 +196,19 @@ impl Cluster {
         let slots = options.slots.to_string();
         let own = ["--name", &name, "--pool", &options.pool, "--slots", &slots];
         let arguments = [&NO_BROKER[..], &own].concat();
-        let mut child = start("worker", &state, self.config.as_deref(), &arguments)?;
+        let mut program = Program::start("worker", &state, self.config.as_deref(), &arguments)?;
         let deadline = Instant::now() + WORKER_LIMIT;
         while !self.has_worker(|worker| worker.name == name).await? {
-            if let Ok(Some(status)) = child.try_wait() {
-                return Err(ended(&state, "worker", status));
+            if let Some(error) = program.fallen() {
+                return Err(error);
             }
             if Instant::now() >= deadline {
-                return Err(Error::cannot_run(format!(
-                    "the worker did not register within {} s{}",
-                    WORKER_LIMIT.as_secs(),
-                    last_words(&state, "worker")
-                )));
+                let limit = WORKER_LIMIT.as_secs();
+                return Err(program.error(&format!("did not register within {limit} s")));
             }
             sleep(POLL).await;
         }
-        self.worker = Some(PrivateWorker { name, child });
+        self.worker = Some(PrivateWorker { name, program });
         Ok(())
     }
 
@@ -241,31 +234,19 @@ impl Cluster {
 
     /// What ended of this command's own programs, if one did.
     pub fn fallen(&mut self) -> Option<Error> {
-        let Place::State(state) = &self.place else {
-            return None;
-        };
-        if let Some(status) = self
-            .worker
-            .as_mut()
-            .and_then(|worker| worker.child.try_wait().ok().flatten())
-        {
-            return Some(ended(state, "worker", status));
-        }
-        let status = self
-            .coordinator
-            .as_mut()
-            .and_then(|child| child.try_wait().ok().flatten())?;
-        Some(ended(state, "coordinator", status))
+        let worker = self.worker.as_mut().map(|worker| &mut worker.program);
+        let mut own = worker.into_iter().chain(self.coordinator.as_mut());
+        own.find_map(Program::fallen)
     }
 
     /// Ends what is this command's own, the worker first.
     pub async fn close(&mut self) {
         self.spans.flush().await;
         if let Some(mut worker) = self.worker.take() {
-            stop(&mut worker.child).await;
+            worker.program.stop().await;
         }
         if let Some(mut coordinator) = self.coordinator.take() {
-            stop(&mut coordinator).await;
+            coordinator.stop().await;
         }
     }
 }

@@ -6,10 +6,10 @@ mod attempt_log;
 mod calls;
 mod cgroup;
 mod deletion_cost;
+mod engines;
 mod executor_process;
 mod machine;
 mod pins;
-mod probe;
 mod settings;
 mod slots;
 mod status;
@@ -157,7 +157,7 @@ impl Checked {
         let shown = std::env::var(pins::VISIBLE).ok();
         let pins = Pins::new(&settings.device, settings.slots, shown.as_deref())?;
         let mut named = settings.engines.iter().flatten();
-        if !settings.device.are_gpus() && named.any(|engine| engine == probe::ON_GPUS) {
+        if !settings.device.are_gpus() && named.any(|engine| engine == engines::ON_GPUS) {
             return Err(PinError::OnGpus.into());
         }
         Ok(Self {
@@ -203,7 +203,7 @@ async fn serve(settings: Settings, checked: Checked) -> Result<()> {
     }
     let spans = Spans::start("nightshift-worker", |why| tracing::warn!("{why}"));
     let named = settings.engines.as_deref();
-    let engines = probe::engines(&command, pins.devices(), named).await?;
+    let engines = engines::engines(&command, pins.devices(), named).await?;
     let identity = Identity {
         name,
         incarnation: machine::incarnation(),

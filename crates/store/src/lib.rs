@@ -11,6 +11,7 @@ mod config;
 pub mod contract;
 mod deferred;
 mod error;
+mod keys;
 pub mod layout;
 mod local;
 mod pointer;

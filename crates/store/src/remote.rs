@@ -7,7 +7,7 @@ use std::{
 
 use object_store::{
     BackoffConfig, Certificate, ClientOptions, ObjectStore, RetryConfig, aws::AmazonS3Builder,
-    azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder,
+    azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder, list::PaginatedListStore,
 };
 use tokio::sync::OnceCell;
 
@@ -40,9 +40,25 @@ pub(crate) struct Remote {
 
 /// The client of a store, whose keys begin at the bucket, and the prefix in the bucket where the store begins.
 pub(crate) struct Opened {
-    pub client: Arc<dyn ObjectStore>,
+    pub client: Client,
     pub prefix: String,
     pub remote: Remote,
+}
+
+/// A client as what it can do.
+pub(crate) struct Client {
+    pub objects: Arc<dyn ObjectStore>,
+    pub pages: Arc<dyn PaginatedListStore>,
+}
+
+impl Client {
+    fn new(client: impl ObjectStore + PaginatedListStore) -> Self {
+        let client = Arc::new(client);
+        Self {
+            objects: client.clone(),
+            pages: client,
+        }
+    }
 }
 
 /// Makes a client; nothing is asked of the server yet.
@@ -64,7 +80,7 @@ pub(crate) fn open(name: &str, config: &StoreConfig) -> Result<Opened, StoreErro
     install_crypto();
     let anonymous = config.credentials == Credentials::Anonymous;
     let ambient = config.credentials == Credentials::Ambient;
-    let client: Result<Arc<dyn ObjectStore>, object_store::Error> = match scheme {
+    let client: Result<Client, object_store::Error> = match scheme {
         Scheme::S3 => {
             let mut builder = match ambient {
                 true => AmazonS3Builder::from_env(),
@@ -88,7 +104,7 @@ pub(crate) fn open(name: &str, config: &StoreConfig) -> Result<Opened, StoreErro
             if let Some(token) = &session_token {
                 builder = builder.with_token(token.expose());
             }
-            builder.build().map(|client| Arc::new(client) as _)
+            builder.build().map(Client::new)
         }
         Scheme::Az => {
             let mut builder = match ambient {
@@ -107,7 +123,7 @@ pub(crate) fn open(name: &str, config: &StoreConfig) -> Result<Opened, StoreErro
             if let Some(key) = &access_key {
                 builder = builder.with_access_key(key.expose());
             }
-            builder.build().map(|client| Arc::new(client) as _)
+            builder.build().map(Client::new)
         }
         Scheme::Gs => {
             let mut builder = match ambient {
@@ -130,7 +146,7 @@ pub(crate) fn open(name: &str, config: &StoreConfig) -> Result<Opened, StoreErro
             if let Some(key) = &service_account {
                 builder = builder.with_service_account_key(key.expose());
             }
-            builder.build().map(|client| Arc::new(client) as _)
+            builder.build().map(Client::new)
         }
         Scheme::File => return Err(unusable("a file store needs no configuration".to_owned())),
     };

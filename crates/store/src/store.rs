@@ -9,16 +9,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::TryStreamExt;
 use object_store::{
     CopyOptions, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart,
-    local::LocalFileSystem, memory::InMemory, path::Path as Key, prefix::PrefixStore,
+    list::PaginatedListStore, local::LocalFileSystem, memory::InMemory, path::Path as Key,
+    prefix::PrefixStore,
 };
 use tokio::{io::AsyncReadExt, runtime::Handle, sync::mpsc};
 
 use crate::{
     NoFile, StoreError, answer,
     deferred::Folder,
+    keys::{Keys, Listed},
     local, pointer,
     remote::{Opened, Remote},
     roots::Roots,
@@ -27,9 +29,6 @@ use crate::{
 
 /// Pieces in which a local file goes up; the smallest that every cloud accepts but for the last is 5 MiB.
 pub(crate) const PIECE_BYTES: usize = 8 << 20;
-
-/// Objects of a listing that remote stores tell at once.
-const PAGE: usize = 1000;
 
 /// From here on an object goes up to a remote store in pieces: what fails is sent again by the piece.
 const LARGE_BYTES: u64 = 16 << 20;
@@ -51,6 +50,8 @@ pub struct Store {
     /// What of it may be reached, if it is local.
     roots: Arc<Roots>,
     remote: Option<Arc<Remote>>,
+    /// Of its whole bucket, if it is remote.
+    pages: Option<Arc<dyn PaginatedListStore>>,
 }
 
 /// What a listing says about an object.
@@ -67,7 +68,7 @@ pub struct ObjectInfo {
 #[derive(Debug)]
 pub enum Found {
     Object(ObjectInfo),
-    /// A link that leads nowhere or round, or a name that no address can hold; in local folders only.
+    /// A link that leads nowhere or round, or a name that no address can hold.
     Unusable(Unusable),
     /// What may not be reached or looked at: nobody knows whether it is an object or a folder. In local folders only.
     Unreached(Unusable),
@@ -119,6 +120,7 @@ impl Store {
             local: Some(Arc::new(Folder::new(folder))),
             roots: Arc::default(),
             remote: None,
+            pages: None,
         })
     }
 
@@ -135,11 +137,12 @@ impl Store {
 
     pub(crate) fn remote(opened: Opened) -> Result<Self, StoreError> {
         let bucket = Self {
-            inner: opened.client,
+            inner: opened.client.objects,
             root: opened.remote.bucket.clone(),
             local: None,
             roots: Arc::default(),
             remote: Some(Arc::new(opened.remote)),
+            pages: Some(opened.client.pages),
         };
         bucket.below(&opened.prefix)
     }
@@ -156,6 +159,7 @@ impl Store {
             local: self.path_of(prefix).map(Folder::new).map(Arc::new),
             roots: self.roots.clone(),
             remote: self.remote.clone(),
+            pages: self.pages.clone(),
         })
     }
 
@@ -173,6 +177,7 @@ impl Store {
             local: None,
             roots: Arc::default(),
             remote: None,
+            pages: None,
         }
     }
 
@@ -367,16 +372,55 @@ impl Store {
             };
             return tokio::join!(walking, receiving).0;
         }
-        let mut pages = self.inner.list(Some(&key)).ready_chunks(PAGE);
-        while let Some(page) = pages.next().await {
-            let page: Result<Vec<ObjectMeta>, _> = page.into_iter().collect();
-            let page = page.map_err(|error| self.listing_error(prefix, error))?;
-            let found = page.into_iter().map(|meta| Found::Object(self.info(meta)));
+        let failed = |error| self.error("list", prefix, None, error);
+        let Some(pages) = &self.pages else {
+            let all: Vec<ObjectMeta> = self
+                .inner
+                .list(Some(&key))
+                .try_collect()
+                .await
+                .map_err(failed)?;
+            let found = all.into_iter().map(|meta| Found::Object(self.info(meta)));
+            let _ = each(found.collect());
+            return Ok(());
+        };
+        let own = Location::parse(&self.root)?.path;
+        let below = Location::parse(&self.uri(key.as_ref()))?.path;
+        let mut keys = Keys::new(pages.clone(), &below);
+        while let Some(page) = keys.next().await.map_err(failed)? {
+            let found = page.into_iter().map(|listed| self.found(&own, listed));
             if each(found.collect()).is_break() {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// `own`: where the store begins in its bucket.
+    fn found(&self, own: &str, listed: Listed) -> Found {
+        match listed {
+            Listed::Object(mut meta) => {
+                let below = meta.location.as_ref().strip_prefix(own);
+                if let Some(below) = below.and_then(|path| Key::parse(path).ok()) {
+                    meta.location = below;
+                }
+                Found::Object(self.info(meta))
+            }
+            Listed::Unusable(key) => Found::Unusable(Unusable {
+                path: None,
+                error: StoreError::UnusableName {
+                    folder: self.bucket(),
+                    name: format!("{key:?}"),
+                    reason: "a control character, `.`, `..`, or nothing between two slashes",
+                },
+            }),
+        }
+    }
+
+    /// Where keys begin.
+    fn bucket(&self) -> String {
+        let remote = self.remote.as_ref();
+        remote.map_or_else(|| self.root.clone(), |remote| remote.bucket.clone())
     }
 
     /// Names of the folders directly below a prefix, sorted.
@@ -387,27 +431,12 @@ impl Store {
             return self.blocking("list", prefix, listing).await;
         }
         let listed = self.inner.list_with_delimiter(Some(&key)).await;
-        let listed = listed.map_err(|error| self.listing_error(prefix, error))?;
+        let listed = listed.map_err(|error| self.error("list", prefix, None, error))?;
         Ok(listed
             .common_prefixes
             .iter()
             .filter_map(|path| path.filename().map(str::to_owned))
             .collect())
-    }
-
-    /// A key that the library cannot hold ends its listing.
-    fn listing_error(&self, prefix: &str, error: object_store::Error) -> StoreError {
-        use object_store::path::Error::{BadSegment, EmptySegment};
-        match error {
-            object_store::Error::InvalidPath {
-                source: BadSegment { path, .. } | EmptySegment { path },
-            } => StoreError::UnusableName {
-                folder: self.uri(prefix),
-                name: format!("{path:?}"),
-                reason: "a control character, `.`, `..`, or nothing between two slashes",
-            },
-            error => self.error("list", prefix, None, error),
-        }
     }
 
     /// Refuses what is no file before anything opens it: opening a named pipe waits until somebody writes into it.

@@ -132,14 +132,13 @@ impl Named {
         let meant = of_name().filter(|model| self.version.is_none_or(|v| v == model.version));
         meant.max_by_key(|model| model.created_ms).ok_or_else(|| {
             let name = &self.name;
-            Error::NotFound(match (self.version, of_name().next()) {
-                (Some(version), Some(_)) => format!(
-                    "there is no version {version} of the model {name:?}; `ctl get models` lists those there are"
-                ),
-                _ => format!(
-                    "no job of this coordinator has trained a model {name:?}; `ctl get models` lists those there are. One of another coordinator's store is reached by its name and that store: `--store` of `ctl export`, `--to` of `ctl predict`"
-                ),
-            })
+            let what = match (self.version, of_name().next()) {
+                (Some(version), Some(_)) => format!("there is no version {version} of the model {name:?} here"),
+                _ => format!("no job of this coordinator has trained a model {name:?}"),
+            };
+            Error::NotFound(format!(
+                "{what}; `ctl get models` lists those there are. One of another coordinator's store is reached by its name and that store: `--store` of `ctl export`, `--to` of `ctl predict`"
+            ))
         })
     }
 }

@@ -153,20 +153,37 @@ impl Seaweed {
         self
     }
 
+    /// Makes an object of one byte by the server's own way to its files: keys that no S3 client here holds. `path`: percent-encoded.
+    pub fn put_beside_s3(&self, bucket: &str, path: &str) {
+        let filer = self.of_start("-filer.port=").parse().unwrap();
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, filer)).unwrap();
+        write!(
+            stream,
+            "PUT /buckets/{bucket}/{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    }
+
     fn master(&self) -> String {
-        let line = std::fs::read(format!("/proc/{}/cmdline", self.child.id())).unwrap();
-        let text = String::from_utf8_lossy(&line).into_owned();
-        let port = |name: &str| {
-            text.split('\0')
-                .find_map(|word| word.strip_prefix(name))
-                .unwrap()
-                .to_owned()
-        };
         format!(
             "127.0.0.1:{}.{}",
-            port("-master.port="),
-            port("-master.port.grpc=")
+            self.of_start("-master.port="),
+            self.of_start("-master.port.grpc=")
         )
+    }
+
+    /// What stands behind this word where the server was started.
+    fn of_start(&self, name: &str) -> String {
+        let line = std::fs::read(format!("/proc/{}/cmdline", self.child.id())).unwrap();
+        let text = String::from_utf8_lossy(&line);
+        let mut words = text.split('\0');
+        words
+            .find_map(|word| word.strip_prefix(name))
+            .unwrap()
+            .to_owned()
     }
 
     pub fn port(&self) -> u16 {

@@ -13,8 +13,8 @@ pub(super) const DIMS: usize = 4;
 /// A part of a query: four codes, the first in the lowest byte.
 pub(super) type Part = i32;
 
-/// A code as a row has it is above its value by so much: one side of such products has no signs.
-const ABOVE: i32 = 128;
+/// A code as a row has it here is above its value by so much: one side of such products has no signs.
+pub(super) const ABOVE: i32 = 128;
 
 /// Codes go so far from 0.
 const MOST: i32 = 127;
@@ -25,11 +25,14 @@ const MOST: i32 = 127;
 pub(super) struct Quad([u8; DIMS * LANES]);
 
 impl Quad {
-    pub(super) const ZERO: Self = Self([ABOVE as u8; DIMS * LANES]);
+    /// Codes that are so much above their values.
+    pub(super) fn zero(above: i32) -> Self {
+        Self([above as u8; DIMS * LANES])
+    }
 
-    pub(super) fn set(&mut self, lane: usize, part: Part) {
+    pub(super) fn set(&mut self, lane: usize, part: Part, above: i32) {
         for (out, code) in self.0[lane * DIMS..].iter_mut().zip(part.to_le_bytes()) {
-            *out = (i32::from(code as i8) + ABOVE) as u8;
+            *out = (i32::from(code as i8) + above) as u8;
         }
     }
 }
@@ -102,6 +105,18 @@ pub(super) fn encode(vector: &[f32], centre: &[f32], code: &mut [Part]) -> Optio
     })
 }
 
+/// |x - y|², added up as [`super::nearest`] does without these instructions.
+#[inline]
+#[target_feature(enable = "avx512f,fma")]
+pub(super) fn squared_distance(x: &[f32], y: &[f32]) -> f32 {
+    let mut sums = _mm512_setzero_ps();
+    for (x, y) in x.chunks(LANES).zip(y.chunks(LANES)) {
+        let difference = _mm512_sub_ps(load_some(x), load_some(y));
+        sums = _mm512_fmadd_ps(difference, difference, sums);
+    }
+    _mm512_reduce_add_ps(sums)
+}
+
 /// Sixteen numbers, zeros where there are fewer.
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -123,11 +138,15 @@ fn parts_of(whole: __m512i) -> [Part; LANES / DIMS] {
 /// The first group of rows one of which is admitted, as [`Limit::admits`] says, and which of its lanes are.
 #[inline]
 #[target_feature(enable = "avx512f,fma")]
-pub(super) fn admitted(limit: Limit, values: &[Rows], errors: &[Rows]) -> Option<(usize, u16)> {
+pub(super) fn admitted<const Q: usize>(
+    limit: Limit,
+    q: usize,
+    values: &[[Rows; Q]],
+    errors: &[Rows],
+) -> Option<(usize, u16)> {
     let (twice, value) = (_mm512_set1_ps(limit.twice), _mm512_set1_ps(limit.value));
     for (group, (values, errors)) in values.iter().zip(errors).enumerate() {
-        let errors = load(errors);
-        let nearest = _mm512_fnmadd_ps(errors, _mm512_add_ps(errors, twice), load(values));
+        let nearest = _mm512_fnmadd_ps(load(errors), twice, load(&values[q]));
         let lanes = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(nearest, value);
         if lanes != 0 {
             return Some((group, lanes));
@@ -136,15 +155,15 @@ pub(super) fn admitted(limit: Limit, values: &[Rows], errors: &[Rows]) -> Option
     None
 }
 
-/// For each query and group of rows the squared distance by codes less the query's squared length, into `values` [queries, groups]; returns
-/// the least of each query. `rows`: [groups, parts]; `known`: of each row its squared length and factor.
+/// For each query and group of rows the squared distance by codes less the query's squared length, into `values` [groups, queries]; returns
+/// the least of each query. `rows`: [groups, parts]; then of each row its squared length (less what the caller takes from it) and factor.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
 pub(super) fn fill<const Q: usize>(
     rows: &[Quad],
     (lengths, row_factors): (&[Rows], &[Rows]),
     (queries, factors, sums): ([&[Part]; Q], [f32; Q], [i32; Q]),
-    values: &mut [Rows],
+    values: &mut [[Rows; Q]],
 ) -> [f32; Q] {
     let (groups, parts) = (lengths.len(), queries[0].len());
     // Beside each other, so that one address is kept for all.
@@ -176,7 +195,7 @@ pub(super) fn fill<const Q: usize>(
             for q in 0..Q {
                 let factor = _mm512_mul_ps(factor, _mm512_set1_ps(factors[q]));
                 let value = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[q][g]), factor, length);
-                store(&mut values[q * groups + first + g], value);
+                store(&mut values[first + g][q], value);
                 least[q] = _mm512_min_ps(least[q], value);
             }
         }
@@ -193,14 +212,14 @@ fn load_quad(quad: &Quad) -> __m512i {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn load(rows: &Rows) -> __m512 {
+pub(super) fn load(rows: &Rows) -> __m512 {
     // SAFETY: it has the 64 bytes that are read, and begins at a multiple of 64.
     unsafe { _mm512_load_ps(rows.0.as_ptr()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn store(to: &mut Rows, from: __m512) {
+pub(super) fn store(to: &mut Rows, from: __m512) {
     // SAFETY: it has the 64 bytes that are written, and begins at a multiple of 64.
     unsafe { _mm512_store_ps(to.0.as_mut_ptr(), from) }
 }

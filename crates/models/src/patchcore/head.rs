@@ -2,7 +2,7 @@
 //!
 //! An execution of the inference graph's part from features on, held to it by a test.
 
-use std::ops::Range;
+use std::{ops::Range, sync::OnceLock};
 
 use super::nearest::Nearest;
 use super::statistics::Bank;
@@ -16,6 +16,9 @@ pub struct Head {
     nearest: Nearest,
     /// Rows by which the score is weighted; 1: not at all.
     neighbors: usize,
+    /// Of each row those nearest to it, as many; found when an image's worst patch is near that row, and often needed again: comparing
+    /// a row with all others costs as much as a tenth of an image's patches.
+    supports: Vec<OnceLock<Vec<usize>>>,
     /// Height, width of the grid of patches.
     grid: [usize; 2],
 }
@@ -24,6 +27,7 @@ impl Head {
     pub(super) fn new(bank: Bank, neighbors: usize, grid: [usize; 2]) -> Self {
         Self {
             neighbors: neighbors.min(bank.count()),
+            supports: vec![OnceLock::new(); bank.count()],
             nearest: Nearest::new(bank),
             grid,
         }
@@ -32,8 +36,9 @@ impl Head {
     /// 1 - the first of the softmax of distances from a patch to the neighbours of its nearest row.
     fn weight(&self, patch: &[f32]) -> f32 {
         let bank = self.nearest.bank();
-        let nearest = self.nearest.first(patch, 1);
-        let support = self.nearest.first(bank.row(nearest[0]), self.neighbors);
+        let nearest = self.nearest.row(patch);
+        let support = self.supports[nearest]
+            .get_or_init(|| self.nearest.first(bank.row(nearest), self.neighbors));
         let distance = |&index: &usize| {
             let squares = bank
                 .row(index)

@@ -10,6 +10,8 @@ mod nearest;
 mod params;
 mod projection;
 mod statistics;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 use ::graph::Graph;
 use serde_json::{Map, Value};

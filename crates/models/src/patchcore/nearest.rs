@@ -11,8 +11,10 @@
 use std::{array, ops::Range};
 
 #[cfg(target_arch = "x86_64")]
-use super::bytes::{self, Quad};
+use super::bytes::{self, Part, Quad};
 use super::statistics::Bank;
+#[cfg(target_arch = "x86_64")]
+use super::tiles::{self, Tiles};
 use crate::lanes::{Instructions, Lanes};
 
 /// Rows side by side: a group.
@@ -20,9 +22,6 @@ pub(super) const LANES: usize = 16;
 
 /// One number of each row of a group.
 pub(super) type Rows = Lanes<f32, LANES>;
-
-/// Bytes of codes in a panel: half of a second-level cache.
-const PANEL: usize = 256 << 10;
 
 /// Vectors that are compared with a group at once.
 const QUERIES: usize = 8;
@@ -44,14 +43,15 @@ pub(super) struct Nearest {
     /// Their mean, which all codes are relative to: errors grow with lengths.
     centre: Vec<f32>,
     codes: Codes,
-    /// Of each row by its code, its squared length; infinite where there is no row, or one that is no vector.
+    /// Of a row, and of a vector that is compared with it.
+    parts: usize,
+    /// Of each row by its code, its squared length less the square of its error; infinite where there is no row, or one that is no vector.
     lengths: Vec<Rows>,
     /// What its product with a query's code is multiplied with, besides the query's own factor.
     factors: Vec<Rows>,
     /// How far it is from what its code stands for.
     errors: Vec<Rows>,
     longest: f64,
-    largest_error: f64,
     /// Whether a row of numbers is too long for a code: each vector is compared with all rows.
     has_longer: bool,
     /// See [`ROUNDING`].
@@ -63,9 +63,37 @@ pub(super) struct Nearest {
 enum Codes {
     /// The numbers.
     Plain(Vec<Rows>),
-    /// Four dimensions of each row are a part.
+    /// Bytes without signs, four dimensions of each row a part.
     #[cfg(target_arch = "x86_64")]
     Bytes(Vec<Quad>),
+    /// The same with signs.
+    #[cfg(target_arch = "x86_64")]
+    Tiles(Vec<Quad>),
+}
+
+/// What codes may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    #[cfg(target_arch = "x86_64")]
+    Bytes,
+    #[cfg(target_arch = "x86_64")]
+    Tiles,
+}
+
+impl Kind {
+    /// Those that this machine can compare, the fastest last.
+    fn of_this_machine() -> Vec<Self> {
+        let mut kinds = vec![Self::Plain];
+        #[cfg(target_arch = "x86_64")]
+        if has_bytes() {
+            kinds.push(Self::Bytes);
+            if tiles::are_there() {
+                kinds.push(Self::Tiles);
+            }
+        }
+        kinds
+    }
 }
 
 /// A vector as it is compared with codes.
@@ -79,6 +107,10 @@ struct Query<'a> {
     sum: i32,
     /// The least squared distance so far.
     best: f32,
+    /// Where that is found; among equals the first.
+    row: usize,
+    /// What may be as near as that.
+    limit: Limit,
 }
 
 impl<'a> Query<'a> {
@@ -90,27 +122,37 @@ impl<'a> Query<'a> {
             error: 0.0,
             sum: 0,
             best: f32::INFINITY,
+            row: 0,
+            limit: Limit::NONE,
         }
     }
 }
 
 impl Nearest {
     pub(super) fn new(bank: Bank) -> Self {
-        Self::with(bank, true)
+        let kinds = Kind::of_this_machine();
+        Self::with(bank, kinds[kinds.len() - 1])
     }
 
-    /// `by_bytes`: where the machine can.
-    fn with(bank: Bank, by_bytes: bool) -> Self {
+    /// `kind`: of those of this machine.
+    fn with(bank: Bank, kind: Kind) -> Self {
         let dims = bank.dims();
         let centre = mean(&bank);
         let groups = bank.count().div_ceil(LANES).next_multiple_of(GROUPS);
+        let parts = match kind {
+            Kind::Plain => dims,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Bytes => dims.div_ceil(bytes::DIMS),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Tiles => dims.div_ceil(bytes::DIMS).next_multiple_of(tiles::PARTS),
+        };
         let mut nearest = Self {
             codes: Codes::Plain(Vec::new()),
+            parts,
             lengths: vec![Rows::splat(f32::INFINITY); groups],
             factors: vec![Rows::ZERO; groups],
             errors: vec![Rows::ZERO; groups],
             longest: 0.0,
-            largest_error: 0.0,
             has_longer: false,
             rounding: ROUNDING.max(dims as f64 * f64::from(f32::EPSILON)),
             instructions: Instructions::of_this_machine(),
@@ -118,14 +160,17 @@ impl Nearest {
             bank,
         };
         #[cfg(target_arch = "x86_64")]
-        if by_bytes && has_bytes() {
+        if kind != Kind::Plain {
             nearest.rounding = ROUNDING;
-            let parts = dims.div_ceil(bytes::DIMS);
-            let mut codes = vec![Quad::ZERO; groups * parts];
+            let above = match kind {
+                Kind::Bytes => bytes::ABOVE,
+                _ => 0,
+            };
+            let mut codes = vec![Quad::zero(above); groups * parts];
             let mut code = vec![0; parts];
             for index in 0..nearest.bank.count() {
                 let row = nearest.bank.row(index);
-                // SAFETY: the machine has its instructions: `has_bytes` says so.
+                // SAFETY: the machine has its instructions: it would have no such kind.
                 let known = unsafe { bytes::encode(row, &nearest.centre, &mut code) };
                 let Some(known) = known else {
                     nearest.has_longer |= row.iter().all(|value| value.is_finite());
@@ -133,14 +178,16 @@ impl Nearest {
                 };
                 let (group, lane) = (index / LANES, index % LANES);
                 for (quad, &part) in codes[group * parts..].iter_mut().zip(&code) {
-                    quad.set(lane, part);
+                    quad.set(lane, part, above);
                 }
                 nearest.know(index, known.length, -2.0 * known.scale, known.error);
             }
-            nearest.codes = Codes::Bytes(codes);
+            nearest.codes = match kind {
+                Kind::Bytes => Codes::Bytes(codes),
+                _ => Codes::Tiles(codes),
+            };
             return nearest;
         }
-        let _ = by_bytes;
         let mut codes = vec![Rows::ZERO; groups * dims];
         for index in 0..nearest.bank.count() {
             let row = nearest.centred(nearest.bank.row(index));
@@ -164,11 +211,10 @@ impl Nearest {
         let (group, lane) = (index / LANES, index % LANES);
         // Not less by what rounding takes.
         let error = error * (1.0 + 1e-6) + SHORTEST;
-        self.lengths[group].0[lane] = length as f32;
+        self.lengths[group].0[lane] = (length - error * error) as f32;
         self.factors[group].0[lane] = factor;
         self.errors[group].0[lane] = error as f32;
         self.longest = self.longest.max(length);
-        self.largest_error = self.largest_error.max(error);
     }
 
     fn centred(&self, vector: &[f32]) -> Vec<f32> {
@@ -182,36 +228,90 @@ impl Nearest {
 
     /// Of each vector its distance to the nearest row; no number if the vector has none.
     pub(super) fn distances(&self, vectors: &[&[f32]], out: &mut [f32]) {
-        let queries = match &self.codes {
+        for (out, query) in out.iter_mut().zip(self.compared(vectors)) {
+            let squared = match self.is_coded(&query) {
+                true => query.best,
+                false => self.least_of_all(query.vector),
+            };
+            *out = squared.sqrt();
+        }
+    }
+
+    /// The row nearest to a vector; among equals the first.
+    pub(super) fn row(&self, vector: &[f32]) -> usize {
+        match self.compared(&[vector]).first() {
+            Some(query) if self.is_coded(query) => query.row,
+            _ => self.first(vector, 1)[0],
+        }
+    }
+
+    /// Vectors that have been compared with all rows, if codes say anything about them.
+    fn compared<'v>(&self, vectors: &[&'v [f32]]) -> Vec<Query<'v>> {
+        match &self.codes {
             Codes::Plain(rows) => {
                 let (mut queries, codes) = self.plain_queries(vectors);
+                let (nearest, codes) = (self, codes.as_slice());
                 match self.instructions {
-                    // SAFETY: the machine has these instructions: that is what `Instructions` says.
                     #[cfg(target_arch = "x86_64")]
-                    Instructions::Avx512 => unsafe {
-                        plain_avx512(self, rows, &codes, &mut queries)
-                    },
-                    // SAFETY: as above.
+                    Instructions::Avx512 => {
+                        let kernel = Plain {
+                            nearest,
+                            rows,
+                            codes,
+                        };
+                        // SAFETY: the machine has these instructions: that is what `Instructions` says.
+                        unsafe { plain_avx512(&kernel, &mut queries) }
+                    }
                     #[cfg(target_arch = "x86_64")]
-                    Instructions::Avx2 => unsafe { plain_avx2(self, rows, &codes, &mut queries) },
-                    _ => plain::<4, 1, false>(self, rows, &codes, &mut queries),
+                    Instructions::Avx2 => {
+                        let kernel = Plain {
+                            nearest,
+                            rows,
+                            codes,
+                        };
+                        // SAFETY: as above.
+                        unsafe { plain_avx2(&kernel, &mut queries) }
+                    }
+                    _ => {
+                        let kernel: Plain<1, false> = Plain {
+                            nearest,
+                            rows,
+                            codes,
+                        };
+                        by::<4, _>(&kernel, self, &mut queries);
+                    }
                 }
                 queries
             }
             #[cfg(target_arch = "x86_64")]
             Codes::Bytes(rows) => {
                 let (mut queries, codes) = self.byte_queries(vectors);
-                // SAFETY: the machine has these instructions: `has_bytes` saw them before these codes were made.
-                unsafe { by_bytes(self, rows, &codes, &mut queries) }
+                let (nearest, codes) = (self, codes.as_slice());
+                let kernel = ByBytes {
+                    nearest,
+                    rows,
+                    codes,
+                };
+                // SAFETY: the machine has these instructions, and so this kind of codes.
+                unsafe { by_bytes(&kernel, &mut queries) }
                 queries
             }
-        };
-        for (out, query) in out.iter_mut().zip(&queries) {
-            let squared = match self.is_coded(query) {
-                true => query.best,
-                false => self.least_of_all(query.vector),
-            };
-            *out = squared.sqrt();
+            #[cfg(target_arch = "x86_64")]
+            Codes::Tiles(rows) => {
+                let (mut queries, mut codes) = self.byte_queries(vectors);
+                let whole = queries.len().next_multiple_of(tiles::QUERIES);
+                codes.resize(whole * self.parts, 0);
+                let kernel = ByTiles {
+                    nearest: self,
+                    rows,
+                    codes: &codes,
+                    // SAFETY: there are tiles, and so this kind of codes.
+                    tiles: unsafe { Tiles::new() },
+                };
+                // SAFETY: as above.
+                unsafe { by_tiles(&kernel, &mut queries) }
+                queries
+            }
         }
     }
 
@@ -234,10 +334,9 @@ impl Nearest {
     }
 
     #[cfg(target_arch = "x86_64")]
-    fn byte_queries<'v>(&self, vectors: &[&'v [f32]]) -> (Vec<Query<'v>>, Vec<bytes::Part>) {
-        let parts = self.bank.dims().div_ceil(bytes::DIMS);
-        let mut codes = vec![0; vectors.len() * parts];
-        let pairs = vectors.iter().zip(codes.chunks_exact_mut(parts));
+    fn byte_queries<'v>(&self, vectors: &[&'v [f32]]) -> (Vec<Query<'v>>, Vec<Part>) {
+        let mut codes = vec![0; vectors.len() * self.parts];
+        let pairs = vectors.iter().zip(codes.chunks_exact_mut(self.parts));
         let queries = pairs.map(|(&vector, code)| {
             // SAFETY: the machine has its instructions: there would be no such codes.
             match unsafe { bytes::encode(vector, &self.centre, code) } {
@@ -288,47 +387,65 @@ impl Nearest {
         }
     }
 
-    /// Compares queries with the rows of which their codes do not say enough. `values`: [queries, groups], what [`Query::length`] and it make
-    /// is the squared distance by codes; `least`: of each query.
+    /// Compares queries with the rows of which their codes do not say enough. `values`: what [`Query::length`] and it make is the squared
+    /// distance by codes less the row's squared error; `least`: of each query.
     #[inline(always)]
-    fn compare<const FUSED: bool>(
+    fn compare<const Q: usize, K: Kernel<Q>>(
         &self,
-        groups: Range<usize>,
+        (groups, largest_error): (Range<usize>, f32),
         queries: &mut [Query],
-        values: &[Rows],
-        least: &[f32],
-        admitted: impl Fn(Limit, &[Rows], &[Rows]) -> Option<(usize, u16)>,
+        values: &[[Rows; Q]],
+        least: [f32; Q],
     ) {
         let errors = &self.errors[groups.clone()];
-        let values = values.chunks_exact(groups.len());
-        for ((query, values), least) in queries.iter_mut().zip(values).zip(least) {
-            if !self.is_coded(query) {
+        for (q, (query, least)) in queries.iter_mut().zip(least).enumerate() {
+            // What holds for all of these rows is said once.
+            if !self.is_coded(query) || !query.limit.admits(least, largest_error) {
                 continue;
             }
-            let squared = (query.length + f64::from(*least)).max(0.0)
-                + self.rounding * (query.length + self.longest);
-            let by_code = squared.sqrt() + query.error + self.largest_error;
-            let mut limit = self.limit(query, by_code);
+            // Where the nearest by code is likely to be the nearest so far, few others have to be looked at after it.
+            let of_least = Limit {
+                twice: 0.0,
+                value: least,
+            };
+            if least < query.best - query.length as f32
+                && let Some((group, lanes)) = K::admitted(of_least, q, values, errors)
+            {
+                self.look_at::<Q, K>(groups.start + group, lanes, query);
+            }
             let mut from = 0;
-            while let Some((group, lanes)) = admitted(limit, &values[from..], &errors[from..]) {
-                for lane in (0..LANES).filter(|lane| lanes >> lane & 1 == 1) {
-                    let row = (groups.start + from + group) * LANES + lane;
-                    let squared = squared_distance::<FUSED>(query.vector, self.bank.row(row));
-                    query.best = query.best.min(squared);
-                }
-                limit = self.limit(query, by_code);
+            while let Some((group, lanes)) =
+                K::admitted(query.limit, q, &values[from..], &errors[from..])
+            {
+                self.look_at::<Q, K>(groups.start + from + group, lanes, query);
                 from += group + 1;
             }
         }
     }
 
-    /// Of rows that may be as near as the nearest, which is no farther than `by_code`.
+    /// Compares a query with these rows of a group as they are.
     #[inline(always)]
-    fn limit(&self, query: &Query, by_code: f64) -> Limit {
+    fn look_at<const Q: usize, K: Kernel<Q>>(&self, group: usize, lanes: u16, query: &mut Query) {
+        let mut is_nearer = false;
+        for lane in (0..LANES).filter(|lane| lanes >> lane & 1 == 1) {
+            let row = group * LANES + lane;
+            let squared = K::squared_distance(query.vector, self.bank.row(row));
+            if squared < query.best || squared == query.best && row < query.row {
+                is_nearer |= squared < query.best;
+                (query.best, query.row) = (squared, row);
+            }
+        }
+        if is_nearer {
+            query.limit = self.limit(query);
+        }
+    }
+
+    /// Of rows that may be as near as the nearest so far.
+    #[inline(always)]
+    fn limit(&self, query: &Query) -> Limit {
         // Sums of a few products in each of the lanes.
         let rounding = (self.bank.dims() / LANES + 8) as f64 * f64::from(f32::EPSILON);
-        let found = f64::from(query.best).sqrt() * (1.0 + rounding);
-        let distance = found.min(by_code) + query.error;
+        let distance = f64::from(query.best).sqrt() * (1.0 + rounding) + query.error;
         let squared = distance * distance;
         let slack = self.rounding * (query.length + self.longest + squared);
         Limit {
@@ -339,7 +456,7 @@ impl Nearest {
     }
 }
 
-/// Whether a row may be within a distance d, given how far its code is from it: e + d at most by codes.
+/// Whether a row may be within a distance d, given how far its code is from it: e + d at most by codes, squared e² + 2 d e + d².
 #[derive(Clone, Copy)]
 pub(super) struct Limit {
     /// 2 d
@@ -349,18 +466,243 @@ pub(super) struct Limit {
 }
 
 impl Limit {
+    /// Of all rows that there are.
+    const NONE: Self = Self {
+        twice: 0.0,
+        value: f32::MAX,
+    };
+
     #[inline(always)]
     fn admits(&self, value: f32, error: f32) -> bool {
-        value - error * (self.twice + error) <= self.value
+        value - error * self.twice <= self.value
     }
+}
+
+/// How vectors are compared with rows by some instructions, `Q` vectors at once.
+trait Kernel<const Q: usize> {
+    /// Bytes of codes in a panel, which the second-level cache keeps beside what comes of comparing vectors with it.
+    const PANEL: usize;
+
+    /// Bytes of codes in a group.
+    fn group_bytes(&self) -> usize;
+
+    /// For each of these groups and queries what [`Nearest::compare`] takes; returns the least of each query. `known`: of each query its
+    /// factor and the sum of its code.
+    fn fill(
+        &self,
+        groups: Range<usize>,
+        queries: [usize; Q],
+        known: [(f32, i32); Q],
+        values: &mut [[Rows; Q]],
+    ) -> [f32; Q];
 
     /// The first group of rows one of which is admitted, and which of its lanes are.
+    fn admitted(
+        limit: Limit,
+        q: usize,
+        values: &[[Rows; Q]],
+        errors: &[Rows],
+    ) -> Option<(usize, u16)>;
+
+    /// |x - y|², the same by all kernels that fuse.
+    fn squared_distance(x: &[f32], y: &[f32]) -> f32;
+}
+
+/// Compares queries with all rows, panel by panel.
+#[inline(always)]
+fn by<const Q: usize, K: Kernel<Q>>(kernel: &K, nearest: &Nearest, queries: &mut [Query]) {
+    let groups = nearest.lengths.len();
+    let panel = (K::PANEL / kernel.group_bytes())
+        .max(1)
+        .next_multiple_of(GROUPS);
+    let mut values = vec![[Rows::ZERO; Q]; panel.min(groups)];
+    for first in (0..groups).step_by(panel) {
+        let panel = first..(first + panel).min(groups);
+        let values = &mut values[..panel.len()];
+        let errors = nearest.errors[panel.clone()].iter().flat_map(|rows| rows.0);
+        let largest_error = errors.fold(0.0, f32::max);
+        for (block, queries) in queries.chunks_mut(Q).enumerate() {
+            // Where fewer are left, the last one is computed several times.
+            let at = |q: usize| q.min(queries.len() - 1);
+            let least = kernel.fill(
+                panel.clone(),
+                array::from_fn(|q| block * Q + at(q)),
+                array::from_fn(|q| (queries[at(q)].factor, queries[at(q)].sum)),
+                values,
+            );
+            let of_panel = (panel.clone(), largest_error);
+            nearest.compare::<Q, K>(of_panel, queries, values, least);
+        }
+    }
+}
+
+/// By products of bytes.
+#[cfg(target_arch = "x86_64")]
+struct ByBytes<'a> {
+    nearest: &'a Nearest,
+    rows: &'a [Quad],
+    codes: &'a [Part],
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Kernel<QUERIES> for ByBytes<'_> {
+    const PANEL: usize = 256 << 10;
+
+    fn group_bytes(&self) -> usize {
+        self.nearest.parts * size_of::<Quad>()
+    }
+
     #[inline(always)]
-    fn admitted(self, values: &[Rows], errors: &[Rows]) -> Option<(usize, u16)> {
+    fn fill(
+        &self,
+        groups: Range<usize>,
+        queries: [usize; QUERIES],
+        known: [(f32, i32); QUERIES],
+        values: &mut [[Rows; QUERIES]],
+    ) -> [f32; QUERIES] {
+        let (nearest, parts) = (self.nearest, self.nearest.parts);
+        let codes = queries.map(|query| &self.codes[query * parts..(query + 1) * parts]);
+        // SAFETY: the machine has these instructions: there would be no such codes.
+        unsafe {
+            bytes::fill(
+                &self.rows[groups.start * parts..groups.end * parts],
+                (&nearest.lengths[groups.clone()], &nearest.factors[groups]),
+                (
+                    codes,
+                    known.map(|(factor, _)| factor),
+                    known.map(|(_, sum)| sum),
+                ),
+                values,
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn admitted(
+        limit: Limit,
+        q: usize,
+        values: &[[Rows; QUERIES]],
+        errors: &[Rows],
+    ) -> Option<(usize, u16)> {
+        // SAFETY: as above.
+        unsafe { bytes::admitted(limit, q, values, errors) }
+    }
+
+    #[inline(always)]
+    fn squared_distance(x: &[f32], y: &[f32]) -> f32 {
+        // SAFETY: as above.
+        unsafe { bytes::squared_distance(x, y) }
+    }
+}
+
+/// By tiles of bytes.
+#[cfg(target_arch = "x86_64")]
+struct ByTiles<'a> {
+    nearest: &'a Nearest,
+    rows: &'a [Quad],
+    /// As many as whole blocks of queries have.
+    codes: &'a [Part],
+    tiles: Tiles,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Kernel<{ tiles::QUERIES }> for ByTiles<'_> {
+    const PANEL: usize = 64 << 10;
+
+    fn group_bytes(&self) -> usize {
+        self.nearest.parts * size_of::<Quad>()
+    }
+
+    #[inline(always)]
+    fn fill(
+        &self,
+        groups: Range<usize>,
+        queries: [usize; tiles::QUERIES],
+        known: [(f32, i32); tiles::QUERIES],
+        values: &mut [[Rows; tiles::QUERIES]],
+    ) -> [f32; tiles::QUERIES] {
+        let (nearest, parts) = (self.nearest, self.nearest.parts);
+        // SAFETY: the machine has these instructions: there would be no such codes.
+        unsafe {
+            tiles::fill(
+                &self.tiles,
+                &self.rows[groups.start * parts..groups.end * parts],
+                (&nearest.lengths[groups.clone()], &nearest.factors[groups]),
+                &self.codes[queries[0] * parts..(queries[0] + tiles::QUERIES) * parts],
+                known.map(|(factor, _)| factor),
+                values,
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn admitted(
+        limit: Limit,
+        q: usize,
+        values: &[[Rows; tiles::QUERIES]],
+        errors: &[Rows],
+    ) -> Option<(usize, u16)> {
+        // SAFETY: as above.
+        unsafe { bytes::admitted(limit, q, values, errors) }
+    }
+
+    #[inline(always)]
+    fn squared_distance(x: &[f32], y: &[f32]) -> f32 {
+        // SAFETY: as above.
+        unsafe { bytes::squared_distance(x, y) }
+    }
+}
+
+/// By products of the numbers themselves, with `G` groups at once.
+struct Plain<'a, const G: usize, const FUSED: bool> {
+    nearest: &'a Nearest,
+    rows: &'a [Rows],
+    codes: &'a [f32],
+}
+
+impl<const Q: usize, const G: usize, const FUSED: bool> Kernel<Q> for Plain<'_, G, FUSED> {
+    const PANEL: usize = 256 << 10;
+
+    fn group_bytes(&self) -> usize {
+        self.nearest.parts * size_of::<Rows>()
+    }
+
+    #[inline(always)]
+    fn fill(
+        &self,
+        groups: Range<usize>,
+        queries: [usize; Q],
+        _: [(f32, i32); Q],
+        values: &mut [[Rows; Q]],
+    ) -> [f32; Q] {
+        let (nearest, dims) = (self.nearest, self.nearest.parts);
+        let queries = queries.map(|query| &self.codes[query * dims..(query + 1) * dims]);
+        let mut least = [Rows::splat(f32::INFINITY); Q];
+        for (at, first) in groups.enumerate().step_by(G) {
+            let products = products::<Q, G, FUSED>(&self.rows[first * dims..], dims, queries);
+            for q in 0..Q {
+                for g in 0..G {
+                    let (length, factor) = (nearest.lengths[first + g], nearest.factors[first + g]);
+                    let value = products[q][g].fused::<FUSED>(factor, length);
+                    values[at + g][q] = value;
+                    least[q] = least[q].least(value);
+                }
+            }
+        }
+        least.map(|lanes| lanes.0.into_iter().fold(f32::INFINITY, f32::min))
+    }
+
+    #[inline(always)]
+    fn admitted(
+        limit: Limit,
+        q: usize,
+        values: &[[Rows; Q]],
+        errors: &[Rows],
+    ) -> Option<(usize, u16)> {
         for (group, (values, errors)) in values.iter().zip(errors).enumerate() {
             let mut lanes = 0;
             for lane in 0..LANES {
-                lanes |= u16::from(self.admits(values.0[lane], errors.0[lane])) << lane;
+                lanes |= u16::from(limit.admits(values[q].0[lane], errors.0[lane])) << lane;
             }
             if lanes != 0 {
                 return Some((group, lanes));
@@ -368,102 +710,35 @@ impl Limit {
         }
         None
     }
-}
 
-/// Calls `fill` panel by panel with a few queries at a time, which gives values as [`Nearest::compare`] takes them.
-#[inline(always)]
-fn panel_by_panel<const Q: usize, const FUSED: bool>(
-    nearest: &Nearest,
-    bytes_of_group: usize,
-    queries: &mut [Query],
-    fill: impl Fn(Range<usize>, [usize; Q], [(f32, i32); Q], &mut [Rows]) -> [f32; Q],
-    admitted: impl Fn(Limit, &[Rows], &[Rows]) -> Option<(usize, u16)>,
-) {
-    let groups = nearest.lengths.len();
-    let panel = (PANEL / bytes_of_group).max(1).next_multiple_of(GROUPS);
-    let mut values = vec![Rows::ZERO; Q * panel.min(groups)];
-    for first in (0..groups).step_by(panel) {
-        let panel = first..(first + panel).min(groups);
-        let values = &mut values[..Q * panel.len()];
-        for (block, queries) in queries.chunks_mut(Q).enumerate() {
-            // Where fewer are left, the last one is computed several times.
-            let at = |q: usize| q.min(queries.len() - 1);
-            let least = fill(
-                panel.clone(),
-                array::from_fn(|q| block * Q + at(q)),
-                array::from_fn(|q| (queries[at(q)].factor, queries[at(q)].sum)),
-                values,
-            );
-            nearest.compare::<FUSED>(panel.clone(), queries, values, &least, &admitted);
-        }
+    #[inline(always)]
+    fn squared_distance(x: &[f32], y: &[f32]) -> f32 {
+        squared_distance::<FUSED>(x, y)
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
-fn by_bytes(nearest: &Nearest, rows: &[Quad], codes: &[bytes::Part], queries: &mut [Query]) {
-    let parts = nearest.bank.dims().div_ceil(bytes::DIMS);
-    let of = |query: usize| &codes[query * parts..(query + 1) * parts];
-    panel_by_panel::<QUERIES, true>(
-        nearest,
-        parts * size_of::<Quad>(),
-        queries,
-        |panel, queries, known, values| {
-            bytes::fill(
-                &rows[panel.start * parts..panel.end * parts],
-                (&nearest.lengths[panel.clone()], &nearest.factors[panel]),
-                (
-                    queries.map(of),
-                    known.map(|(factor, _)| factor),
-                    known.map(|(_, sum)| sum),
-                ),
-                values,
-            )
-        },
-        |limit, values, errors| bytes::admitted(limit, values, errors),
-    );
+fn by_bytes(kernel: &ByBytes, queries: &mut [Query]) {
+    by(kernel, kernel.nearest, queries);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
+fn by_tiles(kernel: &ByTiles, queries: &mut [Query]) {
+    by(kernel, kernel.nearest, queries);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,fma")]
-fn plain_avx512(nearest: &Nearest, rows: &[Rows], codes: &[f32], queries: &mut [Query]) {
-    plain::<QUERIES, GROUPS, true>(nearest, rows, codes, queries);
+fn plain_avx512(kernel: &Plain<GROUPS, true>, queries: &mut [Query]) {
+    by::<QUERIES, _>(kernel, kernel.nearest, queries);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn plain_avx2(nearest: &Nearest, rows: &[Rows], codes: &[f32], queries: &mut [Query]) {
-    plain::<4, 1, true>(nearest, rows, codes, queries);
-}
-
-#[inline(always)]
-fn plain<const Q: usize, const G: usize, const FUSED: bool>(
-    nearest: &Nearest,
-    rows: &[Rows],
-    codes: &[f32],
-    queries: &mut [Query],
-) {
-    let dims = nearest.bank.dims();
-    let fill =
-        |panel: Range<usize>, queries: [usize; Q], _: [(f32, i32); Q], values: &mut [Rows]| {
-            let queries = queries.map(|query| &codes[query * dims..(query + 1) * dims]);
-            let mut least = [Rows::splat(f32::INFINITY); Q];
-            for (at, first) in panel.clone().enumerate().step_by(G) {
-                let products = products::<Q, G, FUSED>(&rows[first * dims..], dims, queries);
-                for q in 0..Q {
-                    for g in 0..G {
-                        let (length, factor) =
-                            (nearest.lengths[first + g], nearest.factors[first + g]);
-                        let value = products[q][g].fused::<FUSED>(factor, length);
-                        values[q * panel.len() + at + g] = value;
-                        least[q] = least[q].least(value);
-                    }
-                }
-            }
-            least.map(|lanes| lanes.0.into_iter().fold(f32::INFINITY, f32::min))
-        };
-    let bytes = dims * size_of::<Rows>();
-    panel_by_panel::<Q, FUSED>(nearest, bytes, queries, fill, Limit::admitted);
+fn plain_avx2(kernel: &Plain<1, true>, queries: &mut [Query]) {
+    by::<4, _>(kernel, kernel.nearest, queries);
 }
 
 /// x·y of each query with each row of `G` groups.
@@ -474,6 +749,7 @@ fn products<const Q: usize, const G: usize, const FUSED: bool>(
     queries: [&[f32]; Q],
 ) -> [[Rows; G]; Q] {
     let rows: [&[Rows]; G] = array::from_fn(|g| &rows[g * dims..(g + 1) * dims]);
+    let queries = queries.map(|query| &query[..dims]);
     let mut sums = [[Rows::ZERO; G]; Q];
     for dim in 0..dims {
         for q in 0..Q {
@@ -522,7 +798,13 @@ fn squared_distance<const FUSED: bool>(x: &[f32], y: &[f32]) -> f32 {
     for ((out, x), y) in rest.0.iter_mut().zip(x_rest).zip(y_rest) {
         *out = x - y;
     }
-    let mut sums = rest.fused::<FUSED>(rest, sums).0;
+    sum(rest.fused::<FUSED>(rest, sums))
+}
+
+/// Not inlined: the compiler would take the loop before it for sums of pairs, too.
+#[inline(never)]
+fn sum(lanes: Rows) -> f32 {
+    let mut sums = lanes.0;
     let mut half = LANES / 2;
     while half > 0 {
         for lane in 0..half {
@@ -632,7 +914,7 @@ mod tests {
             seed: u64,
         ) {
             let values = made(odd, rows, dims, seed);
-            let mut queries = made(odd, 19, dims, seed ^ 1);
+            let mut queries = made(odd, 41, dims, seed ^ 1);
             // One that is a row, one that is none of a kind, and some that are hardly vectors.
             queries[..dims].copy_from_slice(&values[..dims]);
             for (query, value) in [(1, 0.0), (2, 1e6), (3, 1e20), (4, 1e-42), (5, -3e38), (8, 1e22), (9, 1e30), (10, 1e15)] {
@@ -642,13 +924,16 @@ mod tests {
             queries[7 * dims] = f32::INFINITY;
             let queries: Vec<&[f32]> = queries.chunks_exact(dims).collect();
             let bank = || Bank { rows: Tensor::new([rows, dims], values.clone()).expect("fits") };
-            for by_bytes in [false, true] {
-                let nearest = Nearest::with(bank(), by_bytes);
+            for kind in Kind::of_this_machine() {
+                let nearest = Nearest::with(bank(), kind);
                 let mut found = vec![0.0; queries.len()];
                 nearest.distances(&queries, &mut found);
                 for (query, found) in queries.iter().zip(found) {
                     let slow = nearest.least_of_all(query).sqrt();
-                    prop_assert_eq!(found.to_bits(), slow.to_bits(), "{} and not {}", found, slow);
+                    if slow.is_finite() {
+                        prop_assert_eq!(nearest.row(query), nearest.first(query, 1)[0]);
+                    }
+                    prop_assert_eq!(found.to_bits(), slow.to_bits(), "{:?}: {} and not {}", kind, found, slow);
                 }
             }
         }
@@ -659,9 +944,9 @@ mod tests {
     fn rows_of_many_dimensions_are_compared() {
         let dims = 20_000;
         let values = made(Odd::Nothing, 40, dims, 1);
-        for by_bytes in [false, true] {
+        for kind in Kind::of_this_machine() {
             let rows = Tensor::new([40, dims], values.clone()).expect("fits");
-            let nearest = Nearest::with(Bank { rows }, by_bytes);
+            let nearest = Nearest::with(Bank { rows }, kind);
             let mut found = [f32::NAN];
             nearest.distances(&[&values[33 * dims..34 * dims]], &mut found);
             assert_eq!(found, [0.0]);
@@ -671,9 +956,9 @@ mod tests {
     #[test]
     fn a_row_that_is_no_vector_is_none() {
         let values = vec![f32::NAN, 0.0, 3.0, 4.0, f32::INFINITY, 1.0];
-        for by_bytes in [false, true] {
+        for kind in Kind::of_this_machine() {
             let rows = Tensor::new([3, 2], values.clone()).expect("fits");
-            let nearest = Nearest::with(Bank { rows }, by_bytes);
+            let nearest = Nearest::with(Bank { rows }, kind);
             let mut found = [0.0];
             nearest.distances(&[&[0.0, 0.0]], &mut found);
             assert_eq!(found, [5.0]);

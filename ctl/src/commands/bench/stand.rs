@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use proto::Place;
 use proto::v1::{GetJobRequest, Job, ListJobsRequest, ListWorkersRequest, SubmitRequest};
-use tokio::process::Child;
 use tokio::time::{Instant, sleep};
 
 use super::Folder;
@@ -16,7 +15,7 @@ use super::empty::{EmptyJob, POOL};
 use super::figures::Usage;
 use crate::client::{self, Client};
 use crate::cluster::create_private;
-use crate::private::{ended, start, stop};
+use crate::private::Program;
 use crate::watch::is_terminal;
 use crate::{Common, Error, places};
 
@@ -33,8 +32,8 @@ pub struct Stand {
     store: PathBuf,
     config: Option<PathBuf>,
     broker: String,
-    coordinator: Child,
-    workers: Vec<Child>,
+    coordinator: Program,
+    workers: Vec<Program>,
 }
 
 impl Stand {
@@ -89,7 +88,7 @@ impl Stand {
             let arguments = [&own[..], &kind, &broker, &LOG].concat();
             let config = self.config.as_deref();
             self.workers
-                .push(start("worker", &self.folder, config, &arguments)?);
+                .push(Program::start("worker", &self.folder, config, &arguments)?);
         }
         let deadline = Instant::now() + START_LIMIT;
         loop {
@@ -133,7 +132,7 @@ impl Stand {
     pub fn coordinator_usage(&self) -> Result<Usage, Error> {
         let failed =
             |source| Error::cannot_run_because("cannot see what the coordinator uses", source);
-        let pid = self.coordinator.id().ok_or_else(|| {
+        let pid = self.coordinator.pid().ok_or_else(|| {
             Error::cannot_run("the coordinator has ended in the middle of the measurement")
         })?;
         Usage::of(pid).map_err(failed)
@@ -209,26 +208,18 @@ impl Stand {
 
     /// An error if one of the programs has ended.
     fn check(&mut self) -> Result<(), Error> {
-        let coordinator = std::iter::once(("coordinator", &mut self.coordinator));
-        let workers = self.workers.iter_mut().map(|worker| ("worker", worker));
-        for (program, child) in coordinator.chain(workers) {
-            if let Ok(Some(status)) = child.try_wait() {
-                return Err(ended(&self.folder, program, status));
-            }
-        }
-        Ok(())
+        let mut all = [&mut self.coordinator].into_iter().chain(&mut self.workers);
+        all.find_map(Program::fallen).map_or(Ok(()), Err)
     }
 
     /// Ends the programs and removes what they left; after a failure it stays, to be looked at.
     pub async fn close(mut self, failed: bool) -> Result<(), Error> {
         // All at once: each waits for its executors.
-        self.workers
-            .iter_mut()
-            .for_each(|worker| drop(worker.stdin.take()));
+        self.workers.iter_mut().for_each(Program::dismiss);
         for worker in &mut self.workers {
-            stop(worker).await;
+            worker.stop().await;
         }
-        stop(&mut self.coordinator).await;
+        self.coordinator.stop().await;
         if failed {
             return Ok(());
         }
@@ -260,25 +251,22 @@ async fn start_coordinator(
     folder: &Path,
     config: Option<&Path>,
     broker: &str,
-) -> Result<(Child, Client), Error> {
+) -> Result<(Program, Client), Error> {
     let arguments = [&["--broker", broker], &LOG[..]].concat();
-    let mut child = start("coordinator", folder, config, &arguments)?;
+    let mut program = Program::start("coordinator", folder, config, &arguments)?;
     let place = Place::State(folder.to_owned());
     let deadline = Instant::now() + START_LIMIT;
     loop {
         if let Some(mut client) = client::connect(&place).await? {
             client.list_jobs(ListJobsRequest {}).await?;
-            return Ok((child, client));
+            return Ok((program, client));
         }
-        if let Ok(Some(status)) = child.try_wait() {
-            return Err(ended(folder, "coordinator", status));
+        if let Some(error) = program.fallen() {
+            return Err(error);
         }
         if Instant::now() >= deadline {
-            return Err(Error::cannot_run(format!(
-                "the coordinator did not begin to listen within {} s; see coordinator.log in {}",
-                START_LIMIT.as_secs(),
-                folder.display()
-            )));
+            let limit = START_LIMIT.as_secs();
+            return Err(program.error(&format!("did not begin to listen within {limit} s")));
         }
         sleep(LOOK).await;
     }

@@ -8,11 +8,11 @@
 mod azure;
 mod certificates;
 
-use std::{collections::BTreeSet, path::Path, sync::LazyLock};
+use std::{collections::BTreeSet, ops::ControlFlow, path::Path, sync::LazyLock};
 
 use bytes::Bytes;
 use objects::{Fault, Proxy, READER, Seaweed, WRITER, config};
-use store::{AttemptWriter, Put, Store, StoreError, Stores, StoresConfig, contract, layout};
+use store::{AttemptWriter, Found, Put, Store, StoreError, Stores, StoresConfig, contract, layout};
 use types::{FailureClass, chain};
 
 /// One server for all tests; each has a prefix of its own.
@@ -308,6 +308,39 @@ fn failures_say_what_is_wrong_and_what_to_do() {
         "{text}"
     );
     assert!(text.contains("set the clock"), "{text}");
+}
+
+#[test]
+fn keys_that_no_address_can_hold_are_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = "s3://lab/odd";
+    let stores = stores(url, &SERVER.endpoint(), WRITER, folder.path());
+    let (store, runtime) = (stores.open(url).unwrap(), runtime());
+    for path in ["x/a.png", "x/c.png", "x/z/a.png"] {
+        let put = store.put(path, Bytes::from_static(b"x"));
+        runtime.block_on(put).unwrap();
+    }
+    for name in ["b%09.png", "b%7F.png", "d%0A.png"] {
+        SERVER.put_beside_s3("lab", &format!("odd/x/{name}"));
+    }
+    let (mut objects, mut errors) = (Vec::new(), Vec::new());
+    let each = |page: Vec<Found>| {
+        for found in page {
+            match found {
+                Found::Object(info) => objects.push(info.path),
+                Found::Unusable(one) | Found::Unreached(one) => errors.push(chain(&one.error)),
+            }
+        }
+        ControlFlow::Continue(())
+    };
+    runtime.block_on(store.walk("x", |_| true, each)).unwrap();
+    assert_eq!(objects, ["x/a.png", "x/c.png", "x/z/a.png"]);
+    assert_eq!(errors.len(), 3, "{errors:?}");
+    let named = r#""odd/x/b\t.png", a name that no address can hold"#;
+    assert!(errors[0].contains(named), "{errors:?}");
+    // Whoever wants all objects hears that there are others.
+    let error = runtime.block_on(store.list("x")).unwrap_err();
+    assert_eq!(error.word(), "invalid_uri");
 }
 
 #[test]

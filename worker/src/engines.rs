@@ -116,10 +116,10 @@ async fn ask<A: DeserializeOwned>(
     argument: &str,
 ) -> Result<A, ProbeError> {
     let mut output = answer(command, argument).await?;
-    for _ in 1..TRIES {
-        if output.status.signal() == Some(libc::SIGKILL) {
-            output = answer(command, argument).await?;
-        }
+    let mut tries = 1;
+    while output.status.signal() == Some(libc::SIGKILL) && tries < TRIES {
+        output = answer(command, argument).await?;
+        tries += 1;
     }
     // Native libraries print, too: the answer is the last line.
     let stdout = String::from_utf8_lossy(&output.stdout);
