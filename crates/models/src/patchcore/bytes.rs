@@ -3,9 +3,9 @@
 // Several vectors and registers are indexed alike; iterators over one of them would hide that.
 #![allow(clippy::needless_range_loop)]
 
-use std::arch::x86_64::*;
+use std::{arch::x86_64::*, array, ops::Range};
 
-use super::nearest::{GROUPS, LANES, LONGEST, Limit, Rows};
+use super::nearest::{Admitted, Asked, GROUPS, Kernel, KnownRows, LANES, LONGEST, PANEL, Rows};
 
 /// Dimensions of a part.
 pub(super) const DIMS: usize = 4;
@@ -105,7 +105,7 @@ pub(super) fn encode(vector: &[f32], centre: &[f32], code: &mut [Part]) -> Optio
     })
 }
 
-/// |x - y|², added up as [`super::nearest`] does without these instructions.
+/// |x - y|², added up as [`super::plain`] does without these instructions.
 #[inline]
 #[target_feature(enable = "avx512f,fma")]
 pub(super) fn squared_distance(x: &[f32], y: &[f32]) -> f32 {
@@ -135,72 +135,155 @@ fn parts_of(whole: __m512i) -> [Part; LANES / DIMS] {
     parts
 }
 
-/// The first group of rows one of which is admitted, as [`Limit::admits`] says, and which of its lanes are.
-#[inline]
-#[target_feature(enable = "avx512f,fma")]
-pub(super) fn admitted<const Q: usize>(
-    limit: Limit,
-    q: usize,
-    values: &[[Rows; Q]],
-    errors: &[Rows],
-) -> Option<(usize, u16)> {
-    let (twice, value) = (_mm512_set1_ps(limit.twice), _mm512_set1_ps(limit.value));
-    for (group, (values, errors)) in values.iter().zip(errors).enumerate() {
-        let nearest = _mm512_fnmadd_ps(load(errors), twice, load(&values[q]));
-        let lanes = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(nearest, value);
-        if lanes != 0 {
-            return Some((group, lanes));
-        }
-    }
-    None
+/// Compares eight vectors with two groups of rows at once: their sums take half of the 32 registers.
+pub(super) struct ByBytes<'a> {
+    pub(super) known: &'a KnownRows,
+    /// [groups, parts]
+    pub(super) rows: &'a [Quad],
+    /// [vectors, parts]
+    pub(super) codes: &'a [Part],
+    pub(super) parts: usize,
 }
 
-/// For each query and group of rows the squared distance by codes less the query's squared length, into `values` [groups, queries]; returns
-/// the least of each query. `rows`: [groups, parts]; then of each row its squared length (less what the caller takes from it) and factor.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
-pub(super) fn fill<const Q: usize>(
-    rows: &[Quad],
-    (lengths, row_factors): (&[Rows], &[Rows]),
-    (queries, factors, sums): ([&[Part]; Q], [f32; Q], [i32; Q]),
-    values: &mut [[Rows; Q]],
-) -> [f32; Q] {
-    let (groups, parts) = (lengths.len(), queries[0].len());
-    // Beside each other, so that one address is kept for all.
-    let queries: Vec<[Part; Q]> = (0..parts)
-        .map(|part| queries.map(|query| query[part]))
-        .collect();
-    // What the rows' codes are above their values counts once for each of the query's.
-    let start = sums.map(|sum| _mm512_set1_epi32(-ABOVE * sum));
-    let mut least = [_mm512_set1_ps(f32::INFINITY); Q];
-    for first in (0..groups).step_by(GROUPS) {
-        let quads: [&[Quad]; GROUPS] =
-            std::array::from_fn(|g| &rows[(first + g) * parts..(first + g + 1) * parts]);
-        let mut sums = [[_mm512_setzero_si512(); GROUPS]; Q];
-        for q in 0..Q {
-            sums[q] = [start[q]; GROUPS];
-        }
-        let [one, other] = quads;
-        for ((query, one), other) in queries.iter().zip(one).zip(other) {
-            let quads = [load_quad(one), load_quad(other)];
-            for q in 0..Q {
-                let query = _mm512_set1_epi32(query[q]);
-                for g in 0..GROUPS {
-                    sums[q][g] = _mm512_dpbusd_epi32(sums[q][g], quads[g], query);
+const QUERIES: usize = 8;
+
+/// Products of codes, of each query and group.
+type Sums = [[__m512i; GROUPS]; QUERIES];
+
+impl ByBytes<'_> {
+    /// Calls `each` with the products of two groups after another.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
+    fn products(
+        &self,
+        groups: Range<usize>,
+        asked: &Asked<QUERIES>,
+        mut each: impl FnMut(usize, &Sums),
+    ) {
+        let parts = self.parts;
+        let codes = asked
+            .at
+            .map(|query| &self.codes[query * parts..(query + 1) * parts]);
+        // Beside each other, so that one address is kept for all.
+        let codes: Vec<[Part; QUERIES]> = (0..parts)
+            .map(|part| codes.map(|code| code[part]))
+            .collect();
+        // What the rows' codes are above their values counts once for each of the query's.
+        let start = asked
+            .sums
+            .map(|sum| [_mm512_set1_epi32(-ABOVE * sum); GROUPS]);
+        for first in groups.step_by(GROUPS) {
+            let [one, other]: [&[Quad]; GROUPS] =
+                array::from_fn(|g| &self.rows[(first + g) * parts..(first + g + 1) * parts]);
+            let mut sums = start;
+            for ((codes, one), other) in codes.iter().zip(one).zip(other) {
+                let quads = [load_quad(one), load_quad(other)];
+                for q in 0..QUERIES {
+                    let code = _mm512_set1_epi32(codes[q]);
+                    for g in 0..GROUPS {
+                        sums[q][g] = _mm512_dpbusd_epi32(sums[q][g], quads[g], code);
+                    }
                 }
             }
-        }
-        for g in 0..GROUPS {
-            let (length, factor) = (load(&lengths[first + g]), load(&row_factors[first + g]));
-            for q in 0..Q {
-                let factor = _mm512_mul_ps(factor, _mm512_set1_ps(factors[q]));
-                let value = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[q][g]), factor, length);
-                store(&mut values[first + g][q], value);
-                least[q] = _mm512_min_ps(least[q], value);
-            }
+            each(first, &sums);
         }
     }
-    least.map(|lanes| _mm512_reduce_min_ps(lanes))
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
+    fn least_of(&self, groups: Range<usize>, asked: &Asked<QUERIES>) -> [f32; QUERIES] {
+        let mut least = [_mm512_set1_ps(f32::INFINITY); QUERIES];
+        self.products(groups, asked, |first, sums| {
+            for g in 0..GROUPS {
+                let row = OfGroup::load(self.known, first + g);
+                for q in 0..QUERIES {
+                    least[q] = _mm512_min_ps(least[q], row.value(sums[q][g], asked.factors[q]));
+                }
+            }
+        });
+        least.map(|lanes| _mm512_reduce_min_ps(lanes))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
+    fn admitted_of(&self, groups: Range<usize>, asked: &Asked<QUERIES>) -> [Admitted; QUERIES] {
+        let mut admitted = [[0; PANEL]; QUERIES];
+        let start = groups.start;
+        self.products(groups, asked, |first, sums| {
+            for g in 0..GROUPS {
+                let row = OfGroup::load(self.known, first + g);
+                for q in 0..QUERIES {
+                    admitted[q][first + g - start] = row.admitted(sums[q][g], asked, q);
+                }
+            }
+        });
+        admitted
+    }
+}
+
+impl Kernel<QUERIES> for ByBytes<'_> {
+    fn group_bytes(&self) -> usize {
+        self.parts * size_of::<Quad>()
+    }
+
+    #[inline(always)]
+    fn least(&self, groups: Range<usize>, asked: &Asked<QUERIES>) -> [f32; QUERIES] {
+        // SAFETY: the machine has these instructions: there would be no such codes.
+        unsafe { self.least_of(groups, asked) }
+    }
+
+    #[inline(always)]
+    fn admitted(&self, groups: Range<usize>, asked: &Asked<QUERIES>) -> [Admitted; QUERIES] {
+        // SAFETY: as above.
+        unsafe { self.admitted_of(groups, asked) }
+    }
+
+    #[inline(always)]
+    fn squared_distance(x: &[f32], y: &[f32]) -> f32 {
+        // SAFETY: as above.
+        unsafe { squared_distance(x, y) }
+    }
+}
+
+/// What is known of a group's rows.
+pub(super) struct OfGroup {
+    length: __m512,
+    factor: __m512,
+    error: __m512,
+}
+
+impl OfGroup {
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn load(known: &KnownRows, group: usize) -> Self {
+        Self {
+            length: load(&known.lengths[group]),
+            factor: load(&known.factors[group]),
+            error: load(&known.errors[group]),
+        }
+    }
+
+    /// [`Kernel`] says what that is.
+    #[inline]
+    #[target_feature(enable = "avx512f,fma")]
+    pub(super) fn value(&self, product: __m512i, factor: f32) -> __m512 {
+        let factor = _mm512_mul_ps(self.factor, _mm512_set1_ps(factor));
+        _mm512_fmadd_ps(_mm512_cvtepi32_ps(product), factor, self.length)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,fma")]
+    pub(super) fn admitted<const Q: usize>(
+        &self,
+        product: __m512i,
+        asked: &Asked<Q>,
+        q: usize,
+    ) -> u16 {
+        let limit = asked.limits[q];
+        let value = self.value(product, asked.factors[q]);
+        let nearest = _mm512_fnmadd_ps(self.error, _mm512_set1_ps(limit.twice), value);
+        _mm512_cmp_ps_mask::<_CMP_LE_OQ>(nearest, _mm512_set1_ps(limit.value))
+    }
 }
 
 #[inline]
@@ -212,14 +295,7 @@ fn load_quad(quad: &Quad) -> __m512i {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn load(rows: &Rows) -> __m512 {
+fn load(rows: &Rows) -> __m512 {
     // SAFETY: it has the 64 bytes that are read, and begins at a multiple of 64.
     unsafe { _mm512_load_ps(rows.0.as_ptr()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn store(to: &mut Rows, from: __m512) {
-    // SAFETY: it has the 64 bytes that are written, and begins at a multiple of 64.
-    unsafe { _mm512_store_ps(to.0.as_mut_ptr(), from) }
 }

@@ -8,6 +8,7 @@ mod graph;
 mod head;
 mod nearest;
 mod params;
+mod plain;
 mod projection;
 mod statistics;
 #[cfg(target_arch = "x86_64")]

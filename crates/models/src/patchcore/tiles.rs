@@ -7,11 +7,12 @@ use std::{
     arch::{asm, x86_64::*},
     array,
     marker::PhantomData,
+    ops::Range,
     sync::OnceLock,
 };
 
-use super::bytes::{Part, Quad, load, store};
-use super::nearest::{GROUPS, LANES, Rows};
+use super::bytes::{self, OfGroup, Part, Quad};
+use super::nearest::{Admitted, Asked, GROUPS, Kernel, KnownRows, LANES, PANEL};
 
 /// Vectors that are compared with two groups at once: with as many, sums take half of the eight tiles.
 pub(super) const QUERIES: usize = 2 * LANES;
@@ -63,13 +64,13 @@ struct Shapes {
 }
 
 /// The calling thread's tiles, sixteen rows of 64 bytes each; given back when dropped.
-pub(super) struct Tiles(PhantomData<*const ()>);
+struct Tiles(PhantomData<*const ()>);
 
 impl Tiles {
     /// # Safety
     ///
     /// [`are_there`] has said so.
-    pub(super) unsafe fn new() -> Self {
+    unsafe fn new() -> Self {
         let mut shapes = Shapes {
             palette: 1,
             start_row: 0,
@@ -144,38 +145,120 @@ impl Drop for Tiles {
 #[repr(C, align(64))]
 struct Products([[[i32; LANES]; LANES]; 4]);
 
-/// As [`super::bytes::fill`], of rows whose codes have signs.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
-pub(super) fn fill(
-    tiles: &Tiles,
-    rows: &[Quad],
-    (lengths, row_factors): (&[Rows], &[Rows]),
-    codes: &[Part],
-    factors: [f32; QUERIES],
-    values: &mut [[Rows; QUERIES]],
-) -> [f32; QUERIES] {
-    let parts = codes.len() / QUERIES;
-    let mut products = Products([[[0; LANES]; LANES]; 4]);
-    let mut least = [_mm512_set1_ps(f32::INFINITY); QUERIES];
-    for first in (0..lengths.len()).step_by(GROUPS) {
-        let groups = &rows[first * parts..(first + GROUPS) * parts];
-        tiles.products(codes, parts, groups, &mut products);
-        let known: [_; GROUPS] =
-            array::from_fn(|g| (load(&lengths[first + g]), load(&row_factors[first + g])));
-        for q in 0..QUERIES {
-            let query_factor = _mm512_set1_ps(factors[q]);
-            for g in 0..GROUPS {
-                let sums = &products.0[q / LANES * GROUPS + g][q % LANES];
-                // SAFETY: it has the 64 bytes that are read, and begins at a multiple of 64.
-                let sums = unsafe { _mm512_load_si512(sums.as_ptr().cast()) };
-                let (length, factor) = known[g];
-                let factor = _mm512_mul_ps(factor, query_factor);
-                let value = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums), factor, length);
-                store(&mut values[first + g][q], value);
-                least[q] = _mm512_min_ps(least[q], value);
-            }
+impl Products {
+    /// Of a vector with a group's rows.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn of(&self, query: usize, group: usize) -> __m512i {
+        let products = &self.0[query / LANES * GROUPS + group][query % LANES];
+        // SAFETY: it has the 64 bytes that are read, and begins at a multiple of 64.
+        unsafe { _mm512_load_si512(products.as_ptr().cast()) }
+    }
+}
+
+/// Compares 32 vectors with two groups of rows at once; codes of rows have signs.
+pub(super) struct ByTiles<'a> {
+    known: &'a KnownRows,
+    rows: &'a [Quad],
+    codes: &'a [Part],
+    parts: usize,
+    tiles: Tiles,
+}
+
+impl<'a> ByTiles<'a> {
+    /// `rows`: [groups, parts]; `codes`: [vectors, parts], as many as whole blocks of 32 have.
+    ///
+    /// # Safety
+    ///
+    /// [`are_there`] has said so.
+    pub(super) unsafe fn new(
+        known: &'a KnownRows,
+        rows: &'a [Quad],
+        codes: &'a [Part],
+        parts: usize,
+    ) -> Self {
+        Self {
+            known,
+            rows,
+            codes,
+            parts,
+            // SAFETY: as the caller says.
+            tiles: unsafe { Tiles::new() },
         }
     }
-    least.map(|lanes| _mm512_reduce_min_ps(lanes))
+
+    /// Calls `each` with the products of each query with two groups after another.
+    #[inline(always)]
+    fn products(
+        &self,
+        groups: Range<usize>,
+        asked: &Asked<QUERIES>,
+        mut each: impl FnMut(usize, &Products),
+    ) {
+        let parts = self.parts;
+        let first = asked.at[0];
+        let codes = &self.codes[first * parts..(first + QUERIES) * parts];
+        let mut products = Products([[[0; LANES]; LANES]; 4]);
+        for first in groups.step_by(GROUPS) {
+            let rows = &self.rows[first * parts..(first + GROUPS) * parts];
+            self.tiles.products(codes, parts, rows, &mut products);
+            each(first, &products);
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
+    fn least_of(&self, groups: Range<usize>, asked: &Asked<QUERIES>) -> [f32; QUERIES] {
+        let mut least = [_mm512_set1_ps(f32::INFINITY); QUERIES];
+        self.products(groups, asked, |first, products| {
+            for g in 0..GROUPS {
+                let row = OfGroup::load(self.known, first + g);
+                for q in 0..QUERIES {
+                    let value = row.value(products.of(q, g), asked.factors[q]);
+                    least[q] = _mm512_min_ps(least[q], value);
+                }
+            }
+        });
+        least.map(|lanes| _mm512_reduce_min_ps(lanes))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
+    fn admitted_of(&self, groups: Range<usize>, asked: &Asked<QUERIES>) -> [Admitted; QUERIES] {
+        let mut admitted = [[0; PANEL]; QUERIES];
+        let start = groups.start;
+        self.products(groups, asked, |first, products| {
+            let rows: [_; GROUPS] = array::from_fn(|g| OfGroup::load(self.known, first + g));
+            for q in 0..QUERIES {
+                for g in 0..GROUPS {
+                    admitted[q][first + g - start] = rows[g].admitted(products.of(q, g), asked, q);
+                }
+            }
+        });
+        admitted
+    }
+}
+
+impl Kernel<QUERIES> for ByTiles<'_> {
+    fn group_bytes(&self) -> usize {
+        self.parts * size_of::<Quad>()
+    }
+
+    #[inline(always)]
+    fn least(&self, groups: Range<usize>, asked: &Asked<QUERIES>) -> [f32; QUERIES] {
+        // SAFETY: processors with tiles have these instructions, too.
+        unsafe { self.least_of(groups, asked) }
+    }
+
+    #[inline(always)]
+    fn admitted(&self, groups: Range<usize>, asked: &Asked<QUERIES>) -> [Admitted; QUERIES] {
+        // SAFETY: as above.
+        unsafe { self.admitted_of(groups, asked) }
+    }
+
+    #[inline(always)]
+    fn squared_distance(x: &[f32], y: &[f32]) -> f32 {
+        // SAFETY: as above.
+        unsafe { bytes::squared_distance(x, y) }
+    }
 }
