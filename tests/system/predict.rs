@@ -949,6 +949,15 @@ fn an_incremental_job_scores_what_is_new_or_has_changed_and_answers_for_all(queu
     night(0, 12);
     let told = sandbox.ctl(&["results", "last"]).stdout;
     assert!(!told.contains("`maps`"), "{told}");
+    // They go with those jobs.
+    for path in crate::sandbox::files(&sandbox.path("out/jobs")) {
+        if path.ends_with("maps.parquet") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    night(0, 12);
+    let told = sandbox.ctl(&["results", "last"]).stdout;
+    assert!(told.contains("`maps`: there is none of"), "{told}");
     sandbox.write(
         "night.yaml",
         &format!("{other}resources: {{engine: onnxruntime}}\n"),

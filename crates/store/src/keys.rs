@@ -1,9 +1,9 @@
 //! The objects of a remote store below a prefix, past keys that the client cannot hold.
 //!
-//! One such key makes its whole page unreadable. Servers tell keys in order, so the page is asked for again in smaller ones until the
-//! key stands alone, and the next one begins behind it.
+//! One such key makes its whole page unreadable. Servers tell keys in an order of theirs, which need not be that of bytes, so the page
+//! is asked for again in smaller ones until the key stands alone, and the next one begins behind it.
 
-use std::{mem, sync::Arc};
+use std::sync::Arc;
 
 use object_store::{
     Error, ObjectMeta,
@@ -30,8 +30,10 @@ pub(crate) struct Keys {
     next: Next,
     /// Of the next page.
     size: usize,
-    /// Whether a key ahead is looked for that has spoilt a page.
-    seeking: bool,
+    /// Of so many keys ahead one has spoilt a page.
+    spoilt: usize,
+    /// The first of all.
+    first: Option<String>,
 }
 
 /// Where the next page begins.
@@ -55,7 +57,8 @@ impl Keys {
             prefix,
             next: Next::First,
             size: PAGE,
-            seeking: false,
+            spoilt: 0,
+            first: None,
         }
     }
 
@@ -76,28 +79,24 @@ impl Keys {
             let asked = self.bucket.list_paginated(prefix, options).await;
             match asked.map_err(unusable_key) {
                 Ok(page) => {
-                    let first = page.result.objects.first();
-                    if let Some(key) =
-                        first.and_then(|meta| self.told_again(meta.location.as_ref()))
-                    {
-                        return Err(invalid(key));
+                    let objects = page.result.objects;
+                    if let Some(first) = objects.first() {
+                        self.begin(first.location.as_ref())?;
                     }
+                    self.spoilt = self.spoilt.saturating_sub(objects.len());
                     self.next = page.page_token.map_or(Next::End, Next::Page);
-                    if !self.seeking {
+                    if self.spoilt == 0 {
                         self.size = PAGE.min(2 * self.size);
                     }
-                    let objects = page.result.objects.into_iter();
-                    return Ok(Some(objects.map(Listed::Object).collect()));
+                    return Ok(Some(objects.into_iter().map(Listed::Object).collect()));
                 }
                 Err(Unread::Key(_)) if self.size > 1 => {
-                    self.seeking = true;
+                    self.spoilt = self.size;
                     self.size /= 2;
                 }
                 Err(Unread::Key(key)) => {
-                    if let Some(key) = self.told_again(&key) {
-                        return Err(invalid(key));
-                    }
-                    self.seeking = false;
+                    self.begin(&key)?;
+                    self.spoilt = 0;
                     self.next = Next::Behind(key.clone());
                     return Ok(Some(vec![Listed::Unusable(key)]));
                 }
@@ -106,11 +105,21 @@ impl Keys {
         }
     }
 
-    /// The key that the page was to begin behind, if this first one is not: a server that cannot do that would tell the same for ever.
-    fn told_again(&mut self, first: &str) -> Option<String> {
-        match &mut self.next {
-            Next::Behind(key) if first <= key.as_str() => Some(mem::take(key)),
-            _ => None,
+    /// Notes the first key of a page. An error where a server does not begin behind the key that it was given: it would tell the same
+    /// for ever.
+    fn begin(&mut self, first: &str) -> Result<(), Error> {
+        match (&self.next, &self.first) {
+            (Next::Behind(key), known) if key == first || known.as_deref() == Some(first) => {
+                Err(Error::Generic {
+                    store: "listing",
+                    source: format!("the server does not list what is behind the key {key:?}, which no address can hold; rename it").into(),
+                })
+            }
+            (_, None) => {
+                self.first = Some(first.to_owned());
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -130,12 +139,6 @@ fn unusable_key(error: Error) -> Unread {
     }
 }
 
-fn invalid(path: String) -> Error {
-    Error::InvalidPath {
-        source: path::Error::EmptySegment { path },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{future, sync::Mutex};
@@ -146,7 +149,7 @@ mod tests {
 
     use super::*;
 
-    /// Tells its keys in order, at most so many at once.
+    /// Tells its keys in their order here, at most so many at once.
     #[derive(Default)]
     struct Bucket {
         keys: Vec<String>,
@@ -182,7 +185,11 @@ mod tests {
                 .keys
                 .iter()
                 .filter(|key| key.starts_with(prefix.unwrap_or("")));
-            let mut rest = below.filter(|key| after.as_ref().is_none_or(|after| *key > after));
+            let begin = match &after {
+                Some(after) => 1 + below.clone().position(|key| key == after).unwrap(),
+                None => 0,
+            };
+            let mut rest = below.skip(begin);
             let told: Vec<&String> = rest
                 .by_ref()
                 .take(options.max_keys.unwrap_or(PAGE))
@@ -227,12 +234,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_key_is_told_once_in_order(
+        fn every_key_is_told_once_whatever_their_order(
             keys in prop::collection::btree_set("(a|b|\u{1}|\\.)(/|//|/\u{7f}/)[a-c]{1,3}", 0..40),
             more in 0..2500_usize,
+            stride in prop::sample::select(vec![1, 7, 1009]),
         ) {
-            let mut keys: Vec<String> = keys.into_iter().chain((0..more).map(|n| format!("a/n{n:04}"))).collect();
-            keys.sort_unstable();
+            let sorted: Vec<String> = keys.into_iter().chain((0..more).map(|n| format!("a/n{n:04}"))).collect();
+            let (count, mut keys) = (sorted.len(), Vec::new());
+            for start in 0..stride.min(count) {
+                keys.extend(sorted.iter().skip(start).step_by(stride).cloned());
+            }
             let bucket = Bucket { keys: keys.clone(), ..Bucket::default() };
             prop_assert_eq!(all(bucket, "").unwrap().0, keys.clone());
             let below: Vec<String> = keys.iter().filter(|key| key.starts_with("a/")).cloned().collect();

@@ -15,7 +15,7 @@ use tables::{
 };
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
-use types::{JobId, TaskId, TaskKind};
+use types::{JobId, OutputObject, TaskId, TaskKind};
 
 use super::with_cluster;
 use crate::coverage::{Coverage, Image, Said, cover, hexadecimal};
@@ -422,7 +422,7 @@ fn is_of_last(row: &ManifestRow) -> bool {
     last.contains(&row.kind.as_str())
 }
 
-/// Nothing holds the manifest's own hash, but it is a copy, too: says whether the last task wrote another one.
+/// The manifest is in no manifest: says whether it is another one than the last task's list of its outputs tells of.
 async fn altered(
     store: &Store,
     path: &str,
@@ -436,21 +436,28 @@ async fn altered(
     let Ok(copy) = found(store, path).await? else {
         return Ok(None);
     };
+    let (uri, sha256) = (store.uri(path), hexadecimal(&Sha256::digest(&copy)));
+    let written = format!("{}.parquet", ManifestRow::TABLE);
     let mut others = Vec::new();
     for folder in folders {
-        let written = format!("{folder}/{}.parquet", ManifestRow::TABLE);
-        match found(store, &written).await? {
-            Ok(bytes) if bytes == copy => return Ok(None),
-            Ok(_) => others.push(store.uri(&written)),
-            Err(Damaged(_)) => {}
-        }
+        let outputs = format!("{folder}/{}", layout::OUTPUTS);
+        let listed = match found(store, &outputs).await? {
+            Ok(bytes) => serde_json::from_slice::<Vec<OutputObject>>(&bytes).unwrap_or_default(),
+            Err(Damaged(why)) => {
+                others.push(format!("nothing tells what {uri} should be: {why}"));
+                continue;
+            }
+        };
+        let outputs = store.uri(&outputs);
+        others.push(match listed.iter().find(|object| object.path == written) {
+            Some(object) if object.sha256 == sha256 => return Ok(None),
+            Some(_) => {
+                format!("{uri} is not what the last task wrote: {outputs} has another sha256 of it")
+            }
+            None => format!("nothing tells what {uri} should be: {outputs} is damaged"),
+        });
     }
-    Ok(others.first().map(|other| {
-        format!(
-            "{} is not what the last task wrote, {other}: one of the two has been altered",
-            store.uri(path)
-        )
-    }))
+    Ok(others.into_iter().next())
 }
 
 /// All rows of a small table.
@@ -465,7 +472,9 @@ async fn damage(store: &Store, path: &str, row: &ManifestRow) -> Result<Option<S
     let size = match store.head(path).await {
         Ok(found) => found.size,
         Err(StoreError::NotFound { uri }) => return Ok(Some(format!("{uri} is missing"))),
-        Err(error @ StoreError::NotAFile { .. }) => return Ok(Some(error.to_string())),
+        Err(error @ (StoreError::NotAFile { .. } | StoreError::InvalidUri { .. })) => {
+            return Ok(Some(error.to_string()));
+        }
         Err(error) => return Err(error.into()),
     };
     if size != row.size {
@@ -782,6 +791,14 @@ output: /out
         put(&layout::result(job, 1, "scores.parquet"), scored);
         put(&layout::plan(job), plan.into());
         let (manifest, _) = tables::write_bytes(manifest).expect("a manifest");
+        let outputs = serde_json::to_vec(&[OutputObject {
+            path: "manifest.parquet".to_owned(),
+            size: manifest.len() as u64,
+            sha256: hexadecimal(&Sha256::digest(&manifest)),
+            rows: None,
+        }]);
+        let outputs = outputs.expect("a list").into();
+        object(9, TaskKind::Reduce, layout::OUTPUTS, &outputs);
         put(&layout::manifest(job, 1), manifest);
         store
     }

@@ -316,11 +316,12 @@ fn keys_that_no_address_can_hold_are_passed_over() {
     let url = "s3://lab/odd";
     let stores = stores(url, &SERVER.endpoint(), WRITER, folder.path());
     let (store, runtime) = (stores.open(url).unwrap(), runtime());
-    for path in ["x/a.png", "x/c.png", "x/z/a.png"] {
+    // This server tells `x/z` before `x-z`, though `-` comes before `/`.
+    for path in ["x/a.png", "x/c.png", "x/z/a.png", "x/z-z/a.png"] {
         let put = store.put(path, Bytes::from_static(b"x"));
         runtime.block_on(put).unwrap();
     }
-    for name in ["b%09.png", "b%7F.png", "d%0A.png"] {
+    for name in ["b%09.png", "b%7F.png", "d%0A.png", "z/b%09.png"] {
         SERVER.put_beside_s3("lab", &format!("odd/x/{name}"));
     }
     let (mut objects, mut errors) = (Vec::new(), Vec::new());
@@ -334,8 +335,9 @@ fn keys_that_no_address_can_hold_are_passed_over() {
         ControlFlow::Continue(())
     };
     runtime.block_on(store.walk("x", |_| true, each)).unwrap();
-    assert_eq!(objects, ["x/a.png", "x/c.png", "x/z/a.png"]);
-    assert_eq!(errors.len(), 3, "{errors:?}");
+    objects.sort_unstable();
+    assert_eq!(objects, ["x/a.png", "x/c.png", "x/z-z/a.png", "x/z/a.png"]);
+    assert_eq!(errors.len(), 4, "{errors:?}");
     let named = r#""odd/x/b\t.png", a name that no address can hold"#;
     assert!(errors[0].contains(named), "{errors:?}");
     // Whoever wants all objects hears that there are others.

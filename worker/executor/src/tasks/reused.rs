@@ -1,7 +1,10 @@
 //! Images that earlier jobs had scored: a run that answers for them decides them as its own.
 
+use std::collections::HashMap;
+
 use job::resolved::Kept;
 use plan::PlannedRun;
+use store::StoreError;
 use tables::ScoreRow;
 use types::TaskKind;
 
@@ -23,14 +26,21 @@ pub fn decide(
     }
     let kept = if has_maps { run.spec.maps } else { Kept::None };
     let mut table = attempt.begin_table::<ScoreRow>(names::REUSED)?;
-    let mut without_map = 0;
+    let (mut without_map, mut parts) = (0, HashMap::new());
     attempt.each_batch::<ScoreRow>(&list.path(names::REUSED), |batch| {
         batch.into_iter().try_for_each(|row| {
             let row = ScoreRow {
                 run: run.index,
                 ..row
             };
-            let row = decided(row, decision);
+            let mut row = decided(row, decision);
+            // A map goes with the job that made it.
+            if is_wanted(&row, kept)
+                && let Some(part) = &row.map_part
+                && !is_there(attempt, part, &mut parts)?
+            {
+                (row.map_part, row.map_row) = (None, None);
+            }
             without_map += u64::from(lacks_map(&row, kept));
             table.push(row)
         })
@@ -39,10 +49,31 @@ pub fn decide(
     Ok(warning(without_map))
 }
 
-/// Whether an image's map should be kept and is not. One that could not be scored has none to keep.
+/// Whether the store has a part; asked once.
+fn is_there(
+    attempt: &Attempt,
+    part: &str,
+    known: &mut HashMap<String, bool>,
+) -> Result<bool, TaskError> {
+    if let Some(is_there) = known.get(part) {
+        return Ok(*is_there);
+    }
+    let is_there = match attempt.runtime.block_on(attempt.store.head(part)) {
+        Ok(_) => true,
+        Err(StoreError::NotFound { .. }) => false,
+        Err(error) => return Err(error.into()),
+    };
+    known.insert(part.to_owned(), is_there);
+    Ok(is_there)
+}
+
+/// Whether an image's map should be kept. One that could not be scored has none to keep.
+fn is_wanted(row: &ScoreRow, kept: Kept) -> bool {
+    kept.has(row.is_anomalous == Some(true)) && row.score.is_some()
+}
+
 fn lacks_map(row: &ScoreRow, kept: Kept) -> bool {
-    let is_wanted = kept.has(row.is_anomalous == Some(true));
-    is_wanted && row.score.is_some() && row.map_part.is_none()
+    is_wanted(row, kept) && row.map_part.is_none()
 }
 
 fn warning(without_map: u64) -> Option<String> {
