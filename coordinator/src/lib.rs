@@ -316,6 +316,8 @@ fn serve(settings: &Settings, checked: Checked) -> Result<(), RunError> {
         tokio::select! {
             why = requests.asked() => {
                 tracing::info!(why, "ending");
+                // First: who came now would only be turned away, and who finds no socket waits for the folder's lock.
+                let _ = std::fs::remove_file(folder.socket());
                 handle.stop();
                 // Whatever had arrived before is answered first.
                 let _ = tokio::time::timeout(GRACE, &mut loop_ended).await;

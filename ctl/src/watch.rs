@@ -122,7 +122,11 @@ pub async fn follow(
     let mut interruption = Interruption::None;
     let mut losses = Losses::default();
     let result = loop {
-        let ended = match open_stream(cluster, follow).await {
+        let opening = tokio::select! {
+            opening = open_stream(cluster, follow) => opening,
+            () = signals.any() => break Err(interrupted(follow)),
+        };
+        let ended = match opening {
             Ok(mut stream) => {
                 follow_stream(
                     cluster,
@@ -157,8 +161,7 @@ pub async fn follow(
         let opened = tokio::select! {
             opened = async {
                 sleep(pause).await;
-                cluster.reopen().await?;
-                cluster.ensure_worker(&follow.worker).await
+                cluster.reopen().await
             } => opened,
             () = signals.any() => break Err(interrupted(follow)),
         };
@@ -173,10 +176,12 @@ pub async fn follow(
     result
 }
 
+/// Of a job that has a worker: one that was there before may have ended with its coordinator.
 async fn open_stream(
     cluster: &mut Cluster,
     follow: &Follow<'_>,
 ) -> Result<Streaming<JobSnapshot>, Error> {
+    cluster.ensure_worker(&follow.worker).await?;
     Ok(cluster
         .client
         .watch(WatchRequest {

@@ -90,6 +90,22 @@ fn a_key_is_one_job_however_often_it_is_killed_and_no_other_content_takes_it() {
 }
 
 #[test]
+fn a_command_right_after_a_killed_run_waits_for_its_coordinator_to_end() {
+    let sandbox = long_job();
+    for command in [&["get", "jobs"][..], &["run", "job.yaml"]] {
+        let run = run_to_fit(&sandbox, &[]);
+        let programs = all_programs(&run);
+        run.signal(Signal::KILL);
+        sandbox.ctl(command).expect(0);
+        for program in programs {
+            program.wait_for_end(SOON);
+        }
+    }
+    // Each went on with what was left.
+    assert_eq!(sandbox.job_ids().len(), 1);
+}
+
+#[test]
 fn a_terminated_executor_is_a_crashed_attempt_and_the_task_is_done_again() {
     let sandbox = long_job();
     let run = run_to_fit(&sandbox, &[]);

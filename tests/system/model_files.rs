@@ -254,7 +254,11 @@ fn files_of_no_use_are_refused_before_a_listing() {
     }
     for (model, engine, words) in [
         ("cut/model.onnx", "auto", "it is no ONNX file, or damaged"),
-        ("alone/model.onnx", "auto", "model.onnx.data does not exist"),
+        (
+            "alone/model.onnx",
+            "auto",
+            "model.onnx.data beside it, which is to hold its constants, is not there",
+        ),
         (
             "link/model.onnx",
             "auto",

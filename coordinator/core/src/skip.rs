@@ -27,10 +27,14 @@ pub enum CannotSkip {
         theirs: &'static str,
         ours: &'static str,
     },
-    #[error(
-        "it scored with other `precision` or `scaled_decoding` than this job is to: its scores are others"
-    )]
-    OtherComputation,
+    #[error("it scored with {theirs}, and this job is to with {ours}: its scores are others")]
+    OtherComputation { theirs: String, ours: String },
+}
+
+/// As a job file says it.
+fn computation(run: &RunSpec) -> String {
+    let (precision, decoding) = (run.precision.as_str(), run.scaled_decoding);
+    format!("`precision: {precision}` and `scaled_decoding: {decoding}`")
 }
 
 impl Core {
@@ -59,15 +63,18 @@ impl Core {
                 ours: store(ours),
             });
         }
+        // Before the engine, which follows from a precision.
+        let computation = |job: &ResolvedJob| job.runs.first().map(computation);
+        if let (Some(theirs), Some(ours)) = (computation(theirs), computation(ours))
+            && theirs != ours
+        {
+            return Err(CannotSkip::OtherComputation { theirs, ours });
+        }
         if theirs.resources.engine != ours.resources.engine {
             return Err(CannotSkip::OtherEngine {
                 theirs: theirs.resources.engine.as_str(),
                 ours: ours.resources.engine.as_str(),
             });
-        }
-        let shortcuts = |job: &ResolvedJob| job.runs.first().map(RunSpec::shortcuts);
-        if shortcuts(theirs) != shortcuts(ours) {
-            return Err(CannotSkip::OtherComputation);
         }
         let state = job.state();
         self.skipped(id)

@@ -64,6 +64,9 @@ pub(crate) fn image_size(
             }
             Ok(Some([height, width]))
         }
+        &[Some(batch), None | Some(3), _, _] if batch > 1 => wrong(format!(
+            "{batch} of them at once; export the model with a batch of 1, or with an open one"
+        )),
         other => {
             let word = |extent: &Option<usize>| extent.map_or("?".to_owned(), |n| n.to_string());
             let words: Vec<String> = other.iter().map(word).collect();
@@ -94,6 +97,14 @@ mod tests {
         assert_eq!(size(1, true, &[Some(8), Some(3), None, None]), None);
         assert_eq!(size(1, true, &[None, None, None, Some(3)]), None);
         assert_eq!(size(1, true, &[None, Some(3)]), None);
+    }
+
+    #[test]
+    fn a_batch_of_several_images_is_named() {
+        let error = image_size("x", 1, true, &[Some(4), Some(3), Some(64), Some(64)])
+            .expect_err("a batch")
+            .to_string();
+        assert!(error.contains("but 4 of them at once; export"), "{error}");
     }
 
     #[test]

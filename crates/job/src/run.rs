@@ -648,21 +648,12 @@ fn parity(
     is_exact: bool,
     report: &mut Report<'_>,
 ) -> Option<u32> {
-    let node = node.filter(|node| !node.is_null());
-    if kind.takes_package() && is_exact {
-        if let Some(node) = node {
-            report.warn(
-                node.at,
-                "parity has no effect: the package has its certificate from when it was trained",
-            );
-        }
-        return Some(0);
-    }
-    let Some(node) = node else {
-        return Some(PARITY_IMAGES);
+    let has_effect = !kind.takes_package() || !is_exact;
+    let Some(node) = node.filter(|node| !node.is_null()) else {
+        return Some(if has_effect { PARITY_IMAGES } else { 0 });
     };
     // Nobody computes less exactly without being told what that does.
-    let (least, without) = match kind.takes_package() {
+    let (least, without) = match kind.takes_package() && has_effect {
         true => (1, ""),
         false => (0, " (no certificate)"),
     };
@@ -670,7 +661,14 @@ fn parity(
         && let Ok(images) = u32::try_from(images)
         && (least..=MOST_PARITY_IMAGES).contains(&images)
     {
-        return Some(images);
+        if has_effect {
+            return Some(images);
+        }
+        report.warn(
+            node.at,
+            "parity has no effect: the package has its certificate from when it was trained",
+        );
+        return Some(0);
     }
     report.error(
         node.at,

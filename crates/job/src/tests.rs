@@ -265,6 +265,10 @@ fn parity_is_a_number_of_images_and_of_trained_models() {
     };
     let warning = warning.to_string();
     assert!(warning.contains("4:9: parity has no effect"), "{warning}");
+    says(
+        "kind: test\nmodel: {package: x@1}\ndata: MVTec\nparity: -1\n",
+        &["job.yaml:4:9: parity: expected a number of images from 0"],
+    );
     assert!(!reading.job.runs[0].measures_parity());
 }
 

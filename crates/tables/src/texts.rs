@@ -73,6 +73,8 @@ pub enum TextsError {
     StrayQuote { opened: u64, closed: u64 },
     #[error("there is no column {column:?}; {}", columns(known))]
     NoColumn { column: String, known: Vec<String> },
+    #[error("it has {count} columns {column:?}; only one can be meant")]
+    SeveralColumns { column: String, count: usize },
     #[error("its column {column:?} is of the type {found}, not of texts")]
     OtherType { column: String, found: String },
     #[error(
@@ -138,7 +140,10 @@ pub fn csv_column<R: Read>(
     reader.headers().map_err(of_csv)?;
     check_quotes(reader.get_ref())?;
     let headers = reader.headers().map_err(of_csv)?;
-    let Some(place) = headers.iter().position(|header| trimmed(header) == column) else {
+    let mut places = (headers.iter().enumerate())
+        .filter(|(_, header)| trimmed(header) == column)
+        .map(|(place, _)| place);
+    let Some(place) = places.next() else {
         return Err(TextsError::NoColumn {
             column: column.to_owned(),
             known: headers
@@ -147,6 +152,13 @@ pub fn csv_column<R: Read>(
                 .collect(),
         });
     };
+    let others = places.count();
+    if others > 0 {
+        return Err(TextsError::SeveralColumns {
+            column: column.to_owned(),
+            count: 1 + others,
+        });
+    }
     let mut records = reader.into_records();
     Ok(std::iter::from_fn(move || {
         let record = records.next()?;
@@ -183,6 +195,13 @@ pub fn parquet_column<R: ChunkReader + 'static>(
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let builder = whole::open(source, options).map_err(TextsError::NotParquet)?;
     let fields = builder.schema().fields();
+    let count = (fields.iter().filter(|field| field.name() == column)).count();
+    if count > 1 {
+        return Err(TextsError::SeveralColumns {
+            column: column.to_owned(),
+            count,
+        });
+    }
     let Some((place, field)) = fields.find(column) else {
         return Err(TextsError::NoColumn {
             column: column.to_owned(),
@@ -433,6 +452,10 @@ mod tests {
             (
                 "n,path\n",
                 "there is no column \"uri\"; the file has n, path: `uri_column` says which is meant",
+            ),
+            (
+                "uri,n, uri\na,1,b\n",
+                "it has 2 columns \"uri\"; only one can be meant",
             ),
         ] {
             assert_eq!(of_csv(text, "uri").expect_err("wrong").to_string(), said);

@@ -72,7 +72,6 @@ pub(super) async fn follow_again(
         pool: pool.to_string(),
         slots: 1,
     };
-    cluster.ensure_worker(&worker).await?;
     let to_follow = Follow {
         place,
         job: job.id.clone(),

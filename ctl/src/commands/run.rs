@@ -85,12 +85,14 @@ pub async fn run_to_end(
     let opening = Cluster::open_with_worker(&place, common.config(), &worker);
     let mut cluster = signals.or(&early, opening).await?;
     let result = async {
-        let beginning = async {
-            match unfinished(&mut cluster, begin, &read).await? {
-                Some(job) => go_on(&mut cluster, &job).await,
-                None => Ok(submit(&mut cluster, &read, begin.key.as_deref()).await?.job),
-            }
-        };
+        let request = request(&read, begin.key.as_deref())?;
+        let beginning =
+            cluster.insist(
+                async |cluster| match unfinished(cluster, begin, &read).await? {
+                    Some(job) => go_on(cluster, &job).await,
+                    None => Ok(send(cluster, &request).await?.job),
+                },
+            );
         let job = signals.or(&early, beginning).await?;
         // Where others submit, too, the same file is another job, unless its key says that it is this one.
         let resume = if cluster.is_private() || begin.key.is_some() {
@@ -135,17 +137,28 @@ pub async fn submit(
     read: &ReadJob,
     key: Option<&str>,
 ) -> Result<Submitted, Error> {
+    let request = request(read, key)?;
+    cluster
+        .insist(async |cluster| send(cluster, &request).await)
+        .await
+}
+
+/// May be sent more than once: it is one job.
+fn request(read: &ReadJob, key: Option<&str>) -> Result<SubmitRequest, Error> {
     let resolved_json = serde_json::to_string(&read.reading.job)
         .map_err(|source| Error::cannot_run_because("cannot write the job", source))?;
     let key = job::fill_days(key.unwrap_or_default(), &read.reading.now)
         .map_err(|reason| Error::Usage(format!("--key: {reason}")))?;
-    let request = SubmitRequest {
+    Ok(SubmitRequest {
         request_id: client::request_id()?,
         key,
         resolved_json,
         source_yaml: read.text.clone(),
-    };
-    let reply = send(cluster, request).await?.into_inner();
+    })
+}
+
+async fn send(cluster: &mut Cluster, request: &SubmitRequest) -> Result<Submitted, Error> {
+    let reply = traced(cluster, request.clone()).await?.into_inner();
     for warning in &reply.warnings {
         eprintln!("warning: {warning}");
     }
@@ -182,7 +195,7 @@ fn say_if_rethresholded(job: &Job) {
 }
 
 /// With the span that the job's whole trace hangs from.
-async fn send(
+async fn traced(
     cluster: &mut Cluster,
     request: SubmitRequest,
 ) -> Result<Response<SubmitReply>, Status> {

@@ -61,7 +61,16 @@ pub fn find(attempt: &Attempt, uri: &str) -> Result<(ModelFile, FoundPackage), T
                 ),
             ));
         }
-        files.push(found_file(name, &read(attempt, &beside)?));
+        match read(attempt, &beside) {
+            Ok(bytes) => files.push(found_file(name, &bytes)),
+            Err(TaskError::Store(StoreError::NotFound { .. })) => {
+                return Err(problem_of(
+                    uri,
+                    format!("{name} beside it, which is to hold its constants, is not there"),
+                ));
+            }
+            Err(error) => return Err(error),
+        }
     }
     let metadata = match read(attempt, &sibling(uri, METADATA)) {
         Ok(bytes) => {

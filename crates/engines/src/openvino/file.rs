@@ -191,34 +191,16 @@ impl Tensor {
         if element != sys::ov_element_type_e::F32 {
             return Ok(None);
         }
-        let mut shape = sys::ov_shape_t {
-            rank: 0,
-            dims: ptr::null_mut(),
-        };
-        // SAFETY: as above; what the library allocates for the shape is freed below.
-        checked(WHAT, unsafe {
-            sys::ov_tensor_get_shape(self.0, &mut shape)
-        })?;
-        let rank = usize::try_from(shape.rank).unwrap_or(0);
-        let extents = (0..rank).map(|axis| {
-            // SAFETY: a shape has as many extents as its rank says.
-            let extent = unsafe { *shape.dims.add(axis) };
-            usize::try_from(extent).unwrap_or(0)
-        });
-        let extents: Vec<usize> = extents.collect();
-        // SAFETY: made by the library, freed once.
-        checked(WHAT, unsafe { sys::ov_shape_free(&mut shape) })?;
+        let mut len = 0;
+        // SAFETY: as above.
+        checked(WHAT, unsafe { sys::ov_tensor_get_size(self.0, &mut len) })?;
+        let extents = self.extents(len)?;
         let mut data = ptr::null_mut();
         // SAFETY: as above.
         checked(WHAT, unsafe { sys::ov_tensor_data(self.0, &mut data) })?;
-        // Extents of which one is 0 may be any others.
-        let len = match extents.contains(&0) {
-            true => 0,
-            false => extents.iter().product(),
-        };
         let values = match data.is_null() || len == 0 {
             true => Vec::new(),
-            // SAFETY: a tensor of f32 holds as many values as its extents say, and lives to the end of this function.
+            // SAFETY: a tensor of f32 holds as many values as it says, and lives to the end of this function.
             false => unsafe { std::slice::from_raw_parts(data.cast::<f32>(), len) }.to_vec(),
         };
         Ok(Some(Output {
@@ -226,5 +208,31 @@ impl Tensor {
             shape: extents,
             values,
         }))
+    }
+
+    /// Of so many values.
+    fn extents(&self, len: usize) -> Result<Vec<usize>, EngineError> {
+        const WHAT: &str = "reading an output's shape";
+        let mut shape = sys::ov_shape_t {
+            rank: 0,
+            dims: ptr::null_mut(),
+        };
+        // SAFETY: the tensor is alive; what the library allocates for the shape is freed below.
+        let status = unsafe { sys::ov_tensor_get_shape(self.0, &mut shape) };
+        // The C interface has no shape without extents.
+        if len == 1 && status == sys::ov_status_e::INVALID_C_PARAM {
+            return Ok(Vec::new());
+        }
+        checked(WHAT, status)?;
+        let rank = usize::try_from(shape.rank).unwrap_or(0);
+        let extents = (0..rank).map(|axis| {
+            // SAFETY: a shape has as many extents as its rank says.
+            let extent = unsafe { *shape.dims.add(axis) };
+            usize::try_from(extent).unwrap_or(0)
+        });
+        let extents = extents.collect();
+        // SAFETY: made by the library, freed once.
+        checked(WHAT, unsafe { sys::ov_shape_free(&mut shape) })?;
+        Ok(extents)
     }
 }

@@ -127,6 +127,31 @@ fn sessions_come_back_and_outlive_the_file() {
 }
 
 #[test]
+fn a_single_number_is_an_output_without_extents() {
+    use graph::Dim::Fixed;
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("model.onnx");
+    let mut builder = graph::Builder::new();
+    let image = builder.input("image", &[1, 3, 4, 5].map(Fixed)).unwrap();
+    let largest = builder.reduce_max(image, &[0, 1, 2, 3], false).unwrap();
+    builder.output("largest", largest).unwrap();
+    let onnx = graph::onnx::write(&builder.finish().unwrap(), None).unwrap();
+    fs::write(&file, onnx).unwrap();
+    let image: Vec<f32> = (0..60).map(|n| n as f32).collect();
+    for choice in [Choice::OnnxRuntime, Choice::OpenVino] {
+        let engine = open(choice).unwrap();
+        let model = engine.open_file(&file, &CompileOptions::default()).unwrap();
+        let outputs = model.session().unwrap().run(&image, [4, 5]).unwrap();
+        let largest = Output {
+            name: "largest".to_owned(),
+            shape: vec![],
+            values: vec![59.0],
+        };
+        assert_eq!(outputs, [largest], "{choice}");
+    }
+}
+
+#[test]
 fn what_takes_no_image_is_refused() {
     let scratch = tempfile::tempdir().unwrap();
     let write = |name: &str, dims: &[graph::Dim]| {

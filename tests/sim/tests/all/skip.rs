@@ -1,6 +1,6 @@
 //! Jobs that do not score again what another one has scored: the listing is told of its tables, or the job is refused.
 
-use ::job::resolved::{EngineChoice, JobKind, ModelSource, RunSpec};
+use ::job::resolved::{EngineChoice, JobKind, ModelSource, Precision, RunSpec};
 use coordinator_core::*;
 use sim::{store::part, workload};
 
@@ -97,7 +97,20 @@ fn what_cannot_be_skipped_is_said_at_submit() {
         run.scaled_decoding = true;
     }
     let said = refused(&mut desk, other);
-    assert!(said.contains("scored with other `precision`"), "{said}");
+    assert!(
+        said.contains(
+            "with `precision: f32` and `scaled_decoding: false`, and this job is to with"
+        ),
+        "{said}"
+    );
+    // The engine follows from a precision, which is what was asked for.
+    let mut other = predict("job1", Some("job0"));
+    other.resolved.resources.engine = EngineChoice::Openvino;
+    for run in &mut other.resolved.runs {
+        run.precision = Precision::Bf16;
+    }
+    let said = refused(&mut desk, other);
+    assert!(said.contains("is to with `precision: bf16`"), "{said}");
 
     let train = workload::submit("job2", "train", None, JobKind::Train, 1, 3, 0);
     desk.submit(train);
