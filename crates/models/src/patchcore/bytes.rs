@@ -1,4 +1,4 @@
-//! Vectors as bytes with one scale, and their products by the instructions that add up products of four bytes at once.
+//! Vectors as bytes with one scale, and what their products say of distances.
 
 // Several vectors and registers are indexed alike; iterators over one of them would hide that.
 #![allow(clippy::needless_range_loop)]
@@ -34,6 +34,13 @@ impl Quad {
         for (out, code) in self.0[lane * DIMS..].iter_mut().zip(part.to_le_bytes()) {
             *out = (i32::from(code as i8) + above) as u8;
         }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn load(&self) -> __m512i {
+        // SAFETY: it has the 64 bytes that are read, and begins at a multiple of 64.
+        unsafe { _mm512_load_si512(self.0.as_ptr().cast()) }
     }
 }
 
@@ -108,7 +115,7 @@ pub(super) fn encode(vector: &[f32], centre: &[f32], code: &mut [Part]) -> Optio
 /// |x - y|², added up as [`super::plain`] does without these instructions.
 #[inline]
 #[target_feature(enable = "avx512f,fma")]
-pub(super) fn squared_distance(x: &[f32], y: &[f32]) -> f32 {
+fn squared_distance(x: &[f32], y: &[f32]) -> f32 {
     let mut sums = _mm512_setzero_ps();
     for (x, y) in x.chunks(LANES).zip(y.chunks(LANES)) {
         let difference = _mm512_sub_ps(load_some(x), load_some(y));
@@ -135,69 +142,41 @@ fn parts_of(whole: __m512i) -> [Part; LANES / DIMS] {
     parts
 }
 
-/// Compares eight vectors with two groups of rows at once: their sums take half of the 32 registers.
-pub(super) struct ByBytes<'a> {
-    pub(super) known: &'a KnownRows,
-    /// [groups, parts]
-    pub(super) rows: &'a [Quad],
-    /// [vectors, parts]
-    pub(super) codes: &'a [Part],
-    pub(super) parts: usize,
+/// Products of the codes of a block of queries with those of rows, by some instructions. They are a processor's that has those of `Kernel`
+/// for [`ByBytes`], too.
+pub(super) trait Products<const Q: usize> {
+    /// Of the queries with two groups.
+    type Block;
+
+    /// Calls `each` with those of two groups after another, and the number of the first.
+    fn each(&self, groups: Range<usize>, asked: &Asked<Q>, each: impl FnMut(usize, &Self::Block));
+
+    /// Of a query with each row of one of the two groups.
+    fn of(block: &Self::Block, query: usize, group: usize) -> __m512i;
 }
 
-const QUERIES: usize = 8;
+/// Compares vectors with rows by their codes.
+pub(super) struct ByBytes<'a, P> {
+    pub(super) known: &'a KnownRows,
+    /// Of a row.
+    pub(super) parts: usize,
+    pub(super) products: P,
+}
 
-/// Products of codes, of each query and group.
-type Sums = [[__m512i; GROUPS]; QUERIES];
-
-impl ByBytes<'_> {
-    /// Calls `each` with the products of two groups after another.
+impl<P> ByBytes<'_, P> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
-    fn products(
-        &self,
-        groups: Range<usize>,
-        asked: &Asked<QUERIES>,
-        mut each: impl FnMut(usize, &Sums),
-    ) {
-        let parts = self.parts;
-        let codes = asked
-            .at
-            .map(|query| &self.codes[query * parts..(query + 1) * parts]);
-        // Beside each other, so that one address is kept for all.
-        let codes: Vec<[Part; QUERIES]> = (0..parts)
-            .map(|part| codes.map(|code| code[part]))
-            .collect();
-        // What the rows' codes are above their values counts once for each of the query's.
-        let start = asked
-            .sums
-            .map(|sum| [_mm512_set1_epi32(-ABOVE * sum); GROUPS]);
-        for first in groups.step_by(GROUPS) {
-            let [one, other]: [&[Quad]; GROUPS] =
-                array::from_fn(|g| &self.rows[(first + g) * parts..(first + g + 1) * parts]);
-            let mut sums = start;
-            for ((codes, one), other) in codes.iter().zip(one).zip(other) {
-                let quads = [load_quad(one), load_quad(other)];
-                for q in 0..QUERIES {
-                    let code = _mm512_set1_epi32(codes[q]);
-                    for g in 0..GROUPS {
-                        sums[q][g] = _mm512_dpbusd_epi32(sums[q][g], quads[g], code);
-                    }
-                }
-            }
-            each(first, &sums);
-        }
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
-    fn least_of(&self, groups: Range<usize>, asked: &Asked<QUERIES>) -> [f32; QUERIES] {
-        let mut least = [_mm512_set1_ps(f32::INFINITY); QUERIES];
-        self.products(groups, asked, |first, sums| {
+    fn least_of<const Q: usize>(&self, groups: Range<usize>, asked: &Asked<Q>) -> [f32; Q]
+    where
+        P: Products<Q>,
+    {
+        let mut least = [_mm512_set1_ps(f32::INFINITY); Q];
+        self.products.each(groups, asked, |first, block| {
             for g in 0..GROUPS {
                 let row = OfGroup::load(self.known, first + g);
-                for q in 0..QUERIES {
-                    least[q] = _mm512_min_ps(least[q], row.value(sums[q][g], asked.factors[q]));
+                for q in 0..Q {
+                    let value = row.value(P::of(block, q, g), asked.factors[q]);
+                    least[q] = _mm512_min_ps(least[q], value);
                 }
             }
         });
@@ -206,14 +185,18 @@ impl ByBytes<'_> {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
-    fn admitted_of(&self, groups: Range<usize>, asked: &Asked<QUERIES>) -> [Admitted; QUERIES] {
-        let mut admitted = [[0; PANEL]; QUERIES];
+    fn admitted_of<const Q: usize>(&self, groups: Range<usize>, asked: &Asked<Q>) -> [Admitted; Q]
+    where
+        P: Products<Q>,
+    {
+        let mut admitted = [[0; PANEL]; Q];
         let start = groups.start;
-        self.products(groups, asked, |first, sums| {
-            for g in 0..GROUPS {
-                let row = OfGroup::load(self.known, first + g);
-                for q in 0..QUERIES {
-                    admitted[q][first + g - start] = row.admitted(sums[q][g], asked, q);
+        self.products.each(groups, asked, |first, block| {
+            let rows: [_; GROUPS] = array::from_fn(|g| OfGroup::load(self.known, first + g));
+            for q in 0..Q {
+                for g in 0..GROUPS {
+                    let product = P::of(block, q, g);
+                    admitted[q][first + g - start] = rows[g].admitted(product, asked, q);
                 }
             }
         });
@@ -221,19 +204,19 @@ impl ByBytes<'_> {
     }
 }
 
-impl Kernel<QUERIES> for ByBytes<'_> {
+impl<P: Products<Q>, const Q: usize> Kernel<Q> for ByBytes<'_, P> {
     fn group_bytes(&self) -> usize {
         self.parts * size_of::<Quad>()
     }
 
     #[inline(always)]
-    fn least(&self, groups: Range<usize>, asked: &Asked<QUERIES>) -> [f32; QUERIES] {
+    fn least(&self, groups: Range<usize>, asked: &Asked<Q>) -> [f32; Q] {
         // SAFETY: the machine has these instructions: there would be no such codes.
         unsafe { self.least_of(groups, asked) }
     }
 
     #[inline(always)]
-    fn admitted(&self, groups: Range<usize>, asked: &Asked<QUERIES>) -> [Admitted; QUERIES] {
+    fn admitted(&self, groups: Range<usize>, asked: &Asked<Q>) -> [Admitted; Q] {
         // SAFETY: as above.
         unsafe { self.admitted_of(groups, asked) }
     }
@@ -246,7 +229,7 @@ impl Kernel<QUERIES> for ByBytes<'_> {
 }
 
 /// What is known of a group's rows.
-pub(super) struct OfGroup {
+struct OfGroup {
     length: __m512,
     factor: __m512,
     error: __m512,
@@ -255,7 +238,7 @@ pub(super) struct OfGroup {
 impl OfGroup {
     #[inline]
     #[target_feature(enable = "avx512f")]
-    pub(super) fn load(known: &KnownRows, group: usize) -> Self {
+    fn load(known: &KnownRows, group: usize) -> Self {
         Self {
             length: load(&known.lengths[group]),
             factor: load(&known.factors[group]),
@@ -266,31 +249,19 @@ impl OfGroup {
     /// [`Kernel`] says what that is.
     #[inline]
     #[target_feature(enable = "avx512f,fma")]
-    pub(super) fn value(&self, product: __m512i, factor: f32) -> __m512 {
+    fn value(&self, product: __m512i, factor: f32) -> __m512 {
         let factor = _mm512_mul_ps(self.factor, _mm512_set1_ps(factor));
         _mm512_fmadd_ps(_mm512_cvtepi32_ps(product), factor, self.length)
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,fma")]
-    pub(super) fn admitted<const Q: usize>(
-        &self,
-        product: __m512i,
-        asked: &Asked<Q>,
-        q: usize,
-    ) -> u16 {
+    fn admitted<const Q: usize>(&self, product: __m512i, asked: &Asked<Q>, q: usize) -> u16 {
         let limit = asked.limits[q];
         let value = self.value(product, asked.factors[q]);
         let nearest = _mm512_fnmadd_ps(self.error, _mm512_set1_ps(limit.twice), value);
         _mm512_cmp_ps_mask::<_CMP_LE_OQ>(nearest, _mm512_set1_ps(limit.value))
     }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn load_quad(quad: &Quad) -> __m512i {
-    // SAFETY: it has the 64 bytes that are read, and begins at a multiple of 64.
-    unsafe { _mm512_load_si512(quad.0.as_ptr().cast()) }
 }
 
 #[inline]

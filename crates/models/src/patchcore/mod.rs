@@ -13,6 +13,8 @@ mod projection;
 mod statistics;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
 
 use ::graph::Graph;
 use serde_json::{Map, Value};

@@ -11,11 +11,13 @@
 use std::ops::Range;
 
 #[cfg(target_arch = "x86_64")]
-use super::bytes::{self, ByBytes, Part, Quad};
+use super::bytes::{self, ByBytes, Part, Products, Quad};
 use super::plain::{self, Plain};
 use super::statistics::Bank;
 #[cfg(target_arch = "x86_64")]
 use super::tiles::{self, ByTiles};
+#[cfg(target_arch = "x86_64")]
+use super::vnni::ByQuads;
 use crate::lanes::{Instructions, Lanes};
 
 /// Rows side by side: a group.
@@ -287,14 +289,9 @@ impl Nearest {
             Codes::Bytes(rows) => {
                 let (mut queries, codes) = self.byte_queries(vectors);
                 let (parts, codes) = (self.parts, codes.as_slice());
-                let kernel = ByBytes {
-                    known,
-                    rows,
-                    codes,
-                    parts,
-                };
+                let products = ByQuads { rows, codes, parts };
                 // SAFETY: the machine has these instructions, and so this kind of codes.
-                unsafe { by_bytes(&kernel, self, &mut queries) }
+                unsafe { by_bytes(self, products, &mut queries) }
                 queries
             }
             #[cfg(target_arch = "x86_64")]
@@ -303,9 +300,9 @@ impl Nearest {
                 let whole = queries.len().next_multiple_of(tiles::QUERIES);
                 codes.resize(whole * self.parts, 0);
                 // SAFETY: there are tiles, and so this kind of codes.
-                let kernel = unsafe { ByTiles::new(known, rows, &codes, self.parts) };
+                let products = unsafe { ByTiles::new(rows, &codes, self.parts) };
                 // SAFETY: as above.
-                unsafe { by_tiles(&kernel, self, &mut queries) }
+                unsafe { by_bytes(self, products, &mut queries) }
                 queries
             }
         }
@@ -537,14 +534,14 @@ pub(super) trait Kernel<const Q: usize> {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
-fn by_bytes(kernel: &ByBytes, nearest: &Nearest, queries: &mut [Query]) {
-    nearest.compare(kernel, queries);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
-fn by_tiles(kernel: &ByTiles, nearest: &Nearest, queries: &mut [Query]) {
-    nearest.compare(kernel, queries);
+fn by_bytes<const Q: usize>(nearest: &Nearest, products: impl Products<Q>, queries: &mut [Query]) {
+    let (known, parts) = (&nearest.known, nearest.parts);
+    let kernel = ByBytes {
+        known,
+        parts,
+        products,
+    };
+    nearest.compare::<Q, _>(&kernel, queries);
 }
 
 #[cfg(target_arch = "x86_64")]

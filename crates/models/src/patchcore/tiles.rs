@@ -1,18 +1,14 @@
 //! Products of vectors as bytes by tiles (AMX): an instruction multiplies a part of sixteen vectors with that of sixteen rows.
 
-// Several vectors and registers are indexed alike; iterators over one of them would hide that.
-#![allow(clippy::needless_range_loop)]
-
 use std::{
     arch::{asm, x86_64::*},
-    array,
     marker::PhantomData,
     ops::Range,
     sync::OnceLock,
 };
 
-use super::bytes::{self, OfGroup, Part, Quad};
-use super::nearest::{Admitted, Asked, GROUPS, Kernel, KnownRows, LANES, PANEL};
+use super::bytes::{Part, Products, Quad};
+use super::nearest::{Asked, GROUPS, LANES};
 
 /// Vectors that are compared with two groups at once: with as many, sums take half of the eight tiles.
 pub(super) const QUERIES: usize = 2 * LANES;
@@ -88,13 +84,13 @@ impl Tiles {
     /// The products of 32 vectors with two groups of rows: [2 * 16 vectors, 16 rows] of each. `codes`: of vectors one after another, `parts`
     /// of each; `rows`: of both groups.
     #[inline(always)]
-    fn products(&self, codes: &[Part], parts: usize, rows: &[Quad], products: &mut Products) {
+    fn products(&self, codes: &[Part], parts: usize, rows: &[Quad], block: &mut Block) {
         assert!(parts >= PARTS && parts.is_multiple_of(PARTS));
         assert!(codes.len() == QUERIES * parts && rows.len() == GROUPS * parts);
         let (codes, rows) = (codes.as_ptr(), rows.as_ptr());
         let stride = parts * size_of::<Part>();
         // SAFETY: tiles are shaped, since there is `self`. Those of vectors begin every `PARTS` parts and have 16 rows `stride` apart, those
-        // of rows are `PARTS` quads: the slices hold all of them. Four tiles of 1 KiB are what `products` has room for.
+        // of rows are `PARTS` quads: the slices hold all of them. Four tiles of 1 KiB are what `block` has room for.
         unsafe {
             asm!(
                 "tilezero tmm0",
@@ -127,7 +123,7 @@ impl Tiles {
                 steps = inout(reg) parts / PARTS => _,
                 stride = in(reg) stride,
                 row = in(reg) ROW,
-                out = in(reg) products.0.as_mut_ptr(),
+                out = in(reg) block.0.as_mut_ptr(),
                 options(nostack),
             );
         }
@@ -143,22 +139,10 @@ impl Drop for Tiles {
 
 /// Of the upper 16 vectors with one group and the other, then of the lower ones: [4, vectors, rows].
 #[repr(C, align(64))]
-struct Products([[[i32; LANES]; LANES]; 4]);
+pub(super) struct Block([[[i32; LANES]; LANES]; 4]);
 
-impl Products {
-    /// Of a vector with a group's rows.
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    fn of(&self, query: usize, group: usize) -> __m512i {
-        let products = &self.0[query / LANES * GROUPS + group][query % LANES];
-        // SAFETY: it has the 64 bytes that are read, and begins at a multiple of 64.
-        unsafe { _mm512_load_si512(products.as_ptr().cast()) }
-    }
-}
-
-/// Compares 32 vectors with two groups of rows at once; codes of rows have signs.
+/// Codes of rows have signs.
 pub(super) struct ByTiles<'a> {
-    known: &'a KnownRows,
     rows: &'a [Quad],
     codes: &'a [Part],
     parts: usize,
@@ -171,14 +155,8 @@ impl<'a> ByTiles<'a> {
     /// # Safety
     ///
     /// [`are_there`] has said so.
-    pub(super) unsafe fn new(
-        known: &'a KnownRows,
-        rows: &'a [Quad],
-        codes: &'a [Part],
-        parts: usize,
-    ) -> Self {
+    pub(super) unsafe fn new(rows: &'a [Quad], codes: &'a [Part], parts: usize) -> Self {
         Self {
-            known,
             rows,
             codes,
             parts,
@@ -186,79 +164,33 @@ impl<'a> ByTiles<'a> {
             tiles: unsafe { Tiles::new() },
         }
     }
+}
 
-    /// Calls `each` with the products of each query with two groups after another.
+impl Products<QUERIES> for ByTiles<'_> {
+    type Block = Block;
+
     #[inline(always)]
-    fn products(
+    fn each(
         &self,
         groups: Range<usize>,
         asked: &Asked<QUERIES>,
-        mut each: impl FnMut(usize, &Products),
+        mut each: impl FnMut(usize, &Block),
     ) {
         let parts = self.parts;
         let first = asked.at[0];
         let codes = &self.codes[first * parts..(first + QUERIES) * parts];
-        let mut products = Products([[[0; LANES]; LANES]; 4]);
+        let mut block = Block([[[0; LANES]; LANES]; 4]);
         for first in groups.step_by(GROUPS) {
             let rows = &self.rows[first * parts..(first + GROUPS) * parts];
-            self.tiles.products(codes, parts, rows, &mut products);
-            each(first, &products);
+            self.tiles.products(codes, parts, rows, &mut block);
+            each(first, &block);
         }
     }
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
-    fn least_of(&self, groups: Range<usize>, asked: &Asked<QUERIES>) -> [f32; QUERIES] {
-        let mut least = [_mm512_set1_ps(f32::INFINITY); QUERIES];
-        self.products(groups, asked, |first, products| {
-            for g in 0..GROUPS {
-                let row = OfGroup::load(self.known, first + g);
-                for q in 0..QUERIES {
-                    let value = row.value(products.of(q, g), asked.factors[q]);
-                    least[q] = _mm512_min_ps(least[q], value);
-                }
-            }
-        });
-        least.map(|lanes| _mm512_reduce_min_ps(lanes))
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
-    fn admitted_of(&self, groups: Range<usize>, asked: &Asked<QUERIES>) -> [Admitted; QUERIES] {
-        let mut admitted = [[0; PANEL]; QUERIES];
-        let start = groups.start;
-        self.products(groups, asked, |first, products| {
-            let rows: [_; GROUPS] = array::from_fn(|g| OfGroup::load(self.known, first + g));
-            for q in 0..QUERIES {
-                for g in 0..GROUPS {
-                    admitted[q][first + g - start] = rows[g].admitted(products.of(q, g), asked, q);
-                }
-            }
-        });
-        admitted
-    }
-}
-
-impl Kernel<QUERIES> for ByTiles<'_> {
-    fn group_bytes(&self) -> usize {
-        self.parts * size_of::<Quad>()
-    }
-
     #[inline(always)]
-    fn least(&self, groups: Range<usize>, asked: &Asked<QUERIES>) -> [f32; QUERIES] {
-        // SAFETY: processors with tiles have these instructions, too.
-        unsafe { self.least_of(groups, asked) }
-    }
-
-    #[inline(always)]
-    fn admitted(&self, groups: Range<usize>, asked: &Asked<QUERIES>) -> [Admitted; QUERIES] {
-        // SAFETY: as above.
-        unsafe { self.admitted_of(groups, asked) }
-    }
-
-    #[inline(always)]
-    fn squared_distance(x: &[f32], y: &[f32]) -> f32 {
-        // SAFETY: as above.
-        unsafe { bytes::squared_distance(x, y) }
+    fn of(block: &Block, query: usize, group: usize) -> __m512i {
+        let products = &block.0[query / LANES * GROUPS + group][query % LANES];
+        // SAFETY: processors with tiles have this instruction, too; there are the 64 bytes that are read, at a multiple of 64.
+        unsafe { _mm512_load_si512(products.as_ptr().cast()) }
     }
 }
