@@ -45,7 +45,11 @@ pub async fn connect(place: &Place) -> Result<Option<Client>, Error> {
             }
         }
     }
-    Ok(Some(proto::connect(place).await?))
+    match (place, proto::connect(place).await) {
+        // It has gone since it was asked.
+        (Place::State(_), Err(ReachError::Connect { .. })) => Ok(None),
+        (_, connected) => Ok(Some(connected?)),
+    }
 }
 
 impl From<ReachError> for Error {

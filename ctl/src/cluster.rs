@@ -128,7 +128,7 @@ impl Cluster {
         }
     }
 
-    /// Does something that may be done twice; once more if another command's coordinator ended with its command.
+    /// Does something that may be done twice, but for what it prints; once more if another command's coordinator ended with its command.
     pub async fn insist<T>(
         &mut self,
         action: impl AsyncFn(&mut Self) -> Result<T, Error>,
@@ -136,7 +136,11 @@ impl Cluster {
         let mut losses = 0;
         loop {
             match action(self).await {
-                Err(error) if error.may_be_reopened(&self.place) && losses < MAX_LOSSES => {
+                Err(error)
+                    if error.may_be_reopened(&self.place)
+                        && losses < MAX_LOSSES
+                        && !output::has_printed() =>
+                {
                     losses += 1;
                     self.reopen().await?;
                 }

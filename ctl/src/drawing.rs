@@ -53,14 +53,18 @@ impl<'a> Studio<'a> {
             return Ok(Drawings::default());
         }
         let cluster = &mut self.cluster;
-        let package = scored.package(cluster).await?;
+        let package = cluster
+            .insist(async |cluster| scored.package(cluster).await)
+            .await?;
         let read = job(scored, &package, uris)?;
         print_warnings(&read.reading);
         let worker = WorkerOptions {
             pool: read.reading.job.resources.pool.to_string(),
             slots: 1,
         };
-        cluster.ensure_worker(&worker).await?;
+        cluster
+            .insist(async |cluster| cluster.ensure_worker(&worker).await)
+            .await?;
         let job = submit(cluster, &read, None).await?.job;
         let about = Follow {
             place: &self.place,
@@ -70,20 +74,27 @@ impl<'a> Studio<'a> {
             worker,
         };
         let job = follow(cluster, &about, &mut self.signals).await?;
-        let drawn = Results::find(&mut cluster.client, &job.id).await?;
-        let scores = match &drawn {
-            Some(drawn) => drawn.read_if_there::<ScoreRow>(&mut cluster.client).await?,
-            None => Vec::new(),
-        };
+        let tables = cluster
+            .insist(async |cluster| {
+                let client = &mut cluster.client;
+                let Some(drawn) = Results::find(client, &job.id).await? else {
+                    return Ok(None);
+                };
+                Ok(Some((
+                    drawn.read_if_there::<ScoreRow>(client).await?,
+                    drawn.read_if_there::<MetricRow>(client).await?,
+                    drawn.read_if_there::<RenderRow>(client).await?,
+                )))
+            })
+            .await?;
+        let scores = tables.iter().flat_map(|(scores, ..)| scores);
         // One in which not one image could be scored has failed, and its rows say why: nothing can be drawn, which is told.
-        let is_told = !scores.is_empty() && scores.iter().all(|row| row.error_class.is_some());
+        let is_told =
+            scores.clone().next().is_some() && scores.clone().all(|row| row.error_class.is_some());
         if job.state != "succeeded" && !is_told {
             results::show_end(self.common, cluster, &job).await?;
         }
-        let drawn = drawn.ok_or_else(|| results::none_yet(&job))?;
-        let metrics = drawn
-            .read_if_there::<MetricRow>(&mut cluster.client)
-            .await?;
+        let (scores, metrics, rows) = tables.ok_or_else(|| results::none_yet(&job))?;
         if !scored.has_the_model_of(&metrics) {
             let failed = |uri: &String| (uri.clone(), Drawn::Failed(OTHER_MODEL.to_owned()));
             return Ok(Drawings::of(uris, uris.iter().map(failed).collect()));
@@ -95,9 +106,6 @@ impl<'a> Studio<'a> {
             (!why.is_empty()).then_some((row.uri, Drawn::Failed(why)))
         });
         found.extend(failed);
-        let rows = drawn
-            .read_if_there::<RenderRow>(&mut cluster.client)
-            .await?;
         found.extend(rows.into_iter().map(|row| {
             let uri = row.uri.clone();
             match row.error.clone() {

@@ -49,6 +49,9 @@ pub enum Error {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// A store that the coordinator asked does not answer.
+    #[error("{0}")]
+    NoStore(String),
     #[error("{0}")]
     Denied(String),
     /// Disk full, state locked, a program missing, protocol version.
@@ -101,6 +104,13 @@ impl Error {
         }
     }
 
+    fn gone(why: &str) -> Self {
+        Self::Unreachable {
+            what: format!("the coordinator went away: {why}"),
+            source: None,
+        }
+    }
+
     /// Whether a coordinator in a state folder went away: another one can be started there.
     pub fn may_be_reopened(&self, place: &proto::Place) -> bool {
         matches!(self, Self::Unreachable { .. }) && matches!(place, proto::Place::State(_))
@@ -116,7 +126,7 @@ impl Error {
             | Self::NotDrawn { .. } => 1,
             Self::InvalidFile { .. } | Self::Usage(_) | Self::Config(_) => USAGE,
             Self::NotFound(_) => 3,
-            Self::Unreachable { .. } => 4,
+            Self::Unreachable { .. } | Self::NoStore(_) => 4,
             Self::Denied(_) => 5,
             Self::CannotRun { .. } | Self::Results(_) => 6,
             Self::Read { source, .. } | Self::Write { source, .. } => of_io(source),
@@ -172,14 +182,10 @@ impl From<tonic::Status> for Error {
             | Code::FailedPrecondition
             | Code::OutOfRange => Self::Usage(message),
             Code::PermissionDenied | Code::Unauthenticated => Self::Denied(message),
-            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Self::Unreachable {
-                what: "the coordinator went away".to_owned(),
-                source: Some(Box::new(status)),
-            },
-            Code::Unknown if status.source().is_some() => Self::Unreachable {
-                what: "the coordinator went away".to_owned(),
-                source: Some(Box::new(status)),
-            },
+            Code::Aborted => Self::NoStore(message),
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Self::gone(&message),
+            // Its connection broke.
+            Code::Unknown if status.source().is_some() => Self::gone(&message),
             Code::Unimplemented => Self::cannot_run(proto::OTHER_PROTOCOL),
             _ => Self::CannotRun {
                 what: format!("the coordinator answered: {message}"),

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
@@ -103,8 +104,16 @@ pub fn number(value: f64) -> String {
     format!("{value:.4}")
 }
 
+static PRINTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether something stands on standard output, which cannot be taken back.
+pub fn has_printed() -> bool {
+    PRINTED.load(Ordering::Relaxed)
+}
+
 /// Writes text and ends it with a line feed.
 pub fn line(text: &str) -> Result<(), Error> {
+    PRINTED.store(true, Ordering::Relaxed);
     let mut out = io::stdout().lock();
     writeln!(out, "{}", text.trim_end_matches('\n'))
         .and_then(|()| out.flush())

@@ -288,7 +288,7 @@ fn files_of_no_use_are_refused_before_a_listing() {
         (
             "hostile/model.onnx",
             "auto",
-            "\"../../etc/hosts\", which is no file beside it",
+            "\"../../etc/hosts\", which is no other file beside it",
         ),
         (
             "garbage/model.xml",

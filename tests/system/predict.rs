@@ -910,6 +910,14 @@ fn an_incremental_job_scores_what_is_new_or_has_changed_and_answers_for_all(queu
         .collect();
     assert_eq!(changed, ["tiny/test/good/0002.png"]);
     assert_eq!(night(0, 13), later);
+    // Where a job looks, and what it leaves out, is in no score.
+    let elsewhere = "{class_path: PredictDataset, init_args: {path: data, min_bytes: 1, extensions: .png, modified_since: '{yesterday}'}}";
+    let elsewhere = yaml.replace("[data/tiny/test, list.txt]", elsewhere);
+    sandbox.write("night.yaml", &elsewhere);
+    // Images to learn from, and masks, are new.
+    let of_all = night(12 + 6, 13);
+    assert!(later.iter().all(|(image, score)| of_all[image] == *score));
+    sandbox.write("night.yaml", yaml);
     // Another threshold makes another version of the model, and no other raw score.
     sandbox
         .ctl(&["rethreshold", &training, "--manual", "1e9", "--wait"])
@@ -978,8 +986,7 @@ fn tables_of_many_nights_are_read_as_one_and_deleting_them_has_images_scored_aga
         scores(&sandbox, "last")
     };
     let first = night(0);
-    let of_package = only_entry(&sandbox.path("out/index"));
-    let folder = only_entry(&of_package);
+    let folder = only_entry(&sandbox.path("out/index"));
     let merged = folder.join("merged");
     let segment = only_entry(&folder);
     for copy in 1..16 {

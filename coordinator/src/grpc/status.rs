@@ -63,7 +63,8 @@ impl RequestError {
                     _ => Code::InvalidArgument,
                 },
                 FailureClass::DiskFull => Code::ResourceExhausted,
-                FailureClass::Unavailable => Code::Unavailable,
+                // Not `Unavailable`: that is the coordinator itself.
+                FailureClass::Unavailable => Code::Aborted,
                 _ => Code::Internal,
             },
             Self::Random(_) | Self::WrongReply(_) => Code::Internal,

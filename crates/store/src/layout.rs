@@ -46,10 +46,10 @@ pub fn result(job: &JobId, generation: u64, name: &str) -> String {
     format!("jobs/{job}/results/{generation:06}/{name}")
 }
 
-/// What has been scored by a package (its digest) and engine, of one input (its digest).
-pub fn index(package: &str, engine: &str, input: &str) -> String {
-    let short = |digest: &str| digest.chars().take(16).collect::<String>();
-    format!("index/{}-{engine}/{}", short(package), short(input))
+/// What has been scored by a package (its digest) and engine.
+pub fn index(package: &str, engine: &str) -> String {
+    let package: String = package.chars().take(16).collect();
+    format!("index/{package}-{engine}")
 }
 
 /// What a job adds to a folder of the index.

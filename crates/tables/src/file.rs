@@ -16,7 +16,7 @@ use parquet::{
     basic::{Compression, ZstdLevel},
     errors::ParquetError,
     file::{
-        metadata::{KeyValue, SortingColumn},
+        metadata::{KeyValue, RowGroupMetaData, SortingColumn},
         properties::{EnabledStatistics, WriterProperties},
         reader::ChunkReader,
     },
@@ -126,6 +126,49 @@ impl<R: Row> TableReader<R> {
         source: impl ChunkReader + 'static,
         wanted: Range<u64>,
     ) -> Result<Self, TableError> {
+        Self::open_some(source, |groups| {
+            let (mut chosen, mut first, mut end) = (Vec::new(), None, 0);
+            for (index, group) in groups.iter().enumerate() {
+                let begin = end;
+                end = begin + u64::try_from(group.num_rows()).unwrap_or(0);
+                if begin < wanted.end && wanted.start < end {
+                    chosen.push(index);
+                    first.get_or_insert(begin);
+                }
+            }
+            let skipped = wanted.start.saturating_sub(first.unwrap_or(0));
+            (
+                chosen,
+                skipped..skipped.saturating_add(wanted.end.saturating_sub(wanted.start)),
+            )
+        })
+    }
+
+    /// The same of the row groups whose texts in a column may be wanted, by the least and the greatest of them: those that the file
+    /// says no such thing of are read, too.
+    pub fn open_groups(
+        source: impl ChunkReader + 'static,
+        column: &str,
+        wanted: impl Fn(&[u8], &[u8]) -> bool,
+    ) -> Result<Self, TableError> {
+        let is_wanted = |group: &RowGroupMetaData| {
+            let mut columns = group.columns().iter();
+            let found = columns.find(|one| one.column_path().string() == column);
+            let texts = found.and_then(|column| column.statistics());
+            let ends = texts.and_then(|texts| texts.min_bytes_opt().zip(texts.max_bytes_opt()));
+            ends.is_none_or(|(least, greatest)| wanted(least, greatest))
+        };
+        Self::open_some(source, |groups| {
+            let chosen = (0..groups.len()).filter(|index| is_wanted(&groups[*index]));
+            (chosen.collect(), 0..u64::MAX)
+        })
+    }
+
+    /// `choose`: row groups, and which of their rows.
+    fn open_some(
+        source: impl ChunkReader + 'static,
+        choose: impl FnOnce(&[RowGroupMetaData]) -> (Vec<usize>, Range<u64>),
+    ) -> Result<Self, TableError> {
         let builder =
             whole::open(source, ArrowReaderOptions::default()).map_err(read_error::<R>)?;
         let file = builder.metadata().file_metadata();
@@ -137,22 +180,12 @@ impl<R: Row> TableReader<R> {
         check_tag::<R>(tag.and_then(|pair| pair.value.as_deref()))?;
         let rows = u64::try_from(file.num_rows()).unwrap_or(0);
         let notes = file.key_value_metadata().cloned().unwrap_or_default();
-        let (mut groups, mut first, mut end) = (Vec::new(), None, 0);
-        for (index, group) in builder.metadata().row_groups().iter().enumerate() {
-            let begin = end;
-            end = begin + u64::try_from(group.num_rows()).unwrap_or(0);
-            if begin < wanted.end && wanted.start < end {
-                groups.push(index);
-                first.get_or_insert(begin);
-            }
-        }
-        let skipped = wanted.start.saturating_sub(first.unwrap_or(0));
-        let count = wanted.end.saturating_sub(wanted.start);
+        let (groups, wanted) = choose(builder.metadata().row_groups());
         let number = |rows| usize::try_from(rows).unwrap_or(usize::MAX);
         let builder = builder
             .with_row_groups(groups)
-            .with_offset(number(skipped))
-            .with_limit(number(count))
+            .with_offset(number(wanted.start))
+            .with_limit(number(wanted.end - wanted.start))
             .with_batch_size(R::BATCH);
         let inner = contained(|| builder.build()).map_err(read_error::<R>)?;
         Ok(Self {

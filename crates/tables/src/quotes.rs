@@ -33,6 +33,8 @@ pub struct Quotes<R> {
     /// Bytes so far, as far as the mark of the encoding goes.
     begun: usize,
     line: u64,
+    before: u8,
+    has_returns: bool,
     /// Of the last quote that opened a field.
     opened: u64,
     /// Bytes since then.
@@ -50,6 +52,8 @@ impl<R> Quotes<R> {
             at: At::Start,
             begun: 0,
             line: 1,
+            before: 0,
+            has_returns: false,
             opened: 0,
             quoted: 0,
             stray: None,
@@ -59,6 +63,11 @@ impl<R> Quotes<R> {
     /// The first, as far as the source has been read.
     pub fn stray(&self) -> Option<StrayQuote> {
         self.stray
+    }
+
+    /// Whether lines end with a carriage return and a line feed, as far as the source has been read.
+    pub fn has_returns(&self) -> bool {
+        self.has_returns
     }
 
     fn pass(&mut self, byte: u8) {
@@ -87,6 +96,8 @@ impl<R> Quotes<R> {
             }
         };
         self.line += u64::from(byte == b'\n');
+        self.has_returns |= self.before == b'\r' && byte == b'\n';
+        self.before = byte;
         self.quoted += 1;
     }
 

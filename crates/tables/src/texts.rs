@@ -164,14 +164,15 @@ pub fn csv_column<R: Read>(
         let record = records.next()?;
         // First of all: a field that has swallowed others is no record of too few.
         let quotes = check_quotes(records.reader().get_ref());
-        Some(quotes.and_then(|()| record.map_err(of_csv)))
-    })
-    .map(move |record| {
-        let record = record?;
-        Ok(Text {
-            text: trimmed(record.get(place).unwrap_or_default()).to_owned(),
-            place: line(record.position()),
-        })
+        // The reader ends a line with the first of two characters, and counts it with the second.
+        let counted = u64::from(records.reader().get_ref().has_returns());
+        Some(quotes.and_then(|()| {
+            let record = record.map_err(|error| of_record(error, counted))?;
+            Ok(Text {
+                text: trimmed(record.get(place).unwrap_or_default()).to_owned(),
+                place: line(record.position(), counted),
+            })
+        }))
     }))
 }
 
@@ -294,12 +295,16 @@ fn trimmed(text: &str) -> &str {
     text.trim_start_matches('\u{feff}').trim()
 }
 
-fn line(position: Option<&csv::Position>) -> TextPlace {
-    TextPlace::Line(position.map_or(1, csv::Position::line))
+fn line(position: Option<&csv::Position>, counted: u64) -> TextPlace {
+    TextPlace::Line(position.map_or(1, |position| position.line() + counted))
 }
 
 fn of_csv(error: csv::Error) -> TextsError {
-    let place = line(error.position());
+    of_record(error, 0)
+}
+
+fn of_record(error: csv::Error, counted: u64) -> TextsError {
+    let place = line(error.position(), counted);
     match error.into_kind() {
         csv::ErrorKind::Io(error) => TextsError::Read(error),
         csv::ErrorKind::UnequalLengths {
@@ -463,6 +468,14 @@ mod tests {
         let items = of_csv("n,uri\n1,a\n2,b,c\n", "uri").expect("a column");
         let error = items[1].as_ref().expect_err("wrong").to_string();
         assert_eq!(error, "line 3: it has 3 fields, and the first line 2");
+        let items = of_csv("uri,b\r\nA,1\r\nB,1\r\nC,1,2\r\n", "uri").expect("a column");
+        let error = items[2].as_ref().expect_err("wrong").to_string();
+        assert_eq!(error, "line 4: it has 3 fields, and the first line 2");
+        let place = |item: &Item| item.as_ref().expect("a text").place.to_string();
+        assert_eq!(
+            (place(&items[0]), place(&items[1])),
+            ("line 2".to_owned(), "line 3".to_owned())
+        );
         for (text, said) in [
             (
                 "uri,note\na,b\nc,\"d\ne,f\n",

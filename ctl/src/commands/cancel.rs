@@ -15,7 +15,9 @@ pub struct Args {
 pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     with_cluster(common, async |cluster| {
         // Its id first: `last` may be another one by the time of the answer.
-        let request = GetJobRequest { job: args.job.job };
+        let request = GetJobRequest {
+            job: args.job.job.clone(),
+        };
         let job = cluster.client.get_job(request).await?.into_inner().id;
         let request = CancelRequest {
             request_id: client::request_id()?,

@@ -31,7 +31,8 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     with_cluster(common, async |cluster| {
         // All their ids first: with the first one gone, `last` would be another one.
         let mut ids = Vec::new();
-        for job in args.jobs {
+        for job in &args.jobs {
+            let job = job.clone();
             let job = cluster.client.get_job(GetJobRequest { job }).await?;
             ids.push(job.into_inner().id);
         }

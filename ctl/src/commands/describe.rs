@@ -49,15 +49,15 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     };
     with_cluster(common, async |cluster| {
         let client = &mut cluster.client;
-        if let Some(named) = named {
-            return describe_model(common, client, &named).await;
+        if let Some(named) = &named {
+            return describe_model(common, client, named).await;
         }
         if let Ok(task) = args.id.parse()
             && !is_key(client, &args.id).await
         {
             return describe_task(common, client, &task).await;
         }
-        let DescribeJobReply { job, runs, tasks } = client.describe_job(GetJobRequest { job: args.id }).await?.into_inner();
+        let DescribeJobReply { job, runs, tasks } = client.describe_job(GetJobRequest { job: args.id.clone() }).await?.into_inner();
         let job = job.unwrap_or_default();
         let results = Results::find(client, &job.id).await?;
         let slowest = match results.as_ref().filter(|_| job.kind == JobKind::Predict.as_str()) {

@@ -38,8 +38,13 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
 }
 
 async fn diff(common: &Common, args: &Args, studio: &mut Studio<'_>) -> Result<(), Error> {
-    let first = ScoredRun::find(&mut studio.cluster, &args.first).await?;
-    let second = ScoredRun::find(&mut studio.cluster, &args.second).await?;
+    let (first, second) = studio
+        .cluster
+        .insist(async |cluster| {
+            let first = ScoredRun::find(cluster, &args.first).await?;
+            Ok((first, ScoredRun::find(cluster, &args.second).await?))
+        })
+        .await?;
     let runs = [&first, &second];
     let standard = || {
         let [first, second] = runs.map(ScoredRun::file_name);
@@ -47,15 +52,19 @@ async fn diff(common: &Common, args: &Args, studio: &mut Studio<'_>) -> Result<(
     };
     let to: PathBuf = args.to.clone().unwrap_or_else(standard);
     target::check_new_file(&to).await?;
-    let mut decided = [Vec::new(), Vec::new()];
-    for (scored, decided) in runs.into_iter().zip(&mut decided) {
-        let keep = |rows: Vec<tables::ScoreRow>| {
-            let rows = rows.into_iter();
-            decided.extend(rows.filter_map(|row| Decided::of(row, scored.run)));
-        };
-        let client = &mut studio.cluster.client;
-        scored.results.each_score(client, keep).await?;
-    }
+    let decided = studio.cluster.insist(async |cluster| {
+        let mut decided = [Vec::new(), Vec::new()];
+        for (scored, decided) in runs.into_iter().zip(&mut decided) {
+            let keep = |rows: Vec<tables::ScoreRow>| {
+                let rows = rows.into_iter();
+                decided.extend(rows.filter_map(|row| Decided::of(row, scored.run)));
+            };
+            let client = &mut cluster.client;
+            scored.results.each_score(client, keep).await?;
+        }
+        Ok(decided)
+    });
+    let decided = decided.await?;
     // Without pictures the clearest of each kind is named all the same.
     let shown = (args.pictures as usize).max(1);
     let mut switch = switched::switch(runs.map(side), decided, shown);

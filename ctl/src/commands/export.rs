@@ -136,7 +136,9 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         .or(&early, Cluster::open(&place, common.config()))
         .await?;
     let result = async {
-        let source = args.source(&mut cluster.client).await?;
+        let source = cluster
+            .insist(async |cluster| args.source(&mut cluster.client).await)
+            .await?;
         let read = args.job(&source)?;
         // It may be set besides.
         let export = read.reading.job.export.as_ref();
@@ -152,7 +154,9 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         let pool = read.reading.job.resources.pool.to_string();
         let worker = WorkerOptions { pool, slots: 1 };
         let begin = async {
-            cluster.ensure_worker(&worker).await?;
+            cluster
+                .insist(async |cluster| cluster.ensure_worker(&worker).await)
+                .await?;
             submit(&mut cluster, &read, None).await
         };
         let job = signals.or(&early, begin).await?.job;
@@ -174,8 +178,9 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             "job {} has ended: `ctl results {}` says where its files are",
             job.id, job.id
         );
+        let brought = cluster.insist(async |cluster| bring(common, cluster, &job, &folder).await);
         signals
-            .or(&hint, bring(common, &mut cluster, &job, &folder))
+            .or(&hint, brought)
             .await
             .inspect_err(|_| eprintln!("{hint}"))
     }

@@ -40,7 +40,7 @@ async fn has_ended(common: &Common, id: &str) -> Result<bool, Error> {
     let task: Option<TaskId> = id.parse().ok();
     let job = task.map_or_else(|| id.to_owned(), |task| task.job.to_string());
     with_cluster(common, async |cluster| {
-        let request = GetJobRequest { job };
+        let request = GetJobRequest { job: job.clone() };
         let job = cluster.client.get_job(request).await?.into_inner();
         Ok(job.finished_ms != 0)
     })

@@ -161,13 +161,13 @@ fn block_on(command: impl Future<Output = Result<(), Error>>) -> Result<(), Erro
     runtime.block_on(command)
 }
 
-/// Does something with a coordinator and lets go of it again, whatever came out.
+/// Does something that may be done twice with a coordinator and lets go of it again, whatever came out.
 async fn with_cluster<T>(
     common: &Common,
-    action: impl AsyncFnOnce(&mut Cluster) -> Result<T, Error>,
+    action: impl AsyncFn(&mut Cluster) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let mut cluster = Cluster::open(&places::coordinator(common)?, common.config()).await?;
-    let result = action(&mut cluster).await;
+    let result = cluster.insist(action).await;
     cluster.close().await;
     result
 }

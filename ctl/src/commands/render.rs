@@ -39,10 +39,13 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
 }
 
 async fn render(common: &Common, args: &Args, studio: &mut Studio<'_>) -> Result<(), Error> {
-    let cluster = &mut studio.cluster;
-    let scored = ScoredRun::find(cluster, &args.job).await?;
     let count = args.top as usize;
-    let rows = highest(cluster, &scored.results, Some(scored.run), count).await?;
+    let highest = studio.cluster.insist(async |cluster| {
+        let scored = ScoredRun::find(cluster, &args.job).await?;
+        let rows = highest(cluster, &scored.results, Some(scored.run), count).await?;
+        Ok((scored, rows))
+    });
+    let (scored, rows) = highest.await?;
     let uris: Vec<String> = rows.iter().map(|row| row.uri.clone()).collect();
     if uris.is_empty() {
         return Err(Error::NotFound(format!(

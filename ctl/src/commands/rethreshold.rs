@@ -79,15 +79,23 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     let place = places::coordinator(common)?;
     let mut cluster = Cluster::open(&place, common.config()).await?;
     let result = async {
-        let request = GetJobRequest { job: args.job.job };
-        let job = cluster.client.get_job(request).await?.into_inner();
-        let request = RethresholdRequest {
-            request_id: client::request_id()?,
-            job: job.id.clone(),
-            runs: args.runs.clone(),
-            new_json,
-        };
-        let reply = cluster.client.rethreshold(request).await?.into_inner();
+        let request_id = client::request_id()?;
+        let (job, reply) = cluster
+            .insist(async |cluster| {
+                let request = GetJobRequest {
+                    job: args.job.job.clone(),
+                };
+                let job = cluster.client.get_job(request).await?.into_inner();
+                let request = RethresholdRequest {
+                    request_id: request_id.clone(),
+                    job: job.id.clone(),
+                    runs: args.runs.clone(),
+                    new_json: new_json.clone(),
+                };
+                let reply = cluster.client.rethreshold(request).await?.into_inner();
+                Ok((job, reply))
+            })
+            .await?;
         let (tasks, before) = (reply.tasks, reply.before);
         let said = format!(
             "job {}: {} back in the queue; results before are generation {before}",

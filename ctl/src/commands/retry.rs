@@ -24,20 +24,21 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
     let place = places::coordinator(common)?;
     let mut cluster = Cluster::open(&place, common.config()).await?;
     let result = async {
-        let job = cluster
-            .client
-            .get_job(GetJobRequest { job: args.job.job })
-            .await?
-            .into_inner();
-        let tasks = cluster
-            .client
-            .retry(RetryRequest {
-                request_id: client::request_id()?,
-                job: job.id.clone(),
+        let request_id = client::request_id()?;
+        let (job, tasks) = cluster
+            .insist(async |cluster| {
+                let request = GetJobRequest {
+                    job: args.job.job.clone(),
+                };
+                let job = cluster.client.get_job(request).await?.into_inner();
+                let request = RetryRequest {
+                    request_id: request_id.clone(),
+                    job: job.id.clone(),
+                };
+                let tasks = cluster.client.retry(request).await?.into_inner().tasks;
+                Ok((job, tasks))
             })
-            .await?
-            .into_inner()
-            .tasks;
+            .await?;
         if !args.wait {
             return common
                 .output

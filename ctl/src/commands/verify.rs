@@ -89,7 +89,7 @@ async fn published(common: &Common, job: String) -> Result<(Store, JobId, Option
     with_cluster(common, async |cluster| {
         let job = cluster
             .client
-            .get_job(GetJobRequest { job })
+            .get_job(GetJobRequest { job: job.clone() })
             .await?
             .into_inner();
         match Results::find(&mut cluster.client, &job.id).await? {

@@ -29,7 +29,10 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         let mut jobs = Vec::new();
         for job in args.jobs.clone() {
             let request = GetJobRequest { job };
-            jobs.push(cluster.client.get_job(request).await?.into_inner());
+            let job = cluster.insist(async |cluster| {
+                Ok(cluster.client.get_job(request.clone()).await?.into_inner())
+            });
+            jobs.push(job.await?);
         }
         for job in &mut jobs {
             // It also goes on with a job that a second interrupt has cancelled.

@@ -189,23 +189,43 @@ impl Attempt {
     ) -> Result<TableReader<R>, TaskError> {
         let reader = match self.store.local_path(path).map(File::open) {
             Some(Ok(file)) => TableReader::open_rows(file, wanted),
-            Some(Err(_)) | None => {
-                let file = ObjectFile::of(self, self.store.clone(), path.to_owned())?;
-                TableReader::open_rows(RangesReader(Arc::new(file)), wanted)
-            }
+            Some(Err(_)) | None => TableReader::open_rows(self.ranges(path)?, wanted),
         };
         reader.map_err(|source| self.table_error(path, source))
     }
 
+    fn ranges(&self, path: &str) -> Result<RangesReader<ObjectFile>, TaskError> {
+        let file = ObjectFile::of(self, self.store.clone(), path.to_owned())?;
+        Ok(RangesReader(Arc::new(file)))
+    }
+
     /// A whole table, of which some rows at a time are held.
     pub fn batches<R: Row + 'static>(&self, path: &str) -> Result<Batches<R>, TaskError> {
+        Ok(self.streamed(path, self.ranged_table(path, 0..u64::MAX)?))
+    }
+
+    /// The same of the row groups whose texts in a column may be wanted; see [`TableReader::open_groups`].
+    pub fn batches_where<R: Row + 'static>(
+        &self,
+        path: &str,
+        column: &str,
+        wanted: impl Fn(&[u8], &[u8]) -> bool,
+    ) -> Result<Batches<R>, TaskError> {
+        let reader = match self.store.local_path(path).map(File::open) {
+            Some(Ok(file)) => TableReader::open_groups(file, column, wanted),
+            Some(Err(_)) | None => TableReader::open_groups(self.ranges(path)?, column, wanted),
+        };
+        let reader = reader.map_err(|source| self.table_error(path, source))?;
+        Ok(self.streamed(path, reader))
+    }
+
+    fn streamed<R: Row + 'static>(&self, path: &str, reader: TableReader<R>) -> Batches<R> {
         let uri = self.store.uri(path);
         let failed = move |source| TaskError::Table {
             uri: uri.clone(),
             source,
         };
-        let reader = self.ranged_table(path, 0..u64::MAX)?;
-        Ok(Box::new(reader.map(move |batch| batch.map_err(&failed))))
+        Box::new(reader.map(move |batch| batch.map_err(&failed)))
     }
 
     /// All rows of a table.

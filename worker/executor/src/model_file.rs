@@ -466,7 +466,9 @@ fn beside(uri: &str, model: &[u8]) -> Result<BTreeSet<String>, TaskError> {
         if !plain {
             return Err(problem_of(
                 uri,
-                format!("its constants are said to be in {file:?}, which is no file beside it"),
+                format!(
+                    "its constants are said to be in {file:?}, which is no other file beside it"
+                ),
             ));
         }
     }

@@ -22,7 +22,7 @@ use store::{Store, layout};
 use tables::{MADE_OF_KEY, Row, ScoreRow, TableError, TableReader};
 use tokio::runtime::Handle;
 
-use super::known::is_final;
+use super::{known::is_final, spans::Spans};
 use crate::{
     attempt::Attempt,
     error::{TaskError, one_line},
@@ -115,14 +115,30 @@ fn is_whole(bytes: Bytes) -> bool {
     TableReader::<ScoreRow>::open(bytes).is_ok_and(|mut rows| rows.all(|batch| batch.is_ok()))
 }
 
-/// The rows of a table of the index, up to where it is damaged.
+/// The rows of a table of the index that may be within these spans of addresses, and others besides, up to where it is damaged.
 pub fn batches(
     attempt: &Attempt,
     path: &str,
+    spans: &Spans,
     damaged: &Damaged,
 ) -> Result<Batches<ScoreRow>, TaskError> {
+    let wanted = |least: &[u8], greatest: &[u8]| spans.meet(least, greatest);
+    up_to_damage(
+        attempt,
+        path,
+        damaged,
+        attempt.batches_where(path, "uri", wanted),
+    )
+}
+
+fn up_to_damage(
+    attempt: &Attempt,
+    path: &str,
+    damaged: &Damaged,
+    batches: Result<Batches<ScoreRow>, TaskError>,
+) -> Result<Batches<ScoreRow>, TaskError> {
     let table = Table::of(attempt, path, damaged);
-    let batches = match attempt.batches(path) {
+    let batches = match batches {
         Ok(batches) => batches,
         Err(error) => {
             table.note(error)?;
@@ -256,7 +272,10 @@ fn merge(
     damaged: &Damaged,
 ) -> Result<(), TaskError> {
     let tables = sources.iter();
-    let tables = tables.map(|source| batches(attempt, &source.path, damaged));
+    let tables = tables.map(|source| {
+        let batches = attempt.batches(&source.path);
+        up_to_damage(attempt, &source.path, damaged, batches)
+    });
     let rows = Merged::of(tables.collect::<Result<_, _>>()?)?;
     let mut part = attempt.begin_table::<ScoreRow>(name)?;
     part.note(MADE_OF_KEY, serde_json::json!(segments).to_string());

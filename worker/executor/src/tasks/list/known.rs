@@ -1,5 +1,5 @@
-//! What earlier jobs have scored by the same model and engine, all of the same data or one that is named: an image that has
-//! not changed since is not scored again.
+//! What earlier jobs have scored by the same model and engine, all incremental ones or one that is named: an image that has not
+//! changed since is not scored again.
 
 use job::resolved::ModelSource;
 use plan::{FoundPackage, ScoredBefore, SkippedJob};
@@ -12,10 +12,26 @@ use crate::{
     error::TaskError,
     sorted::Merged,
     tasks::{
-        list::index::{self, Damaged},
+        list::{
+            index::{self, Damaged},
+            spans::Spans,
+        },
         names,
     },
 };
+
+/// The tables that say what has been scored.
+pub struct Tables<'a> {
+    attempt: &'a Attempt,
+    /// Of an incremental job: the folder of the index.
+    index: Option<String>,
+    /// Of the index, and of the named job.
+    indexed: Vec<String>,
+    skipped: &'a [String],
+    /// Parts that are to be put into the index.
+    merged: Vec<String>,
+    damaged: Damaged,
+}
 
 /// Rows of the index and of the named job, read along with a listing in the same order; those that are reused go into a table of their own.
 pub struct Known<'a> {
@@ -29,9 +45,9 @@ pub struct Known<'a> {
     damaged: Damaged,
 }
 
-impl<'a> Known<'a> {
+impl<'a> Tables<'a> {
     /// `None` if the job scores all images anew.
-    pub fn open(
+    pub fn find(
         attempt: &'a Attempt,
         packages: &[FoundPackage],
     ) -> Result<Option<Self>, TaskError> {
@@ -46,34 +62,49 @@ impl<'a> Known<'a> {
         let package = package.ok_or_else(|| {
             TaskError::Assignment(format!("its list task found no package {name:?}"))
         })?;
-        let (mut tables, mut merged) = (Vec::new(), Vec::new());
         let index = spec
             .incremental
             .then(|| folder(attempt, package))
             .transpose()?;
         let damaged = Damaged::default();
-        if let Some(folder) = &index {
-            let found = index::open(attempt, folder, &damaged)?;
-            for path in &found.tables {
-                tables.push(index::batches(attempt, path, &damaged)?);
-            }
-            merged.extend(found.merged);
-        }
-        if let Some(job) = &spec.skip {
-            for path in &skipped(attempt, job, package)?.tables {
-                tables.push(attempt.batches(path)?);
-            }
-        }
+        let found = index
+            .as_ref()
+            .map(|folder| index::open(attempt, folder, &damaged))
+            .transpose()?;
+        let (indexed, merged) = found.map_or_else(Default::default, |it| (it.tables, it.merged));
+        let skipped = match &spec.skip {
+            Some(job) => &skipped(attempt, job, package)?.tables[..],
+            None => &[],
+        };
         Ok(Some(Self {
-            rows: Merged::of(tables)?.peekable(),
-            reused: attempt.begin_table(names::REUSED)?,
-            images: 0,
+            attempt,
             index,
+            indexed,
+            skipped,
             merged,
             damaged,
         }))
     }
 
+    /// Reads what they say of images within these spans of addresses.
+    pub fn read(self, spans: &Spans) -> Result<Known<'a>, TaskError> {
+        let attempt = self.attempt;
+        let indexed = self.indexed.iter();
+        let indexed = indexed.map(|path| index::batches(attempt, path, spans, &self.damaged));
+        let skipped = self.skipped.iter().map(|path| attempt.batches(path));
+        let tables = indexed.chain(skipped).collect::<Result<_, _>>()?;
+        Ok(Known {
+            rows: Merged::of(tables)?.peekable(),
+            reused: attempt.begin_table(names::REUSED)?,
+            images: 0,
+            index: self.index,
+            merged: self.merged,
+            damaged: self.damaged,
+        })
+    }
+}
+
+impl Known<'_> {
     /// Whether an image has been scored as it is now, or cannot be, whatever is tried; its row is kept then. Images come in
     /// order of their addresses.
     pub fn has(&mut self, sample: &SampleRow) -> Result<bool, TaskError> {
@@ -108,16 +139,14 @@ impl<'a> Known<'a> {
     }
 }
 
-/// The folder of the store's index for what the job scores.
+/// The folder of the store's index for what the job scores by. Where images lie, and which of them a job wants, is not in their scores.
 fn folder(attempt: &Attempt, package: &FoundPackage) -> Result<String, TaskError> {
-    let data = serde_json::json!(attempt.run()?.spec.data);
-    let input = ::package::digest(data.to_string().as_bytes());
     // What scores depend on besides these: they are not to be mixed.
     // As the job asks for it, whoever lists.
     let engine = attempt.assignment.resources.engine.as_str();
     let shortcuts = attempt.run()?.spec.shortcuts();
     let engine = format!("{engine}{shortcuts}");
-    Ok(layout::index(package.scored_by(), &engine, &input))
+    Ok(layout::index(package.scored_by(), &engine))
 }
 
 /// What the named job has scored, if it was by the same model. That it is of the same store and engine was seen at submit.

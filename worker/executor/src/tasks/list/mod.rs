@@ -6,6 +6,7 @@ mod index;
 mod known;
 mod labelled;
 mod left_out;
+mod spans;
 mod unlabelled;
 
 use std::time::{Duration, SystemTime};

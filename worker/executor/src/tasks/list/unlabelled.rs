@@ -18,10 +18,11 @@ use super::{
     Listed,
     addresses::{self, Addresses, Named},
     archives::Archives,
-    known::Known,
+    known::{Known, Tables},
     labelled::suggest,
     left_out::LeftOut,
     milliseconds,
+    spans::Spans,
 };
 use crate::{
     archived::{self, INSIDE},
@@ -37,11 +38,12 @@ pub fn seal(
     packages: &[FoundPackage],
 ) -> Result<Listed, TaskError> {
     // What cannot be used is said before a million images are listed.
-    let mut known = Known::open(attempt, packages)?;
+    let known = Tables::find(attempt, packages)?;
     let mut found = Found::new(attempt, images);
     let mut empty = Vec::new();
     for place in images.places() {
         attempt.check_cancelled()?;
+        found.spans.begin();
         let before = (found.count, found.names);
         let place = as_it_stands(attempt, place)?;
         found.place(&place).map_err(with_glob)?;
@@ -54,13 +56,16 @@ pub fn seal(
             empty.push(format!("there is no image to score at {address}{hint}"));
         }
     }
+    found.spans.begin();
     for batch in addresses::of_job(attempt, images.listed()) {
         found.named(batch?)?;
     }
+    found.spans.begin();
     found.archived()?;
     let (unopened, first) = found.archives.finish()?;
     found.left_out.archives(unopened, first);
     let mut table = attempt.begin_table::<SampleRow>(names::SAMPLES)?;
+    let mut known = known.map(|tables| tables.read(&found.spans)).transpose()?;
     let (mut scored, mut last) = (0, None);
     for row in found.rows.finish()? {
         attempt.stages.pulse.beat();
@@ -191,6 +196,8 @@ struct Found<'a> {
     /// How many these are.
     names: u64,
     count: u64,
+    /// Of their addresses.
+    spans: Spans,
     archives: Archives<'a>,
     /// Of which images are named by places of their own, and which are there.
     seen: BTreeSet<String>,
@@ -206,6 +213,7 @@ impl<'a> Found<'a> {
             named: Sorter::new(&attempt.scratch, "named"),
             names: 0,
             count: 0,
+            spans: Spans::default(),
             archives: Archives::new(attempt),
             seen: BTreeSet::new(),
             left_out: LeftOut::default(),
@@ -556,6 +564,7 @@ impl<'a> Found<'a> {
     fn push_row(&mut self, row: SampleRow) -> Result<(), TaskError> {
         self.count += 1;
         self.attempt.stages.set_done(self.count);
+        self.spans.add(&row.uri);
         self.rows.push(SampleRow {
             split: Split::Test.as_str().to_owned(),
             label: Unlabelled::LABEL.to_owned(),
