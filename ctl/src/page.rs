@@ -36,6 +36,11 @@ pub fn render(
     for warning in &job.warnings {
         text.push_str(&format!("warning: {warning}\n"));
     }
+    for run in runs {
+        for line in summary::warning_lines(run.index, &run.warnings) {
+            text.push_str(&format!("{line}\n"));
+        }
+    }
     let causes = Causes::of(tasks);
     for part in [
         run_table(&without_repetitions(runs, &causes)).render(),
@@ -389,6 +394,28 @@ mod tests {
         assert!(page.contains("begun    1 min 0 s ago\n"), "{page}");
         assert!(page.contains("needs j-9"), "{page}");
         assert!(page.contains("results  none published yet"), "{page}");
+    }
+
+    #[test]
+    fn warnings_of_the_job_and_of_its_runs_are_told() {
+        let runs = [Run {
+            index: 1,
+            warnings: vec!["3 images cannot be used".to_owned()],
+            ..Run::default()
+        }];
+        let job = Job {
+            warnings: vec!["pictures are left out".to_owned()],
+            ..Job::default()
+        };
+        let page = render(&job, &runs, &[], Published::default(), 0);
+        let told: Vec<_> = page.lines().filter(|l| l.starts_with("warning")).collect();
+        assert_eq!(
+            told,
+            [
+                "warning: pictures are left out",
+                "warning: run 1: 3 images cannot be used"
+            ]
+        );
     }
 
     #[test]

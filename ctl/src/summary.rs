@@ -82,16 +82,16 @@ pub fn lines(runs: &[Run], metrics: &[MetricRow], timings: &[TimingRow]) -> Vec<
                     .filter(|(wall, items)| own && *wall > 0.0 && *items > 0)
                     .map(|(wall, items)| items as f64 / wall),
                 error: run.error.clone(),
-                warnings: warnings(run),
+                warnings: run.warnings.clone(),
             }
         })
         .collect()
 }
 
-/// A run's result is that of its evaluation, which gathers the warnings of all its tasks.
-fn warnings(run: &Run) -> Vec<String> {
-    serde_json::from_str::<plan::TaskResult>(&run.result_json)
-        .map_or(Vec::new(), |result| result.warnings)
+/// For people: what a run's tasks warned of.
+pub fn warning_lines(run: u32, warnings: &[String]) -> impl Iterator<Item = String> {
+    let line = move |warning| format!("warning: run {run}: {warning}");
+    warnings.iter().map(line)
 }
 
 /// What the runs of a job that does not compute exactly have measured of that.
@@ -302,6 +302,7 @@ pub fn json(lines: &[Line]) -> Value {
             "axes": line.axes, "settings": line.settings,
             "metrics": line.metrics, "image_auroc_95": line.interval, "threshold_split": line.threshold_split, "fit_s": line.fit_s, "test_s": line.test_s,
             "images_per_s": line.images_per_s, "error": if line.error.is_empty() { Value::Null } else { line.error.clone().into() },
+            "warnings": line.warnings,
         })
     };
     let mean = |line: &Line| {

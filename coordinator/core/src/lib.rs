@@ -52,6 +52,7 @@ mod submit;
 mod sweep;
 mod waiting;
 mod wake_up;
+mod warned;
 mod worker;
 
 pub use backlog::Backlog;

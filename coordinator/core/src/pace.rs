@@ -23,11 +23,11 @@ const STAGE: &str = "score";
 /// The images of a job, while some of them are still to be scored.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pace {
-    /// Scored, or of a task that has ended in another way.
+    /// Scored, or of a task that has ended in another way, but for those that were cancelled.
     pub done: u64,
     /// None: not all of its data is listed yet.
     pub total: Option<u64>,
-    /// Over the last minute, by all workers together; 0: none was scored.
+    /// Over the last minute, by all workers together; 0: none was scored, or nothing of the job runs.
     pub images_per_s: f64,
     /// Until all are scored, at this rate; none where that is not known, or a model is still to be trained.
     pub left_ms: Option<u64>,
@@ -37,8 +37,10 @@ pub struct Pace {
 /// follows a job asks five times a second.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Images {
-    /// Of score tasks that have ended.
+    /// Of score tasks that have ended and were not cancelled.
     done: u64,
+    /// Of score tasks that have not ended.
+    open: u64,
     /// Of all score tasks.
     total: u64,
     /// Tasks that may still tell of images.
@@ -63,7 +65,11 @@ impl Images {
         match spec {
             TaskSpec::Score { count, .. } => {
                 change(&mut self.total, *count);
-                change(&mut self.done, if is_open { 0 } else { *count });
+                match state {
+                    TaskState::Cancelled => {}
+                    _ if is_open => change(&mut self.open, *count),
+                    _ => change(&mut self.done, *count),
+                }
             }
             TaskSpec::List { .. } => change(&mut self.listing, is_open.into()),
             TaskSpec::Fit { .. } => change(&mut self.fitting, is_open.into()),
@@ -126,22 +132,35 @@ impl Held {
     }
 }
 
+impl Job {
+    /// Whether its speed says something of the time to come. Between two tasks of a worker nothing runs for a moment.
+    fn gets_on(&self, now_ms: u64) -> bool {
+        let is_recent = |at_ms: &u64| now_ms.saturating_sub(*at_ms) < LEAST_MS;
+        let is_between = self.paused_until_ms.is_none() && self.completed.values().any(is_recent);
+        self.progress.stop.is_none() && (self.counts.of(TaskState::Running) > 0 || is_between)
+    }
+}
+
 impl Core {
     /// None: nothing of the job is to be scored, now or any more.
     pub fn pace(&self, id: &JobId, now: Now) -> Option<Pace> {
         let job = self.job(id)?;
         let Images {
             done,
+            open,
             total,
             listing,
             fitting,
         } = job.images;
         let is_listed = listing == 0;
-        if done == total {
+        if open == 0 {
             return None;
         }
         let done = done + self.scored_by_running(job);
-        let images_per_s = job.speed.images_per_s(now.mono_ms);
+        let images_per_s = match job.gets_on(now.mono_ms) {
+            true => job.speed.images_per_s(now.mono_ms),
+            false => 0.0,
+        };
         let left = total.saturating_sub(done) as f64 / images_per_s;
         // At most the age of the universe: a rate above 0 is no less than one image a minute.
         let left_ms = (is_listed && fitting == 0 && images_per_s > 0.0)

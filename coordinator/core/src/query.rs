@@ -254,7 +254,7 @@ impl Core {
             source_yaml: &job.row.source_yaml,
             trace: job.row.trace.as_ref(),
             plan_json: &job.row.plan_json,
-            warnings: self.warnings(job),
+            warnings: [self.warnings(job), self.job_warnings(job)].concat(),
             rethreshold_failure: job
                 .rethreshold
                 .as_ref()

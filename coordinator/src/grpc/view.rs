@@ -162,7 +162,12 @@ fn of_attempt(attempt: &AttemptView<'_>) -> v1::Attempt {
 
 pub fn runs(core: &Core, job: &JobId) -> Result<Vec<v1::Run>, RequestError> {
     let runs = core.run_views(job).ok_or_else(|| no_job(job))?;
-    runs.iter().map(of_run).collect()
+    let with_warnings = |view: &RunView<'_>| {
+        let mut message = of_run(view)?;
+        message.warnings = core.run_warnings(job, view.run.index);
+        Ok(message)
+    };
+    runs.iter().map(with_warnings).collect()
 }
 
 pub fn ended_runs(core: &Core, job: &JobId) -> Result<Vec<v1::Run>, RequestError> {
@@ -190,6 +195,7 @@ fn of_run(view: &RunView<'_>) -> Result<v1::Run, RequestError> {
             .as_ref()
             .map(ToString::to_string)
             .unwrap_or_default(),
+        warnings: Vec::new(),
     })
 }
 

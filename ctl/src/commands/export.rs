@@ -171,9 +171,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
         if job.state != "succeeded" {
             return super::results::show_end(common, &mut cluster, &job).await;
         }
-        for warning in &job.warnings {
-            eprintln!("warning: {warning}");
-        }
+        super::results::warn(&job);
         let hint = format!(
             "job {} has ended: `ctl results {}` says where its files are",
             job.id, job.id

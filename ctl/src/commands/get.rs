@@ -313,6 +313,7 @@ pub fn run_value(run: &Run) -> Value {
     json!({
         "index": run.index, "model": run.model, "dataset": run.dataset, "category": run.category, "seed": run.seed, "state": run.state,
         "axes": embedded(&run.axes_json), "result": embedded(&run.result_json), "error": run.error,
+        "warnings": run.warnings,
     })
 }
 

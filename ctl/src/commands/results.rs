@@ -161,6 +161,7 @@ pub async fn run(common: &Common, args: Args) -> Result<(), Error> {
             return output::line(&table.document(form));
         }
         if !of_rows {
+            warn(&job);
             return show(common, cluster, &job, Some(results)).await.map(drop);
         }
         if args.scores {
@@ -447,8 +448,8 @@ async fn show(
             text.push_str(&format!("\nrun {} failed: {}", line.run, line.error));
         }
         for line in &lines {
-            for warning in &line.warnings {
-                text.push_str(&format!("\nwarning: run {}: {warning}", line.run));
+            for warning in summary::warning_lines(line.run, &line.warnings) {
+                text.push_str(&format!("\n{warning}"));
             }
         }
         for licence in licences(&metrics) {
@@ -500,11 +501,16 @@ fn opener(command: &str, place: &str) -> String {
     )
 }
 
-/// After following a job: what came out, and an error unless it succeeded.
-pub async fn show_end(common: &Common, cluster: &mut Cluster, job: &Job) -> Result<(), Error> {
+/// Tells what concerns no single run: those of runs are told with them.
+pub(super) fn warn(job: &Job) {
     for warning in &job.warnings {
         eprintln!("warning: {warning}");
     }
+}
+
+/// After following a job: what came out, and an error unless it succeeded.
+pub async fn show_end(common: &Common, cluster: &mut Cluster, job: &Job) -> Result<(), Error> {
+    warn(job);
     if !job.rethreshold_failure.is_empty() {
         let why = &job.rethreshold_failure;
         eprintln!("warning: the last new threshold came to nothing, results are as before: {why}");

@@ -198,7 +198,17 @@ impl Desk {
     }
 
     pub fn complete(&mut self, from: &Sender, assignment: &Assignment) -> Verdict {
-        let (result, outputs, _) = executor::work(assignment);
+        self.complete_warning(from, assignment, &[])
+    }
+
+    pub fn complete_warning(
+        &mut self,
+        from: &Sender,
+        assignment: &Assignment,
+        warnings: &[&str],
+    ) -> Verdict {
+        let (mut result, outputs, _) = executor::work(assignment);
+        result.warnings = warnings.iter().map(|text| (*text).to_owned()).collect();
         let lease = assignment.lease;
         match self.ask(|to| Event::AttemptCompleted {
             to,

@@ -24,4 +24,5 @@ mod skip;
 mod sweeper;
 mod takeovers;
 mod wake_ups;
+mod warned;
 mod workers;

@@ -75,12 +75,79 @@ fn images_of_all_workers_count_once_and_the_rest_takes_as_long_as_their_rate_say
     // What is lost is to be scored again.
     desk.fail(&b, two.lease, FailureClass::Crashed);
     assert_eq!(pace(&desk).done, 256);
+    assert!(pace(&desk).left_ms.is_some(), "a moment between two tasks");
+    desk.wait(3_000);
+    assert_eq!(
+        (pace(&desk).images_per_s, pace(&desk).left_ms),
+        (0.0, None),
+        "nothing runs"
+    );
+    let three = desk.granted(&a, "three");
+    assert!(pace(&desk).images_per_s > 0.0, "it goes on");
+    desk.fail(&a, three.lease, FailureClass::Crashed);
     desk.wait(61_000);
     assert_eq!(
         (pace(&desk).images_per_s, pace(&desk).left_ms),
         (0.0, None),
         "nobody works"
     );
+}
+
+/// With one of three chunks scored and the second half.
+fn half_way() -> (Desk, Sender, LeaseNumber) {
+    let mut desk = Desk::new();
+    let a = desk.register("a", 1);
+    desk.submit(job("job0", "s", None, 3));
+    for claim in ["list", "fit"] {
+        let task = desk.granted(&a, claim);
+        desk.complete(&a, &task);
+    }
+    let one = desk.granted(&a, "one");
+    tell(&mut desk, &a, one.lease, said("score", 0));
+    desk.wait(5_000);
+    tell(&mut desk, &a, one.lease, said("score", 256));
+    desk.complete(&a, &one);
+    let two = desk.granted(&a, "two");
+    tell(&mut desk, &a, two.lease, said("score", 128));
+    let before = pace(&desk);
+    assert_eq!(before.done, 256 + 128);
+    assert!(before.images_per_s > 0.0 && before.left_ms.is_some());
+    (desk, a, two.lease)
+}
+
+/// What is told of a job of which `done` images are scored and no more are.
+fn stands_still(done: u64) -> Pace {
+    Pace {
+        done,
+        total: Some(IMAGES),
+        images_per_s: 0.0,
+        left_ms: None,
+    }
+}
+
+#[test]
+fn a_job_that_is_being_cancelled_tells_what_it_has_scored_and_no_time() {
+    let (mut desk, a, two) = half_way();
+    desk.cancel("job0", "c");
+    assert_eq!(desk.state("job0"), JobState::Cancelling);
+    assert_eq!(pace(&desk), stands_still(256));
+    desk.beat(&a, &[two]);
+    desk.fail(&a, two, FailureClass::Crashed);
+    assert_eq!(desk.state("job0"), JobState::Cancelled);
+    let id = "job0".parse().unwrap();
+    assert_eq!(desk.core.pace(&id, desk.now), None);
+    // What was cancelled is to be scored again.
+    desk.retry("job0", "again");
+    assert_eq!(pace(&desk).done, 256);
+    desk.restart();
+    assert_eq!(pace(&desk), stands_still(256));
+}
+
+#[test]
+fn a_job_whose_store_is_down_tells_no_rate() {
+    let (mut desk, a, two) = half_way();
+    desk.fail(&a, two, FailureClass::Unavailable);
+    assert_eq!(pace(&desk), stands_still(256));
 }
 
 #[test]
