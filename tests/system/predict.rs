@@ -681,6 +681,7 @@ fn too_many_bad_images_fail_the_job_and_what_was_scored_is_kept(queue: Queue) {
     let sandbox = trained(12, 6).served(queue);
     images::write_truncated(&sandbox.path("data/tiny/test/good/0001.png"));
     fs::write(sandbox.path("data/tiny/test/good/0002.png"), "no image").unwrap();
+    fs::write(sandbox.path("data/tiny/test/good/moving.gif"), "GIF89a").unwrap();
     let arguments = ["predict", "tiny", "data/tiny/test/good", "--to", "./out"];
     let ran = sandbox.ctl(&arguments);
     ran.expect(1);
@@ -689,6 +690,15 @@ fn too_many_bad_images_fail_the_job_and_what_was_scored_is_kept(queue: Queue) {
         "max_error_rows (1 %)",
         "000",
     ]);
+    // The listing's warning, whatever became of the job.
+    for said in [
+        format!("{}{}", ran.stdout, ran.stderr),
+        sandbox.ctl(&["describe", "last"]).stdout,
+        sandbox.ctl(&["results", "last"]).stdout,
+    ] {
+        assert_eq!(said.matches("warning: run 0: ").count(), 1, "{said}");
+        assert!(said.contains(".gif"), "{said}");
+    }
     assert_eq!(scores(&sandbox, "last").len(), 4);
     assert_eq!(errors(&sandbox).len(), 2);
     ran.tells(&["`skip` of this one"]);
@@ -949,9 +959,10 @@ fn an_incremental_job_scores_what_is_new_or_has_changed_and_answers_for_all(queu
     assert!(page.contains("no image was scored anew: 13 images by earlier jobs"));
     assert!(!page.contains("false alarms"), "nothing is measured");
 
-    // Another package, another engine and another input know nothing of it.
+    // Another engine knows nothing of it.
     let other = yaml.replace("data: [data/tiny/test, list.txt]", "data: data/tiny/test");
-    sandbox.write("night.yaml", &format!("{other}maps: all\n"));
+    let other = format!("{other}resources: {{engine: onnxruntime}}\nmaps: all\n");
+    sandbox.write("night.yaml", &other);
     night(12, 0);
     // Maps are those of the jobs that have scored the images: nothing is missing.
     night(0, 12);
@@ -966,11 +977,6 @@ fn an_incremental_job_scores_what_is_new_or_has_changed_and_answers_for_all(queu
     night(0, 12);
     let told = sandbox.ctl(&["results", "last"]).stdout;
     assert!(told.contains("`maps`: there is none of"), "{told}");
-    sandbox.write(
-        "night.yaml",
-        &format!("{other}resources: {{engine: onnxruntime}}\n"),
-    );
-    night(12, 0);
 }
 
 /// Copies of a night's table stand for more nights: what they say is known already.
@@ -1302,7 +1308,7 @@ fn a_job_that_computes_less_exactly_says_how_much_and_is_not_mixed_with_exact_on
     sandbox
         .ctl(&[&scaled[..], &["--skip", &night, "--new"]].concat())
         .expect(2)
-        .says(&["scored with other `precision`"]);
+        .says(&["this job is to with `precision: f32` and `scaled_decoding: true`"]);
 }
 
 fn what_one_job_has_scored_is_skipped_and_what_cannot_be_skipped_is_said(queue: Queue) {
