@@ -22,8 +22,8 @@ const WORKER_LIMIT: Duration = Duration::from_secs(10);
 const STATE_IN_USE: i32 = 6;
 /// A worker that was not heard for so long was killed: it beats every second, and says when it ends.
 const SILENCE_LIMIT_MS: i64 = 10_000;
-/// Coordinators started by one command before it gives up.
-const MAX_STARTS: u32 = 4;
+/// Coordinators started by one command before it gives up: others may be faster as often as scripts of short commands run beside it.
+const MAX_STARTS: u32 = 20;
 const POLL: Duration = Duration::from_millis(10);
 /// Private programs wake each other, whatever the settings of this machine's other programs say.
 const NO_BROKER: [&str; 2] = ["--broker", "none"];

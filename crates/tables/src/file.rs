@@ -260,6 +260,8 @@ fn properties<R: Row>() -> WriterProperties {
         )]))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_statistics_enabled(EnabledStatistics::Page)
+        // Addresses have long beginnings in common; see `open_groups`.
+        .set_statistics_truncate_length(None)
         .set_max_row_group_row_count(Some(R::BATCH * R::GROUP_BATCHES))
         .set_sorting_columns(Some(sorting.collect()))
         .build()

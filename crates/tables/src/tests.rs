@@ -66,6 +66,28 @@ fn score(n: u64) -> ScoreRow {
 }
 
 #[test]
+fn row_groups_that_cannot_have_what_is_wanted_are_not_read() {
+    for folder in ["file:///data", &format!("file:///{}", "deep/".repeat(40))] {
+        let uri = |n: u64| format!("{folder}/{n:05}.png");
+        let rows = (0..20_000).map(|n| SampleRow {
+            uri: uri(n),
+            ..sample(n)
+        });
+        let (bytes, _) = write_bytes(rows).unwrap();
+        let read = |wanted: &dyn Fn(&[u8], &[u8]) -> bool| {
+            let table = TableReader::<SampleRow>::open_groups(bytes.clone(), "uri", wanted);
+            let rows = table.unwrap().flat_map(|batch| batch.unwrap());
+            rows.map(|row| row.sample).collect::<Vec<_>>()
+        };
+        let one = uri(9000);
+        let found = read(&|least, greatest| least <= one.as_bytes() && one.as_bytes() <= greatest);
+        assert_eq!(found, (8192..16_384).collect::<Vec<_>>(), "{folder}");
+        assert_eq!(read(&|_, _| false), []);
+        assert_eq!(read(&|_, _| true).len(), 20_000);
+    }
+}
+
+#[test]
 fn rows_read_back_over_several_batches() {
     let samples: Vec<_> = (0..20_000).map(sample).collect();
     let (bytes, rows) = write_bytes(samples.clone()).unwrap();
