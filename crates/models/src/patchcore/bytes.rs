@@ -142,8 +142,8 @@ fn parts_of(whole: __m512i) -> [Part; LANES / DIMS] {
     parts
 }
 
-/// Products of the codes of a block of queries with those of rows, by some instructions. They are a processor's that has those of `Kernel`
-/// for [`ByBytes`], too.
+/// Products of the codes of a block of queries with those of rows, by some instructions. A processor that has them has those of
+/// [`ByBytes`], too.
 pub(super) trait Products<const Q: usize> {
     /// Of the queries with two groups.
     type Block;

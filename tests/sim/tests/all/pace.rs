@@ -39,12 +39,7 @@ fn images_of_all_workers_count_once_and_the_rest_takes_as_long_as_their_rate_say
     assert_eq!(desk.core.pace(&id, desk.now), None, "nothing is listed yet");
     let list = desk.granted(&a, "list");
     desk.complete(&a, &list);
-    let before = Pace {
-        done: 0,
-        total: Some(IMAGES),
-        images_per_s: 0.0,
-        left_ms: None,
-    };
+    let before = stands_still(0);
     assert_eq!(pace(&desk), before);
     let fit = desk.granted(&a, "fit");
     tell(&mut desk, &a, fit.lease, said("features", 40));
@@ -93,8 +88,8 @@ fn images_of_all_workers_count_once_and_the_rest_takes_as_long_as_their_rate_say
     );
 }
 
-/// With one of three chunks scored and the second half.
-fn half_way() -> (Desk, Sender, LeaseNumber) {
+/// With a job of three chunks that are all to be scored.
+fn trained() -> (Desk, Sender) {
     let mut desk = Desk::new();
     let a = desk.register("a", 1);
     desk.submit(job("job0", "s", None, 3));
@@ -102,6 +97,12 @@ fn half_way() -> (Desk, Sender, LeaseNumber) {
         let task = desk.granted(&a, claim);
         desk.complete(&a, &task);
     }
+    (desk, a)
+}
+
+/// With the first of them scored and half of the second.
+fn half_way() -> (Desk, Sender, LeaseNumber) {
+    let (mut desk, a) = trained();
     let one = desk.granted(&a, "one");
     tell(&mut desk, &a, one.lease, said("score", 0));
     desk.wait(5_000);
@@ -152,13 +153,7 @@ fn a_job_whose_store_is_down_tells_no_rate() {
 
 #[test]
 fn what_was_scored_before_a_restart_is_no_speed() {
-    let mut desk = Desk::new();
-    let a = desk.register("a", 1);
-    desk.submit(job("job0", "s", None, 3));
-    for claim in ["list", "fit"] {
-        let task = desk.granted(&a, claim);
-        desk.complete(&a, &task);
-    }
+    let (mut desk, a) = trained();
     let one = desk.granted(&a, "one");
     desk.wait(10_000);
     tell(&mut desk, &a, one.lease, said("score", 100));
